@@ -1,0 +1,2 @@
+//! The `kinglet` command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The commands that CI and people run.
+fn main() {}
