@@ -4,3 +4,6 @@
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
+
+pub mod format;
+pub use format::error::Error;

@@ -1,0 +1,445 @@
+//! Which tensors a model has, and where they lie.
+//!
+//! There is no table of tensors in a blob: the layout is a function of the specification. [`roles`] lists
+//! every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all that the writer
+//! and the reader need to agree.
+
+use super::spec::{AttentionPosition, EmbeddingProjection, ModelSpec, OutputProjection, Residual, StackSpec};
+
+/// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
+pub const ALIGNMENT: usize = 16;
+
+/// Values of `|x|` in `0 ..= 8` at which an activation function is tabulated, `1 / 64` apart.
+pub const ACTIVATION_TABLE_LEN: usize = 513;
+
+/// One of the two stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stack {
+    /// The bidirectional one.
+    Encoder,
+    /// The causal one.
+    Decoder,
+}
+
+/// What a tensor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Once in a stack.
+    Stack(Stack, StackPart),
+    /// Once in each stored block of a stack.
+    Block(Stack, u16, BlockPart),
+    /// Once in the head.
+    Head(HeadPart),
+}
+
+/// Tensors of a stack outside its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StackPart {
+    /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied head.
+    TokenEmbedding,
+    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already gone.
+    PositionEmbedding,
+    /// `[token_types, width]`.
+    TokenTypeEmbedding,
+    /// `[hidden_size, embedding_size]`.
+    EmbeddingProjection,
+    /// The norm on the embedding.
+    EmbeddingNorm,
+    /// The norm after the last block.
+    FinalNorm,
+    /// Cosine and sine of each position and pair, `[max_positions, dims / 2, 2]`, Q15.
+    Rotary,
+    /// The same for layers with a sliding window.
+    RotaryLocal,
+    /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
+    /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to `distance` in a decoder.
+    RelativeBias,
+    /// The feed-forward activation.
+    ActivationTable,
+}
+
+/// Tensors of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BlockPart {
+    /// The norm before attention, or after it in post-norm blocks.
+    AttentionNorm,
+    /// `[heads * head_dim, hidden_size]`.
+    Query,
+    /// `[kv_heads * head_dim, hidden_size]`.
+    Key,
+    /// `[kv_heads * head_dim, hidden_size]`.
+    Value,
+    /// The norm over each query head.
+    QueryNorm,
+    /// The norm over each key head.
+    KeyNorm,
+    /// `[hidden_size, heads * head_dim]`.
+    Output,
+    /// The norm on attention's result in sandwich blocks.
+    AttentionPostNorm,
+    /// The norm before, or after, cross-attention.
+    CrossNorm,
+    /// As [`BlockPart::Query`], for cross-attention.
+    CrossQuery,
+    /// As [`BlockPart::Key`], over the encoder's output.
+    CrossKey,
+    /// As [`BlockPart::Value`], over the encoder's output.
+    CrossValue,
+    /// As [`BlockPart::Output`], for cross-attention.
+    CrossOutput,
+    /// The norm before, or after, the feed-forward network.
+    FeedForwardNorm,
+    /// `[intermediate_size, hidden_size]`, under the activation, in gated networks.
+    Gate,
+    /// `[intermediate_size, hidden_size]`.
+    Up,
+    /// `[hidden_size, intermediate_size]`.
+    Down,
+    /// The norm on the network's result in sandwich blocks.
+    FeedForwardPostNorm,
+}
+
+/// Tensors of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HeadPart {
+    /// `[size, hidden_size]`.
+    Transform,
+    /// The norm after the transform's activation.
+    TransformNorm,
+    /// The transform's activation.
+    ActivationTable,
+    /// `[num_outputs, width]`, where it is not the token table.
+    Output,
+    /// The bias of a tied output projection.
+    OutputBias,
+    /// `tanh` on `0 ..= 8`, for the soft caps of the model.
+    TanhTable,
+}
+
+/// What a tensor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Int8 weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows` biases, all `i32`.
+    Matrix {
+        /// Output channels.
+        rows: usize,
+        /// Inputs.
+        cols: usize,
+        /// Whether there are biases.
+        bias: bool,
+    },
+    /// One exponent, `size` weights and, with a bias, `size` biases, all `i32`.
+    Norm {
+        /// Width.
+        size: usize,
+        /// Whether there are biases.
+        bias: bool,
+    },
+    /// `len` values of `i32`.
+    Words {
+        /// How many.
+        len: usize,
+    },
+    /// `len` values of `i16`.
+    Halfwords {
+        /// How many.
+        len: usize,
+    },
+}
+
+impl Shape {
+    /// Bytes of weights, before the 32-bit numbers of a matrix.
+    pub const fn weight_bytes(self) -> u64 {
+        match self {
+            Self::Matrix { rows, cols, .. } => (rows as u64 * cols as u64).next_multiple_of(ALIGNMENT as u64),
+            _ => 0,
+        }
+    }
+
+    /// Numbers of the tensor that follow its weights, in bytes.
+    pub const fn number_bytes(self) -> u64 {
+        match self {
+            Self::Matrix { rows: size, bias, .. } | Self::Norm { size, bias } => {
+                4 + 4 * size as u64 * if bias { 2 } else { 1 }
+            }
+            Self::Words { len } => 4 * len as u64,
+            Self::Halfwords { len } => 2 * len as u64,
+        }
+    }
+
+    /// Bytes in the payload, padding to the next tensor included.
+    pub const fn bytes(self) -> u64 {
+        self.weight_bytes() + self.number_bytes().next_multiple_of(ALIGNMENT as u64)
+    }
+}
+
+impl StackPart {
+    /// Every part, in payload order.
+    pub const ALL: [Self; 10] = [
+        Self::TokenEmbedding,
+        Self::PositionEmbedding,
+        Self::TokenTypeEmbedding,
+        Self::EmbeddingProjection,
+        Self::EmbeddingNorm,
+        Self::FinalNorm,
+        Self::Rotary,
+        Self::RotaryLocal,
+        Self::RelativeBias,
+        Self::ActivationTable,
+    ];
+
+    /// What the part is in a stack, if the stack has it.
+    pub fn shape(self, id: Stack, stack: &StackSpec) -> Option<Shape> {
+        let embedding = &stack.embedding;
+        let (hidden, narrow) = (stack.hidden_size as usize, embedding.embedding_size as usize);
+        let positions = stack.max_positions as usize;
+        let attention = &stack.block.attention;
+        // The width at which positions and token types are added.
+        let added = match embedding.projection {
+            EmbeddingProjection::BeforePositions => hidden,
+            _ => narrow,
+        };
+        let normed = match embedding.projection {
+            EmbeddingProjection::AfterNorm => narrow,
+            _ => hidden,
+        };
+        let matrix = |rows, cols| Shape::Matrix { rows, cols, bias: false };
+        let shape =
+            match self {
+                Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
+                Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
+                Self::TokenTypeEmbedding => {
+                    (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
+                }
+                Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None)
+                    .then_some(Shape::Matrix { rows: hidden, cols: narrow, bias: embedding.projection_bias }),
+                Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::Norm { size: normed, bias: norm.bias }),
+                Self::FinalNorm => stack.final_norm.map(|norm| Shape::Norm { size: hidden, bias: norm.bias }),
+                Self::Rotary | Self::RotaryLocal => match attention.position {
+                    AttentionPosition::Rotary { dims, local, .. } if local || self == Self::Rotary => {
+                        Some(Shape::Halfwords { len: positions * dims as usize })
+                    }
+                    _ => None,
+                },
+                Self::RelativeBias => match attention.position {
+                    AttentionPosition::RelativeBias { distance } => {
+                        let distances = distance as usize * if id == Stack::Encoder { 2 } else { 1 } + 1;
+                        Some(Shape::Words { len: attention.num_attention_heads as usize * distances })
+                    }
+                    _ => None,
+                },
+                Self::ActivationTable => stack
+                    .block
+                    .feed_forward
+                    .activation
+                    .has_table()
+                    .then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
+            };
+        shape
+    }
+}
+
+impl BlockPart {
+    /// Every part, in payload order.
+    pub const ALL: [Self; 18] = [
+        Self::AttentionNorm,
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::QueryNorm,
+        Self::KeyNorm,
+        Self::Output,
+        Self::AttentionPostNorm,
+        Self::CrossNorm,
+        Self::CrossQuery,
+        Self::CrossKey,
+        Self::CrossValue,
+        Self::CrossOutput,
+        Self::FeedForwardNorm,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+        Self::FeedForwardPostNorm,
+    ];
+
+    /// What the part is in a block of a stack, if its blocks have it.
+    pub fn shape(self, stack: &StackSpec) -> Option<Shape> {
+        let block = &stack.block;
+        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
+        let hidden = stack.hidden_size as usize;
+        let inner = feed_forward.intermediate_size as usize;
+        let (query, key_value) = (attention.query_size(), attention.key_value_size());
+        let norm = Some(Shape::Norm { size: hidden, bias: block.norm.bias });
+        let head_norm =
+            attention.query_key_norm.map(|norm| Shape::Norm { size: attention.head_dim as usize, bias: norm.bias });
+        let matrix = |rows, cols, bias| Some(Shape::Matrix { rows, cols, bias });
+        match self {
+            Self::AttentionNorm => norm,
+            Self::Query => matrix(query, hidden, attention.qkv_bias),
+            Self::Key | Self::Value => matrix(key_value, hidden, attention.qkv_bias),
+            Self::QueryNorm | Self::KeyNorm => head_norm,
+            Self::Output => matrix(hidden, query, attention.output_bias),
+            Self::AttentionPostNorm | Self::FeedForwardPostNorm => {
+                norm.filter(|_| block.residual == Residual::Sandwich)
+            }
+            Self::CrossNorm => norm.filter(|_| block.cross_attention),
+            Self::CrossQuery if block.cross_attention => matrix(query, hidden, attention.qkv_bias),
+            Self::CrossKey | Self::CrossValue if block.cross_attention => matrix(key_value, hidden, attention.qkv_bias),
+            Self::CrossOutput if block.cross_attention => matrix(hidden, query, attention.output_bias),
+            Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => None,
+            Self::FeedForwardNorm => norm.filter(|_| block.residual != Residual::ParallelShared),
+            Self::Gate if !feed_forward.gated => None,
+            Self::Gate | Self::Up => matrix(inner, hidden, feed_forward.bias),
+            Self::Down => matrix(hidden, inner, feed_forward.bias),
+        }
+    }
+}
+
+impl HeadPart {
+    /// Every part, in payload order.
+    pub const ALL: [Self; 6] =
+        [Self::Transform, Self::TransformNorm, Self::ActivationTable, Self::Output, Self::OutputBias, Self::TanhTable];
+
+    /// What the part is in a model, if its head has it.
+    pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
+        let head = &spec.head;
+        let stack = spec.last_stack().ok()?;
+        let hidden = stack.hidden_size as usize;
+        let caps =
+            [spec.encoder, spec.decoder].into_iter().flatten().any(|stack| stack.block.attention.soft_cap.is_some());
+        match self {
+            Self::Transform => {
+                head.transform.map(|t| Shape::Matrix { rows: t.size as usize, cols: hidden, bias: t.bias })
+            }
+            Self::TransformNorm => {
+                let transform = head.transform?;
+                transform.norm.map(|norm| Shape::Norm { size: transform.size as usize, bias: norm.bias })
+            }
+            Self::ActivationTable => head
+                .transform
+                .filter(|t| t.activation.has_table())
+                .map(|_| Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
+            Self::Output => (head.output == OutputProjection::Own).then_some(Shape::Matrix {
+                rows: head.num_outputs as usize,
+                cols: head.input_size(stack),
+                bias: head.bias,
+            }),
+            Self::OutputBias => (head.output == OutputProjection::Tied && head.bias)
+                .then_some(Shape::Words { len: head.num_outputs as usize }),
+            Self::TanhTable => {
+                (caps || head.soft_cap.is_some()).then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
+            }
+        }
+    }
+}
+
+impl Role {
+    /// What the tensor is in a model, if the model has it.
+    pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
+        match self {
+            Self::Stack(id, part) => part.shape(id, spec.stack(id)?),
+            Self::Block(id, _, part) => part.shape(spec.stack(id)?),
+            Self::Head(part) => part.shape(spec),
+        }
+    }
+}
+
+impl ModelSpec {
+    /// One of the stacks, if the model has it.
+    pub fn stack(&self, id: Stack) -> Option<&StackSpec> {
+        match id {
+            Stack::Encoder => self.encoder.as_ref(),
+            Stack::Decoder => self.decoder.as_ref(),
+        }
+    }
+}
+
+/// Every tensor of a model with its shape, in payload order: for each stack its own tensors, then its blocks'; then the head's.
+pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
+    let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
+    let in_stacks = stacks.flat_map(|(id, stack)| {
+        let own = StackPart::ALL.into_iter().map(move |part| (Role::Stack(id, part), part.shape(id, stack)));
+        let blocks = (0..stack.num_blocks() as u16).flat_map(move |block| {
+            BlockPart::ALL.into_iter().map(move |part| (Role::Block(id, block, part), part.shape(stack)))
+        });
+        own.chain(blocks)
+    });
+    let in_head = HeadPart::ALL.into_iter().map(|part| (Role::Head(part), part.shape(spec)));
+    in_stacks.chain(in_head).filter_map(|(role, shape)| Some((role, shape?)))
+}
+
+/// Where each tensor begins, found once for a model: tensors that every block has lie at the same place in each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layout {
+    encoder: StackLayout,
+    decoder: StackLayout,
+    head: [u32; HeadPart::ALL.len()],
+    pub(crate) bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct StackLayout {
+    parts: [u32; StackPart::ALL.len()],
+    first_block: u32,
+    block_parts: [u32; BlockPart::ALL.len()],
+    block_bytes: u32,
+}
+
+impl Layout {
+    /// Finds every tensor; `None` when the payload would not fit 32 bits.
+    pub(crate) fn new(spec: &ModelSpec) -> Option<Self> {
+        let mut layout = Self::default();
+        let mut end = 0;
+        for id in [Stack::Encoder, Stack::Decoder] {
+            let Some(stack) = spec.stack(id) else { continue };
+            let mut found = StackLayout::default();
+            place(&mut found.parts, StackPart::ALL, |part| part.shape(id, stack), &mut end)?;
+            found.first_block = u32::try_from(end).ok()?;
+            let mut block_end = 0;
+            place(&mut found.block_parts, BlockPart::ALL, |part| part.shape(stack), &mut block_end)?;
+            found.block_bytes = u32::try_from(block_end).ok()?;
+            end += block_end * stack.num_blocks() as u64;
+            match id {
+                Stack::Encoder => layout.encoder = found,
+                Stack::Decoder => layout.decoder = found,
+            }
+        }
+        place(&mut layout.head, HeadPart::ALL, |part| part.shape(spec), &mut end)?;
+        u32::try_from(end).ok()?;
+        layout.bytes = end;
+        Some(layout)
+    }
+
+    /// Where a tensor begins in the payload.
+    pub(crate) fn offset(&self, role: Role) -> usize {
+        let stack = |id| match id {
+            Stack::Encoder => &self.encoder,
+            Stack::Decoder => &self.decoder,
+        };
+        let at = |offsets: &[u32], part: usize| offsets.get(part).copied().unwrap_or(0) as usize;
+        match role {
+            Role::Stack(id, part) => at(&stack(id).parts, part as usize),
+            Role::Block(id, block, part) => {
+                let layout = stack(id);
+                layout.first_block as usize
+                    + block as usize * layout.block_bytes as usize
+                    + at(&layout.block_parts, part as usize)
+            }
+            Role::Head(part) => at(&self.head, part as usize),
+        }
+    }
+}
+
+/// Puts the parts that exist one after the other from `end` on.
+fn place<P>(
+    offsets: &mut [u32],
+    parts: impl IntoIterator<Item = P>,
+    shape: impl Fn(P) -> Option<Shape>,
+    end: &mut u64,
+) -> Option<()> {
+    for (offset, part) in offsets.iter_mut().zip(parts) {
+        *offset = u32::try_from(*end).ok()?;
+        *end += shape(part).map_or(0, Shape::bytes);
+    }
+    Some(())
+}

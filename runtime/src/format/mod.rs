@@ -1,0 +1,7 @@
+//! The blob: an architecture as data, where its tensors lie, and how the whole is read and written.
+//!
+//! Described byte by byte in `docs/format.md`. The version goes up with any change.
+
+pub mod error;
+pub mod layout;
+pub mod spec;

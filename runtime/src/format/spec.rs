@@ -1,0 +1,599 @@
+//! An architecture as data.
+//!
+//! A [`ModelSpec`] says everything about a transformer that is not a weight. The converter fills it from a
+//! checkpoint's configuration; the runtime executes it; neither has a word for "BERT" or "Llama". Names are
+//! those of Hugging Face's `config.json`, and of the papers for the parts.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+
+/// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation applies.
+pub const MAX_LAYERS: u16 = 64;
+/// The largest row any matrix may have, in values. Keeps every sum of the runtime inside its integer.
+pub const MAX_WIDTH: u32 = 1 << 16;
+/// The largest vocabulary, and the most rows of any matrix.
+pub const MAX_ROWS: u32 = 1 << 20;
+/// The most positions a model may be given.
+pub const MAX_POSITIONS: u32 = 1 << 15;
+/// The largest attention head: `127 * 32767 * 512` is the last score that fits an `i32`.
+pub const MAX_HEAD_DIM: u16 = 512;
+/// The most attention heads.
+pub const MAX_HEADS: u16 = 1024;
+
+/// One transformer: up to two stacks of blocks, and a head on the last of them.
+///
+/// Encoder only: bidirectional (BERT and its kin). Decoder only: causal (GPT and its kin). Both: an
+/// encoder-decoder, whose decoder attends to the encoder's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ModelSpec {
+    /// How numbers are held.
+    pub numerics: NumericsSpec,
+    /// Which way a decoder reads the text.
+    pub direction: Direction,
+    /// The bidirectional stack.
+    pub encoder: Option<StackSpec>,
+    /// The causal stack.
+    pub decoder: Option<StackSpec>,
+    /// What is computed from the last stack's hidden states.
+    pub head: HeadSpec,
+}
+
+/// How numbers are held, the same through the whole model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NumericsSpec {
+    /// Binary point of the `i32` values between layers: 16 means Q16.16.
+    pub fraction_bits: u8,
+    /// Width of a quantized row of activations.
+    pub activations: ActivationWidth,
+    /// Width of the keys in the cache.
+    pub keys: KeyWidth,
+    /// How matrices lie in the payload.
+    pub weights: WeightLayout,
+    /// Tokens that go through a layer together unless the caller asks otherwise.
+    pub tile: u16,
+}
+
+/// Width of a quantized row of activations (`--activations`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ActivationWidth {
+    /// Eight bits, scaled to the row's largest value.
+    A8,
+    /// Up to sixteen bits with a power-of-two scale; as many as the accumulator allows.
+    A16,
+}
+
+/// Width of the keys in the cache (`--keys`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum KeyWidth {
+    /// Eight bits.
+    K8,
+    /// Sixteen bits: for small heads, where eight cost most of all the accuracy lost.
+    K16,
+}
+
+/// How the weights of a matrix lie in the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum WeightLayout {
+    /// Int8, one output channel after the other.
+    RowMajor,
+}
+
+/// Which way a decoder factorizes the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Direction {
+    /// `p(x) = prod p(x_t | x_<t)`, left to right.
+    Forward,
+    /// `p(x) = prod p(x_t | x_>t)`: the checkpoint was trained on reversed text.
+    Backward,
+}
+
+/// A stack of like blocks under an embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct StackSpec {
+    /// Width of the residual stream.
+    pub hidden_size: u32,
+    /// Blocks that are run, one after the other.
+    pub num_hidden_layers: u16,
+    /// Distinct blocks that are stored, in groups that layers share (ALBERT); equal to `num_hidden_layers` when none is shared.
+    pub num_hidden_groups: u16,
+    /// Blocks in one group, run in order each time the group is used.
+    pub inner_group_num: u16,
+    /// The longest sequence: no table of the stack is shorter.
+    pub max_positions: u32,
+    /// From token ids to hidden states.
+    pub embedding: EmbeddingSpec,
+    /// What every block computes.
+    pub block: BlockSpec,
+    /// A norm after the last block.
+    pub final_norm: Option<NormSpec>,
+}
+
+/// From token ids to the first hidden states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EmbeddingSpec {
+    /// Rows of the token table.
+    pub vocab_size: u32,
+    /// Width of the token table; differs from `hidden_size` where the embedding is factorized.
+    pub embedding_size: u32,
+    /// Whether the decoder reads the encoder's token table.
+    pub shared: bool,
+    /// A factor on token vectors, such as `sqrt(hidden_size)`.
+    pub scale: Option<Multiplier>,
+    /// Whether there is a table of positions, learned or sinusoidal, to add.
+    pub positions: bool,
+    /// Rows of the token type table; 0 when there is none.
+    pub token_types: u16,
+    /// Where a factorized embedding is widened to `hidden_size`.
+    pub projection: EmbeddingProjection,
+    /// Whether that projection has a bias.
+    pub projection_bias: bool,
+    /// A norm on the sum.
+    pub norm: Option<NormSpec>,
+}
+
+/// Where a factorized embedding is widened to the hidden size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EmbeddingProjection {
+    /// Not at all: the sizes are equal.
+    None,
+    /// Token vectors, before positions are added (OPT).
+    BeforePositions,
+    /// The sum, before its norm (DeBERTa).
+    BeforeNorm,
+    /// The normed sum (ALBERT, ELECTRA).
+    AfterNorm,
+}
+
+/// One transformer block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BlockSpec {
+    /// The norms of the block, all of one kind.
+    pub norm: NormSpec,
+    /// How norms and residual connections are arranged.
+    pub residual: Residual,
+    /// The first block's attention norm is the identity (ModernBERT).
+    pub skip_first_norm: bool,
+    /// Self-attention.
+    pub attention: AttentionSpec,
+    /// Attention to the encoder's output, with the same heads.
+    pub cross_attention: bool,
+    /// The feed-forward network.
+    pub feed_forward: FeedForwardSpec,
+}
+
+/// How norms and residual connections are arranged around a sublayer `f`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Residual {
+    /// `x + f(norm(x))`.
+    PreNorm,
+    /// `norm(x + f(x))`.
+    PostNorm,
+    /// `x + norm(f(norm(x)))` (Gemma 2 and 3).
+    Sandwich,
+    /// `x + attention(norm(x)) + feed_forward(other_norm(x))` (GPT-NeoX).
+    Parallel,
+    /// `x + attention(norm(x)) + feed_forward(norm(x))` (GPT-J, Phi).
+    ParallelShared,
+}
+
+/// A normalization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NormSpec {
+    /// The formula.
+    pub kind: NormKind,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// `epsilon * size` as a fixed-point number with 48 fraction bits, added to the sum of squares.
+    pub epsilon: u64,
+}
+
+/// The formula of a norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NormKind {
+    /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` (arXiv 1607.06450).
+    Layer,
+    /// `x / sqrt(mean(x^2) + epsilon) * weight` (arXiv 1910.07467).
+    Rms,
+}
+
+/// Multi-head attention (arXiv 1706.03762), grouped-query where `num_key_value_heads` is smaller (arXiv 2305.13245).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AttentionSpec {
+    /// Query heads.
+    pub num_attention_heads: u16,
+    /// Key and value heads; divides `num_attention_heads`.
+    pub num_key_value_heads: u16,
+    /// Width of a head.
+    pub head_dim: u16,
+    /// Whether the query, key and value projections have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+    /// Factor on `q . k` in base two: `log2(e)` times the usual `1 / sqrt(head_dim)`.
+    pub scale: Multiplier,
+    /// A norm over each head of queries and keys, before any rotation (Qwen3, Gemma 3).
+    pub query_key_norm: Option<NormSpec>,
+    /// How positions enter the scores.
+    pub position: AttentionPosition,
+    /// Sliding window. Causal: a query sees the last `window` keys, itself included. Bidirectional: keys at
+    /// a distance of at most `window`. 0 when every layer sees everything.
+    pub window: u32,
+    /// Bit `l` set: layer `l` has the window.
+    pub sliding_layers: u64,
+    /// `cap * tanh(score / cap)` on the scores.
+    pub soft_cap: Option<Multiplier>,
+}
+
+/// How positions enter the attention scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AttentionPosition {
+    /// Not at all.
+    None,
+    /// Rotary embedding (arXiv 2104.09864) of the first `dims` values of each head, the first half of them paired with the second.
+    Rotary {
+        /// Values rotated; even, at most `head_dim`.
+        dims: u16,
+        /// Sliding layers have a table of their own.
+        local: bool,
+        /// Bit `l` set: layer `l` rotates.
+        layers: u64,
+    },
+    /// A learned bias by distance, one for all layers (T5, arXiv 1910.10683), stored by distance up to where it saturates.
+    RelativeBias {
+        /// The distance from which on the bias is constant.
+        distance: u32,
+    },
+}
+
+/// The position-wise feed-forward network, gated (arXiv 2002.05202) or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FeedForwardSpec {
+    /// Width between the two projections.
+    pub intermediate_size: u32,
+    /// The activation function.
+    pub activation: Activation,
+    /// `down(activation(gate(x)) * up(x))` rather than `down(activation(up(x)))`.
+    pub gated: bool,
+    /// Whether the projections have biases.
+    pub bias: bool,
+}
+
+/// An activation function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Activation {
+    /// `x`.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)^2`.
+    ReluSquared,
+    /// `x * Phi(x)`, exact (arXiv 1606.08415).
+    Gelu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `x * sigmoid(x)`.
+    Silu,
+    /// `tanh(x)`.
+    Tanh,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+}
+
+/// What is computed from the hidden states: pool, transform, project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct HeadSpec {
+    /// What the result means.
+    pub task: Task,
+    /// Which hidden state is read.
+    pub pooling: Pooling,
+    /// A dense layer, activation and norm before the output projection.
+    pub transform: Option<TransformSpec>,
+    /// The output projection.
+    pub output: OutputProjection,
+    /// Rows of the output projection: the vocabulary, the labels, 2 for a span; 0 when there is none.
+    pub num_outputs: u32,
+    /// Whether the output projection has a bias.
+    pub bias: bool,
+    /// Scale the result to unit length.
+    pub normalize: bool,
+    /// `cap * tanh(logit / cap)` on the logits.
+    pub soft_cap: Option<Multiplier>,
+}
+
+/// What the head's result means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Task {
+    /// Hidden states of every token.
+    Hidden,
+    /// One vector for the whole input.
+    Embedding,
+    /// The next token.
+    CausalLm,
+    /// The token under a mask.
+    MaskedLm,
+    /// One of several labels.
+    Classification,
+    /// Any of several labels.
+    MultiLabelClassification,
+    /// A number, or several.
+    Regression,
+    /// A label for each token.
+    TokenClassification,
+    /// Start and end of an answer.
+    QuestionAnswering,
+    /// Whether each token was replaced (ELECTRA).
+    ReplacedToken,
+}
+
+/// Which hidden state the head reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Pooling {
+    /// Each token's own.
+    None,
+    /// The first token's.
+    First,
+    /// The last token's.
+    Last,
+    /// The mean over all tokens.
+    Mean,
+}
+
+/// A dense layer, activation and norm before the output projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TransformSpec {
+    /// Width of its result.
+    pub size: u32,
+    /// Whether the dense layer has a bias.
+    pub bias: bool,
+    /// The activation function.
+    pub activation: Activation,
+    /// A norm after the activation.
+    pub norm: Option<NormSpec>,
+}
+
+/// Where the output projection's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum OutputProjection {
+    /// There is none.
+    None,
+    /// In the token table of the stack that the head reads.
+    Tied,
+    /// In a matrix of its own.
+    Own,
+}
+
+/// A positive real number as an integer and a power of two: `mantissa * 2^-exponent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Multiplier {
+    /// In `2^30 .. 2^31`.
+    pub mantissa: i32,
+    /// In `-32 ..= 94`.
+    pub exponent: i8,
+}
+
+impl Multiplier {
+    /// The smallest and the largest exponent a blob may hold.
+    pub const EXPONENTS: core::ops::RangeInclusive<i32> = -32..=94;
+
+    fn check(self) -> Result<(), Error> {
+        let normal = self.mantissa >= 1 << 30;
+        require(normal && Self::EXPONENTS.contains(&i32::from(self.exponent)), "a multiplier is not normalized")
+    }
+}
+
+impl Activation {
+    /// Whether the runtime evaluates this function with a table in the payload.
+    pub const fn has_table(self) -> bool {
+        !matches!(self, Self::Identity | Self::Relu | Self::ReluSquared)
+    }
+}
+
+impl AttentionSpec {
+    /// Width of all query heads together.
+    pub const fn query_size(&self) -> usize {
+        self.num_attention_heads as usize * self.head_dim as usize
+    }
+
+    /// Width of all key (or value) heads together.
+    pub const fn key_value_size(&self) -> usize {
+        self.num_key_value_heads as usize * self.head_dim as usize
+    }
+
+    /// The window of a layer, if it has one.
+    pub const fn window_of(&self, layer: usize) -> Option<usize> {
+        if self.sliding_layers >> layer & 1 == 1 { Some(self.window as usize) } else { None }
+    }
+}
+
+impl StackSpec {
+    /// Blocks that are stored.
+    pub const fn num_blocks(&self) -> usize {
+        self.num_hidden_groups as usize * self.inner_group_num as usize
+    }
+
+    /// Which stored block layer `layer` runs.
+    pub const fn block_of(&self, layer: usize) -> usize {
+        let inner = self.inner_group_num as usize;
+        let outer = self.num_hidden_layers as usize / inner;
+        (layer / inner * self.num_hidden_groups as usize / outer) * inner + layer % inner
+    }
+
+    fn check(&self, causal: bool) -> Result<(), Error> {
+        let (embedding, block) = (&self.embedding, &self.block);
+        require(width(self.hidden_size), "hidden_size")?;
+        require((1..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
+        require(
+            self.inner_group_num > 0
+                && self.num_hidden_groups > 0
+                && self.num_hidden_layers.is_multiple_of(self.inner_group_num)
+                && self.num_hidden_groups <= self.num_hidden_layers / self.inner_group_num,
+            "num_hidden_groups",
+        )?;
+        require((1..=MAX_POSITIONS).contains(&self.max_positions), "max_positions")?;
+        require((1..=MAX_ROWS).contains(&embedding.vocab_size), "vocab_size")?;
+        require(width(embedding.embedding_size), "embedding_size")?;
+        require(
+            embedding.projection != EmbeddingProjection::None || embedding.embedding_size == self.hidden_size,
+            "embedding_size differs from hidden_size without a projection",
+        )?;
+        require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
+        embedding.scale.map_or(Ok(()), Multiplier::check)?;
+        block.attention.check(self.num_hidden_layers)?;
+        require(width(block.feed_forward.intermediate_size), "intermediate_size")?;
+        require(causal || !block.cross_attention, "cross_attention in an encoder")?;
+        for norm in
+            [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm].into_iter().flatten()
+        {
+            norm.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl NormSpec {
+    fn check(&self) -> Result<(), Error> {
+        require(self.epsilon < 1 << 62, "epsilon")
+    }
+}
+
+impl AttentionSpec {
+    fn check(&self, num_hidden_layers: u16) -> Result<(), Error> {
+        let heads = self.num_attention_heads;
+        require((1..=MAX_HEADS).contains(&heads), "num_attention_heads")?;
+        require(self.num_key_value_heads > 0 && heads.is_multiple_of(self.num_key_value_heads), "num_key_value_heads")?;
+        require((1..=MAX_HEAD_DIM).contains(&self.head_dim), "head_dim")?;
+        require(self.query_size() <= MAX_WIDTH as usize, "num_attention_heads * head_dim")?;
+        self.scale.check()?;
+        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
+        let beyond = |layers: u64| num_hidden_layers < 64 && layers >> num_hidden_layers != 0;
+        require(!beyond(self.sliding_layers), "sliding_layers")?;
+        require((self.window == 0) == (self.sliding_layers == 0) && self.window <= MAX_POSITIONS, "window")?;
+        match self.position {
+            AttentionPosition::None => Ok(()),
+            AttentionPosition::Rotary { dims, layers, .. } => {
+                require(dims > 0 && dims.is_multiple_of(2) && dims <= self.head_dim && !beyond(layers), "rotary dims")
+            }
+            AttentionPosition::RelativeBias { distance } => {
+                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")
+            }
+        }
+    }
+}
+
+impl ModelSpec {
+    /// The stack whose hidden states the head reads: the decoder where there is one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSpec`] when there is no stack at all.
+    pub fn last_stack(&self) -> Result<&StackSpec, Error> {
+        self.decoder.as_ref().or(self.encoder.as_ref()).ok_or(Error::InvalidSpec("no encoder and no decoder"))
+    }
+
+    /// Checks every bound that the runtime relies on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSpec`] naming the field that is out of bounds.
+    pub fn check(&self) -> Result<(), Error> {
+        require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
+        require((1..=1024).contains(&self.numerics.tile), "tile")?;
+        self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;
+        self.decoder.map_or(Ok(()), |decoder| decoder.check(true))?;
+        let last = self.last_stack()?;
+        if let Some(decoder) = &self.decoder {
+            require(
+                decoder.block.cross_attention == self.encoder.is_some(),
+                "cross_attention without an encoder, or an encoder without it",
+            )?;
+        }
+        match (&self.encoder, &self.decoder) {
+            (Some(encoder), Some(decoder)) => {
+                require(encoder.hidden_size == decoder.hidden_size, "the stacks' hidden sizes differ")?;
+                require(!encoder.embedding.shared, "the encoder's token table is shared")?;
+                require(
+                    !decoder.embedding.shared
+                        || (encoder.embedding.vocab_size == decoder.embedding.vocab_size
+                            && encoder.embedding.embedding_size == decoder.embedding.embedding_size),
+                    "a shared token table of two sizes",
+                )?;
+            }
+            _ => require(!last.embedding.shared, "a shared token table with one stack")?,
+        }
+        require(
+            self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
+            "direction",
+        )?;
+        self.head.check(last)
+    }
+}
+
+impl HeadSpec {
+    /// Width of what the output projection reads: the transform's result, or the hidden state.
+    pub const fn input_size(&self, stack: &StackSpec) -> usize {
+        match &self.transform {
+            Some(transform) => transform.size as usize,
+            None => stack.hidden_size as usize,
+        }
+    }
+
+    /// Width of the head's result.
+    pub const fn output_size(&self, stack: &StackSpec) -> usize {
+        match self.output {
+            OutputProjection::None => self.input_size(stack),
+            OutputProjection::Tied | OutputProjection::Own => self.num_outputs as usize,
+        }
+    }
+
+    fn check(&self, stack: &StackSpec) -> Result<(), Error> {
+        if let Some(transform) = &self.transform {
+            require(width(transform.size), "the head's transform size")?;
+            transform.norm.map_or(Ok(()), |norm| norm.check())?;
+        }
+        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
+        match self.output {
+            OutputProjection::None => {
+                require(self.num_outputs == 0 && !self.bias, "num_outputs without an output projection")
+            }
+            OutputProjection::Own => require((1..=MAX_ROWS).contains(&self.num_outputs), "num_outputs"),
+            OutputProjection::Tied => require(
+                self.num_outputs == stack.embedding.vocab_size
+                    && self.input_size(stack) == stack.embedding.embedding_size as usize,
+                "a tied output projection of another size than the token table",
+            ),
+        }
+    }
+}
+
+/// A size that rows may have.
+fn width(size: u32) -> bool {
+    (1..=MAX_WIDTH).contains(&size)
+}
+
+fn require(holds: bool, what: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::InvalidSpec(what)) }
+}
