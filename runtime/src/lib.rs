@@ -5,5 +5,18 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod attention;
+mod block;
 pub mod format;
+mod kernels;
+mod model;
+mod ops;
+mod position;
+mod quant;
+mod session;
+mod workspace;
+
 pub use format::error::Error;
+pub use model::Model;
+pub use session::Session;
+pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_seq2seq};
