@@ -12,7 +12,7 @@ use crate::model::{Halfwords, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
 use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round};
-use crate::workspace::{KeyValueCache, Keys};
+use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
 /// Fraction bits of a score: scores are logarithms in base two.
 const SCORE_BITS: i32 = 16;
@@ -100,15 +100,15 @@ impl Attention<'_> {
         position: usize,
         visible: Range<usize>,
         row: &mut [i32],
-        query: &mut [i8],
-        scores: &mut [i32],
-        weights: &mut [u8],
+        buffers: &mut HeadBuffers<'_>,
     ) {
         let head_dim = self.spec.head_dim as usize;
         let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)) as usize;
-        let (Some(query), Some(scores), Some(weights)) =
-            (query.get_mut(..head_dim), scores.get_mut(..visible.len()), weights.get_mut(..visible.len()))
-        else {
+        let (Some(query), Some(scores), Some(weights)) = (
+            buffers.query.get_mut(..head_dim),
+            buffers.scores.get_mut(..visible.len()),
+            buffers.weights.get_mut(..visible.len()),
+        ) else {
             return;
         };
         for (head, row) in row.chunks_exact_mut(head_dim).enumerate() {

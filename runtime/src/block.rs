@@ -181,8 +181,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let tokens = size / self.hidden_size();
 
         self.attend(
-            BlockPart::Query,
-            BlockPart::Output,
+            (BlockPart::Query, BlockPart::Output),
             tokens,
             start,
             cache,
@@ -198,7 +197,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
         if let Some((cache, source)) = cross {
             self.sublayer_input(CrossNorm, x, scratch);
-            self.attend(BlockPart::CrossQuery, BlockPart::CrossOutput, tokens, start, cache, |_| 0..source, scratch);
+            self.attend((BlockPart::CrossQuery, BlockPart::CrossOutput), tokens, start, cache, |_| 0..source, scratch);
             self.residual(CrossNorm, CrossNorm, x, scratch);
         }
 
@@ -227,8 +226,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     /// Attention of the quantized tile, its result in `scratch.normed`.
     fn attend(
         &self,
-        query: BlockPart,
-        output: BlockPart,
+        (query, output): (BlockPart, BlockPart),
         tokens: usize,
         start: usize,
         cache: &KeyValueCache<'_>,
@@ -246,7 +244,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             if query == BlockPart::Query {
                 self.position(BlockPart::QueryNorm, position, row);
             }
-            attention.attend(cache, position, visible(position), row, scratch.query, scratch.scores, scratch.weights);
+            attention.attend(cache, position, visible(position), row, &mut scratch.head);
         }
         quantize_rows(self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);

@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn quantize16_never_exceeds_its_bound_and_halves_at_most_once_too_often() {
         let mut source = numbers(2);
-        for qmax in [1, 5, 127, 10922, 32767] {
+        for qmax in [255, 256, 10922, 32767] {
             for _ in 0..500 {
                 let mut row = [0; 9];
                 row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n);

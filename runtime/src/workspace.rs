@@ -189,7 +189,7 @@ impl Sizes {
             branch: words(most(&|s| if parallel(s) { s.hidden_size as usize } else { 0 })),
             wide: words(widest),
             quantized: (per_value * quantized).next_multiple_of(ALIGNMENT),
-            query: most(&|s| s.block.attention.query_size()).next_multiple_of(ALIGNMENT),
+            query: most(&|s| s.block.attention.head_dim.into()).next_multiple_of(ALIGNMENT),
             pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
             transformed: words(transformed),
             logits: words(if head.num_outputs > 0 { head.num_outputs as usize } else { 0 }),
@@ -310,11 +310,17 @@ pub(crate) struct Scratch<'a> {
     pub(crate) quantized: &'a mut [u8],
     /// Their scales, `[tile]`.
     pub(crate) scales: &'a mut [u16],
-    /// One token's queries, quantized: `[heads * head_dim]`.
+    /// What one head needs while it attends.
+    pub(crate) head: HeadBuffers<'a>,
+}
+
+/// What one head needs while it attends.
+pub(crate) struct HeadBuffers<'a> {
+    /// One token's query, quantized: `[head_dim]`.
     pub(crate) query: &'a mut [i8],
-    /// One head's scores, `[keys]`.
+    /// Scores, `[keys]`.
     pub(crate) scores: &'a mut [i32],
-    /// One head's weights, `[keys]`.
+    /// Weights, `[keys]`.
     pub(crate) weights: &'a mut [u8],
 }
 
@@ -352,9 +358,11 @@ impl<'a> Workspace<'a> {
                 wide: carver.take(tile * sizes.wide)?,
                 quantized: carver.take(tile * sizes.quantized)?,
                 scales: carver.take(tile * SCALE_BYTES)?,
-                query: carver.take(sizes.query)?,
-                scores: carver.take(4 * (own + source))?,
-                weights: carver.take(own + source)?,
+                head: HeadBuffers {
+                    query: carver.take(sizes.query)?,
+                    scores: carver.take(4 * (own + source))?,
+                    weights: carver.take(own + source)?,
+                },
             },
             pooled: carver.take(sizes.pooled)?,
             transformed: carver.take(sizes.transformed)?,
