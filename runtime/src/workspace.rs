@@ -127,7 +127,7 @@ impl Coefficients {
 
 /// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
-    let seen = window + tile - 1;
+    let seen = (window + tile).saturating_sub(1);
     let slots = if seen < tokens { seen } else { tokens };
     slots.next_multiple_of(ALIGNMENT)
 }
