@@ -8,12 +8,15 @@ extern crate std;
 mod attention;
 mod block;
 pub mod format;
+pub mod golden;
 mod kernels;
 mod model;
 mod ops;
 mod position;
 mod quant;
+pub mod sample;
 mod session;
+pub mod task;
 mod workspace;
 
 pub use format::error::Error;

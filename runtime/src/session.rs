@@ -269,6 +269,14 @@ impl<'s, 'm> Session<'s, 'm> {
     /// # Errors
     /// [`Error::NoTokens`] when nothing was read.
     pub fn logits(&mut self) -> Result<&[i32], Error> {
+        self.logits_mut().map(|logits| &*logits)
+    }
+
+    /// The same, to be changed: a sampler works in place.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn logits_mut(&mut self) -> Result<&mut [i32], Error> {
         let row = match (&self.model.spec().decoder, self.model.spec().head.pooling) {
             (Some(_), _) => Row::At(self.last_tile.checked_sub(1).ok_or(Error::NoTokens)?),
             (None, Pooling::Mean) => Row::Mean,
@@ -289,7 +297,16 @@ impl<'s, 'm> Session<'s, 'm> {
         if position >= self.source {
             return Err(Error::TooManyTokens { limit: self.source, given: position + 1 });
         }
-        self.head(Row::At(position))
+        self.head(Row::At(position)).map(|logits| &*logits)
+    }
+
+    /// Reads a whole text with the stack that the head reads, from scratch.
+    pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
+        if self.model.spec().encoder.is_some() {
+            return self.encode(ids, token_types);
+        }
+        self.reset();
+        self.prefill(ids)
     }
 
     /// The encoder's hidden states, `[tokens, hidden_size]`, in fixed point.
@@ -299,7 +316,7 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     /// Pools, transforms and projects.
-    fn head(&mut self, row: Row) -> Result<&[i32], Error> {
+    fn head(&mut self, row: Row) -> Result<&mut [i32], Error> {
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);
         let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
@@ -323,7 +340,7 @@ impl<'s, 'm> Session<'s, 'm> {
         if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
             norm(spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
         }
-        let mut input = &*pooled;
+        let mut input = pooled;
         if let Some(transform) = &head.transform {
             let out = transformed.get_mut(..transform.size as usize).unwrap_or(&mut []);
             quantize_rows(width, input, hidden_size, scratch.quantized, scratch.scales);

@@ -13,7 +13,7 @@ static EXP2: [u16; 65] = [
 
 /// `2^-z` for `z >= 0` in Q16, as Q15; 0 from `z = 16` on.
 #[inline(always)]
-fn exp2_neg(z: i32) -> u32 {
+pub(crate) fn exp2_neg(z: i32) -> u32 {
     let whole = z >> 16;
     if whole > 15 {
         return 0;
