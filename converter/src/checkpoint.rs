@@ -285,9 +285,8 @@ pub(crate) fn is_bare(name: &str) -> bool {
 }
 
 fn required_json(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).with_context(|| {
-        format!("cannot read {}\ngive the folder of a Hugging Face checkpoint", path.display())
-    })?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}\ngive the folder of a Hugging Face checkpoint", path.display()))?;
     // Python writes NaN and Infinity, which are not JSON; no key that matters has them.
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON\ndownload it again", path.display()))
 }

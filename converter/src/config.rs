@@ -137,10 +137,7 @@ impl Config {
             return Ok(());
         }
         Err(refuse(
-            format_args!(
-                "config.json has keys whose effect on the model is not known here: {}",
-                unknown.join(", ")
-            ),
+            format_args!("config.json has keys whose effect on the model is not known here: {}", unknown.join(", ")),
             "if they change nothing that the model computes, remove them from config.json; otherwise this checkpoint is not supported",
         ))
     }

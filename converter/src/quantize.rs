@@ -52,7 +52,10 @@ pub fn quantize_role(spec: &ModelSpec, weights: &Weights, role: Role, shape: Sha
             let (factor, bits) = words_format(role, bits);
             integers(&tensor.weight, |x| fixed(x * factor, bits)).map(|words| {
                 let real = |q: i32| libm::ldexp(f64::from(q), -i32::from(bits)) / factor;
-                (words.iter().flat_map(|q| q.to_le_bytes()).collect(), error(&tensor.weight, words.iter().map(|q| real(*q))))
+                (
+                    words.iter().flat_map(|q| q.to_le_bytes()).collect(),
+                    error(&tensor.weight, words.iter().map(|q| real(*q))),
+                )
             })
         }
         Shape::Halfwords { .. } => {
@@ -111,7 +114,10 @@ fn mantissas(numbers: &[f64]) -> Result<(i32, Vec<i32>)> {
         return Ok((30, vec![0; numbers.len()]));
     }
     if exponent < *Multiplier::EXPONENTS.start() {
-        return Err(refuse(format_args!("its largest scale is {largest}"), "the checkpoint's weights are out of any useful range"));
+        return Err(refuse(
+            format_args!("its largest scale is {largest}"),
+            "the checkpoint's weights are out of any useful range",
+        ));
     }
     let mantissa = |x: &f64| round_half_even(libm::ldexp(*x, exponent)) as i32;
     Ok((exponent, numbers.iter().map(mantissa).collect()))
@@ -182,7 +188,10 @@ fn relative(off: f64, exact: &[f32]) -> f64 {
 /// When the bytes are not of this shape.
 pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> Result<Tensor> {
     if bytes.len() as u64 != shape.bytes() {
-        return Err(refuse(format_args!("{} has {} bytes", role_name(role), bytes.len()), format_args!("it should have {}", shape.bytes())));
+        return Err(refuse(
+            format_args!("{} has {} bytes", role_name(role), bytes.len()),
+            format_args!("it should have {}", shape.bytes()),
+        ));
     }
     let (weights, numbers) = bytes.split_at(shape.weight_bytes() as usize);
     let words: Vec<i32> = numbers.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
@@ -207,7 +216,10 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
         }
         Shape::Words { len } => {
             let (factor, bits) = words_format(role, bits);
-            Tensor { weight: words[..len].iter().map(|q| (scaled(*q, i32::from(bits)) / factor) as f32).collect(), bias: Vec::new() }
+            Tensor {
+                weight: words[..len].iter().map(|q| (scaled(*q, i32::from(bits)) / factor) as f32).collect(),
+                bias: Vec::new(),
+            }
         }
         Shape::Halfwords { len } => {
             let scale = halfwords_scale(tabulated(spec, role));

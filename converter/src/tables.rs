@@ -77,7 +77,8 @@ impl Sinusoid {
             (position + self.first as usize) as f64 * libm::pow(10_000.0, -(pair as f64) * step)
         };
         let at = |position: usize, column: usize| {
-            let (pair, cosine) = if self.interleaved { (column / 2, column % 2 == 1) } else { (column % half, column >= half) };
+            let (pair, cosine) =
+                if self.interleaved { (column / 2, column % 2 == 1) } else { (column % half, column >= half) };
             let angle = angle(position, pair);
             (if cosine { libm::cos(angle) } else { libm::sin(angle) }) as f32
         };

@@ -171,7 +171,10 @@ impl Build<'_> {
         let Some(name) = present else {
             return Err(refuse(
                 format_args!("the checkpoint has no tensor `{}`", pick.names.join("` or `")),
-                format_args!("{} is made of it: config.json is of another model, or a file is missing", role_name(self.role)),
+                format_args!(
+                    "{} is made of it: config.json is of another model, or a file is missing",
+                    role_name(self.role)
+                ),
             ));
         };
         // A head may be there under two names: they are one tensor.
@@ -182,7 +185,11 @@ impl Build<'_> {
         let mismatch = || {
             let wanted = cols.map_or(format!("[{rows}]"), |cols| format!("[{rows}, {cols}]"));
             refuse(
-                format_args!("tensor `{name}` is {:?}, but config.json makes {} {wanted}", array.shape, role_name(self.role)),
+                format_args!(
+                    "tensor `{name}` is {:?}, but config.json makes {} {wanted}",
+                    array.shape,
+                    role_name(self.role)
+                ),
                 "config.json is not of this checkpoint, or this variant is not supported",
             )
         };

@@ -73,10 +73,12 @@ fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
         "Dense" => dense(folder, path.clone(), &required_json(&path.join("config.json"))?)?,
         "Normalize" => Module::Normalize,
         "Dropout" => return Ok(None),
-        _ => return Err(refuse(
-            format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
-            "Transformer, Pooling, Dense and Normalize are: remove the module if it changes nothing",
-        )),
+        _ => {
+            return Err(refuse(
+                format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
+                "Transformer, Pooling, Dense and Normalize are: remove the module if it changes nothing",
+            ));
+        }
     };
     Ok(Some(module))
 }
@@ -85,14 +87,18 @@ fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
 fn pooling(folder: &str, config: &Value) -> Result<Pooling> {
     let flags = config.as_object().into_iter().flatten();
     let flagged = flags.filter(|(key, value)| key.starts_with("pooling_mode_") && value.as_bool() == Some(true));
-    let mut modes: Vec<&str> = flagged.map(|(key, _)| key["pooling_mode_".len()..].trim_end_matches("_tokens")).collect();
+    let mut modes: Vec<&str> =
+        flagged.map(|(key, _)| key["pooling_mode_".len()..].trim_end_matches("_tokens")).collect();
     modes.extend(config["pooling_mode"].as_str());
     match modes[..] {
         ["cls_token" | "cls"] => Ok(Pooling::First),
         ["mean"] => Ok(Pooling::Mean),
         ["lasttoken"] => Ok(Pooling::Last),
         _ => Err(refuse(
-            format_args!("{folder}/config.json asks for the pooling `{}`, which is not implemented", modes.join("` and `")),
+            format_args!(
+                "{folder}/config.json asks for the pooling `{}`, which is not implemented",
+                modes.join("` and `")
+            ),
             "one of cls, mean and lasttoken is",
         )),
     }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kinglet::format::layout::Stack;
 use kinglet::format::spec::{
-    Activation, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, NormKind, NormSpec, NumericsSpec, Pooling,
-    OutputProjection, StackSpec, Task, ActivationWidth, WeightLayout,
+    Activation, ActivationWidth, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, NormKind, NormSpec,
+    NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
 };
 
 use super::Options;

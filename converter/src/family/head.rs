@@ -51,9 +51,15 @@ pub(super) enum Output {
         bias: &'static [&'static str],
     },
     /// A module with a row for each label.
-    Labels { module: &'static str, bias: bool },
+    Labels {
+        module: &'static str,
+        bias: bool,
+    },
     /// A module with this many rows.
-    Rows { module: &'static str, rows: u32 },
+    Rows {
+        module: &'static str,
+        rows: u32,
+    },
 }
 
 /// Hidden states, or what sentence-transformers makes of them.
@@ -230,14 +236,21 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
         if !tied && !names.is_empty() {
             return Err(refuse(
-                format_args!("config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`", names[0]),
+                format_args!(
+                    "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",
+                    names[0]
+                ),
                 "the checkpoint lacks its language-model head: convert it with --task hidden, or find the whole one",
             ));
         }
         return Ok(None);
     };
     context.config.get(&["tie_word_embeddings"]);
-    let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) { Stack::Encoder } else { id };
+    let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) {
+        Stack::Encoder
+    } else {
+        id
+    };
     let table = draft.sources.get(&Role::Stack(shared, StackPart::TokenEmbedding));
     if let Some(Source { weight: Value::Tensor(table), .. }) = table {
         let table = table.names.iter().find(|name| context.checkpoint.shape(name).is_some());
@@ -324,7 +337,8 @@ fn embedding(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Res
                 width = *out_features;
                 let name = format!("{folder}/linear");
                 if spec.transform.is_none() {
-                    spec.transform = Some(TransformSpec { size: width, bias: *bias, activation: *activation, norm: None });
+                    spec.transform =
+                        Some(TransformSpec { size: width, bias: *bias, activation: *activation, norm: None });
                     draft.sources.insert(Role::Head(HeadPart::Transform), module("", &name, *bias));
                     draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(*activation).into());
                 } else if spec.output == OutputProjection::None && *activation == Activation::Identity {

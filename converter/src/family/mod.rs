@@ -15,9 +15,9 @@ use kinglet::format::spec::{
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
-
+mod bert;
 mod draft;
-
+mod gpt2;
 mod head;
 mod keys;
 mod llama;
@@ -101,7 +101,7 @@ pub struct Family {
 }
 
 /// Every family, each in a file of its own.
-pub const FAMILIES: &[&Family] = &[&llama::FAMILY];
+pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gpt2::FAMILY, &llama::FAMILY];
 
 impl Family {
     /// The endings of `architectures` that this family has a head for, with the task of each.
@@ -147,7 +147,10 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
     let spec =
         ModelSpec { numerics, direction: options.direction, encoder: draft.encoder, decoder: draft.decoder, head };
     spec.check().map_err(|error| {
-        refuse(format_args!("this model is outside what the runtime can hold: {error}"), "use a smaller model, or --max-tokens")
+        refuse(
+            format_args!("this model is outside what the runtime can hold: {error}"),
+            "use a smaller model, or --max-tokens",
+        )
     })?;
     for (role, _) in roles(&spec) {
         if !draft.sources.contains_key(&role) {

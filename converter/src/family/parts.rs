@@ -3,12 +3,81 @@
 use core::f64::consts::LOG2_E;
 
 use anyhow::Result;
-use kinglet::format::spec::{Activation, Multiplier};
+use kinglet::format::spec::{
+    Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
+    Multiplier, Residual, StackSpec,
+};
 
-use super::draft::Context;
+use super::draft::{Context, Norm};
 use crate::config::Config;
 use crate::fixed::multiplier;
 use crate::refuse;
+
+/// What every stack says of itself.
+pub(super) struct Dimensions {
+    pub(super) hidden_size: u32,
+    pub(super) layers: u32,
+    pub(super) heads: u32,
+    pub(super) key_value_heads: u32,
+    pub(super) head_dim: u32,
+    pub(super) intermediate_size: u32,
+    pub(super) vocab_size: u32,
+    pub(super) max_positions: u32,
+    pub(super) norm: Norm,
+    pub(super) activation: Activation,
+}
+
+impl Dimensions {
+    /// The plainest stack of these dimensions, which a family then changes: pre-norm without a final one, every
+    /// projection with a bias, no positions, a network without a gate.
+    pub(super) fn stack(&self) -> Result<StackSpec> {
+        let layers = short(self.layers, "num_hidden_layers")?;
+        Ok(StackSpec {
+            hidden_size: self.hidden_size,
+            num_hidden_layers: layers,
+            num_hidden_groups: layers,
+            inner_group_num: 1,
+            max_positions: self.max_positions,
+            embedding: EmbeddingSpec {
+                vocab_size: self.vocab_size,
+                embedding_size: self.hidden_size,
+                shared: false,
+                scale: None,
+                positions: false,
+                token_types: 0,
+                projection: EmbeddingProjection::None,
+                projection_bias: false,
+                norm: None,
+            },
+            block: BlockSpec {
+                norm: self.norm.of(self.hidden_size),
+                residual: Residual::PreNorm,
+                skip_first_norm: false,
+                attention: AttentionSpec {
+                    num_attention_heads: short(self.heads, "num_attention_heads")?,
+                    num_key_value_heads: short(self.key_value_heads, "num_key_value_heads")?,
+                    head_dim: short(self.head_dim, "head_dim")?,
+                    qkv_bias: true,
+                    output_bias: true,
+                    scale: score_scale(1.0 / libm::sqrt(f64::from(self.head_dim.max(1))))?,
+                    query_key_norm: None,
+                    position: AttentionPosition::None,
+                    window: 0,
+                    sliding_layers: 0,
+                    soft_cap: None,
+                },
+                cross_attention: false,
+                feed_forward: FeedForwardSpec {
+                    intermediate_size: self.intermediate_size,
+                    activation: self.activation,
+                    gated: false,
+                    bias: true,
+                },
+            },
+            final_norm: None,
+        })
+    }
+}
 
 /// An activation function by its name in a configuration.
 pub(super) fn activation(name: &str) -> Result<Activation> {
@@ -49,17 +118,13 @@ pub(super) fn divide(size: u32, heads: u32, what: &str) -> Result<u32> {
 
 /// A number that the specification holds in 16 bits.
 pub(super) fn short(value: u32, what: &str) -> Result<u16> {
-    u16::try_from(value).map_err(|_| refuse(format_args!("config.json says `{what}` = {value}"), "at most 65535 are supported"))
+    u16::try_from(value)
+        .map_err(|_| refuse(format_args!("config.json says `{what}` = {value}"), "at most 65535 are supported"))
 }
 
 /// The factor on attention scores, in base two.
 pub(super) fn score_scale(natural: f64) -> Result<Multiplier> {
     multiplier(natural * LOG2_E)
-}
-
-/// The usual factor on attention scores: one over the root of the head's width.
-pub(super) fn usual_scale(head_dim: u32) -> Result<Multiplier> {
-    score_scale(1.0 / libm::sqrt(f64::from(head_dim)))
 }
 
 /// Bits 0 to `layers - 1` set where `is` holds.
@@ -111,9 +176,12 @@ pub(super) fn rope(
     default: Rope,
 ) -> Result<Rope> {
     let nested = layer_type.map(|kind| format!("rope_parameters.{kind}"));
-    let section = nested.filter(|section| config.peek(section).is_some()).unwrap_or_else(|| "rope_parameters".to_owned());
+    let section =
+        nested.filter(|section| config.peek(section).is_some()).unwrap_or_else(|| "rope_parameters".to_owned());
     let key = |section: &str, name: &str| format!("{section}.{name}");
-    for key in [key(&section, "rope_type"), key(&section, "type"), "rope_scaling.rope_type".into(), "rope_scaling.type".into()] {
+    for key in
+        [key(&section, "rope_type"), key(&section, "type"), "rope_scaling.rope_type".into(), "rope_scaling.type".into()]
+    {
         config.only(&key, &["default".into()])?;
     }
     let of = |name: &str, older: &[&str]| {

@@ -91,7 +91,8 @@ fn mask_token(checkpoint: &Checkpoint) -> Result<Option<u32>> {
     let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     let added = added.iter().find(|token| token["content"] == text).and_then(|token| token["id"].as_u64());
     let decoder = configuration["added_tokens_decoder"].as_object().into_iter().flatten();
-    let decoder = || decoder.into_iter().find(|(_, token)| token["content"] == text).and_then(|(id, _)| id.parse().ok());
+    let decoder =
+        || decoder.into_iter().find(|(_, token)| token["content"] == text).and_then(|(id, _)| id.parse().ok());
     let vocabulary = || tokenizer["model"]["vocab"][text].as_u64();
     Ok(added.or_else(decoder).or_else(vocabulary).and_then(|id| u32::try_from(id).ok()))
 }
