@@ -48,7 +48,7 @@ const HEADS: &[Head] = &[
 const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
 
 pub(super) const NAMES: Names = Names {
-    prefix: "bert.",
+    prefixes: &["bert."],
     stack: &[
         (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
         (StackPart::PositionEmbedding, "embeddings.position_embeddings"),

@@ -8,7 +8,7 @@ use kinglet::format::spec::{
 };
 
 use super::Options;
-use super::source::{Names, Sources, stack_sources};
+use super::source::{Names, Prefixes, Sources, stack_sources};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::fixed::round_half_even;
@@ -29,8 +29,8 @@ pub(super) struct Draft {
     pub(super) encoder: Option<StackSpec>,
     pub(super) decoder: Option<StackSpec>,
     pub(super) sources: Sources,
-    /// What stands before the names of the base model.
-    pub(super) prefix: &'static str,
+    /// What may stand before the names of the base model.
+    pub(super) prefixes: Prefixes,
     /// The norm that a head would have.
     pub(super) norm: Norm,
     /// The activation that a head would have where it takes the model's.
@@ -94,7 +94,7 @@ impl Draft {
             encoder: None,
             decoder: None,
             sources: Sources::new(),
-            prefix: names.prefix,
+            prefixes: names.prefixes,
             norm,
             activation: stack.block.feed_forward.activation,
             notes: Vec::new(),

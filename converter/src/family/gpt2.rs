@@ -18,7 +18,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 const NAMES: Names = Names {
-    prefix: "transformer.",
+    prefixes: &["transformer."],
     stack: &[(StackPart::TokenEmbedding, "wte"), (StackPart::PositionEmbedding, "wpe"), (StackPart::FinalNorm, "ln_f")],
     layer: "h.{}.",
     block: &[

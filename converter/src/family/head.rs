@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::Options;
 use super::draft::{Context, Draft, Norm};
-use super::source::{Pick, Source, Value, module, tensor};
+use super::source::{Pick, Prefixes, Source, Value, module, prefixed, tensor};
 use crate::checkpoint::{Checkpoint, Module};
 use crate::refuse;
 
@@ -105,6 +105,19 @@ pub(super) const LAST_TOKEN_CLASSIFICATION: Head = Head {
     ..BASE
 };
 
+impl Head {
+    /// The modules and tensors that it is made of.
+    fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = match self.output {
+            Output::None => Vec::new(),
+            Output::Vocabulary { weight, bias } => [weight, bias].concat(),
+            Output::Labels { module, .. } | Output::Rows { module, .. } => vec![module],
+        };
+        names.extend(self.transform.iter().flat_map(|transform| [Some(transform.dense), transform.norm]).flatten());
+        names
+    }
+}
+
 /// The head that a checkpoint has or the caller wants, and whether the result is to be an embedding.
 pub(super) fn choose<'a>(checkpoint: &Checkpoint, heads: &'a [Head], options: &Options) -> Result<(&'a Head, bool)> {
     let embedding = match options.task {
@@ -150,15 +163,28 @@ fn general(task: Task) -> Task {
 }
 
 /// The head's specification, its sources, and the names of its labels.
-pub(super) fn build(context: &Context<'_>, head: &Head, draft: &mut Draft) -> Result<(HeadSpec, Vec<String>)> {
+pub(super) fn build(
+    context: &Context<'_>,
+    heads: &[Head],
+    head: &Head,
+    draft: &mut Draft,
+) -> Result<(HeadSpec, Vec<String>)> {
     let (id, stack) = draft.last()?;
     let stack = *stack;
-    let prefix = draft.prefix;
+    let prefixes = draft.prefixes;
     let dismissed = |name: &str| {
-        let bare = name.strip_prefix(prefix).unwrap_or(name);
-        head.unused.iter().any(|start| name.starts_with(start) || bare.starts_with(start))
+        let bare = prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix)).chain([name]);
+        bare.into_iter().any(|bare| head.unused.iter().any(|start| bare.starts_with(start)))
     };
     context.checkpoint.dismiss(dismissed);
+    if head.task == Task::Hidden {
+        // Whoever wants hidden states has no use for the heads that a checkpoint may have besides.
+        let others: Vec<&str> = heads.iter().flat_map(Head::names).collect();
+        let is = |name: &str, other: &str| {
+            name.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        context.checkpoint.dismiss(|name| others.iter().any(|other| is(name, other)));
+    }
     if context.embedding {
         return Ok((embedding(context, draft, &stack)?, Vec::new()));
     }
@@ -178,7 +204,7 @@ pub(super) fn build(context: &Context<'_>, head: &Head, draft: &mut Draft) -> Re
     let mut labels = Vec::new();
     let mut own = |draft: &mut Draft, name: &str, rows: u32, bias: bool| {
         (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, rows, bias);
-        draft.sources.insert(Role::Head(HeadPart::Output), module(prefix, name, bias));
+        draft.sources.insert(Role::Head(HeadPart::Output), module(prefixes, name, bias));
     };
     match head.output {
         Output::None => {}
@@ -188,7 +214,7 @@ pub(super) fn build(context: &Context<'_>, head: &Head, draft: &mut Draft) -> Re
         }
         Output::Rows { module, rows } => own(draft, module, rows, true),
         Output::Vocabulary { weight, bias } => {
-            let bias = (!bias.is_empty()).then(|| Value::Tensor(Pick::new(prefixed(prefix, bias))));
+            let bias = (!bias.is_empty()).then(|| Value::Tensor(Pick::new(all_names(prefixes, bias))));
             (spec.num_outputs, spec.bias) = (stack.embedding.vocab_size, bias.is_some());
             match own_matrix(context, draft, id, weight)? {
                 Some(weight) => {
@@ -213,32 +239,31 @@ pub(super) fn build(context: &Context<'_>, head: &Head, draft: &mut Draft) -> Re
 fn add_transform(draft: &mut Draft, stack: &StackSpec, transform: &Transform) -> TransformSpec {
     let size = if transform.narrow { stack.embedding.embedding_size } else { stack.hidden_size };
     let activation = transform.activation.unwrap_or(draft.activation);
-    let prefix = draft.prefix;
-    draft.sources.insert(Role::Head(HeadPart::Transform), module(prefix, transform.dense, transform.bias));
+    let prefixes = draft.prefixes;
+    draft.sources.insert(Role::Head(HeadPart::Transform), module(prefixes, transform.dense, transform.bias));
     draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(activation).into());
     let norm = transform.norm.map(|name| {
         let Norm { bias, .. } = draft.norm;
-        draft.sources.insert(Role::Head(HeadPart::TransformNorm), module(prefix, name, bias));
+        draft.sources.insert(Role::Head(HeadPart::TransformNorm), module(prefixes, name, bias));
         draft.norm.of(size)
     });
     TransformSpec { size, bias: transform.bias, activation, norm }
 }
 
-fn prefixed(prefix: &str, names: &[&str]) -> Vec<String> {
-    let both = names.iter().flat_map(|name| [(*name).to_owned(), format!("{prefix}{name}")]);
-    both.collect()
+fn all_names(prefixes: Prefixes, names: &[&str]) -> Vec<String> {
+    names.iter().flat_map(|name| prefixed(prefixes, name)).collect()
 }
 
 /// The output matrix, where it is not the token table: in the file, and not a copy of it.
 fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -> Result<Option<Pick>> {
-    let names = prefixed(draft.prefix, names);
+    let names = all_names(draft.prefixes, names);
     let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
         if !tied && !names.is_empty() {
             return Err(refuse(
                 format_args!(
                     "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",
-                    names[0]
+                    names.join("` or `")
                 ),
                 "the checkpoint lacks its language-model head: convert it with --task hidden, or find the whole one",
             ));
@@ -339,11 +364,11 @@ fn embedding(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Res
                 if spec.transform.is_none() {
                     spec.transform =
                         Some(TransformSpec { size: width, bias: *bias, activation: *activation, norm: None });
-                    draft.sources.insert(Role::Head(HeadPart::Transform), module("", &name, *bias));
+                    draft.sources.insert(Role::Head(HeadPart::Transform), module(&[], &name, *bias));
                     draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(*activation).into());
                 } else if spec.output == OutputProjection::None && *activation == Activation::Identity {
                     (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, width, *bias);
-                    draft.sources.insert(Role::Head(HeadPart::Output), module("", &name, *bias));
+                    draft.sources.insert(Role::Head(HeadPart::Output), module(&[], &name, *bias));
                 } else {
                     return Err(unsupported("more dense layers"));
                 }
@@ -359,6 +384,6 @@ pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Optio
 }
 
 /// Adds the one row of a table to every row of another.
-pub(super) fn add_row(table: &mut Pick, prefix: &str, name: &str) {
-    table.added = Some(Box::new(tensor(prefix, name, "weight")));
+pub(super) fn add_row(table: &mut Pick, prefixes: Prefixes, name: &str) {
+    table.added = Some(Box::new(tensor(prefixes, name, "weight")));
 }

@@ -25,7 +25,7 @@ pub(super) const HEADS: &[Head] = &[
 ];
 
 pub(super) const NAMES: Names = Names {
-    prefix: "model.",
+    prefixes: &["model.", "transformer."],
     stack: &[(StackPart::TokenEmbedding, "embed_tokens"), (StackPart::FinalNorm, "norm")],
     layer: "layers.{}.",
     block: &[

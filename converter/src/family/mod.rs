@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use kinglet::format::layout::{Role, roles};
 use kinglet::format::spec::{
     ActivationWidth, Direction, HeadSpec, KeyWidth, ModelSpec, NumericsSpec, Pooling, Task, WeightLayout,
@@ -126,10 +126,12 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
         )
     })?;
     config.only("quantization_config", &[])?;
+    // Only heads on the vocabulary ask for it, but every configuration has it.
+    config.get(&["tie_word_embeddings"]);
     let (head, embedding) = head::choose(checkpoint, family.heads, options)?;
     let context = Context { checkpoint, config, options, model_type, embedding };
-    let mut draft = (family.map)(&context).with_context(|| format!("mapping a checkpoint of type {model_type}"))?;
-    let (head, labels) = head::build(&context, head, &mut draft)?;
+    let mut draft = (family.map)(&context)?;
+    let (head, labels) = head::build(&context, family.heads, head, &mut draft)?;
     let mapping = assemble(&context, draft, head, labels)?;
     config.check(keys::HARMLESS, &options.ignored_keys)?;
     Ok(mapping)

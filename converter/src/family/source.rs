@@ -74,8 +74,8 @@ impl Pick {
 
 /// The names of a stack's tensors: modules, to which `.weight` and `.bias` are put.
 pub(super) struct Names {
-    /// What stands before all of them, in checkpoints with a head.
-    pub(super) prefix: &'static str,
+    /// What may stand before all of them, in checkpoints with a head.
+    pub(super) prefixes: Prefixes,
     /// The parts outside the blocks.
     pub(super) stack: &'static [(StackPart, &'static str)],
     /// What stands before the parts of a block.
@@ -84,20 +84,27 @@ pub(super) struct Names {
     pub(super) block: &'static [(BlockPart, &'static str)],
 }
 
+/// What may stand before the names of a base model; nothing may always.
+pub(super) type Prefixes = &'static [&'static str];
+
 /// The sources of a model under construction.
 pub(super) type Sources = BTreeMap<Role, Source>;
 
-/// A module's tensor by the names that it may have: with the prefix, or without.
-pub(super) fn tensor(prefix: &str, module: &str, kind: &str) -> Pick {
-    let plain = format!("{module}.{kind}");
-    if prefix.is_empty() { Pick::new(vec![plain]) } else { Pick::new(vec![format!("{prefix}{plain}"), plain]) }
+/// The names that something may have: with one of the prefixes, or without.
+pub(super) fn prefixed(prefixes: Prefixes, name: &str) -> Vec<String> {
+    prefixes.iter().chain(&[""]).map(|prefix| format!("{prefix}{name}")).collect()
+}
+
+/// A module's tensor.
+pub(super) fn tensor(prefixes: Prefixes, module: &str, kind: &str) -> Pick {
+    Pick::new(prefixed(prefixes, &format!("{module}.{kind}")))
 }
 
 /// A module's weight, and its bias where there is one.
-pub(super) fn module(prefix: &str, name: &str, bias: bool) -> Source {
+pub(super) fn module(prefixes: Prefixes, name: &str, bias: bool) -> Source {
     Source {
-        weight: Value::Tensor(tensor(prefix, name, "weight")),
-        bias: bias.then(|| Value::Tensor(tensor(prefix, name, "bias"))),
+        weight: Value::Tensor(tensor(prefixes, name, "weight")),
+        bias: bias.then(|| Value::Tensor(tensor(prefixes, name, "bias"))),
     }
 }
 
@@ -118,7 +125,7 @@ pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sourc
                 Some(Value::Activation(stack.block.feed_forward.activation).into())
             }
             Role::Stack(of, part) if of == id => {
-                look_up(names.stack, part).map(|name| module(names.prefix, name, bias))
+                look_up(names.stack, part).map(|name| module(names.prefixes, name, bias))
             }
             Role::Block(of, block, part) if of == id => look_up(names.block, part).map(|name| {
                 let inner = stack.inner_group_num;
@@ -126,7 +133,7 @@ pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sourc
                     .replace("{}", &block.to_string())
                     .replace("{group}", &(block / inner).to_string())
                     .replace("{inner}", &(block % inner).to_string());
-                module(names.prefix, &name, bias)
+                module(names.prefixes, &name, bias)
             }),
             _ => None,
         };
