@@ -1,1 +1,22 @@
 //! From a Hugging Face checkpoint to a Kinglet blob.
+//!
+//! The way of a conversion: [`checkpoint`] opens the folder, [`family`] maps its configuration to a
+//! [`ModelSpec`](kinglet::format::spec::ModelSpec) and says where each tensor comes from, [`weights`] reads
+//! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`reference`] runs the same specification on
+//! the same weights in `f32`: what the integers are measured against.
+
+pub mod checkpoint;
+pub mod config;
+pub mod family;
+pub mod fixed;
+pub mod quantize;
+pub mod reference;
+pub mod tables;
+pub mod weights;
+
+use core::fmt::Display;
+
+/// An error of two lines: what is wrong, and what to do about it.
+pub(crate) fn refuse(what: impl Display, action: impl Display) -> anyhow::Error {
+    anyhow::anyhow!("{what}\n{action}")
+}

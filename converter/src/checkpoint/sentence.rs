@@ -1,0 +1,136 @@
+//! sentence-transformers folders: `modules.json` and the folders it lists.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use kinglet::format::spec::{Activation, Pooling};
+use serde_json::Value;
+
+use super::{is_bare, optional_json, required_json};
+use crate::refuse;
+
+/// One module of a sentence-transformers model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Module {
+    /// The transformer, in a folder of its own or beside `modules.json`.
+    Transformer {
+        /// The folder, if it has one.
+        folder: Option<String>,
+    },
+    /// From token vectors to one vector.
+    Pooling(Pooling),
+    /// A dense layer on that vector.
+    Dense {
+        /// The folder, before the names of its tensors.
+        folder: String,
+        /// Where the folder is.
+        path: PathBuf,
+        /// Width of its input.
+        in_features: u32,
+        /// Width of its output.
+        out_features: u32,
+        /// Whether it has a bias.
+        bias: bool,
+        /// The activation function.
+        activation: Activation,
+    },
+    /// Scales the vector to unit length.
+    Normalize,
+}
+
+impl Module {
+    pub(super) fn transformer_folder(&self) -> Option<&str> {
+        match self {
+            Self::Transformer { folder } => folder.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Reads `modules.json`; nothing when there is none.
+pub(super) fn modules(dir: &Path) -> Result<Vec<Module>> {
+    let list = optional_json(&dir.join("modules.json"))?;
+    let entries = list.as_array().map_or(&[][..], Vec::as_slice);
+    let found = entries.iter().map(|entry| module(dir, entry));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// One entry; `None` for what does nothing at inference.
+fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
+    let kind = entry["type"].as_str().unwrap_or_default();
+    let folder = entry["path"].as_str().unwrap_or_default();
+    if !folder.is_empty() && !is_bare(folder) {
+        return Err(refuse(
+            format_args!("modules.json names the folder `{folder}`"),
+            "the modules must be folders beside modules.json",
+        ));
+    }
+    let path = dir.join(folder);
+    let class = kind.rsplit('.').next().unwrap_or_default();
+    let module = match class {
+        "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
+        "Pooling" => Module::Pooling(pooling(folder, &required_json(&path.join("config.json"))?)?),
+        "Dense" => dense(folder, path.clone(), &required_json(&path.join("config.json"))?)?,
+        "Normalize" => Module::Normalize,
+        "Dropout" => return Ok(None),
+        _ => {
+            return Err(refuse(
+                format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
+                "Transformer, Pooling, Dense and Normalize are: remove the module if it changes nothing",
+            ));
+        }
+    };
+    Ok(Some(module))
+}
+
+/// Newer files name the mode, older ones have a flag for each.
+fn pooling(folder: &str, config: &Value) -> Result<Pooling> {
+    let flags = config.as_object().into_iter().flatten();
+    let flagged = flags.filter(|(key, value)| key.starts_with("pooling_mode_") && value.as_bool() == Some(true));
+    let mut modes: Vec<&str> =
+        flagged.map(|(key, _)| key["pooling_mode_".len()..].trim_end_matches("_tokens")).collect();
+    modes.extend(config["pooling_mode"].as_str());
+    match modes[..] {
+        ["cls_token" | "cls"] => Ok(Pooling::First),
+        ["mean"] => Ok(Pooling::Mean),
+        ["lasttoken"] => Ok(Pooling::Last),
+        _ => Err(refuse(
+            format_args!(
+                "{folder}/config.json asks for the pooling `{}`, which is not implemented",
+                modes.join("` and `")
+            ),
+            "one of cls, mean and lasttoken is",
+        )),
+    }
+}
+
+fn dense(folder: &str, path: PathBuf, config: &Value) -> Result<Module> {
+    let size = |key: &str| {
+        config[key].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
+            refuse(format_args!("{folder}/config.json does not say `{key}`"), "download the folder again")
+        })
+    };
+    let name = config["activation_function"].as_str().unwrap_or("torch.nn.modules.activation.Tanh");
+    let activation = match name.rsplit('.').next().unwrap_or_default() {
+        "Identity" => Activation::Identity,
+        "Tanh" => Activation::Tanh,
+        "ReLU" => Activation::Relu,
+        "GELU" => Activation::Gelu,
+        "SiLU" => Activation::Silu,
+        "Sigmoid" => Activation::Sigmoid,
+        _ => {
+            return Err(refuse(
+                format_args!("{folder}/config.json asks for the activation `{name}`, which is not implemented"),
+                "Identity, Tanh, ReLU, GELU, SiLU and Sigmoid are",
+            ));
+        }
+    };
+    Ok(Module::Dense {
+        folder: folder.to_owned(),
+        path,
+        in_features: size("in_features")?,
+        out_features: size("out_features")?,
+        bias: config["bias"].as_bool().unwrap_or(true),
+        activation,
+    })
+}

@@ -1,0 +1,102 @@
+//! BERT (arXiv 1810.04805) and what shares its graph and names: MiniLM, BGE, E5 and other sentence encoders.
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Stack, StackPart};
+use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+
+use super::Family;
+use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
+use super::source::Names;
+
+/// BERT.
+pub(super) const FAMILY: Family = Family { model_types: &["bert"], heads: HEADS, map };
+
+const HEADS: &[Head] = &[
+    Head { unused: UNUSED, ..BASE },
+    Head {
+        suffixes: &["ForMaskedLM", "ForPreTraining"],
+        task: Task::MaskedLm,
+        pooling: Pooling::None,
+        transform: Some(Transform {
+            dense: "cls.predictions.transform.dense",
+            bias: true,
+            narrow: false,
+            activation: None,
+            norm: Some("cls.predictions.transform.LayerNorm"),
+        }),
+        output: Output::Vocabulary {
+            weight: &["cls.predictions.decoder.weight"],
+            bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+        },
+        unused: UNUSED,
+    },
+    Head {
+        suffixes: &["ForSequenceClassification"],
+        task: Task::Classification,
+        pooling: Pooling::First,
+        transform: pooler("pooler.dense", Activation::Tanh),
+        output: Output::Labels { module: "classifier", bias: true },
+        unused: &["cls."],
+    },
+    Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
+    Head { unused: UNUSED, ..QUESTION_ANSWERING },
+];
+
+/// What a checkpoint may still have of the heads it was trained with.
+const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
+
+pub(super) const NAMES: Names = Names {
+    prefixes: &["bert."],
+    stack: &[
+        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
+        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
+        (StackPart::TokenTypeEmbedding, "embeddings.token_type_embeddings"),
+        (StackPart::EmbeddingNorm, "embeddings.LayerNorm"),
+    ],
+    layer: "encoder.layer.{}.",
+    block: &[
+        (BlockPart::Query, "attention.self.query"),
+        (BlockPart::Key, "attention.self.key"),
+        (BlockPart::Value, "attention.self.value"),
+        (BlockPart::Output, "attention.output.dense"),
+        (BlockPart::AttentionNorm, "attention.output.LayerNorm"),
+        (BlockPart::Up, "intermediate.dense"),
+        (BlockPart::Down, "output.dense"),
+        (BlockPart::FeedForwardNorm, "output.LayerNorm"),
+    ],
+};
+
+/// The dimensions of BERT and of the families that took over its configuration.
+pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) -> Result<Dimensions> {
+    let config = context.config;
+    let hidden_size = config.size(&["hidden_size"])?;
+    let heads = config.size(&["num_attention_heads"])?;
+    Ok(Dimensions {
+        hidden_size,
+        layers: config.size(&["num_hidden_layers"])?,
+        heads,
+        key_value_heads: heads,
+        head_dim: divide(hidden_size, heads, "hidden_size")?,
+        intermediate_size: config.size(&["intermediate_size"])?,
+        vocab_size: config.size(&["vocab_size"])?,
+        max_positions,
+        norm,
+        activation: activation_key(config, &["hidden_act"], "gelu")?,
+    })
+}
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    plain_encoder(context)?;
+    let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
+    let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
+    let dimensions = dimensions(context, norm, max_positions)?;
+    let mut stack = dimensions.stack()?;
+    stack.block.residual = Residual::PostNorm;
+    stack.embedding.positions = true;
+    stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
+    stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
+    Ok(Draft::new(Stack::Encoder, stack, &NAMES, norm))
+}

@@ -1,0 +1,149 @@
+//! What a family's mapping is given, and what it gives back.
+
+use anyhow::Result;
+use kinglet::format::layout::Stack;
+use kinglet::format::spec::{
+    Activation, ActivationWidth, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, NormKind, NormSpec,
+    NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
+};
+
+use super::Options;
+use super::source::{Names, Prefixes, Sources, stack_sources};
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::fixed::round_half_even;
+use crate::refuse;
+
+/// What a family's mapping is given.
+pub(super) struct Context<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) config: &'a Config,
+    pub(super) options: &'a Options,
+    pub(super) model_type: &'a str,
+    /// The result is one vector for the whole input, as sentence-transformers makes it.
+    pub(super) embedding: bool,
+}
+
+/// The stacks of a model and what they are made of: everything but its head.
+pub(super) struct Draft {
+    pub(super) encoder: Option<StackSpec>,
+    pub(super) decoder: Option<StackSpec>,
+    pub(super) sources: Sources,
+    /// What may stand before the names of the base model.
+    pub(super) prefixes: Prefixes,
+    /// The norm that a head would have.
+    pub(super) norm: Norm,
+    /// The activation that a head would have where it takes the model's.
+    pub(super) activation: Activation,
+    pub(super) notes: Vec<String>,
+}
+
+/// A norm, before it is known how wide it is.
+#[derive(Clone, Copy)]
+pub(super) struct Norm {
+    pub(super) kind: NormKind,
+    pub(super) bias: bool,
+    pub(super) epsilon: f64,
+}
+
+impl Norm {
+    pub(super) fn layer(epsilon: f64) -> Self {
+        Self { kind: NormKind::Layer, bias: true, epsilon }
+    }
+
+    pub(super) fn rms(epsilon: f64) -> Self {
+        Self { kind: NormKind::Rms, bias: false, epsilon }
+    }
+
+    pub(super) fn of(self, size: u32) -> NormSpec {
+        let epsilon = round_half_even(libm::ldexp(self.epsilon * f64::from(size), 48));
+        NormSpec { kind: self.kind, bias: self.bias, epsilon: epsilon.clamp(0.0, 9e18) as u64 }
+    }
+}
+
+impl Context<'_> {
+    /// The longest sequence where a stored table of positions ends.
+    pub(super) fn stored_positions(&self, stored: u32) -> Result<u32> {
+        match self.options.max_tokens {
+            Some(wanted) if wanted > stored => Err(refuse(
+                format_args!("{wanted} tokens were asked for, but the checkpoint has positions for {stored}"),
+                format_args!("give --max-tokens {stored} or less"),
+            )),
+            wanted => Ok(self.limit(wanted.unwrap_or(stored), stored)),
+        }
+    }
+
+    /// The longest sequence where positions are computed: the checkpoint's, unless another is asked for.
+    pub(super) fn computed_positions(&self, trained: u32) -> u32 {
+        self.limit(self.options.max_tokens.unwrap_or(trained), MAX_POSITIONS)
+    }
+
+    fn limit(&self, wanted: u32, most: u32) -> u32 {
+        let sentence = match (self.options.max_tokens, self.checkpoint.max_seq_length) {
+            (None, Some(length)) if self.embedding => length.max(1),
+            _ => u32::MAX,
+        };
+        wanted.min(most).min(MAX_POSITIONS).min(sentence)
+    }
+}
+
+impl Draft {
+    /// A model of one stack.
+    pub(super) fn new(id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
+        let mut draft = Self {
+            encoder: None,
+            decoder: None,
+            sources: Sources::new(),
+            prefixes: names.prefixes,
+            norm,
+            activation: stack.block.feed_forward.activation,
+            notes: Vec::new(),
+        };
+        draft.add(id, stack, names);
+        draft
+    }
+
+    /// Adds a stack and the sources that its table of names gives.
+    pub(super) fn add(&mut self, id: Stack, stack: StackSpec, names: &Names) {
+        match id {
+            Stack::Encoder => self.encoder = Some(stack),
+            Stack::Decoder => self.decoder = Some(stack),
+        }
+        self.sources.append(&mut stack_sources(&self.headless(), id, names));
+    }
+
+    /// The stack that a head reads.
+    pub(super) fn last(&self) -> Result<(Stack, &StackSpec)> {
+        match (&self.encoder, &self.decoder) {
+            (_, Some(decoder)) => Ok((Stack::Decoder, decoder)),
+            (Some(encoder), None) => Ok((Stack::Encoder, encoder)),
+            (None, None) => Err(refuse("the mapping has no stack", "this is a mistake in Kinglet: please report it")),
+        }
+    }
+
+    /// The stacks as a specification without a head, for their shapes.
+    fn headless(&self) -> ModelSpec {
+        ModelSpec {
+            numerics: NumericsSpec {
+                fraction_bits: 16,
+                activations: ActivationWidth::A16,
+                keys: KeyWidth::K8,
+                weights: WeightLayout::RowMajor,
+                tile: 1,
+            },
+            direction: Direction::Forward,
+            encoder: self.encoder,
+            decoder: self.decoder,
+            head: HeadSpec {
+                task: Task::Hidden,
+                pooling: Pooling::None,
+                transform: None,
+                output: OutputProjection::None,
+                num_outputs: 0,
+                bias: false,
+                normalize: false,
+                soft_cap: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! From `config.json` to a specification, and from each role to the tensors it is made of.
+//!
+//! A family is a row of [`FAMILIES`]: the `model_type`s it serves, the heads it may have, and a function that
+//! fills in the stacks. None of them computes: what a role is made of is said in data ([`Source`]), and
+//! [`weights`](crate::weights) does it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use kinglet::format::layout::{Role, roles};
+use kinglet::format::spec::{
+    ActivationWidth, Direction, HeadSpec, KeyWidth, ModelSpec, NumericsSpec, Pooling, Task, WeightLayout,
+};
+
+use crate::checkpoint::Checkpoint;
+use crate::refuse;
+
+mod bert;
+mod draft;
+mod gpt2;
+mod head;
+mod keys;
+mod llama;
+mod parts;
+mod source;
+mod special;
+
+pub use source::{Pick, Source, Value};
+pub use special::SpecialTokens;
+
+use draft::{Context, Draft};
+use head::Head;
+
+/// What the caller may choose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The task, where the checkpoint's `architectures` does not say it or another is wanted.
+    pub task: Option<Task>,
+    /// Pooling of an embedding that no `modules.json` describes.
+    pub pooling: Option<Pooling>,
+    /// Width of a quantized row of activations.
+    pub activations: ActivationWidth,
+    /// Width of the keys in the cache.
+    pub keys: KeyWidth,
+    /// How matrices lie in the payload.
+    pub weights: WeightLayout,
+    /// Which way the checkpoint was trained to read.
+    pub direction: Direction,
+    /// The longest sequence, where it should differ from the checkpoint's.
+    pub max_tokens: Option<u32>,
+    /// Tokens that go through a layer together; by default 1 in decoders, 8 in encoders.
+    pub tile: Option<u16>,
+    /// Language of a model with language embeddings, by index.
+    pub language: Option<u32>,
+    /// Keys of `config.json` that the caller vouches for.
+    pub ignored_keys: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            task: None,
+            pooling: None,
+            activations: ActivationWidth::A16,
+            keys: KeyWidth::K8,
+            weights: WeightLayout::RowMajor,
+            direction: Direction::Forward,
+            max_tokens: None,
+            tile: None,
+            language: None,
+            ignored_keys: Vec::new(),
+        }
+    }
+}
+
+/// What a checkpoint is, said in data.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// `model_type` of its configuration.
+    pub model_type: String,
+    /// The architecture.
+    pub spec: ModelSpec,
+    /// Where each tensor comes from: one entry for every role of the specification.
+    pub sources: BTreeMap<Role, Source>,
+    /// Names of the labels, in order; empty when the head has none.
+    pub labels: Vec<String>,
+    /// Tokens with a meaning of their own.
+    pub special: SpecialTokens,
+    /// Choices that a person should know of.
+    pub notes: Vec<String>,
+}
+
+/// One family of architectures.
+pub struct Family {
+    /// The values of `model_type` it serves.
+    pub model_types: &'static [&'static str],
+    /// The heads it may have.
+    heads: &'static [Head],
+    /// Fills in the stacks.
+    map: fn(&Context<'_>) -> Result<Draft>,
+}
+
+/// Every family, each in a file of its own.
+pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gpt2::FAMILY, &llama::FAMILY];
+
+impl Family {
+    /// The endings of `architectures` that this family has a head for, with the task of each.
+    pub fn heads(&self) -> impl Iterator<Item = (&'static str, Task)> + '_ {
+        self.heads.iter().flat_map(|head| head.suffixes.iter().map(|suffix| (*suffix, head.task)))
+    }
+}
+
+/// Maps a checkpoint.
+///
+/// # Errors
+/// When the architecture, a key of its configuration or a value is not implemented; the message names it.
+pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
+    let config = &checkpoint.config;
+    let model_type = config.text_or(&["model_type"], "")?;
+    let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).ok_or_else(|| {
+        let mut known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.model_types).copied().collect();
+        known.sort_unstable();
+        refuse(
+            format_args!("config.json says `model_type` = \"{model_type}\", which is not a family that Kinglet knows"),
+            format_args!("it knows {}", known.join(", ")),
+        )
+    })?;
+    config.only("quantization_config", &[])?;
+    // Only heads on the vocabulary ask for it, but every configuration has it.
+    config.get(&["tie_word_embeddings"]);
+    let (head, embedding) = head::choose(checkpoint, family.heads, options)?;
+    let context = Context { checkpoint, config, options, model_type, embedding };
+    let mut draft = (family.map)(&context)?;
+    let (head, labels) = head::build(&context, family.heads, head, &mut draft)?;
+    let mapping = assemble(&context, draft, head, labels)?;
+    config.check(keys::HARMLESS, &options.ignored_keys)?;
+    Ok(mapping)
+}
+
+fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<String>) -> Result<Mapping> {
+    let options = context.options;
+    let numerics = NumericsSpec {
+        fraction_bits: 16,
+        activations: options.activations,
+        keys: options.keys,
+        weights: options.weights,
+        tile: options.tile.unwrap_or(if draft.decoder.is_some() { 1 } else { 8 }),
+    };
+    let spec =
+        ModelSpec { numerics, direction: options.direction, encoder: draft.encoder, decoder: draft.decoder, head };
+    spec.check().map_err(|error| {
+        refuse(
+            format_args!("this model is outside what the runtime can hold: {error}"),
+            "use a smaller model, or --max-tokens",
+        )
+    })?;
+    for (role, _) in roles(&spec) {
+        if !draft.sources.contains_key(&role) {
+            return Err(refuse(
+                format_args!("the mapping of {} says nothing of {role:?}", context.model_type),
+                "this is a mistake in Kinglet: please report it with the config.json",
+            ));
+        }
+    }
+    Ok(Mapping {
+        model_type: context.model_type.to_owned(),
+        special: special::read(context.checkpoint)?,
+        spec,
+        sources: draft.sources,
+        labels,
+        notes: draft.notes,
+    })
+}

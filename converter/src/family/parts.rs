@@ -1,0 +1,208 @@
+//! Parts that several families read from their configurations in the same words.
+
+use core::f64::consts::LOG2_E;
+
+use anyhow::Result;
+use kinglet::format::spec::{
+    Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
+    Multiplier, Residual, StackSpec,
+};
+
+use super::draft::{Context, Norm};
+use crate::config::Config;
+use crate::fixed::multiplier;
+use crate::refuse;
+
+/// What every stack says of itself.
+pub(super) struct Dimensions {
+    pub(super) hidden_size: u32,
+    pub(super) layers: u32,
+    pub(super) heads: u32,
+    pub(super) key_value_heads: u32,
+    pub(super) head_dim: u32,
+    pub(super) intermediate_size: u32,
+    pub(super) vocab_size: u32,
+    pub(super) max_positions: u32,
+    pub(super) norm: Norm,
+    pub(super) activation: Activation,
+}
+
+impl Dimensions {
+    /// The plainest stack of these dimensions, which a family then changes: pre-norm without a final one, every
+    /// projection with a bias, no positions, a network without a gate.
+    pub(super) fn stack(&self) -> Result<StackSpec> {
+        let layers = short(self.layers, "num_hidden_layers")?;
+        Ok(StackSpec {
+            hidden_size: self.hidden_size,
+            num_hidden_layers: layers,
+            num_hidden_groups: layers,
+            inner_group_num: 1,
+            max_positions: self.max_positions,
+            embedding: EmbeddingSpec {
+                vocab_size: self.vocab_size,
+                embedding_size: self.hidden_size,
+                shared: false,
+                scale: None,
+                positions: false,
+                token_types: 0,
+                projection: EmbeddingProjection::None,
+                projection_bias: false,
+                norm: None,
+            },
+            block: BlockSpec {
+                norm: self.norm.of(self.hidden_size),
+                residual: Residual::PreNorm,
+                skip_first_norm: false,
+                attention: AttentionSpec {
+                    num_attention_heads: short(self.heads, "num_attention_heads")?,
+                    num_key_value_heads: short(self.key_value_heads, "num_key_value_heads")?,
+                    head_dim: short(self.head_dim, "head_dim")?,
+                    qkv_bias: true,
+                    output_bias: true,
+                    scale: score_scale(1.0 / libm::sqrt(f64::from(self.head_dim.max(1))))?,
+                    query_key_norm: None,
+                    position: AttentionPosition::None,
+                    window: 0,
+                    sliding_layers: 0,
+                    soft_cap: None,
+                },
+                cross_attention: false,
+                feed_forward: FeedForwardSpec {
+                    intermediate_size: self.intermediate_size,
+                    activation: self.activation,
+                    gated: false,
+                    bias: true,
+                },
+            },
+            final_norm: None,
+        })
+    }
+}
+
+/// An activation function by its name in a configuration.
+pub(super) fn activation(name: &str) -> Result<Activation> {
+    Ok(match name {
+        "gelu" | "gelu_python" => Activation::Gelu,
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_python_tanh" | "gelu_accurate" => Activation::GeluTanh,
+        "quick_gelu" => Activation::QuickGelu,
+        "silu" | "swish" => Activation::Silu,
+        "relu" => Activation::Relu,
+        "relu2" => Activation::ReluSquared,
+        "tanh" => Activation::Tanh,
+        "sigmoid" => Activation::Sigmoid,
+        "linear" => Activation::Identity,
+        _ => {
+            return Err(refuse(
+                format_args!("config.json asks for the activation function `{name}`, which is not implemented"),
+                "gelu, gelu_new, quick_gelu, silu, relu, relu2, tanh, sigmoid and linear are",
+            ));
+        }
+    })
+}
+
+/// The activation function under one of these keys.
+pub(super) fn activation_key(config: &Config, keys: &[&str], default: &str) -> Result<Activation> {
+    activation(config.text_or(keys, default)?)
+}
+
+/// Heads of one width that together are as wide as `size`.
+pub(super) fn divide(size: u32, heads: u32, what: &str) -> Result<u32> {
+    if heads > 0 && size.is_multiple_of(heads) {
+        return Ok(size / heads);
+    }
+    Err(refuse(
+        format_args!("config.json says {what} {size} and {heads} heads, which do not divide it"),
+        "take config.json from the checkpoint's page again",
+    ))
+}
+
+/// A number that the specification holds in 16 bits.
+pub(super) fn short(value: u32, what: &str) -> Result<u16> {
+    u16::try_from(value)
+        .map_err(|_| refuse(format_args!("config.json says `{what}` = {value}"), "at most 65535 are supported"))
+}
+
+/// The factor on attention scores, in base two.
+pub(super) fn score_scale(natural: f64) -> Result<Multiplier> {
+    multiplier(natural * LOG2_E)
+}
+
+/// Bits 0 to `layers - 1` set where `is` holds.
+pub(super) fn layer_bits(layers: u32, is: impl Fn(u32) -> bool) -> u64 {
+    (0..layers.min(64)).filter(|layer| is(*layer)).fold(0, |bits, layer| bits | 1 << layer)
+}
+
+/// Which layers `layer_types` gives a sliding window, if it is there.
+pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option<u64>> {
+    let Some(types) = config.get(&["layer_types"]) else { return Ok(None) };
+    let mut bits = 0;
+    let list = types.as_array().map_or(&[][..], Vec::as_slice);
+    for (layer, kind) in list.iter().enumerate() {
+        match kind.as_str() {
+            Some("sliding_attention") if layer < 64 => bits |= 1 << layer,
+            Some("full_attention") => {}
+            _ => {
+                return Err(refuse(
+                    format_args!("config.json says `layer_types`[{layer}] = {kind}, which is not implemented"),
+                    "full_attention and, in the first 64 layers, sliding_attention are",
+                ));
+            }
+        }
+    }
+    if list.len() != layers as usize {
+        return Err(refuse(
+            format_args!("config.json has {} `layer_types` for {layers} layers", list.len()),
+            "take config.json from the checkpoint's page again",
+        ));
+    }
+    Ok(Some(bits))
+}
+
+/// Rotary positions as a configuration says them.
+pub(super) struct Rope {
+    /// The base of the frequencies.
+    pub(super) theta: f64,
+    /// The part of each head that is rotated.
+    pub(super) partial: f64,
+}
+
+/// Reads rotary positions in both spellings: `rope_parameters`, or keys of their own. `layer_type` picks one where
+/// there are several; `theta_keys` are the older names of its base.
+pub(super) fn rope(
+    config: &Config,
+    layer_type: Option<&str>,
+    theta_keys: &[&str],
+    partial_keys: &[&str],
+    default: Rope,
+) -> Result<Rope> {
+    let nested = layer_type.map(|kind| format!("rope_parameters.{kind}"));
+    let section =
+        nested.filter(|section| config.peek(section).is_some()).unwrap_or_else(|| "rope_parameters".to_owned());
+    let key = |section: &str, name: &str| format!("{section}.{name}");
+    for key in
+        [key(&section, "rope_type"), key(&section, "type"), "rope_scaling.rope_type".into(), "rope_scaling.type".into()]
+    {
+        config.only(&key, &["default".into()])?;
+    }
+    let of = |name: &str, older: &[&str]| {
+        let mut keys = vec![key(&section, name)];
+        keys.extend(older.iter().map(|key| (*key).to_owned()));
+        keys
+    };
+    let real = |keys: Vec<String>, default| {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        config.real_or(&keys, default)
+    };
+    Ok(Rope {
+        theta: real(of("rope_theta", theta_keys), default.theta)?,
+        partial: real(of("partial_rotary_factor", partial_keys), default.partial)?,
+    })
+}
+
+/// Whether a decoder's token types are offered, and such: refuses keys that make an encoder something else.
+pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
+    for key in ["is_decoder", "add_cross_attention"] {
+        context.config.only(key, &[false.into()])?;
+    }
+    context.config.only("position_embedding_type", &["absolute".into()])
+}

@@ -1,0 +1,174 @@
+//! What a role is made of, as data.
+
+use std::collections::BTreeMap;
+
+use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart, roles};
+use kinglet::format::spec::{Activation, ModelSpec};
+
+use crate::tables::{Buckets, Sinusoid};
+
+/// Where the numbers of a tensor come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Its weights, or the table itself.
+    pub weight: Value,
+    /// Its biases, where the shape has them.
+    pub bias: Option<Value>,
+}
+
+/// Where some numbers come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A tensor of the checkpoint.
+    Tensor(Pick),
+    /// The same number everywhere.
+    Constant(f32),
+    /// Cosines and sines of rotary positions.
+    Rotary {
+        /// The base of the frequencies.
+        theta: f64,
+    },
+    /// A table of sinusoidal positions.
+    Sinusoidal(Sinusoid),
+    /// A table of learned biases `[buckets, heads]`, spread over the distances.
+    RelativeBias {
+        /// The table.
+        table: Pick,
+        /// How distances fall into buckets.
+        buckets: Buckets,
+    },
+    /// The table of an activation function.
+    Activation(Activation),
+}
+
+/// A tensor of the checkpoint, or rows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pick {
+    /// Its name, and others that it may go by; the first that is there counts.
+    pub names: Vec<String>,
+    /// A matrix is stored `[inputs, outputs]`.
+    pub transposed: bool,
+    /// The rows to take, in order; all when `None`.
+    pub rows: Option<Vec<u32>>,
+    /// A factor on every value.
+    pub factor: f32,
+    /// A number added to every value.
+    pub offset: f32,
+    /// A tensor of one row that is added to every row.
+    pub added: Option<Box<Pick>>,
+}
+
+impl Pick {
+    /// The whole tensor of this name.
+    pub fn new(names: Vec<String>) -> Self {
+        Self { names, transposed: false, rows: None, factor: 1.0, offset: 0.0, added: None }
+    }
+
+    /// The same, but only these rows of it.
+    #[must_use]
+    pub fn rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
+        self.rows = Some(rows.into_iter().collect());
+        self
+    }
+}
+
+/// The names of a stack's tensors: modules, to which `.weight` and `.bias` are put.
+pub(super) struct Names {
+    /// What may stand before all of them, in checkpoints with a head.
+    pub(super) prefixes: Prefixes,
+    /// The parts outside the blocks.
+    pub(super) stack: &'static [(StackPart, &'static str)],
+    /// What stands before the parts of a block.
+    pub(super) layer: &'static str,
+    /// The parts of a block. In these and in `layer`, `{}` is the block, `{group}` and `{inner}` are where it lies among shared ones.
+    pub(super) block: &'static [(BlockPart, &'static str)],
+}
+
+/// What may stand before the names of a base model; nothing may always.
+pub(super) type Prefixes = &'static [&'static str];
+
+/// The sources of a model under construction.
+pub(super) type Sources = BTreeMap<Role, Source>;
+
+/// The names that something may have: with one of the prefixes, or without.
+pub(super) fn prefixed(prefixes: Prefixes, name: &str) -> Vec<String> {
+    prefixes.iter().chain(&[""]).map(|prefix| format!("{prefix}{name}")).collect()
+}
+
+/// A module's tensor.
+pub(super) fn tensor(prefixes: Prefixes, module: &str, kind: &str) -> Pick {
+    Pick::new(prefixed(prefixes, &format!("{module}.{kind}")))
+}
+
+/// A module's weight, and its bias where there is one.
+pub(super) fn module(prefixes: Prefixes, name: &str, bias: bool) -> Source {
+    Source {
+        weight: Value::Tensor(tensor(prefixes, name, "weight")),
+        bias: bias.then(|| Value::Tensor(tensor(prefixes, name, "bias"))),
+    }
+}
+
+impl From<Value> for Source {
+    fn from(weight: Value) -> Self {
+        Self { weight, bias: None }
+    }
+}
+
+/// The sources of a stack by its table of names, and the table of its activation. Parts that the table lacks are left out.
+pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sources {
+    let mut sources = Sources::new();
+    let Some(stack) = spec.stack(id) else { return sources };
+    for (role, shape) in roles(spec) {
+        let bias = matches!(shape, Shape::Matrix { bias: true, .. } | Shape::Norm { bias: true, .. });
+        let found = match role {
+            Role::Stack(of, StackPart::ActivationTable) if of == id => {
+                Some(Value::Activation(stack.block.feed_forward.activation).into())
+            }
+            Role::Stack(of, part) if of == id => {
+                look_up(names.stack, part).map(|name| module(names.prefixes, name, bias))
+            }
+            Role::Block(of, block, part) if of == id => look_up(names.block, part).map(|name| {
+                let inner = stack.inner_group_num;
+                let name = format!("{}{name}", names.layer)
+                    .replace("{}", &block.to_string())
+                    .replace("{group}", &(block / inner).to_string())
+                    .replace("{inner}", &(block % inner).to_string());
+                module(names.prefixes, &name, bias)
+            }),
+            _ => None,
+        };
+        if let Some(source) = found {
+            sources.insert(role, source);
+        }
+    }
+    sources
+}
+
+fn look_up<P: PartialEq>(names: &'static [(P, &'static str)], part: P) -> Option<&'static str> {
+    names.iter().find(|(of, _)| *of == part).map(|(_, name)| *name)
+}
+
+/// Changes how the tensors of some roles are taken, weights and biases alike.
+pub(super) fn edit(sources: &mut Sources, change: impl Fn(Role, &mut Pick)) {
+    for (role, source) in sources {
+        for value in [Some(&mut source.weight), source.bias.as_mut()].into_iter().flatten() {
+            if let Value::Tensor(pick) = value {
+                change(*role, pick);
+            }
+        }
+    }
+}
+
+/// Changes how the tensors of some parts of every block are taken.
+pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart, &mut Pick)) {
+    edit(sources, |role, pick| {
+        if let Role::Block(_, block, part) = role {
+            change(block, part, pick);
+        }
+    });
+}
+
+/// The rows of one of several parts, where a fused matrix has them one after the other.
+pub(super) fn stacked(part: u32, size: u32) -> impl Iterator<Item = u32> {
+    part * size..(part + 1) * size
+}

@@ -1,0 +1,98 @@
+//! Tokens with a meaning of their own, wherever a checkpoint names them.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::checkpoint::Checkpoint;
+use crate::refuse;
+
+/// Tokens with a meaning of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Begins a text.
+    pub bos: Option<u32>,
+    /// Any of these ends a text.
+    pub eos: Vec<u32>,
+    /// Fills up a batch; separates nothing.
+    pub pad: Option<u32>,
+    /// Stands for a token to be filled in.
+    pub mask: Option<u32>,
+    /// What an encoder-decoder's output begins with.
+    pub decoder_start: Option<u32>,
+    /// Forced to be the first token generated.
+    pub forced_bos: Option<u32>,
+    /// Forced to be the last token generated.
+    pub forced_eos: Vec<u32>,
+    /// Never generated.
+    pub suppressed: Vec<u32>,
+}
+
+/// Reads them from `generation_config.json`, then `config.json`, then the tokenizer's files.
+pub(super) fn read(checkpoint: &Checkpoint) -> Result<SpecialTokens> {
+    let ids = |keys: &[&str]| {
+        let generation = keys.iter().map(|key| &checkpoint.generation[*key]).find(|value| !value.is_null());
+        // Read from both, so that the configuration's counts as known.
+        let config = checkpoint.config.get(keys);
+        generation.or(config).map_or(Ok(Vec::new()), |value| token_ids(keys[0], value))
+    };
+    let id = |keys: &[&str]| Ok::<_, anyhow::Error>(ids(keys)?.first().copied());
+    let mut suppressed = ids(&["suppress_tokens"])?;
+    suppressed.extend(single_bad_words(&checkpoint.generation["bad_words_ids"]));
+    suppressed.extend(checkpoint.config.get(&["bad_words_ids"]).into_iter().flat_map(single_bad_words));
+    suppressed.sort_unstable();
+    suppressed.dedup();
+    // XLM calls it an index. Its `mask_token_id` means something else.
+    let mask_index = ids(&["mask_index"])?.first().copied();
+    let mask_token_id = id(&["mask_token_id"])?;
+    Ok(SpecialTokens {
+        bos: id(&["bos_token_id", "bos_index"])?,
+        eos: ids(&["eos_token_id", "eos_index"])?,
+        pad: id(&["pad_token_id", "pad_index"])?,
+        mask: mask_token(checkpoint)?.or(mask_index).or(mask_token_id),
+        decoder_start: id(&["decoder_start_token_id"])?,
+        forced_bos: id(&["forced_bos_token_id"])?,
+        forced_eos: ids(&["forced_eos_token_id"])?,
+        suppressed,
+    })
+}
+
+/// An id or a list of them. `-1` has meant "none" in some files.
+fn token_ids(key: &str, value: &Value) -> Result<Vec<u32>> {
+    let list = match value {
+        Value::Array(list) => list.as_slice(),
+        one => core::slice::from_ref(one),
+    };
+    let ids = list.iter().filter(|id| id.as_i64() != Some(-1));
+    ids.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
+        .collect::<Option<_>>()
+        .ok_or_else(|| refuse(format_args!("`{key}` is {value}"), "it must be a token id, or a list of them"))
+}
+
+/// Bad words of one token.
+fn single_bad_words(words: &Value) -> Vec<u32> {
+    let words = words.as_array().map_or(&[][..], Vec::as_slice);
+    let single = words.iter().filter_map(|word| match word.as_array()?.as_slice() {
+        [id] => u32::try_from(id.as_u64()?).ok(),
+        _ => None,
+    });
+    single.collect()
+}
+
+/// The mask token's id, by its text in the tokenizer's files.
+fn mask_token(checkpoint: &Checkpoint) -> Result<Option<u32>> {
+    let configuration = checkpoint.json("tokenizer_config.json")?;
+    let map = checkpoint.json("special_tokens_map.json")?;
+    let text = [&configuration, &map].into_iter().find_map(|file| {
+        let token = &file["mask_token"];
+        token.as_str().or_else(|| token["content"].as_str())
+    });
+    let Some(text) = text else { return Ok(None) };
+    let tokenizer = checkpoint.json("tokenizer.json")?;
+    let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+    let added = added.iter().find(|token| token["content"] == text).and_then(|token| token["id"].as_u64());
+    let decoder = configuration["added_tokens_decoder"].as_object().into_iter().flatten();
+    let decoder =
+        || decoder.into_iter().find(|(_, token)| token["content"] == text).and_then(|(id, _)| id.parse().ok());
+    let vocabulary = || tokenizer["model"]["vocab"][text].as_u64();
+    Ok(added.or_else(decoder).or_else(vocabulary).and_then(|id| u32::try_from(id).ok()))
+}

@@ -1,0 +1,246 @@
+//! From real numbers to the bytes of the payload.
+//!
+//! Int8 and symmetric, one scale for each output channel; everything else as integers with a binary point.
+//! The layout of each tensor is that of [`Shape`].
+
+use core::f64::consts::LOG2_E;
+
+use anyhow::{Context, Result};
+use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
+use kinglet::format::spec::{Activation, ModelSpec, Multiplier};
+
+use crate::fixed::{exponent, fixed, round_half_even};
+use crate::refuse;
+use crate::weights::{Tensor, Weights, role_name, tabulated};
+
+/// The largest magnitude of an int8 weight; -128 is not used.
+const MAX_WEIGHT: f64 = 127.0;
+/// Fraction bits of a bias on attention scores.
+const SCORE_BITS: u8 = 16;
+
+/// A tensor of the payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    /// What it is for.
+    pub role: Role,
+    /// Its bytes, padded to the next tensor.
+    pub bytes: Vec<u8>,
+    /// Root mean square of what its weights are off by, relative to the weights themselves.
+    pub error: f64,
+}
+
+/// Every tensor of a model as bytes, in payload order.
+///
+/// # Errors
+/// When a value does not fit its integer; the message names the tensor.
+pub fn quantize(spec: &ModelSpec, weights: &Weights) -> Result<Vec<Quantized>> {
+    roles(spec).map(|(role, shape)| quantize_role(spec, weights, role, shape)).collect()
+}
+
+/// One tensor as bytes.
+///
+/// # Errors
+/// When it is missing, or a value does not fit its integer; the message names the tensor.
+pub fn quantize_role(spec: &ModelSpec, weights: &Weights, role: Role, shape: Shape) -> Result<Quantized> {
+    let name = || format!("quantizing {}", role_name(role));
+    let tensor = weights.get(role).with_context(name)?;
+    let bits = spec.numerics.fraction_bits;
+    let numbers = match shape {
+        Shape::Matrix { cols, .. } => matrix(tensor, cols, bits),
+        Shape::Norm { .. } => norm(tensor, bits),
+        Shape::Words { .. } => {
+            let (factor, bits) = words_format(role, bits);
+            integers(&tensor.weight, |x| fixed(x * factor, bits)).map(|words| {
+                let real = |q: i32| libm::ldexp(f64::from(q), -i32::from(bits)) / factor;
+                (
+                    words.iter().flat_map(|q| q.to_le_bytes()).collect(),
+                    error(&tensor.weight, words.iter().map(|q| real(*q))),
+                )
+            })
+        }
+        Shape::Halfwords { .. } => {
+            let scale = halfwords_scale(tabulated(spec, role));
+            let halfwords = tensor.weight.iter().map(|x| halfword(f64::from(*x), scale)).collect::<Vec<i16>>();
+            let real = halfwords.iter().map(|q| f64::from(*q) / scale);
+            Ok((halfwords.iter().flat_map(|q| q.to_le_bytes()).collect(), error(&tensor.weight, real)))
+        }
+    };
+    let (mut bytes, error): (Vec<u8>, f64) = numbers.with_context(name)?;
+    pad(&mut bytes);
+    debug_assert_eq!(bytes.len() as u64, shape.bytes());
+    Ok(Quantized { role, bytes, error })
+}
+
+/// Weights, exponent, multipliers and biases of a matrix.
+fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
+    let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
+    let scales: Vec<f64> = rows.iter().map(|row| largest(row) / MAX_WEIGHT).collect();
+    let (exponent, multipliers) = mantissas(&scales)?;
+    let mut bytes = Vec::with_capacity(tensor.weight.len() + 4 + 8 * rows.len() + 2 * ALIGNMENT);
+    let mut off = 0.0;
+    for ((row, scale), multiplier) in rows.iter().zip(&scales).zip(&multipliers) {
+        let held = libm::ldexp(f64::from(*multiplier), -exponent);
+        for x in *row {
+            let q = if *multiplier == 0 { 0.0 } else { round_half_even(f64::from(*x) / scale) };
+            let q = q.clamp(-MAX_WEIGHT, MAX_WEIGHT);
+            off += (q * held - f64::from(*x)) * (q * held - f64::from(*x));
+            bytes.push((q as i8).cast_unsigned());
+        }
+    }
+    pad(&mut bytes);
+    let biases = biases(&tensor.bias, fraction_bits)?;
+    push(&mut bytes, [exponent].iter().chain(&multipliers).chain(&biases));
+    Ok((bytes, relative(off, &tensor.weight)))
+}
+
+/// Exponent, weights and biases of a norm. The weights carry the root of the width, so that the runtime divides by the root of a sum.
+fn norm(tensor: &Tensor, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
+    let root = libm::sqrt(tensor.weight.len() as f64);
+    let scaled: Vec<f64> = tensor.weight.iter().map(|x| f64::from(*x) * root).collect();
+    let (exponent, weights) = mantissas(&scaled)?;
+    let held = weights.iter().map(|q| libm::ldexp(f64::from(*q), -exponent) / root);
+    let error = error(&tensor.weight, held);
+    let mut bytes = Vec::new();
+    push(&mut bytes, [exponent].iter().chain(&weights).chain(&biases(&tensor.bias, fraction_bits)?));
+    Ok((bytes, error))
+}
+
+/// Numbers as mantissas under one exponent, the largest of them in `2^30 .. 2^31`.
+fn mantissas(numbers: &[f64]) -> Result<(i32, Vec<i32>)> {
+    let largest = numbers.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let exponent = if largest > 0.0 { exponent(largest) } else { 30 };
+    // What is too small for any exponent is nothing beside the activations it would be added to.
+    if exponent > *Multiplier::EXPONENTS.end() {
+        return Ok((30, vec![0; numbers.len()]));
+    }
+    if exponent < *Multiplier::EXPONENTS.start() {
+        return Err(refuse(
+            format_args!("its largest scale is {largest}"),
+            "the checkpoint's weights are out of any useful range",
+        ));
+    }
+    let mantissa = |x: &f64| round_half_even(libm::ldexp(*x, exponent)) as i32;
+    Ok((exponent, numbers.iter().map(mantissa).collect()))
+}
+
+fn biases(biases: &[f32], fraction_bits: u8) -> Result<Vec<i32>> {
+    integers(biases, |x| fixed(x, fraction_bits))
+}
+
+fn integers(values: &[f32], integer: impl Fn(f64) -> Option<i32>) -> Result<Vec<i32>> {
+    let each = values.iter().enumerate().map(|(at, x)| {
+        integer(f64::from(*x)).ok_or_else(|| {
+            refuse(
+                format_args!("value {at} is {x}, which does not fit the 32-bit fixed point of this model"),
+                "fewer fraction bits would hold it: the checkpoint's values are unusually large",
+            )
+        })
+    });
+    each.collect()
+}
+
+/// Factor and fraction bits of a table of words.
+fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
+    match role {
+        Role::Stack(_, StackPart::RelativeBias) => (LOG2_E, SCORE_BITS),
+        Role::Head(HeadPart::OutputBias) | Role::Stack(..) | Role::Block(..) | Role::Head(_) => (1.0, fraction_bits),
+    }
+}
+
+/// What one stands for in a table of halfwords: positions on a circle, or the part of an activation.
+fn halfwords_scale(activation: Option<Activation>) -> f64 {
+    match activation {
+        None => 32_767.0,
+        Some(Activation::Tanh) => 32_768.0,
+        Some(_) => 65_536.0,
+    }
+}
+
+fn halfword(x: f64, scale: f64) -> i16 {
+    round_half_even(x * scale).clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16
+}
+
+fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())))
+}
+
+fn push<'a>(bytes: &mut Vec<u8>, numbers: impl Iterator<Item = &'a i32>) {
+    bytes.extend(numbers.flat_map(|q| q.to_le_bytes()));
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+}
+
+fn error(exact: &[f32], held: impl Iterator<Item = f64>) -> f64 {
+    let off = exact.iter().zip(held).map(|(x, y)| (f64::from(*x) - y) * (f64::from(*x) - y)).sum();
+    relative(off, exact)
+}
+
+fn relative(off: f64, exact: &[f32]) -> f64 {
+    let size: f64 = exact.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    if size > 0.0 { libm::sqrt(off / size) } else { 0.0 }
+}
+
+/// The real numbers that a quantized tensor stands for: what the integer runtime computes with.
+///
+/// # Errors
+/// When the bytes are not of this shape.
+pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> Result<Tensor> {
+    if bytes.len() as u64 != shape.bytes() {
+        return Err(refuse(
+            format_args!("{} has {} bytes", role_name(role), bytes.len()),
+            format_args!("it should have {}", shape.bytes()),
+        ));
+    }
+    let (weights, numbers) = bytes.split_at(shape.weight_bytes() as usize);
+    let words: Vec<i32> = numbers.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect();
+    let bits = spec.numerics.fraction_bits;
+    let scaled = |q: i32, exponent: i32| libm::ldexp(f64::from(q), -exponent);
+    let biases = |words: &[i32]| words.iter().map(|q| scaled(*q, i32::from(bits)) as f32).collect();
+    Ok(match shape {
+        Shape::Matrix { rows, cols, bias } => {
+            let row = |r: usize| weights[r * cols..][..cols].iter().map(move |q| (q.cast_signed(), r));
+            let real = |(q, r): (i8, usize)| (f64::from(q) * scaled(words[1 + r], words[0])) as f32;
+            Tensor {
+                weight: (0..rows).flat_map(row).map(real).collect(),
+                bias: if bias { biases(&words[1 + rows..1 + 2 * rows]) } else { Vec::new() },
+            }
+        }
+        Shape::Norm { size, bias } => {
+            let root = libm::sqrt(size as f64);
+            Tensor {
+                weight: words[1..=size].iter().map(|q| (scaled(*q, words[0]) / root) as f32).collect(),
+                bias: if bias { biases(&words[1 + size..1 + 2 * size]) } else { Vec::new() },
+            }
+        }
+        Shape::Words { len } => {
+            let (factor, bits) = words_format(role, bits);
+            Tensor {
+                weight: words[..len].iter().map(|q| (scaled(*q, i32::from(bits)) / factor) as f32).collect(),
+                bias: Vec::new(),
+            }
+        }
+        Shape::Halfwords { len } => {
+            let scale = halfwords_scale(tabulated(spec, role));
+            let halfwords = numbers.as_chunks().0[..len].iter().map(|q| f64::from(i16::from_le_bytes(*q)));
+            Tensor { weight: halfwords.map(|q| (q / scale) as f32).collect(), bias: Vec::new() }
+        }
+    })
+}
+
+/// The weights that the integer runtime computes with, as real numbers: to tell what quantizing the weights
+/// costs from what everything else does.
+///
+/// # Errors
+/// When a value does not fit its integer; the message names the tensor.
+pub fn round_trip(spec: &ModelSpec, weights: &Weights) -> Result<Weights> {
+    let tensors = roles(spec).map(|(role, shape)| {
+        let quantized = quantize_role(spec, weights, role, shape)?;
+        Ok((role, dequantize(spec, role, shape, &quantized.bytes)?))
+    });
+    Weights::new(spec, tensors.collect::<Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests;

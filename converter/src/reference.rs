@@ -1,0 +1,376 @@
+//! The forward pass in `f32`: the oracle.
+//!
+//! Runs the same specification as the runtime on the weights as the checkpoint has them, one step a line and
+//! with no care for memory. What the integers are measured against, and what calibration watches.
+
+use anyhow::{Context, Result};
+use kinglet::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart};
+use kinglet::format::spec::{
+    Activation, AttentionPosition, EmbeddingProjection, ModelSpec, NormSpec, OutputProjection, Pooling, Residual,
+    StackSpec,
+};
+
+use crate::fixed::real;
+use crate::refuse;
+use crate::tables;
+use crate::weights::{Tensor, Weights, role_name};
+
+mod attention;
+mod ops;
+
+pub use ops::Rows;
+
+use attention::Cache;
+use ops::{add, linear, norm};
+
+/// A model being run. A decoder remembers the tokens it was given.
+#[derive(Clone, Debug)]
+pub struct Reference<'a> {
+    spec: &'a ModelSpec,
+    weights: &'a Weights,
+    /// Keys and values of each decoder layer, for the tokens so far.
+    caches: Vec<Cache>,
+    /// Keys and values of the encoder's output, for each decoder layer.
+    cross: Vec<Cache>,
+    /// Tokens the decoder has been given.
+    position: usize,
+}
+
+impl<'a> Reference<'a> {
+    /// Readies a model.
+    pub fn new(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
+        let mut reference = Self { spec, weights, caches: Vec::new(), cross: Vec::new(), position: 0 };
+        reference.reset();
+        reference
+    }
+
+    /// Forgets the decoder's tokens, but not the encoder's output.
+    pub fn reset(&mut self) {
+        let layers = self.spec.decoder.map_or(0, |stack| usize::from(stack.num_hidden_layers));
+        self.caches = vec![Cache::default(); layers];
+        self.position = 0;
+    }
+
+    /// The encoder's hidden states. A decoder that follows attends to them. No token types means all 0.
+    ///
+    /// # Errors
+    /// When there is no encoder, or a token, a token type or the length is out of range.
+    pub fn encode(&mut self, ids: &[u32], token_types: &[u32]) -> Result<Rows> {
+        let stack = self.spec.encoder.as_ref().context("this model has no encoder")?;
+        let mut x = self.embed(Stack::Encoder, stack, ids, token_types, 0)?;
+        for layer in 0..usize::from(stack.num_hidden_layers) {
+            x = self.block(Stack::Encoder, stack, layer, x, &mut Cache::default())?;
+        }
+        if let Some(spec) = &stack.final_norm {
+            x = self.norm(spec, Role::Stack(Stack::Encoder, StackPart::FinalNorm), &x)?;
+        }
+        if let Some(decoder) = &self.spec.decoder {
+            self.cross = (0..usize::from(decoder.num_hidden_layers))
+                .map(|layer| {
+                    let part = |part| Role::Block(Stack::Decoder, decoder.block_of(layer) as u16, part);
+                    let (keys, values) = (part(BlockPart::CrossKey), part(BlockPart::CrossValue));
+                    Ok(Cache { keys: self.linear(keys, &x)?.values, values: self.linear(values, &x)?.values })
+                })
+                .collect::<Result<_>>()?;
+            self.reset();
+        }
+        Ok(x)
+    }
+
+    /// The decoder's hidden states for the next tokens.
+    ///
+    /// # Errors
+    /// When there is no decoder, nothing was encoded for it, or a token or the length is out of range.
+    pub fn decode(&mut self, ids: &[u32]) -> Result<Rows> {
+        let stack = self.spec.decoder.as_ref().context("this model has no decoder")?;
+        if stack.block.cross_attention && self.cross.is_empty() {
+            return Err(refuse("the decoder was run before the encoder", "encode the source first"));
+        }
+        let mut x = self.embed(Stack::Decoder, stack, ids, &[], self.position)?;
+        let mut caches = core::mem::take(&mut self.caches);
+        for (layer, cache) in caches.iter_mut().enumerate() {
+            x = self.block(Stack::Decoder, stack, layer, x, cache)?;
+        }
+        self.caches = caches;
+        self.position += ids.len();
+        match &stack.final_norm {
+            Some(spec) => self.norm(spec, Role::Stack(Stack::Decoder, StackPart::FinalNorm), &x),
+            None => Ok(x),
+        }
+    }
+
+    /// What the head makes of the last stack's hidden states: a row for each token, or one when it pools.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn head(&self, hidden: &Rows) -> Result<Rows> {
+        let head = &self.spec.head;
+        let mut x = pool(head.pooling, hidden)?;
+        if let Some(transform) = &head.transform {
+            x = self.linear(Role::Head(HeadPart::Transform), &x)?;
+            x.values.iter_mut().for_each(|x| *x = tables::activation(transform.activation, *x));
+            if let Some(spec) = &transform.norm {
+                x = self.norm(spec, Role::Head(HeadPart::TransformNorm), &x)?;
+            }
+        }
+        match head.output {
+            OutputProjection::None => {}
+            OutputProjection::Own => x = self.linear(Role::Head(HeadPart::Output), &x)?,
+            OutputProjection::Tied => {
+                let last = if self.spec.decoder.is_some() { Stack::Decoder } else { Stack::Encoder };
+                let table = self.tensor(self.token_table(last))?;
+                let bias = if head.bias { &self.tensor(Role::Head(HeadPart::OutputBias))?.weight } else { &[][..] };
+                x = linear(&table.weight, bias, &x);
+            }
+        }
+        if let Some(cap) = head.soft_cap {
+            let cap = real(cap) as f32;
+            x.values.iter_mut().for_each(|x| *x = cap * libm::tanhf(*x / cap));
+        }
+        if head.normalize {
+            for row in x.rows_mut() {
+                let length = libm::sqrtf(ops::dot(row, row)).max(1e-12);
+                row.iter_mut().for_each(|x| *x /= length);
+            }
+        }
+        Ok(x)
+    }
+
+    /// Encodes and decodes what is given, and runs the head: logits, labels' scores, hidden states or a vector.
+    ///
+    /// # Errors
+    /// When a token, a token type or a length is out of range. `decoder_ids` are for encoder-decoders only.
+    pub fn forward(&mut self, ids: &[u32], token_types: &[u32], decoder_ids: &[u32]) -> Result<Rows> {
+        let hidden = match (self.spec.encoder, self.spec.decoder) {
+            (Some(_), Some(_)) => {
+                self.encode(ids, token_types)?;
+                self.decode(decoder_ids)?
+            }
+            (Some(_), None) => self.encode(ids, token_types)?,
+            (None, _) => {
+                self.reset();
+                self.decode(ids)?
+            }
+        };
+        self.head(&hidden)
+    }
+
+    fn embed(&self, id: Stack, stack: &StackSpec, ids: &[u32], types: &[u32], first: usize) -> Result<Rows> {
+        let embedding = &stack.embedding;
+        check_input(stack, ids, types, first)?;
+        let own = |part| Role::Stack(id, part);
+        let scale = embedding.scale.map_or(1.0, |scale| real(scale) as f32);
+        let table = self.tensor(self.token_table(id))?;
+        let mut x = Rows::gather(&table.weight, embedding.embedding_size as usize, ids.iter().map(|id| *id as usize));
+        x.values.iter_mut().for_each(|x| *x *= scale);
+        if embedding.projection == EmbeddingProjection::BeforePositions {
+            x = self.linear(own(StackPart::EmbeddingProjection), &x)?;
+        }
+        if embedding.positions {
+            let table = self.tensor(own(StackPart::PositionEmbedding))?;
+            let positions = Rows::gather(&table.weight, x.width, first..first + ids.len());
+            add(&mut x, &positions);
+        }
+        if embedding.token_types > 0 {
+            let table = self.tensor(own(StackPart::TokenTypeEmbedding))?;
+            let types = (0..ids.len()).map(|at| types.get(at).map_or(0, |kind| *kind as usize));
+            let types = Rows::gather(&table.weight, x.width, types);
+            add(&mut x, &types);
+        }
+        if embedding.projection == EmbeddingProjection::BeforeNorm {
+            x = self.linear(own(StackPart::EmbeddingProjection), &x)?;
+        }
+        if let Some(spec) = &embedding.norm {
+            x = self.norm(spec, own(StackPart::EmbeddingNorm), &x)?;
+        }
+        if embedding.projection == EmbeddingProjection::AfterNorm {
+            x = self.linear(own(StackPart::EmbeddingProjection), &x)?;
+        }
+        Ok(x)
+    }
+
+    /// The transformer block.
+    fn block(&self, id: Stack, stack: &StackSpec, layer: usize, mut x: Rows, cache: &mut Cache) -> Result<Rows> {
+        let block = &stack.block;
+        let role = |part| Role::Block(id, stack.block_of(layer) as u16, part);
+        let norm = |part, x: &Rows| match part {
+            BlockPart::AttentionNorm if layer == 0 && block.skip_first_norm => Ok(x.clone()),
+            part => self.norm(&block.norm, role(part), x),
+        };
+        match block.residual {
+            Residual::PreNorm | Residual::PostNorm | Residual::Sandwich => {
+                // One sublayer after the other, each with its own residual connection.
+                let sublayer = |x: Rows, part, post, f: &mut dyn FnMut(&Rows) -> Result<Rows>| -> Result<Rows> {
+                    match block.residual {
+                        Residual::PostNorm => {
+                            let mut sum = f(&x)?;
+                            add(&mut sum, &x);
+                            norm(part, &sum)
+                        }
+                        Residual::Sandwich => {
+                            let mut sum = norm(post, &f(&norm(part, &x)?)?)?;
+                            add(&mut sum, &x);
+                            Ok(sum)
+                        }
+                        _ => {
+                            let mut sum = f(&norm(part, &x)?)?;
+                            add(&mut sum, &x);
+                            Ok(sum)
+                        }
+                    }
+                };
+                x = sublayer(x, BlockPart::AttentionNorm, BlockPart::AttentionPostNorm, &mut |x| {
+                    self.attention(id, stack, layer, x, cache)
+                })?;
+                if block.cross_attention {
+                    x = sublayer(x, BlockPart::CrossNorm, BlockPart::CrossNorm, &mut |x| {
+                        self.cross_attention(stack, layer, x)
+                    })?;
+                }
+                sublayer(x, BlockPart::FeedForwardNorm, BlockPart::FeedForwardPostNorm, &mut |x| {
+                    self.feed_forward(stack, role, x)
+                })
+            }
+            Residual::Parallel | Residual::ParallelShared => {
+                let normed = norm(BlockPart::AttentionNorm, &x)?;
+                let attended = self.attention(id, stack, layer, &normed, cache)?;
+                let second = match block.residual {
+                    Residual::Parallel => norm(BlockPart::FeedForwardNorm, &x)?,
+                    _ => normed,
+                };
+                add(&mut x, &attended);
+                add(&mut x, &self.feed_forward(stack, role, &second)?);
+                Ok(x)
+            }
+        }
+    }
+
+    fn feed_forward(&self, stack: &StackSpec, role: impl Fn(BlockPart) -> Role, x: &Rows) -> Result<Rows> {
+        let network = &stack.block.feed_forward;
+        let activate = |x: &mut Rows, kind: Activation| {
+            x.values.iter_mut().for_each(|x| *x = tables::activation(kind, *x));
+        };
+        let mut inner = self.linear(role(BlockPart::Up), x)?; // [tokens, intermediate_size]
+        if network.gated {
+            let mut gate = self.linear(role(BlockPart::Gate), x)?;
+            activate(&mut gate, network.activation);
+            inner.values.iter_mut().zip(&gate.values).for_each(|(x, gate)| *x *= gate);
+        } else {
+            activate(&mut inner, network.activation);
+        }
+        self.linear(role(BlockPart::Down), &inner)
+    }
+
+    fn attention(&self, id: Stack, stack: &StackSpec, layer: usize, x: &Rows, cache: &mut Cache) -> Result<Rows> {
+        let spec = &stack.block.attention;
+        let role = |part| Role::Block(id, stack.block_of(layer) as u16, part);
+        let mut queries = self.linear(role(BlockPart::Query), x)?; // [tokens, heads * head_dim]
+        let mut keys = self.linear(role(BlockPart::Key), x)?; // [tokens, kv_heads * head_dim]
+        let values = self.linear(role(BlockPart::Value), x)?;
+        let head_dim = usize::from(spec.head_dim);
+        if let Some(norm) = &spec.query_key_norm {
+            for (rows, part) in [(&mut queries, BlockPart::QueryNorm), (&mut keys, BlockPart::KeyNorm)] {
+                let width = rows.width;
+                rows.width = head_dim;
+                *rows = self.norm(norm, role(part), rows)?;
+                rows.width = width;
+            }
+        }
+        let first = if id == Stack::Decoder { self.position } else { 0 };
+        let window = spec.window_of(layer);
+        let mut bias = None;
+        match spec.position {
+            AttentionPosition::None => {}
+            AttentionPosition::Rotary { dims, local, layers } => {
+                let part = if local && window.is_some() { StackPart::RotaryLocal } else { StackPart::Rotary };
+                if layers >> layer & 1 == 1 {
+                    let table = &self.tensor(Role::Stack(id, part))?.weight;
+                    for rows in [&mut queries, &mut keys] {
+                        attention::rotate(table, usize::from(dims), head_dim, first, rows);
+                    }
+                }
+            }
+            AttentionPosition::RelativeBias { distance } => {
+                let table = &self.tensor(Role::Stack(id, StackPart::RelativeBias))?.weight;
+                bias = Some(attention::Bias { table, distance: distance as usize });
+            }
+        }
+        cache.keys.extend_from_slice(&keys.values);
+        cache.values.extend_from_slice(&values.values);
+        let causal = id == Stack::Decoder;
+        let mixed = attention::attend(spec, attention::Mask { causal, first, window }, bias, &queries, cache);
+        self.linear(role(BlockPart::Output), &mixed)
+    }
+
+    fn cross_attention(&self, stack: &StackSpec, layer: usize, x: &Rows) -> Result<Rows> {
+        let role = |part| Role::Block(Stack::Decoder, stack.block_of(layer) as u16, part);
+        let queries = self.linear(role(BlockPart::CrossQuery), x)?;
+        let everything = attention::Mask { causal: false, first: 0, window: None };
+        let mixed = attention::attend(&stack.block.attention, everything, None, &queries, &self.cross[layer]);
+        self.linear(role(BlockPart::CrossOutput), &mixed)
+    }
+
+    fn token_table(&self, id: Stack) -> Role {
+        let shared = self.spec.stack(id).is_some_and(|stack| stack.embedding.shared);
+        Role::Stack(if shared { Stack::Encoder } else { id }, StackPart::TokenEmbedding)
+    }
+
+    fn linear(&self, role: Role, x: &Rows) -> Result<Rows> {
+        let tensor = self.tensor(role)?;
+        Ok(linear(&tensor.weight, &tensor.bias, x))
+    }
+
+    fn norm(&self, spec: &NormSpec, role: Role, x: &Rows) -> Result<Rows> {
+        let tensor = self.tensor(role)?;
+        Ok(norm(spec, &tensor.weight, &tensor.bias, x))
+    }
+
+    fn tensor(&self, role: Role) -> Result<&'a Tensor> {
+        self.weights.get(role).with_context(|| format!("the weights lack {}", role_name(role)))
+    }
+}
+
+fn check_input(stack: &StackSpec, ids: &[u32], types: &[u32], first: usize) -> Result<()> {
+    if ids.is_empty() {
+        return Err(refuse("there are no tokens", "give at least one"));
+    }
+    let last = first + ids.len();
+    if last > stack.max_positions as usize {
+        return Err(refuse(
+            format_args!("{last} tokens, but this model takes {}", stack.max_positions),
+            "give fewer, or convert with a larger --max-tokens",
+        ));
+    }
+    if let Some(id) = ids.iter().find(|id| **id >= stack.embedding.vocab_size) {
+        let vocab_size = stack.embedding.vocab_size;
+        return Err(refuse(format_args!("token {id} is not in the vocabulary of {vocab_size}"), "check the ids"));
+    }
+    if let Some(kind) = types.iter().find(|kind| **kind >= u32::from(stack.embedding.token_types.max(1))) {
+        let count = stack.embedding.token_types;
+        return Err(refuse(format_args!("token type {kind} is not one of the model's {count}"), "check the types"));
+    }
+    if !types.is_empty() && types.len() != ids.len() {
+        return Err(refuse(format_args!("{} token types for {} tokens", types.len(), ids.len()), "give one for each"));
+    }
+    Ok(())
+}
+
+fn pool(pooling: Pooling, hidden: &Rows) -> Result<Rows> {
+    let mut rows = hidden.rows();
+    let one = match pooling {
+        Pooling::None => return Ok(hidden.clone()),
+        Pooling::First => rows.next().map(<[f32]>::to_vec),
+        Pooling::Last => rows.next_back().map(<[f32]>::to_vec),
+        Pooling::Mean => {
+            let count = rows.len() as f32;
+            let mut sum = vec![0.0; hidden.width];
+            rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            sum.iter_mut().for_each(|x| *x /= count);
+            Some(sum)
+        }
+    };
+    Ok(Rows { width: hidden.width, values: one.context("there is nothing to pool")? })
+}
+
+#[cfg(test)]
+mod tests;

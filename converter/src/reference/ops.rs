@@ -1,0 +1,81 @@
+//! Rows of numbers, and what is done with them.
+
+use kinglet::format::spec::{NormKind, NormSpec};
+
+/// Vectors of one width, one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// Numbers in a row.
+    pub width: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+}
+
+impl Rows {
+    /// The rows in order.
+    pub fn rows(&self) -> core::slice::ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.width.max(1))
+    }
+
+    /// The same, to be changed.
+    pub fn rows_mut(&mut self) -> core::slice::ChunksExactMut<'_, f32> {
+        self.values.chunks_exact_mut(self.width.max(1))
+    }
+
+    /// Rows of a table by their indices.
+    pub(super) fn gather(table: &[f32], width: usize, indices: impl IntoIterator<Item = usize>) -> Self {
+        let rows = indices.into_iter().flat_map(|index| &table[index * width..][..width]);
+        Self { width, values: rows.copied().collect() }
+    }
+}
+
+/// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make it.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut sums = [0.0; 16];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..16 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `x W^T + b`, with `W` as `[outputs, inputs]`; no bias when it is empty.
+pub(super) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
+    let outputs = weight.len() / x.width;
+    let mut values = vec![0.0; x.rows().len() * outputs];
+    // Weights outside, so that each is fetched once for all tokens.
+    for (output, weight) in weight.chunks_exact(x.width).enumerate() {
+        let bias = bias.get(output).copied().unwrap_or(0.0);
+        for (token, x) in x.rows().enumerate() {
+            values[token * outputs + output] = dot(x, weight) + bias;
+        }
+    }
+    Rows { width: outputs, values }
+}
+
+/// A norm of each row.
+pub(super) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
+    let size = x.width as f32;
+    // The specification holds `epsilon * size`.
+    let epsilon = libm::ldexp(spec.epsilon as f64, -48) as f32 / size;
+    let mut out = x.clone();
+    for row in out.rows_mut() {
+        if spec.kind == NormKind::Layer {
+            let mean = row.iter().sum::<f32>() / size;
+            row.iter_mut().for_each(|x| *x -= mean);
+        }
+        let scale = 1.0 / libm::sqrtf(dot(row, row) / size + epsilon);
+        for (at, x) in row.iter_mut().enumerate() {
+            *x = *x * scale * weight[at] + bias.get(at).copied().unwrap_or(0.0);
+        }
+    }
+    out
+}
+
+/// `x += y`.
+pub(super) fn add(x: &mut Rows, y: &Rows) {
+    x.values.iter_mut().zip(&y.values).for_each(|(x, y)| *x += y);
+}

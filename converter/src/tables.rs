@@ -1,0 +1,220 @@
+//! Tables that are computed rather than learned: activations, rotary and sinusoidal positions, relative distances.
+//!
+//! All through `libm`, so that a table made twice, on any machine, is the same table.
+
+use core::f64::consts::LN_2;
+
+use kinglet::format::layout::ACTIVATION_TABLE_LEN;
+use kinglet::format::spec::Activation;
+
+/// An activation function at a point, exactly.
+pub fn activation(kind: Activation, x: f32) -> f32 {
+    match kind {
+        Activation::Identity => x,
+        Activation::Relu => x.max(0.0),
+        Activation::ReluSquared => x.max(0.0) * x.max(0.0),
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2)),
+        Activation::GeluTanh => {
+            let root = 0.797_884_56; // sqrt(2 / pi)
+            0.5 * x * (1.0 + libm::tanhf(root * (x + 0.044_715 * x * x * x)))
+        }
+        Activation::QuickGelu => x * sigmoid(1.702 * x),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Tanh => libm::tanhf(x),
+        Activation::Sigmoid => sigmoid(x),
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + libm::expf(-x))
+}
+
+/// What the runtime tabulates of an activation function at `|x| = i / 64`: the part that is not piecewise linear,
+/// which is even for the gated units (`f(x) - max(x, 0)`) and odd for `tanh` and `sigmoid - 1/2`.
+pub fn activation_table(kind: Activation) -> Vec<f32> {
+    let gate = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+    let at = |x: f64| match kind {
+        Activation::Gelu => -0.5 * x * libm::erfc(x * core::f64::consts::FRAC_1_SQRT_2),
+        Activation::GeluTanh => {
+            // x / 2 * (1 + tanh(y)) - x = -x * sigmoid(-2 y), without the cancellation.
+            let y = libm::sqrt(core::f64::consts::FRAC_2_PI) * (x + 0.044_715 * x * x * x);
+            -x * gate(-2.0 * y)
+        }
+        Activation::QuickGelu => -x * gate(-1.702 * x),
+        Activation::Silu => -x * gate(-x),
+        Activation::Tanh => libm::tanh(x),
+        Activation::Sigmoid => gate(x) - 0.5,
+        Activation::Identity | Activation::Relu | Activation::ReluSquared => 0.0,
+    };
+    (0..ACTIVATION_TABLE_LEN).map(|i| at(i as f64 / 64.0) as f32).collect()
+}
+
+/// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`, in `f32` steps as `transformers` does it.
+pub fn rotary(theta: f64, dims: usize, positions: usize) -> Vec<f32> {
+    let frequency = |pair: usize| 1.0 / libm::powf(theta as f32, (2 * pair) as f32 / dims as f32);
+    let frequencies: Vec<f32> = (0..dims / 2).map(frequency).collect();
+    let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+    angles.flat_map(|angle| [libm::cosf(angle), libm::sinf(angle)]).collect()
+}
+
+/// A table of sinusoidal positions (arXiv 1706.03762, section 3.5), of which there are variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sinusoid {
+    /// Sines and cosines take turns, rather than all sines before all cosines.
+    pub interleaved: bool,
+    /// Frequencies run from 1 to exactly `1 / 10000`, rather than stopping one step before.
+    pub closed: bool,
+    /// The position that the first row stands for.
+    pub first: u32,
+}
+
+impl Sinusoid {
+    /// The table, `[positions, width]`.
+    pub fn table(self, positions: usize, width: usize) -> Vec<f32> {
+        let half = width / 2;
+        let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
+        let angle = |position: usize, pair: usize| {
+            (position + self.first as usize) as f64 * libm::pow(10_000.0, -(pair as f64) * step)
+        };
+        let at = |position: usize, column: usize| {
+            let (pair, cosine) =
+                if self.interleaved { (column / 2, column % 2 == 1) } else { (column % half, column >= half) };
+            let angle = angle(position, pair);
+            (if cosine { libm::cos(angle) } else { libm::sin(angle) }) as f32
+        };
+        (0..positions).flat_map(|position| (0..width).map(move |column| at(position, column))).collect()
+    }
+}
+
+/// How distances fall into the buckets of a learned bias (T5, arXiv 1910.10683).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// How many.
+    pub count: u32,
+    /// The distance from which on there is one bucket.
+    pub max_distance: u32,
+    /// Keys after the query have buckets of their own.
+    pub bidirectional: bool,
+}
+
+impl Buckets {
+    /// The bucket of a key at `key - query`.
+    pub fn of(self, relative: i64) -> usize {
+        let count = i64::from(if self.bidirectional { self.count / 2 } else { self.count });
+        let (base, distance) = match self.bidirectional {
+            true => (if relative > 0 { count } else { 0 }, relative.abs()),
+            false => (0, (-relative).max(0)),
+        };
+        let exact = count / 2;
+        let bucket = if distance < exact {
+            distance
+        } else {
+            let log = |x: f64| libm::logf(x as f32);
+            let ratio = log(distance as f64 / exact as f64) / log(f64::from(self.max_distance) / exact as f64);
+            (exact + (ratio * (count - exact) as f32) as i64).min(count - 1)
+        };
+        (base + bucket) as usize
+    }
+
+    /// The least distance from which on the bucket stays the same.
+    pub fn saturation(self) -> u32 {
+        let last = self.of(-i64::from(u16::MAX));
+        (1..).find(|distance| self.of(-i64::from(*distance)) == last).unwrap_or(1)
+    }
+
+    /// A table `[count, heads]` spread out to `[heads, distances]`: from `-distance` to `distance` when it is
+    /// bidirectional, else from 0 back to `-distance`.
+    pub fn spread(self, table: &[f32], heads: usize, distance: u32) -> Vec<f32> {
+        let distance = i64::from(distance);
+        let relative: Vec<i64> = if self.bidirectional {
+            (-distance..=distance).collect()
+        } else {
+            (0..=distance).map(|back| -back).collect()
+        };
+        let at = |head: usize, relative: i64| table[self.of(relative) * heads + head];
+        (0..heads).flat_map(|head| relative.iter().map(move |relative| at(head, *relative))).collect()
+    }
+}
+
+/// `2^x`, of which softmax in base two is made.
+pub fn exp2(x: f32) -> f32 {
+    libm::expf(x * LN_2 as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_hold_what_the_functions_say() {
+        use Activation::{Gelu, GeluTanh, QuickGelu, Sigmoid, Silu, Tanh};
+        for kind in [Gelu, GeluTanh, QuickGelu, Silu, Tanh, Sigmoid] {
+            let table = activation_table(kind);
+            assert_eq!(table.len(), 513);
+            for (i, part) in table.iter().enumerate() {
+                for x in [i as f32 / 64.0, -(i as f32) / 64.0] {
+                    let rebuilt = match kind {
+                        Tanh => part * x.signum(),
+                        Sigmoid => 0.5 + part * x.signum(),
+                        _ => x.max(0.0) + part,
+                    };
+                    let exact = activation(kind, x);
+                    assert!((rebuilt - exact).abs() < 2e-6, "{kind:?}({x}) = {exact}, by the table {rebuilt}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn known_values() {
+        // From PyTorch.
+        let cases = [
+            (Activation::Gelu, 1.0, 0.841_344_8),
+            (Activation::GeluTanh, 1.0, 0.841_192),
+            (Activation::QuickGelu, 1.0, 0.845_795_8),
+            (Activation::Silu, -2.0, -0.238_405_84),
+            (Activation::ReluSquared, 3.0, 9.0),
+        ];
+        for (kind, x, expected) in cases {
+            assert!((activation(kind, x) - expected).abs() < 1e-6, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn buckets_saturate_where_transformers_does() {
+        let both = Buckets { count: 32, max_distance: 128, bidirectional: true };
+        let causal = Buckets { bidirectional: false, ..both };
+        assert_eq!((both.saturation(), causal.saturation()), (91, 113));
+        assert_eq!([0, -7, -8, -90, -91, 1, 7, 8, 91].map(|r| both.of(r)), [0, 7, 8, 14, 15, 17, 23, 24, 31]);
+        assert_eq!([5, 0, -15, -16, -112, -113].map(|r| causal.of(r)), [0, 0, 15, 16, 30, 31]);
+    }
+
+    #[test]
+    fn biases_spread_by_head_and_distance() {
+        let buckets = Buckets { count: 4, max_distance: 8, bidirectional: false };
+        let table = [0.0, 10.0, 1.0, 11.0, 2.0, 12.0, 3.0, 13.0];
+        let spread = buckets.spread(&table, 2, buckets.saturation());
+        let (first, second) = spread.split_at(spread.len() / 2);
+        assert_eq!(first[..3], [0.0, 1.0, 2.0]);
+        assert_eq!(first.last(), Some(&3.0));
+        assert!(second.iter().zip(first).all(|(b, a)| *b == a + 10.0));
+    }
+
+    #[test]
+    fn sinusoids_have_their_variants() {
+        let marian = Sinusoid { interleaved: false, closed: false, first: 0 }.table(3, 4);
+        assert_eq!(marian[..4], [0.0, 0.0, 1.0, 1.0]);
+        assert!((marian[4] - 0.841_471).abs() < 1e-6 && (marian[5] - 0.009_999_8).abs() < 1e-6);
+        let xlm = Sinusoid { interleaved: true, closed: false, first: 0 }.table(3, 4);
+        assert_eq!([xlm[4], xlm[5], xlm[6], xlm[7]], [marian[4], marian[6], marian[5], marian[7]]);
+        let closed = Sinusoid { interleaved: false, closed: true, first: 1 }.table(1, 4);
+        assert!((closed[1] - 1e-4).abs() < 1e-8);
+    }
+
+    #[test]
+    fn rotary_begins_with_no_rotation() {
+        let table = rotary(10_000.0, 4, 2);
+        assert_eq!(table[..4], [1.0, 0.0, 1.0, 0.0]);
+        assert!((table[4] - 0.540_302_3).abs() < 1e-6 && (table[7] - 0.009_999_8).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,261 @@
+//! The weights of a model as real numbers, by role.
+//!
+//! Carries out what a mapping says in data: takes rows, transposes, scales, adds, and computes the tables.
+//! What comes out has exactly the shapes of the specification.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use kinglet::format::layout::{Role, Shape, Stack, StackPart, roles};
+use kinglet::format::spec::{Activation, AttentionPosition, ModelSpec};
+
+use crate::checkpoint::{Array, Checkpoint};
+use crate::family::{Mapping, Pick, Value};
+use crate::refuse;
+use crate::tables;
+
+/// One tensor of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// A matrix row after row, a norm's weights, or a table.
+    pub weight: Vec<f32>,
+    /// One bias for each row of a matrix, or value of a norm; empty when it has none.
+    pub bias: Vec<f32>,
+}
+
+/// All tensors of a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    tensors: BTreeMap<Role, Tensor>,
+}
+
+impl Weights {
+    /// Reads every tensor that a mapping names, and refuses the checkpoint if any is left over.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another shape than the configuration says, holds a number that is not
+    /// finite, or is not accounted for.
+    pub fn read(checkpoint: &Checkpoint, mapping: &Mapping) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (role, shape) in roles(&mapping.spec) {
+            let Some(source) = mapping.sources.get(&role) else { bail!("the mapping says nothing of {role:?}") };
+            let build = Build { checkpoint, spec: &mapping.spec, role };
+            let (rows, cols, bias) = dimensions(shape);
+            let weight = build.value(&source.weight, rows, cols)?;
+            let bias = match &source.bias {
+                Some(value) if bias => build.value(value, rows, None)?,
+                _ => Vec::new(),
+            };
+            tensors.insert(role, Tensor { weight, bias });
+        }
+        checkpoint.check_all_used()?;
+        Self::new(&mapping.spec, tensors)
+    }
+
+    /// Takes tensors as they are.
+    ///
+    /// # Errors
+    /// When one that the specification has is missing or of another length.
+    pub fn new(spec: &ModelSpec, tensors: BTreeMap<Role, Tensor>) -> Result<Self> {
+        for (role, shape) in roles(spec) {
+            let (rows, cols, bias) = dimensions(shape);
+            let (weights, biases) = (rows * cols.unwrap_or(1), if bias { rows } else { 0 });
+            match tensors.get(&role) {
+                Some(tensor) if tensor.weight.len() == weights && tensor.bias.len() == biases => {}
+                Some(tensor) => bail!(
+                    "{role:?} has {} weights and {} biases, {weights} and {biases} are wanted",
+                    tensor.weight.len(),
+                    tensor.bias.len()
+                ),
+                None => bail!("{role:?} is missing"),
+            }
+        }
+        Ok(Self { tensors })
+    }
+
+    /// One tensor, if the model has it.
+    pub fn get(&self, role: Role) -> Option<&Tensor> {
+        self.tensors.get(&role)
+    }
+
+    /// The same, to be changed in place: what calibration does.
+    pub fn get_mut(&mut self, role: Role) -> Option<&mut Tensor> {
+        self.tensors.get_mut(&role)
+    }
+
+    /// Every tensor by its role.
+    pub fn iter(&self) -> impl Iterator<Item = (Role, &Tensor)> {
+        self.tensors.iter().map(|(role, tensor)| (*role, tensor))
+    }
+
+    /// Learned numbers: all but the tables.
+    pub fn parameters(&self, spec: &ModelSpec) -> usize {
+        let learned = roles(spec).filter(|(_, shape)| matches!(shape, Shape::Matrix { .. } | Shape::Norm { .. }));
+        learned.filter_map(|(role, _)| self.get(role)).map(|tensor| tensor.weight.len() + tensor.bias.len()).sum()
+    }
+}
+
+/// Rows, columns where there are two dimensions, and whether there are biases.
+fn dimensions(shape: Shape) -> (usize, Option<usize>, bool) {
+    match shape {
+        Shape::Matrix { rows, cols, bias } => (rows, Some(cols), bias),
+        Shape::Norm { size, bias } => (size, None, bias),
+        Shape::Words { len } | Shape::Halfwords { len } => (len, None, false),
+    }
+}
+
+/// How a role's name is shown to people: `decoder.3.Query`.
+pub fn role_name(role: Role) -> String {
+    let stack = |stack| match stack {
+        Stack::Encoder => "encoder",
+        Stack::Decoder => "decoder",
+    };
+    match role {
+        Role::Stack(id, part) => format!("{}.{part:?}", stack(id)),
+        Role::Block(id, block, part) => format!("{}.{block}.{part:?}", stack(id)),
+        Role::Head(part) => format!("head.{part:?}"),
+    }
+}
+
+/// What is needed to build one tensor.
+struct Build<'a> {
+    checkpoint: &'a Checkpoint,
+    spec: &'a ModelSpec,
+    role: Role,
+}
+
+impl Build<'_> {
+    fn value(&self, value: &Value, rows: usize, cols: Option<usize>) -> Result<Vec<f32>> {
+        let len = rows * cols.unwrap_or(1);
+        let values = match value {
+            Value::Tensor(pick) => self.pick(pick, rows, cols)?,
+            Value::Constant(x) => vec![*x; len],
+            Value::Activation(kind) => tables::activation_table(*kind),
+            Value::Sinusoidal(sinusoid) => sinusoid.table(rows, cols.unwrap_or(1)),
+            Value::Rotary { theta } => {
+                let (dims, _) = self.position()?;
+                tables::rotary(*theta, dims as usize, len / (dims as usize).max(1))
+            }
+            Value::RelativeBias { table, buckets } => {
+                let (_, distance) = self.position()?;
+                let heads = self.stack().map_or(1, |stack| stack.block.attention.num_attention_heads) as usize;
+                let table = self.pick(table, buckets.count as usize, Some(heads))?;
+                buckets.spread(&table, heads, distance)
+            }
+        };
+        if values.len() != len {
+            bail!("{} was made with {} values, {len} are wanted", role_name(self.role), values.len());
+        }
+        Ok(values)
+    }
+
+    fn stack(&self) -> Option<&kinglet::format::spec::StackSpec> {
+        match self.role {
+            Role::Stack(id, _) | Role::Block(id, ..) => self.spec.stack(id),
+            Role::Head(_) => None,
+        }
+    }
+
+    /// Rotated dimensions, and the distance of a relative bias.
+    fn position(&self) -> Result<(u32, u32)> {
+        match self.stack().map(|stack| stack.block.attention.position) {
+            Some(AttentionPosition::Rotary { dims, .. }) => Ok((u32::from(dims), 0)),
+            Some(AttentionPosition::RelativeBias { distance }) => Ok((0, distance)),
+            _ => bail!("{} is a table of positions in a stack without", role_name(self.role)),
+        }
+    }
+
+    /// A tensor of the checkpoint with what is to be done to it.
+    fn pick(&self, pick: &Pick, rows: usize, cols: Option<usize>) -> Result<Vec<f32>> {
+        let present = pick.names.iter().find(|name| self.checkpoint.shape(name).is_some());
+        let Some(name) = present else {
+            return Err(refuse(
+                format_args!("the checkpoint has no tensor `{}`", pick.names.join("` or `")),
+                format_args!(
+                    "{} is made of it: config.json is of another model, or a file is missing",
+                    role_name(self.role)
+                ),
+            ));
+        };
+        // A head may be there under two names: they are one tensor.
+        for other in pick.names.iter().filter(|other| self.checkpoint.same(name, other)) {
+            self.checkpoint.dismiss(|tensor| tensor == other);
+        }
+        let array = self.checkpoint.tensor(name)?;
+        let mismatch = || {
+            let wanted = cols.map_or(format!("[{rows}]"), |cols| format!("[{rows}, {cols}]"));
+            refuse(
+                format_args!(
+                    "tensor `{name}` is {:?}, but config.json makes {} {wanted}",
+                    array.shape,
+                    role_name(self.role)
+                ),
+                "config.json is not of this checkpoint, or this variant is not supported",
+            )
+        };
+        let (stored_rows, width, mut values) = matrix(&array, pick.transposed, cols.is_some()).ok_or_else(mismatch)?;
+        match &pick.rows {
+            Some(picked) => {
+                let mut taken = Vec::with_capacity(picked.len() * width);
+                for row in picked {
+                    let row = *row as usize;
+                    if row >= stored_rows {
+                        return Err(mismatch());
+                    }
+                    taken.extend_from_slice(&values[row * width..][..width]);
+                }
+                values = taken;
+            }
+            // A longer table of positions may be cut; nothing else may.
+            None if self.is_position_table() && stored_rows > rows => values.truncate(rows * width),
+            None => {}
+        }
+        if width != cols.unwrap_or(1) || values.len() != rows * width {
+            return Err(mismatch());
+        }
+        if pick.factor != 1.0 || pick.offset != 0.0 {
+            values.iter_mut().for_each(|x| *x = *x * pick.factor + pick.offset);
+        }
+        if let Some(added) = &pick.added {
+            let row = self.pick(added, 1, Some(width))?;
+            for values in values.chunks_exact_mut(width) {
+                values.iter_mut().zip(&row).for_each(|(x, y)| *x += y);
+            }
+        }
+        Ok(values)
+    }
+
+    fn is_position_table(&self) -> bool {
+        matches!(self.role, Role::Stack(_, StackPart::PositionEmbedding))
+    }
+}
+
+/// Rows, width and values of a stored tensor; `None` when it has other dimensions than asked for.
+fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, Vec<f32>)> {
+    if !two {
+        // Buffers of one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
+        let len = array.values.len();
+        let vector = array.shape.last() == Some(&len) || array.shape.is_empty();
+        return vector.then(|| (len, 1, array.values.clone()));
+    }
+    let [rows, cols] = array.shape[..] else { return None };
+    if !transposed {
+        return Some((rows, cols, array.values.clone()));
+    }
+    let turned = (0..cols).flat_map(|col| (0..rows).map(move |row| array.values[row * cols + col]));
+    Some((cols, rows, turned.collect()))
+}
+
+/// The activation that a role tabulates, if it is such a table.
+pub fn tabulated(spec: &ModelSpec, role: Role) -> Option<Activation> {
+    use kinglet::format::layout::HeadPart;
+    match role {
+        Role::Stack(id, StackPart::ActivationTable) => spec.stack(id).map(|stack| stack.block.feed_forward.activation),
+        Role::Head(HeadPart::ActivationTable) => spec.head.transform.map(|transform| transform.activation),
+        Role::Head(HeadPart::TanhTable) => Some(Activation::Tanh),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
