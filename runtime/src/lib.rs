@@ -5,6 +5,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "alloc")]
+mod aligned;
 mod attention;
 mod block;
 pub mod format;
@@ -19,6 +21,8 @@ mod session;
 pub mod task;
 mod workspace;
 
+#[cfg(feature = "alloc")]
+pub use aligned::AlignedVec;
 pub use format::error::Error;
 pub use model::Model;
 pub use session::Session;
