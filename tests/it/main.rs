@@ -1,3 +1,5 @@
 //! Integration tests: one binary, a module a subject.
 
+mod blob;
 mod golden;
+mod runtime;

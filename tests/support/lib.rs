@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+pub mod tiny;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,2 +1,105 @@
-//! The commands that CI and people run.
-fn main() {}
+//! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
+
+mod floats;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+
+/// Where the runtime must build without a default feature.
+const TARGETS: [&str; 5] = [
+    "thumbv6m-none-eabi",
+    "thumbv7em-none-eabihf",
+    "thumbv8m.main-none-eabihf",
+    "riscv32imc-unknown-none-elf",
+    "wasm32-unknown-unknown",
+];
+
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// All that follows, in order: what a change must pass.
+    Ci,
+    /// Formatting, lints and documentation.
+    Lint,
+    /// All tests, unoptimized and optimized.
+    Test,
+    /// The runtime for every supported target.
+    Targets,
+    /// No floating point between tokens and logits, and no heap: read off the symbols of a Cortex-M0+ program.
+    Floats,
+    /// Convert the model that ships with the project, and have it tell a story.
+    Demo,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Ci => {
+            lint()?;
+            test()?;
+            targets()?;
+            floats::check()?;
+            demo()
+        }
+        Task::Lint => lint(),
+        Task::Test => test(),
+        Task::Targets => targets(),
+        Task::Floats => floats::check(),
+        Task::Demo => demo(),
+    }
+}
+
+fn lint() -> Result<()> {
+    cargo("fmt --all --check", &[])?;
+    cargo("clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv", &[])?;
+    cargo("clippy --package kinglet -- -D warnings", &[])?;
+    cargo("doc --workspace --no-deps --all-features", &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn test() -> Result<()> {
+    cargo("test --workspace", &[])?;
+    // The same bits without the compiler's checks, and with all its optimizations.
+    cargo("test --package kinglet-tests --release", &[])
+}
+
+fn targets() -> Result<()> {
+    for target in TARGETS {
+        cargo(&format!("build --package kinglet --release --target {target}"), &[])?;
+    }
+    cargo("build --package kinglet --release --features defmt --target thumbv7em-none-eabihf", &[])
+}
+
+fn demo() -> Result<()> {
+    let blob = root().join("target/stories.kinglet");
+    let blob = blob.to_str().context("the project lies in a folder whose name is not text")?;
+    let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
+    cargo(&format!("{kinglet} convert models/stories --output {blob} --keys 16 --force"), &[])?;
+    cargo(&format!("{kinglet} verify {blob} models/stories"), &[])?;
+    cargo(&format!("{kinglet} generate {blob} --ids 1"), &[])
+}
+
+/// The project's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project's folder")
+}
+
+/// Runs cargo with words that have no spaces in them, in the project's folder.
+fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<()> {
+    eprintln!("$ cargo {arguments}");
+    let status = Command::new(env!("CARGO"))
+        .args(arguments.split_whitespace())
+        .envs(environment.iter().copied())
+        .current_dir(root())
+        .status()
+        .context("running cargo")?;
+    ensure!(status.success(), "cargo {arguments}: {status}");
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to the end. Nothing panics.
+
+use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, checksum};
+use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes};
+use kinglet_tests::tiny;
+
+/// Makes the checksum right again, as whoever forges a blob would.
+fn seal(blob: &mut [u8]) {
+    let (content, written) = blob.split_at_mut(blob.len() - CHECKSUM_LEN);
+    written.copy_from_slice(&checksum(content).to_le_bytes());
+}
+
+/// Reads a blob and, if it is accepted, runs whatever it is on a few tokens.
+fn read_and_run(blob: &[u8]) -> Result<(), Error> {
+    let model = Model::from_bytes(blob)?;
+    let spec = model.spec();
+    let plan = MemoryPlan::new(spec, 3, 3, 2)?;
+    // A forged specification may ask for more memory than anybody has: that is an answer too.
+    if plan.bytes() > 1 << 24 {
+        return Err(Error::ArenaTooSmall { needed: plan.bytes() as usize, given: 1 << 24 });
+    }
+    let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+    let mut session = Session::with_plan(&model, &mut arena, plan)?;
+    if spec.encoder.is_some() {
+        session.encode(&[1, 2, 0], &[])?;
+        session.logits_at(2).map(|_| ()).or_else(|error| if spec.decoder.is_some() { Ok(()) } else { Err(error) })?;
+    }
+    if spec.decoder.is_some() {
+        session.prefill(&[1, 2, 0])?;
+    }
+    session.logits().map(|_| ())
+}
+
+#[test]
+fn the_blobs_that_the_others_are_made_of_are_valid() {
+    for (name, spec) in tiny::specs() {
+        let blob = tiny::blob(&spec, 1);
+        assert_eq!(read_and_run(&blob), Ok(()), "{name}");
+        assert_eq!(Model::from_bytes(&blob).expect("a model").spec(), &spec, "{name}");
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let blob = tiny::blob(&tiny::decoder(), 1);
+    for len in 0..blob.len() {
+        let cut = AlignedVec::from(&blob[..len]);
+        assert!(
+            matches!(read_and_run(&cut), Err(Error::BlobTooShort { .. } | Error::LengthMismatch { .. })),
+            "{len} bytes"
+        );
+    }
+    for more in [1, 16, 4096] {
+        let longer = AlignedVec::from([&blob[..], &vec![0; more]].concat().as_slice());
+        assert!(matches!(read_and_run(&longer), Err(Error::LengthMismatch { .. })), "{more} bytes more");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found_by_the_checksum() {
+    let mut blob = tiny::blob(&tiny::encoder(), 1);
+    for bit in 0..blob.len() * 8 {
+        blob[bit / 8] ^= 1 << (bit % 8);
+        assert!(read_and_run(&blob).is_err(), "bit {bit}");
+        blob[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn no_flipped_bit_panics_when_the_checksum_is_made_right_again() {
+    for (name, spec) in tiny::specs() {
+        let good = tiny::blob(&spec, 1);
+        let mut blob = AlignedVec::from(&good[..]);
+        let (mut refused, mut ran) = (0, 0);
+        for bit in 0..(good.len() - CHECKSUM_LEN) * 8 {
+            // Every bit of what describes the model, and every seventh of the weights.
+            if bit >= (PRELUDE_LEN + 256) * 8 && bit % 7 != 0 {
+                continue;
+            }
+            blob[bit / 8] ^= 1 << (bit % 8);
+            seal(&mut blob);
+            match read_and_run(&blob) {
+                Ok(()) => ran += 1,
+                Err(_) => refused += 1,
+            }
+            blob[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(refused > 400 && ran > 400, "{name}: {refused} refused, {ran} ran");
+    }
+}
+
+#[test]
+fn every_field_of_the_prelude_is_checked() {
+    let good = tiny::blob(&tiny::decoder(), 1);
+    let len = good.len() as u32;
+    for field in (0..PRELUDE_LEN).step_by(4) {
+        let old = u32::from_le_bytes(good[field..field + 4].try_into().expect("four bytes"));
+        let values = [0, 1, u32::MAX, 1 << 31, i32::MAX as u32, len, len - 1, len + 1, old ^ 1, old.wrapping_add(16)];
+        for value in values.into_iter().filter(|value| *value != old) {
+            let mut blob = AlignedVec::from(&good[..]);
+            blob[field..field + 4].copy_from_slice(&value.to_le_bytes());
+            seal(&mut blob);
+            assert!(read_and_run(&blob).is_err(), "field at {field} set to {value}");
+        }
+    }
+}
+
+#[test]
+fn each_reason_is_named() {
+    let good = tiny::blob(&tiny::decoder(), 1);
+    let forged = |change: &dyn Fn(&mut AlignedVec)| {
+        let mut blob = AlignedVec::from(&good[..]);
+        change(&mut blob);
+        seal(&mut blob);
+        read_and_run(&blob)
+    };
+    assert_eq!(forged(&|blob| blob[0] = b'k'), Err(Error::BadMagic));
+    assert_eq!(forged(&|blob| blob[4] = 9), Err(Error::UnsupportedVersion { found: 9, supported: FORMAT_VERSION }));
+    assert_eq!(forged(&|blob| blob[6] = 1), Err(Error::ReservedBits));
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN - 1] = 1), Err(Error::ReservedBits));
+    assert_eq!(forged(&|blob| blob[28] ^= 1), Err(Error::BadLayout("memory plan")));
+    let mut stale = AlignedVec::from(&good[..]);
+    stale[PRELUDE_LEN] ^= 1;
+    assert!(matches!(read_and_run(&stale), Err(Error::BadChecksum { .. })));
+    // The first byte of the manifest is the number of fraction bits.
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN] = 99), Err(Error::InvalidSpec("fraction_bits")));
+    // The first varint of two bytes: fraction_bits, three enums of one byte, then the tile.
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN + 1] = 7), Err(Error::BadManifest));
+}
+
+#[test]
+fn a_manifest_has_one_way_to_be_written() {
+    let good = tiny::blob(&tiny::decoder(), 1);
+    let word = |at: usize| u32::from_le_bytes(good[at..at + 4].try_into().expect("four bytes"));
+    let manifest_len = word(12) as usize;
+    let (manifest, rest) = good[PRELUDE_LEN..].split_at(manifest_len);
+    let body =
+        &rest[(PRELUDE_LEN + manifest_len).wrapping_neg() % 16..good.len() - PRELUDE_LEN - manifest_len - CHECKSUM_LEN];
+    let rebuilt = |manifest: &[u8]| {
+        let mut blob = [&good[..PRELUDE_LEN], manifest].concat();
+        blob.resize(blob.len().next_multiple_of(16), 0);
+        blob.extend_from_slice(body);
+        let total = (blob.len() + CHECKSUM_LEN) as u32;
+        blob[8..12].copy_from_slice(&total.to_le_bytes());
+        blob[12..16].copy_from_slice(&(manifest.len() as u32).to_le_bytes());
+        blob.extend_from_slice(&[0; CHECKSUM_LEN]);
+        seal(&mut blob);
+        read_and_run(&AlignedVec::from(blob.as_slice()))
+    };
+    assert_eq!(rebuilt(manifest), Ok(()));
+    // A byte too many, and a tile of one written in two bytes: postcard alone would take both.
+    assert_eq!(rebuilt(&[manifest, &[0]].concat()), Err(Error::NonCanonicalManifest));
+    assert_eq!(rebuilt(&[&manifest[..4], &[0x81, 0x00], &manifest[5..]].concat()), Err(Error::NonCanonicalManifest));
+    assert_eq!(rebuilt(&manifest[..manifest.len() - 1]), Err(Error::BadManifest));
+}
+
+#[test]
+fn a_blob_off_its_boundary_is_refused() {
+    let blob = tiny::blob(&tiny::decoder(), 1);
+    for off in 1..16 {
+        let mut shifted = AlignedVec::zeroed(blob.len() + off);
+        shifted[off..].copy_from_slice(&blob);
+        assert_eq!(read_and_run(&shifted[off..]), Err(Error::Misaligned), "off by {off}");
+    }
+}
+
+#[test]
+fn an_arena_too_small_says_by_how_much() {
+    for (name, spec) in tiny::specs() {
+        let blob = tiny::blob(&spec, 1);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let needed = arena_bytes(&blob, 20);
+        assert_eq!(needed as u64, MemoryPlan::standard(&spec, 20).expect("a plan").bytes(), "{name}");
+        let mut arena = AlignedVec::zeroed(needed);
+        assert!(Session::new(&model, &mut arena, 20).is_ok(), "{name}");
+        let error = Session::new(&model, &mut arena[..needed - 1], 20).err();
+        assert_eq!(error, Some(Error::ArenaTooSmall { needed, given: needed - 1 }), "{name}");
+        assert!(error.is_some_and(|error| error.to_string().contains("1 bytes too small")), "{name}");
+        let mut shifted = AlignedVec::zeroed(needed + 1);
+        assert_eq!(Session::new(&model, &mut shifted[1..], 20).err(), Some(Error::ArenaMisaligned), "{name}");
+        assert_eq!(
+            Session::new(&model, &mut arena, 41).err(),
+            Some(Error::TooManyTokens { limit: 40, given: 41 }),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn wrong_calls_are_errors_that_name_what_is_wrong() {
+    let blob = tiny::blob(&tiny::encoder(), 1);
+    let model = Model::from_bytes(&blob).expect("a model");
+    let mut arena = AlignedVec::zeroed(arena_bytes(&blob, 8));
+    let mut session = Session::new(&model, &mut arena, 8).expect("a session");
+    assert_eq!(session.logits().err(), Some(Error::NoTokens));
+    assert_eq!(session.encode(&[], &[]), Err(Error::NoTokens));
+    assert_eq!(session.encode(&[1; 9], &[]), Err(Error::TooManyTokens { limit: 8, given: 9 }));
+    assert_eq!(session.encode(&[u32::MAX], &[]), Err(Error::TokenOutOfRange { token: u32::MAX, vocab_size: 23 }));
+    assert_eq!(session.encode(&[1], &[2]), Err(Error::TokenTypeOutOfRange { token_type: 2, token_types: 2 }));
+    assert!(matches!(session.prefill(&[1]), Err(Error::NotSupported(_))));
+    assert_eq!(session.encode(&[1, 2], &[0, 1]), Ok(()));
+    assert_eq!(session.logits_at(2).err(), Some(Error::TooManyTokens { limit: 2, given: 3 }));
+}

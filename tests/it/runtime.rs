@@ -1,0 +1,160 @@
+//! What must hold of any model, on tiny ones with random weights and inputs.
+
+use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, ModelSpec};
+use kinglet::golden::Fingerprint;
+use kinglet::task::score;
+use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use kinglet_tests::tiny;
+use proptest::prelude::*;
+
+/// Runs some calls in a session with this tile, in an arena full of what was there before.
+fn in_session<T>(model: &Model<'_>, tile: usize, run: impl FnOnce(&mut Session<'_, '_>) -> T) -> T {
+    let plan = MemoryPlan::new(model.spec(), 40, 40, tile).expect("a plan");
+    let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+    arena.fill(0xaa);
+    run(&mut Session::with_plan(model, &mut arena, plan).expect("a session"))
+}
+
+fn logits_of_each(session: &mut Session<'_, '_>, ids: &[u32]) -> Vec<Vec<i32>> {
+    let mut rows = Vec::new();
+    session.prefill_each(ids, |_, logits| rows.push(logits.to_vec())).expect("it reads");
+    rows
+}
+
+fn any_decoder() -> impl Strategy<Value = ModelSpec> {
+    let widths = (
+        prop_oneof![Just(ActivationWidth::A8), Just(ActivationWidth::A16)],
+        prop_oneof![Just(KeyWidth::K8), Just(KeyWidth::K16)],
+    );
+    (prop_oneof![Just(tiny::decoder()), Just(tiny::sliding_decoder())], widths).prop_map(
+        |(mut spec, (activations, keys))| {
+            spec.numerics.activations = activations;
+            spec.numerics.keys = keys;
+            spec
+        },
+    )
+}
+
+fn ids() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(0..tiny::VOCAB_SIZE, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prefill_in_any_tiling_equals_stepping(spec in any_decoder(), seed: u64, ids in ids(), tile in 1..40_usize, cut in 0..40_usize) {
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let stepped = in_session(&model, 1, |session| {
+            ids.iter().map(|&id| session.step(id).expect("it steps").to_vec()).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(&in_session(&model, tile, |session| logits_of_each(session, &ids)), &stepped);
+        // In two calls, cut anywhere: the cache is all that joins them.
+        let (first, second) = ids.split_at(cut.min(ids.len() - 1));
+        let joined = in_session(&model, tile, |session| {
+            if !first.is_empty() {
+                session.prefill(first).expect("it reads");
+            }
+            logits_of_each(session, second)
+        });
+        prop_assert_eq!(joined.as_slice(), &stepped[first.len()..]);
+    }
+
+    #[test]
+    fn what_comes_later_changes_nothing_before(spec in any_decoder(), seed: u64, ids in ids(), other in 0..tiny::VOCAB_SIZE) {
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let mut changed = ids.clone();
+        *changed.last_mut().expect("a token") = other;
+        let before = |ids: &[u32]| in_session(&model, 4, |session| logits_of_each(session, ids))[..ids.len() - 1].to_vec();
+        prop_assert_eq!(before(&ids), before(&changed));
+    }
+
+    #[test]
+    fn a_window_forgets_what_has_left_it(seed: u64, ids in prop::collection::vec(0..tiny::VOCAB_SIZE, 12..40), other in 0..tiny::VOCAB_SIZE) {
+        let mut spec = tiny::sliding_decoder();
+        // With the window on both layers, two windows back is out of sight.
+        spec.decoder.as_mut().expect("a decoder").block.attention.sliding_layers = 3;
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let last = |ids: &[u32], tile| in_session(&model, tile, |session| logits_of_each(session, ids)).pop();
+        let mut changed = ids.clone();
+        changed[ids.len() - 10] = other;
+        prop_assert_eq!(last(&ids, 1), last(&changed, 7));
+    }
+
+    #[test]
+    fn a_session_forgets_when_it_is_reset(spec in any_decoder(), seed: u64, ids in ids(), other in ids()) {
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let fresh = in_session(&model, 3, |session| logits_of_each(session, &ids));
+        let reused = in_session(&model, 3, |session| {
+            session.prefill(&other).expect("it reads");
+            session.reset();
+            logits_of_each(session, &ids)
+        });
+        prop_assert_eq!(fresh, reused);
+    }
+
+    #[test]
+    fn backward_equals_forward_on_reversed_text(seed: u64, ids in ids()) {
+        let forward = tiny::decoder();
+        let backward = ModelSpec { direction: Direction::Backward, ..forward };
+        let scores = |spec: &ModelSpec, ids: &[u32]| {
+            let blob = tiny::blob(spec, seed);
+            let model = Model::from_bytes(&blob).expect("a model");
+            let mut scores = Vec::new();
+            in_session(&model, 4, |session| score(session, ids, |position, log_prob| scores.push((position, log_prob))).expect("it scores"));
+            scores
+        };
+        let reversed: Vec<u32> = ids.iter().rev().copied().collect();
+        let mirrored: Vec<_> = scores(&forward, &reversed).into_iter().map(|(at, score)| (ids.len() - 1 - at, score)).collect();
+        prop_assert_eq!(scores(&backward, &ids), mirrored);
+    }
+
+    #[test]
+    fn an_encoder_decoder_is_the_same_in_every_tiling(seed: u64, source in ids(), target in ids(), tile in 1..40_usize) {
+        let blob = tiny::blob(&tiny::encoder_decoder(), seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let run = |tile| in_session(&model, tile, |session| {
+            session.encode(&source, &[]).expect("it reads");
+            (session.encoder_states().to_vec(), logits_of_each(session, &target))
+        });
+        prop_assert_eq!(run(tile), run(1));
+    }
+
+    #[test]
+    fn a_written_blob_reads_back(seed: u64) {
+        for (name, spec) in tiny::specs() {
+            let blob = tiny::blob(&spec, seed);
+            let model = Model::from_bytes(&blob).expect("a model");
+            prop_assert_eq!(model.spec(), &spec, "{}", name);
+            let again = kinglet::format::blob::write(model.manifest(), model.payload(), model.tokenizer_section(), model.golden_section());
+            prop_assert!(again.expect("a blob")[..] == blob[..], "{}", name);
+        }
+    }
+}
+
+/// Whatever the compiler's settings and the machine, these are the bits. A change here is a new version of the numerics.
+#[test]
+fn the_bits_are_the_ones_written_down() {
+    let expected =
+        [("decoder", 3112977576), ("sliding", 2399006285), ("encoder", 2641678902), ("encoder-decoder", 1291587399)];
+    let found = tiny::specs().map(|(name, spec)| {
+        let blob = tiny::blob(&spec, 42);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let ids: Vec<u32> = (0..20).map(|n| n * 7 % tiny::VOCAB_SIZE).collect();
+        let fingerprint = in_session(&model, 8, |session| {
+            if spec.encoder.is_some() {
+                session.encode(&ids, &[]).expect("it reads");
+            }
+            if spec.decoder.is_some() {
+                session.prefill(&ids).expect("it reads");
+            }
+            Fingerprint::of(session.logits().expect("logits")).value()
+        });
+        (name, fingerprint)
+    });
+    assert_eq!(found, expected);
+}

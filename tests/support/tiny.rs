@@ -1,0 +1,182 @@
+//! Blobs of random weights, made on the spot: every part of the specification that matters, in a few kilobytes.
+
+use std::collections::BTreeMap;
+
+use kinglet::AlignedVec;
+use kinglet::format::blob::{Manifest, Provenance, SpecialTokens, write};
+use kinglet::format::layout::{Shape, roles};
+use kinglet::format::spec::{
+    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Direction, EmbeddingProjection,
+    EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, NormKind, NormSpec, NumericsSpec, OutputProjection,
+    Pooling, Residual, StackSpec, Task, WeightLayout,
+};
+use kinglet_convert::fixed::multiplier;
+use kinglet_convert::quantize::quantize;
+use kinglet_convert::weights::{Tensor, Weights};
+
+/// Tokens of every tiny model.
+pub const VOCAB_SIZE: u32 = 23;
+
+const NORM: NormSpec = NormSpec { kind: NormKind::Rms, bias: false, epsilon: 1 << 32 };
+
+fn stack() -> StackSpec {
+    StackSpec {
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_hidden_groups: 2,
+        inner_group_num: 1,
+        max_positions: 40,
+        embedding: EmbeddingSpec {
+            vocab_size: VOCAB_SIZE,
+            embedding_size: 12,
+            shared: false,
+            scale: None,
+            positions: false,
+            token_types: 0,
+            projection: EmbeddingProjection::None,
+            projection_bias: false,
+            norm: None,
+        },
+        block: BlockSpec {
+            norm: NORM,
+            residual: Residual::PreNorm,
+            skip_first_norm: false,
+            attention: AttentionSpec {
+                num_attention_heads: 4,
+                num_key_value_heads: 2,
+                head_dim: 6,
+                qkv_bias: true,
+                output_bias: false,
+                scale: multiplier(0.6).expect("a multiplier"),
+                query_key_norm: None,
+                position: AttentionPosition::Rotary { dims: 4, local: false, layers: 3 },
+                window: 0,
+                sliding_layers: 0,
+                soft_cap: None,
+            },
+            cross_attention: false,
+            feed_forward: FeedForwardSpec {
+                intermediate_size: 14,
+                activation: Activation::Silu,
+                gated: true,
+                bias: false,
+            },
+        },
+        final_norm: Some(NORM),
+    }
+}
+
+/// A decoder in the manner of Llama.
+pub fn decoder() -> ModelSpec {
+    ModelSpec {
+        numerics: NumericsSpec {
+            fraction_bits: 16,
+            activations: ActivationWidth::A16,
+            keys: KeyWidth::K8,
+            weights: WeightLayout::RowMajor,
+            tile: 1,
+        },
+        direction: Direction::Forward,
+        encoder: None,
+        decoder: Some(stack()),
+        head: HeadSpec {
+            task: Task::CausalLm,
+            pooling: Pooling::None,
+            transform: None,
+            output: OutputProjection::Tied,
+            num_outputs: VOCAB_SIZE,
+            bias: false,
+            normalize: false,
+            soft_cap: None,
+        },
+    }
+}
+
+/// The same with a window of five tokens on its first layer.
+pub fn sliding_decoder() -> ModelSpec {
+    let mut spec = decoder();
+    let attention = &mut spec.decoder.as_mut().expect("a decoder").block.attention;
+    (attention.window, attention.sliding_layers) = (5, 1);
+    spec
+}
+
+/// An encoder in the manner of BERT, with a classifier of three labels.
+pub fn encoder() -> ModelSpec {
+    let mut encoder = stack();
+    encoder.embedding.positions = true;
+    encoder.embedding.token_types = 2;
+    encoder.block.residual = Residual::PostNorm;
+    encoder.block.norm = NormSpec { kind: NormKind::Layer, bias: true, epsilon: 1 << 20 };
+    encoder.embedding.norm = Some(encoder.block.norm);
+    encoder.final_norm = None;
+    encoder.block.attention.position = AttentionPosition::None;
+    encoder.block.feed_forward =
+        FeedForwardSpec { intermediate_size: 20, activation: Activation::Gelu, gated: false, bias: true };
+    let head = HeadSpec {
+        task: Task::Classification,
+        pooling: Pooling::First,
+        transform: None,
+        output: OutputProjection::Own,
+        num_outputs: 3,
+        bias: true,
+        normalize: false,
+        soft_cap: None,
+    };
+    ModelSpec { encoder: Some(encoder), decoder: None, head, ..decoder() }
+}
+
+/// An encoder-decoder in the manner of T5: relative biases, cross-attention, one token table.
+pub fn encoder_decoder() -> ModelSpec {
+    let mut encoder = stack();
+    encoder.block.attention.position = AttentionPosition::RelativeBias { distance: 7 };
+    let mut decoder_stack = encoder;
+    decoder_stack.embedding.shared = true;
+    decoder_stack.block.cross_attention = true;
+    ModelSpec { encoder: Some(encoder), decoder: Some(decoder_stack), ..decoder() }
+}
+
+/// Every tiny specification by name.
+pub fn specs() -> [(&'static str, ModelSpec); 4] {
+    [
+        ("decoder", decoder()),
+        ("sliding", sliding_decoder()),
+        ("encoder", encoder()),
+        ("encoder-decoder", encoder_decoder()),
+    ]
+}
+
+/// Numbers from `-1` to `1`, the same for the same seed.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 40) as f32) / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// A blob of random weights, with no golden vectors.
+///
+/// # Panics
+/// When the specification cannot be written.
+pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
+    let mut noise = Noise(seed);
+    let mut take =
+        |len: usize, center: f32, size: f32| (0..len).map(|_| center + size * noise.next()).collect::<Vec<f32>>();
+    let mut tensors = BTreeMap::new();
+    for (role, shape) in roles(spec) {
+        let (len, biases, center) = match shape {
+            Shape::Matrix { rows, cols, bias } => (rows * cols, if bias { rows } else { 0 }, 0.0),
+            Shape::Norm { size, bias } => (size, if bias { size } else { 0 }, 1.0),
+            Shape::Words { len } | Shape::Halfwords { len } => (len, 0, 0.0),
+        };
+        tensors.insert(role, Tensor { weight: take(len, center, 0.9), bias: take(biases, 0.0, 0.3) });
+    }
+    let weights = Weights::new(spec, tensors).expect("weights of every role");
+    let payload: Vec<u8> =
+        quantize(spec, &weights).expect("they fit").into_iter().flat_map(|tensor| tensor.bytes).collect();
+    let labels = if spec.head.task == Task::Classification { "no\nperhaps\nyes" } else { "" };
+    let provenance = Provenance { source: "tiny", source_checksum: 7, converter: "test" };
+    let manifest = Manifest { spec: *spec, tokens: SpecialTokens::default(), labels, provenance };
+    AlignedVec::from(write(&manifest, &payload, &[], &[]).expect("a blob").as_slice())
+}

@@ -1,0 +1,39 @@
+//! Everything between tokens and logits, and nothing else, called as firmware would.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use kinglet::sample::{Sampler, SamplerOptions};
+use kinglet::{Error, Model, Session};
+
+static SAMPLER: Sampler = Sampler::new(SamplerOptions { temperature: 0.8, top_p: 0.9, ..SamplerOptions::GREEDY });
+
+fn run(blob: &[u8], arena: &mut [u8], ids: &[u32]) -> Result<u32, Error> {
+    let model = Model::from_bytes(blob)?;
+    model.self_test(arena)?;
+    let mut session = Session::new(&model, arena, 64)?;
+    session.encode(ids, &[])?;
+    black_box(session.logits_at(0)?);
+    session.prefill(ids)?;
+    black_box(session.step(1)?);
+    let token = SAMPLER.clone().sample(session.logits_mut()?, 16, ids);
+    #[cfg(feature = "floats")]
+    black_box(kinglet::task::embed(&mut session, ids, &[], &mut [0.0; 4])?);
+    Ok(token)
+}
+
+/// Where the linker begins.
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    let mut arena = [0; 64];
+    loop {
+        _ = black_box(run(black_box(&[]), black_box(&mut arena), black_box(&[1, 2])));
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,76 @@
+//! Reads off a linked program that the way from tokens to logits has no floating point in it.
+//!
+//! A Cortex-M0+ has no floating-point unit, so every float operation there is a call of a library function
+//! whose name gives it away. A second program, which does compute a float, must be found out: otherwise the
+//! check itself is broken.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSymbol};
+
+use crate::{cargo, root};
+
+/// How the names of soft-float and conversion functions begin, by the Arm run-time ABI and by compiler-rt.
+const FLOAT: [&str; 22] = [
+    "__aeabi_f",
+    "__aeabi_d",
+    "__aeabi_cf",
+    "__aeabi_cd",
+    "__aeabi_i2f",
+    "__aeabi_i2d",
+    "__aeabi_ui2f",
+    "__aeabi_ui2d",
+    "__aeabi_l2f",
+    "__aeabi_l2d",
+    "__aeabi_ul2f",
+    "__aeabi_ul2d",
+    "__addsf",
+    "__adddf",
+    "__mulsf",
+    "__muldf",
+    "__divsf",
+    "__divdf",
+    "__float",
+    "__fix",
+    "__extendsf",
+    "__truncdf",
+];
+
+const HEAP: [&str; 3] = ["__rust_alloc", "__rust_realloc", "__rg_alloc"];
+
+pub(crate) fn check() -> Result<()> {
+    let path = symbols("")?;
+    let found = matching(&path, &FLOAT);
+    ensure!(found.is_empty(), "floating point between tokens and logits: {}", found.join(", "));
+    let found = matching(&path, &HEAP);
+    ensure!(found.is_empty(), "the runtime allocates: {}", found.join(", "));
+    let control = matching(&symbols("--features floats")?, &FLOAT);
+    ensure!(!control.is_empty(), "the check finds no floats where there are some");
+    let panics = path.iter().filter(|name| name.contains("panicking")).count();
+    eprintln!(
+        "no float and no heap among {} symbols; the control has {} floats; {panics} panic functions",
+        path.len(),
+        control.len()
+    );
+    Ok(())
+}
+
+/// The names of all functions of the probe, linked without what is not used.
+fn symbols(features: &str) -> Result<Vec<String>> {
+    let target = "thumbv6m-none-eabi";
+    let folder = root().join("target/probe");
+    let folder = folder.to_str().context("the project lies in a folder whose name is not text")?;
+    let manifest = "--manifest-path xtask/probe/Cargo.toml";
+    cargo(&format!("build --quiet --release {manifest} --target {target} --target-dir {folder} {features}"), &[])?;
+    let program = fs::read(format!("{folder}/{target}/release/kinglet-probe")).context("reading the probe")?;
+    let program = object::File::parse(program.as_slice()).context("the probe is no object file")?;
+    let names = program.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    let names: Vec<String> = names.filter(|name| !name.is_empty() && !name.starts_with('$')).collect();
+    ensure!(names.iter().any(|name| name.contains("Session")), "the probe does not contain the runtime");
+    Ok(names)
+}
+
+fn matching(names: &[String], beginnings: &[&str]) -> Vec<String> {
+    names.iter().filter(|name| beginnings.iter().any(|beginning| name.starts_with(beginning))).cloned().collect()
+}
