@@ -171,3 +171,6 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
         notes: draft.notes,
     })
 }
+
+#[cfg(test)]
+mod tests;
