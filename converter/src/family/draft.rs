@@ -122,7 +122,7 @@ impl Draft {
     }
 
     /// The stacks as a specification without a head, for their shapes.
-    fn headless(&self) -> ModelSpec {
+    pub(super) fn headless(&self) -> ModelSpec {
         ModelSpec {
             numerics: NumericsSpec {
                 fraction_bits: 16,

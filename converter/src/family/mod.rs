@@ -17,6 +17,7 @@ use crate::refuse;
 
 mod bert;
 mod draft;
+mod gemma;
 mod gpt2;
 mod head;
 mod keys;
@@ -101,7 +102,7 @@ pub struct Family {
 }
 
 /// Every family, each in a file of its own.
-pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gpt2::FAMILY, &llama::FAMILY];
+pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gemma::FAMILY, &gemma::FAMILY_3, &gpt2::FAMILY, &llama::FAMILY];
 
 impl Family {
     /// The endings of `architectures` that this family has a head for, with the task of each.

@@ -158,6 +158,21 @@ pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option
     Ok(Some(bits))
 }
 
+/// Gives some layers a sliding window, unless it is as long as any text.
+pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64) -> Result<()> {
+    let Some(window) = window.filter(|_| layers != 0) else { return Ok(()) };
+    if window == 0 {
+        return Err(refuse(
+            "config.json says that a sliding window has 0 tokens",
+            "take it from the checkpoint's page again",
+        ));
+    }
+    if window < stack.max_positions {
+        (stack.block.attention.window, stack.block.attention.sliding_layers) = (window, layers);
+    }
+    Ok(())
+}
+
 /// Rotary positions as a configuration says them.
 pub(super) struct Rope {
     /// The base of the frequencies.
