@@ -8,6 +8,7 @@ use kinglet::format::spec::{
 };
 
 use super::Options;
+use super::head::Transform;
 use super::source::{Names, Prefixes, Sources, stack_sources};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -35,6 +36,8 @@ pub(super) struct Draft {
     pub(super) norm: Norm,
     /// The activation that a head would have where it takes the model's.
     pub(super) activation: Activation,
+    /// A projection of the hidden states that is part of the base model, before any head.
+    pub(super) projection: Option<Transform>,
     pub(super) notes: Vec<String>,
 }
 
@@ -97,6 +100,7 @@ impl Draft {
             prefixes: names.prefixes,
             norm,
             activation: stack.block.feed_forward.activation,
+            projection: None,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

@@ -198,7 +198,7 @@ pub(super) fn build(
         normalize: false,
         soft_cap: None,
     };
-    if let Some(transform) = &head.transform {
+    if let Some(transform) = &head.transform.or(draft.projection) {
         spec.transform = Some(add_transform(draft, &stack, transform));
     }
     let mut labels = Vec::new();

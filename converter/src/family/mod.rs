@@ -16,13 +16,20 @@ use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
 mod bert;
+mod ctrl;
 mod draft;
 mod gemma;
 mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
+mod gptj;
 mod head;
 mod keys;
 mod llama;
+mod openai_gpt;
+mod opt;
 mod parts;
+mod phi;
 mod source;
 mod special;
 
@@ -102,7 +109,22 @@ pub struct Family {
 }
 
 /// Every family, each in a file of its own.
-pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gemma::FAMILY, &gemma::FAMILY_3, &gpt2::FAMILY, &llama::FAMILY];
+pub const FAMILIES: &[&Family] = &[
+    // Decoders.
+    &ctrl::FAMILY,
+    &gemma::FAMILY,
+    &gemma::FAMILY_3,
+    &gpt2::FAMILY,
+    &gpt_neo::FAMILY,
+    &gpt_neox::FAMILY,
+    &gptj::FAMILY,
+    &llama::FAMILY,
+    &openai_gpt::FAMILY,
+    &opt::FAMILY,
+    &phi::FAMILY,
+    // Encoders.
+    &bert::FAMILY,
+];
 
 impl Family {
     /// The endings of `architectures` that this family has a head for, with the task of each.
