@@ -61,7 +61,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.positions = true;
     stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     stack.final_norm = Some(last_norm.of(hidden_size));
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, last_norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, last_norm);
     let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0 };
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::PositionEmbedding), Value::Sinusoidal(sinusoid).into());
     Ok(draft)

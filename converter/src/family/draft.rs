@@ -8,7 +8,7 @@ use kinglet::format::spec::{
 };
 
 use super::Options;
-use super::head::Transform;
+use super::head::Head;
 use super::source::{Names, Prefixes, Sources, stack_sources};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -21,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
     pub(super) options: &'a Options,
     pub(super) model_type: &'a str,
+    /// The head that was chosen.
+    pub(super) head: Head,
     /// The result is one vector for the whole input, as sentence-transformers makes it.
     pub(super) embedding: bool,
 }
@@ -32,12 +34,12 @@ pub(super) struct Draft {
     pub(super) sources: Sources,
     /// What may stand before the names of the base model.
     pub(super) prefixes: Prefixes,
+    /// The head: the one that was chosen, or what the configuration makes of it.
+    pub(super) head: Head,
     /// The norm that a head would have.
     pub(super) norm: Norm,
     /// The activation that a head would have where it takes the model's.
     pub(super) activation: Activation,
-    /// A projection of the hidden states that is part of the base model, before any head.
-    pub(super) projection: Option<Transform>,
     pub(super) notes: Vec<String>,
 }
 
@@ -92,15 +94,15 @@ impl Context<'_> {
 
 impl Draft {
     /// A model of one stack.
-    pub(super) fn new(id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
+    pub(super) fn new(context: &Context<'_>, id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
         let mut draft = Self {
             encoder: None,
             decoder: None,
             sources: Sources::new(),
             prefixes: names.prefixes,
+            head: context.head,
             norm,
             activation: stack.block.feed_forward.activation,
-            projection: None,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

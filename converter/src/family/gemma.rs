@@ -3,14 +3,14 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, Residual, StackSpec};
+use kinglet::format::spec::{Residual, StackSpec};
 use safetensors::Dtype;
 
 use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::llama::{self, LLAMA, Variant};
-use super::parts::{Rope, activation, layer_bits, rope, score_scale, set_window, sliding_layer_types};
+use super::parts::{Rope, activation, layer_bits, rope, score_scale, set_local, sliding_layer_types};
 use super::source::{Names, Pick, Value, edit, tensor};
 use crate::fixed::multiplier;
 
@@ -61,7 +61,7 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
     }
     scale_embedding(context, &mut stack)?;
     let rope = rope(config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
-    let mut draft = Draft::new(Stack::Decoder, stack, &llama::NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &llama::NAMES, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
     add_one_to_norms(&mut draft);
     Ok(draft)
@@ -83,22 +83,14 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let pattern = config.optional_size(&["sliding_window_pattern", "_sliding_window_pattern"])?.unwrap_or(6).max(1);
     let sliding = sliding_layer_types(config, layers)?;
     let sliding = sliding.unwrap_or_else(|| layer_bits(layers, |layer| !(layer + 1).is_multiple_of(pattern)));
-    set_window(&mut stack, window, sliding)?;
-    // A window as long as any text is none, but its layers still turn by their own angles; without a window
-    // nothing tells them apart, so the window is kept, at its longest.
-    let attention = &mut stack.block.attention;
-    if attention.window == 0 && sliding != 0 {
-        (attention.window, attention.sliding_layers) = (stack.max_positions, sliding);
-    }
-    if let AttentionPosition::Rotary { local, .. } = &mut attention.position {
-        *local = sliding != 0;
-    }
+    // No window at all is one that never ends.
+    set_local(&mut stack, window.unwrap_or(u32::MAX), sliding);
 
     let full = rope(config, Some("full_attention"), &["rope_theta"], &[], Rope { theta: 1e6, partial: 1.0 })?;
     let local =
         rope(config, Some("sliding_attention"), &["rope_local_base_freq"], &[], Rope { theta: 1e4, partial: 1.0 })?;
     let id = if both_ways { Stack::Encoder } else { Stack::Decoder };
-    let mut draft = Draft::new(id, stack, &NAMES_3, norm);
+    let mut draft = Draft::new(context, id, stack, &NAMES_3, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
         draft.sources.insert(Role::Stack(id, part), Value::Rotary { theta: rope.theta }.into());
     }

@@ -59,7 +59,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     }
     let by_layer = config.flag_or(&["scale_attn_by_inverse_layer_idx"], false)?;
 
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     split_fused(&mut draft.sources, hidden_size);
     if by_layer {
         edit_blocks(&mut draft.sources, |block, part, pick| {

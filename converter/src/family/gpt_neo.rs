@@ -61,7 +61,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.block.attention.scale = score_scale(1.0)?;
     let local = local_layers(config, layers)?;
     set_window(&mut stack, config.optional_size(&["window_size"])?.or(Some(256)), local)?;
-    Ok(Draft::new(Stack::Decoder, stack, &NAMES, norm))
+    Ok(Draft::new(context, Stack::Decoder, stack, &NAMES, norm))
 }
 
 /// Which layers are local: `attention_layers` lists them, `attention_types` in groups that repeat.

@@ -73,7 +73,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         local: false,
         layers: layer_bits(layers, |_| true),
     };
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
     edit_blocks(&mut draft.sources, |_, part, pick| {
         let fused = match part {

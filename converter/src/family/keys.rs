@@ -109,6 +109,18 @@ pub(super) const HARMLESS: &[&str] = &[
     "n_ctx",
     "pruned_heads",
     "vocab_file",
+    // Left by other programs in some families' files, and read by none.
+    "down_scale_factor",
+    "gap_size",
+    "net_structure_type",
+    "num_memory_blocks",
+    "id2lang",
+    "lang2id",
+    "max_vocab",
+    "min_count",
+    "same_enc_dec",
+    "share_inout_emb",
+    "unk_index",
     // Heads that no conversion has.
     "directionality",
     "pooler_fc_size",

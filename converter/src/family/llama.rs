@@ -98,7 +98,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let variant = VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&LLAMA);
     let (stack, norm) = stack(context, variant)?;
     let rope = rope(context.config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
     Ok(draft)
 }

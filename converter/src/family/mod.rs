@@ -15,9 +15,12 @@ use kinglet::format::spec::{
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
+mod albert;
 mod bert;
 mod ctrl;
+mod distilbert;
 mod draft;
+mod electra;
 mod gemma;
 mod gpt2;
 mod gpt_neo;
@@ -26,12 +29,16 @@ mod gptj;
 mod head;
 mod keys;
 mod llama;
+mod modernbert;
+mod mpnet;
 mod openai_gpt;
 mod opt;
 mod parts;
 mod phi;
+mod roberta;
 mod source;
 mod special;
+mod xlm;
 
 pub use source::{Pick, Source, Value};
 pub use special::SpecialTokens;
@@ -123,7 +130,14 @@ pub const FAMILIES: &[&Family] = &[
     &opt::FAMILY,
     &phi::FAMILY,
     // Encoders.
+    &albert::FAMILY,
     &bert::FAMILY,
+    &distilbert::FAMILY,
+    &electra::FAMILY,
+    &modernbert::FAMILY,
+    &mpnet::FAMILY,
+    &roberta::FAMILY,
+    &xlm::FAMILY,
 ];
 
 impl Family {
@@ -152,9 +166,9 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     // Only heads on the vocabulary ask for it, but every configuration has it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = head::choose(checkpoint, family.heads, options)?;
-    let context = Context { checkpoint, config, options, model_type, embedding };
+    let context = Context { checkpoint, config, options, model_type, head, embedding };
     let mut draft = (family.map)(&context)?;
-    let (head, labels) = head::build(&context, family.heads, head, &mut draft)?;
+    let (head, labels) = head::build(&context, family.heads, &mut draft)?;
     let mapping = assemble(&context, draft, head, labels)?;
     config.check(keys::HARMLESS, &options.ignored_keys)?;
     Ok(mapping)

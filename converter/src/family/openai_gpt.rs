@@ -55,7 +55,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut stack = dimensions.stack()?;
     stack.embedding.positions = true;
     stack.block.residual = Residual::PostNorm;
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     split_fused(&mut draft.sources, hidden_size);
     Ok(draft)
 }

@@ -77,8 +77,10 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     (stack.block.attention.qkv_bias, stack.block.attention.output_bias) = (bias, bias);
     stack.block.feed_forward.bias = bias;
 
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
-    draft.projection = narrow.then_some(PROJECT_OUT);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
+    if narrow {
+        draft.head.transform = Some(PROJECT_OUT);
+    }
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(Stack::Decoder, StackPart::PositionEmbedding) {
             pick.rows = Some((FIRST_POSITION..FIRST_POSITION + stack.max_positions).collect());

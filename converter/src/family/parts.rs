@@ -173,6 +173,18 @@ pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64
     Ok(())
 }
 
+/// The same where layers with a window also turn by angles of their own: a window longer than any text is kept,
+/// at that length, since it still tells the layers apart.
+pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
+    if layers != 0 {
+        (stack.block.attention.window, stack.block.attention.sliding_layers) =
+            (window.min(stack.max_positions), layers);
+    }
+    if let AttentionPosition::Rotary { local, .. } = &mut stack.block.attention.position {
+        *local = layers != 0;
+    }
+}
+
 /// Rotary positions as a configuration says them.
 pub(super) struct Rope {
     /// The base of the frequencies.
