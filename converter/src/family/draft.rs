@@ -40,6 +40,8 @@ pub(super) struct Draft {
     pub(super) norm: Norm,
     /// The activation that a head would have where it takes the model's.
     pub(super) activation: Activation,
+    /// The token table is the head's matrix when the checkpoint has no other, even if the configuration denies it.
+    pub(super) tied: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -103,6 +105,7 @@ impl Draft {
             head: context.head,
             norm,
             activation: stack.block.feed_forward.activation,
+            tied: false,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

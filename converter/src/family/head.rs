@@ -264,7 +264,7 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
     let names = all_names(draft.prefixes, names);
     let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
-        if !tied && !names.is_empty() {
+        if !tied && !draft.tied && !names.is_empty() {
             return Err(refuse(
                 format_args!(
                     "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",

@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
 mod albert;
+mod bart;
 mod bert;
 mod ctrl;
 mod distilbert;
@@ -38,6 +39,7 @@ mod phi;
 mod roberta;
 mod source;
 mod special;
+mod t5;
 mod xlm;
 
 pub use source::{Pick, Source, Value};
@@ -63,7 +65,7 @@ pub struct Options {
     pub direction: Direction,
     /// The longest sequence, where it should differ from the checkpoint's.
     pub max_tokens: Option<u32>,
-    /// Tokens that go through a layer together; by default 1 in decoders, 8 in encoders.
+    /// Tokens that go through a layer together; by default 8 where there is an encoder, else 1.
     pub tile: Option<u16>,
     /// Language of a model with language embeddings, by index.
     pub language: Option<u32>,
@@ -138,6 +140,9 @@ pub const FAMILIES: &[&Family] = &[
     &mpnet::FAMILY,
     &roberta::FAMILY,
     &xlm::FAMILY,
+    // Encoder-decoders.
+    &bart::FAMILY,
+    &t5::FAMILY,
 ];
 
 impl Family {
@@ -181,7 +186,7 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
         activations: options.activations,
         keys: options.keys,
         weights: options.weights,
-        tile: options.tile.unwrap_or(if draft.decoder.is_some() { 1 } else { 8 }),
+        tile: options.tile.unwrap_or(if draft.encoder.is_some() { 8 } else { 1 }),
     };
     let spec =
         ModelSpec { numerics, direction: options.direction, encoder: draft.encoder, decoder: draft.decoder, head };
