@@ -18,7 +18,7 @@ pub fn activation(kind: Activation, x: f32) -> f32 {
         Activation::ReluSquared => x.max(0.0) * x.max(0.0),
         Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2)),
         Activation::GeluTanh => {
-            let root = 0.797_884_56; // sqrt(2 / pi)
+            let root = 0.797_884_6; // sqrt(2 / pi)
             0.5 * x * (1.0 + libm::tanhf(root * (x + 0.044_715 * x * x * x)))
         }
         Activation::QuickGelu => x * sigmoid(1.702 * x),
