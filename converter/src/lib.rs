@@ -7,10 +7,13 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod convert;
 pub mod family;
+pub mod fidelity;
 pub mod fixed;
 pub mod quantize;
 pub mod reference;
+pub mod report;
 pub mod tables;
 pub mod weights;
 

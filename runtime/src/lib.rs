@@ -5,5 +5,25 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "alloc")]
+mod aligned;
+mod attention;
+mod block;
 pub mod format;
+pub mod golden;
+mod kernels;
+mod model;
+mod ops;
+mod position;
+mod quant;
+pub mod sample;
+mod session;
+pub mod task;
+mod workspace;
+
+#[cfg(feature = "alloc")]
+pub use aligned::AlignedVec;
 pub use format::error::Error;
+pub use model::Model;
+pub use session::Session;
+pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_seq2seq};

@@ -1,1 +1,86 @@
 //! What the integration tests share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kinglet_convert::convert::{Converted, Source, convert};
+use kinglet_convert::family::Options;
+use serde_json::Value;
+
+/// One golden case: a checkpoint, and what `transformers` computes from it.
+#[derive(Debug)]
+pub struct Golden {
+    /// The folder's name.
+    pub name: String,
+    /// The checkpoint.
+    pub folder: PathBuf,
+    /// Inputs with what is expected of them.
+    pub inputs: Vec<Expected>,
+}
+
+/// An input and what is expected of it.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// What the first stack reads.
+    pub ids: Vec<u32>,
+    /// Its segments.
+    pub token_types: Vec<u32>,
+    /// What the decoder of an encoder-decoder reads.
+    pub decoder_ids: Vec<u32>,
+    /// What the head makes of it, row after row.
+    pub rows: Vec<Vec<f32>>,
+    /// What greedy decoding writes.
+    pub generated: Vec<u32>,
+}
+
+/// Every golden case, in order of their names.
+///
+/// # Panics
+/// When a case cannot be read: the folder is part of the project.
+pub fn golden_cases() -> Vec<Golden> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let entries = fs::read_dir(&folder).expect("the golden folder is there");
+    let folders =
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.join("expected.json").exists());
+    let mut cases: Vec<Golden> = folders.map(|folder| read_case(&folder)).collect();
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(cases.len() >= 17, "only {} golden cases were found", cases.len());
+    cases
+}
+
+fn read_case(folder: &Path) -> Golden {
+    let text = fs::read_to_string(folder.join("expected.json")).expect("expected.json can be read");
+    let expected: Value = serde_json::from_str(&text).expect("expected.json is JSON");
+    let inputs = expected["inputs"].as_array().expect("a list of inputs").iter().map(read_input).collect();
+    let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+    Golden { name, folder: folder.to_owned(), inputs }
+}
+
+fn read_input(value: &Value) -> Expected {
+    let ids = |key: &str| -> Vec<u32> { serde_json::from_value(value[key].clone()).unwrap_or_default() };
+    let row = |key: &str| -> Vec<f32> { serde_json::from_value(value[key].clone()).unwrap_or_default() };
+    let rows = |key: &str| -> Vec<Vec<f32>> { serde_json::from_value(value[key].clone()).unwrap_or_default() };
+    let mut found = [rows("logits"), rows("hidden")].concat();
+    found.extend(Some(row("embedding")).filter(|vector| !vector.is_empty()));
+    found.extend(row("start_logits").into_iter().zip(row("end_logits")).map(|(start, end)| vec![start, end]));
+    assert!(!found.is_empty(), "an input without anything expected of it");
+    Expected {
+        ids: ids("ids"),
+        token_types: ids("token_type_ids"),
+        decoder_ids: ids("decoder_ids"),
+        rows: found,
+        generated: ids("generated"),
+    }
+}
+
+impl Golden {
+    /// Opens and converts the checkpoint.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn convert(&self, options: &Options) -> (Source, Converted) {
+        let source = Source::open(&self.folder, options).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
+        let converted = convert(&source, &[]).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
+        (source, converted)
+    }
+}

@@ -204,38 +204,39 @@ impl StackPart {
             _ => hidden,
         };
         let matrix = |rows, cols| Shape::Matrix { rows, cols, bias: false };
-        let shape =
-            match self {
-                Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
-                Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
-                Self::TokenTypeEmbedding => {
-                    (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
+        match self {
+            Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
+            Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
+            Self::TokenTypeEmbedding => {
+                (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
+            }
+            Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None).then_some(Shape::Matrix {
+                rows: hidden,
+                cols: narrow,
+                bias: embedding.projection_bias,
+            }),
+            Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::Norm { size: normed, bias: norm.bias }),
+            Self::FinalNorm => stack.final_norm.map(|norm| Shape::Norm { size: hidden, bias: norm.bias }),
+            Self::Rotary | Self::RotaryLocal => match attention.position {
+                AttentionPosition::Rotary { dims, local, .. } if local || self == Self::Rotary => {
+                    Some(Shape::Halfwords { len: positions * dims as usize })
                 }
-                Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None)
-                    .then_some(Shape::Matrix { rows: hidden, cols: narrow, bias: embedding.projection_bias }),
-                Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::Norm { size: normed, bias: norm.bias }),
-                Self::FinalNorm => stack.final_norm.map(|norm| Shape::Norm { size: hidden, bias: norm.bias }),
-                Self::Rotary | Self::RotaryLocal => match attention.position {
-                    AttentionPosition::Rotary { dims, local, .. } if local || self == Self::Rotary => {
-                        Some(Shape::Halfwords { len: positions * dims as usize })
-                    }
-                    _ => None,
-                },
-                Self::RelativeBias => match attention.position {
-                    AttentionPosition::RelativeBias { distance } => {
-                        let distances = distance as usize * if id == Stack::Encoder { 2 } else { 1 } + 1;
-                        Some(Shape::Words { len: attention.num_attention_heads as usize * distances })
-                    }
-                    _ => None,
-                },
-                Self::ActivationTable => stack
-                    .block
-                    .feed_forward
-                    .activation
-                    .has_table()
-                    .then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
-            };
-        shape
+                _ => None,
+            },
+            Self::RelativeBias => match attention.position {
+                AttentionPosition::RelativeBias { distance } => {
+                    let distances = distance as usize * if id == Stack::Encoder { 2 } else { 1 } + 1;
+                    Some(Shape::Words { len: attention.num_attention_heads as usize * distances })
+                }
+                _ => None,
+            },
+            Self::ActivationTable => stack
+                .block
+                .feed_forward
+                .activation
+                .has_table()
+                .then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
+        }
     }
 }
 

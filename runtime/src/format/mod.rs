@@ -2,6 +2,7 @@
 //!
 //! Described byte by byte in `docs/format.md`. The version goes up with any change.
 
+pub mod blob;
 pub mod error;
 pub mod layout;
 pub mod spec;

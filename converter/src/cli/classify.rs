@@ -1,0 +1,72 @@
+//! `kinglet classify`: label a text.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use kinglet::format::spec::Task;
+use serde_json::json;
+
+use super::engine::{ModelArgs, task_name};
+use super::input::InputArgs;
+use super::output;
+
+/// Label a text: probabilities of its labels, likeliest first, or the numbers of a regression.
+#[derive(Args, Debug)]
+pub(crate) struct Classify {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    input: InputArgs,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Classify {
+    pub(crate) fn run(self) -> Result<()> {
+        let engine = self.model.load()?;
+        let (spec, _, labels) = engine.about()?;
+        let task = spec.head.task;
+        if !matches!(task, Task::Classification | Task::MultiLabelClassification | Task::Regression) {
+            bail!(
+                "this model does not classify texts: it is for {}\nconvert a checkpoint of a classifier",
+                task_name(task)
+            );
+        }
+        for input in self.input.read()? {
+            let rows = engine.rows(&input)?;
+            let logits = rows.real.first().map_or(&[][..], Vec::as_slice);
+            let mut scores: Vec<(String, f32)> = scores(task, logits)
+                .into_iter()
+                .enumerate()
+                .map(|(index, score)| (labels.get(index).cloned().unwrap_or_else(|| format!("LABEL_{index}")), score))
+                .collect();
+            if task != Task::Regression {
+                scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+            }
+            if self.json || self.input.is_many() {
+                let labels: Vec<_> =
+                    scores.iter().map(|(label, score)| json!({ "label": label, "score": score })).collect();
+                output::json(&json!({ "labels": labels, "hash": rows.hash() }))?;
+            } else {
+                for (label, score) in scores {
+                    output::line(&format!("{score:.4} {label}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the logits mean.
+fn scores(task: Task, logits: &[f32]) -> Vec<f32> {
+    match task {
+        Task::Regression => logits.to_vec(),
+        Task::MultiLabelClassification => logits.iter().map(|&x| 1.0 / (1.0 + libm::expf(-x))).collect(),
+        _ => {
+            let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+            let powers: Vec<f32> = logits.iter().map(|&x| libm::expf(x - largest)).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.iter().map(|power| power / sum).collect()
+        }
+    }
+}

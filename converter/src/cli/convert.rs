@@ -1,0 +1,187 @@
+//! `kinglet convert`: turn a checkpoint into a blob.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use kinglet::format::spec::{ActivationWidth, KeyWidth, Task};
+use kinglet_convert::convert::{Source, convert, write_atomically};
+use kinglet_convert::family::{self, Options};
+use kinglet_convert::report::Report;
+
+use super::engine::{DirectionArg, task_name};
+use super::output;
+
+/// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
+#[derive(Args, Debug)]
+pub(crate) struct Convert {
+    /// The checkpoint's folder: config.json, model.safetensors, tokenizer.json.
+    #[arg(required_unless_present = "print_supported")]
+    source: Option<PathBuf>,
+    /// The blob to write.
+    #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
+    output: Option<PathBuf>,
+    /// Width of the weights.
+    #[arg(long, default_value = "int8")]
+    weights: WeightsArg,
+    /// Width of quantized activations: a16 is more accurate, a8 is for units that multiply bytes.
+    #[arg(long, default_value = "a16")]
+    activations: ActivationsArg,
+    /// Bits of a key in the cache: 16 for heads of about 8 values.
+    #[arg(long, default_value = "8", value_parser = ["8", "16"])]
+    keys: String,
+    /// What the blob is tuned for: how many tokens go through a layer together unless the firmware asks otherwise.
+    #[arg(long, default_value = "portable")]
+    target: TargetArg,
+    /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to it.
+    #[arg(long)]
+    max_tokens: Option<u32>,
+    /// What the model is for, where it is not what its head says: `hidden` for hidden states, `embed` for their pooled vector.
+    #[arg(long)]
+    task: Option<TaskArg>,
+    /// Which way the checkpoint was trained to read.
+    #[arg(long, default_value = "forward")]
+    direction: DirectionArg,
+    /// A key of config.json to ignore, though it may change what is computed; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    ignore_key: Vec<String>,
+    /// Replace the output if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Do everything but write the output.
+    #[arg(long)]
+    dry_run: bool,
+    /// Also write the whole report, tensor by tensor, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the report's summary as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// List the families and heads that can be converted.
+    #[arg(long)]
+    print_supported: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WeightsArg {
+    /// One scale for each output channel.
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ActivationsArg {
+    A8,
+    A16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TargetArg {
+    /// Little memory: decoders take one token at a time, encoders eight.
+    Portable,
+    /// As portable, encoders four.
+    CortexM,
+    /// As portable.
+    M55,
+    /// The desktop: 32 tokens at a time.
+    X86,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TaskArg {
+    Hidden,
+    Embed,
+}
+
+impl TargetArg {
+    fn tile(self, encoder: bool) -> Option<u16> {
+        match self {
+            Self::Portable | Self::M55 => None,
+            Self::CortexM => Some(if encoder { 4 } else { 1 }),
+            Self::X86 => Some(32),
+        }
+    }
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> Result<()> {
+        if self.print_supported {
+            return print_supported();
+        }
+        let path = self.source.as_deref().context("no checkpoint was named")?;
+        if !path.is_dir() {
+            return Err(anyhow!(
+                "{} is not a folder\nname the checkpoint's folder, the one with config.json in it",
+                path.display()
+            ));
+        }
+        if let (Some(output), false, false) = (&self.output, self.force, self.dry_run)
+            && output.symlink_metadata().is_ok()
+        {
+            return Err(anyhow!(
+                "{} exists already\nchoose another name, or add --force to replace it",
+                output.display()
+            ));
+        }
+        let mut options = self.options();
+        let progress = ProgressBar::new_spinner();
+        progress.enable_steady_tick(Duration::from_millis(120));
+        progress.set_message("reading the checkpoint");
+        let mut source = Source::open(path, &options)?;
+        if let Some(tile) = self.target.tile(source.spec().decoder.is_none()) {
+            options.tile = Some(tile);
+            source.mapping.spec.numerics.tile = tile;
+        }
+        progress.set_message("quantizing");
+        let converted = convert(&source, &[])?;
+        progress.set_message("measuring against the reference");
+        let report = Report::new(&source, &converted)?;
+        progress.finish_and_clear();
+
+        if let Some(file) = &self.report {
+            write_atomically(file, serde_json::to_string_pretty(&report)?.as_bytes(), self.force)?;
+        }
+        if let (Some(output), false) = (&self.output, self.dry_run) {
+            write_atomically(output, &converted.blob, self.force)?;
+        }
+        if self.json {
+            return output::json(&report.summary());
+        }
+        source.mapping.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
+        output::line(report.to_string().trim_end())?;
+        match (&self.output, self.dry_run) {
+            (Some(output), false) => output::line(&format!("wrote {}", output.display())),
+            _ => output::line("dry run: nothing was written"),
+        }
+    }
+
+    fn options(&self) -> Options {
+        let WeightsArg::Int8 = self.weights;
+        Options {
+            task: self.task.map(|task| match task {
+                TaskArg::Hidden => Task::Hidden,
+                TaskArg::Embed => Task::Embedding,
+            }),
+            activations: match self.activations {
+                ActivationsArg::A8 => ActivationWidth::A8,
+                ActivationsArg::A16 => ActivationWidth::A16,
+            },
+            keys: if self.keys == "16" { KeyWidth::K16 } else { KeyWidth::K8 },
+            direction: self.direction.into(),
+            max_tokens: self.max_tokens,
+            ignored_keys: self.ignore_key.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+/// Every family with its heads, one a line.
+fn print_supported() -> Result<()> {
+    for family in family::FAMILIES {
+        let heads: Vec<String> =
+            family.heads().map(|(suffix, task)| format!("{suffix} ({})", task_name(task))).collect();
+        output::line(&format!("{}: {}", family.model_types.join(", "), heads.join(", ")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! What runs an input: the integer runtime on a blob, or the reference on a checkpoint. Commands see no difference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use kinglet::format::blob::SpecialTokens;
+use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
+use kinglet::golden::Fingerprint;
+use kinglet::sample::argmax;
+use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use kinglet_convert::convert::{Source, special_tokens};
+use kinglet_convert::family::Options;
+use kinglet_convert::fidelity;
+use kinglet_convert::reference::Reference;
+
+use super::input::Input;
+
+/// Which model, and what runs it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ModelArgs {
+    /// The blob; with --reference the checkpoint's folder.
+    model: Option<PathBuf>,
+    /// Run the f32 reference on the checkpoint in place of the blob.
+    #[arg(long, num_args = 0..=1, value_name = "SRC")]
+    reference: Option<Option<PathBuf>>,
+    /// Which way the checkpoint was trained to read, for --reference.
+    #[arg(long, default_value = "forward")]
+    direction: DirectionArg,
+}
+
+/// Which way a decoder reads.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum DirectionArg {
+    /// Left to right.
+    #[default]
+    Forward,
+    /// Right to left: the checkpoint was trained on reversed text.
+    Backward,
+}
+
+impl From<DirectionArg> for Direction {
+    fn from(direction: DirectionArg) -> Self {
+        match direction {
+            DirectionArg::Forward => Self::Forward,
+            DirectionArg::Backward => Self::Backward,
+        }
+    }
+}
+
+/// A model, ready to be asked.
+pub(crate) enum Engine {
+    /// The integer runtime.
+    Blob(AlignedVec),
+    /// The reference.
+    Checkpoint(Box<Source>),
+}
+
+impl ModelArgs {
+    /// Loads the model.
+    pub(crate) fn load(&self) -> Result<Engine> {
+        let missing = || anyhow!("no model was named\ngive a blob, or --reference and a checkpoint's folder");
+        match &self.reference {
+            None => {
+                let path = self.model.as_deref().ok_or_else(missing)?;
+                if path.is_dir() {
+                    return Err(anyhow!(
+                        "{} is a folder, not a blob\nconvert it first, or add --reference to run the checkpoint itself",
+                        path.display()
+                    ));
+                }
+                Ok(Engine::Blob(read_blob(path)?))
+            }
+            Some(source) => {
+                let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
+                let options = Options { direction: self.direction.into(), ..Options::default() };
+                Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?)))
+            }
+        }
+    }
+}
+
+/// Reads a blob to where it must lie.
+pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(AlignedVec::from(bytes.as_slice()))
+}
+
+/// Checks a blob.
+pub(crate) fn open(blob: &[u8]) -> Result<Model<'_>> {
+    Model::from_bytes(blob).map_err(|error| anyhow!("{error}\nconvert the checkpoint again"))
+}
+
+/// An arena for a plan, on the heap.
+pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
+    Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
+}
+
+/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 32.
+pub(crate) fn plan(spec: &ModelSpec, input: &Input, more: usize) -> Result<MemoryPlan> {
+    let target = if spec.encoder.is_some() { input.decoder_ids.len() } else { input.ids.len() } + more;
+    Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 32))?)
+}
+
+/// Rows of results as real numbers, and as the integers they are where the runtime made them.
+pub(crate) struct Rows {
+    pub(crate) real: Vec<Vec<f32>>,
+    pub(crate) integers: Option<Vec<Vec<i32>>>,
+}
+
+impl Rows {
+    /// What firmware prints of the same result.
+    pub(crate) fn hash(&self) -> Option<String> {
+        let rows = self.integers.as_ref()?;
+        let mut fingerprint = Fingerprint::default();
+        rows.iter().for_each(|row| fingerprint.update(row));
+        Some(format!("{:08x}", fingerprint.value()))
+    }
+}
+
+impl Engine {
+    /// The architecture, and the tokens with a meaning of their own.
+    pub(crate) fn about(&self) -> Result<(ModelSpec, SpecialTokens, Vec<String>)> {
+        match self {
+            Self::Blob(blob) => {
+                let model = open(blob)?;
+                let labels = model.labels().map(str::to_owned).collect();
+                Ok((*model.spec(), model.manifest().tokens.clone(), labels))
+            }
+            Self::Checkpoint(source) => {
+                let tokens = special_tokens(&source.mapping.special, source.spec())?;
+                Ok((*source.spec(), tokens, source.mapping.labels.clone()))
+            }
+        }
+    }
+
+    /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.
+    pub(crate) fn rows(&self, input: &Input) -> Result<Rows> {
+        let (spec, tokens, _) = self.about()?;
+        let mut input = input.clone();
+        let backward = spec.direction == Direction::Backward;
+        if backward {
+            input.ids.reverse();
+        }
+        if spec.encoder.is_some() && spec.decoder.is_some() && input.decoder_ids.is_empty() {
+            let start = tokens
+                .decoder_start
+                .or(tokens.bos)
+                .context("the model says no token that its output begins with\ngive --decoder-ids")?;
+            input.decoder_ids.push(start);
+        }
+        let mut rows = match self {
+            Self::Blob(blob) => {
+                let model = open(blob)?;
+                let plan = plan(&spec, &input, 0)?;
+                let mut arena = arena(&plan)?;
+                let mut session = Session::with_plan(&model, &mut arena, plan)?;
+                let integers = fidelity::run(&mut session, &input.ids, &input.token_types, &input.decoder_ids)?;
+                let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
+                let real = integers.iter().map(|row| row.iter().map(|&x| x as f32 * unit).collect()).collect();
+                Rows { real, integers: Some(integers) }
+            }
+            Self::Checkpoint(source) => {
+                let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
+                let mut reference = Reference::new(&spec, &source.weights);
+                let rows = reference.forward(&input.ids, &types, &input.decoder_ids)?;
+                Rows { real: rows.rows().map(<[f32]>::to_vec).collect(), integers: None }
+            }
+        };
+        if backward && spec.head.pooling == Pooling::None {
+            rows.real.reverse();
+            rows.integers.iter_mut().for_each(|rows| rows.reverse());
+        }
+        if let Self::Blob(_) = self {
+            normalize(&spec.head, &mut rows.real);
+        }
+        Ok(rows)
+    }
+}
+
+/// Scales vectors to unit length, where the head says so; the reference has done it already.
+fn normalize(head: &HeadSpec, rows: &mut [Vec<f32>]) {
+    if head.normalize {
+        for row in rows {
+            let length = libm::sqrtf(row.iter().map(|x| x * x).sum());
+            if length > 0.0 {
+                row.iter_mut().for_each(|x| *x /= length);
+            }
+        }
+    }
+}
+
+/// A task, as people call it.
+pub(crate) fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Hidden => "hidden states",
+        Task::Embedding => "embedding",
+        Task::CausalLm => "causal language model",
+        Task::MaskedLm => "masked language model",
+        Task::Classification => "classification",
+        Task::MultiLabelClassification => "multi-label classification",
+        Task::Regression => "regression",
+        Task::TokenClassification => "token classification",
+        Task::QuestionAnswering => "question answering",
+        Task::ReplacedToken => "replaced token detection",
+    }
+}
+
+/// The likeliest token of real logits, the first of equals.
+pub(crate) fn likeliest(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or_else(|| argmax(&[]), |(index, _)| index as u32)
+}

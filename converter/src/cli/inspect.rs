@@ -1,0 +1,105 @@
+//! `kinglet inspect`: what is in a blob, and how much memory it needs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use kinglet::MemoryPlan;
+use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION};
+use kinglet_convert::report::{Memory, memory};
+use serde_json::json;
+
+use super::engine::{open, read_blob, task_name};
+use super::output;
+
+/// Say what is in a blob, and how much memory it needs at several lengths.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// The blob.
+    model: PathBuf,
+    /// Say how much memory it needs at this length of the decoder, or of a model with one stack.
+    #[arg(long)]
+    tokens: Option<usize>,
+    /// The length of the encoder's input, with --tokens.
+    #[arg(long, requires = "tokens")]
+    source_tokens: Option<usize>,
+    /// Tokens that go through a layer together, with --tokens.
+    #[arg(long, requires = "tokens")]
+    tile: Option<usize>,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(self) -> Result<()> {
+        let blob = read_blob(&self.model)?;
+        let model = open(&blob)?;
+        let (spec, manifest) = (model.spec(), model.manifest());
+        let memory = match self.tokens {
+            None => memory(spec)?,
+            Some(tokens) => {
+                let tile = self.tile.unwrap_or(spec.numerics.tile.into());
+                let plan = MemoryPlan::new(spec, tokens, self.source_tokens.unwrap_or(tokens), tile)?;
+                vec![Memory { tokens, arena: plan.bytes(), cache: plan.cache_bytes(spec) }]
+            }
+        };
+        let checksum = blob.last_chunk::<CHECKSUM_LEN>().map(|bytes| format!("{:08x}", u32::from_le_bytes(*bytes)));
+        let labels: Vec<&str> = model.labels().collect();
+        if self.json {
+            return output::json(&json!({
+                "format_version": FORMAT_VERSION,
+                "bytes": blob.len(),
+                "payload_bytes": model.payload().len(),
+                "tokenizer_bytes": model.tokenizer_section().len(),
+                "checksum": checksum,
+                "task": task_name(spec.head.task),
+                "spec": spec,
+                "tokens": manifest.tokens,
+                "labels": labels,
+                "provenance": manifest.provenance,
+                "memory": memory,
+            }));
+        }
+        let provenance = &manifest.provenance;
+        output::line(&format!("{}: {}", provenance.source, task_name(spec.head.task)))?;
+        output::line(&format!(
+            "blob: {} bytes (weights {}, tokenizer {}), format {FORMAT_VERSION}, checksum {}, converter {}",
+            blob.len(),
+            model.payload().len(),
+            model.tokenizer_section().len(),
+            checksum.unwrap_or_default(),
+            provenance.converter
+        ))?;
+        for (name, stack) in [("encoder", &spec.encoder), ("decoder", &spec.decoder)] {
+            let Some(stack) = stack else { continue };
+            let attention = &stack.block.attention;
+            output::line(&format!(
+                "{name}: {} layers of {}, {} heads of {} over {}, feed-forward {}, vocabulary {}, {} positions",
+                stack.num_hidden_layers,
+                stack.hidden_size,
+                attention.num_attention_heads,
+                attention.head_dim,
+                attention.num_key_value_heads,
+                stack.block.feed_forward.intermediate_size,
+                stack.embedding.vocab_size,
+                stack.max_positions
+            ))?;
+        }
+        let numerics = &spec.numerics;
+        output::line(&format!(
+            "numerics: {:?} activations, {:?} keys, {} fraction bits, {} tokens at a time",
+            numerics.activations, numerics.keys, numerics.fraction_bits, numerics.tile
+        ))?;
+        if !labels.is_empty() {
+            output::line(&format!("labels: {}", labels.join(", ")))?;
+        }
+        for memory in memory {
+            output::line(&format!(
+                "RAM: {} bytes of arena at {} tokens, {} of them keys and values",
+                memory.arena, memory.tokens, memory.cache
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Every command with its options. Each command is a file of its own beside this one.
+
+mod bench;
+mod classify;
+mod convert;
+mod embed;
+mod engine;
+mod fill_mask;
+mod generate;
+mod input;
+mod inspect;
+mod logits;
+mod output;
+mod score;
+mod verify;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Small transformers on small machines: turn a Hugging Face checkpoint into one file, and run that file.
+#[derive(Debug, Parser)]
+#[command(name = "kinglet", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Turn a checkpoint into a blob.
+    Convert(convert::Convert),
+    /// Say what is in a blob, and how much memory it needs.
+    Inspect(inspect::Inspect),
+    /// Print what the head makes of an input: logits, hidden states or a vector.
+    Logits(logits::Logits),
+    /// Write on.
+    Generate(generate::Generate),
+    /// Guess the tokens under masks.
+    FillMask(fill_mask::FillMask),
+    /// Turn a text into a vector.
+    Embed(embed::Embed),
+    /// Label a text.
+    Classify(classify::Classify),
+    /// Say how likely a text is.
+    Score(score::Score),
+    /// Check a blob, and measure it against its checkpoint.
+    Verify(verify::Verify),
+    /// Measure how fast a blob runs here.
+    Bench(bench::Bench),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Result<()> {
+        match self.command {
+            Command::Convert(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Logits(command) => command.run(),
+            Command::Generate(command) => command.run(),
+            Command::FillMask(command) => command.run(),
+            Command::Embed(command) => command.run(),
+            Command::Classify(command) => command.run(),
+            Command::Score(command) => command.run(),
+            Command::Verify(command) => command.run(),
+            Command::Bench(command) => command.run(),
+        }
+    }
+}
+
+/// An error as two lines: what is wrong, with all that it was about, and what to do.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let mut what = Vec::new();
+    let mut action = None;
+    for cause in &causes {
+        let mut lines = cause.lines();
+        what.push(lines.next().unwrap_or_default());
+        action = lines.next().or(action);
+    }
+    let action = action.unwrap_or("see `kinglet help` for what each command takes");
+    format!("{}\n  {action}", what.join(": "))
+}

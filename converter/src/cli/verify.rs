@@ -1,0 +1,93 @@
+//! `kinglet verify`: check a blob, and measure it against its checkpoint.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::ProgressBar;
+use kinglet::MemoryPlan;
+use kinglet::golden::Golden;
+use kinglet_convert::convert::Source;
+use kinglet_convert::family::Options;
+use kinglet_convert::fidelity::{self, Fidelity};
+use serde_json::json;
+
+use super::engine::{arena, open, read_blob};
+use super::input::InputArgs;
+use super::output;
+
+/// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization cost.
+///
+/// A decoder is measured on texts that the reference writes, other models on the inputs given, or on token ids from
+/// all over the vocabulary.
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// The blob.
+    model: PathBuf,
+    /// The checkpoint it was converted from.
+    source: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Texts to measure on, where none are given.
+    #[arg(long, default_value_t = 6)]
+    texts: usize,
+    /// Tokens in each.
+    #[arg(long, default_value_t = 200)]
+    tokens: usize,
+    /// Where the random numbers of the reference's texts begin.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(crate) fn run(self) -> Result<()> {
+        let blob = read_blob(&self.model)?;
+        let model = open(&blob)?;
+        let longest = Golden::all(model.golden_section())
+            .map(|golden| golden.ids.iter().len().max(golden.decoder_ids.iter().len()));
+        let plan = MemoryPlan::standard(model.spec(), longest.max().unwrap_or(0))?;
+        model.self_test(&mut arena(&plan)?).context("the blob's golden vectors")?;
+        let fidelity = self.source.as_ref().map(|dir| self.measure(&model, dir)).transpose()?;
+        if self.json {
+            return output::json(&json!({ "self_test": "pass", "fidelity": fidelity }));
+        }
+        output::line("self test: pass")?;
+        fidelity.map_or(Ok(()), |fidelity| output::line(&fidelity.to_string()))
+    }
+
+    fn measure(&self, model: &kinglet::Model<'_>, dir: &std::path::Path) -> Result<Fidelity> {
+        let spec = model.spec();
+        let positions = spec.last_stack()?.max_positions;
+        let options = Options {
+            activations: spec.numerics.activations,
+            keys: spec.numerics.keys,
+            direction: spec.direction,
+            task: Some(spec.head.task),
+            tile: Some(spec.numerics.tile),
+            max_tokens: Some(positions),
+            ..Options::default()
+        };
+        let source = Source::open(dir, &options)?;
+        if source.spec() != spec {
+            bail!(
+                "{} is not the checkpoint of this blob: its architecture differs\ngive the folder that was converted",
+                dir.display()
+            );
+        }
+        let tokens = self.tokens.min(positions as usize);
+        let inputs = if self.input.is_given() {
+            self.input.read()?.into_iter().map(Into::into).collect()
+        } else if spec.encoder.is_none() {
+            fidelity::sample_texts(&source, self.texts, tokens, self.seed)?
+        } else {
+            fidelity::spread_texts(&source, self.texts, tokens.min(32))
+        };
+        let progress = ProgressBar::new(inputs.len() as u64).with_message("comparing");
+        let found = fidelity::compare(&source, model, &inputs, 16, || progress.inc(1));
+        progress.finish_and_clear();
+        found
+    }
+}

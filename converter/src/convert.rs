@@ -1,0 +1,197 @@
+//! The whole way from a folder to a blob.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kinglet::format::blob::{self, Manifest, Provenance};
+use kinglet::format::layout::Role;
+use kinglet::format::spec::ModelSpec;
+use kinglet::golden::{Golden, fingerprints, record};
+use kinglet::{AlignedVec, MemoryPlan, Model};
+
+use crate::checkpoint::Checkpoint;
+use crate::family::{self, Mapping, Options, SpecialTokens};
+use crate::quantize::{Quantized, quantize};
+use crate::refuse;
+use crate::weights::Weights;
+
+/// A checkpoint, mapped and read: what the reference runs, and what a blob is made of.
+#[derive(Debug)]
+pub struct Source {
+    /// What it is.
+    pub mapping: Mapping,
+    /// Its tensors.
+    pub weights: Weights,
+    /// The name of its folder.
+    pub name: String,
+}
+
+impl Source {
+    /// Opens, maps and reads a checkpoint.
+    ///
+    /// # Errors
+    /// When something is missing or not implemented; the message names it.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        let checkpoint = Checkpoint::open(dir)?;
+        let mapping = family::map(&checkpoint, options)?;
+        let weights = Weights::read(&checkpoint, &mapping)?;
+        let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let name = canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok(Self { mapping, weights, name })
+    }
+
+    /// The architecture.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.mapping.spec
+    }
+}
+
+/// A blob with what its making found out.
+#[derive(Debug)]
+pub struct Converted {
+    /// The file.
+    pub blob: AlignedVec,
+    /// Each tensor's bytes and quantization error.
+    pub tensors: Vec<TensorReport>,
+}
+
+/// What became of one tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorReport {
+    /// What it is for.
+    pub role: Role,
+    /// Its bytes in the payload.
+    pub bytes: usize,
+    /// Root mean square of what quantization changed, relative to the tensor.
+    pub error: f64,
+}
+
+/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made.
+///
+/// # Errors
+/// When a value does not fit its integer, or the blob does not pass its own checks.
+pub fn convert(source: &Source, tokenizer: &[u8]) -> Result<Converted> {
+    let spec = source.spec();
+    let quantized = quantize(spec, &source.weights)?;
+    let tensors =
+        quantized.iter().map(|t| TensorReport { role: t.role, bytes: t.bytes.len(), error: t.error }).collect();
+    let payload = quantized.into_iter().flat_map(|tensor: Quantized| tensor.bytes).collect::<Vec<u8>>();
+    let labels = labels(&source.mapping.labels)?;
+    let manifest = Manifest {
+        spec: *spec,
+        tokens: special_tokens(&source.mapping.special, spec)?,
+        labels: &labels,
+        provenance: Provenance {
+            source: &source.name,
+            source_checksum: weights_checksum(&source.weights),
+            converter: env!("CARGO_PKG_VERSION"),
+        },
+    };
+    let write = |golden: &[u8]| {
+        let blob = blob::write(&manifest, &payload, tokenizer, golden).context("writing the blob")?;
+        Ok::<_, anyhow::Error>(AlignedVec::from(blob.as_slice()))
+    };
+    let golden = golden_vectors(&write(&[])?)?;
+    let blob = write(&golden)?;
+    Model::from_bytes(&blob).context("reading the blob back")?;
+    Ok(Converted { blob, tensors })
+}
+
+/// Two inputs, a token and a dozen, and what each layer makes of them.
+fn golden_vectors(blob: &[u8]) -> Result<Vec<u8>> {
+    let model = Model::from_bytes(blob)?;
+    let spec = model.spec();
+    let mut section = Vec::new();
+    for len in [1, 12] {
+        let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
+        let mut lists =
+            stacks.map(|stack| spread_ids(len.min(stack.max_positions as usize), stack.embedding.vocab_size));
+        let (ids, decoder_ids) = (lists.next().unwrap_or_default(), lists.next().unwrap_or_default());
+        let longest = ids.len().max(decoder_ids.len());
+        let mut arena = AlignedVec::zeroed(usize::try_from(MemoryPlan::standard(spec, longest)?.bytes())?);
+        let found = fingerprints(&model, &mut arena, &ids, &decoder_ids).context("running the golden vectors")?;
+        section.extend(record(&ids, &decoder_ids, &found));
+    }
+    debug_assert_eq!(Golden::all(&section).count(), 2);
+    Ok(section)
+}
+
+/// Token ids from all over a vocabulary, the same each time.
+pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
+    // Multiples of the golden ratio fall everywhere in the unit interval.
+    (1..=len as u32).map(|n| ((u64::from(n.wrapping_mul(0x9e37_79b9)) * u64::from(vocab_size)) >> 32) as u32).collect()
+}
+
+fn labels(labels: &[String]) -> Result<String> {
+    if let Some(label) = labels.iter().find(|label| label.contains(['\n', '\r'])) {
+        return Err(refuse(
+            format_args!("the label {label:?} has a line break in it"),
+            "rename it in config.json's `id2label`",
+        ));
+    }
+    Ok(labels.join("\n"))
+}
+
+/// The ids of a mapping that the vocabulary has, as the blob holds them.
+///
+/// # Errors
+/// When there are more than the blob can hold.
+pub fn special_tokens(tokens: &SpecialTokens, spec: &ModelSpec) -> Result<blob::SpecialTokens> {
+    let vocab_size = spec.last_stack().map_or(0, |stack| stack.embedding.vocab_size);
+    let one = |id: Option<u32>| id.filter(|&id| id < vocab_size);
+    let known = |ids: &[u32]| ids.iter().copied().filter(|&id| id < vocab_size).collect::<Vec<_>>();
+    let too_many = |what: &str, most: usize| {
+        refuse(format_args!("generation_config.json names more than {most} {what} tokens"), "shorten the list")
+    };
+    Ok(blob::SpecialTokens {
+        bos: one(tokens.bos),
+        eos: heapless::Vec::from_slice(&known(&tokens.eos)).map_err(|_| too_many("end", 8))?,
+        pad: one(tokens.pad),
+        mask: one(tokens.mask),
+        decoder_start: one(tokens.decoder_start),
+        forced_bos: one(tokens.forced_bos),
+        forced_eos: one(tokens.forced_eos.first().copied()),
+        suppressed: heapless::Vec::from_slice(&known(&tokens.suppressed)).map_err(|_| too_many("suppressed", 16))?,
+    })
+}
+
+fn weights_checksum(weights: &Weights) -> u32 {
+    let values = weights.iter().flat_map(|(_, tensor)| tensor.weight.iter().chain(&tensor.bias));
+    blob::checksum(&values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// Writes a file whole or not at all: beside its place first, then moved there.
+///
+/// # Errors
+/// When it exists and `force` is not set, or cannot be written; what was there before is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(refuse(
+            format_args!("{} exists already", path.display()),
+            "choose another name, or add --force to replace it",
+        ));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let failed = || format!("writing {}", path.display());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".kinglet-").suffix(".partial");
+    // Temporary files are private; this one becomes an ordinary one.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).with_context(failed)?;
+    file.write_all(bytes).with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    if force { file.persist(path).map(drop) } else { file.persist_noclobber(path).map(drop) }
+        .map_err(|error| error.error)
+        .with_context(failed)?;
+    // The name is safe only when the folder is.
+    if let Ok(folder) = fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! How far the integers are from the real numbers: the runtime on a blob against the reference on its checkpoint.
+
+use core::fmt;
+
+use anyhow::{Context, Result};
+use kinglet::format::spec::{Direction, Task};
+use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use serde::Serialize;
+
+use crate::convert::Source;
+use crate::reference::Reference;
+
+/// How far the runtime is from the reference, over some tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Fidelity {
+    /// Rows of results that were compared: tokens, or whole texts where the head pools.
+    pub rows: usize,
+    /// Mean cosine between the rows.
+    pub cosine_mean: f64,
+    /// The smallest cosine.
+    pub cosine_min: f64,
+    /// For models that predict tokens.
+    pub language: Option<LanguageFidelity>,
+}
+
+impl fmt::Display for Fidelity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "against the f32 reference over {} rows: ", self.rows)?;
+        write!(f, "cosine {:.5} mean, {:.5} least", self.cosine_mean, self.cosine_min)?;
+        let Some(language) = &self.language else { return Ok(()) };
+        write!(f, "; KL {:.5} nats a token, ", language.kl)?;
+        write!(f, "the same likeliest token {:.2} %", 100.0 * language.top1)?;
+        if let (Some(exact), Some(found)) = (language.perplexity_reference, language.perplexity) {
+            let change = 100.0 * (found / exact - 1.0);
+            write!(f, "; perplexity {found:.4}, reference {exact:.4} ({change:+.2} %)")?;
+        }
+        Ok(())
+    }
+}
+
+/// How far the predictions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LanguageFidelity {
+    /// Mean Kullback-Leibler divergence from the reference's distribution, in nats a token.
+    pub kl: f64,
+    /// The share of tokens for which both find the same one likeliest.
+    pub top1: f64,
+    /// Perplexity of the text to the reference; only a decoder has one.
+    pub perplexity_reference: Option<f64>,
+    /// The same to the runtime.
+    pub perplexity: Option<f64>,
+}
+
+/// What a session makes of an input: a row for each token, or one where the head pools.
+///
+/// # Errors
+/// As [`Session::encode`] and [`Session::prefill`].
+pub fn run(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    decoder_ids: &[u32],
+) -> Result<Vec<Vec<i32>>> {
+    let spec = session.model().spec();
+    let pools = !matches!(spec.head.pooling, kinglet::format::spec::Pooling::None);
+    let target = match (&spec.encoder, &spec.decoder) {
+        (Some(_), None) => {
+            session.encode(ids, token_types)?;
+            return if pools {
+                Ok(vec![session.logits()?.to_vec()])
+            } else {
+                (0..ids.len()).map(|position| Ok(session.logits_at(position)?.to_vec())).collect()
+            };
+        }
+        (Some(_), Some(_)) => {
+            session.encode(ids, token_types)?;
+            decoder_ids
+        }
+        (None, _) => ids,
+    };
+    session.reset();
+    if pools {
+        session.prefill(target)?;
+        return Ok(vec![session.logits()?.to_vec()]);
+    }
+    let mut rows = Vec::new();
+    session.prefill_each(target, |_, logits| rows.push(logits.to_vec()))?;
+    Ok(rows)
+}
+
+/// An input of a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// What the first stack reads.
+    pub ids: Vec<u32>,
+    /// Its segments; those missing are 0.
+    pub token_types: Vec<u8>,
+    /// What the decoder of an encoder-decoder reads.
+    pub decoder_ids: Vec<u32>,
+}
+
+/// Runs both on each input. `tile` is the runtime's.
+///
+/// # Errors
+/// When an input does not fit the model.
+pub fn compare(
+    source: &Source,
+    model: &Model<'_>,
+    inputs: &[Input],
+    tile: usize,
+    mut progress: impl FnMut(),
+) -> Result<Fidelity> {
+    let spec = model.spec();
+    let longest = inputs.iter().map(|input| input.ids.len().max(input.decoder_ids.len())).max().unwrap_or(0);
+    let plan = MemoryPlan::new(spec, longest, longest, tile)?;
+    let mut arena = AlignedVec::zeroed(usize::try_from(plan.bytes())?);
+    let mut session = Session::with_plan(model, &mut arena, plan)?;
+    let mut reference = Reference::new(source.spec(), &source.weights);
+    let unit = libm::ldexp(1.0, -i32::from(spec.numerics.fraction_bits));
+    let mut cosines = Vec::new();
+    let mut language = Language::default();
+    for input in inputs {
+        let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
+        let exact = reference.forward(&input.ids, &types, &input.decoder_ids)?;
+        let integers = run(&mut session, &input.ids, &input.token_types, &input.decoder_ids)?;
+        let read = if spec.encoder.is_some() { &input.decoder_ids } else { &input.ids };
+        for (position, (exact, integers)) in exact.rows().zip(&integers).enumerate() {
+            let found: Vec<f64> = integers.iter().map(|&x| f64::from(x) * unit).collect();
+            let exact: Vec<f64> = exact.iter().map(|&x| f64::from(x)).collect();
+            cosines.push(cosine(&exact, &found));
+            if matches!(spec.head.task, Task::CausalLm | Task::MaskedLm) {
+                let next = read.get(position + 1).filter(|_| spec.head.task == Task::CausalLm);
+                language.add(&exact, &found, next.copied());
+            }
+        }
+        progress();
+    }
+    let rows = cosines.len();
+    Ok(Fidelity {
+        rows,
+        cosine_mean: cosines.iter().sum::<f64>() / rows.max(1) as f64,
+        cosine_min: cosines.iter().copied().fold(1.0, f64::min),
+        language: (language.rows > 0).then(|| language.finish()),
+    })
+}
+
+/// Texts that the reference writes, each from the first token of a text, at temperature 1: what a decoder is compared on.
+///
+/// # Errors
+/// When the model is no decoder.
+pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Result<Vec<Input>> {
+    let spec = source.spec();
+    let decoder = spec.decoder.filter(|_| spec.encoder.is_none()).context("only a decoder writes texts")?;
+    let len = len.min(decoder.max_positions as usize);
+    let special = &source.mapping.special;
+    let first = match spec.direction {
+        Direction::Forward => special.bos.or(special.eos.first().copied()),
+        Direction::Backward => special.eos.first().copied().or(special.bos),
+    };
+    let mut random = SplitMix(seed);
+    let mut reference = Reference::new(spec, &source.weights);
+    let mut texts = Vec::new();
+    for _ in 0..count {
+        reference.reset();
+        let mut ids = vec![first.filter(|&id| id < decoder.embedding.vocab_size).unwrap_or(0)];
+        while ids.len() < len {
+            let hidden = reference.decode(&ids[ids.len() - 1..])?;
+            let logits = reference.head(&hidden)?;
+            let row = logits.rows().last().context("no logits")?;
+            ids.push(draw(row, random.next()));
+        }
+        texts.push(Input { ids, ..Input::default() });
+    }
+    Ok(texts)
+}
+
+/// Token ids from all over the vocabulary: what an encoder is compared on where there is no text.
+pub fn spread_texts(source: &Source, count: usize, len: usize) -> Vec<Input> {
+    let spec = source.spec();
+    let limit = |stack: Option<&kinglet::format::spec::StackSpec>| {
+        let stack = stack.or(spec.decoder.as_ref());
+        stack.map_or((0, 1), |stack| (stack.max_positions as usize, stack.embedding.vocab_size))
+    };
+    let (positions, vocab_size) = limit(spec.encoder.as_ref());
+    let (target_positions, target_vocab_size) = limit(spec.decoder.as_ref());
+    let both = spec.encoder.is_some() && spec.decoder.is_some();
+    let all = crate::convert::spread_ids(count * len, vocab_size);
+    let target = crate::convert::spread_ids(count * len, target_vocab_size);
+    let cut = |ids: &[u32], at: usize, positions: usize| ids[at * len..(at + 1) * len][..len.min(positions)].to_vec();
+    (0..count)
+        .map(|at| Input {
+            ids: cut(&all, at, positions),
+            decoder_ids: if both { cut(&target, at, target_positions) } else { Vec::new() },
+            ..Input::default()
+        })
+        .collect()
+}
+
+/// The cosine of the angle between two vectors.
+pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let lengths = libm::sqrt(dot(a, a) * dot(b, b));
+    if lengths > 0.0 { dot(a, b) / lengths } else { 1.0 }
+}
+
+#[derive(Default)]
+struct Language {
+    rows: usize,
+    kl: f64,
+    same: usize,
+    predicted: usize,
+    surprise_reference: f64,
+    surprise: f64,
+}
+
+impl Language {
+    fn add(&mut self, exact: &[f64], found: &[f64], next: Option<u32>) {
+        let (exact, found) = (log_softmax(exact), log_softmax(found));
+        self.rows += 1;
+        self.kl += exact.iter().zip(&found).map(|(p, q)| libm::exp(*p) * (p - q)).sum::<f64>();
+        self.same += usize::from(largest(&exact) == largest(&found));
+        if let Some(next) = next {
+            self.predicted += 1;
+            self.surprise_reference -= exact[next as usize];
+            self.surprise -= found[next as usize];
+        }
+    }
+
+    fn finish(self) -> LanguageFidelity {
+        let rows = self.rows as f64;
+        let perplexity = |surprise: f64| (self.predicted > 0).then(|| libm::exp(surprise / self.predicted as f64));
+        LanguageFidelity {
+            kl: self.kl / rows,
+            top1: self.same as f64 / rows,
+            perplexity_reference: perplexity(self.surprise_reference),
+            perplexity: perplexity(self.surprise),
+        }
+    }
+}
+
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+    let sum = libm::log(logits.iter().map(|x| libm::exp(x - largest)).sum::<f64>());
+    logits.iter().map(|x| x - largest - sum).collect()
+}
+
+fn largest(values: &[f64]) -> Option<usize> {
+    let index = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+    index.map(|(index, _)| index)
+}
+
+/// The token at a place in `0..1` of the distribution.
+fn draw(logits: &[f32], place: f64) -> u32 {
+    let exact: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+    let mut left = place;
+    for (index, log) in log_softmax(&exact).iter().enumerate() {
+        left -= libm::exp(*log);
+        if left < 0.0 {
+            return index as u32;
+        }
+    }
+    logits.len() as u32 - 1
+}
+
+struct SplitMix(u64);
+
+impl SplitMix {
+    /// In `0..1`.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 * libm::ldexp(1.0, -53)
+    }
+}

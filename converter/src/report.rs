@@ -1,0 +1,146 @@
+//! What a conversion made: sizes, memory, and what quantization cost.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use kinglet::format::layout::{HeadPart, Role, StackPart};
+use kinglet::format::spec::ModelSpec;
+use kinglet::{MemoryPlan, Model};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::convert::{Converted, Source};
+use crate::fidelity::{self, Fidelity};
+use crate::weights::role_name;
+
+/// The report of a conversion.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `model_type` of the checkpoint.
+    pub model_type: String,
+    /// Learned numbers.
+    pub parameters: usize,
+    /// Bytes of the blob by part, and in all.
+    pub bytes: BTreeMap<&'static str, usize>,
+    /// Arena at several lengths.
+    pub memory: Vec<Memory>,
+    /// What quantization changed in each tensor, relative to the tensor.
+    pub tensors: Vec<(String, f64)>,
+    /// The runtime against the reference.
+    pub fidelity: Fidelity,
+}
+
+/// Memory at one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Tokens of input, and of output.
+    pub tokens: usize,
+    /// Bytes of arena.
+    pub arena: u64,
+    /// Bytes of it that are keys and values.
+    pub cache: u64,
+}
+
+/// Arena at the lengths that people ask for, up to the longest the model takes.
+///
+/// # Errors
+/// When the specification is out of bounds.
+pub fn memory(spec: &ModelSpec) -> Result<Vec<Memory>> {
+    let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
+    let longest = stacks.map(|stack| stack.max_positions as usize).min().unwrap_or(0);
+    let mut lengths: Vec<usize> =
+        [16, 32, 64, 128, 256, 512, 1024, 2048].into_iter().filter(|len| *len < longest).collect();
+    lengths.push(longest);
+    let at = |tokens| {
+        let plan = MemoryPlan::standard(spec, tokens)?;
+        Ok(Memory { tokens, arena: plan.bytes(), cache: plan.cache_bytes(spec) })
+    };
+    lengths.into_iter().map(at).collect()
+}
+
+/// Which part of a blob a tensor belongs to, as people think of it.
+fn part(role: Role) -> &'static str {
+    match role {
+        Role::Stack(_, StackPart::TokenEmbedding) => "token embedding",
+        Role::Stack(
+            _,
+            StackPart::Rotary | StackPart::RotaryLocal | StackPart::RelativeBias | StackPart::ActivationTable,
+        ) => "tables",
+        Role::Stack(..) => "other embedding",
+        Role::Block(..) => "blocks",
+        Role::Head(HeadPart::ActivationTable | HeadPart::TanhTable) => "tables",
+        Role::Head(_) => "head",
+    }
+}
+
+impl Report {
+    /// Measures a conversion.
+    ///
+    /// # Errors
+    /// When the blob and the checkpoint do not belong together.
+    pub fn new(source: &Source, converted: &Converted) -> Result<Self> {
+        let model = Model::from_bytes(&converted.blob)?;
+        let spec = model.spec();
+        let mut bytes = BTreeMap::new();
+        for tensor in &converted.tensors {
+            *bytes.entry(part(tensor.role)).or_insert(0) += tensor.bytes;
+        }
+        bytes.insert("tokenizer", model.tokenizer_section().len());
+        let rest = converted.blob.len() - bytes.values().sum::<usize>();
+        bytes.insert("manifest and golden vectors", rest);
+        bytes.insert("total", converted.blob.len());
+        let inputs = if spec.encoder.is_none() {
+            fidelity::sample_texts(source, 2, 48, 0)?
+        } else {
+            fidelity::spread_texts(source, 2, 24)
+        };
+        Ok(Self {
+            model_type: source.mapping.model_type.clone(),
+            parameters: source.weights.parameters(spec),
+            bytes,
+            memory: memory(spec)?,
+            tensors: converted.tensors.iter().map(|tensor| (role_name(tensor.role), tensor.error)).collect(),
+            fidelity: fidelity::compare(source, &model, &inputs, 16, || {})?,
+        })
+    }
+
+    /// The report without its tensors.
+    pub fn summary(&self) -> Value {
+        json!({
+            "model_type": self.model_type,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "memory": self.memory,
+            "fidelity": self.fidelity,
+        })
+    }
+
+    /// The tensors that quantization changed most.
+    fn worst(&self) -> Vec<&(String, f64)> {
+        let mut worst: Vec<_> = self.tensors.iter().collect();
+        worst.sort_by(|a, b| b.1.total_cmp(&a.1));
+        worst.truncate(3);
+        worst
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} with {} parameters", self.model_type, self.parameters)?;
+        writeln!(f, "flash, bytes:")?;
+        for (part, bytes) in self.bytes.iter().filter(|(part, bytes)| **part != "total" && **bytes > 0) {
+            writeln!(f, "  {bytes:>10}  {part}")?;
+        }
+        writeln!(f, "  {:>10}  in all", self.bytes.get("total").copied().unwrap_or(0))?;
+        writeln!(f, "RAM, bytes of arena (of which keys and values):")?;
+        for memory in &self.memory {
+            writeln!(f, "  {:>10}  at {} tokens ({})", memory.arena, memory.tokens, memory.cache)?;
+        }
+        writeln!(f, "quantization, relative error of the tensors it changed most:")?;
+        for (name, error) in self.worst() {
+            writeln!(f, "  {error:>10.5}  {name}")?;
+        }
+        writeln!(f, "{}", self.fidelity)
+    }
+}

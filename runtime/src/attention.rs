@@ -1,0 +1,177 @@
+//! Integer attention over a cache of quantized keys and values.
+//!
+//! Scores and the weighted sum are integer, and so is the softmax between them. One query row at a time: what
+//! it yields depends on that row and on the keys it may see, and on nothing else, so every tiling of the
+//! tokens gives the same bits.
+
+use core::ops::Range;
+
+use crate::format::spec::AttentionSpec;
+use crate::kernels::Kernels;
+use crate::model::{Halfwords, Words};
+use crate::ops::activation::soft_cap;
+use crate::ops::softmax::softmax;
+use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round};
+use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
+
+/// Fraction bits of a score: scores are logarithms in base two.
+const SCORE_BITS: i32 = 16;
+
+/// What attention needs to know besides its rows.
+pub(crate) struct Attention<'a> {
+    pub(crate) spec: &'a AttentionSpec,
+    pub(crate) kernels: &'static Kernels,
+    pub(crate) fraction_bits: u8,
+    pub(crate) tanh_table: Halfwords<'a>,
+    /// Bias by head and distance; empty for none.
+    pub(crate) relative_bias: RelativeBias<'a>,
+}
+
+/// A bias on the scores that depends on the distance between query and key.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RelativeBias<'a> {
+    pub(crate) table: Words<'a>,
+    /// The distance from which on the bias is constant.
+    pub(crate) distance: usize,
+    /// Whether keys after the query have biases of their own.
+    pub(crate) bidirectional: bool,
+}
+
+impl RelativeBias<'_> {
+    fn add(&self, head: usize, query: usize, keys: Range<usize>, scores: &mut [i32]) {
+        if self.table.is_empty() {
+            return;
+        }
+        let distances = if self.bidirectional { 2 * self.distance + 1 } else { self.distance + 1 };
+        let table = self.table.from(head * distances);
+        for (score, key) in scores.iter_mut().zip(keys) {
+            let index = if !self.bidirectional {
+                query.saturating_sub(key).min(self.distance)
+            } else if key >= query {
+                self.distance + (key - query).min(self.distance)
+            } else {
+                self.distance - (query - key).min(self.distance)
+            };
+            *score = score.saturating_add(table.get(index));
+        }
+    }
+}
+
+/// One head's runs of cache slots for a range of positions: two where a ring wraps round.
+fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 2] {
+    let (base, len) = (head * slots, positions.len().min(slots));
+    let start = positions.start % slots.max(1);
+    let first = len.min(slots - start);
+    [base + start..base + start + first, base..base + len - first]
+}
+
+/// The `head_dim`-wide rows of some slots.
+fn rows<'a, T>(all: &'a [T], slots: &Range<usize>, head_dim: usize) -> &'a [T] {
+    all.get(slots.start * head_dim..slots.end * head_dim).unwrap_or(&[])
+}
+
+impl Attention<'_> {
+    /// Quantizes one token's keys and values, `[kv_heads * head_dim]` each, into the cache.
+    pub(crate) fn store(&self, cache: &mut KeyValueCache<'_>, position: usize, keys: &[i32], values: &[i32]) {
+        let head_dim = self.spec.head_dim as usize;
+        let slot = position % cache.slots.max(1);
+        for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
+            let index = head * cache.slots + slot;
+            let row = index * head_dim..(index + 1) * head_dim;
+            let key_scale = match &mut cache.keys {
+                Keys::K8(keys) => keys.get_mut(row.clone()).map(|out| quantize8(key, out)),
+                Keys::K16(keys) => keys.get_mut(row.clone()).map(|out| quantize16(key, 32767, out)),
+            };
+            let value_scale = cache.values.get_mut(row).map(|out| quantize8(value, out));
+            for (scales, scale) in [(&mut *cache.key_scales, key_scale), (&mut *cache.value_scales, value_scale)] {
+                if let (Some(to), Some(scale)) = (scales.get_mut(index), scale) {
+                    *to = scale.to_bits();
+                }
+            }
+        }
+    }
+
+    /// One token's attention over the keys at `visible` positions, which the cache must hold.
+    ///
+    /// `row` holds the token's queries, `[heads * head_dim]`, and gets the result in their place.
+    pub(crate) fn attend(
+        &self,
+        cache: &KeyValueCache<'_>,
+        position: usize,
+        visible: Range<usize>,
+        row: &mut [i32],
+        buffers: &mut HeadBuffers<'_>,
+    ) {
+        let head_dim = self.spec.head_dim as usize;
+        let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)) as usize;
+        let (Some(query), Some(scores), Some(weights)) = (
+            buffers.query.get_mut(..head_dim),
+            buffers.scores.get_mut(..visible.len()),
+            buffers.weights.get_mut(..visible.len()),
+        ) else {
+            return;
+        };
+        for (head, row) in row.chunks_exact_mut(head_dim).enumerate() {
+            let runs = slots(head / group.max(1), &visible, cache.slots);
+            let scale = quantize8(row, query);
+            self.score(cache, scale, query, &runs, scores);
+            if let Some(cap) = self.spec.soft_cap {
+                soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
+            }
+            self.relative_bias.add(head, position, visible.clone(), scores);
+            let scales_of = |run: &Range<usize>| {
+                cache.value_scales.get(run.clone()).unwrap_or(&[]).iter().map(|&bits| Scale::from_bits(bits))
+            };
+            let normalizer = softmax(scores, scales_of(&runs[0]).chain(scales_of(&runs[1])), weights);
+
+            row.fill(0);
+            let (first, second) = weights.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
+            (self.kernels.weighted_sum)(row, first, rows(cache.values, &runs[0], head_dim));
+            (self.kernels.weighted_sum)(row, second, rows(cache.values, &runs[1], head_dim));
+            let spare = headroom(255 * 127 * visible.len() as u64);
+            let shift = spare as i32 - 32 - normalizer.exponent;
+            for out in row {
+                *out = shift_round(mul_high(*out << spare, normalizer.multiplier), shift);
+            }
+        }
+    }
+
+    /// One head's scores in base two.
+    fn score(
+        &self,
+        cache: &KeyValueCache<'_>,
+        scale: Scale,
+        query: &[i8],
+        runs: &[Range<usize>; 2],
+        scores: &mut [i32],
+    ) {
+        let head_dim = query.len();
+        let largest_key = match &cache.keys {
+            Keys::K8(_) => 127,
+            Keys::K16(_) => 32767,
+        };
+        let spare = headroom(127 * largest_key * head_dim as u64);
+        // q and k have `fraction_bits` each. The score loses 32 bits in each of two products, is raised by
+        // `spare`, and by 20 for each mantissa.
+        let softmax_scale = self.spec.scale;
+        let multiplier = mul_high(softmax_scale.mantissa, scale.mantissa() << 20);
+        let shift =
+            i32::from(softmax_scale.exponent) + 2 * i32::from(self.fraction_bits) - SCORE_BITS - scale.exponent()
+                + spare as i32
+                - 12
+                - 32
+                - 12;
+        let (first, second) = scores.split_at_mut_checked(runs[0].len()).unwrap_or((&mut [], &mut []));
+        for (run, scores) in runs.iter().zip([first, second]) {
+            match &cache.keys {
+                Keys::K8(keys) => (self.kernels.scores8)(scores, query, rows(keys, run, head_dim)),
+                Keys::K16(keys) => (self.kernels.scores16)(scores, query, rows(keys, run, head_dim)),
+            }
+            for (score, &key) in scores.iter_mut().zip(cache.key_scales.get(run.clone()).unwrap_or(&[])) {
+                let key = Scale::from_bits(key);
+                let product = mul_high(mul_high(*score << spare, multiplier), key.mantissa() << 20);
+                *score = shift_round(product, shift - key.exponent());
+            }
+        }
+    }
+}

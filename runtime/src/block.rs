@@ -1,0 +1,290 @@
+//! The transformer block, for every model.
+//!
+//! It reads as the papers do: norm, attend, add, norm, feed forward, add. Where architectures differ there is
+//! one `match` on the specification.
+
+use crate::attention::{Attention, RelativeBias};
+use crate::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart};
+use crate::format::spec::{ActivationWidth, AttentionPosition, Residual};
+use crate::kernels::Kernels;
+use crate::model::{Halfwords, Matrix, StackView};
+use crate::ops::activation::activate;
+use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
+use crate::ops::norm::norm;
+use crate::position::rotate;
+use crate::quant::multiply;
+use crate::workspace::{KeyValueCache, Scratch};
+
+/// One layer of a stack, at work on a tile of tokens.
+pub(crate) struct Block<'a, 'm> {
+    stack: StackView<'a, 'm>,
+    layer: usize,
+    kernels: &'static Kernels,
+    attention: Attention<'m>,
+    rotary: Option<(Halfwords<'m>, usize)>,
+    width: ActivationWidth,
+    fraction_bits: u8,
+}
+
+impl<'a: 'm, 'm> Block<'a, 'm> {
+    pub(crate) fn new(stack: StackView<'a, 'm>, layer: usize, kernels: &'static Kernels) -> Self {
+        let spec = &stack.spec.block.attention;
+        let numerics = &stack.model.spec().numerics;
+        let table = |part| stack.model.halfwords(Role::Stack(stack.id, part));
+        let sliding = spec.window_of(layer).is_some();
+        let (mut rotary, mut relative_bias) = (None, RelativeBias::default());
+        match spec.position {
+            AttentionPosition::None => {}
+            AttentionPosition::Rotary { dims, local, layers } => {
+                let part = if local && sliding { StackPart::RotaryLocal } else { StackPart::Rotary };
+                rotary = (layers >> layer & 1 == 1).then(|| (table(part), dims as usize));
+            }
+            AttentionPosition::RelativeBias { distance } => {
+                relative_bias = RelativeBias {
+                    table: stack.model.words(Role::Stack(stack.id, StackPart::RelativeBias)),
+                    distance: distance as usize,
+                    bidirectional: stack.id == Stack::Encoder,
+                };
+            }
+        }
+        let tanh_table = stack.model.halfwords(Role::Head(HeadPart::TanhTable));
+        let fraction_bits = numerics.fraction_bits;
+        let attention = Attention { spec, kernels, fraction_bits, tanh_table, relative_bias };
+        Self { stack, layer, kernels, attention, rotary, width: numerics.activations, fraction_bits }
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.stack.spec.hidden_size as usize
+    }
+
+    fn matrix(&self, part: BlockPart) -> Matrix<'m> {
+        self.stack.block_matrix(self.layer, part)
+    }
+
+    /// Norms rows in place.
+    fn norm(&self, part: BlockPart, rows: &mut [i32]) {
+        let numbers = self.stack.block_norm(self.layer, part);
+        for row in rows.chunks_exact_mut(self.hidden_size()) {
+            norm(&self.stack.spec.block.norm, &numbers, self.fraction_bits, row);
+        }
+    }
+
+    /// Quantizes the input of a sublayer: `x`, normed first where the norm comes first.
+    fn sublayer_input(&self, part: BlockPart, x: &[i32], scratch: &mut Scratch<'_>) {
+        let block = &self.stack.spec.block;
+        let skipped = block.skip_first_norm && self.layer == 0 && part == BlockPart::AttentionNorm;
+        let input = if block.residual == Residual::PostNorm || skipped {
+            x
+        } else {
+            let normed = scratch.normed.get_mut(..x.len()).unwrap_or(&mut []);
+            copy(normed, x);
+            self.norm(part, normed);
+            normed
+        };
+        quantize_rows(self.width, input, self.hidden_size(), scratch.quantized, scratch.scales);
+    }
+
+    /// Adds a sublayer's result, in `scratch.normed`, to the residual stream.
+    fn residual(&self, part: BlockPart, post: BlockPart, x: &mut [i32], scratch: &mut Scratch<'_>) {
+        let result = scratch.normed.get_mut(..x.len()).unwrap_or(&mut []);
+        match self.stack.spec.block.residual {
+            Residual::PreNorm | Residual::Parallel | Residual::ParallelShared => add(x, result),
+            Residual::PostNorm => {
+                add(x, result);
+                self.norm(part, x);
+            }
+            Residual::Sandwich => {
+                self.norm(post, result);
+                add(x, result);
+            }
+        }
+    }
+
+    /// Norms and quantizes the tile, ready for [`store`](Self::store) and [`forward`](Self::forward).
+    pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
+        self.sublayer_input(BlockPart::AttentionNorm, x, scratch);
+    }
+
+    /// Keys and values of a prepared tile go to the cache.
+    pub(crate) fn store(&self, tokens: usize, start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
+        self.store_parts(BlockPart::Key, BlockPart::Value, tokens, start, cache, scratch);
+    }
+
+    /// Keys and values of the encoder's output, for cross-attention.
+    pub(crate) fn store_cross(
+        &self,
+        states: &[i32],
+        start: usize,
+        cache: &mut KeyValueCache<'_>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        let tokens = states.len() / self.hidden_size();
+        quantize_rows(self.width, states, self.hidden_size(), scratch.quantized, scratch.scales);
+        self.store_parts(BlockPart::CrossKey, BlockPart::CrossValue, tokens, start, cache, scratch);
+    }
+
+    fn store_parts(
+        &self,
+        key: BlockPart,
+        value: BlockPart,
+        tokens: usize,
+        start: usize,
+        cache: &mut KeyValueCache<'_>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        let width = self.attention.spec.key_value_size();
+        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
+        let Some((keys, values)) =
+            scratch.wide.get_mut(..2 * tokens * width).and_then(|wide| wide.split_at_mut_checked(tokens * width))
+        else {
+            return;
+        };
+        linear(self.kernels, &x, &self.matrix(key), keys);
+        linear(self.kernels, &x, &self.matrix(value), values);
+        for (token, (keys, values)) in keys.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
+            if key == BlockPart::Key {
+                self.position(BlockPart::KeyNorm, start + token, keys);
+            }
+            self.attention.store(cache, start + token, keys, values);
+        }
+    }
+
+    /// Norms each head of a row of queries or keys, and rotates it, where the model does.
+    fn position(&self, part: BlockPart, position: usize, row: &mut [i32]) {
+        let head_dim = self.attention.spec.head_dim as usize;
+        if let Some(spec) = &self.attention.spec.query_key_norm {
+            let numbers = self.stack.block_norm(self.layer, part);
+            for head in row.chunks_exact_mut(head_dim) {
+                norm(spec, &numbers, self.fraction_bits, head);
+            }
+        }
+        if let Some((table, dims)) = self.rotary {
+            rotate(table, position, dims, head_dim, row);
+        }
+    }
+
+    /// A prepared tile, whose keys and values are stored, goes through the block in place.
+    ///
+    /// `start` is its first token's position, `stored` how many positions the cache has seen; `cross` holds the
+    /// encoder's keys and values and their number.
+    pub(crate) fn forward(
+        &self,
+        x: &mut [i32],
+        start: usize,
+        stored: usize,
+        cache: &KeyValueCache<'_>,
+        cross: Option<(&KeyValueCache<'_>, usize)>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        use BlockPart::{AttentionNorm, AttentionPostNorm, CrossNorm, FeedForwardNorm, FeedForwardPostNorm};
+        let size = x.len();
+        let tokens = size / self.hidden_size();
+
+        self.attend(
+            (BlockPart::Query, BlockPart::Output),
+            tokens,
+            start,
+            cache,
+            |position| self.visible(position, stored),
+            scratch,
+        );
+        match self.stack.spec.block.residual {
+            Residual::Parallel | Residual::ParallelShared => {
+                copy(scratch.branch, scratch.normed.get(..size).unwrap_or(&[]));
+            }
+            _ => self.residual(AttentionNorm, AttentionPostNorm, x, scratch),
+        }
+
+        if let Some((cache, source)) = cross {
+            self.sublayer_input(CrossNorm, x, scratch);
+            self.attend((BlockPart::CrossQuery, BlockPart::CrossOutput), tokens, start, cache, |_| 0..source, scratch);
+            self.residual(CrossNorm, CrossNorm, x, scratch);
+        }
+
+        let shared = self.stack.spec.block.residual == Residual::ParallelShared;
+        self.sublayer_input(if shared { AttentionNorm } else { FeedForwardNorm }, x, scratch);
+        self.feed_forward(tokens, scratch);
+        if let (Residual::Parallel | Residual::ParallelShared, Some(branch)) =
+            (self.stack.spec.block.residual, scratch.branch.get(..size))
+        {
+            add(x, branch);
+        }
+        self.residual(FeedForwardNorm, FeedForwardPostNorm, x, scratch);
+    }
+
+    /// The positions that a query sees.
+    fn visible(&self, position: usize, stored: usize) -> core::ops::Range<usize> {
+        let window = self.attention.spec.window_of(self.layer);
+        match (self.stack.id, window) {
+            (Stack::Decoder, None) => 0..position + 1,
+            (Stack::Decoder, Some(window)) => (position + 1).saturating_sub(window)..position + 1,
+            (Stack::Encoder, None) => 0..stored,
+            (Stack::Encoder, Some(window)) => position.saturating_sub(window)..(position + window + 1).min(stored),
+        }
+    }
+
+    /// Attention of the quantized tile, its result in `scratch.normed`.
+    fn attend(
+        &self,
+        (query, output): (BlockPart, BlockPart),
+        tokens: usize,
+        start: usize,
+        cache: &KeyValueCache<'_>,
+        visible: impl Fn(usize) -> core::ops::Range<usize>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        let width = self.attention.spec.query_size();
+        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
+        let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
+        linear(self.kernels, &x, &self.matrix(query), queries);
+        let unbiased = Attention { relative_bias: RelativeBias::default(), ..self.attention };
+        let attention = if query == BlockPart::Query { &self.attention } else { &unbiased };
+        for (token, row) in queries.chunks_exact_mut(width).enumerate() {
+            let position = start + token;
+            if query == BlockPart::Query {
+                self.position(BlockPart::QueryNorm, position, row);
+            }
+            attention.attend(cache, position, visible(position), row, &mut scratch.head);
+        }
+        quantize_rows(self.width, queries, width, scratch.quantized, scratch.scales);
+        let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
+        linear(self.kernels, &context, &self.matrix(output), scratch.normed);
+    }
+
+    /// The feed-forward network of the quantized tile, its result in `scratch.normed`.
+    fn feed_forward(&self, tokens: usize, scratch: &mut Scratch<'_>) {
+        let spec = &self.stack.spec.block.feed_forward;
+        let inner = spec.intermediate_size as usize;
+        let table = self.stack.model.halfwords(Role::Stack(self.stack.id, StackPart::ActivationTable));
+        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
+        let Some((up, gate)) = scratch.wide.split_at_mut_checked(tokens * inner) else { return };
+        linear(self.kernels, &x, &self.matrix(BlockPart::Up), up);
+        if spec.gated {
+            let Some(gate) = gate.get_mut(..tokens * inner) else { return };
+            linear(self.kernels, &x, &self.matrix(BlockPart::Gate), gate);
+            activate(spec.activation, table, self.fraction_bits, gate);
+            for (up, &gate) in up.iter_mut().zip(gate.iter()) {
+                *up = multiply(*up, gate, self.fraction_bits.into());
+            }
+        } else {
+            activate(spec.activation, table, self.fraction_bits, up);
+        }
+        quantize_rows(self.width, up, inner, scratch.quantized, scratch.scales);
+        let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
+        linear(self.kernels, &inside, &self.matrix(BlockPart::Down), scratch.normed);
+    }
+}
+
+/// `x += y`, saturating.
+pub(crate) fn add(x: &mut [i32], y: &[i32]) {
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x = x.saturating_add(y);
+    }
+}
+
+/// `to = from`, as far as both go.
+pub(crate) fn copy(to: &mut [i32], from: &[i32]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
+}

@@ -1,0 +1,266 @@
+//! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and written here, side by side.
+
+use core::mem::size_of;
+
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::layout::{ALIGNMENT, Layout};
+use super::spec::ModelSpec;
+use crate::workspace::Coefficients;
+
+/// The first four bytes of every blob.
+pub const MAGIC: [u8; 4] = *b"KNGL";
+/// The format that this version reads and writes. Any change to the bytes raises it.
+pub const FORMAT_VERSION: u16 = 1;
+/// Bytes of the prelude.
+pub const PRELUDE_LEN: usize = 64;
+/// Bytes of the checksum at the end.
+pub const CHECKSUM_LEN: usize = 4;
+
+const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+
+/// CRC-32 (IEEE 802.3) of some bytes. It finds accidents; it proves nothing about who wrote them.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC.checksum(bytes)
+}
+
+/// What a blob says about itself besides its weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Manifest<'m> {
+    /// The architecture.
+    pub spec: ModelSpec,
+    /// Token ids with a meaning of their own.
+    pub tokens: SpecialTokens,
+    /// The head's labels in order of its outputs, one a line; empty when there are none.
+    pub labels: &'m str,
+    /// Where the model came from.
+    pub provenance: Provenance<'m>,
+}
+
+/// Token ids with a meaning of their own, from `config.json` and `generation_config.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SpecialTokens {
+    /// Begins a text.
+    pub bos: Option<u32>,
+    /// Any of these ends a text.
+    pub eos: heapless::Vec<u32, 8, u8>,
+    /// Fills up a batch.
+    pub pad: Option<u32>,
+    /// Stands for a word to be guessed.
+    pub mask: Option<u32>,
+    /// Begins what a decoder with an encoder writes.
+    pub decoder_start: Option<u32>,
+    /// The first token that must be written.
+    pub forced_bos: Option<u32>,
+    /// The last token that must be written when the length runs out.
+    pub forced_eos: Option<u32>,
+    /// Tokens that must not be written.
+    pub suppressed: heapless::Vec<u32, 16, u8>,
+}
+
+/// Where a model came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Provenance<'m> {
+    /// The checkpoint's name.
+    pub source: &'m str,
+    /// CRC-32 of the checkpoint's tensors, in the order they were read.
+    pub source_checksum: u32,
+    /// The converter's version.
+    pub converter: &'m str,
+}
+
+/// The prelude's fields, in order; `u32` each after the magic and the version.
+#[derive(Clone, Copy, Debug)]
+struct Prelude {
+    total_len: u32,
+    manifest_len: u32,
+    payload_len: u32,
+    tokenizer_len: u32,
+    golden_len: u32,
+    coefficients: Coefficients,
+}
+
+/// A blob's sections, cut out and checked.
+pub(crate) struct Sections<'m> {
+    pub(crate) manifest: Manifest<'m>,
+    pub(crate) layout: Layout,
+    pub(crate) payload: &'m [u8],
+    pub(crate) tokenizer: &'m [u8],
+    pub(crate) golden: &'m [u8],
+}
+
+impl Prelude {
+    const WORDS: usize = (PRELUDE_LEN - 8) / 4;
+
+    fn read(blob: &[u8]) -> Result<Self, Error> {
+        let given = blob.len();
+        let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
+        let prelude = blob.first_chunk::<PRELUDE_LEN>().ok_or(short)?;
+        if prelude.first_chunk() != Some(&MAGIC) {
+            return Err(Error::BadMagic);
+        }
+        let [_, _, _, _, v0, v1, r0, r1, words @ ..] = prelude;
+        let found = u16::from_le_bytes([*v0, *v1]);
+        if found != FORMAT_VERSION {
+            return Err(Error::UnsupportedVersion { found, supported: FORMAT_VERSION });
+        }
+        let mut fields = [0u32; Self::WORDS];
+        for (field, bytes) in fields.iter_mut().zip(words.as_chunks().0) {
+            *field = u32::from_le_bytes(*bytes);
+        }
+        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] = fields;
+        if [*r0, *r1] != [0; 2] || [z0, z1] != [0; 2] {
+            return Err(Error::ReservedBits);
+        }
+        let coefficients = Coefficients::from_words(plan);
+        Ok(Self { total_len, manifest_len, payload_len, tokenizer_len, golden_len, coefficients })
+    }
+
+    #[cfg(feature = "alloc")]
+    fn write(&self) -> [u8; PRELUDE_LEN] {
+        let mut out = [0; PRELUDE_LEN];
+        let words = [self.total_len, self.manifest_len, self.payload_len, self.tokenizer_len, self.golden_len];
+        let fields = words.into_iter().chain(self.coefficients.to_words());
+        out[..4].copy_from_slice(&MAGIC);
+        out[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        for (bytes, field) in out[8..].chunks_exact_mut(4).zip(fields) {
+            bytes.copy_from_slice(&field.to_le_bytes());
+        }
+        out
+    }
+}
+
+/// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
+pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
+    let given = blob.len();
+    let prelude = Prelude::read(blob)?;
+    if prelude.total_len as usize != given {
+        return Err(Error::LengthMismatch { expected: prelude.total_len as usize, given });
+    }
+    if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        return Err(Error::Misaligned);
+    }
+    let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
+    let (content, written) = blob.split_last_chunk::<CHECKSUM_LEN>().ok_or(short)?;
+    let (expected, found) = (u32::from_le_bytes(*written), checksum(content));
+    if expected != found {
+        return Err(Error::BadChecksum { expected, found });
+    }
+
+    let mut rest = content.get(PRELUDE_LEN..).ok_or(short)?;
+    let manifest = section(&mut rest, PRELUDE_LEN, prelude.manifest_len, "manifest")?;
+    let payload = section(&mut rest, 0, prelude.payload_len, "payload")?;
+    let tokenizer = section(&mut rest, 0, prelude.tokenizer_len, "tokenizer")?;
+    let golden = section(&mut rest, 0, prelude.golden_len, "golden vectors")?;
+    if !rest.is_empty() {
+        return Err(Error::BadLayout("end"));
+    }
+
+    let encoded = manifest;
+    let (manifest, trailing): (Manifest, _) = postcard::take_from_bytes(encoded).map_err(|_| Error::BadManifest)?;
+    let canonical = postcard::serialize_with_flavor(&manifest, Same { rest: encoded }).unwrap_or(false);
+    if !trailing.is_empty() || !canonical {
+        return Err(Error::NonCanonicalManifest);
+    }
+    manifest.spec.check()?;
+    let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
+    if layout.bytes != payload.len() as u64 {
+        return Err(Error::BadLayout("payload"));
+    }
+    if Some(prelude.coefficients) != Coefficients::new(&manifest.spec) {
+        return Err(Error::BadLayout("memory plan"));
+    }
+    Ok(Sections { manifest, layout, payload, tokenizer, golden })
+}
+
+/// Takes a section and the zeros that pad it to the alignment.
+fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) -> Result<&'m [u8], Error> {
+    let len = len as usize;
+    let padding = start.wrapping_add(len).wrapping_neg() % ALIGNMENT;
+    let split = || {
+        let (section, after) = rest.split_at_checked(len)?;
+        let (zeros, after) = after.split_at_checked(padding)?;
+        zeros.iter().all(|&byte| byte == 0).then_some((section, after))
+    };
+    let (section, after) = split().ok_or(Error::BadLayout(name))?;
+    *rest = after;
+    Ok(section)
+}
+
+/// A postcard output that only compares with what was read: `true` when both are the same bytes.
+struct Same<'a> {
+    rest: &'a [u8],
+}
+
+impl Flavor for Same<'_> {
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        let (&expected, rest) = self.rest.split_first().ok_or(postcard::Error::SerializeBufferFull)?;
+        self.rest = rest;
+        if byte == expected { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.rest.is_empty())
+    }
+}
+
+/// A word of the prelude, for the `const` sizing; 0 when the blob is too short to have one.
+pub(crate) const fn plan_words(blob: &[u8]) -> [u32; Coefficients::WORDS] {
+    let mut words = [0; Coefficients::WORDS];
+    let mut word = 0;
+    while word < words.len() && blob.len() >= PRELUDE_LEN {
+        let at = 8 + 5 * size_of::<u32>() + word * size_of::<u32>();
+        words[word] = u32::from_le_bytes([blob[at], blob[at + 1], blob[at + 2], blob[at + 3]]);
+        word += 1;
+    }
+    words
+}
+
+/// Writes a blob.
+///
+/// `payload` holds the tensors in the order of [`roles`](super::layout::roles), each padded as
+/// [`Shape::bytes`](super::layout::Shape::bytes) says; `tokenizer` and `golden` may be empty.
+///
+/// # Errors
+/// [`Error::InvalidSpec`] and [`Error::BadLayout`] when the parts do not belong together.
+#[cfg(feature = "alloc")]
+pub fn write(
+    manifest: &Manifest,
+    payload: &[u8],
+    tokenizer: &[u8],
+    golden: &[u8],
+) -> Result<alloc::vec::Vec<u8>, Error> {
+    manifest.spec.check()?;
+    let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
+    if layout.bytes != payload.len() as u64 {
+        return Err(Error::BadLayout("payload"));
+    }
+    let coefficients = Coefficients::new(&manifest.spec).ok_or(Error::BadLayout("memory plan"))?;
+    let manifest = postcard::to_allocvec(manifest).map_err(|_| Error::BadManifest)?;
+    let sections = [manifest.as_slice(), payload, tokenizer, golden];
+    let padded = sections.iter().map(|section| section.len().next_multiple_of(ALIGNMENT)).sum::<usize>();
+    let length = |len: usize| u32::try_from(len).map_err(|_| Error::BadLayout("length"));
+    let prelude = Prelude {
+        total_len: length(PRELUDE_LEN + padded + CHECKSUM_LEN)?,
+        manifest_len: length(manifest.len())?,
+        payload_len: length(payload.len())?,
+        tokenizer_len: length(tokenizer.len())?,
+        golden_len: length(golden.len())?,
+        coefficients,
+    };
+    let mut blob = prelude.write().to_vec();
+    for section in sections {
+        blob.extend_from_slice(section);
+        blob.resize(blob.len().next_multiple_of(ALIGNMENT), 0);
+    }
+    blob.extend_from_slice(&checksum(&blob).to_le_bytes());
+    Ok(blob)
+}

@@ -1,0 +1,28 @@
+//! The inner loops, and the choice between their implementations: one table of functions for each instruction set.
+//!
+//! `scalar` is the definition; every set gives the same bits. This version has no other set.
+
+mod scalar;
+
+/// One implementation of every inner loop.
+pub(crate) struct Kernels {
+    /// As the vendor writes the instruction set.
+    pub(crate) name: &'static str,
+    /// `out[token, row] = x[token] . weights[row]`: `x` is `[tokens, cols]`, `weights` `[rows, cols]`.
+    pub(crate) matmul8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
+    /// The same over sixteen-bit activations.
+    pub(crate) matmul16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
+    /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
+    pub(crate) scores8: fn(out: &mut [i32], query: &[i8], keys: &[i8]),
+    /// The same over sixteen-bit keys.
+    pub(crate) scores16: fn(out: &mut [i32], query: &[i8], keys: &[i16]),
+    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`.
+    pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[u8], values: &[i8]),
+}
+
+impl Kernels {
+    /// The fastest set that this machine runs.
+    pub(crate) fn best() -> &'static Self {
+        &scalar::SCALAR
+    }
+}

@@ -1,0 +1,254 @@
+//! A checked view over a blob: weights by role, read where they lie.
+
+use bytemuck::{Pod, try_cast_slice};
+
+use crate::format::blob::{self, Manifest, Sections};
+use crate::format::error::Error;
+use crate::format::layout::{BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
+use crate::format::spec::{ModelSpec, Multiplier, StackSpec};
+
+/// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
+#[derive(Clone, Debug)]
+pub struct Model<'m> {
+    manifest: Manifest<'m>,
+    layout: Layout,
+    payload: &'m [u8],
+    tokenizer: &'m [u8],
+    golden: &'m [u8],
+}
+
+impl<'m> Model<'m> {
+    /// Checks a blob and makes it a model.
+    ///
+    /// After this succeeds no call on the model, or on a session with it, panics or reads out of bounds, whatever
+    /// the bytes are, even if they change later: only the results would be wrong then. The checksum finds
+    /// accidents; it does not prove where the blob came from.
+    ///
+    /// # Errors
+    /// Says what is wrong: see [`Error`].
+    pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
+        let Sections { manifest, layout, payload, tokenizer, golden } = blob::read(blob)?;
+        let model = Self { manifest, layout, payload, tokenizer, golden };
+        for (role, shape) in roles(&model.manifest.spec) {
+            model.check_tensor(role, shape)?;
+        }
+        Ok(model)
+    }
+
+    /// The architecture.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.manifest.spec
+    }
+
+    /// All that the blob says about itself.
+    pub fn manifest(&self) -> &Manifest<'m> {
+        &self.manifest
+    }
+
+    /// The labels of the head's outputs, in order.
+    pub fn labels(&self) -> impl Iterator<Item = &'m str> + use<'m> {
+        self.manifest.labels.lines()
+    }
+
+    /// The tokenizer's tables; empty when the blob has none.
+    pub fn tokenizer_section(&self) -> &'m [u8] {
+        self.tokenizer
+    }
+
+    /// The golden vectors, as [`Golden`](crate::golden::Golden) reads them.
+    pub fn golden_section(&self) -> &'m [u8] {
+        self.golden
+    }
+
+    /// The tensors' bytes.
+    pub fn payload(&self) -> &'m [u8] {
+        self.payload
+    }
+
+    fn check_tensor(&self, role: Role, shape: Shape) -> Result<(), Error> {
+        let offset = self.layout.offset(role);
+        let invalid = Error::InvalidTensor { offset };
+        let exponents = Multiplier::EXPONENTS;
+        let holds = match shape {
+            Shape::Matrix { rows, .. } => {
+                let matrix = self.matrix_at(offset, shape);
+                matrix.multipliers.0.len() == rows
+                    && exponents.contains(&matrix.exponent)
+                    && matrix.multipliers.iter().all(|multiplier| multiplier >= 0)
+            }
+            Shape::Norm { size, .. } => {
+                let norm = self.norm_at(offset, shape);
+                norm.weight.0.len() == size && exponents.contains(&norm.exponent)
+            }
+            Shape::Words { len } => self.slice::<i32>(offset, len).len() == len,
+            Shape::Halfwords { len } => self.slice::<i16>(offset, len).len() == len,
+        };
+        if holds { Ok(()) } else { Err(invalid) }
+    }
+
+    /// `len` values at an offset of the payload; none where the blob is not what it was when it was checked.
+    fn slice<T: Pod>(&self, offset: usize, len: usize) -> &'m [T] {
+        let end = offset + len * size_of::<T>();
+        self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])
+    }
+
+    fn matrix_at(&self, offset: usize, shape: Shape) -> Matrix<'m> {
+        let Shape::Matrix { rows, cols, bias } = shape else { return Matrix::default() };
+        let numbers = offset + shape.weight_bytes() as usize;
+        Matrix {
+            rows,
+            cols,
+            weights: self.slice(offset, rows * cols),
+            exponent: self.exponent(numbers),
+            multipliers: Words(self.slice(numbers + 4, rows)),
+            bias: Words(self.slice(numbers + 4 + 4 * rows, if bias { rows } else { 0 })),
+        }
+    }
+
+    fn norm_at(&self, offset: usize, shape: Shape) -> Norm<'m> {
+        let Shape::Norm { size, bias } = shape else { return Norm::default() };
+        Norm {
+            exponent: self.exponent(offset),
+            weight: Words(self.slice(offset + 4, size)),
+            bias: Words(self.slice(offset + 4 + 4 * size, if bias { size } else { 0 })),
+        }
+    }
+
+    /// An exponent, kept within its bounds whatever the bytes say by now.
+    fn exponent(&self, offset: usize) -> i32 {
+        let exponent = Words(self.slice(offset, 1)).get(0);
+        if Multiplier::EXPONENTS.contains(&exponent) { exponent } else { 0 }
+    }
+
+    /// A matrix by role; an empty one where the model has none.
+    pub(crate) fn matrix(&self, role: Role) -> Matrix<'m> {
+        role.shape(self.spec()).map_or_else(Matrix::default, |shape| self.matrix_at(self.layout.offset(role), shape))
+    }
+
+    /// A norm's numbers by role; none where the model has none.
+    pub(crate) fn norm(&self, role: Role) -> Norm<'m> {
+        role.shape(self.spec()).map_or_else(Norm::default, |shape| self.norm_at(self.layout.offset(role), shape))
+    }
+
+    /// 32-bit numbers by role.
+    pub(crate) fn words(&self, role: Role) -> Words<'m> {
+        match role.shape(self.spec()) {
+            Some(Shape::Words { len }) => Words(self.slice(self.layout.offset(role), len)),
+            _ => Words(&[]),
+        }
+    }
+
+    /// 16-bit numbers by role.
+    pub(crate) fn halfwords(&self, role: Role) -> Halfwords<'m> {
+        match role.shape(self.spec()) {
+            Some(Shape::Halfwords { len }) => Halfwords(self.slice(self.layout.offset(role), len)),
+            _ => Halfwords(&[]),
+        }
+    }
+
+    /// Where a tensor lies in the payload.
+    pub fn tensor_offset(&self, role: Role) -> usize {
+        self.layout.offset(role)
+    }
+
+    /// One of the model's stacks, with its weights at hand.
+    pub(crate) fn stack(&self, id: Stack) -> Option<StackView<'_, 'm>> {
+        Some(StackView { model: self, id, spec: self.spec().stack(id)? })
+    }
+
+    /// A matrix of the head.
+    pub(crate) fn head_matrix(&self, part: HeadPart) -> Matrix<'m> {
+        self.matrix(Role::Head(part))
+    }
+}
+
+/// A stack of a model.
+#[derive(Clone, Copy)]
+pub(crate) struct StackView<'a, 'm> {
+    pub(crate) model: &'a Model<'m>,
+    pub(crate) id: Stack,
+    pub(crate) spec: &'a StackSpec,
+}
+
+impl<'m> StackView<'_, 'm> {
+    pub(crate) fn matrix(&self, part: StackPart) -> Matrix<'m> {
+        self.model.matrix(Role::Stack(self.id, part))
+    }
+
+    pub(crate) fn norm(&self, part: StackPart) -> Norm<'m> {
+        self.model.norm(Role::Stack(self.id, part))
+    }
+
+    pub(crate) fn block_matrix(&self, layer: usize, part: BlockPart) -> Matrix<'m> {
+        self.model.matrix(Role::Block(self.id, self.spec.block_of(layer) as u16, part))
+    }
+
+    pub(crate) fn block_norm(&self, layer: usize, part: BlockPart) -> Norm<'m> {
+        self.model.norm(Role::Block(self.id, self.spec.block_of(layer) as u16, part))
+    }
+
+    /// The token table, which may be the encoder's.
+    pub(crate) fn token_table(&self) -> Matrix<'m> {
+        let id = if self.spec.embedding.shared { Stack::Encoder } else { self.id };
+        self.model.matrix(Role::Stack(id, StackPart::TokenEmbedding))
+    }
+}
+
+/// Int8 weights with a multiplier for each row: `q * multiplier * 2^-exponent`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Matrix<'m> {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// `[rows, cols]`.
+    pub(crate) weights: &'m [i8],
+    pub(crate) exponent: i32,
+    pub(crate) multipliers: Words<'m>,
+    pub(crate) bias: Words<'m>,
+}
+
+/// A norm's numbers: weights times the square root of their number, `w * 2^-exponent`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Norm<'m> {
+    pub(crate) exponent: i32,
+    pub(crate) weight: Words<'m>,
+    pub(crate) bias: Words<'m>,
+}
+
+/// Little-endian 32-bit numbers in the blob.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Words<'m>(&'m [i32]);
+
+impl<'m> Words<'m> {
+    pub(crate) fn get(self, index: usize) -> i32 {
+        self.0.get(index).copied().map_or(0, i32::from_le)
+    }
+
+    pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = i32> + 'm {
+        self.0.iter().copied().map(i32::from_le)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The part that begins at `start`.
+    pub(crate) fn from(self, start: usize) -> Self {
+        Self(self.0.get(start..).unwrap_or(&[]))
+    }
+}
+
+/// Little-endian 16-bit numbers in the blob.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Halfwords<'m>(&'m [i16]);
+
+impl<'m> Halfwords<'m> {
+    #[inline(always)]
+    pub(crate) fn get(self, index: usize) -> i32 {
+        self.0.get(index).copied().map_or(0, |value| i16::from_le(value).into())
+    }
+
+    /// `len` numbers from `start` on.
+    pub(crate) fn row(self, start: usize, len: usize) -> impl Iterator<Item = i32> + 'm {
+        self.0.get(start..).unwrap_or(&[]).iter().take(len).map(|&value| i16::from_le(value).into())
+    }
+}

@@ -1,0 +1,94 @@
+//! Linear layers: quantize the rows, multiply, scale back.
+
+use bytemuck::{try_cast_slice, try_cast_slice_mut};
+
+use crate::format::spec::ActivationWidth;
+use crate::kernels::Kernels;
+use crate::model::{Matrix, Words};
+use crate::quant::{Requantize, Scale, qmax16, quantize8, quantize16};
+
+/// Rows of activations, quantized, each with the bits of its [`Scale`].
+pub(crate) struct QuantizedRows<'a> {
+    values: Values<'a>,
+    cols: usize,
+    scales: &'a [u16],
+}
+
+enum Values<'a> {
+    A8(&'a [i8]),
+    A16(&'a [i16]),
+}
+
+impl<'a> QuantizedRows<'a> {
+    /// What [`quantize_rows`] left in these buffers.
+    pub(crate) fn new(width: ActivationWidth, tokens: usize, cols: usize, buffer: &'a [u8], scales: &'a [u16]) -> Self {
+        let len = tokens * cols;
+        let values = match width {
+            ActivationWidth::A8 => Values::A8(try_cast_slice(buffer).unwrap_or(&[]).get(..len).unwrap_or(&[])),
+            ActivationWidth::A16 => Values::A16(try_cast_slice(buffer).unwrap_or(&[]).get(..len).unwrap_or(&[])),
+        };
+        Self { values, cols, scales: scales.get(..tokens).unwrap_or(&[]) }
+    }
+}
+
+/// Quantizes rows of `cols` values.
+pub(crate) fn quantize_rows(width: ActivationWidth, rows: &[i32], cols: usize, buffer: &mut [u8], scales: &mut [u16]) {
+    let cols = cols.max(1);
+    let rows = rows.chunks_exact(cols).zip(scales);
+    match width {
+        ActivationWidth::A8 => {
+            let buffer: &mut [i8] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
+            for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
+                *scale = quantize8(row, out).to_bits();
+            }
+        }
+        ActivationWidth::A16 => {
+            let buffer: &mut [i16] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
+            for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
+                *scale = quantize16(row, qmax16(cols), out).to_bits();
+            }
+        }
+    }
+}
+
+/// `out = x * matrix^T + bias`: `x` is `[tokens, cols]`, `out` `[tokens, rows]`.
+pub(crate) fn linear(kernels: &Kernels, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, out: &mut [i32]) {
+    linear_with_bias(kernels, x, matrix, matrix.bias, out);
+}
+
+/// The same with a bias that does not belong to the matrix: a tied output projection's.
+pub(crate) fn linear_with_bias(
+    kernels: &Kernels,
+    x: &QuantizedRows<'_>,
+    matrix: &Matrix<'_>,
+    bias: Words<'_>,
+    out: &mut [i32],
+) {
+    let (rows, cols) = (matrix.rows, matrix.cols);
+    if x.cols != cols {
+        return;
+    }
+    let out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
+    let qmax = match &x.values {
+        Values::A8(values) => {
+            (kernels.matmul8)(out, values, matrix.weights, cols);
+            127
+        }
+        Values::A16(values) => {
+            (kernels.matmul16)(out, values, matrix.weights, cols);
+            qmax16(cols)
+        }
+    };
+    let bound = u64::from(qmax) * 128 * cols as u64;
+    for (out, &scale) in out.chunks_exact_mut(rows.max(1)).zip(x.scales) {
+        let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);
+        for (out, multiplier) in out.iter_mut().zip(matrix.multipliers.iter()) {
+            *out = requantize.apply(*out, multiplier);
+        }
+        if !bias.is_empty() {
+            for (out, bias) in out.iter_mut().zip(bias.iter()) {
+                *out = out.saturating_add(bias);
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The arithmetic that every result is made of: shifts that round, products that keep the high half, and
+//! rows of fixed-point values turned into small integers with a scale.
+//!
+//! This file is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a core without
+//! a long multiply and a vector unit both run it well.
+
+/// The high half of a product, `floor(a * b / 2^32)`.
+#[inline(always)]
+pub(crate) fn mul_high(a: i32, b: i32) -> i32 {
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
+}
+
+/// `x / 2^shift`, rounded half up; a negative shift multiplies and saturates.
+#[inline(always)]
+pub(crate) fn shift_round(x: i32, shift: i32) -> i32 {
+    match shift {
+        0 => x,
+        1..=31 => (x >> shift) + (x >> (shift - 1) & 1),
+        32.. => 0,
+        _ => shift_left(x, shift.unsigned_abs()),
+    }
+}
+
+/// `x * 2^shift`, saturated. Rare: only rows of very large values need it.
+#[inline(never)]
+fn shift_left(x: i32, shift: u32) -> i32 {
+    let wide = i64::from(x) << shift.min(31);
+    wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
+/// `a * b` of two fixed-point values, rounded half up and saturated.
+#[inline(always)]
+pub(crate) fn multiply(a: i32, b: i32, fraction_bits: u32) -> i32 {
+    let product = i64::from(a) * i64::from(b);
+    let rounded = (product + (1 << fraction_bits >> 1)) >> fraction_bits;
+    rounded.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
+/// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and to 21 bits beyond.
+pub(crate) fn mean(sum: i64, count: u32) -> i32 {
+    let magnitude = sum.unsigned_abs();
+    let shift = (64 - magnitude.leading_zeros()).saturating_sub(31);
+    let count = count.max(1);
+    let quotient = (((magnitude >> shift) as u32 + count / 2) / count) as u64;
+    let mean = (quotient << shift).min(i32::MAX as u64) as i32;
+    if sum < 0 { -mean } else { mean }
+}
+
+/// The largest magnitude in a row, as a positive `i32`.
+#[inline]
+pub(crate) fn abs_max(row: &[i32]) -> u32 {
+    row.iter().fold(0, |max: i32, x| max.max(x.saturating_abs())) as u32
+}
+
+/// Leading zeros by which a value bounded by `bound` can be shifted left and stay in an `i32`.
+pub(crate) const fn headroom(bound: u64) -> u32 {
+    (bound as u32 | (((bound >> 31) != 0) as u32) << 31).leading_zeros().saturating_sub(1)
+}
+
+/// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its leading
+/// one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scale(u16);
+
+impl Scale {
+    const BIAS: i32 = 17;
+    /// In memory, where only plain integers lie.
+    pub(crate) const BYTES: usize = size_of::<u16>();
+
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// Of a scale that is a power of two, `2^shift`, for `shift` in `0..=24`.
+    const fn power_of_two(shift: u32) -> Self {
+        Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
+    }
+
+    /// In `1024..2048`.
+    #[inline(always)]
+    pub(crate) const fn mantissa(self) -> i32 {
+        (self.0 & 0x7ff) as i32
+    }
+
+    /// In `-17..=14`.
+    #[inline(always)]
+    pub(crate) const fn exponent(self) -> i32 {
+        (self.0 >> 11) as i32 - Self::BIAS
+    }
+}
+
+/// Quantizes a row to `-127..=127`, scaled to its largest value.
+///
+/// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the scale it
+/// is later multiplied by.
+pub(crate) fn quantize8(row: &[i32], out: &mut [i8]) -> Scale {
+    let zeros = abs_max(row).max(1).leading_zeros().max(1);
+    let normalized = abs_max(row).max(1) << zeros;
+    // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
+    let mantissa = normalized.div_ceil(127 << 14);
+    let carry = u32::from(mantissa > 2047);
+    let mantissa = mantissa.div_ceil(1 << carry);
+    let scale = Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
+    let inverse = ((1 << 25) / mantissa) as i32;
+    let shift = 23 + carry;
+    for (q, &x) in out.iter_mut().zip(row) {
+        // Sixteen bits and a sign; the product stays below 2^31 because |x| <= 127 * scale.
+        let x = (x.max(-i32::MAX) << (zeros - 1)) >> 15;
+        *q = ((x * inverse + (1 << (shift - 1))) >> shift).clamp(-127, 127) as i8;
+    }
+    scale
+}
+
+/// The largest magnitude of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights overflows.
+pub(crate) const fn qmax16(cols: usize) -> u32 {
+    let cols = if cols == 0 { 1 } else { cols as u32 };
+    let bound = i32::MAX as u32 / (128 * cols);
+    if bound > 32767 { 32767 } else { bound }
+}
+
+/// Quantizes a row to at most `qmax` in magnitude with the smallest power-of-two scale that does.
+///
+/// At this width the up to one bit that the power of two gives away is far below what int8 weights cost, and
+/// the row needs no multiplication, here or when it is scaled back.
+pub(crate) fn quantize16(row: &[i32], qmax: u32, out: &mut [i16]) -> Scale {
+    let largest = abs_max(row);
+    let mut shift = largest.leading_zeros().abs_diff(qmax.leading_zeros());
+    if largest <= qmax {
+        shift = 0;
+    } else if shift_round(largest as i32, shift as i32) as u32 > qmax {
+        shift += 1;
+    }
+    for (q, &x) in out.iter_mut().zip(row) {
+        *q = shift_round(x.max(-i32::MAX), shift as i32) as i16;
+    }
+    Scale::power_of_two(shift)
+}
+
+/// How accumulators become fixed-point values again: `x * multiplier * 2^-shift`, where the accumulator is
+/// first shifted left by the `headroom` it is known to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requantize {
+    /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a power of two.
+    row: Option<i32>,
+    headroom: u32,
+    shift: i32,
+}
+
+impl Requantize {
+    /// For a matrix whose weights are `q * multiplier * 2^-exponent`, over a row of scale `scale`, with
+    /// accumulators of at most `bound`.
+    pub(crate) fn new(scale: Scale, exponent: i32, bound: u64) -> Self {
+        let headroom = headroom(bound);
+        let shift = exponent + headroom as i32 - 32 - scale.exponent();
+        if scale.mantissa() == 1 << 10 {
+            Self { row: None, headroom, shift: shift - 10 }
+        } else {
+            Self { row: Some(scale.mantissa() << 20), headroom, shift: shift - 12 }
+        }
+    }
+
+    /// One accumulator.
+    #[inline(always)]
+    pub(crate) fn apply(&self, accumulator: i32, multiplier: i32) -> i32 {
+        let multiplier = match self.row {
+            Some(row) => mul_high(multiplier, row),
+            None => multiplier,
+        };
+        shift_round(mul_high(accumulator << self.headroom, multiplier), self.shift)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that exercise every width, the same in every run.
+    fn numbers(seed: u64) -> impl Iterator<Item = i32> {
+        let mut state = seed;
+        core::iter::repeat_with(move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let bits = (state >> 58) as u32 / 2;
+            ((state >> 16) as i32) >> bits
+        })
+    }
+
+    fn value(q: i32, scale: Scale) -> f64 {
+        f64::from(q) * f64::from(scale.mantissa()) * 2f64.powi(scale.exponent())
+    }
+
+    #[test]
+    fn shift_round_rounds_half_up_and_saturates() {
+        let cases = [
+            (5, 1, 3),
+            (-5, 1, -2),
+            (i32::MAX, 1, 1 << 30),
+            (i32::MIN, 31, -1),
+            (7, 40, 0),
+            (3, -2, 12),
+            (1 << 30, -1, i32::MAX),
+            (i32::MIN, -3, i32::MIN),
+        ];
+        for (x, shift, expected) in cases {
+            assert_eq!(shift_round(x, shift), expected, "{x} >> {shift}");
+        }
+    }
+
+    #[test]
+    fn quantize8_is_within_half_a_step_of_every_value() {
+        let mut source = numbers(1);
+        for _ in 0..2000 {
+            let mut row = [0; 24];
+            let cut = source.next().unwrap_or(0) & 31;
+            row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n >> cut);
+            let mut q = [0i8; 24];
+            let scale = quantize8(&row, &mut q);
+            assert!((1024..2048).contains(&scale.mantissa()), "{scale:?}");
+            let step = value(1, scale);
+            for (&q, &x) in q.iter().zip(&row) {
+                assert!((value(q.into(), scale) - f64::from(x)).abs() <= 0.51 * step, "{x} became {q} of {step}");
+            }
+            let largest = q.iter().map(|q| q.unsigned_abs()).max();
+            assert!(abs_max(&row) == 0 || largest >= Some(126), "{row:?} uses only {largest:?}");
+        }
+    }
+
+    #[test]
+    fn quantize16_never_exceeds_its_bound_and_halves_at_most_once_too_often() {
+        let mut source = numbers(2);
+        for qmax in [255, 256, 10922, 32767] {
+            for _ in 0..500 {
+                let mut row = [0; 9];
+                row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n);
+                let mut q = [0i16; 9];
+                let scale = quantize16(&row, qmax, &mut q);
+                let step = value(1, scale);
+                for (&q, &x) in q.iter().zip(&row) {
+                    assert!(u32::from(q.unsigned_abs()) <= qmax);
+                    assert!((value(q.into(), scale) - f64::from(x)).abs() <= 0.5 * step + 0.5);
+                }
+                assert!(step == 1.0 || f64::from(abs_max(&row)) > f64::from(qmax) * step / 2.0);
+            }
+        }
+    }
+
+    #[test]
+    fn requantize_multiplies_to_thirteen_bits() {
+        let mut source = numbers(3);
+        for _ in 0..5000 {
+            let mut row = [0; 4];
+            row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n >> 8);
+            let scale = quantize8(&row, &mut [0; 4]);
+            let accumulator = source.next().unwrap_or(0) >> 12;
+            let multiplier = source.next().unwrap_or(0) & 0x3fff_ffff | 1 << 30;
+            let got = Requantize::new(scale, 40, 1 << 19).apply(accumulator, multiplier);
+            let exact = value(accumulator, scale) * f64::from(multiplier) * 2f64.powi(-40);
+            let bound = 1.0 + exact.abs() / 8192.0 + value(1, scale) * f64::from(multiplier) * 2f64.powi(-40);
+            assert!((f64::from(got) - exact).abs() <= bound, "{got} for {exact}");
+        }
+    }
+
+    #[test]
+    fn mean_is_exact_for_small_sums_and_close_for_large_ones() {
+        for (sum, count, expected) in
+            [(7, 2, 4), (-7, 2, -4), (0, 5, 0), (100, 0, 100), (i64::from(i32::MAX) * 4, 4, i32::MAX)]
+        {
+            assert!(
+                (i64::from(mean(sum, count)) - i64::from(expected)).abs() <= i64::from(expected.unsigned_abs() >> 21),
+                "{sum} / {count}"
+            );
+        }
+    }
+}

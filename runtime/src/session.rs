@@ -1,0 +1,458 @@
+//! A session: one model, one arena, one text at a time.
+//!
+//! Tokens go through the layers in tiles. A decoder keeps the keys and values of every token it has seen; an
+//! encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How tokens are cut into tiles
+//! does not change a bit of any result.
+
+use crate::block::{Block, copy};
+use crate::format::error::Error;
+use crate::format::layout::{HeadPart, Role, Stack, StackPart};
+use crate::format::spec::{EmbeddingProjection, OutputProjection, Pooling};
+use crate::kernels::Kernels;
+use crate::model::{Model, StackView};
+use crate::ops::activation::{activate, soft_cap};
+use crate::ops::embedding::embed_row;
+use crate::ops::linear::{QuantizedRows, linear, linear_with_bias, quantize_rows};
+use crate::ops::norm::norm;
+use crate::quant::mean;
+use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
+
+/// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
+pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
+
+/// A model at work in an arena.
+///
+/// ```
+/// use kinglet::{Aligned, Error, MemoryPlan, Model, Session};
+///
+/// /// Logits of the token after `ids`, in fixed point.
+/// fn next(blob: &[u8], ids: &[u32], arena: &mut [u8]) -> Result<usize, Error> {
+///     let model = Model::from_bytes(blob)?;
+///     let mut session = Session::new(&model, arena, 128)?;
+///     session.prefill(ids)?;
+///     Ok(session.logits()?.len())
+/// }
+/// # assert!(next(&[], &[], &mut []).is_err());
+/// ```
+pub struct Session<'s, 'm> {
+    model: &'s Model<'m>,
+    kernels: &'static Kernels,
+    plan: MemoryPlan,
+    workspace: Workspace<'s>,
+    /// Tokens the decoder has seen.
+    position: usize,
+    /// Tokens of the decoder's last tile.
+    last_tile: usize,
+    /// Tokens the encoder was given.
+    source: usize,
+}
+
+impl<'s, 'm> Session<'s, 'm> {
+    /// A session for up to `max_tokens` tokens (of input, and of output), in an arena of at least
+    /// [`arena_bytes`](crate::arena_bytes)`(blob, max_tokens)` bytes at a 16-byte boundary.
+    ///
+    /// # Errors
+    /// [`Error::ArenaTooSmall`] with both sizes, [`Error::ArenaMisaligned`], and [`Error::TooManyTokens`] when the
+    /// model has fewer positions.
+    pub fn new(model: &'s Model<'m>, arena: &'s mut [u8], max_tokens: usize) -> Result<Self, Error> {
+        Self::with_plan(model, arena, MemoryPlan::standard(model.spec(), max_tokens)?)
+    }
+
+    /// A session with lengths and a tile of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, Error> {
+        let workspace = Workspace::new(model.spec(), &plan, arena)?;
+        Ok(Self { model, kernels: Kernels::best(), plan, workspace, position: 0, last_tile: 0, source: 0 })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'s Model<'m> {
+        self.model
+    }
+
+    /// The name of the kernel set in use.
+    pub fn kernels(&self) -> &'static str {
+        self.kernels.name
+    }
+
+    /// Tokens the decoder has seen.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Tokens that still fit.
+    pub fn remaining(&self) -> usize {
+        self.plan.tokens().saturating_sub(self.position)
+    }
+
+    /// Tokens the encoder was given.
+    pub fn source_len(&self) -> usize {
+        self.source
+    }
+
+    /// Forgets what the decoder has seen. An encoder's output stays.
+    pub fn reset(&mut self) {
+        self.position = 0;
+        self.last_tile = 0;
+    }
+
+    /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten tokens may
+    /// have displaced older ones, so only a reset is possible then.
+    ///
+    /// # Errors
+    /// [`Error::TooManyTokens`] when it has not seen so many; [`Error::NotSupported`] with a sliding window.
+    pub fn rewind(&mut self, position: usize) -> Result<(), Error> {
+        let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
+        if position > self.position {
+            return Err(Error::TooManyTokens { limit: self.position, given: position });
+        }
+        if windowed && position != 0 && position != self.position {
+            return Err(Error::NotSupported("rewinding a sliding window"));
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those missing are 0.
+    ///
+    /// # Errors
+    /// Tokens or types that the model does not have, too many of them, or none; [`Error::NotSupported`] without an encoder.
+    pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
+        self.encode_traced(ids, token_types, &mut |_, _| {})
+    }
+
+    pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), Error> {
+        let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
+        check_tokens(&stack, ids, token_types, self.plan.source())?;
+        self.reset();
+        self.source = ids.len();
+        let hidden_size = stack.spec.hidden_size as usize;
+        let tile = self.plan.tile() * hidden_size;
+        let workspace = &mut self.workspace;
+        let states = workspace.states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
+        for (position, (&id, row)) in ids.iter().zip(states.chunks_exact_mut(hidden_size)).enumerate() {
+            let token_type = token_types.get(position).copied().unwrap_or(0);
+            embed(&stack, self.kernels, id, position, token_type, row, &mut workspace.scratch);
+        }
+        trace(0, states);
+        for layer in 0..stack.spec.num_hidden_layers as usize {
+            let block = Block::new(stack, layer, self.kernels);
+            let keys = self.model.spec().numerics.keys;
+            let slots = workspace.encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+            let mut cache = KeyValueCache::new(workspace.encoder_cache, stack.spec, keys, slots)?;
+            for (index, x) in states.chunks(tile).enumerate() {
+                block.prepare(x, &mut workspace.scratch);
+                block.store(x.len() / hidden_size, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+            }
+            for (index, x) in states.chunks_mut(tile).enumerate() {
+                block.prepare(x, &mut workspace.scratch);
+                block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
+            }
+            trace(layer + 1, states);
+        }
+        if let Some(spec) = &stack.spec.final_norm {
+            let numbers = stack.norm(StackPart::FinalNorm);
+            for row in states.chunks_exact_mut(hidden_size) {
+                norm(spec, &numbers, self.model.spec().numerics.fraction_bits, row);
+            }
+        }
+        self.store_cross()
+    }
+
+    /// Keys and values of the encoder's output go to the decoder's cross-attention, once.
+    fn store_cross(&mut self) -> Result<(), Error> {
+        let Some(stack) = self.model.stack(Stack::Decoder) else { return Ok(()) };
+        let workspace = &mut self.workspace;
+        let hidden_size = stack.spec.hidden_size as usize;
+        let states = workspace.states.get(..self.source * hidden_size).unwrap_or(&[]);
+        let layers = stack.spec.num_hidden_layers as usize;
+        let region = workspace.cross_cache.len() / layers.max(1);
+        let keys = self.model.spec().numerics.keys;
+        let slots = region / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+        for (layer, region) in workspace.cross_cache.chunks_exact_mut(region.max(1)).enumerate() {
+            let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
+            for (index, x) in states.chunks(self.plan.tile() * hidden_size).enumerate() {
+                let block = Block::new(stack, layer, self.kernels);
+                block.store_cross(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+            }
+        }
+        Ok(())
+    }
+
+    /// The decoder reads tokens, a tile at a time. [`logits`](Self::logits) are then those after the last one.
+    ///
+    /// # Errors
+    /// Tokens that the model does not have, too many of them, or none; [`Error::NotSupported`] without a decoder,
+    /// or when its encoder has read nothing yet.
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<(), Error> {
+        self.read(ids, &mut |_, _| {}, None)
+    }
+
+    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with its position.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[i32])) -> Result<(), Error> {
+        self.read(ids, &mut |_, _| {}, Some(&mut each))
+    }
+
+    /// The decoder reads one token; returns the logits after it.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn step(&mut self, id: u32) -> Result<&[i32], Error> {
+        self.prefill(&[id])?;
+        self.logits()
+    }
+
+    pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), Error> {
+        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
+        check_tokens(&stack, ids, &[], self.remaining())?;
+        if stack.spec.block.cross_attention && self.source == 0 {
+            return Err(Error::NotSupported("its decoder needs the encoder's output first"));
+        }
+        for tile in ids.chunks(self.plan.tile()) {
+            self.read_tile(&stack, tile, trace)?;
+            if let Some(each) = &mut each {
+                for row in 0..tile.len() {
+                    let position = self.position - tile.len() + row;
+                    each(position, self.head(Row::At(row))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One tile through every layer of the decoder.
+    fn read_tile(&mut self, stack: &StackView<'s, 'm>, ids: &[u32], trace: Trace<'_>) -> Result<(), Error> {
+        let keys = self.model.spec().numerics.keys;
+        let (hidden_size, start) = (stack.spec.hidden_size as usize, self.position);
+        let Workspace { hidden, cache, cross_cache, scratch, .. } = &mut self.workspace;
+        let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
+        for (token, (&id, row)) in ids.iter().zip(x.chunks_exact_mut(hidden_size)).enumerate() {
+            embed(stack, self.kernels, id, start + token, 0, row, scratch);
+        }
+        trace(0, x);
+        let layers = stack.spec.num_hidden_layers as usize;
+        let cross_region = if self.source > 0 { cross_cache.len() / layers } else { 0 };
+        let mut cross_regions = cross_cache.chunks_exact_mut(cross_region.max(1));
+        let mut cache = &mut **cache;
+        for layer in 0..layers {
+            let block = Block::new(*stack, layer, self.kernels);
+            let slots = decoder_slots(stack.spec, layer, &self.plan);
+            let bytes = KeyValueCache::bytes(stack.spec, keys, slots);
+            let (region, rest) = cache.split_at_mut_checked(bytes).ok_or(Error::BadLayout("cache"))?;
+            cache = rest;
+            let mut own = KeyValueCache::new(region, stack.spec, keys, slots)?;
+            let cross = match cross_regions.next() {
+                Some(region) if stack.spec.block.cross_attention => {
+                    let slots = cross_region / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+                    Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
+                }
+                _ => None,
+            };
+            block.prepare(x, scratch);
+            block.store(ids.len(), start, &mut own, scratch);
+            block.forward(x, start, start + ids.len(), &own, cross.as_ref().map(|cache| (cache, self.source)), scratch);
+            trace(layer + 1, x);
+        }
+        self.position += ids.len();
+        self.last_tile = ids.len();
+        Ok(())
+    }
+
+    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled state of the
+    /// encoder. Fixed point with [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
+    ///
+    /// # Errors
+    /// [`Error::NoTokens`] when nothing was read.
+    pub fn logits(&mut self) -> Result<&[i32], Error> {
+        self.logits_mut().map(|logits| &*logits)
+    }
+
+    /// The same, to be changed: a sampler works in place.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn logits_mut(&mut self) -> Result<&mut [i32], Error> {
+        let row = match (&self.model.spec().decoder, self.model.spec().head.pooling) {
+            (Some(_), _) => Row::At(self.last_tile.checked_sub(1).ok_or(Error::NoTokens)?),
+            (None, Pooling::Mean) => Row::Mean,
+            (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(Error::NoTokens)?),
+            (None, Pooling::First | Pooling::None) => Row::At(0),
+        };
+        self.head(row)
+    }
+
+    /// The head's result for the encoder's token at a position.
+    ///
+    /// # Errors
+    /// [`Error::TooManyTokens`] when the encoder was not given so many; [`Error::NotSupported`] when the head is a decoder's.
+    pub fn logits_at(&mut self, position: usize) -> Result<&[i32], Error> {
+        if self.model.spec().decoder.is_some() {
+            return Err(Error::NotSupported("its head reads the decoder, one token at a time"));
+        }
+        if position >= self.source {
+            return Err(Error::TooManyTokens { limit: self.source, given: position + 1 });
+        }
+        self.head(Row::At(position)).map(|logits| &*logits)
+    }
+
+    /// Reads a whole text with the stack that the head reads, from scratch.
+    pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
+        if self.model.spec().encoder.is_some() {
+            return self.encode(ids, token_types);
+        }
+        self.reset();
+        self.prefill(ids)
+    }
+
+    /// The encoder's hidden states, `[tokens, hidden_size]`, in fixed point.
+    pub fn encoder_states(&self) -> &[i32] {
+        let width = self.model.spec().encoder.map_or(0, |stack| stack.hidden_size as usize);
+        self.workspace.states.get(..self.source * width).unwrap_or(&[])
+    }
+
+    /// Pools, transforms and projects.
+    fn head(&mut self, row: Row) -> Result<&mut [i32], Error> {
+        let model = self.model;
+        let (spec, head) = (model.spec(), &model.spec().head);
+        let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
+        let stack = model.stack(id).ok_or(Error::NotSupported("it has no stack"))?;
+        let (hidden_size, bits) = (stack.spec.hidden_size as usize, spec.numerics.fraction_bits);
+        let (width, kernels) = (spec.numerics.activations, self.kernels);
+        let Workspace { hidden, states, pooled, transformed, logits, scratch, .. } = &mut self.workspace;
+        let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
+        let states = states.get(..read * hidden_size).unwrap_or(&[]);
+        let pooled = pooled.get_mut(..hidden_size).unwrap_or(&mut []);
+        match row {
+            _ if read == 0 => return Err(Error::NoTokens),
+            Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
+            Row::Mean => {
+                for (column, out) in pooled.iter_mut().enumerate() {
+                    let values = states.iter().skip(column).step_by(hidden_size);
+                    *out = mean(values.map(|&x| i64::from(x)).sum(), read as u32);
+                }
+            }
+        }
+        if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
+            norm(spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
+        }
+        let mut input = pooled;
+        if let Some(transform) = &head.transform {
+            let out = transformed.get_mut(..transform.size as usize).unwrap_or(&mut []);
+            quantize_rows(width, input, hidden_size, scratch.quantized, scratch.scales);
+            let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
+            linear(kernels, &x, &model.head_matrix(HeadPart::Transform), out);
+            activate(transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
+            if let Some(spec) = &transform.norm {
+                norm(spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
+            }
+            input = out;
+        }
+        let matrix = match head.output {
+            OutputProjection::None => return Ok(input),
+            OutputProjection::Own => model.head_matrix(HeadPart::Output),
+            OutputProjection::Tied => stack.token_table(),
+        };
+        let bias = match head.output {
+            OutputProjection::Tied => model.words(Role::Head(HeadPart::OutputBias)),
+            _ => matrix.bias,
+        };
+        let out = logits.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
+        quantize_rows(width, input, input.len(), scratch.quantized, scratch.scales);
+        let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
+        linear_with_bias(kernels, &x, &matrix, bias, out);
+        if let Some(cap) = head.soft_cap {
+            soft_cap(cap, model.halfwords(Role::Head(HeadPart::TanhTable)), bits, out);
+        }
+        Ok(out)
+    }
+}
+
+/// Which hidden state the head reads.
+#[derive(Clone, Copy)]
+enum Row {
+    /// One of the states at hand: the encoder's, or of the decoder's last tile.
+    At(usize),
+    /// The mean of them all.
+    Mean,
+}
+
+/// Refuses tokens that the stack cannot read.
+fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limit: usize) -> Result<(), Error> {
+    let embedding = &stack.spec.embedding;
+    if ids.is_empty() {
+        return Err(Error::NoTokens);
+    }
+    if ids.len() > limit {
+        return Err(Error::TooManyTokens { limit, given: ids.len() });
+    }
+    let vocab_size = embedding.vocab_size;
+    if let Some(&token) = ids.iter().find(|&&id| id >= vocab_size) {
+        return Err(Error::TokenOutOfRange { token, vocab_size });
+    }
+    // A model without segments has the one type 0.
+    let token_types_known = u32::from(embedding.token_types).max(1);
+    match token_types.iter().find(|&&token_type| u32::from(token_type) >= token_types_known) {
+        Some(&token_type) => {
+            Err(Error::TokenTypeOutOfRange { token_type: token_type.into(), token_types: token_types_known })
+        }
+        None => Ok(()),
+    }
+}
+
+/// One token's first hidden state.
+fn embed(
+    stack: &StackView<'_, '_>,
+    kernels: &Kernels,
+    id: u32,
+    position: usize,
+    token_type: u8,
+    out: &mut [i32],
+    scratch: &mut Scratch<'_>,
+) {
+    let spec = &stack.spec.embedding;
+    let numerics = &stack.model.spec().numerics;
+    let bits = numerics.fraction_bits;
+    let narrow_size = spec.embedding_size as usize;
+    let positions = |row: &mut [i32]| {
+        if spec.positions {
+            embed_row(&stack.matrix(StackPart::PositionEmbedding), position, None, bits, true, row);
+        }
+        if spec.token_types > 0 {
+            embed_row(&stack.matrix(StackPart::TokenTypeEmbedding), token_type.into(), None, bits, true, row);
+        }
+    };
+    let normed = |row: &mut [i32]| {
+        if let Some(spec) = &spec.norm {
+            norm(spec, &stack.norm(StackPart::EmbeddingNorm), bits, row);
+        }
+    };
+    let token = |row: &mut [i32]| embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row);
+    if spec.projection == EmbeddingProjection::None {
+        token(out);
+        positions(out);
+        normed(out);
+        return;
+    }
+    let narrow = scratch.normed.get_mut(..narrow_size).unwrap_or(&mut []);
+    token(narrow);
+    if spec.projection != EmbeddingProjection::BeforePositions {
+        positions(narrow);
+    }
+    if spec.projection == EmbeddingProjection::AfterNorm {
+        normed(narrow);
+    }
+    quantize_rows(numerics.activations, narrow, narrow_size, scratch.quantized, scratch.scales);
+    let x = QuantizedRows::new(numerics.activations, 1, narrow_size, scratch.quantized, scratch.scales);
+    linear(kernels, &x, &stack.matrix(StackPart::EmbeddingProjection), out);
+    if spec.projection == EmbeddingProjection::BeforePositions {
+        positions(out);
+    }
+    if spec.projection != EmbeddingProjection::AfterNorm {
+        normed(out);
+    }
+}

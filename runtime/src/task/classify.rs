@@ -1,0 +1,73 @@
+//! A label for a text, or for each of its tokens.
+
+use crate::format::error::Error;
+use crate::format::spec::Task;
+use crate::session::Session;
+
+/// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of a regression.
+/// Returns how many.
+///
+/// # Errors
+/// As [`Session::encode`] and [`Session::prefill`]; [`Error::BufferTooSmall`] when `out` is shorter than the labels;
+/// [`Error::NotSupported`] when the head does not classify.
+pub fn classify(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [f32],
+) -> Result<usize, Error> {
+    let spec = session.model().spec();
+    let task = spec.head.task;
+    if !matches!(task, Task::Classification | Task::MultiLabelClassification | Task::Regression) {
+        return Err(Error::NotSupported("its head does not classify texts"));
+    }
+    session.read_text(ids, token_types)?;
+    probabilities(task, session.logits()?, spec.numerics.fraction_bits, out)
+}
+
+/// Scores of all labels for each token of a text; `each` gets the position and the scores.
+///
+/// # Errors
+/// As [`classify`].
+pub fn tag(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [f32],
+    mut each: impl FnMut(usize, &[f32]),
+) -> Result<(), Error> {
+    let spec = session.model().spec();
+    let task = spec.head.task;
+    if !matches!(task, Task::TokenClassification | Task::ReplacedToken) {
+        return Err(Error::NotSupported("its head does not label tokens"));
+    }
+    session.encode(ids, token_types)?;
+    for position in 0..ids.len() {
+        let labels = probabilities(task, session.logits_at(position)?, spec.numerics.fraction_bits, out)?;
+        each(position, out.get(..labels).unwrap_or(&[]));
+    }
+    Ok(())
+}
+
+/// What the logits of a task mean: a softmax, a sigmoid each, or the numbers themselves. Returns how many.
+///
+/// # Errors
+/// [`Error::BufferTooSmall`] when `out` is shorter than the logits.
+pub fn probabilities(task: Task, logits: &[i32], fraction_bits: u8, out: &mut [f32]) -> Result<usize, Error> {
+    let (needed, given) = (logits.len(), out.len());
+    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+    let unit = libm::ldexpf(1.0, -i32::from(fraction_bits));
+    let largest = logits.iter().copied().fold(i32::MIN, i32::max);
+    for (out, &logit) in out.iter_mut().zip(logits) {
+        *out = match task {
+            Task::Regression => logit as f32 * unit,
+            Task::MultiLabelClassification | Task::ReplacedToken => 1.0 / (1.0 + libm::expf(-(logit as f32) * unit)),
+            _ => libm::expf(-(largest.abs_diff(logit) as f32) * unit),
+        };
+    }
+    if !matches!(task, Task::Regression | Task::MultiLabelClassification | Task::ReplacedToken) {
+        let sum: f32 = out.iter().sum();
+        out.iter_mut().for_each(|probability| *probability /= sum);
+    }
+    Ok(needed)
+}

@@ -1,0 +1,60 @@
+//! Guessing the tokens under masks.
+
+use crate::format::error::Error;
+use crate::format::spec::Task;
+use crate::sample::argmax;
+use crate::session::Session;
+use crate::task::log_probability;
+
+/// Hands the logits at each mask to `each`, with its position. The guesses are independent of each other, given the rest.
+///
+/// # Errors
+/// As [`Session::encode`]; [`Error::NotSupported`] when the model was not trained so, or the text has no mask.
+pub fn fill_mask(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    mask: u32,
+    mut each: impl FnMut(usize, &[i32]),
+) -> Result<(), Error> {
+    if session.model().spec().head.task != Task::MaskedLm {
+        return Err(Error::NotSupported("its head does not fill masks"));
+    }
+    if !ids.contains(&mask) {
+        return Err(Error::NotSupported("the text has no mask to fill"));
+    }
+    session.encode(ids, token_types)?;
+    for (position, _) in ids.iter().enumerate().filter(|&(_, &id)| id == mask) {
+        each(position, session.logits_at(position)?);
+    }
+    Ok(())
+}
+
+/// Fills all masks in place, one at a time: the one whose likeliest token is the most certain first, then those
+/// left in the light of it.
+///
+/// # Errors
+/// As [`fill_mask`], but a text without masks is left as it is.
+pub fn fill_in_turn(
+    session: &mut Session<'_, '_>,
+    ids: &mut [u32],
+    token_types: &[u8],
+    mask: u32,
+) -> Result<(), Error> {
+    let bits = session.model().spec().numerics.fraction_bits;
+    while ids.contains(&mask) {
+        let mut surest: Option<(f32, usize, u32)> = None;
+        fill_mask(session, ids, token_types, mask, |position, logits| {
+            let token = argmax(logits);
+            let certainty = log_probability(logits, token, bits);
+            if token != mask && surest.is_none_or(|(most, ..)| certainty > most) {
+                surest = Some((certainty, position, token));
+            }
+        })?;
+        let Some((_, position, token)) = surest else { return Ok(()) };
+        if let Some(id) = ids.get_mut(position) {
+            *id = token;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! What people use a model for: each a short file over [`Session`](crate::Session).
+//!
+//! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence vector.
+
+mod classify;
+mod embed;
+mod fill_mask;
+mod generate;
+mod score;
+
+pub use classify::{classify, probabilities, tag};
+pub use embed::embed;
+pub use fill_mask::{fill_in_turn, fill_mask};
+pub use generate::{GenerateOptions, Stop, generate};
+pub use score::{log_probability, pseudo_score, score};

@@ -1,0 +1,83 @@
+//! How likely a text is.
+
+use crate::format::error::Error;
+use crate::format::spec::{Direction, Task};
+use crate::session::Session;
+
+/// The natural logarithm of a token's probability.
+///
+/// ```
+/// use kinglet::task::log_probability;
+/// // Two equal logits: one half each.
+/// assert!((log_probability(&[0, 0], 0, 16) - 0.5f32.ln()).abs() < 1e-6);
+/// ```
+pub fn log_probability(logits: &[i32], token: u32, fraction_bits: u8) -> f32 {
+    let unit = libm::ldexp(1.0, -i32::from(fraction_bits));
+    let largest = logits.iter().copied().fold(i32::MIN, i32::max);
+    let below = |logit: i32| f64::from(largest.abs_diff(logit)) * unit;
+    let sum: f64 = logits.iter().map(|&logit| libm::exp(-below(logit))).sum();
+    let logit = logits.get(token as usize).copied().unwrap_or(i32::MIN);
+    (-below(logit) - libm::log(sum)) as f32
+}
+
+/// The log-probability of each token given those read before it; `each` gets the position in the text.
+///
+/// The first token that is read has nothing before it and gets none: position 0, or the last one of a model
+/// that reads backward.
+///
+/// # Errors
+/// As [`Session::prefill`]; [`Error::NotSupported`] when the model does not predict tokens.
+pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(usize, f32)) -> Result<(), Error> {
+    let spec = session.model().spec();
+    if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
+        return Err(Error::NotSupported("its head does not predict the next token"));
+    }
+    session.reset();
+    let bits = spec.numerics.fraction_bits;
+    let mut next = |position: usize, logits: &[i32]| {
+        if let Some(&token) = ids.get(position) {
+            each(position, log_probability(logits, token, bits));
+        }
+    };
+    match spec.direction {
+        Direction::Forward => session.prefill_each(ids, |position, logits| next(position + 1, logits)),
+        Direction::Backward => {
+            for (read, &id) in ids.iter().rev().enumerate() {
+                let logits = session.step(id)?;
+                if let Some(position) = (ids.len() - 1).checked_sub(read + 1) {
+                    next(position, logits);
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The pseudo-log-likelihood (arXiv 1910.14659): the log-probability of each token in `which` under a mask, given all others.
+///
+/// # Errors
+/// As [`Session::encode`]; [`Error::NotSupported`] when the model does not fill masks.
+pub fn pseudo_score(
+    session: &mut Session<'_, '_>,
+    ids: &mut [u32],
+    token_types: &[u8],
+    mask: u32,
+    which: core::ops::Range<usize>,
+    mut each: impl FnMut(usize, f32),
+) -> Result<(), Error> {
+    let spec = session.model().spec();
+    if spec.head.task != Task::MaskedLm {
+        return Err(Error::NotSupported("its head does not fill masks"));
+    }
+    for position in which {
+        let Some(slot) = ids.get_mut(position) else { break };
+        let token = core::mem::replace(slot, mask);
+        let encoded = session.encode(ids, token_types);
+        if let Some(slot) = ids.get_mut(position) {
+            *slot = token;
+        }
+        encoded?;
+        each(position, log_probability(session.logits_at(position)?, token, spec.numerics.fraction_bits));
+    }
+    Ok(())
+}

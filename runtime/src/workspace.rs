@@ -1,0 +1,444 @@
+//! Every byte the runtime will ever use, and what it is for.
+//!
+//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] says how large it must be, the same on the
+//! host and on the device, and the coefficients behind it stand in the blob's prelude, where a `const fn` reads
+//! them: [`arena_bytes`] sizes a static buffer from the very bytes that are flashed.
+
+use bytemuck::{Pod, try_cast_slice_mut};
+
+use crate::format::blob::plan_words;
+use crate::format::error::Error;
+use crate::format::layout::ALIGNMENT;
+use crate::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Residual, StackSpec};
+use crate::quant::Scale;
+
+/// Bytes aligned as a blob and an arena must be.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub struct Aligned<T: ?Sized>(pub T);
+
+/// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a constant.
+///
+/// 0 when the blob is too short to say; [`Model::from_bytes`](crate::Model::from_bytes) checks that what it says is true.
+///
+/// ```
+/// # const MODEL: &[u8] = &[0; 64];
+/// const ARENA: usize = kinglet::arena_bytes(MODEL, 128);
+/// ```
+pub const fn arena_bytes(blob: &[u8], max_tokens: usize) -> usize {
+    let coefficients = Coefficients::from_words(plan_words(blob));
+    coefficients.bytes(max_tokens, max_tokens, coefficients.tile as usize) as usize
+}
+
+/// As [`arena_bytes`], for an encoder-decoder that reads up to `source` tokens and writes up to `target`.
+pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> usize {
+    let coefficients = Coefficients::from_words(plan_words(blob));
+    coefficients.bytes(target, source, coefficients.tile as usize) as usize
+}
+
+/// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the stack `arena!(N)`.
+///
+/// ```
+/// let mut arena = kinglet::arena!(1024);
+/// assert_eq!(arena.0.len(), 1024);
+/// ```
+#[macro_export]
+macro_rules! arena {
+    ($bytes:expr) => {
+        $crate::Aligned([0u8; $bytes])
+    };
+}
+
+/// Embeds a blob in the program, aligned as it must be; usable in a `const`.
+///
+/// ```ignore
+/// const MODEL: &[u8] = kinglet::include_model!("../model.kinglet");
+/// ```
+#[macro_export]
+macro_rules! include_model {
+    ($path:expr) => {{
+        const MODEL: &$crate::Aligned<[u8]> = &$crate::Aligned(*include_bytes!($path));
+        &MODEL.0
+    }};
+}
+
+/// How the arena grows: with the tokens of each stack, the tile, and the window of sliding layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Coefficients {
+    /// Bytes in any case.
+    fixed: u32,
+    /// Bytes for each token of the decoder.
+    per_token: u32,
+    /// Bytes for each token of the encoder.
+    per_source: u32,
+    /// Bytes for each token of the decoder that a window can see.
+    per_window: u32,
+    /// Bytes for each token of a tile.
+    per_tile: u32,
+    /// The window, 0 for none.
+    window: u32,
+    /// The tile unless the caller asks otherwise.
+    pub(crate) tile: u32,
+}
+
+impl Coefficients {
+    pub(crate) const WORDS: usize = 7;
+
+    pub(crate) const fn from_words(words: [u32; Self::WORDS]) -> Self {
+        let [fixed, per_token, per_source, per_window, per_tile, window, tile] = words;
+        Self { fixed, per_token, per_source, per_window, per_tile, window, tile }
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn to_words(self) -> [u32; Self::WORDS] {
+        [self.fixed, self.per_token, self.per_source, self.per_window, self.per_tile, self.window, self.tile]
+    }
+
+    /// Of a model; `None` when they do not fit 32 bits.
+    pub(crate) fn new(spec: &ModelSpec) -> Option<Self> {
+        let sizes = Sizes::new(spec);
+        let word = |bytes: usize| u32::try_from(bytes).ok();
+        let decoder = spec.decoder.as_ref();
+        let sliding = decoder.map_or(0, |stack| stack.block.attention.sliding_layers.count_ones() as usize);
+        let full = decoder.map_or(0, |stack| stack.num_hidden_layers as usize).saturating_sub(sliding);
+        let attended = sizes.score_bytes;
+        Some(Self {
+            fixed: word(sizes.fixed())?,
+            per_token: word(if decoder.is_some() { full * sizes.decoder_cache + attended } else { 0 })?,
+            per_source: word(sizes.per_source + if spec.encoder.is_some() { attended } else { 0 })?,
+            per_window: word(sliding * sizes.decoder_cache)?,
+            per_tile: word(sizes.tile())?,
+            window: decoder.map_or(0, |stack| stack.block.attention.window),
+            tile: spec.numerics.tile.into(),
+        })
+    }
+
+    const fn bytes(&self, tokens: usize, source: usize, tile: usize) -> u64 {
+        let tokens_up = tokens.next_multiple_of(ALIGNMENT) as u64;
+        let source_up = source.next_multiple_of(ALIGNMENT) as u64;
+        let slots = window_slots(tokens, self.window as usize, tile) as u64;
+        self.fixed as u64
+            + self.per_token as u64 * tokens_up
+            + self.per_source as u64 * source_up
+            + self.per_window as u64 * slots
+            + self.per_tile as u64 * tile as u64
+    }
+}
+
+/// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
+const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
+    let seen = (window + tile).saturating_sub(1);
+    let slots = if seen < tokens { seen } else { tokens };
+    slots.next_multiple_of(ALIGNMENT)
+}
+
+/// Bytes of a row's scale in the arena, a whole unit of its alignment.
+const SCALE_BYTES: usize = ALIGNMENT;
+
+/// Bytes of each buffer: of one row of a tile, or of the whole.
+struct Sizes {
+    hidden: usize,
+    normed: usize,
+    branch: usize,
+    wide: usize,
+    quantized: usize,
+    query: usize,
+    pooled: usize,
+    transformed: usize,
+    logits: usize,
+    /// Of one token: its score and its weight.
+    score_bytes: usize,
+    /// Of one token in one layer of the decoder.
+    decoder_cache: usize,
+    /// Of one token of the source.
+    per_source: usize,
+    /// Of one token in the encoder's cache, which its layers share.
+    encoder_cache: usize,
+}
+
+impl Sizes {
+    fn new(spec: &ModelSpec) -> Self {
+        let stacks = || [spec.encoder.as_ref(), spec.decoder.as_ref()].into_iter().flatten();
+        let most = |size: &dyn Fn(&StackSpec) -> usize| stacks().map(size).max().unwrap_or(0);
+        let words = |len: usize| (4 * len).next_multiple_of(ALIGNMENT);
+        let head = &spec.head;
+        let last = spec.decoder.as_ref().or(spec.encoder.as_ref());
+        let transformed = head.transform.map_or(0, |transform| transform.size as usize);
+        let input = most(&|s| s.hidden_size.max(s.embedding.embedding_size) as usize);
+        let widest = most(&|s| {
+            let attention = &s.block.attention;
+            (attention.query_size() + 2 * attention.key_value_size())
+                .max(s.block.feed_forward.intermediate_size as usize * if s.block.feed_forward.gated { 2 } else { 1 })
+        });
+        let quantized = most(&|s| s.block.attention.query_size().max(s.block.feed_forward.intermediate_size as usize))
+            .max(input)
+            .max(transformed);
+        let per_value = match spec.numerics.activations {
+            ActivationWidth::A8 => 1,
+            ActivationWidth::A16 => 2,
+        };
+        let cache = |s: &StackSpec| KeyValueCache::bytes(s, spec.numerics.keys, 1);
+        let encoder_cache = spec.encoder.as_ref().map_or(0, cache);
+        let cross =
+            spec.decoder.filter(|s| s.block.cross_attention).map_or(0, |s| s.num_hidden_layers as usize * cache(&s));
+        let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
+        let parallel = |s: &StackSpec| matches!(s.block.residual, Residual::Parallel | Residual::ParallelShared);
+        Self {
+            hidden: spec.decoder.map_or(0, |s| words(s.hidden_size as usize)),
+            normed: words(input),
+            branch: words(most(&|s| if parallel(s) { s.hidden_size as usize } else { 0 })),
+            wide: words(widest),
+            quantized: (per_value * quantized).next_multiple_of(ALIGNMENT),
+            query: most(&|s| s.block.attention.head_dim.into()).next_multiple_of(ALIGNMENT),
+            pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
+            transformed: words(transformed),
+            logits: words(if head.num_outputs > 0 { head.num_outputs as usize } else { 0 }),
+            score_bytes: 5,
+            decoder_cache: spec.decoder.as_ref().map_or(0, cache),
+            per_source: states + encoder_cache + cross,
+            encoder_cache,
+        }
+    }
+
+    fn fixed(&self) -> usize {
+        self.query + self.pooled + self.transformed + self.logits
+    }
+
+    fn tile(&self) -> usize {
+        self.hidden + self.normed + self.branch + self.wide + self.quantized + SCALE_BYTES
+    }
+}
+
+/// How much memory a model needs, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    coefficients: Coefficients,
+    tokens: usize,
+    source: usize,
+    tile: usize,
+}
+
+impl MemoryPlan {
+    /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
+    ///
+    /// # Errors
+    /// [`Error::TooManyTokens`] when the model has not so many positions; [`Error::InvalidSpec`] when the specification is out of bounds.
+    pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, Error> {
+        let coefficients = Coefficients::new(spec).ok_or(Error::BadLayout("memory plan"))?;
+        for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {
+            let limit = stack.as_ref().map_or(usize::MAX, |stack| stack.max_positions as usize);
+            if given > limit {
+                return Err(Error::TooManyTokens { limit, given });
+            }
+        }
+        Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024) })
+    }
+
+    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`] has it.
+    ///
+    /// # Errors
+    /// As [`MemoryPlan::new`].
+    pub fn standard(spec: &ModelSpec, max_tokens: usize) -> Result<Self, Error> {
+        Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
+    }
+
+    /// Bytes of arena.
+    pub const fn bytes(&self) -> u64 {
+        self.coefficients.bytes(self.tokens, self.source, self.tile)
+    }
+
+    /// Bytes of the key and value caches, of all layers that keep one.
+    pub fn cache_bytes(&self, spec: &ModelSpec) -> u64 {
+        let sizes = Sizes::new(spec);
+        let tokens = self.tokens.next_multiple_of(ALIGNMENT) as u64;
+        let source = self.source.next_multiple_of(ALIGNMENT) as u64;
+        let own = (self.coefficients.per_token as u64).saturating_sub(sizes.score_bytes as u64) * tokens;
+        let windows = self.coefficients.per_window as u64
+            * window_slots(self.tokens, self.coefficients.window as usize, self.tile) as u64;
+        let states = spec.encoder.map_or(0, |s| 4 * u64::from(s.hidden_size));
+        let of_source = (sizes.per_source as u64).saturating_sub(states) * source;
+        if spec.decoder.is_some() { own + windows + of_source } else { of_source }
+    }
+
+    /// Tokens that go through a layer together.
+    pub const fn tile(&self) -> usize {
+        self.tile
+    }
+
+    /// The longest output, or input of a model that only decodes.
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The longest input of the encoder.
+    pub const fn source(&self) -> usize {
+        self.source
+    }
+}
+
+/// The arena, cut into buffers. Shapes are `[rows, width]` with `tile` rows unless said otherwise.
+pub(crate) struct Workspace<'a> {
+    /// The decoder's residual stream, `[tile, hidden_size]`.
+    pub(crate) hidden: &'a mut [i32],
+    /// The encoder's, of the whole source: `[source, hidden_size]`.
+    pub(crate) states: &'a mut [i32],
+    /// Every key and value of the decoder, layer after layer.
+    pub(crate) cache: &'a mut [u8],
+    /// One layer's keys and values of the encoder.
+    pub(crate) encoder_cache: &'a mut [u8],
+    /// Keys and values of the encoder's output, for each layer of the decoder.
+    pub(crate) cross_cache: &'a mut [u8],
+    /// What one tile needs while it is in a layer.
+    pub(crate) scratch: Scratch<'a>,
+    /// One hidden state, pooled or normed: `[hidden_size]`.
+    pub(crate) pooled: &'a mut [i32],
+    /// The head's transform: `[size]`.
+    pub(crate) transformed: &'a mut [i32],
+    /// The head's result: `[num_outputs]`.
+    pub(crate) logits: &'a mut [i32],
+}
+
+/// What one tile needs while it is in a layer.
+pub(crate) struct Scratch<'a> {
+    /// Input or output of a sublayer, `[tile, hidden_size]`.
+    pub(crate) normed: &'a mut [i32],
+    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`.
+    pub(crate) branch: &'a mut [i32],
+    /// Queries, keys and values; then the feed-forward network's inside.
+    pub(crate) wide: &'a mut [i32],
+    /// Quantized rows, `i8` or `i16`.
+    pub(crate) quantized: &'a mut [u8],
+    /// Their scales, `[tile]`.
+    pub(crate) scales: &'a mut [u16],
+    /// What one head needs while it attends.
+    pub(crate) head: HeadBuffers<'a>,
+}
+
+/// What one head needs while it attends.
+pub(crate) struct HeadBuffers<'a> {
+    /// One token's query, quantized: `[head_dim]`.
+    pub(crate) query: &'a mut [i8],
+    /// Scores, `[keys]`.
+    pub(crate) scores: &'a mut [i32],
+    /// Weights, `[keys]`.
+    pub(crate) weights: &'a mut [u8],
+}
+
+impl<'a> Workspace<'a> {
+    /// Cuts an arena as the plan says.
+    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, arena: &'a mut [u8]) -> Result<Self, Error> {
+        let needed = plan.bytes();
+        let given = arena.len();
+        if (given as u64) < needed {
+            return Err(Error::ArenaTooSmall { needed: usize::try_from(needed).unwrap_or(usize::MAX), given });
+        }
+        if !arena.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+            return Err(Error::ArenaMisaligned);
+        }
+        let sizes = Sizes::new(spec);
+        let c = &plan.coefficients;
+        let (tile, tokens) = (plan.tile, plan.tokens.next_multiple_of(ALIGNMENT));
+        let source = if spec.encoder.is_some() { plan.source.next_multiple_of(ALIGNMENT) } else { 0 };
+        let own = if spec.decoder.is_some() { tokens } else { 0 };
+        let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
+        let slots = window_slots(plan.tokens, c.window as usize, tile);
+        let cache = (c.per_token as usize).saturating_sub(if spec.decoder.is_some() { sizes.score_bytes } else { 0 })
+            * own
+            + c.per_window as usize * slots;
+        let mut carver = Carver { rest: arena };
+        Ok(Self {
+            hidden: carver.take(tile * sizes.hidden)?,
+            states: carver.take(source * states)?,
+            cache: carver.take(cache)?,
+            encoder_cache: carver.take(source * sizes.encoder_cache)?,
+            cross_cache: carver.take(source * (sizes.per_source - states - sizes.encoder_cache))?,
+            scratch: Scratch {
+                normed: carver.take(tile * sizes.normed)?,
+                branch: carver.take(tile * sizes.branch)?,
+                wide: carver.take(tile * sizes.wide)?,
+                quantized: carver.take(tile * sizes.quantized)?,
+                scales: carver.take(tile * SCALE_BYTES)?,
+                head: HeadBuffers {
+                    query: carver.take(sizes.query)?,
+                    scores: carver.take(4 * (own + source))?,
+                    weights: carver.take(own + source)?,
+                },
+            },
+            pooled: carver.take(sizes.pooled)?,
+            transformed: carver.take(sizes.transformed)?,
+            logits: carver.take(sizes.logits)?,
+        })
+    }
+}
+
+/// Takes typed buffers off the front of the arena.
+struct Carver<'a> {
+    rest: &'a mut [u8],
+}
+
+impl<'a> Carver<'a> {
+    fn take<T: Pod>(&mut self, bytes: usize) -> Result<&'a mut [T], Error> {
+        let given = self.rest.len();
+        let rest = core::mem::take(&mut self.rest);
+        let (taken, rest) = rest.split_at_mut_checked(bytes).ok_or(Error::ArenaTooSmall { needed: bytes, given })?;
+        self.rest = rest;
+        try_cast_slice_mut(taken).map_err(|_| Error::ArenaMisaligned)
+    }
+}
+
+/// One layer's keys and values, `[kv_heads, slots, head_dim]`, with the bits of a [`Scale`] for each token and head.
+pub(crate) struct KeyValueCache<'a> {
+    pub(crate) keys: Keys<'a>,
+    pub(crate) values: &'a mut [i8],
+    /// `[kv_heads, slots]`.
+    pub(crate) key_scales: &'a mut [u16],
+    /// `[kv_heads, slots]`.
+    pub(crate) value_scales: &'a mut [u16],
+    /// Tokens that fit; the token at position `p` is in slot `p % slots`.
+    pub(crate) slots: usize,
+}
+
+/// Keys at either width.
+pub(crate) enum Keys<'a> {
+    K8(&'a mut [i8]),
+    K16(&'a mut [i16]),
+}
+
+impl<'a> KeyValueCache<'a> {
+    /// A layer's part of a region, which holds `slots` tokens.
+    pub(crate) fn new(region: &'a mut [u8], stack: &StackSpec, width: KeyWidth, slots: usize) -> Result<Self, Error> {
+        let attention = &stack.block.attention;
+        let values = attention.key_value_size() * slots;
+        let scales = attention.num_key_value_heads as usize * slots * Scale::BYTES;
+        let mut carver = Carver { rest: region };
+        Ok(Self {
+            keys: match width {
+                KeyWidth::K8 => Keys::K8(carver.take(values)?),
+                KeyWidth::K16 => Keys::K16(carver.take(2 * values)?),
+            },
+            values: carver.take(values)?,
+            key_scales: carver.take(scales)?,
+            value_scales: carver.take(scales)?,
+            slots,
+        })
+    }
+
+    /// Bytes of a layer's part.
+    pub(crate) fn bytes(stack: &StackSpec, width: KeyWidth, slots: usize) -> usize {
+        let attention = &stack.block.attention;
+        let key_bytes = match width {
+            KeyWidth::K8 => 1,
+            KeyWidth::K16 => 2,
+        };
+        (attention.key_value_size() * (key_bytes + 1) + attention.num_key_value_heads as usize * 2 * Scale::BYTES)
+            * slots
+    }
+}
+
+/// Where a decoder's layer finds its cache, and how many slots it has.
+pub(crate) fn decoder_slots(stack: &StackSpec, layer: usize, plan: &MemoryPlan) -> usize {
+    match stack.block.attention.window_of(layer) {
+        Some(window) => window_slots(plan.tokens, window, plan.tile),
+        None => plan.tokens.next_multiple_of(ALIGNMENT),
+    }
+}

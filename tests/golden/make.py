@@ -1,0 +1,226 @@
+"""Makes the golden checkpoints: tiny random models of each family, with what `transformers` computes from them.
+
+    pip install -r tests/golden/requirements.txt
+    python tests/golden/make.py
+
+Every case is a folder with a checkpoint as it would lie on a hub, and `expected.json`. Every norm and every bias is
+moved away from its default, so that a forgotten one shows. See README.md beside this file for the schema.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+HERE = Path(__file__).parent
+torch.set_grad_enabled(False)
+torch.set_num_threads(1)
+
+TINY_LLAMA = dict(vocab_size=61, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
+                  num_key_value_heads=2, max_position_embeddings=48, bos_token_id=1, eos_token_id=None, pad_token_id=None)
+TINY_GPT2 = dict(vocab_size=53, n_embd=24, n_layer=2, n_head=4, n_positions=40, bos_token_id=1, eos_token_id=None,
+                 pad_token_id=None)
+TINY_BERT = dict(vocab_size=67, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+                 max_position_embeddings=40, type_vocab_size=2, pad_token_id=0)
+LENGTHS = [1, 2, 5, 21]
+
+
+def perturb(model, seed):
+    """Weights large enough that attention is not flat; norms and biases away from one and zero."""
+    generator = torch.Generator().manual_seed(seed)
+    normal = lambda like, std: torch.randn(like.shape, generator=generator) * std
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            base = 1.0 if name.endswith("weight") else 0.0
+            parameter.copy_(base + normal(parameter, 0.2))
+        elif "embed" in name or "wte" in name or "wpe" in name:
+            parameter.copy_(normal(parameter, 0.6))
+        else:
+            parameter.copy_(normal(parameter, 1.6 / parameter.shape[-1] ** 0.5))
+    return model.eval()
+
+
+def inputs(config, seed, lengths=LENGTHS, types=False):
+    """Token ids from all over the vocabulary, at several lengths; segments where the model has them."""
+    generator = torch.Generator().manual_seed(seed)
+    for length in lengths:
+        one = {"ids": torch.randint(3, config.vocab_size, (length,), generator=generator).tolist()}
+        if types:
+            one["token_type_ids"] = [int(at >= length // 2) for at in range(length)]
+        yield one
+
+
+def rounded(tensor):
+    return [rounded(row) for row in tensor] if tensor.dim() > 1 else [float(f"{value:.6g}") for value in tensor.tolist()]
+
+
+def run(model, one):
+    """What the model's head makes of an input."""
+    arguments = {"input_ids": torch.tensor([one["ids"]])}
+    if "token_type_ids" in one:
+        arguments["token_type_ids"] = torch.tensor([one["token_type_ids"]])
+    out = model(**arguments)
+    if "start_logits" in out:
+        return {"start_logits": rounded(out.start_logits[0]), "end_logits": rounded(out.end_logits[0])}
+    for name in ("logits", "prediction_logits"):
+        if name in out:
+            return {"logits": rounded(out[name][0].reshape(-1, out[name].shape[-1]))}
+    return {"hidden": rounded(out.last_hidden_state[0])}
+
+
+def greedy(model, ids, count=12):
+    """The likeliest tokens after `ids`, one at a time."""
+    text = list(ids)
+    for _ in range(count):
+        text.append(int(model(input_ids=torch.tensor([text])).logits[0, -1].argmax()))
+    return text[len(ids):]
+
+
+def rename(folder, names):
+    """Rewrites the tensor names of a checkpoint, as older files have them."""
+    path = folder / "model.safetensors"
+    tensors = {names(name): tensor for name, tensor in load_file(path).items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def edit_config(folder, change):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def v4_rope(config):
+    """The spelling of versions before 5: flat keys."""
+    rope = config.pop("rope_parameters")
+    config["rope_theta"], config["rope_scaling"] = rope["rope_theta"], None
+    config["torch_dtype"] = config.pop("dtype")
+
+
+def cast(folder, dtype):
+    """Stores a tensor as `dtype(name)` says; what the model computes must come from the stored values."""
+    path = folder / "model.safetensors"
+    save_file({name: tensor.to(dtype(name)) for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+
+
+def shard(folder):
+    """Splits a checkpoint in two, with an index."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    index = {"metadata": {"total_size": sum(t.numel() * t.element_size() for t in tensors.values())}, "weight_map": {}}
+    for part in (0, 1):
+        name = f"model-{part + 1:05}-of-00002.safetensors"
+        chosen = {key: tensors[key] for at, key in enumerate(sorted(tensors)) if at % 2 == part}
+        save_file(chosen, folder / name, metadata={"format": "pt"})
+        index["weight_map"].update({key: name for key in chosen})
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    path.unlink()
+
+
+def half_and_brain(name):
+    return torch.bfloat16 if "mlp" in name else torch.float16 if "norm" not in name else torch.float32
+
+
+def old_names(name):
+    if "LayerNorm" in name:
+        return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return name
+
+
+def sentence_transformer(folder):
+    """Wraps a base model as a sentence-transformers folder: mean pooling, a dense layer, unit length."""
+    modules = ["Transformer", "Pooling", "Dense", "Normalize"]
+    paths = ["", "1_Pooling", "2_Dense", "3_Normalize"]
+    listing = [{"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
+               for at, (kind, path) in enumerate(zip(modules, paths))]
+    (folder / "modules.json").write_text(json.dumps(listing, indent=1) + "\n")
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 24, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True,
+               "pooling_mode_max_tokens": False, "pooling_mode_mean_sqrt_len_tokens": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=1) + "\n")
+    (folder / "2_Dense").mkdir()
+    dense = {"in_features": 24, "out_features": 20, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(dense, indent=1) + "\n")
+    generator = torch.Generator().manual_seed(99)
+    linear = {"linear.weight": torch.randn(20, 24, generator=generator) * 0.3, "linear.bias": torch.randn(20, generator=generator) * 0.2}
+    save_file(linear, folder / "2_Dense" / "model.safetensors")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 36, "do_lower_case": False}) + "\n")
+
+    def embedding(hidden):
+        pooled = torch.tensor(hidden).mean(0)
+        vector = torch.tanh(linear["linear.weight"] @ pooled + linear["linear.bias"])
+        return rounded(vector / vector.norm())
+
+    return embedding
+
+
+def case(name, model, config, **options):
+    return {"name": name, "model": model, "config": config, **options}
+
+
+CASES = [
+    case("llama", "LlamaForCausalLM", dict(TINY_LLAMA, tie_word_embeddings=True), config_edit=v4_rope),
+    case("llama_mqa", "LlamaForCausalLM",
+         dict(TINY_LLAMA, hidden_size=36, num_attention_heads=3, num_key_value_heads=1, head_dim=10, num_hidden_layers=1,
+              attention_bias=True, mlp_bias=True, tie_word_embeddings=False)),
+    case("llama_sharded", "LlamaForCausalLM",
+         dict(TINY_LLAMA, rope_parameters={"rope_type": "default", "rope_theta": 100000.0}), after=[shard], dtype=half_and_brain),
+    case("llama_classifier", "LlamaForSequenceClassification", dict(TINY_LLAMA, num_labels=3, pad_token_id=0)),
+    case("gpt2", "GPT2LMHeadModel", TINY_GPT2),
+    case("gpt2_bare", "GPT2LMHeadModel", TINY_GPT2, names=lambda name: name.removeprefix("transformer."),
+         dtype=lambda name: torch.float16),
+    case("gpt2_scaled", "GPT2LMHeadModel",
+         dict(TINY_GPT2, scale_attn_by_inverse_layer_idx=True, n_inner=50, tie_word_embeddings=False, n_head=2,
+              activation_function="gelu", layer_norm_epsilon=1e-3)),
+    case("gpt2_classifier", "GPT2ForSequenceClassification", dict(TINY_GPT2, num_labels=2, pad_token_id=0)),
+    case("bert", "BertModel", TINY_BERT, types=True),
+    case("bert_masked", "BertForMaskedLM", TINY_BERT, types=True),
+    case("bert_old_names", "BertForPreTraining", dict(TINY_BERT, layer_norm_eps=1e-5), names=old_names, types=True),
+    case("bert_classifier", "BertForSequenceClassification",
+         dict(TINY_BERT, id2label={0: "no", 1: "perhaps", 2: "yes"}, label2id={"no": 0, "perhaps": 1, "yes": 2}), types=True),
+    case("bert_regression", "BertForSequenceClassification", dict(TINY_BERT, num_labels=1, problem_type="regression")),
+    case("bert_multi_label", "BertForSequenceClassification",
+         dict(TINY_BERT, num_labels=4, problem_type="multi_label_classification", hidden_act="relu")),
+    case("bert_tags", "BertForTokenClassification", dict(TINY_BERT, num_labels=5, hidden_act="gelu_new"), types=True),
+    case("bert_answers", "BertForQuestionAnswering", dict(TINY_BERT, num_attention_heads=2, num_hidden_layers=1), types=True),
+    case("bert_sentences", "BertModel", TINY_BERT, sentences=True),
+]
+
+
+def make(number, case):
+    folder = HERE / case["name"]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    kind = getattr(transformers, case["model"])
+    torch.manual_seed(number)
+    model = perturb(kind(kind.config_class(**case["config"])), number)
+    model.save_pretrained(folder)
+    if "dtype" in case:
+        cast(folder, case["dtype"])
+    # What is stored is what is run: read it back at full precision.
+    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    if "names" in case:
+        rename(folder, case["names"])
+    edit_config(folder, case.get("config_edit", lambda config: None))
+    embedding = sentence_transformer(folder) if case.get("sentences") else None
+    for step in case.get("after", []):
+        step(folder)
+    expected = []
+    for one in inputs(model.config, number, types=case.get("types", False)):
+        one.update(run(model, one))
+        if embedding:
+            one["embedding"] = embedding(one.pop("hidden"))
+        if case["model"].endswith(("CausalLM", "LMHeadModel")):
+            one["generated"] = greedy(model, one["ids"])
+        expected.append(one)
+    (folder / "expected.json").write_text(json.dumps({"inputs": expected}) + "\n")
+
+
+if __name__ == "__main__":
+    for number, one in enumerate(CASES):
+        make(number, one)
+        print(one["name"])

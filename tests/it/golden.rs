@@ -1,0 +1,171 @@
+//! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer runtime.
+
+use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling};
+use kinglet::sample::{Sampler, SamplerOptions};
+use kinglet::task::{GenerateOptions, generate};
+use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use kinglet_convert::convert::Source;
+use kinglet_convert::family::Options;
+use kinglet_convert::fidelity::{Input, compare, cosine, run};
+use kinglet_convert::reference::Reference;
+use kinglet_tests::{Expected, golden_cases};
+
+/// How far the reference may be from `transformers`, relative to the spread of the results.
+const REFERENCE_TOLERANCE: f32 = 1e-3;
+/// How near the integers must come to the reference: these weights are random, the hardest case.
+const LEAST_COSINE: f64 = 0.999;
+
+fn input(expected: &Expected) -> Input {
+    Input {
+        ids: expected.ids.clone(),
+        token_types: expected.token_types.iter().map(|&token_type| token_type as u8).collect(),
+        decoder_ids: expected.decoder_ids.clone(),
+    }
+}
+
+#[test]
+fn the_reference_agrees_with_transformers() {
+    for case in golden_cases() {
+        let source =
+            Source::open(&case.folder, &Options::default()).unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+        let mut reference = Reference::new(source.spec(), &source.weights);
+        let expected = || case.inputs.iter().flat_map(|input| input.rows.iter().flatten());
+        let spread =
+            expected().fold(f32::MIN, |most, &x| most.max(x)) - expected().fold(f32::MAX, |least, &x| least.min(x));
+        for input in &case.inputs {
+            let found =
+                reference.forward(&input.ids, &input.token_types, &input.decoder_ids).expect("the reference runs");
+            assert_eq!(found.rows().len(), input.rows.len(), "{}: rows", case.name);
+            for (found, expected) in found.rows().zip(&input.rows) {
+                assert_eq!(found.len(), expected.len(), "{}: width", case.name);
+                let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(
+                    off <= REFERENCE_TOLERANCE * spread,
+                    "{}: off by {off} of {spread} at {} tokens",
+                    case.name,
+                    input.ids.len()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reference_writes_what_transformers_writes() {
+    let mut written = 0;
+    for case in golden_cases() {
+        let source = Source::open(&case.folder, &Options::default()).expect("the case converts");
+        let mut reference = Reference::new(source.spec(), &source.weights);
+        for input in case.inputs.iter().filter(|input| !input.generated.is_empty() && input.decoder_ids.is_empty()) {
+            reference.reset();
+            let (mut next, mut text) = (input.ids.clone(), Vec::new());
+            while text.len() < input.generated.len() {
+                let hidden = reference.decode(&next).expect("the reference runs");
+                let logits = reference.head(&hidden).expect("the head runs");
+                let row = logits.rows().last().expect("a row");
+                let best =
+                    (0..row.len()).reduce(|best, at| if row[at] > row[best] { at } else { best }).expect("a token");
+                text.push(best as u32);
+                next = vec![best as u32];
+            }
+            assert_eq!(text, input.generated, "{} after {:?}", case.name, input.ids);
+            written += 1;
+        }
+    }
+    assert!(written >= 20, "only {written} texts were written");
+}
+
+#[test]
+fn the_integers_are_near_the_reference() {
+    for case in golden_cases() {
+        let (source, converted) = case.convert(&Options { keys: KeyWidth::K16, ..Options::default() });
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
+        let found = compare(&source, &model, &inputs, 4, || {}).expect("both run");
+        // One number has no direction, and two hardly any: those are compared by their size.
+        if case.inputs[0].rows[0].len() > 2 {
+            assert!(found.cosine_mean >= LEAST_COSINE, "{}: {found}", case.name);
+        } else {
+            let mut reference = Reference::new(source.spec(), &source.weights);
+            let (exact, integers) = rows_of_both(&model, &mut reference, &inputs);
+            assert!(cosine(&exact, &integers) >= LEAST_COSINE, "{}: {exact:?} {integers:?}", case.name);
+        }
+    }
+}
+
+/// All results of all inputs in one row each.
+fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Input]) -> (Vec<f64>, Vec<f64>) {
+    let (mut exact, mut integers) = (Vec::new(), Vec::new());
+    for input in inputs {
+        let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
+        let rows = reference.forward(&input.ids, &types, &input.decoder_ids).expect("the reference runs");
+        exact.extend(rows.values.iter().map(|&x| f64::from(x)));
+        integers.extend(bits(model, input, 1).iter().flatten().map(|&x| f64::from(x)));
+    }
+    (exact, integers)
+}
+
+/// What the runtime makes of an input with a tile of this size.
+fn bits(model: &Model<'_>, input: &Input, tile: usize) -> Vec<Vec<i32>> {
+    let plan = MemoryPlan::new(model.spec(), input.ids.len().max(input.decoder_ids.len()), input.ids.len(), tile)
+        .expect("a plan");
+    // What was in the arena before must not matter.
+    let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+    arena.fill(0xaa);
+    let mut session = Session::with_plan(model, &mut arena, plan).expect("a session");
+    run(&mut session, &input.ids, &input.token_types, &input.decoder_ids).expect("the runtime runs")
+}
+
+#[test]
+fn every_tiling_gives_the_same_bits() {
+    for case in golden_cases() {
+        for (activations, keys) in [(ActivationWidth::A8, KeyWidth::K8), (ActivationWidth::A16, KeyWidth::K16)] {
+            let (_, converted) = case.convert(&Options { activations, keys, ..Options::default() });
+            let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+            for input in case.inputs.iter().map(input) {
+                let stepping = bits(&model, &input, 1);
+                for tile in [2, 3, 7, 64] {
+                    assert_eq!(bits(&model, &input, tile), stepping, "{} in tiles of {tile}", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
+    for case in golden_cases() {
+        let (_, converted) = case.convert(&Options::default());
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        let spec = model.spec();
+        if spec.encoder.is_some() || spec.head.pooling != Pooling::None {
+            continue;
+        }
+        let plan = MemoryPlan::new(spec, 24, 0, 5).expect("a plan");
+        let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+        let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
+        let mut write = |begin: &[u32]| {
+            let mut text = heapless::Vec::<u32, 24>::from_slice(begin).expect("room");
+            let options = GenerateOptions { max_new_tokens: 20 - begin.len(), stop: &[], suppressed: &[] };
+            generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
+                .expect("it writes");
+            text
+        };
+        let text = write(&case.inputs[1].ids);
+        assert_eq!(text.len(), 20, "{}", case.name);
+        for cut in [3, 9, 17] {
+            assert_eq!(write(&text[..cut]), text, "{} from {cut} tokens", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_blob_passes_its_own_golden_vectors() {
+    for case in golden_cases() {
+        let (_, converted) = case.convert(&Options::default());
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        let plan = MemoryPlan::standard(model.spec(), 12).expect("a plan");
+        let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+        assert_eq!(model.self_test(&mut arena), Ok(()), "{}", case.name);
+    }
+}
