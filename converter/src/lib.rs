@@ -23,3 +23,6 @@ use core::fmt::Display;
 pub(crate) fn refuse(what: impl Display, action: impl Display) -> anyhow::Error {
     anyhow::anyhow!("{what}\n{action}")
 }
+
+#[cfg(test)]
+mod testing;

@@ -4,8 +4,11 @@
 
 use core::f64::consts::LN_2;
 
+use anyhow::Result;
 use kinglet::format::layout::ACTIVATION_TABLE_LEN;
 use kinglet::format::spec::Activation;
+
+use crate::refuse;
 
 /// An activation function at a point, exactly.
 pub fn activation(kind: Activation, x: f32) -> f32 {
@@ -15,7 +18,7 @@ pub fn activation(kind: Activation, x: f32) -> f32 {
         Activation::ReluSquared => x.max(0.0) * x.max(0.0),
         Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2)),
         Activation::GeluTanh => {
-            let root = 0.797_884_56; // sqrt(2 / pi)
+            let root = 0.797_884_6; // sqrt(2 / pi)
             0.5 * x * (1.0 + libm::tanhf(root * (x + 0.044_715 * x * x * x)))
         }
         Activation::QuickGelu => x * sigmoid(1.702 * x),
@@ -120,6 +123,21 @@ impl Buckets {
     pub fn saturation(self) -> u32 {
         let last = self.of(-i64::from(u16::MAX));
         (1..).find(|distance| self.of(-i64::from(*distance)) == last).unwrap_or(1)
+    }
+
+    /// How far a table by distance must reach, for texts of at most this many tokens.
+    ///
+    /// # Errors
+    /// When the buckets are too few to be distances.
+    pub fn distance(self, max_positions: u32) -> Result<u32> {
+        let least = if self.bidirectional { 4 } else { 2 };
+        if self.count < least || self.max_distance <= self.count / least || self.count > 1 << 16 {
+            return Err(refuse(
+                format_args!("config.json asks for {} buckets up to distance {}", self.count, self.max_distance),
+                "take config.json from the checkpoint's page again",
+            ));
+        }
+        Ok(self.saturation().min(max_positions.saturating_sub(1)).max(1))
     }
 
     /// A table `[count, heads]` spread out to `[heads, distances]`: from `-distance` to `distance` when it is

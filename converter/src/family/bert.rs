@@ -98,5 +98,5 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.positions = true;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
-    Ok(Draft::new(Stack::Encoder, stack, &NAMES, norm))
+    Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
 }

@@ -8,6 +8,7 @@ use kinglet::format::spec::{
 };
 
 use super::Options;
+use super::head::Head;
 use super::source::{Names, Prefixes, Sources, stack_sources};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -20,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
     pub(super) options: &'a Options,
     pub(super) model_type: &'a str,
+    /// The head that was chosen.
+    pub(super) head: Head,
     /// The result is one vector for the whole input, as sentence-transformers makes it.
     pub(super) embedding: bool,
 }
@@ -31,10 +34,14 @@ pub(super) struct Draft {
     pub(super) sources: Sources,
     /// What may stand before the names of the base model.
     pub(super) prefixes: Prefixes,
+    /// The head: the one that was chosen, or what the configuration makes of it.
+    pub(super) head: Head,
     /// The norm that a head would have.
     pub(super) norm: Norm,
     /// The activation that a head would have where it takes the model's.
     pub(super) activation: Activation,
+    /// The token table is the head's matrix when the checkpoint has no other, even if the configuration denies it.
+    pub(super) tied: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -89,14 +96,16 @@ impl Context<'_> {
 
 impl Draft {
     /// A model of one stack.
-    pub(super) fn new(id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
+    pub(super) fn new(context: &Context<'_>, id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
         let mut draft = Self {
             encoder: None,
             decoder: None,
             sources: Sources::new(),
             prefixes: names.prefixes,
+            head: context.head,
             norm,
             activation: stack.block.feed_forward.activation,
+            tied: false,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);
@@ -122,7 +131,7 @@ impl Draft {
     }
 
     /// The stacks as a specification without a head, for their shapes.
-    fn headless(&self) -> ModelSpec {
+    pub(super) fn headless(&self) -> ModelSpec {
         ModelSpec {
             numerics: NumericsSpec {
                 fraction_bits: 16,

@@ -8,7 +8,7 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::parts::{Dimensions, activation_key, divide, score_scale};
-use super::source::{Names, edit_blocks, stacked};
+use super::source::{Names, Sources, edit_blocks, stacked};
 
 /// GPT-2.
 pub(super) const FAMILY: Family = Family {
@@ -59,9 +59,23 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     }
     let by_layer = config.flag_or(&["scale_attn_by_inverse_layer_idx"], false)?;
 
-    let mut draft = Draft::new(Stack::Decoder, stack, &NAMES, norm);
-    edit_blocks(&mut draft.sources, |block, part, pick| {
-        // `Conv1D` stores [inputs, outputs]; vectors have no such choice.
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
+    split_fused(&mut draft.sources, hidden_size);
+    if by_layer {
+        edit_blocks(&mut draft.sources, |block, part, pick| {
+            if part == BlockPart::Query {
+                pick.factor = 1.0 / (f32::from(block) + 1.0);
+            }
+        });
+    }
+    Ok(draft)
+}
+
+/// Takes queries, keys and values out of the one matrix they lie in, which like all matrices of the blocks is
+/// stored `[inputs, outputs]`.
+pub(super) fn split_fused(sources: &mut Sources, hidden_size: u32) {
+    edit_blocks(sources, |_, part, pick| {
+        // Vectors have only one way to lie.
         pick.transposed = true;
         let fused = match part {
             BlockPart::Query => 0,
@@ -70,9 +84,5 @@ fn map(context: &Context<'_>) -> Result<Draft> {
             _ => return,
         };
         pick.rows = Some(stacked(fused, hidden_size).collect());
-        if part == BlockPart::Query && by_layer {
-            pick.factor = 1.0 / (f32::from(block) + 1.0);
-        }
     });
-    Ok(draft)
 }

@@ -119,7 +119,7 @@ impl Head {
 }
 
 /// The head that a checkpoint has or the caller wants, and whether the result is to be an embedding.
-pub(super) fn choose<'a>(checkpoint: &Checkpoint, heads: &'a [Head], options: &Options) -> Result<(&'a Head, bool)> {
+pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options) -> Result<(Head, bool)> {
     let embedding = match options.task {
         Some(task) => task == Task::Embedding,
         None => checkpoint.modules.iter().any(|module| matches!(module, Module::Pooling(_))),
@@ -141,7 +141,7 @@ pub(super) fn choose<'a>(checkpoint: &Checkpoint, heads: &'a [Head], options: &O
             ));
         }
     };
-    found.map(|head| (head, embedding)).ok_or_else(|| {
+    found.map(|head| (*head, embedding)).ok_or_else(|| {
         let known: Vec<&str> = heads.iter().flat_map(|head| head.suffixes).copied().collect();
         let asked = match (wanted, architecture) {
             (Some(task), _) => format!("the task {task:?} was asked for"),
@@ -163,12 +163,8 @@ fn general(task: Task) -> Task {
 }
 
 /// The head's specification, its sources, and the names of its labels.
-pub(super) fn build(
-    context: &Context<'_>,
-    heads: &[Head],
-    head: &Head,
-    draft: &mut Draft,
-) -> Result<(HeadSpec, Vec<String>)> {
+pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) -> Result<(HeadSpec, Vec<String>)> {
+    let head = draft.head;
     let (id, stack) = draft.last()?;
     let stack = *stack;
     let prefixes = draft.prefixes;
@@ -186,6 +182,15 @@ pub(super) fn build(
         context.checkpoint.dismiss(|name| others.iter().any(|other| is(name, other)));
     }
     if context.embedding {
+        if head.transform.is_some() {
+            return Err(refuse(
+                format_args!(
+                    "{} models with a projection of their own cannot be pooled into embeddings",
+                    context.model_type
+                ),
+                "convert it with another --task",
+            ));
+        }
         return Ok((embedding(context, draft, &stack)?, Vec::new()));
     }
     let mut spec = HeadSpec {
@@ -259,7 +264,7 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
     let names = all_names(draft.prefixes, names);
     let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
-        if !tied && !names.is_empty() {
+        if !tied && !draft.tied && !names.is_empty() {
             return Err(refuse(
                 format_args!(
                     "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",

@@ -15,15 +15,32 @@ use kinglet::format::spec::{
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
+mod albert;
+mod bart;
 mod bert;
+mod ctrl;
+mod distilbert;
 mod draft;
+mod electra;
+mod gemma;
 mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
+mod gptj;
 mod head;
 mod keys;
 mod llama;
+mod modernbert;
+mod mpnet;
+mod openai_gpt;
+mod opt;
 mod parts;
+mod phi;
+mod roberta;
 mod source;
 mod special;
+mod t5;
+mod xlm;
 
 pub use source::{Pick, Source, Value};
 pub use special::SpecialTokens;
@@ -48,7 +65,7 @@ pub struct Options {
     pub direction: Direction,
     /// The longest sequence, where it should differ from the checkpoint's.
     pub max_tokens: Option<u32>,
-    /// Tokens that go through a layer together; by default 1 in decoders, 8 in encoders.
+    /// Tokens that go through a layer together; by default 8 where there is an encoder, else 1.
     pub tile: Option<u16>,
     /// Language of a model with language embeddings, by index.
     pub language: Option<u32>,
@@ -101,7 +118,32 @@ pub struct Family {
 }
 
 /// Every family, each in a file of its own.
-pub const FAMILIES: &[&Family] = &[&bert::FAMILY, &gpt2::FAMILY, &llama::FAMILY];
+pub const FAMILIES: &[&Family] = &[
+    // Decoders.
+    &ctrl::FAMILY,
+    &gemma::FAMILY,
+    &gemma::FAMILY_3,
+    &gpt2::FAMILY,
+    &gpt_neo::FAMILY,
+    &gpt_neox::FAMILY,
+    &gptj::FAMILY,
+    &llama::FAMILY,
+    &openai_gpt::FAMILY,
+    &opt::FAMILY,
+    &phi::FAMILY,
+    // Encoders.
+    &albert::FAMILY,
+    &bert::FAMILY,
+    &distilbert::FAMILY,
+    &electra::FAMILY,
+    &modernbert::FAMILY,
+    &mpnet::FAMILY,
+    &roberta::FAMILY,
+    &xlm::FAMILY,
+    // Encoder-decoders.
+    &bart::FAMILY,
+    &t5::FAMILY,
+];
 
 impl Family {
     /// The endings of `architectures` that this family has a head for, with the task of each.
@@ -129,9 +171,9 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     // Only heads on the vocabulary ask for it, but every configuration has it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = head::choose(checkpoint, family.heads, options)?;
-    let context = Context { checkpoint, config, options, model_type, embedding };
+    let context = Context { checkpoint, config, options, model_type, head, embedding };
     let mut draft = (family.map)(&context)?;
-    let (head, labels) = head::build(&context, family.heads, head, &mut draft)?;
+    let (head, labels) = head::build(&context, family.heads, &mut draft)?;
     let mapping = assemble(&context, draft, head, labels)?;
     config.check(keys::HARMLESS, &options.ignored_keys)?;
     Ok(mapping)
@@ -144,7 +186,7 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
         activations: options.activations,
         keys: options.keys,
         weights: options.weights,
-        tile: options.tile.unwrap_or(if draft.decoder.is_some() { 1 } else { 8 }),
+        tile: options.tile.unwrap_or(if draft.encoder.is_some() { 8 } else { 1 }),
     };
     let spec =
         ModelSpec { numerics, direction: options.direction, encoder: draft.encoder, decoder: draft.decoder, head };
@@ -171,3 +213,6 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
         notes: draft.notes,
     })
 }
+
+#[cfg(test)]
+mod tests;

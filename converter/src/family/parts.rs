@@ -158,6 +158,33 @@ pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option
     Ok(Some(bits))
 }
 
+/// Gives some layers a sliding window, unless it is as long as any text.
+pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64) -> Result<()> {
+    let Some(window) = window.filter(|_| layers != 0) else { return Ok(()) };
+    if window == 0 {
+        return Err(refuse(
+            "config.json says that a sliding window has 0 tokens",
+            "take it from the checkpoint's page again",
+        ));
+    }
+    if window < stack.max_positions {
+        (stack.block.attention.window, stack.block.attention.sliding_layers) = (window, layers);
+    }
+    Ok(())
+}
+
+/// The same where layers with a window also turn by angles of their own: a window longer than any text is kept,
+/// at that length, since it still tells the layers apart.
+pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
+    if layers != 0 {
+        (stack.block.attention.window, stack.block.attention.sliding_layers) =
+            (window.min(stack.max_positions), layers);
+    }
+    if let AttentionPosition::Rotary { local, .. } = &mut stack.block.attention.position {
+        *local = layers != 0;
+    }
+}
+
 /// Rotary positions as a configuration says them.
 pub(super) struct Rope {
     /// The base of the frequencies.
@@ -205,4 +232,16 @@ pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
         context.config.only(key, &[false.into()])?;
     }
     context.config.only("position_embedding_type", &["absolute".into()])
+}
+
+/// How many values of a head are rotated.
+pub(super) fn rotated(head_dim: u32, partial: f64) -> Result<u16> {
+    let dims = (f64::from(head_dim) * partial) as u32;
+    if dims == 0 || !dims.is_multiple_of(2) || dims > head_dim {
+        return Err(refuse(
+            format_args!("config.json asks to rotate {dims} values of heads of {head_dim}"),
+            "it must be an even number: this checkpoint cannot be converted",
+        ));
+    }
+    short(dims, "head_dim")
 }

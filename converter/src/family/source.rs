@@ -172,3 +172,19 @@ pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart,
 pub(super) fn stacked(part: u32, size: u32) -> impl Iterator<Item = u32> {
     part * size..(part + 1) * size
 }
+
+/// The rows of one of several parts, where each head has its rows of every part together.
+pub(super) fn by_head(part: u32, parts: u32, heads: u32, head_dim: u32) -> impl Iterator<Item = u32> {
+    (0..heads).flat_map(move |head| (0..head_dim).map(move |row| (head * parts + part) * head_dim + row))
+}
+
+/// The rows of a projection whose rotated pairs are neighbours, put so that the first half is paired with the second.
+pub(super) fn paired_halves(heads: u32, head_dim: u32, dims: u32) -> impl Iterator<Item = u32> {
+    let half = dims / 2;
+    let source = move |row: u32| match row {
+        row if row < half => 2 * row,
+        row if row < dims => 2 * (row - half) + 1,
+        row => row,
+    };
+    (0..heads).flat_map(move |head| (0..head_dim).map(move |row| head * head_dim + source(row)))
+}

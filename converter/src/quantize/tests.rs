@@ -1,1 +1,123 @@
+use kinglet::format::layout::{BlockPart, Stack};
 
+use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::family::{self, Options};
+use crate::testing::{checkpoint, random, random_weights, tiny_bert, tiny_llama};
+
+const QUERY: Role = Role::Block(Stack::Decoder, 0, BlockPart::Query);
+
+fn spec(config: &serde_json::Value) -> ModelSpec {
+    let dir = checkpoint(config, &[]);
+    family::map(&Checkpoint::open(dir.path()).unwrap(), &Options::default()).unwrap().spec
+}
+
+/// One tensor through `quantize_role`.
+fn one(shape: Shape, weight: &[f32], bias: &[f32]) -> Result<Quantized> {
+    let spec = spec(&tiny_llama());
+    let mut weights = random_weights(&spec, 1);
+    *weights.get_mut(QUERY).unwrap() = Tensor { weight: weight.to_vec(), bias: bias.to_vec() };
+    quantize_role(&spec, &weights, QUERY, shape)
+}
+
+fn words(bytes: &[u8]) -> Vec<i32> {
+    bytes.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect()
+}
+
+#[test]
+fn a_matrix_has_its_weights_then_its_numbers() {
+    // Scales 1/127, 2/127 and nothing: the largest of them has its mantissa in 2^30 .. 2^31.
+    let weight = [1.0, -1.0, 0.5, 2.0, -0.0, -0.2, 0.0, 0.0, 0.0];
+    let shape = Shape::Matrix { rows: 3, cols: 3, bias: true };
+    let quantized = one(shape, &weight, &[0.5, -1.0, 100.25]).unwrap();
+    let (weights, numbers) = quantized.bytes.split_at(16);
+    // 63.5 is half way, and goes to the even 64.
+    let expected = [127, -127, 64, 127, 0, -13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(weights.iter().map(|q| q.cast_signed()).collect::<Vec<_>>(), expected);
+    // 2 / 127 = 2164392968 / 2^37 (rounded), so the exponent is 36.
+    let largest = 1_082_196_484;
+    assert_eq!(words(numbers), [36, largest / 2, largest, 0, 32_768, -65_536, 6_569_984, 0]);
+    assert_eq!(quantized.bytes.len() as u64, shape.bytes());
+}
+
+#[test]
+fn a_matrix_of_zeros_is_zeros() {
+    let shape = Shape::Matrix { rows: 2, cols: 2, bias: false };
+    let quantized = one(shape, &[0.0, -0.0, 0.0, 1e-30], &[]).unwrap();
+    assert_eq!(words(&quantized.bytes[16..]), [30, 0, 0, 0]);
+    assert!(quantized.bytes[..16].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn weights_are_off_by_half_a_step_at_most() {
+    let mut next = random(7);
+    for cols in [1, 3, 16, 33] {
+        let rows = 5;
+        let weight: Vec<f32> = (0..rows * cols).map(|i| next() * libm::expf(((i / cols) as f32 - 2.0) * 3.0)).collect();
+        let shape = Shape::Matrix { rows, cols, bias: false };
+        let quantized = one(shape, &weight, &[]).unwrap();
+        let back = dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap();
+        for (row, held) in weight.chunks(cols).zip(back.weight.chunks(cols)) {
+            let step = largest(row) / 127.0;
+            for (x, y) in row.iter().zip(held) {
+                let off = f64::from((x - y).abs());
+                assert!(off <= step * 0.5 * (1.0 + 1e-4), "{x} is held as {y}, with steps of {step}");
+            }
+            // The largest is held exactly, but for the scale's own rounding.
+            let most = largest(held);
+            assert!((most - largest(row)).abs() <= largest(row) * 1e-4);
+        }
+        assert!(quantized.error < 0.01, "relative error {}", quantized.error);
+    }
+}
+
+#[test]
+fn a_norm_carries_the_root_of_its_width() {
+    let shape = Shape::Norm { size: 4, bias: true };
+    let quantized = one(shape, &[1.0, -0.5, 0.25, 0.0], &[0.0, 1.0, -1.0, 0.5]).unwrap();
+    // Weights of 2, -1, 0.5 and 0; 2 * 2^29 is the mantissa.
+    let expected = [29, 1 << 30, -(1 << 29), 1 << 28, 0, 0, 65_536, -65_536, 32_768, 0, 0, 0];
+    assert_eq!(words(&quantized.bytes), expected);
+    assert!(quantized.error < 1e-9);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let matrix = Shape::Matrix { rows: 1, cols: 1, bias: true };
+    let error = format!("{:#}", one(matrix, &[1.0], &[40_000.0]).unwrap_err());
+    assert!(error.contains("decoder.0.Query") && error.contains("40000"), "{error}");
+    assert!(one(matrix, &[3e38], &[0.0]).is_err());
+    assert!(one(Shape::Words { len: 1 }, &[-32_769.0], &[]).is_err());
+}
+
+#[test]
+fn tables_have_their_binary_points() {
+    let format = |role| words_format(role, 12);
+    assert_eq!(format(Role::Stack(Stack::Encoder, StackPart::RelativeBias)), (LOG2_E, 16));
+    assert_eq!(format(Role::Head(HeadPart::OutputBias)), (1.0, 12));
+    assert_eq!([1.0, -1.0, 0.5].map(|x| halfword(x, halfwords_scale(None))), [32_767, -32_767, 16_384]);
+    assert_eq!([1.0, 0.5].map(|x| halfword(x, halfwords_scale(Some(Activation::Tanh)))), [32_767, 16_384]);
+    assert_eq!([0.5, 0.25].map(|x| halfword(x, halfwords_scale(Some(Activation::Sigmoid)))), [32_767, 16_384]);
+    assert_eq!(halfword(-0.169_97, halfwords_scale(Some(Activation::Gelu))), -11_139);
+}
+
+#[test]
+fn every_tensor_of_a_model_has_the_bytes_of_its_shape() {
+    for config in [tiny_llama(), tiny_bert()] {
+        let spec = spec(&config);
+        let weights = random_weights(&spec, 3);
+        let quantized = quantize(&spec, &weights).unwrap();
+        assert_eq!(quantized.len(), roles(&spec).count());
+        for ((role, shape), tensor) in roles(&spec).zip(&quantized) {
+            assert_eq!((tensor.role, tensor.bytes.len() as u64), (role, shape.bytes()));
+            assert!(tensor.error < 0.01, "{role:?} is off by {}", tensor.error);
+        }
+        let back = round_trip(&spec, &weights).unwrap();
+        for (role, tensor) in weights.iter() {
+            let held = &back.get(role).unwrap().weight;
+            let most = largest(&tensor.weight);
+            let close = |(x, y): (&f32, &f32)| f64::from((x - y).abs()) <= most / 127.0;
+            assert!(tensor.weight.iter().zip(held).all(close), "{role:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! ALBERT (arXiv 1909.11942): BERT with a narrow token table and blocks that layers share.
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Stack, StackPart};
+use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, Residual, Task};
+
+use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::parts::{plain_encoder, short};
+use super::source::Names;
+use super::{Family, bert};
+
+/// ALBERT.
+pub(super) const FAMILY: Family = Family { model_types: &["albert"], heads: HEADS, map };
+
+const HEADS: &[Head] = &[
+    Head { unused: UNUSED, ..BASE },
+    Head {
+        suffixes: &["ForMaskedLM", "ForPreTraining"],
+        task: Task::MaskedLm,
+        transform: Some(Transform {
+            dense: "predictions.dense",
+            bias: true,
+            narrow: true,
+            activation: None,
+            norm: Some("predictions.LayerNorm"),
+        }),
+        output: Output::Vocabulary {
+            weight: &["predictions.decoder.weight"],
+            bias: &["predictions.bias", "predictions.decoder.bias"],
+        },
+        unused: UNUSED,
+        ..BASE
+    },
+    Head {
+        suffixes: &["ForSequenceClassification"],
+        task: Task::Classification,
+        pooling: Pooling::First,
+        transform: pooler("pooler", Activation::Tanh),
+        output: Output::Labels { module: "classifier", bias: true },
+        unused: &["sop_classifier."],
+    },
+    Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
+    Head { unused: UNUSED, ..QUESTION_ANSWERING },
+];
+
+/// What a checkpoint may still have of the heads it was trained with.
+const UNUSED: &[&str] = &["pooler.", "sop_classifier."];
+
+const NAMES: Names = Names {
+    prefixes: &["albert."],
+    stack: &[
+        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
+        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
+        (StackPart::TokenTypeEmbedding, "embeddings.token_type_embeddings"),
+        (StackPart::EmbeddingNorm, "embeddings.LayerNorm"),
+        (StackPart::EmbeddingProjection, "encoder.embedding_hidden_mapping_in"),
+    ],
+    layer: "encoder.albert_layer_groups.{group}.albert_layers.{inner}.",
+    block: &[
+        (BlockPart::Query, "attention.query"),
+        (BlockPart::Key, "attention.key"),
+        (BlockPart::Value, "attention.value"),
+        (BlockPart::Output, "attention.dense"),
+        (BlockPart::AttentionNorm, "attention.LayerNorm"),
+        (BlockPart::Up, "ffn"),
+        (BlockPart::Down, "ffn_output"),
+        (BlockPart::FeedForwardNorm, "full_layer_layer_norm"),
+    ],
+};
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    plain_encoder(context)?;
+    let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
+    let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
+    let mut dimensions = bert::dimensions(context, norm, max_positions)?;
+    let inner = config.optional_size(&["inner_group_num"])?.unwrap_or(1);
+    // The configuration counts groups that are run, each of `inner` blocks.
+    dimensions.layers = dimensions.layers.saturating_mul(inner);
+    let embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(128);
+    let mut stack = dimensions.stack()?;
+    stack.inner_group_num = short(inner, "inner_group_num")?;
+    stack.num_hidden_groups = short(config.optional_size(&["num_hidden_groups"])?.unwrap_or(1), "num_hidden_groups")?;
+    stack.block.residual = Residual::PostNorm;
+    stack.embedding.embedding_size = embedding_size;
+    stack.embedding.projection = EmbeddingProjection::AfterNorm;
+    stack.embedding.projection_bias = true;
+    stack.embedding.positions = true;
+    stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
+    stack.embedding.norm = Some(norm.of(embedding_size));
+    Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
+}

@@ -1,0 +1,249 @@
+//! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210), Marian (arXiv
+//! 1804.00344), PEGASUS (arXiv 1912.08777) and M2M-100 (arXiv 2010.11125).
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
+
+use super::Family;
+use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, CAUSAL_LM, Head, Output, QUESTION_ANSWERING, pooler};
+use super::parts::{Dimensions, activation_key, divide};
+use super::source::{Names, Pick, Prefixes, Value, edit, prefixed};
+use crate::fixed::multiplier;
+use crate::tables::Sinusoid;
+
+/// BART.
+pub(super) const FAMILY: Family =
+    Family { model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100"], heads: HEADS, map };
+
+const HEADS: &[Head] = &[
+    BASE,
+    Head {
+        suffixes: &["ForConditionalGeneration", "MTModel"],
+        output: Output::Vocabulary { weight: &["lm_head.weight"], bias: &["final_logits_bias"] },
+        ..CAUSAL_LM
+    },
+    Head {
+        suffixes: &["ForSequenceClassification"],
+        task: Task::Classification,
+        pooling: Pooling::Last,
+        transform: pooler("classification_head.dense", Activation::Tanh),
+        output: Output::Labels { module: "classification_head.out_proj", bias: true },
+        ..BASE
+    },
+    QUESTION_ANSWERING,
+];
+
+/// In what the families differ.
+struct Variant {
+    model_type: &'static str,
+    /// A norm on the embedding.
+    embedding_norm: bool,
+    /// Norms before the sublayers, and one after the last block.
+    pre_norm: bool,
+    positions: Positions,
+}
+
+enum Positions {
+    /// A learned table whose first two rows no token uses.
+    Learned,
+    /// Sinusoids, from position 0.
+    Sinusoidal,
+    /// Sinusoids of closed range, from the position after the padding token's.
+    SinusoidalAfterPadding,
+}
+
+const VARIANTS: &[Variant] = &[
+    Variant { model_type: "bart", embedding_norm: true, pre_norm: false, positions: Positions::Learned },
+    Variant { model_type: "mbart", embedding_norm: true, pre_norm: true, positions: Positions::Learned },
+    Variant { model_type: "marian", embedding_norm: false, pre_norm: false, positions: Positions::Sinusoidal },
+    Variant { model_type: "pegasus", embedding_norm: false, pre_norm: true, positions: Positions::Sinusoidal },
+    Variant {
+        model_type: "m2m_100",
+        embedding_norm: false,
+        pre_norm: true,
+        positions: Positions::SinusoidalAfterPadding,
+    },
+];
+
+const PREFIXES: Prefixes = &["model."];
+
+const ENCODER: Names = Names {
+    prefixes: PREFIXES,
+    stack: &[
+        (StackPart::TokenEmbedding, "encoder.embed_tokens"),
+        (StackPart::PositionEmbedding, "encoder.embed_positions"),
+        (StackPart::EmbeddingNorm, "encoder.layernorm_embedding"),
+        (StackPart::FinalNorm, "encoder.layer_norm"),
+    ],
+    layer: "encoder.layers.{}.",
+    block: BLOCK,
+};
+
+const DECODER: Names = Names {
+    stack: &[
+        (StackPart::TokenEmbedding, "decoder.embed_tokens"),
+        (StackPart::PositionEmbedding, "decoder.embed_positions"),
+        (StackPart::EmbeddingNorm, "decoder.layernorm_embedding"),
+        (StackPart::FinalNorm, "decoder.layer_norm"),
+    ],
+    layer: "decoder.layers.{}.",
+    ..ENCODER
+};
+
+const BLOCK: &[(BlockPart, &str)] = &[
+    (BlockPart::AttentionNorm, "self_attn_layer_norm"),
+    (BlockPart::Query, "self_attn.q_proj"),
+    (BlockPart::Key, "self_attn.k_proj"),
+    (BlockPart::Value, "self_attn.v_proj"),
+    (BlockPart::Output, "self_attn.out_proj"),
+    (BlockPart::CrossNorm, "encoder_attn_layer_norm"),
+    (BlockPart::CrossQuery, "encoder_attn.q_proj"),
+    (BlockPart::CrossKey, "encoder_attn.k_proj"),
+    (BlockPart::CrossValue, "encoder_attn.v_proj"),
+    (BlockPart::CrossOutput, "encoder_attn.out_proj"),
+    (BlockPart::FeedForwardNorm, "final_layer_norm"),
+    (BlockPart::Up, "fc1"),
+    (BlockPart::Down, "fc2"),
+];
+
+/// Rows of a learned table of positions that no token uses.
+const FIRST_POSITION: u32 = 2;
+
+/// Nothing in these families' configurations says another.
+const EPSILON: f64 = 1e-5;
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    let variant = VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&VARIANTS[0]);
+    // Said by the family, whatever these say.
+    config.get(&["normalize_before", "normalize_embedding", "add_final_layer_norm", "static_position_embeddings"]);
+    config.get(&["extra_pos_embeddings", "add_bias_logits", "force_bos_token_to_be_generated", "num_hidden_layers"]);
+
+    let share = config.flag_or(&["share_encoder_decoder_embeddings"], true)? && !has_two_tables(context);
+    let vocab_size = config.size(&["vocab_size"])?;
+    let target_vocab_size = config.optional_size(&["decoder_vocab_size"])?.unwrap_or(vocab_size);
+    let encoder = stack(context, variant, "encoder", vocab_size)?;
+    let mut decoder = stack(context, variant, "decoder", if share { vocab_size } else { target_vocab_size })?;
+    decoder.block.cross_attention = true;
+    decoder.embedding.shared = share;
+
+    let mut draft = Draft::new(context, Stack::Encoder, encoder, &ENCODER, Norm::layer(EPSILON));
+    draft.add(Stack::Decoder, decoder, &DECODER);
+    if share {
+        // One table under up to three names.
+        let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
+        let names = names.iter().flat_map(|name| prefixed(PREFIXES, &format!("{name}.weight"))).collect();
+        draft
+            .sources
+            .insert(Role::Stack(Stack::Encoder, StackPart::TokenEmbedding), Value::Tensor(Pick::new(names)).into());
+    }
+    for id in [Stack::Encoder, Stack::Decoder] {
+        set_positions(context, variant, &mut draft, id)?;
+    }
+    drop_empty_bias(context, &mut draft)?;
+    Ok(draft)
+}
+
+fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) -> Result<StackSpec> {
+    let config = context.config;
+    let key = |name: &str| format!("{side}_{name}");
+    let hidden_size = config.size(&["d_model", "hidden_size"])?;
+    let heads = config.size(&[&key("attention_heads")])?;
+    let norm = Norm::layer(EPSILON);
+    let positions = config.size(&["max_position_embeddings"])?;
+    let stored = matches!(variant.positions, Positions::Learned) || stored_positions(context, side).is_some();
+    let dimensions = Dimensions {
+        hidden_size,
+        layers: config.size(&[&key("layers")])?,
+        heads,
+        key_value_heads: heads,
+        head_dim: divide(hidden_size, heads, "d_model")?,
+        intermediate_size: config.size(&[&key("ffn_dim")])?,
+        vocab_size,
+        max_positions: if stored {
+            context.stored_positions(positions)?
+        } else {
+            context.computed_positions(positions)
+        },
+        norm,
+        activation: activation_key(config, &["activation_function"], "gelu")?,
+    };
+    let mut stack = dimensions.stack()?;
+    stack.block.residual = if variant.pre_norm { Residual::PreNorm } else { Residual::PostNorm };
+    stack.final_norm = variant.pre_norm.then(|| norm.of(hidden_size));
+    stack.embedding.norm = variant.embedding_norm.then(|| norm.of(hidden_size));
+    stack.embedding.positions = true;
+    if config.flag_or(&["scale_embedding"], false)? {
+        stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
+    }
+    Ok(stack)
+}
+
+/// Whether the encoder and the decoder have token tables of their own, in a checkpoint that is not tied.
+fn has_two_tables(context: &Context<'_>) -> bool {
+    let checkpoint = context.checkpoint;
+    let name = |side: &str| {
+        let names = prefixed(PREFIXES, &format!("{side}.weight"));
+        names.into_iter().find(|name| checkpoint.shape(name).is_some())
+    };
+    let (Some(encoder), Some(decoder)) = (name("encoder.embed_tokens"), name("decoder.embed_tokens")) else {
+        return false;
+    };
+    let two = !checkpoint.same(&encoder, &decoder);
+    if let (true, Some(shared)) = (two, name("shared")) {
+        // It is there, but neither stack looks anything up in it.
+        checkpoint.dismiss(|name| name == shared);
+    }
+    two
+}
+
+/// The name under which a checkpoint has a table of positions, as old ones have even where it could be computed.
+fn stored_positions(context: &Context<'_>, side: &str) -> Option<String> {
+    let names = prefixed(PREFIXES, &format!("{side}.embed_positions.weight"));
+    names.into_iter().find(|name| context.checkpoint.shape(name).is_some())
+}
+
+fn set_positions(context: &Context<'_>, variant: &Variant, draft: &mut Draft, id: Stack) -> Result<()> {
+    let (side, stack) = match id {
+        Stack::Encoder => ("encoder", draft.encoder),
+        Stack::Decoder => ("decoder", draft.decoder),
+    };
+    let role = Role::Stack(id, StackPart::PositionEmbedding);
+    let sinusoid = match variant.positions {
+        Positions::Learned => {
+            let last = FIRST_POSITION + stack.map_or(0, |stack| stack.max_positions);
+            edit(&mut draft.sources, |of, pick| {
+                if of == role {
+                    pick.rows = Some((FIRST_POSITION..last).collect());
+                }
+            });
+            return Ok(());
+        }
+        Positions::Sinusoidal if stored_positions(context, side).is_some() => return Ok(()),
+        Positions::Sinusoidal => Sinusoid { interleaved: false, closed: false, first: 0 },
+        Positions::SinusoidalAfterPadding => {
+            let names = prefixed(PREFIXES, &format!("{side}.embed_positions."));
+            context.checkpoint.dismiss(|name| names.iter().any(|start| name.starts_with(start)));
+            let padding = context.config.optional_size(&["pad_token_id"])?.unwrap_or(1);
+            Sinusoid { interleaved: false, closed: true, first: padding + 1 }
+        }
+    };
+    draft.sources.insert(role, Value::Sinusoidal(sinusoid).into());
+    Ok(())
+}
+
+/// Most checkpoints have a bias on the logits that is missing or nothing but zeros.
+fn drop_empty_bias(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
+    let names = prefixed(PREFIXES, "final_logits_bias");
+    let found = names.iter().find(|name| context.checkpoint.shape(name).is_some());
+    let empty = match found {
+        Some(name) => context.checkpoint.tensor(name)?.values.iter().all(|x| *x == 0.0),
+        None => true,
+    };
+    if let (Output::Vocabulary { bias, .. }, true) = (&mut draft.head.output, empty) {
+        *bias = &[];
+    }
+    Ok(())
+}

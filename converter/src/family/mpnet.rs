@@ -1,0 +1,72 @@
+//! MPNet (arXiv 2004.09297): RoBERTa's positions and heads, with T5's biases by distance besides.
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::spec::{AttentionPosition, Residual};
+
+use super::draft::{Context, Draft, Norm};
+use super::source::{Names, Value, edit, tensor};
+use super::{Family, bert, roberta};
+use crate::refuse;
+use crate::tables::Buckets;
+
+/// MPNet.
+pub(super) const FAMILY: Family = Family { model_types: &["mpnet"], heads: roberta::HEADS, map };
+
+const NAMES: Names = Names {
+    prefixes: &["mpnet."],
+    stack: &[
+        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
+        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
+        (StackPart::EmbeddingNorm, "embeddings.LayerNorm"),
+    ],
+    layer: "encoder.layer.{}.",
+    block: &[
+        (BlockPart::Query, "attention.attn.q"),
+        (BlockPart::Key, "attention.attn.k"),
+        (BlockPart::Value, "attention.attn.v"),
+        (BlockPart::Output, "attention.attn.o"),
+        (BlockPart::AttentionNorm, "attention.LayerNorm"),
+        (BlockPart::Up, "intermediate.dense"),
+        (BlockPart::Down, "output.dense"),
+        (BlockPart::FeedForwardNorm, "output.LayerNorm"),
+    ],
+};
+
+/// Rows of the table of positions that no token uses, whatever the padding token.
+const FIRST_POSITION: u32 = 2;
+
+/// The only buckets that MPNet computes, whatever the configuration says.
+const BUCKETS: Buckets = Buckets { count: 32, max_distance: 128, bidirectional: true };
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
+    let rows = config.size(&["max_position_embeddings"])?;
+    let max_positions = context.stored_positions(rows.saturating_sub(FIRST_POSITION))?;
+    let dimensions = bert::dimensions(context, norm, max_positions)?;
+    let stored = config.optional_size(&["relative_attention_num_buckets"])?.unwrap_or(BUCKETS.count);
+    if stored < BUCKETS.count {
+        return Err(refuse(
+            format_args!("config.json says `relative_attention_num_buckets` = {stored}"),
+            format_args!("MPNet computes with {} whatever it says, so there must be that many", BUCKETS.count),
+        ));
+    }
+    let mut stack = dimensions.stack()?;
+    stack.block.residual = Residual::PostNorm;
+    stack.block.attention.position = AttentionPosition::RelativeBias { distance: BUCKETS.distance(max_positions)? };
+    stack.embedding.positions = true;
+    stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
+    let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
+    edit(&mut draft.sources, |role, pick| {
+        if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
+            pick.rows = Some((FIRST_POSITION..FIRST_POSITION + max_positions).collect());
+        }
+    });
+    let table = tensor(NAMES.prefixes, "encoder.relative_attention_bias", "weight").rows(0..BUCKETS.count);
+    draft.sources.insert(
+        Role::Stack(Stack::Encoder, StackPart::RelativeBias),
+        Value::RelativeBias { table, buckets: BUCKETS }.into(),
+    );
+    Ok(draft)
+}

@@ -1,0 +1,182 @@
+//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202) and mT5 (arXiv 2010.11934): RMS norms, unscaled scores
+//! with biases by distance, no other biases.
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::spec::{Activation, AttentionPosition, Pooling, StackSpec, Task};
+
+use super::Family;
+use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, CAUSAL_LM, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
+use super::parts::{Dimensions, activation, score_scale};
+use super::source::{Names, Pick, Prefixes, Value, edit, edit_blocks, prefixed, tensor};
+use crate::refuse;
+use crate::tables::Buckets;
+
+/// T5.
+pub(super) const FAMILY: Family = Family { model_types: &["t5", "mt5"], heads: HEADS, map };
+
+const HEADS: &[Head] = &[
+    // First, since it is what an embedding is made of.
+    Head { suffixes: &["EncoderModel"], unused: &["decoder.", "lm_head."], ..BASE },
+    BASE,
+    Head { suffixes: &["ForConditionalGeneration"], ..CAUSAL_LM },
+    Head {
+        suffixes: &["ForSequenceClassification"],
+        task: Task::Classification,
+        pooling: Pooling::Last,
+        transform: pooler("classification_head.dense", Activation::Tanh),
+        output: Output::Labels { module: "classification_head.out_proj", bias: true },
+        ..BASE
+    },
+    TOKEN_CLASSIFICATION,
+    QUESTION_ANSWERING,
+];
+
+const PREFIXES: Prefixes = &["transformer."];
+
+const ENCODER: Names = Names {
+    prefixes: PREFIXES,
+    stack: &[(StackPart::FinalNorm, "encoder.final_layer_norm")],
+    layer: "encoder.block.{}.layer.",
+    block: &[
+        (BlockPart::AttentionNorm, "0.layer_norm"),
+        (BlockPart::Query, "0.SelfAttention.q"),
+        (BlockPart::Key, "0.SelfAttention.k"),
+        (BlockPart::Value, "0.SelfAttention.v"),
+        (BlockPart::Output, "0.SelfAttention.o"),
+        (BlockPart::FeedForwardNorm, "1.layer_norm"),
+        (BlockPart::Gate, "1.DenseReluDense.wi_0"),
+        (BlockPart::Up, "1.DenseReluDense.wi"),
+        (BlockPart::Down, "1.DenseReluDense.wo"),
+    ],
+};
+
+const DECODER: Names = Names {
+    prefixes: PREFIXES,
+    stack: &[(StackPart::FinalNorm, "decoder.final_layer_norm")],
+    layer: "decoder.block.{}.layer.",
+    block: &[
+        (BlockPart::AttentionNorm, "0.layer_norm"),
+        (BlockPart::Query, "0.SelfAttention.q"),
+        (BlockPart::Key, "0.SelfAttention.k"),
+        (BlockPart::Value, "0.SelfAttention.v"),
+        (BlockPart::Output, "0.SelfAttention.o"),
+        (BlockPart::CrossNorm, "1.layer_norm"),
+        (BlockPart::CrossQuery, "1.EncDecAttention.q"),
+        (BlockPart::CrossKey, "1.EncDecAttention.k"),
+        (BlockPart::CrossValue, "1.EncDecAttention.v"),
+        (BlockPart::CrossOutput, "1.EncDecAttention.o"),
+        (BlockPart::FeedForwardNorm, "2.layer_norm"),
+        (BlockPart::Gate, "2.DenseReluDense.wi_0"),
+        (BlockPart::Up, "2.DenseReluDense.wi"),
+        (BlockPart::Down, "2.DenseReluDense.wo"),
+    ],
+};
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    // Said again in other words by `feed_forward_proj`.
+    config.get(&["dense_act_fn", "is_gated_act"]);
+    let norm = Norm::rms(config.real_or(&["layer_norm_epsilon"], 1e-6)?);
+    let layers = config.size(&["num_layers", "num_hidden_layers"])?;
+    let decoder_layers = config.optional_size(&["num_decoder_layers"])?.unwrap_or(layers);
+    let encoder = stack(context, norm, Stack::Encoder, layers)?;
+    let mut draft = Draft::new(context, Stack::Encoder, encoder, &ENCODER, norm);
+    if !context.head.suffixes.contains(&"EncoderModel") && context.head.task != Task::TokenClassification {
+        let mut decoder = stack(context, norm, Stack::Decoder, decoder_layers)?;
+        decoder.block.cross_attention = true;
+        decoder.embedding.shared = true;
+        draft.add(Stack::Decoder, decoder, &DECODER);
+    }
+    // The table is tied to the head whenever the file has no other, whatever the configuration says.
+    draft.tied = true;
+    let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
+    let names = names.iter().flat_map(|name| prefixed(PREFIXES, &format!("{name}.weight"))).collect();
+    draft
+        .sources
+        .insert(Role::Stack(Stack::Encoder, StackPart::TokenEmbedding), Value::Tensor(Pick::new(names)).into());
+    for (id, side) in [(Stack::Encoder, "encoder"), (Stack::Decoder, "decoder")] {
+        // The first block has the biases of all.
+        let table = format!("{side}.block.0.layer.0.SelfAttention.relative_attention_bias");
+        let table = tensor(PREFIXES, &table, "weight");
+        let buckets = buckets(context, id)?;
+        draft.sources.insert(Role::Stack(id, StackPart::RelativeBias), Value::RelativeBias { table, buckets }.into());
+    }
+    if encoder.block.feed_forward.gated {
+        edit_blocks(&mut draft.sources, |_, part, pick| {
+            if part == BlockPart::Up {
+                pick.names.iter_mut().for_each(|name| *name = name.replace(".wi.", ".wi_1."));
+            }
+        });
+    }
+    if scales_output(context)? {
+        let factor = 1.0 / libm::sqrtf(encoder.hidden_size as f32);
+        edit(&mut draft.sources, |role, pick| {
+            if role == Role::Stack(Stack::Decoder, StackPart::FinalNorm) {
+                pick.factor = factor;
+            }
+        });
+    }
+    Ok(draft)
+}
+
+/// Whether hidden states are scaled before a language-model head: in checkpoints of the first form, which is told by
+/// how they say that the head is tied.
+fn scales_output(context: &Context<'_>) -> Result<bool> {
+    let config = context.config;
+    let tied = config.flag_or(&["tie_word_embeddings"], true)?;
+    let scales = config.flag_or(&["scale_decoder_outputs"], tied)?;
+    Ok(scales && context.model_type == "t5" && context.head.task == Task::CausalLm)
+}
+
+fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<StackSpec> {
+    let config = context.config;
+    let hidden_size = config.size(&["d_model", "hidden_size"])?;
+    let heads = config.size(&["num_heads", "num_attention_heads"])?;
+    let (activation, gated) = feed_forward(config.text_or(&["feed_forward_proj"], "relu")?)?;
+    let dimensions = Dimensions {
+        hidden_size,
+        layers,
+        heads,
+        key_value_heads: heads,
+        head_dim: config.size(&["d_kv"])?,
+        intermediate_size: config.size(&["d_ff"])?,
+        vocab_size: config.size(&["vocab_size"])?,
+        max_positions: context.computed_positions(config.optional_size(&["n_positions"])?.unwrap_or(512)),
+        norm,
+        activation,
+    };
+    let mut stack = dimensions.stack()?;
+    stack.final_norm = Some(norm.of(hidden_size));
+    stack.block.attention.qkv_bias = false;
+    stack.block.attention.output_bias = false;
+    stack.block.attention.scale = score_scale(1.0)?;
+    let distance = buckets(context, id)?.distance(stack.max_positions)?;
+    stack.block.attention.position = AttentionPosition::RelativeBias { distance };
+    stack.block.feed_forward.gated = gated;
+    stack.block.feed_forward.bias = false;
+    Ok(stack)
+}
+
+fn buckets(context: &Context<'_>, id: Stack) -> Result<Buckets> {
+    let config = context.config;
+    Ok(Buckets {
+        count: config.optional_size(&["relative_attention_num_buckets"])?.unwrap_or(32),
+        max_distance: config.optional_size(&["relative_attention_max_distance"])?.unwrap_or(128),
+        bidirectional: id == Stack::Encoder,
+    })
+}
+
+/// `relu`, or `gated-` and an activation, where "gelu" means its approximation.
+fn feed_forward(text: &str) -> Result<(Activation, bool)> {
+    match text.split('-').collect::<Vec<_>>()[..] {
+        ["gated", "gelu"] => Ok((Activation::GeluTanh, true)),
+        ["gated", name] => Ok((activation(name)?, true)),
+        [name] => Ok((activation(name)?, false)),
+        _ => Err(refuse(
+            format_args!("config.json says `feed_forward_proj` = \"{text}\", which is not implemented"),
+            "an activation is, with or without `gated-` before it",
+        )),
+    }
+}
