@@ -125,11 +125,6 @@ impl Checkpoint {
         self.find(name).map(|(_, entry)| entry.shape.as_slice())
     }
 
-    /// The type that a tensor is stored in, if it is there.
-    pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.find(name).map(|(_, entry)| entry.dtype)
-    }
-
     /// The tensor of this name as `f32`. It counts as used.
     ///
     /// # Errors

@@ -53,8 +53,9 @@ pub fn activation_table(kind: Activation) -> Vec<f32> {
 }
 
 /// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`, in `f32` steps as `transformers` does it.
-pub fn rotary(theta: f64, dims: usize, positions: usize) -> Vec<f32> {
-    let frequency = |pair: usize| 1.0 / libm::powf(theta as f32, (2 * pair) as f32 / dims as f32);
+/// Frequencies fall to `1 / theta` over a width of `spread`, which mostly is `dims`.
+pub fn rotary(theta: f64, dims: usize, spread: usize, positions: usize) -> Vec<f32> {
+    let frequency = |pair: usize| 1.0 / libm::powf(theta as f32, (2 * pair) as f32 / spread as f32);
     let frequencies: Vec<f32> = (0..dims / 2).map(frequency).collect();
     let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
     angles.flat_map(|angle| [libm::cosf(angle), libm::sinf(angle)]).collect()
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn rotary_begins_with_no_rotation() {
-        let table = rotary(10_000.0, 4, 2);
+        let table = rotary(10_000.0, 4, 4, 2);
         assert_eq!(table[..4], [1.0, 0.0, 1.0, 0.0]);
         assert!((table[4] - 0.540_302_3).abs() < 1e-6 && (table[7] - 0.009_999_8).abs() < 1e-6);
     }

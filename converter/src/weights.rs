@@ -132,9 +132,10 @@ impl Build<'_> {
             Value::Constant(x) => vec![*x; len],
             Value::Activation(kind) => tables::activation_table(*kind),
             Value::Sinusoidal(sinusoid) => sinusoid.table(rows, cols.unwrap_or(1)),
-            Value::Rotary { theta } => {
+            Value::Rotary { theta, spread } => {
                 let (dims, _) = self.position()?;
-                tables::rotary(*theta, dims as usize, len / (dims as usize).max(1))
+                let spread = spread.map_or(dims, u32::from);
+                tables::rotary(*theta, dims as usize, spread as usize, len / (dims as usize).max(1))
             }
             Value::RelativeBias { table, buckets } => {
                 let (_, distance) = self.position()?;

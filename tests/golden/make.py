@@ -9,11 +9,15 @@ moved away from its default, so that a forgotten one shows. See README.md beside
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+import families
+from families import case
 
 HERE = Path(__file__).parent
 torch.set_grad_enabled(False)
@@ -28,28 +32,43 @@ TINY_BERT = dict(vocab_size=67, hidden_size=24, intermediate_size=40, num_hidden
 LENGTHS = [1, 2, 5, 21]
 
 
-def perturb(model, seed):
-    """Weights large enough that attention is not flat; norms and biases away from one and zero."""
+def perturb(model, seed, quiet=()):
+    """Weights large enough that attention is not flat; norms and biases away from one and zero. The `quiet` ones are
+    smaller by what their family leaves out of the scores."""
     generator = torch.Generator().manual_seed(seed)
     normal = lambda like, std: torch.randn(like.shape, generator=generator) * std
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad and "embed_positions" in name:
+            continue  # computed, and not saved
         if parameter.dim() == 1:
             base = 1.0 if name.endswith("weight") else 0.0
             parameter.copy_(base + normal(parameter, 0.2))
-        elif "embed" in name or "wte" in name or "wpe" in name:
+        elif any(part in name for part in ("embed", "wte", "wpe", "shared", "relative_attention_bias")):
             parameter.copy_(normal(parameter, 0.6))
+        elif any(part in name for part in quiet):
+            parameter.copy_(normal(parameter, 0.7 / parameter.shape[-1] ** 0.5))
         else:
             parameter.copy_(normal(parameter, 1.6 / parameter.shape[-1] ** 0.5))
+    for name, buffer in model.named_buffers():
+        if "final_logits_bias" in name:
+            buffer.copy_(normal(buffer, 0.2))
     return model.eval()
 
 
-def inputs(config, seed, lengths=LENGTHS, types=False):
+def inputs(config, seed, lengths=LENGTHS, types=False, target=False):
     """Token ids from all over the vocabulary, at several lengths; segments where the model has them."""
     generator = torch.Generator().manual_seed(seed)
     for length in lengths:
         one = {"ids": torch.randint(3, config.vocab_size, (length,), generator=generator).tolist()}
         if types:
             one["token_type_ids"] = [int(at >= length // 2) for at in range(length)]
+        if target == "shifted":
+            one["ids"][-1] = config.eos_token_id
+            one["decoder_ids"] = [config.decoder_start_token_id, *one["ids"][:-1]]
+        elif target:
+            size = getattr(config, "decoder_vocab_size", config.vocab_size)
+            rest = torch.randint(3, size, (length // 2,), generator=generator).tolist()
+            one["decoder_ids"] = [config.decoder_start_token_id, *rest]
         yield one
 
 
@@ -62,21 +81,26 @@ def run(model, one):
     arguments = {"input_ids": torch.tensor([one["ids"]])}
     if "token_type_ids" in one:
         arguments["token_type_ids"] = torch.tensor([one["token_type_ids"]])
+    if "decoder_ids" in one:
+        arguments["decoder_input_ids"] = torch.tensor([one["decoder_ids"]])
     out = model(**arguments)
     if "start_logits" in out:
         return {"start_logits": rounded(out.start_logits[0]), "end_logits": rounded(out.end_logits[0])}
+    if "logits" in out and "PreTraining" in type(model).__name__:
+        return {"logits": rounded(out.logits[0].unsqueeze(1))}  # one number for each token
     for name in ("logits", "prediction_logits"):
         if name in out:
             return {"logits": rounded(out[name][0].reshape(-1, out[name].shape[-1]))}
     return {"hidden": rounded(out.last_hidden_state[0])}
 
 
-def greedy(model, ids, count=12):
-    """The likeliest tokens after `ids`, one at a time."""
-    text = list(ids)
-    for _ in range(count):
-        text.append(int(model(input_ids=torch.tensor([text])).logits[0, -1].argmax()))
-    return text[len(ids):]
+def greedy(model, one, count=12):
+    """The likeliest tokens after an input, one at a time."""
+    last = "decoder_ids" if "decoder_ids" in one else "ids"
+    text = list(one[last])
+    while len(text) < len(one[last]) + count:
+        text.append(int(torch.tensor(run(model, {**one, last: text})["logits"][-1]).argmax()))
+    return text[len(one[last]):]
 
 
 def rename(folder, names):
@@ -120,6 +144,15 @@ def shard(folder):
     path.unlink()
 
 
+def add_head(folder, seed):
+    """Gives a checkpoint a head of its own beside its token table."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    generator = torch.Generator().manual_seed(seed)
+    tensors["lm_head.weight"] = torch.randn(tensors["shared.weight"].shape, generator=generator) * 0.6
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
 def half_and_brain(name):
     return torch.bfloat16 if "mlp" in name else torch.float16 if "norm" not in name else torch.float32
 
@@ -157,10 +190,6 @@ def sentence_transformer(folder):
     return embedding
 
 
-def case(name, model, config, **options):
-    return {"name": name, "model": model, "config": config, **options}
-
-
 CASES = [
     case("llama", "LlamaForCausalLM", dict(TINY_LLAMA, tie_word_embeddings=True), config_edit=v4_rope),
     case("llama_mqa", "LlamaForCausalLM",
@@ -196,10 +225,14 @@ def make(number, case):
     folder.mkdir()
     kind = getattr(transformers, case["model"])
     torch.manual_seed(number)
-    model = perturb(kind(kind.config_class(**case["config"])), number)
+    model = perturb(kind(kind.config_class(**case["config"])), number, case.get("quiet", ()))
     model.save_pretrained(folder)
+    if case.get("own_head"):
+        add_head(folder, number)
     if "dtype" in case:
         cast(folder, case["dtype"])
+    if case.get("brain"):
+        cast(folder, lambda name: torch.bfloat16)
     # What is stored is what is run: read it back at full precision.
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     (folder / "generation_config.json").unlink(missing_ok=True)
@@ -210,17 +243,20 @@ def make(number, case):
     for step in case.get("after", []):
         step(folder)
     expected = []
-    for one in inputs(model.config, number, types=case.get("types", False)):
+    lengths = case.get("lengths", LENGTHS)
+    for one in inputs(model.config, number, lengths, case.get("types", False), case.get("target", False)):
         one.update(run(model, one))
         if embedding:
             one["embedding"] = embedding(one.pop("hidden"))
-        if case["model"].endswith(("CausalLM", "LMHeadModel")):
-            one["generated"] = greedy(model, one["ids"])
+        if case["model"].endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel")) and case.get("greedy", True):
+            one["generated"] = greedy(model, one)
         expected.append(one)
     (folder / "expected.json").write_text(json.dumps({"inputs": expected}) + "\n")
 
 
 if __name__ == "__main__":
-    for number, one in enumerate(CASES):
-        make(number, one)
-        print(one["name"])
+    wanted = sys.argv[1:]
+    for number, one in enumerate(CASES + families.CASES):
+        if not wanted or one["name"] in wanted:
+            make(number, one)
+            print(one["name"])

@@ -4,14 +4,13 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};
 use kinglet::format::spec::{Residual, StackSpec};
-use safetensors::Dtype;
 
 use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::llama::{self, LLAMA, Variant};
 use super::parts::{Rope, activation, layer_bits, rope, score_scale, set_local, sliding_layer_types};
-use super::source::{Names, Pick, Value, edit, tensor};
+use super::source::{Names, Value, edit};
 use crate::fixed::multiplier;
 
 /// Gemma.
@@ -59,10 +58,13 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
             name => activation(name)?,
         };
     }
-    scale_embedding(context, &mut stack)?;
+    scale_embedding(&mut stack)?;
     let rope = rope(config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &llama::NAMES, norm);
-    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
+    draft.sources.insert(
+        Role::Stack(Stack::Decoder, StackPart::Rotary),
+        Value::Rotary { theta: rope.theta, spread: None }.into(),
+    );
     add_one_to_norms(&mut draft);
     Ok(draft)
 }
@@ -71,7 +73,7 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     let (mut stack, norm) = llama::stack(context, &Variant { query_key_norm: true, ..GEMMA })?;
     let layers = u32::from(stack.num_hidden_layers);
-    scale_embedding(context, &mut stack)?;
+    scale_embedding(&mut stack)?;
     stack.block.residual = Residual::Sandwich;
     stack.block.attention.scale = score_scale(1.0 / libm::sqrt(config.real_or(&["query_pre_attn_scalar"], 256.0)?))?;
     config.only("attn_logit_softcapping", &[])?;
@@ -92,23 +94,15 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let id = if both_ways { Stack::Encoder } else { Stack::Decoder };
     let mut draft = Draft::new(context, id, stack, &NAMES_3, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
-        draft.sources.insert(Role::Stack(id, part), Value::Rotary { theta: rope.theta }.into());
+        draft.sources.insert(Role::Stack(id, part), Value::Rotary { theta: rope.theta, spread: None }.into());
     }
     add_one_to_norms(&mut draft);
     Ok(draft)
 }
 
-/// Token vectors times the root of their width, rounded as the type of the table rounds it.
-fn scale_embedding(context: &Context<'_>, stack: &mut StackSpec) -> Result<()> {
-    let root = libm::sqrtf(stack.hidden_size as f32);
-    let Pick { names, .. } = tensor(llama::NAMES.prefixes, "embed_tokens", "weight");
-    let dtype = names.iter().find_map(|name| context.checkpoint.dtype(name));
-    let rounded = match dtype {
-        Some(Dtype::BF16) => half::bf16::from_f32(root).to_f32(),
-        Some(Dtype::F16) => half::f16::from_f32(root).to_f32(),
-        _ => root,
-    };
-    stack.embedding.scale = Some(multiplier(f64::from(rounded))?);
+/// Token vectors times the root of their width. `transformers` rounds it to the type that it runs in: here, `f32`.
+fn scale_embedding(stack: &mut StackSpec) -> Result<()> {
+    stack.embedding.scale = Some(multiplier(f64::from(libm::sqrtf(stack.hidden_size as f32)))?);
     Ok(())
 }
 

@@ -68,13 +68,20 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.residual = if parallel { Residual::Parallel } else { Residual::PreNorm };
     (stack.block.attention.qkv_bias, stack.block.attention.output_bias) = (bias, bias);
-    stack.block.attention.position = AttentionPosition::Rotary {
-        dims: rotated(head_dim, rope.partial)?,
-        local: false,
-        layers: layer_bits(layers, |_| true),
-    };
+    // An odd width is rotated as if it were one more, at the frequencies of the odd one.
+    let width = rotated(head_dim, rope.partial)?;
+    if width > 0 {
+        stack.block.attention.position = AttentionPosition::Rotary {
+            dims: width.next_multiple_of(2),
+            local: false,
+            layers: layer_bits(layers, |_| true),
+        };
+    }
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
+    draft.sources.insert(
+        Role::Stack(Stack::Decoder, StackPart::Rotary),
+        Value::Rotary { theta: rope.theta, spread: Some(width) }.into(),
+    );
     edit_blocks(&mut draft.sources, |_, part, pick| {
         let fused = match part {
             BlockPart::Query => 0,

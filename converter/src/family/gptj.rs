@@ -68,7 +68,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         layers: layer_bits(layers, |_| true),
     };
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: 10_000.0 }.into());
+    draft
+        .sources
+        .insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: 10_000.0, spread: None }.into());
     edit_blocks(&mut draft.sources, |_, part, pick| {
         if matches!(part, BlockPart::Query | BlockPart::Key) {
             pick.rows = Some(paired_halves(heads, head_dim, rotary_dim.min(head_dim)).collect());

@@ -99,7 +99,10 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let (stack, norm) = stack(context, variant)?;
     let rope = rope(context.config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
+    draft.sources.insert(
+        Role::Stack(Stack::Decoder, StackPart::Rotary),
+        Value::Rotary { theta: rope.theta, spread: None }.into(),
+    );
     Ok(draft)
 }
 

@@ -109,7 +109,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
 
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
-        draft.sources.insert(Role::Stack(Stack::Encoder, part), Value::Rotary { theta: rope.theta }.into());
+        draft
+            .sources
+            .insert(Role::Stack(Stack::Encoder, part), Value::Rotary { theta: rope.theta, spread: None }.into());
     }
     edit_blocks(&mut draft.sources, |_, part, pick| {
         let (at, size) = match part {

@@ -236,12 +236,16 @@ pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
 
 /// How many values of a head are rotated.
 pub(super) fn rotated(head_dim: u32, partial: f64) -> Result<u16> {
-    let dims = (f64::from(head_dim) * partial) as u32;
-    if dims == 0 || !dims.is_multiple_of(2) || dims > head_dim {
-        return Err(refuse(
-            format_args!("config.json asks to rotate {dims} values of heads of {head_dim}"),
-            "it must be an even number: this checkpoint cannot be converted",
-        ));
+    short((f64::from(head_dim) * partial) as u32, "head_dim")
+}
+
+/// A number of values to rotate, which must make pairs.
+pub(super) fn even(dims: u16) -> Result<u16> {
+    if dims > 0 && dims.is_multiple_of(2) {
+        return Ok(dims);
     }
-    short(dims, "head_dim")
+    Err(refuse(
+        format_args!("config.json asks to rotate {dims} values of each head"),
+        "it must be an even number: this checkpoint cannot be converted",
+    ))
 }

@@ -8,7 +8,7 @@ use kinglet::format::spec::{AttentionPosition, Residual};
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION};
-use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, rotated};
+use super::parts::{Dimensions, Rope, activation_key, divide, even, layer_bits, rope, rotated};
 use super::source::{Names, Value};
 
 /// Phi.
@@ -66,11 +66,14 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.block.residual = Residual::ParallelShared;
     stack.block.attention.query_key_norm = config.flag_or(&["qk_layernorm"], false)?.then(|| norm.of(head_dim));
     stack.block.attention.position = AttentionPosition::Rotary {
-        dims: rotated(head_dim, rope.partial)?,
+        dims: even(rotated(head_dim, rope.partial)?)?,
         local: false,
         layers: layer_bits(layers, |_| true),
     };
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: rope.theta }.into());
+    draft.sources.insert(
+        Role::Stack(Stack::Decoder, StackPart::Rotary),
+        Value::Rotary { theta: rope.theta, spread: None }.into(),
+    );
     Ok(draft)
 }

@@ -27,6 +27,8 @@ pub enum Value {
     Rotary {
         /// The base of the frequencies.
         theta: f64,
+        /// The width that frequencies are spread over, where it is not that of what is rotated.
+        spread: Option<u16>,
     },
     /// A table of sinusoidal positions.
     Sinusoidal(Sinusoid),

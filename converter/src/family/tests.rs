@@ -49,7 +49,7 @@ fn llama_is_what_its_configuration_says() {
 #[test]
 fn both_spellings_of_rotary_positions_are_read() {
     let theta = |config: &Json| match &mapped(config).sources[&Role::Stack(Stack::Decoder, StackPart::Rotary)].weight {
-        Value::Rotary { theta } => *theta,
+        Value::Rotary { theta, .. } => *theta,
         other => panic!("not a rotary table but {other:?}"),
     };
     assert_eq!(theta(&tiny_llama()), 10_000.0);
