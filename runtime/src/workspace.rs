@@ -51,8 +51,10 @@ macro_rules! arena {
 
 /// Embeds a blob in the program, aligned as it must be; usable in a `const`.
 ///
-/// ```ignore
-/// const MODEL: &[u8] = kinglet::include_model!("../model.kinglet");
+/// ```
+/// // Any file will do to show the alignment; a real one is `include_model!("../model.kinglet")`.
+/// const MODEL: &[u8] = kinglet::include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+/// assert_eq!(MODEL.as_ptr().addr() % 16, 0);
 /// ```
 #[macro_export]
 macro_rules! include_model {
