@@ -219,6 +219,11 @@ pub(crate) struct Norm<'m> {
 pub(crate) struct Words<'m>(&'m [i32]);
 
 impl<'m> Words<'m> {
+    #[cfg(test)]
+    pub(crate) fn new(values: &'m [i32]) -> Self {
+        Self(values)
+    }
+
     pub(crate) fn get(self, index: usize) -> i32 {
         self.0.get(index).copied().map_or(0, i32::from_le)
     }
@@ -242,6 +247,11 @@ impl<'m> Words<'m> {
 pub(crate) struct Halfwords<'m>(&'m [i16]);
 
 impl<'m> Halfwords<'m> {
+    #[cfg(test)]
+    pub(crate) fn new(values: &'m [i16]) -> Self {
+        Self(values)
+    }
+
     #[inline(always)]
     pub(crate) fn get(self, index: usize) -> i32 {
         self.0.get(index).copied().map_or(0, |value| i16::from_le(value).into())

@@ -24,3 +24,33 @@ pub(crate) fn rotate(table: Halfwords<'_>, position: usize, dims: usize, head_di
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_turns_each_pair_by_its_angle_and_leaves_the_rest() {
+        // Two positions of one pair in a head of three: angles 0 and 0.7.
+        let (sin, cos) = libm::sincos(0.7);
+        let table = [1.0, 0.0, cos, sin].map(|value| libm::round(value * 32767.0) as i16);
+        for size in [1, 100, 65_536, 1 << 24, i32::MAX / 2] {
+            for (a, b) in [(1.0, 0.0), (0.3, -0.9), (-1.0, -1.0), (0.001, 0.5)] {
+                let scaled = |value: f64| libm::round(value * f64::from(size)) as i32;
+                let mut row = [scaled(a), scaled(b), 77];
+                rotate(Halfwords::new(&table), 1, 2, 3, &mut row);
+                let (x, y) = (f64::from(scaled(a)), f64::from(scaled(b)));
+                let tolerance = 1.0 + f64::from(size) / 8192.0;
+                assert!(
+                    (f64::from(row[0]) - (x * cos - y * sin)).abs() <= tolerance,
+                    "{row:?} of {a}, {b} times {size}"
+                );
+                assert!(
+                    (f64::from(row[1]) - (y * cos + x * sin)).abs() <= tolerance,
+                    "{row:?} of {a}, {b} times {size}"
+                );
+                assert_eq!(row[2], 77);
+            }
+        }
+    }
+}

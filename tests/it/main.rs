@@ -3,3 +3,4 @@
 mod blob;
 mod golden;
 mod runtime;
+mod tasks;

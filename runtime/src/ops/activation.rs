@@ -62,3 +62,89 @@ fn look_up(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
     let (low, high) = (table.get(index), table.get(index + 1));
     low + (((high - low) * (magnitude & ((1 << step) - 1))) >> step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Function = fn(f64) -> f64;
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + libm::exp(-x))
+    }
+
+    /// What is tabulated of a function at `|x|`, and its fraction bits, as the format has it.
+    fn tabulate(activation: Activation, f: Function) -> [i16; ACTIVATION_TABLE_LEN] {
+        core::array::from_fn(|i| {
+            let x = i as f64 / 64.0;
+            let value = match activation {
+                Activation::Tanh => f(x) * 32768.0,
+                Activation::Sigmoid => (f(x) - 0.5) * 65536.0,
+                _ => (f(x) - x) * 65536.0,
+            };
+            (libm::round(value) as i32).clamp(-32768, 32767) as i16
+        })
+    }
+
+    const CASES: [(Activation, Function, f64); 6] = [
+        (Activation::Gelu, |x| x * 0.5 * (1.0 + libm::erf(x / core::f64::consts::SQRT_2)), 4.5e-5),
+        (
+            Activation::GeluTanh,
+            |x| 0.5 * x * (1.0 + libm::tanh(0.797_884_560_802_865_4 * (x + 0.044715 * x * x * x))),
+            4.5e-5,
+        ),
+        (Activation::QuickGelu, |x| x * sigmoid(1.702 * x), 5e-5),
+        (Activation::Silu, |x| x * sigmoid(x), 3.0e-3),
+        (Activation::Tanh, libm::tanh, 7e-5),
+        (Activation::Sigmoid, sigmoid, 4e-4),
+    ];
+
+    /// The largest bounds are those of tails beyond 8, where the table keeps its last value: SiLU is 0.0027 there.
+    #[test]
+    fn every_activation_is_within_its_bound() {
+        for (activation, f, bound) in CASES {
+            let table = tabulate(activation, f);
+            for bits in [12, 16, 20] {
+                // Two units of the last place come on top of what the table is off by.
+                let bound = bound + 2.0 / f64::from(1 << bits);
+                for step in -30_000..30_000 {
+                    let mut x = [step * ((1 << bits) / 2048) + step % 7];
+                    let exact = f(f64::from(x[0]) / f64::from(1 << bits));
+                    activate(activation, Halfwords::new(&table), bits, &mut x);
+                    let found = f64::from(x[0]) / f64::from(1 << bits);
+                    assert!((found - exact).abs() <= bound, "{activation:?} of {step}: {found} for {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn between_minus_eight_and_eight_it_is_a_hundred_thousandth() {
+        for (activation, f, _) in CASES {
+            let table = tabulate(activation, f);
+            for step in -8 * 4096 + 1..8 * 4096 {
+                let mut x = [step * 16];
+                activate(activation, Halfwords::new(&table), 16, &mut x);
+                let exact = f(f64::from(step) / 4096.0);
+                assert!((f64::from(x[0]) / 65536.0 - exact).abs() <= 9e-5, "{activation:?} of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_soft_cap_is_the_cap_times_a_tanh() {
+        let table = tabulate(Activation::Tanh, libm::tanh);
+        for (cap, mantissa, exponent) in [(30.0, 0x7800_0000, 26), (50.0, 0x6400_0000, 25), (1.5, 0x6000_0000, 30)] {
+            for step in -4000..4000 {
+                let mut x = [step * 1024];
+                soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), 16, &mut x);
+                let exact = cap * libm::tanh(f64::from(step) / 64.0 / cap);
+                assert!(
+                    (f64::from(x[0]) / 65536.0 - exact).abs() <= 1.5e-4 * cap,
+                    "cap {cap} of {}",
+                    f64::from(step) / 64.0
+                );
+            }
+        }
+    }
+}

@@ -47,6 +47,7 @@ fn inverse_sqrt(x: u64) -> (i32, i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Words;
 
     #[test]
     fn inverse_sqrt_is_right_to_fifteen_bits() {
@@ -56,6 +57,50 @@ mod tests {
             let exact = 1.0 / libm::sqrt(x as f64);
             assert!((got / exact - 1.0).abs() < 1.0 / 16384.0, "1 / sqrt({x}) = {exact}, not {got}");
             assert!(mantissa <= 1 << 16);
+        }
+    }
+
+    #[test]
+    fn a_norm_is_the_formula_to_twelve_bits_of_its_largest_value() {
+        const SIZE: usize = 24;
+        let weights: [f64; SIZE] = core::array::from_fn(|i| 0.5 + 0.1 * i as f64);
+        let biases: [f64; SIZE] = core::array::from_fn(|i| 0.05 * i as f64 - 0.4);
+        let root = libm::sqrt(SIZE as f64);
+        let stored = weights.map(|weight| libm::round(weight * root * f64::from(1 << 26)) as i32);
+        let bias = biases.map(|bias| libm::round(bias * 65536.0) as i32);
+        let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&bias) };
+        for kind in [NormKind::Layer, NormKind::Rms] {
+            for scale in [0.01, 1.0, 37.0, 1000.0] {
+                let epsilon = 1e-5;
+                let spec = NormSpec {
+                    kind,
+                    bias: true,
+                    epsilon: libm::round(epsilon * SIZE as f64 * 281_474_976_710_656.0) as u64,
+                };
+                let x: [f64; SIZE] = core::array::from_fn(|i| scale * (libm::sin(i as f64 * 1.7) + 0.3));
+                let mut row = x.map(|x| libm::round(x * 65536.0) as i32);
+                let x = row.map(|x| f64::from(x) / 65536.0);
+                norm(&spec, &numbers, 16, &mut row);
+                let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
+                let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
+                for i in 0..SIZE {
+                    let exact = (x[i] - center) / libm::sqrt(variance + epsilon) * weights[i] + biases[i];
+                    let found = f64::from(row[i]) / 65536.0;
+                    assert!((found - exact).abs() <= 4.0 / 4096.0, "{kind:?} at {scale}, {i}: {found} for {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_at_the_limits_do_not_overflow() {
+        let stored = [i32::MAX; 4];
+        let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&[]) };
+        for kind in [NormKind::Layer, NormKind::Rms] {
+            for mut row in [[0; 4], [i32::MIN; 4], [i32::MAX, i32::MIN, 0, 1], [i32::MAX; 4]] {
+                norm(&NormSpec { kind, bias: false, epsilon: 0 }, &numbers, 16, &mut row);
+                assert!(row.iter().all(|x| x.unsigned_abs() < 1 << 24), "{row:?}");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Sentence vectors.
 
+use half::f16;
+
 use crate::format::error::Error;
 use crate::session::Session;
 
@@ -8,20 +10,39 @@ use crate::session::Session;
 /// # Errors
 /// As [`Session::encode`]; [`Error::BufferTooSmall`] when `out` is shorter than the vector.
 pub fn embed(session: &mut Session<'_, '_>, ids: &[u32], token_types: &[u8], out: &mut [f32]) -> Result<usize, Error> {
+    embed_as(session, ids, token_types, out, |value| value)
+}
+
+/// The same in half precision: half the bytes to store or to send.
+///
+/// # Errors
+/// As [`embed`].
+pub fn embed_half(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [f16],
+) -> Result<usize, Error> {
+    embed_as(session, ids, token_types, out, f16::from_f32)
+}
+
+fn embed_as<T>(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [T],
+    number: impl Fn(f32) -> T,
+) -> Result<usize, Error> {
     let spec = session.model().spec();
     session.read_text(ids, token_types)?;
     let vector = session.logits()?;
     let (needed, given) = (vector.len(), out.len());
     let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
+    let squares: f32 = vector.iter().map(|&value| (value as f32 * unit) * (value as f32 * unit)).sum();
+    let length = if spec.head.normalize && squares > 0.0 { libm::sqrtf(squares) } else { 1.0 };
     for (out, &value) in out.iter_mut().zip(vector) {
-        *out = value as f32 * unit;
-    }
-    if spec.head.normalize {
-        let length = libm::sqrtf(out.iter().map(|x| x * x).sum());
-        if length > 0.0 {
-            out.iter_mut().for_each(|x| *x /= length);
-        }
+        *out = number(value as f32 * unit / length);
     }
     Ok(needed)
 }

@@ -9,7 +9,7 @@ mod generate;
 mod score;
 
 pub use classify::{classify, probabilities, tag};
-pub use embed::embed;
+pub use embed::{embed, embed_half};
 pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Stop, generate};
 pub use score::{log_probability, pseudo_score, score};
