@@ -7,6 +7,11 @@ def case(name, model, config, **options):
     return {"name": name, "model": model, "config": config, **options}
 
 
+def calm(cases):
+    """Deeper and gated models with weights that do not add up to chaos."""
+    return [{"gain": 1.1, **case} for case in cases]
+
+
 def flat_rope(config):
     """The spelling of versions before 5: flat keys, and no list of layer types."""
     rope = config.pop("rope_parameters")
@@ -81,12 +86,12 @@ DECODERS = [
          dict(GATED, use_sliding_window=True, sliding_window=4, max_window_layers=1), config_edit=flat_rope),
     case("qwen3", "Qwen3ForCausalLM", dict(GATED, head_dim=10, tie_word_embeddings=True)),
     case("qwen3_biases", "Qwen3ForCausalLM", dict(GATED, head_dim=6, attention_bias=True, num_key_value_heads=4)),
-    case("gemma", "GemmaForCausalLM", dict(GATED, head_dim=10, num_key_value_heads=1), config_edit=old_gemma),
-    case("gemma_brain", "GemmaForCausalLM", dict(GATED, hidden_size=40, head_dim=6), brain=True),
+    case("gemma", "GemmaForCausalLM", dict(GATED, head_dim=10, num_key_value_heads=1), config_edit=old_gemma, one=0.0),
+    case("gemma_brain", "GemmaForCausalLM", dict(GATED, hidden_size=40, head_dim=6), brain=True, one=0.0),
     case("gemma3", "Gemma3ForCausalLM",
-         dict(GATED, num_hidden_layers=7, head_dim=6, sliding_window=5, query_pre_attn_scalar=10), config_edit=old_gemma3),
+         dict(GATED, num_hidden_layers=7, head_dim=6, sliding_window=5, query_pre_attn_scalar=10), config_edit=old_gemma3, one=0.0),
     case("gemma3_both_ways", "Gemma3TextModel",
-         dict(GATED, num_hidden_layers=6, head_dim=8, sliding_window=6, query_pre_attn_scalar=8, use_bidirectional_attention=True)),
+         dict(GATED, num_hidden_layers=6, head_dim=8, sliding_window=6, query_pre_attn_scalar=8, use_bidirectional_attention=True), one=0.0),
     case("phi", "PhiForCausalLM", dict(GATED, num_attention_heads=3, num_key_value_heads=1), config_edit=flat_rope),
     case("phi_normed", "PhiForCausalLM", dict(GATED, num_attention_heads=2, qk_layernorm=True)),
     case("gptj", "GPTJForCausalLM", dict(OLD, rotary_dim=4)),
@@ -186,4 +191,4 @@ ENCODER_DECODERS = [
     case("mt5", "MT5ForConditionalGeneration", dict(T5, feed_forward_proj="gated-gelu"), target=True, quiet=QUIET),
 ]
 
-CASES = DECODERS + ENCODERS + ENCODER_DECODERS
+CASES = calm(DECODERS + ENCODERS + ENCODER_DECODERS)

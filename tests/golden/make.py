@@ -32,23 +32,23 @@ TINY_BERT = dict(vocab_size=67, hidden_size=24, intermediate_size=40, num_hidden
 LENGTHS = [1, 2, 5, 21]
 
 
-def perturb(model, seed, quiet=()):
+def perturb(model, seed, gain=1.6, quiet=(), one=1.0):
     """Weights large enough that attention is not flat; norms and biases away from one and zero. The `quiet` ones are
-    smaller by what their family leaves out of the scores."""
+    smaller by what their family leaves out of the scores; a norm's weight of `one` leaves things as they are."""
     generator = torch.Generator().manual_seed(seed)
     normal = lambda like, std: torch.randn(like.shape, generator=generator) * std
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad and "embed_positions" in name:
             continue  # computed, and not saved
         if parameter.dim() == 1:
-            base = 1.0 if name.endswith("weight") else 0.0
+            base = one if name.endswith("weight") else 0.0
             parameter.copy_(base + normal(parameter, 0.2))
         elif any(part in name for part in ("embed", "wte", "wpe", "shared", "relative_attention_bias")):
             parameter.copy_(normal(parameter, 0.6))
         elif any(part in name for part in quiet):
-            parameter.copy_(normal(parameter, 0.7 / parameter.shape[-1] ** 0.5))
+            parameter.copy_(normal(parameter, gain / 2 / parameter.shape[-1] ** 0.5))
         else:
-            parameter.copy_(normal(parameter, 1.6 / parameter.shape[-1] ** 0.5))
+            parameter.copy_(normal(parameter, gain / parameter.shape[-1] ** 0.5))
     for name, buffer in model.named_buffers():
         if "final_logits_bias" in name:
             buffer.copy_(normal(buffer, 0.2))
@@ -225,7 +225,7 @@ def make(number, case):
     folder.mkdir()
     kind = getattr(transformers, case["model"])
     torch.manual_seed(number)
-    model = perturb(kind(kind.config_class(**case["config"])), number, case.get("quiet", ()))
+    model = perturb(kind(kind.config_class(**case["config"])), number, **{key: case[key] for key in ("gain", "quiet", "one") if key in case})
     model.save_pretrained(folder)
     if case.get("own_head"):
         add_head(folder, number)
