@@ -2,7 +2,7 @@
 //!
 //! The way of a conversion: [`checkpoint`] opens the folder, [`family`] maps its configuration to a
 //! [`ModelSpec`](kinglet::format::spec::ModelSpec) and says where each tensor comes from, [`weights`] reads
-//! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`reference`] runs the same specification on
+//! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`mod@reference`] runs the same specification on
 //! the same weights in `f32`: what the integers are measured against.
 
 pub mod checkpoint;
