@@ -3,7 +3,7 @@
 
 use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::argmax;
-use kinglet::task::{classify, embed, embed_half, fill_in_turn, fill_mask, pseudo_score, score, tag};
+use kinglet::task::{answer, classify, embed, embed_half, fill_in_turn, fill_mask, pseudo_score, score, tag};
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
 use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
@@ -167,5 +167,36 @@ fn the_pseudo_score_masks_each_token_and_puts_it_back() {
             let expected = softmax(exact.rows().nth(position).expect("a row"))[text[position] as usize].ln();
             assert!((log_prob - expected).abs() < 0.05, "{log_prob} for {expected} at {position}");
         }
+    });
+}
+
+#[test]
+fn the_answer_is_the_best_span_of_the_context() {
+    with("bert_answers", |session, source, case| {
+        let input = &case.inputs[3];
+        let rows = exact(source, input);
+        let context = input.ids.len() / 2..input.ids.len();
+        let mut scratch = [[0; 2]; 32];
+        for max_len in [1, 3, 32] {
+            let found =
+                answer(session, &input.ids, &types(input), context.clone(), max_len, &mut scratch).expect("an answer");
+            assert!(context.contains(&found.start) && found.start <= found.end && found.end < found.start + max_len);
+            // The integers may prefer another span only if it is as good.
+            let score = |start: usize, end: usize| rows[start][0] + rows[end][1];
+            let spans = context
+                .clone()
+                .flat_map(|start| (start..(start + max_len).min(context.end)).map(move |end| (start, end)));
+            let best = spans.map(|(start, end)| score(start, end)).fold(f32::MIN, f32::max);
+            assert!((score(found.start, found.end) - best).abs() < 0.05, "{found:?}");
+            assert!(
+                (found.score as f32 / 65536.0 - best).abs() < 0.05
+                    && (found.none as f32 / 65536.0 - score(0, 0)).abs() < 0.05
+            );
+            assert_eq!(found.span().is_some(), found.score > found.none);
+        }
+        let outside = answer(session, &input.ids, &[], 5..99, 3, &mut scratch);
+        assert!(matches!(outside, Err(Error::NotSupported(_))));
+        let small = answer(session, &input.ids, &[], context.clone(), 3, &mut [[0; 2]; 2]);
+        assert_eq!(small, Err(Error::BufferTooSmall { needed: context.len(), given: 2 }));
     });
 }

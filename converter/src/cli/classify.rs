@@ -58,10 +58,11 @@ impl Classify {
 }
 
 /// What the logits mean.
-fn scores(task: Task, logits: &[f32]) -> Vec<f32> {
+pub(crate) fn scores(task: Task, logits: &[f32]) -> Vec<f32> {
     match task {
         Task::Regression => logits.to_vec(),
         Task::MultiLabelClassification => logits.iter().map(|&x| 1.0 / (1.0 + libm::expf(-x))).collect(),
+        Task::ReplacedToken => scores(Task::MultiLabelClassification, logits),
         _ => {
             let largest = logits.iter().copied().fold(f32::MIN, f32::max);
             let powers: Vec<f32> = logits.iter().map(|&x| libm::expf(x - largest)).collect();

@@ -1,5 +1,6 @@
 //! Every command with its options. Each command is a file of its own beside this one.
 
+mod answer;
 mod bench;
 mod classify;
 mod convert;
@@ -12,6 +13,7 @@ mod inspect;
 mod logits;
 mod output;
 mod score;
+mod tag;
 mod verify;
 
 use anyhow::Result;
@@ -41,6 +43,10 @@ enum Command {
     Embed(embed::Embed),
     /// Label a text.
     Classify(classify::Classify),
+    /// Label each token of a text.
+    Tag(tag::Tag),
+    /// Find the answer to a question in a text.
+    Answer(answer::Answer),
     /// Say how likely a text is.
     Score(score::Score),
     /// Check a blob, and measure it against its checkpoint.
@@ -60,6 +66,8 @@ impl Cli {
             Command::FillMask(command) => command.run(),
             Command::Embed(command) => command.run(),
             Command::Classify(command) => command.run(),
+            Command::Tag(command) => command.run(),
+            Command::Answer(command) => command.run(),
             Command::Score(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -2,12 +2,14 @@
 //!
 //! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence vector.
 
+mod answer;
 mod classify;
 mod embed;
 mod fill_mask;
 mod generate;
 mod score;
 
+pub use answer::{Answer, answer};
 pub use classify::{classify, probabilities, tag};
 pub use embed::{embed, embed_half};
 pub use fill_mask::{fill_in_turn, fill_mask};

@@ -1,0 +1,86 @@
+//! `kinglet answer`: find the answer to a question in a text.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use kinglet::format::spec::Task;
+use serde_json::json;
+
+use super::engine::{ModelArgs, task_name};
+use super::input::{Input, InputArgs};
+use super::output;
+
+/// Find the span of the context that answers the question. The context are the tokens of type 1, or all but the first
+/// where there are no types.
+#[derive(Args, Debug)]
+pub(crate) struct Answer {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    input: InputArgs,
+    /// The longest answer, in tokens.
+    #[arg(long, default_value_t = 30)]
+    max_answer_len: usize,
+    /// Never say that there is no answer.
+    #[arg(long)]
+    always: bool,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Answer {
+    pub(crate) fn run(self) -> Result<()> {
+        let engine = self.model.load()?;
+        let (spec, ..) = engine.about()?;
+        if spec.head.task != Task::QuestionAnswering {
+            let what = task_name(spec.head.task);
+            bail!(
+                "this model answers no questions: it is for {what}\nconvert a checkpoint with a question answering head"
+            );
+        }
+        for input in self.input.read()? {
+            let rows = engine.rows(&input)?.real;
+            let context = context(&input);
+            let logit = |position: usize, column: usize| rows[position].get(column).copied().unwrap_or(f32::MIN);
+            let mut best: Option<(f32, usize, usize)> = None;
+            for &start in &context {
+                for &end in context.iter().filter(|&&end| end >= start && end - start < self.max_answer_len) {
+                    let score = logit(start, 0) + logit(end, 1);
+                    if best.is_none_or(|(most, ..)| score > most) {
+                        best = Some((score, start, end));
+                    }
+                }
+            }
+            let none = logit(0, 0) + logit(0, 1);
+            let best = best.filter(|(score, ..)| self.always || *score > none);
+            if self.json || self.input.is_many() {
+                let ids = best.map(|(_, start, end)| &input.ids[start..=end]);
+                output::json(&json!({
+                    "start": best.map(|best| best.1),
+                    "end": best.map(|best| best.2),
+                    "ids": ids.unwrap_or_default(),
+                    "score": best.map(|best| best.0),
+                    "no_answer_score": none,
+                }))?;
+                continue;
+            }
+            match best {
+                Some((score, start, end)) => {
+                    let ids = output::join(&input.ids[start..=end], ",");
+                    output::line(&format!("tokens {start} to {end}: {ids} ({score:.4}, none {none:.4})"))?;
+                }
+                None => output::line(&format!("no answer ({none:.4})"))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Positions that may be part of an answer.
+fn context(input: &Input) -> Vec<usize> {
+    let typed = input.token_types.contains(&1);
+    let inside = |position: usize| {
+        if typed { input.token_types.get(position) == Some(&1) } else { position > 0 }
+    };
+    (0..input.ids.len()).filter(|&position| inside(position)).collect()
+}

@@ -1,0 +1,76 @@
+//! The best span of a text as the answer to a question.
+
+use core::ops::{Range, RangeInclusive};
+
+use crate::format::error::Error;
+use crate::format::spec::Task;
+use crate::session::Session;
+
+/// An answer: the tokens of the context that it spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Answer {
+    /// Its first token.
+    pub start: usize,
+    /// Its last token.
+    pub end: usize,
+    /// Start and end logit together, in fixed point.
+    pub score: i32,
+    /// The same for no answer at all: a span of the first token alone.
+    pub none: i32,
+}
+
+impl Answer {
+    /// The tokens of the answer; `None` when no answer is likelier.
+    pub fn span(&self) -> Option<RangeInclusive<usize>> {
+        (self.score > self.none).then_some(self.start..=self.end)
+    }
+}
+
+/// Finds the best span of at most `max_len` tokens inside `context`, a range of positions.
+///
+/// `scratch` holds the start and end logits of each token of the context. Of equal spans the first is taken.
+///
+/// # Errors
+/// As [`Session::encode`]; [`Error::NotSupported`] when the head does not answer questions or the context is not
+/// in the text; [`Error::BufferTooSmall`] when `scratch` is shorter than the context.
+pub fn answer(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    context: Range<usize>,
+    max_len: usize,
+    scratch: &mut [[i32; 2]],
+) -> Result<Answer, Error> {
+    if session.model().spec().head.task != Task::QuestionAnswering || session.model().spec().encoder.is_none() {
+        return Err(Error::NotSupported("its head does not answer questions"));
+    }
+    if context.is_empty() || context.end > ids.len() {
+        return Err(Error::NotSupported("an answer outside the text"));
+    }
+    let (needed, given) = (context.len(), scratch.len());
+    let scratch = scratch.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+    session.encode(ids, token_types)?;
+    let mut logits_at = |position| -> Result<[i32; 2], Error> {
+        session
+            .logits_at(position)?
+            .first_chunk()
+            .copied()
+            .ok_or(Error::NotSupported("a head without a start and an end"))
+    };
+    let [start, end] = logits_at(0)?;
+    let none = start.saturating_add(end);
+    for (logits, position) in scratch.iter_mut().zip(context.clone()) {
+        *logits = logits_at(position)?;
+    }
+    let mut best = Answer { start: context.start, end: context.start, score: i32::MIN, none };
+    for (first, [start, _]) in scratch.iter().enumerate() {
+        for (more, [_, end]) in scratch.iter().skip(first).take(max_len.max(1)).enumerate() {
+            let score = start.saturating_add(*end);
+            if score > best.score {
+                best = Answer { start: context.start + first, end: context.start + first + more, score, none };
+            }
+        }
+    }
+    Ok(best)
+}
