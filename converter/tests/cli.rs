@@ -1,0 +1,215 @@
+//! The command line as people and programs use it, on the model that ships with the project.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn stories() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/stories")
+}
+
+fn kinglet(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kinglet")).args(arguments).output().expect("kinglet runs")
+}
+
+/// Runs a command that must succeed; what it printed.
+fn run(arguments: &[&str]) -> String {
+    let output = kinglet(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The same of a command that prints one JSON object and nothing else.
+fn run_json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(arguments)).expect("one JSON object")
+}
+
+/// Runs a command that must fail with a line of what is wrong and a line of what to do; both.
+fn refused(arguments: &[&str]) -> String {
+    let output = kinglet(arguments);
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(!output.status.success(), "{arguments:?} succeeded");
+    assert!(
+        output.stdout.is_empty() && said.starts_with("error: ") && said.lines().count() == 2,
+        "{arguments:?}: {said}"
+    );
+    said
+}
+
+/// A folder with the story teller as a blob in it.
+fn converted() -> (TempDir, String) {
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "stories.kinglet");
+    run(&["convert", text(&stories()), "-o", &blob]);
+    (folder, blob)
+}
+
+fn path(folder: &TempDir, name: &str) -> String {
+    text(&folder.path().join(name)).to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+/// A copy of the checkpoint, to be spoilt.
+fn copy_of_stories() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(stories().join(name), folder.path().join(name)).expect("a copy");
+    }
+    folder
+}
+
+fn change_config(folder: &TempDir, key: &str, value: Value) {
+    let file = folder.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("config.json")).expect("JSON");
+    config[key] = value;
+    fs::write(&file, config.to_string()).expect("a changed config.json");
+}
+
+#[test]
+fn a_blob_is_converted_inspected_verified_and_run() {
+    let (_folder, blob) = converted();
+    let about = run_json(&["inspect", &blob, "--json"]);
+    assert_eq!(about["bytes"].as_u64(), Some(fs::metadata(&blob).expect("the blob").len()));
+    assert_eq!(about["task"], "causal language model");
+    assert_eq!(run_json(&["verify", &blob, "--json"])["self_test"], "pass");
+
+    let written = run_json(&["generate", &blob, "--ids", "1", "-n", "12", "--json"]);
+    assert_eq!(written["ids"].as_array().map(Vec::len), Some(12));
+    let checkpoint = stories();
+    let by_reference = run_json(&["generate", text(&checkpoint), "--reference", "--ids", "1", "-n", "12", "--json"]);
+    assert_eq!(written["ids"], by_reference["ids"]);
+
+    let logits = run_json(&["logits", &blob, "--ids", "1,300,17", "--integers", "--json"]);
+    let (real, integers) = (&logits["logits"][2][5], &logits["integers"][2][5]);
+    assert_eq!(logits["fraction_bits"], 16);
+    assert!((real.as_f64().expect("a number") * 65536.0 - integers.as_f64().expect("a number")).abs() < 1.0);
+    assert_eq!(logits["hash"].as_str().map(str::len), Some(8));
+
+    let scored = run_json(&["score", &blob, "--ids", "1,300,17", "--json"]);
+    assert_eq!(scored["log_probs"].as_array().map(Vec::len), Some(3));
+    assert!(scored["log_probs"][0].is_null() && scored["perplexity"].as_f64() > Some(1.0));
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_bytes() {
+    let ((_a, first), (_b, second)) = (converted(), converted());
+    assert!(fs::read(first).expect("a blob") == fs::read(second).expect("a blob"));
+}
+
+#[test]
+fn one_seed_gives_one_text() {
+    let (_folder, blob) = converted();
+    let write = |seed: &str| run(&["generate", &blob, "--ids", "1", "-n", "30", "--temperature", "1", "--seed", seed]);
+    assert_eq!(write("5"), write("5"));
+    assert_ne!(write("5"), write("6"));
+}
+
+#[test]
+fn a_file_of_inputs_gets_a_line_for_each() {
+    let (folder, blob) = converted();
+    let inputs = path(&folder, "inputs.jsonl");
+    fs::write(&inputs, "[1, 300]\n\n{\"ids\": [1]}\n").expect("a file");
+    let answers = run(&["logits", &blob, "--input", &inputs]);
+    let rows: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(rows.iter().map(|row| row["logits"].as_array().expect("rows").len()).collect::<Vec<_>>(), [2, 1]);
+    fs::write(&inputs, "[1]\n{\"text\": 3}\n").expect("a file");
+    assert!(refused(&["logits", &blob, "--input", &inputs]).contains("line 2"));
+}
+
+#[test]
+fn an_output_that_exists_is_kept_unless_forced() {
+    let (folder, blob) = converted();
+    let source = stories();
+    fs::write(&blob, b"precious").expect("a file");
+    assert!(refused(&["convert", text(&source), "-o", &blob]).contains("--force"));
+    assert_eq!(fs::read(&blob).expect("the file"), b"precious");
+    let spoilt = copy_of_stories();
+    change_config(&spoilt, "hidden_act", json!("snake"));
+    refused(&["convert", text(spoilt.path()), "-o", &blob, "--force"]);
+    assert_eq!(fs::read(&blob).expect("the file"), b"precious");
+    run(&["convert", text(&source), "-o", &blob, "--force"]);
+    assert_eq!(&fs::read(&blob).expect("the file")[..4], b"KNGL");
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder").collect();
+    assert_eq!(left.len(), 1, "something was left behind: {left:?}");
+    run(&["convert", text(&source), "-o", &path(&folder, "dry.kinglet"), "--dry-run"]);
+    assert!(!folder.path().join("dry.kinglet").exists());
+}
+
+#[test]
+fn what_is_not_implemented_is_refused_by_name() {
+    let cases = [
+        ("model_type", json!("snake"), "snake"),
+        ("hidden_act", json!("snake"), "snake"),
+        ("rope_parameters", json!({ "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0 }), "yarn"),
+        ("sliding_stripes", json!(3), "sliding_stripes"),
+        ("quantization_config", json!({ "bits": 4 }), "quantization_config"),
+        ("num_attention_heads", json!(-8), "num_attention_heads"),
+        ("vocab_size", json!(513), "embed_tokens"),
+    ];
+    for (key, value, named) in cases {
+        let spoilt = copy_of_stories();
+        change_config(&spoilt, key, value);
+        let said = refused(&["convert", text(spoilt.path()), "-o", &path(&spoilt, "out.kinglet")]);
+        assert!(said.contains(named), "{key}: {said}");
+        assert!(!spoilt.path().join("out.kinglet").exists());
+    }
+}
+
+#[test]
+fn a_spoilt_checkpoint_is_refused_by_file_and_tensor() {
+    let convert = |folder: &TempDir| refused(&["convert", text(folder.path()), "-o", &path(folder, "out.kinglet")]);
+    let cut = copy_of_stories();
+    let file = cut.path().join("model.safetensors");
+    let bytes = fs::read(&file).expect("the weights");
+    fs::write(&file, &bytes[..bytes.len() / 2]).expect("half of them");
+    assert!(convert(&cut).contains("model.safetensors"));
+
+    // The last tensor's last number becomes a NaN of 16 bits.
+    let mut spoilt = bytes.clone();
+    let end = spoilt.len();
+    spoilt[end - 2..].copy_from_slice(&0x7e00_u16.to_le_bytes());
+    fs::write(&file, &spoilt).expect("the weights");
+    assert!(convert(&cut).contains("model."));
+
+    // A tensor by a name that nobody asked for, of the same length in the header.
+    let header = bytes.windows(17).position(|window| window == b"model.norm.weight").expect("the final norm");
+    let mut renamed = bytes.clone();
+    renamed[header..header + 17].copy_from_slice(b"model.nose.weight");
+    fs::write(&file, &renamed).expect("the weights");
+    assert!(convert(&cut).contains("model.norm.weight"));
+
+    fs::remove_file(&file).expect("the weights are gone");
+    assert!(convert(&cut).contains("model.safetensors"));
+    fs::remove_file(cut.path().join("config.json")).expect("the configuration is gone");
+    assert!(convert(&cut).contains("config.json"));
+}
+
+#[test]
+fn wrong_calls_say_what_to_do() {
+    let (folder, blob) = converted();
+    let nowhere = path(&folder, "nowhere.kinglet");
+    let cases: [(&[&str], &str); 8] = [
+        (&["logits", &nowhere, "--ids", "1"], "nowhere.kinglet"),
+        (&["logits", text(folder.path()), "--ids", "1"], "--reference"),
+        (&["logits", &blob], "--ids"),
+        (&["logits", &blob, "--ids", "9999"], "9999"),
+        (&["embed", &blob, "--ids", "1"], "causal language model"),
+        (&["classify", &blob, "--ids", "1"], "causal language model"),
+        (&["fill-mask", &blob, "--ids", "1"], "causal language model"),
+        (&["convert", &blob, "-o", &nowhere], "folder"),
+    ];
+    for (arguments, named) in cases {
+        let said = refused(arguments);
+        assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+    let mut bytes = fs::read(&blob).expect("the blob");
+    bytes[1000] ^= 1;
+    fs::write(&nowhere, &bytes).expect("a spoilt blob");
+    assert!(refused(&["inspect", &nowhere]).contains("checksum"));
+}
