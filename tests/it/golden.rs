@@ -156,7 +156,7 @@ fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
         let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
         let mut write = |begin: &[u32]| {
             let mut text = heapless::Vec::<u32, 24>::from_slice(begin).expect("room");
-            let options = GenerateOptions { max_new_tokens: 20 - begin.len(), stop: &[], suppressed: &[] };
+            let options = GenerateOptions::new(20 - begin.len());
             generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
                 .expect("it writes");
             text

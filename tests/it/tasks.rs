@@ -2,8 +2,11 @@
 //! quantized weights, so that only what the integers add is left.
 
 use kinglet::format::spec::{KeyWidth, Task};
-use kinglet::sample::argmax;
-use kinglet::task::{answer, classify, embed, embed_half, fill_in_turn, fill_mask, pseudo_score, score, tag};
+use kinglet::sample::{Sampler, SamplerOptions, argmax};
+use kinglet::task::{
+    GenerateOptions, Stop, answer, classify, embed, embed_half, fill_in_turn, fill_mask, generate, pseudo_score, score,
+    tag,
+};
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
 use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
@@ -198,5 +201,25 @@ fn the_answer_is_the_best_span_of_the_context() {
         assert!(matches!(outside, Err(Error::NotSupported(_))));
         let small = answer(session, &input.ids, &[], context.clone(), 3, &mut [[0; 2]; 2]);
         assert_eq!(small, Err(Error::BufferTooSmall { needed: context.len(), given: 2 }));
+    });
+}
+
+#[test]
+fn tokens_are_forced_suppressed_and_stopped_at() {
+    with("gpt2", |session, _, case| {
+        let mut write = |options: &GenerateOptions<'_>| {
+            let mut text = heapless::Vec::<u32, 30>::from_slice(&case.inputs[1].ids).expect("room");
+            let stop = generate(session, &mut text, options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true);
+            (text[2..].to_vec(), stop.expect("it writes"))
+        };
+        let plain = GenerateOptions::new(8);
+        let (free, stop) = write(&plain);
+        assert_eq!((free.len(), stop), (8, Stop::Length));
+        let (forced, _) = write(&GenerateOptions { forced_bos: Some(9), forced_eos: Some(11), ..plain });
+        assert_eq!((forced.len(), forced[0], forced[7]), (8, 9, 11));
+        let (without, _) = write(&GenerateOptions { suppressed: &free[..1], ..plain });
+        assert!(!without.contains(&free[0]));
+        let first = free.iter().position(|token| *token == free[2]).expect("it is there");
+        assert_eq!(write(&GenerateOptions { stop: &free[2..3], ..plain }), (free[..=first].to_vec(), Stop::Token));
     });
 }

@@ -139,7 +139,13 @@ impl Generate {
             seed: self.seed,
         });
         let stop: &[u32] = if self.ignore_eos { &[] } else { &tokens.eos };
-        let options = GenerateOptions { max_new_tokens, stop, suppressed: &tokens.suppressed };
+        let options = GenerateOptions {
+            stop,
+            suppressed: &tokens.suppressed,
+            forced_bos: tokens.forced_bos,
+            forced_eos: tokens.forced_eos.filter(|_| self.max_new_tokens.is_some()),
+            ..GenerateOptions::new(max_new_tokens)
+        };
         let stop = generate(&mut session, &mut text, &options, &mut sampler, |_| true)?;
         Ok(Written { ids: text[begin.len()..].to_vec(), stop })
     }
@@ -170,7 +176,13 @@ impl Generate {
             let mut logits = reference.head(&hidden)?;
             let row = logits.rows_mut().last().context("the model has no logits")?;
             tokens.suppressed.iter().for_each(|&token| row[token as usize] = f32::MIN);
-            let token = likeliest(row);
+            let last = self.max_new_tokens.is_some() && ids.len() + 1 == max_new_tokens;
+            let forced = if ids.is_empty() && tokens.forced_bos.is_some() {
+                tokens.forced_bos
+            } else {
+                tokens.forced_eos.filter(|_| last)
+            };
+            let token = forced.unwrap_or_else(|| likeliest(row));
             ids.push(token);
             if !self.ignore_eos && tokens.eos.contains(&token) {
                 return Ok(Written { ids, stop: Stop::Token });

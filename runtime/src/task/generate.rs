@@ -16,6 +16,17 @@ pub struct GenerateOptions<'o> {
     pub stop: &'o [u32],
     /// Never write these.
     pub suppressed: &'o [u32],
+    /// The first token that is written, whatever the model says.
+    pub forced_bos: Option<u32>,
+    /// The last one, where the length runs out.
+    pub forced_eos: Option<u32>,
+}
+
+impl GenerateOptions<'_> {
+    /// At most so many tokens, with no token treated differently from the others.
+    pub const fn new(max_new_tokens: usize) -> Self {
+        Self { max_new_tokens, stop: &[], suppressed: &[], forced_bos: None, forced_eos: None }
+    }
 }
 
 /// Why the text ended.
@@ -48,7 +59,7 @@ pub enum Stop {
 /// /// Twenty tokens after the first, the likeliest each time.
 /// fn tell(session: &mut Session, bos: u32) -> Result<Stop, Error> {
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([bos]);
-///     let options = GenerateOptions { max_new_tokens: 20, stop: &[2], suppressed: &[] };
+///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(20) };
 ///     generate(session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
 /// }
 /// # let _ = tell;
@@ -71,14 +82,19 @@ pub fn generate(
         text.reverse();
     }
     read?;
-    for _ in 0..options.max_new_tokens {
+    for written in 0..options.max_new_tokens {
+        let forced = match written {
+            0 if options.forced_bos.is_some() => options.forced_bos,
+            _ if written + 1 == options.max_new_tokens => options.forced_eos,
+            _ => None,
+        };
         let logits = session.logits_mut()?;
         for &token in options.suppressed {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit = i32::MIN;
             }
         }
-        let token = sampler.sample(logits, bits, text);
+        let token = forced.unwrap_or_else(|| sampler.sample(logits, bits, text));
         if text.push(token).is_err() {
             return Ok(Stop::Full);
         }
