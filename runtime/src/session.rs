@@ -77,6 +77,16 @@ impl<'s, 'm> Session<'s, 'm> {
         self.kernels.name
     }
 
+    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The results are the same bits.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] when the machine has no such set.
+    pub fn set_kernels(&mut self, name: &str) -> Result<(), Error> {
+        let found = Kernels::available().find(|set| set.name == name);
+        self.kernels = found.ok_or(Error::NotSupported("this machine has no such kernels"))?;
+        Ok(())
+    }
+
     /// Tokens the decoder has seen.
     pub fn position(&self) -> usize {
         self.position

@@ -143,6 +143,23 @@ fn every_tiling_gives_the_same_bits() {
 }
 
 #[test]
+fn the_scalar_kernels_give_the_bits_of_the_fastest() {
+    for case in golden_cases() {
+        let (_, converted) = case.convert(&Options::default());
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        let input = input(case.inputs.last().expect("an input"));
+        let longest = input.ids.len().max(input.decoder_ids.len());
+        let plan = MemoryPlan::new(model.spec(), longest, input.ids.len(), 5).expect("a plan");
+        let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+        let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
+        assert!(session.set_kernels("none such").is_err());
+        session.set_kernels("scalar").expect("they are always there");
+        let scalar = run(&mut session, &input.ids, &input.token_types, &input.decoder_ids).expect("the runtime runs");
+        assert_eq!(scalar, bits(&model, &input, 5), "{}", case.name);
+    }
+}
+
+#[test]
 fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
     for case in golden_cases() {
         let (_, converted) = case.convert(&Options::default());

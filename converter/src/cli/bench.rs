@@ -26,6 +26,9 @@ pub(crate) struct Bench {
     /// Tokens that go through a layer together.
     #[arg(long, default_value_t = 32)]
     tile: usize,
+    /// The kernel set, such as scalar; by default the fastest that this machine has.
+    #[arg(long)]
+    kernels: Option<String>,
     /// Runs of each.
     #[arg(long, default_value_t = 9)]
     runs: usize,
@@ -93,6 +96,9 @@ impl Bench {
         let plan = MemoryPlan::new(spec, if encoder { 1 } else { tokens }, if encoder { tokens } else { 0 }, tile)?;
         let mut arena = arena(&plan)?;
         let mut session = Session::with_plan(model, &mut arena, plan)?;
+        if let Some(kernels) = &self.kernels {
+            session.set_kernels(kernels)?;
+        }
         let stack = spec.encoder.as_ref().or(spec.decoder.as_ref());
         let ids = spread_ids(tokens, stack.map_or(1, |stack| stack.embedding.vocab_size));
         let mut run = || -> Result<Duration> {

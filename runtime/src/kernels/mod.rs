@@ -1,8 +1,12 @@
 //! The inner loops, and the choice between their implementations: one table of functions for each instruction set.
 //!
-//! `scalar` is the definition; every set gives the same bits. This version has no other set.
+//! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
 mod scalar;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
@@ -21,8 +25,17 @@ pub(crate) struct Kernels {
 }
 
 impl Kernels {
+    /// Every set that this machine runs, the fastest first.
+    pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
+        #[cfg(target_arch = "x86_64")]
+        let vector = x86_64::avx2::kernels();
+        #[cfg(not(target_arch = "x86_64"))]
+        let vector = None;
+        [vector, Some(&scalar::SCALAR)].into_iter().flatten()
+    }
+
     /// The fastest set that this machine runs.
     pub(crate) fn best() -> &'static Self {
-        &scalar::SCALAR
+        Self::available().next().unwrap_or(&scalar::SCALAR)
     }
 }

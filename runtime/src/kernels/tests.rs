@@ -1,0 +1,92 @@
+//! Every set that this machine runs gives the scalar bits, on ragged and on extreme inputs.
+
+use std::vec::Vec;
+
+use super::Kernels;
+use super::scalar::SCALAR;
+
+/// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, least: i64, most: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let number = (self.0 >> 33) as i64;
+        match number % 7 {
+            0 => least,
+            1 => most,
+            _ => least + (number >> 3) % (most - least + 1),
+        }
+    }
+
+    fn row<T: TryFrom<i64>>(&mut self, len: usize, least: i64, most: i64) -> Vec<T> {
+        (0..len).filter_map(|_| T::try_from(self.next(least, most)).ok()).collect()
+    }
+}
+
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1, 1, 1),
+    (1, 4, 16),
+    (2, 4, 16),
+    (1, 5, 17),
+    (3, 7, 15),
+    (5, 3, 33),
+    (2, 64, 64),
+    (1, 172, 64),
+    (4, 9, 172),
+    (7, 6, 48),
+    (1, 13, 1536),
+    (32, 10, 100),
+];
+
+fn others() -> impl Iterator<Item = &'static Kernels> {
+    Kernels::available().filter(|set| set.name != SCALAR.name)
+}
+
+#[test]
+fn every_set_multiplies_as_scalar_does() {
+    let mut numbers = Numbers(1);
+    for (tokens, rows, cols) in SHAPES {
+        let weights: Vec<i8> = numbers.row(rows * cols, -128, 127);
+        let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
+        let qmax = i64::from(crate::quant::qmax16(cols));
+        let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
+        let run = |set: &Kernels| {
+            let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+            (set.matmul8)(&mut out8, &narrow, &weights, cols);
+            (set.matmul16)(&mut out16, &wide, &weights, cols);
+            (out8, out16)
+        };
+        for set in others() {
+            assert!(run(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
+        }
+    }
+}
+
+#[test]
+fn every_set_attends_as_scalar_does() {
+    let mut numbers = Numbers(2);
+    for (_, keys, head_dim) in SHAPES {
+        let query: Vec<i8> = numbers.row(head_dim, -127, 127);
+        let narrow: Vec<i8> = numbers.row(keys * head_dim, -127, 127);
+        let wide: Vec<i16> = numbers.row(keys * head_dim, -1000, 1000);
+        let weights: Vec<u8> = numbers.row(keys, 0, 255);
+        let run = |set: &Kernels| {
+            let (mut scores8, mut scores16, mut sums) =
+                (std::vec![7; keys], std::vec![7; keys], std::vec![7; head_dim]);
+            (set.scores8)(&mut scores8, &query, &narrow);
+            (set.scores16)(&mut scores16, &query, &wide);
+            (set.weighted_sum)(&mut sums, &weights, &narrow);
+            (scores8, scores16, sums)
+        };
+        for set in others() {
+            assert!(run(set) == run(&SCALAR), "{}: {keys} keys of {head_dim}", set.name);
+        }
+    }
+}
+
+#[test]
+fn the_scalar_set_is_always_there_and_the_best_comes_first() {
+    assert!(Kernels::available().any(|set| set.name == "scalar"));
+    assert_eq!(Kernels::best().name, Kernels::available().next().map_or("", |set| set.name));
+}
