@@ -11,6 +11,7 @@ use kinglet::format::spec::ModelSpec;
 use kinglet::golden::{Golden, fingerprints, record};
 use kinglet::{AlignedVec, MemoryPlan, Model};
 
+use crate::calibrate::Calibration;
 use crate::checkpoint::Checkpoint;
 use crate::family::{self, Mapping, Options, SpecialTokens};
 use crate::quantize::{Quantized, quantize};
@@ -68,13 +69,14 @@ pub struct TensorReport {
     pub error: f64,
 }
 
-/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made.
+/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made. Without a calibration each
+/// weight is rounded by itself.
 ///
 /// # Errors
 /// When a value does not fit its integer, or the blob does not pass its own checks.
-pub fn convert(source: &Source, tokenizer: &[u8]) -> Result<Converted> {
+pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibration>) -> Result<Converted> {
     let spec = source.spec();
-    let quantized = quantize(spec, &source.weights)?;
+    let quantized = quantize(spec, &source.weights, calibration)?;
     let tensors =
         quantized.iter().map(|t| TensorReport { role: t.role, bytes: t.bytes.len(), error: t.error }).collect();
     let payload = quantized.into_iter().flat_map(|tensor: Quantized| tensor.bytes).collect::<Vec<u8>>();

@@ -3,15 +3,19 @@
 //! Int8 and symmetric, one scale for each output channel; everything else as integers with a binary point.
 //! The layout of each tensor is that of [`Shape`].
 
+mod gptq;
+
 use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
 use kinglet::format::spec::{Activation, ModelSpec, Multiplier};
 
+use crate::calibrate::{Calibration, reader};
 use crate::fixed::{exponent, fixed, round_half_even};
 use crate::refuse;
 use crate::weights::{Tensor, Weights, role_name, tabulated};
+use gptq::Factor;
 
 /// The largest magnitude of an int8 weight; -128 is not used.
 const MAX_WEIGHT: f64 = 127.0;
@@ -33,20 +37,35 @@ pub struct Quantized {
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
-pub fn quantize(spec: &ModelSpec, weights: &Weights) -> Result<Vec<Quantized>> {
-    roles(spec).map(|(role, shape)| quantize_role(spec, weights, role, shape)).collect()
+pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibration>) -> Result<Vec<Quantized>> {
+    // Layers that read the same come one after the other: the factor of the last is kept.
+    let mut kept: (Option<Role>, Option<Factor>) = (None, None);
+    let each = roles(spec).map(|(role, shape)| {
+        if kept.0 != Some(reader(role)) {
+            let products = calibration.and_then(|calibration| calibration.get(role));
+            kept = (Some(reader(role)), products.and_then(Factor::new));
+        }
+        quantize_role(spec, weights, role, shape, kept.1.as_ref())
+    });
+    each.collect()
 }
 
 /// One tensor as bytes.
 ///
 /// # Errors
 /// When it is missing, or a value does not fit its integer; the message names the tensor.
-pub fn quantize_role(spec: &ModelSpec, weights: &Weights, role: Role, shape: Shape) -> Result<Quantized> {
+fn quantize_role(
+    spec: &ModelSpec,
+    weights: &Weights,
+    role: Role,
+    shape: Shape,
+    factor: Option<&Factor>,
+) -> Result<Quantized> {
     let name = || format!("quantizing {}", role_name(role));
     let tensor = weights.get(role).with_context(name)?;
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
-        Shape::Matrix { cols, .. } => matrix(tensor, cols, bits),
+        Shape::Matrix { cols, .. } => matrix(tensor, cols, bits, factor),
         Shape::Norm { .. } => norm(tensor, bits),
         Shape::Words { .. } => {
             let (factor, bits) = words_format(role, bits);
@@ -72,7 +91,7 @@ pub fn quantize_role(spec: &ModelSpec, weights: &Weights, role: Role, shape: Sha
 }
 
 /// Weights, exponent, multipliers and biases of a matrix.
-fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
+fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8, factor: Option<&Factor>) -> Result<(Vec<u8>, f64)> {
     let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
     let scales: Vec<f64> = rows.iter().map(|row| largest(row) / MAX_WEIGHT).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
@@ -80,9 +99,13 @@ fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8) -> Result<(Vec<u8>, f
     let mut off = 0.0;
     for ((row, scale), multiplier) in rows.iter().zip(&scales).zip(&multipliers) {
         let held = libm::ldexp(f64::from(*multiplier), -exponent);
-        for x in *row {
-            let q = if *multiplier == 0 { 0.0 } else { round_half_even(f64::from(*x) / scale) };
-            let q = q.clamp(-MAX_WEIGHT, MAX_WEIGHT);
+        let plain = |x: &f32| round_half_even(f64::from(*x) / scale).clamp(-MAX_WEIGHT, MAX_WEIGHT);
+        let codes: Vec<f64> = match factor {
+            _ if *multiplier == 0 => vec![0.0; cols],
+            Some(factor) => factor.round(row, *scale, MAX_WEIGHT),
+            None => row.iter().map(plain).collect(),
+        };
+        for (x, q) in row.iter().zip(codes) {
             off += (q * held - f64::from(*x)) * (q * held - f64::from(*x));
             bytes.push((q as i8).cast_unsigned());
         }
@@ -236,7 +259,7 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
 /// When a value does not fit its integer; the message names the tensor.
 pub fn round_trip(spec: &ModelSpec, weights: &Weights) -> Result<Weights> {
     let tensors = roles(spec).map(|(role, shape)| {
-        let quantized = quantize_role(spec, weights, role, shape)?;
+        let quantized = quantize_role(spec, weights, role, shape, None)?;
         Ok((role, dequantize(spec, role, shape, &quantized.bytes)?))
     });
     Weights::new(spec, tensors.collect::<Result<_>>()?)

@@ -3,6 +3,8 @@
 //! Runs the same specification as the runtime on the weights as the checkpoint has them, one step a line and
 //! with no care for memory. What the integers are measured against, and what calibration watches.
 
+use core::cell::RefCell;
+
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart};
 use kinglet::format::spec::{
@@ -10,6 +12,7 @@ use kinglet::format::spec::{
     StackSpec,
 };
 
+use crate::calibrate::Calibration;
 use crate::fixed::real;
 use crate::refuse;
 use crate::tables;
@@ -34,14 +37,27 @@ pub struct Reference<'a> {
     cross: Vec<Cache>,
     /// Tokens the decoder has been given.
     position: usize,
+    /// What the linear layers read, where that is wanted.
+    calibration: Option<RefCell<Calibration>>,
 }
 
 impl<'a> Reference<'a> {
     /// Readies a model.
     pub fn new(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
-        let mut reference = Self { spec, weights, caches: Vec::new(), cross: Vec::new(), position: 0 };
+        let mut reference =
+            Self { spec, weights, caches: Vec::new(), cross: Vec::new(), position: 0, calibration: None };
         reference.reset();
         reference
+    }
+
+    /// Readies a model to gather what its linear layers read.
+    pub fn calibrating(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
+        Self { calibration: Some(RefCell::default()), ..Self::new(spec, weights) }
+    }
+
+    /// What the linear layers have read.
+    pub fn into_calibration(self) -> Calibration {
+        self.calibration.map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// Forgets the decoder's tokens, but not the encoder's output.
@@ -317,6 +333,9 @@ impl<'a> Reference<'a> {
 
     fn linear(&self, role: Role, x: &Rows) -> Result<Rows> {
         let tensor = self.tensor(role)?;
+        if let Some(calibration) = &self.calibration {
+            calibration.borrow_mut().add(role, x);
+        }
         Ok(linear(&tensor.weight, &tensor.bias, x))
     }
 

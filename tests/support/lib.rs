@@ -82,7 +82,7 @@ impl Golden {
     /// When that fails.
     pub fn convert(&self, options: &Options) -> (Source, Converted) {
         let source = Source::open(&self.folder, options).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
-        let converted = convert(&source, &[]).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
+        let converted = convert(&source, &[], None).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
         (source, converted)
     }
 }

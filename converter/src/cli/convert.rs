@@ -7,11 +7,13 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Task};
+use kinglet_convert::calibrate::{Calibration, standard_texts};
 use kinglet_convert::convert::{Source, convert, write_atomically};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::report::Report;
 
 use super::engine::{DirectionArg, task_name};
+use super::input::InputArgs;
 use super::output;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
@@ -44,6 +46,13 @@ pub(crate) struct Convert {
     /// Which way the checkpoint was trained to read.
     #[arg(long, default_value = "forward")]
     direction: DirectionArg,
+    /// Texts to calibrate the weights on, as token ids: `.jsonl`, each line a list of ids or an object with `ids`. A decoder
+    /// writes its own texts otherwise, and other models get token ids from all over the vocabulary.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Round each weight by itself.
+    #[arg(long, conflicts_with = "calibration")]
+    no_calibration: bool,
     /// A key of config.json to ignore, though it may change what is computed; may be repeated.
     #[arg(long, value_name = "KEY")]
     ignore_key: Vec<String>,
@@ -133,8 +142,10 @@ impl Convert {
             options.tile = Some(tile);
             source.mapping.spec.numerics.tile = tile;
         }
+        progress.set_message("calibrating");
+        let calibration = if self.no_calibration { None } else { Some(self.calibrate(&source)?) };
         progress.set_message("quantizing");
-        let converted = convert(&source, &[])?;
+        let converted = convert(&source, &[], calibration.as_ref())?;
         progress.set_message("measuring against the reference");
         let report = Report::new(&source, &converted)?;
         progress.finish_and_clear();
@@ -154,6 +165,14 @@ impl Convert {
             (Some(output), false) => output::line(&format!("wrote {}", output.display())),
             _ => output::line("dry run: nothing was written"),
         }
+    }
+
+    fn calibrate(&self, source: &Source) -> Result<Calibration> {
+        let texts = match &self.calibration {
+            Some(file) => InputArgs::from_file(file).read()?.into_iter().map(Into::into).collect(),
+            None => standard_texts(source)?,
+        };
+        Calibration::gather(source, &texts, || {})
     }
 
     fn options(&self) -> Options {

@@ -1,7 +1,7 @@
 //! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of many.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -43,6 +43,11 @@ impl From<Input> for fidelity::Input {
 }
 
 impl InputArgs {
+    /// The inputs of a file.
+    pub(crate) fn from_file(path: &Path) -> Self {
+        Self { input: Some(path.to_owned()), ..Self::default() }
+    }
+
     /// Whether there is a file of inputs, each of which gets an answer on a line.
     pub(crate) fn is_many(&self) -> bool {
         self.input.is_some()

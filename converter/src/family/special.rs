@@ -17,6 +17,10 @@ pub struct SpecialTokens {
     pub pad: Option<u32>,
     /// Stands for a token to be filled in.
     pub mask: Option<u32>,
+    /// Begins a text that an encoder reads.
+    pub cls: Option<u32>,
+    /// Ends one.
+    pub sep: Option<u32>,
     /// What an encoder-decoder's output begins with.
     pub decoder_start: Option<u32>,
     /// Forced to be the first token generated.
@@ -48,7 +52,9 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<SpecialTokens> {
         bos: id(&["bos_token_id", "bos_index"])?,
         eos: ids(&["eos_token_id", "eos_index"])?,
         pad: id(&["pad_token_id", "pad_index"])?,
-        mask: mask_token(checkpoint)?.or(mask_index).or(mask_token_id),
+        mask: named_token(checkpoint, "mask_token")?.or(mask_index).or(mask_token_id),
+        cls: named_token(checkpoint, "cls_token")?,
+        sep: named_token(checkpoint, "sep_token")?,
         decoder_start: id(&["decoder_start_token_id"])?,
         forced_bos: id(&["forced_bos_token_id"])?,
         forced_eos: ids(&["forced_eos_token_id"])?,
@@ -79,11 +85,11 @@ fn single_bad_words(words: &Value) -> Vec<u32> {
 }
 
 /// The mask token's id, by its text in the tokenizer's files.
-fn mask_token(checkpoint: &Checkpoint) -> Result<Option<u32>> {
+fn named_token(checkpoint: &Checkpoint, name: &str) -> Result<Option<u32>> {
     let configuration = checkpoint.json("tokenizer_config.json")?;
     let map = checkpoint.json("special_tokens_map.json")?;
     let text = [&configuration, &map].into_iter().find_map(|file| {
-        let token = &file["mask_token"];
+        let token = &file[name];
         token.as_str().or_else(|| token["content"].as_str())
     });
     let Some(text) = text else { return Ok(None) };

@@ -17,7 +17,7 @@ fn one(shape: Shape, weight: &[f32], bias: &[f32]) -> Result<Quantized> {
     let spec = spec(&tiny_llama());
     let mut weights = random_weights(&spec, 1);
     *weights.get_mut(QUERY).unwrap() = Tensor { weight: weight.to_vec(), bias: bias.to_vec() };
-    quantize_role(&spec, &weights, QUERY, shape)
+    quantize_role(&spec, &weights, QUERY, shape, None)
 }
 
 fn words(bytes: &[u8]) -> Vec<i32> {
@@ -106,7 +106,7 @@ fn every_tensor_of_a_model_has_the_bytes_of_its_shape() {
     for config in [tiny_llama(), tiny_bert()] {
         let spec = spec(&config);
         let weights = random_weights(&spec, 3);
-        let quantized = quantize(&spec, &weights).unwrap();
+        let quantized = quantize(&spec, &weights, None).unwrap();
         assert_eq!(quantized.len(), roles(&spec).count());
         for ((role, shape), tensor) in roles(&spec).zip(&quantized) {
             assert_eq!((tensor.role, tensor.bytes.len() as u64), (role, shape.bytes()));

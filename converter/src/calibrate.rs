@@ -1,0 +1,108 @@
+//! What the linear layers of a model read: gathered from the reference, used by the quantizer.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Role};
+
+use crate::convert::{Source, spread_ids};
+use crate::fidelity::{self, Input};
+use crate::reference::{Reference, Rows};
+
+/// For each linear layer the sum of `x x^T` over the rows `x` it read.
+#[derive(Clone, Debug, Default)]
+pub struct Calibration {
+    products: BTreeMap<Role, Products>,
+}
+
+/// The sum of `x x^T`, `[width, width]`; only its upper half is kept up.
+#[derive(Clone, Debug)]
+pub struct Products {
+    /// Numbers in a row of `x`.
+    pub width: usize,
+    /// Row after row.
+    pub sums: Vec<f64>,
+}
+
+impl Calibration {
+    /// Runs the reference over texts and gathers what its layers read.
+    ///
+    /// # Errors
+    /// When a text does not fit the model.
+    pub fn gather(source: &Source, texts: &[Input], mut progress: impl FnMut()) -> Result<Self> {
+        let mut reference = Reference::calibrating(source.spec(), &source.weights);
+        for text in texts {
+            let types: Vec<u32> = text.token_types.iter().map(|&token_type| token_type.into()).collect();
+            reference.forward(&text.ids, &types, &text.decoder_ids)?;
+            progress();
+        }
+        Ok(reference.into_calibration())
+    }
+
+    /// Takes in what a layer reads. Layers that read the same are gathered once.
+    pub(crate) fn add(&mut self, role: Role, x: &Rows) {
+        if reader(role) != role {
+            return;
+        }
+        let width = x.width;
+        let products = self.products.entry(role).or_insert_with(|| Products { width, sums: vec![0.0; width * width] });
+        for row in x.rows() {
+            for (at, (&value, sums)) in row.iter().zip(products.sums.chunks_exact_mut(width)).enumerate() {
+                let value = f64::from(value);
+                for (sum, &other) in sums[at..].iter_mut().zip(&row[at..]) {
+                    *sum += value * f64::from(other);
+                }
+            }
+        }
+    }
+
+    /// What a layer read, if it was run.
+    pub fn get(&self, role: Role) -> Option<&Products> {
+        self.products.get(&reader(role))
+    }
+}
+
+/// The layer in whose name the input of a layer is gathered: the first of those that read the same.
+pub(crate) fn reader(role: Role) -> Role {
+    let Role::Block(stack, block, part) = role else { return role };
+    let first = match part {
+        BlockPart::Key | BlockPart::Value => BlockPart::Query,
+        BlockPart::CrossValue => BlockPart::CrossKey,
+        BlockPart::Gate => BlockPart::Up,
+        other => other,
+    };
+    Role::Block(stack, block, first)
+}
+
+/// Texts to calibrate on where none are given: those that a decoder writes itself; for other models, token ids from all over
+/// the vocabulary, in texts of many lengths between the tokens that frame a text.
+///
+/// # Errors
+/// When the reference cannot run the model.
+pub fn standard_texts(source: &Source) -> Result<Vec<Input>> {
+    let spec = source.spec();
+    if spec.encoder.is_none() {
+        return fidelity::sample_texts(source, 12, 160, 0x5eed);
+    }
+    let special = &source.mapping.special;
+    let positions = spec.encoder.map_or(0, |stack| stack.max_positions as usize);
+    let vocab_size = spec.encoder.map_or(1, |stack| stack.embedding.vocab_size);
+    let target_vocab_size = spec.decoder.map_or(1, |stack| stack.embedding.vocab_size);
+    let target_positions = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
+    let lengths = [1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 12, 16, 24];
+    let mut ids = spread_ids(24 * lengths.iter().sum::<usize>(), vocab_size).into_iter();
+    let mut targets = spread_ids(24 * lengths.iter().sum::<usize>(), target_vocab_size).into_iter();
+    let texts = (0..24).flat_map(|_| lengths).map(|length| {
+        let inside: Vec<u32> = ids.by_ref().take(length).collect();
+        let framed = special.cls.into_iter().chain(inside).chain(special.sep);
+        let decoder_ids = match spec.decoder {
+            Some(_) => {
+                let start = special.decoder_start.or(special.bos).filter(|&id| id < target_vocab_size).unwrap_or(0);
+                core::iter::once(start).chain(targets.by_ref().take(length)).take(target_positions).collect()
+            }
+            None => Vec::new(),
+        };
+        Input { ids: framed.take(positions).collect(), decoder_ids, ..Input::default() }
+    });
+    Ok(texts.collect())
+}

@@ -1,0 +1,168 @@
+//! GPTQ (arXiv 2210.17323): rounds the weights of a row one after the other, and lets those that are left make up for
+//! what each rounding did to the layer's output.
+//!
+//! Written from the paper: with `H` the sum of `x x^T` over the layer's inputs and `U` the upper triangular factor of its
+//! inverse, `H^-1 = U^T U`, the error of weight `j` over `U[j, j]`, times row `j` of `U`, is taken off the weights after it.
+
+use crate::calibrate::Products;
+
+/// The share of the mean diagonal that is added to the diagonal, so that directions never seen stay where they are.
+const DAMPING: f64 = 0.01;
+
+/// The factor of one layer's inputs, in the order in which its weights are rounded: the largest inputs first.
+#[derive(Clone, Debug)]
+pub(super) struct Factor {
+    order: Vec<usize>,
+    /// `U`, row after row; what is left of the diagonal is not used.
+    upper: Vec<f64>,
+}
+
+impl Factor {
+    /// `None` when the inputs were all zero, or not finite: then there is nothing to go by.
+    pub(super) fn new(products: &Products) -> Option<Self> {
+        let n = products.width;
+        let diagonal = |i: usize| products.sums[i * n + i];
+        let damping = DAMPING * (0..n).map(diagonal).sum::<f64>() / n as f64;
+        if damping <= 0.0 || !damping.is_finite() {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| diagonal(b).total_cmp(&diagonal(a)).then(a.cmp(&b)));
+        let at = |i: usize, j: usize| products.sums[i.min(j) * n + i.max(j)] + if i == j { damping } else { 0.0 };
+
+        // Backwards, H = L L^T; so forwards H = R R^T with R upper triangular, and U is the inverse of R.
+        let mut lower = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..=i {
+                let (before, row) = lower.split_at_mut(i * n);
+                let other = if j < i { &before[j * n..][..j] } else { &[][..] };
+                let off = if j < i { dot(&row[..j], other) } else { dot(&row[..i], &row[..i]) };
+                let left = at(order[n - 1 - i], order[n - 1 - j]) - off;
+                row[j] = if j < i { left / before[j * n + j] } else { libm::sqrt(left.max(damping * 1e-6)) };
+            }
+        }
+        let mut inverse = vec![0.0; n * n];
+        for i in 0..n {
+            let (before, row) = inverse.split_at_mut(i * n);
+            for (k, done) in before.chunks_exact(n).enumerate() {
+                subtract(&mut row[..=k], lower[i * n + k], &done[..=k]);
+            }
+            row[i] = 1.0;
+            let pivot = lower[i * n + i];
+            row[..=i].iter_mut().for_each(|x| *x /= pivot);
+        }
+        inverse.reverse();
+        Some(Self { order, upper: inverse })
+    }
+
+    /// The codes of a row of weights at a scale, each in `-most ..= most`.
+    pub(super) fn round(&self, weights: &[f32], scale: f64, most: f64) -> Vec<f64> {
+        let n = self.order.len();
+        let mut left: Vec<f64> = self.order.iter().map(|&column| f64::from(weights[column])).collect();
+        let mut codes = vec![0.0; n];
+        for (j, (&column, upper)) in self.order.iter().zip(self.upper.chunks_exact(n)).enumerate() {
+            let code = crate::fixed::round_half_even(left[j] / scale).clamp(-most, most);
+            codes[column] = code;
+            let error = (left[j] - code * scale) / upper[j];
+            subtract(&mut left[j + 1..], error, &upper[j + 1..]);
+        }
+        codes
+    }
+}
+
+/// `a . b`, in eight partial sums.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
+}
+
+/// `to -= factor * from`.
+fn subtract(to: &mut [f64], factor: f64, from: &[f64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to -= factor * from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: usize = 24;
+
+    /// Rows that are far from independent: sums of three directions, and a little noise.
+    fn rows() -> Vec<[f64; WIDTH]> {
+        let direction = |which: usize, at: usize| libm::sin((at * (which + 2) + which) as f64 * 0.7);
+        let row = |n: usize| {
+            core::array::from_fn(|at| {
+                let along = |which: usize| libm::cos((n * (which + 1)) as f64 * 1.3) * direction(which, at);
+                along(0) + along(1) + along(2) + 0.05 * libm::sin((n * WIDTH + at) as f64 * 12.9898)
+            })
+        };
+        (0..60).map(row).collect()
+    }
+
+    fn products() -> Products {
+        let mut sums = vec![0.0; WIDTH * WIDTH];
+        for row in rows() {
+            for i in 0..WIDTH {
+                (i..WIDTH).for_each(|j| sums[i * WIDTH + j] += row[i] * row[j]);
+            }
+        }
+        Products { width: WIDTH, sums }
+    }
+
+    #[test]
+    fn the_factor_is_that_of_the_inverse() {
+        let products = products();
+        let factor = Factor::new(&products).expect("inputs to go by");
+        let damping = DAMPING * (0..WIDTH).map(|i| products.sums[i * WIDTH + i]).sum::<f64>() / WIDTH as f64;
+        // H U^T U is the identity, in the order of the factor.
+        for i in 0..WIDTH {
+            for j in 0..WIDTH {
+                let inverse = |a: usize, b: usize| {
+                    (0..=a.min(b)).map(|k| factor.upper[k * WIDTH + a] * factor.upper[k * WIDTH + b]).sum::<f64>()
+                };
+                let h = |a: usize, b: usize| {
+                    let (a, b) = (factor.order[a], factor.order[b]);
+                    products.sums[a.min(b) * WIDTH + a.max(b)] + if a == b { damping } else { 0.0 }
+                };
+                let entry: f64 = (0..WIDTH).map(|k| h(i, k) * inverse(k, j)).sum();
+                assert!((entry - f64::from(i == j)).abs() < 1e-6, "entry {i}, {j} is {entry}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_is_off_by_less_than_with_plain_rounding() {
+        let factor = Factor::new(&products()).expect("inputs to go by");
+        for seed in 0..20 {
+            let weights: [f32; WIDTH] = core::array::from_fn(|at| libm::sinf((at * 7 + seed * 13) as f32));
+            let scale = 1.0 / 127.0;
+            let off = |codes: &[f64]| {
+                let error = |row: &[f64; WIDTH]| -> f64 {
+                    row.iter().zip(codes).zip(weights).map(|((x, code), w)| x * (code * scale - f64::from(w))).sum()
+                };
+                rows().iter().map(|row| error(row) * error(row)).sum::<f64>()
+            };
+            let plain: Vec<f64> = weights
+                .iter()
+                .map(|&w| crate::fixed::round_half_even(f64::from(w) / scale).clamp(-127.0, 127.0))
+                .collect();
+            let codes = factor.round(&weights, scale, 127.0);
+            assert!(codes.iter().all(|code| code.abs() <= 127.0 && *code == libm::trunc(*code)));
+            assert!(off(&codes) < 0.5 * off(&plain), "seed {seed}: {} against {}", off(&codes), off(&plain));
+        }
+    }
+
+    #[test]
+    fn inputs_that_were_never_seen_leave_plain_rounding() {
+        assert!(Factor::new(&Products { width: 2, sums: vec![0.0; 4] }).is_none());
+        assert!(Factor::new(&Products { width: 1, sums: vec![f64::NAN] }).is_none());
+    }
+}
