@@ -196,6 +196,7 @@ ENCODER_DECODERS = [
 DEBERTA = dict(DEEP, relative_attention=True, position_biased_input=False, type_vocab_size=0, pad_token_id=0,
                max_relative_positions=-1, pos_att_type=["c2p", "p2c"])
 DEBERTA_V3 = dict(DEBERTA, position_buckets=8, share_att_key=True, norm_rel_ebd="layer_norm")
+# Most of MobileBERT's norms only scale, so its weights are what keeps its states small.
 MOBILE = dict(vocab_size=67, embedding_size=10, hidden_size=24, intra_bottleneck_size=16, intermediate_size=20,
               num_hidden_layers=2, num_attention_heads=4, num_feedforward_networks=3, max_position_embeddings=40)
 XLNET = dict(vocab_size=67, d_model=24, d_inner=40, n_layer=2, n_head=3)
@@ -222,10 +223,10 @@ UNMAPPED = unmapped([
     case("deberta_v3_masked", "DebertaV2ForMaskedLM", DEBERTA_V3),
     case("deberta_v3_classifier", "DebertaV2ForSequenceClassification", dict(DEBERTA_V3, id2label=LABELS)),
     case("deberta_v3_answers", "DebertaV2ForQuestionAnswering", DEBERTA_V3),
-    case("mobilebert", "MobileBertModel", MOBILE, types=True),
-    case("mobilebert_masked", "MobileBertForMaskedLM", MOBILE, types=True),
+    case("mobilebert", "MobileBertModel", MOBILE, types=True, gain=0.6),
+    case("mobilebert_masked", "MobileBertForMaskedLM", MOBILE, types=True, gain=0.6),
     case("mobilebert_narrow_values", "MobileBertForTokenClassification",
-         dict(MOBILE, use_bottleneck_attention=True, num_feedforward_networks=1, id2label=LABELS), types=True),
+         dict(MOBILE, use_bottleneck_attention=True, num_feedforward_networks=1, id2label=LABELS), types=True, gain=0.6),
     case("mobilebert_classifier", "MobileBertForSequenceClassification",
          dict(MOBILE, normalization_type="layer_norm", id2label=LABELS), types=True),
     case("xlnet", "XLNetModel", XLNET),
