@@ -191,4 +191,46 @@ ENCODER_DECODERS = [
     case("mt5", "MT5ForConditionalGeneration", dict(T5, feed_forward_proj="gated-gelu"), target=True, quiet=QUIET),
 ]
 
-CASES = calm(DECODERS + ENCODERS + ENCODER_DECODERS)
+# Families that the converter does not map yet: their folders are in `unmapped`, which no test reads. Once a family is
+# mapped, leave out `folder` and its cases move up, the same bytes.
+DEBERTA = dict(DEEP, relative_attention=True, position_biased_input=False, type_vocab_size=0, pad_token_id=0,
+               max_relative_positions=-1, pos_att_type=["c2p", "p2c"])
+DEBERTA_V3 = dict(DEBERTA, position_buckets=8, share_att_key=True, norm_rel_ebd="layer_norm")
+# Most of MobileBERT's norms only scale, so its weights are what keeps its states small.
+MOBILE = dict(vocab_size=67, embedding_size=10, hidden_size=24, intra_bottleneck_size=16, intermediate_size=20,
+              num_hidden_layers=2, num_attention_heads=4, num_feedforward_networks=3, max_position_embeddings=40)
+XLNET = dict(vocab_size=67, d_model=24, d_inner=40, n_layer=2, n_head=3)
+
+
+def joined_terms(config):
+    """The spelling of the hub files: one string."""
+    config["pos_att_type"] = "|".join(config["pos_att_type"])
+
+
+def unmapped(cases):
+    return [{**case, "folder": "unmapped"} for case in cases]
+
+
+UNMAPPED = unmapped([
+    case("deberta", "DebertaModel", dict(DEBERTA, max_relative_positions=8)),
+    case("deberta_masked", "DebertaForMaskedLM", DEBERTA, config_edit=joined_terms),
+    case("deberta_classifier", "DebertaForSequenceClassification",
+         dict(DEBERTA, pos_att_type=["c2p"], position_biased_input=True, type_vocab_size=2, id2label=LABELS), types=True),
+    case("deberta_v2", "DebertaV2Model", dict(DEBERTA, max_relative_positions=12, conv_kernel_size=3, conv_act="gelu")),
+    case("deberta_v2_one_term", "DebertaV2ForTokenClassification",
+         dict(DEBERTA, pos_att_type=["p2c"], position_buckets=6, type_vocab_size=2, id2label=LABELS), types=True),
+    case("deberta_v3", "DebertaV2Model", DEBERTA_V3, config_edit=joined_terms),
+    case("deberta_v3_masked", "DebertaV2ForMaskedLM", DEBERTA_V3),
+    case("deberta_v3_classifier", "DebertaV2ForSequenceClassification", dict(DEBERTA_V3, id2label=LABELS)),
+    case("deberta_v3_answers", "DebertaV2ForQuestionAnswering", DEBERTA_V3),
+    case("mobilebert", "MobileBertModel", MOBILE, types=True, gain=0.6),
+    case("mobilebert_masked", "MobileBertForMaskedLM", MOBILE, types=True, gain=0.6),
+    case("mobilebert_narrow_values", "MobileBertForTokenClassification",
+         dict(MOBILE, use_bottleneck_attention=True, num_feedforward_networks=1, id2label=LABELS), types=True, gain=0.6),
+    case("mobilebert_classifier", "MobileBertForSequenceClassification",
+         dict(MOBILE, normalization_type="layer_norm", id2label=LABELS), types=True),
+    case("xlnet", "XLNetModel", XLNET),
+    case("xlnet_classifier", "XLNetForSequenceClassification", dict(XLNET, id2label=LABELS)),
+])
+
+CASES = calm(DECODERS + ENCODERS + ENCODER_DECODERS + UNMAPPED)

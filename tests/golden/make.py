@@ -48,7 +48,8 @@ def perturb(model, seed, gain=1.6, quiet=(), one=1.0):
         elif any(part in name for part in quiet):
             parameter.copy_(normal(parameter, gain / 2 / parameter.shape[-1] ** 0.5))
         else:
-            parameter.copy_(normal(parameter, gain / parameter.shape[-1] ** 0.5))
+            reads = parameter[0].numel() if parameter.dim() > 2 else parameter.shape[-1]
+            parameter.copy_(normal(parameter, gain / reads ** 0.5))
     for name, buffer in model.named_buffers():
         if "final_logits_bias" in name:
             buffer.copy_(normal(buffer, 0.2))
@@ -101,6 +102,20 @@ def greedy(model, one, count=12):
     while len(text) < len(one[last]) + count:
         text.append(int(torch.tensor(run(model, {**one, last: text})["logits"][-1]).argmax()))
     return text[len(one[last]):]
+
+
+def beams(model, one, count=12, width=3):
+    """The best texts that beam search finds after an input, and the mean log probability of their tokens."""
+    ids = torch.tensor([one["ids"]])
+    start = torch.tensor([one["decoder_ids"]])
+    found = model.generate(
+        ids, attention_mask=torch.ones_like(ids), decoder_input_ids=start, num_beams=width, num_return_sequences=width,
+        do_sample=False, max_new_tokens=count, min_length=0, length_penalty=1.0, early_stopping=False, use_cache=False,
+        return_dict_in_generate=True, output_scores=True)
+    end = model.config.eos_token_id
+    texts = [text[start.shape[1]:] for text in found.sequences.tolist()]
+    texts = [text[:text.index(end) + 1] if end in text else text for text in texts]
+    return {"num_beams": width, "sequences": texts, "scores": rounded(found.sequences_scores)}
 
 
 def rename(folder, names):
@@ -220,9 +235,9 @@ CASES = [
 
 
 def make(number, case):
-    folder = HERE / case["name"]
+    folder = HERE / case.get("folder", "") / case["name"]
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     kind = getattr(transformers, case["model"])
     torch.manual_seed(number)
     model = perturb(kind(kind.config_class(**case["config"])), number, **{key: case[key] for key in ("gain", "quiet", "one") if key in case})
@@ -250,6 +265,8 @@ def make(number, case):
             one["embedding"] = embedding(one.pop("hidden"))
         if case["model"].endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel")) and case.get("greedy", True):
             one["generated"] = greedy(model, one)
+            if "decoder_ids" in one:
+                one["beams"] = beams(model, one)
         expected.append(one)
     (folder / "expected.json").write_text(json.dumps({"inputs": expected}) + "\n")
 
