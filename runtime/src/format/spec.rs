@@ -548,6 +548,8 @@ impl ModelSpec {
             self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
             "direction",
         )?;
+        let whole = matches!(self.head.pooling, Pooling::First | Pooling::Mean);
+        require(self.decoder.is_none() || !whole, "pooling over a decoder, which sees one token at a time")?;
         self.head.check(last)
     }
 }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn between_minus_eight_and_eight_it_is_a_hundred_thousandth() {
+    fn between_minus_eight_and_eight_it_is_right_to_a_ten_thousandth() {
         for (activation, f, _) in CASES {
             let table = tabulate(activation, f);
             for step in -8 * 4096 + 1..8 * 4096 {
