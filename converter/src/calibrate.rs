@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role};
+use kinglet::format::spec::{BottleneckAttention, ModelSpec};
 
 use crate::convert::{Source, spread_ids};
 use crate::fidelity::{self, Input};
@@ -40,8 +41,8 @@ impl Calibration {
     }
 
     /// Takes in what a layer reads. Layers that read the same are gathered once.
-    pub(crate) fn add(&mut self, role: Role, x: &Rows) {
-        if reader(role) != role {
+    pub(crate) fn add(&mut self, spec: &ModelSpec, role: Role, x: &Rows) {
+        if reader(spec, role) != role {
             return;
         }
         let width = x.width;
@@ -57,15 +58,19 @@ impl Calibration {
     }
 
     /// What a layer read, if it was run.
-    pub fn get(&self, role: Role) -> Option<&Products> {
-        self.products.get(&reader(role))
+    pub fn get(&self, spec: &ModelSpec, role: Role) -> Option<&Products> {
+        self.products.get(&reader(spec, role))
     }
 }
 
 /// The layer in whose name the input of a layer is gathered: the first of those that read the same.
-pub(crate) fn reader(role: Role) -> Role {
+pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     let Role::Block(stack, block, part) = role else { return role };
+    let bottleneck = spec.stack(stack).and_then(|stack| stack.block.bottleneck);
+    let shared = bottleneck.is_some_and(|bottleneck| bottleneck.attention == BottleneckAttention::Shared);
     let first = match part {
+        BlockPart::Value if shared => BlockPart::Narrow,
+        BlockPart::NarrowShared => BlockPart::Narrow,
         BlockPart::Key | BlockPart::Value => BlockPart::Query,
         BlockPart::CrossValue => BlockPart::CrossKey,
         BlockPart::Gate => BlockPart::Up,

@@ -9,7 +9,7 @@ use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
-use kinglet::format::spec::{Activation, ModelSpec, Multiplier};
+use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind};
 
 use crate::calibrate::{Calibration, reader};
 use crate::fixed::{exponent, fixed, round_half_even};
@@ -41,9 +41,9 @@ pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibr
     // Layers that read the same come one after the other: the factor of the last is kept.
     let mut kept: (Option<Role>, Option<Factor>) = (None, None);
     let each = roles(spec).map(|(role, shape)| {
-        if kept.0 != Some(reader(role)) {
-            let products = calibration.and_then(|calibration| calibration.get(role));
-            kept = (Some(reader(role)), products.and_then(Factor::new));
+        if kept.0 != Some(reader(spec, role)) {
+            let products = calibration.and_then(|calibration| calibration.get(spec, role));
+            kept = (Some(reader(spec, role)), products.and_then(Factor::new));
         }
         quantize_role(spec, weights, role, shape, kept.1.as_ref())
     });
@@ -66,7 +66,7 @@ fn quantize_role(
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
         Shape::Matrix { cols, .. } => matrix(tensor, cols, bits, factor),
-        Shape::Norm { .. } => norm(tensor, bits),
+        Shape::Norm { size, kind, .. } => norm(tensor, norm_factor(kind, size), bits),
         Shape::Words { .. } => {
             let (factor, bits) = words_format(role, bits);
             integers(&tensor.weight, |x| fixed(x * factor, bits)).map(|words| {
@@ -78,7 +78,7 @@ fn quantize_role(
             })
         }
         Shape::Halfwords { .. } => {
-            let scale = halfwords_scale(tabulated(spec, role));
+            let scale = halfwords_scale(spec, role);
             let halfwords = tensor.weight.iter().map(|x| halfword(f64::from(*x), scale)).collect::<Vec<i16>>();
             let real = halfwords.iter().map(|q| f64::from(*q) / scale);
             Ok((halfwords.iter().flat_map(|q| q.to_le_bytes()).collect(), error(&tensor.weight, real)))
@@ -116,12 +116,20 @@ fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8, factor: Option<&Facto
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// Exponent, weights and biases of a norm. The weights carry the root of the width, so that the runtime divides by the root of a sum.
-fn norm(tensor: &Tensor, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
-    let root = libm::sqrt(tensor.weight.len() as f64);
-    let scaled: Vec<f64> = tensor.weight.iter().map(|x| f64::from(*x) * root).collect();
+/// What a norm's weights are multiplied by: the root of the width, so that the runtime divides by the root of a sum, but
+/// where it divides by nothing.
+fn norm_factor(kind: NormKind, size: usize) -> f64 {
+    match kind {
+        NormKind::Layer | NormKind::Rms => libm::sqrt(size as f64),
+        NormKind::Affine => 1.0,
+    }
+}
+
+/// Exponent, weights and biases of a norm.
+fn norm(tensor: &Tensor, factor: f64, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
+    let scaled: Vec<f64> = tensor.weight.iter().map(|x| f64::from(*x) * factor).collect();
     let (exponent, weights) = mantissas(&scaled)?;
-    let held = weights.iter().map(|q| libm::ldexp(f64::from(*q), -exponent) / root);
+    let held = weights.iter().map(|q| libm::ldexp(f64::from(*q), -exponent) / factor);
     let error = error(&tensor.weight, held);
     let mut bytes = Vec::new();
     push(&mut bytes, [exponent].iter().chain(&weights).chain(&biases(&tensor.bias, fraction_bits)?));
@@ -170,12 +178,13 @@ fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
     }
 }
 
-/// What one stands for in a table of halfwords: positions on a circle, or the part of an activation.
-fn halfwords_scale(activation: Option<Activation>) -> f64 {
-    match activation {
-        None => 32_767.0,
-        Some(Activation::Tanh) => 32_768.0,
-        Some(_) => 65_536.0,
+/// What one stands for in a table of halfwords: positions on a circle, indices, or the part of an activation.
+fn halfwords_scale(spec: &ModelSpec, role: Role) -> f64 {
+    match (role, tabulated(spec, role)) {
+        (Role::Stack(_, StackPart::RelativeIndex), _) => 1.0,
+        (_, None) => 32_767.0,
+        (_, Some(Activation::Tanh)) => 32_768.0,
+        (_, Some(_)) => 65_536.0,
     }
 }
 
@@ -230,10 +239,10 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
                 bias: if bias { biases(&words[1 + rows..1 + 2 * rows]) } else { Vec::new() },
             }
         }
-        Shape::Norm { size, bias } => {
-            let root = libm::sqrt(size as f64);
+        Shape::Norm { size, kind, bias } => {
+            let factor = norm_factor(kind, size);
             Tensor {
-                weight: words[1..=size].iter().map(|q| (scaled(*q, words[0]) / root) as f32).collect(),
+                weight: words[1..=size].iter().map(|q| (scaled(*q, words[0]) / factor) as f32).collect(),
                 bias: if bias { biases(&words[1 + size..1 + 2 * size]) } else { Vec::new() },
             }
         }
@@ -245,7 +254,7 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
             }
         }
         Shape::Halfwords { len } => {
-            let scale = halfwords_scale(tabulated(spec, role));
+            let scale = halfwords_scale(spec, role);
             let halfwords = numbers.as_chunks().0[..len].iter().map(|q| f64::from(i16::from_le_bytes(*q)));
             Tensor { weight: halfwords.map(|q| (q / scale) as f32).collect(), bias: Vec::new() }
         }

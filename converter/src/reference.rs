@@ -6,9 +6,9 @@
 use core::cell::RefCell;
 
 use anyhow::{Context, Result};
-use kinglet::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart};
+use kinglet::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, AttentionPosition, EmbeddingProjection, ModelSpec, NormSpec, OutputProjection, Pooling, Residual,
+    Activation, AttentionPosition, BottleneckAttention, ConvolutionSpec, EmbeddingProjection, ModelSpec, NormSpec, OutputProjection, Pooling, Residual,
     StackSpec,
 };
 
@@ -22,9 +22,10 @@ mod attention;
 mod ops;
 
 pub use ops::Rows;
+pub(crate) use ops::{linear, norm};
 
-use attention::Cache;
-use ops::{add, linear, norm};
+use attention::{Cache, Distances};
+use ops::add;
 
 /// A model being run. A decoder remembers the tokens it was given.
 #[derive(Clone, Debug)]
@@ -76,6 +77,11 @@ impl<'a> Reference<'a> {
         let mut x = self.embed(Stack::Encoder, stack, ids, token_types, 0)?;
         for layer in 0..usize::from(stack.num_hidden_layers) {
             x = self.block(Stack::Encoder, stack, layer, x, &mut Cache::default())?;
+            if let (0, Some(convolution)) = (layer, &stack.convolution) {
+                let embeddings = self.embed(Stack::Encoder, stack, ids, token_types, 0)?;
+                add(&mut x, &self.convolve(convolution, &embeddings)?);
+                x = self.norm(&stack.block.norm, Role::Stack(Stack::Encoder, StackPart::ConvolutionNorm), &x)?;
+            }
         }
         if let Some(spec) = &stack.final_norm {
             x = self.norm(spec, Role::Stack(Stack::Encoder, StackPart::FinalNorm), &x)?;
@@ -179,7 +185,10 @@ impl<'a> Reference<'a> {
         let table = self.tensor(self.token_table(id))?;
         let mut x = Rows::gather(&table.weight, embedding.embedding_size as usize, ids.iter().map(|id| *id as usize));
         x.values.iter_mut().for_each(|x| *x *= scale);
-        if embedding.projection == EmbeddingProjection::BeforePositions {
+        if embedding.projection == EmbeddingProjection::Trigram {
+            x = x.neighbours(&[1, 0, -1]);
+        }
+        if matches!(embedding.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram) {
             x = self.linear(own(StackPart::EmbeddingProjection), &x)?;
         }
         if embedding.positions {
@@ -205,8 +214,48 @@ impl<'a> Reference<'a> {
         Ok(x)
     }
 
+    /// The activated convolution over the tokens' embeddings.
+    fn convolve(&self, spec: &ConvolutionSpec, embeddings: &Rows) -> Result<Rows> {
+        let half = isize::from(spec.kernel_size.cast_signed()) / 2;
+        let places: Vec<isize> = (-half..=half).collect();
+        let own = |part| Role::Stack(Stack::Encoder, part);
+        let mut out = self.linear(own(StackPart::Convolution), &embeddings.neighbours(&places))?;
+        out.values.iter_mut().for_each(|x| *x = tables::activation(spec.activation, *x));
+        Ok(out)
+    }
+
     /// The transformer block.
-    fn block(&self, id: Stack, stack: &StackSpec, layer: usize, mut x: Rows, cache: &mut Cache) -> Result<Rows> {
+    fn block(&self, id: Stack, stack: &StackSpec, layer: usize, x: Rows, cache: &mut Cache) -> Result<Rows> {
+        let Some(bottleneck) = &stack.block.bottleneck else {
+            return self.sublayers(id, stack, layer, x, None, cache);
+        };
+        let role = |part| Role::Block(id, stack.block_of(layer) as u16, part);
+        let norm = |part, x: &Rows| self.norm(&stack.block.norm, role(part), x);
+        let narrow = norm(BlockPart::NarrowNorm, &self.linear(role(BlockPart::Narrow), &x)?)?;
+        let inputs = match bottleneck.attention {
+            BottleneckAttention::Narrow => [narrow.clone(), narrow.clone()],
+            BottleneckAttention::Wide => [x.clone(), x.clone()],
+            BottleneckAttention::Shared => {
+                let shared = self.linear(role(BlockPart::NarrowShared), &x)?;
+                [norm(BlockPart::NarrowSharedNorm, &shared)?, x.clone()]
+            }
+        };
+        let narrow = self.sublayers(id, stack, layer, narrow, Some(&inputs), cache)?;
+        let mut sum = self.linear(role(BlockPart::Widen), &narrow)?;
+        add(&mut sum, &x);
+        norm(BlockPart::WidenNorm, &sum)
+    }
+
+    /// Attention and the feed-forward networks. `inputs` are what queries and keys, and values, are made of, where that is not `x`.
+    fn sublayers(
+        &self,
+        id: Stack,
+        stack: &StackSpec,
+        layer: usize,
+        mut x: Rows,
+        inputs: Option<&[Rows; 2]>,
+        cache: &mut Cache,
+    ) -> Result<Rows> {
         let block = &stack.block;
         let role = |part| Role::Block(id, stack.block_of(layer) as u16, part);
         let norm = |part, x: &Rows| match part {
@@ -236,37 +285,48 @@ impl<'a> Reference<'a> {
                     }
                 };
                 x = sublayer(x, BlockPart::AttentionNorm, BlockPart::AttentionPostNorm, &mut |x| {
-                    self.attention(id, stack, layer, x, cache)
+                    let [queries, values] = inputs.map_or([x, x], |[queries, values]| [queries, values]);
+                    self.attention(id, stack, layer, queries, values, cache)
                 })?;
                 if block.cross_attention {
                     x = sublayer(x, BlockPart::CrossNorm, BlockPart::CrossNorm, &mut |x| {
                         self.cross_attention(stack, layer, x)
                     })?;
                 }
-                sublayer(x, BlockPart::FeedForwardNorm, BlockPart::FeedForwardPostNorm, &mut |x| {
-                    self.feed_forward(stack, role, x)
-                })
+                for (up, down, norm) in NETWORKS.into_iter().take(block.feed_forward.networks.into()) {
+                    x = sublayer(x, norm, BlockPart::FeedForwardPostNorm, &mut |x| {
+                        self.feed_forward(stack, role, up, down, x)
+                    })?;
+                }
+                Ok(x)
             }
             Residual::Parallel | Residual::ParallelShared => {
                 let normed = norm(BlockPart::AttentionNorm, &x)?;
-                let attended = self.attention(id, stack, layer, &normed, cache)?;
+                let attended = self.attention(id, stack, layer, &normed, &normed, cache)?;
                 let second = match block.residual {
                     Residual::Parallel => norm(BlockPart::FeedForwardNorm, &x)?,
                     _ => normed,
                 };
                 add(&mut x, &attended);
-                add(&mut x, &self.feed_forward(stack, role, &second)?);
+                add(&mut x, &self.feed_forward(stack, role, BlockPart::Up, BlockPart::Down, &second)?);
                 Ok(x)
             }
         }
     }
 
-    fn feed_forward(&self, stack: &StackSpec, role: impl Fn(BlockPart) -> Role, x: &Rows) -> Result<Rows> {
+    fn feed_forward(
+        &self,
+        stack: &StackSpec,
+        role: impl Fn(BlockPart) -> Role,
+        up: BlockPart,
+        down: BlockPart,
+        x: &Rows,
+    ) -> Result<Rows> {
         let network = &stack.block.feed_forward;
         let activate = |x: &mut Rows, kind: Activation| {
             x.values.iter_mut().for_each(|x| *x = tables::activation(kind, *x));
         };
-        let mut inner = self.linear(role(BlockPart::Up), x)?; // [tokens, intermediate_size]
+        let mut inner = self.linear(role(up), x)?; // [tokens, intermediate_size]
         if network.gated {
             let mut gate = self.linear(role(BlockPart::Gate), x)?;
             activate(&mut gate, network.activation);
@@ -274,15 +334,23 @@ impl<'a> Reference<'a> {
         } else {
             activate(&mut inner, network.activation);
         }
-        self.linear(role(BlockPart::Down), &inner)
+        self.linear(role(down), &inner)
     }
 
-    fn attention(&self, id: Stack, stack: &StackSpec, layer: usize, x: &Rows, cache: &mut Cache) -> Result<Rows> {
+    fn attention(
+        &self,
+        id: Stack,
+        stack: &StackSpec,
+        layer: usize,
+        x: &Rows,
+        values: &Rows,
+        cache: &mut Cache,
+    ) -> Result<Rows> {
         let spec = &stack.block.attention;
         let role = |part| Role::Block(id, stack.block_of(layer) as u16, part);
         let mut queries = self.linear(role(BlockPart::Query), x)?; // [tokens, heads * head_dim]
         let mut keys = self.linear(role(BlockPart::Key), x)?; // [tokens, kv_heads * head_dim]
-        let values = self.linear(role(BlockPart::Value), x)?;
+        let values = self.linear(role(BlockPart::Value), values)?;
         let head_dim = usize::from(spec.head_dim);
         if let Some(norm) = &spec.query_key_norm {
             for (rows, part) in [(&mut queries, BlockPart::QueryNorm), (&mut keys, BlockPart::KeyNorm)] {
@@ -294,7 +362,7 @@ impl<'a> Reference<'a> {
         }
         let first = if id == Stack::Decoder { self.position } else { 0 };
         let window = spec.window_of(layer);
-        let mut bias = None;
+        let mut distances = Distances::None;
         match spec.position {
             AttentionPosition::None => {}
             AttentionPosition::Rotary { dims, local, layers } => {
@@ -308,13 +376,22 @@ impl<'a> Reference<'a> {
             }
             AttentionPosition::RelativeBias { distance } => {
                 let table = &self.tensor(Role::Stack(id, StackPart::RelativeBias))?.weight;
-                bias = Some(attention::Bias { table, distance: distance as usize });
+                distances = Distances::Bias(attention::Bias { table, distance: distance as usize });
+            }
+            AttentionPosition::Disentangled { positions, content_to_position, position_to_content, .. } => {
+                let vectors = |part, met: bool| met.then(|| self.tensor(role(part))).transpose();
+                distances = Distances::Disentangled(attention::Disentangled {
+                    index: &self.tensor(Role::Stack(id, StackPart::RelativeIndex))?.weight,
+                    positions: positions.into(),
+                    keys: vectors(BlockPart::PositionKey, content_to_position)?.map(|tensor| &tensor.weight[..]),
+                    queries: vectors(BlockPart::PositionQuery, position_to_content)?.map(|tensor| &tensor.weight[..]),
+                });
             }
         }
         cache.keys.extend_from_slice(&keys.values);
         cache.values.extend_from_slice(&values.values);
         let causal = id == Stack::Decoder;
-        let mixed = attention::attend(spec, attention::Mask { causal, first, window }, bias, &queries, cache);
+        let mixed = attention::attend(spec, attention::Mask { causal, first, window }, distances, &queries, cache);
         self.linear(role(BlockPart::Output), &mixed)
     }
 
@@ -322,7 +399,7 @@ impl<'a> Reference<'a> {
         let role = |part| Role::Block(Stack::Decoder, stack.block_of(layer) as u16, part);
         let queries = self.linear(role(BlockPart::CrossQuery), x)?;
         let everything = attention::Mask { causal: false, first: 0, window: None };
-        let mixed = attention::attend(&stack.block.attention, everything, None, &queries, &self.cross[layer]);
+        let mixed = attention::attend(&stack.block.attention, everything, Distances::None, &queries, &self.cross[layer]);
         self.linear(role(BlockPart::CrossOutput), &mixed)
     }
 
@@ -334,7 +411,7 @@ impl<'a> Reference<'a> {
     fn linear(&self, role: Role, x: &Rows) -> Result<Rows> {
         let tensor = self.tensor(role)?;
         if let Some(calibration) = &self.calibration {
-            calibration.borrow_mut().add(role, x);
+            calibration.borrow_mut().add(self.spec, role, x);
         }
         Ok(linear(&tensor.weight, &tensor.bias, x))
     }

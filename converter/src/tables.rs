@@ -155,6 +155,48 @@ impl Buckets {
     }
 }
 
+/// How distances find their vectors in disentangled attention (DeBERTa, arXiv 2006.03654).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionIndex {
+    /// Half the number of vectors.
+    pub span: u32,
+    /// Distances beyond half of `span` fall into logarithmic buckets, up to this one; 0 when each has its own.
+    pub max_distance: u32,
+}
+
+impl PositionIndex {
+    /// The vector of a distance `query - key`.
+    pub fn of(self, relative: i64) -> u32 {
+        let span = i64::from(self.span);
+        let middle = span / 2;
+        let bucket = if self.max_distance == 0 || relative.abs() <= middle {
+            relative
+        } else {
+            let log = |x: f32| libm::logf(x);
+            let ratio = log(relative.abs() as f32 / middle as f32)
+                / log((f64::from(self.max_distance - 1) / middle as f64) as f32);
+            let bucket = libm::ceilf(ratio * (middle - 1) as f32) as i64 + middle;
+            bucket * relative.signum()
+        };
+        (bucket + span).clamp(0, 2 * span - 1) as u32
+    }
+
+    /// How far a table by distance must reach, for texts of at most this many tokens.
+    pub fn distance(self, max_positions: u32) -> u32 {
+        let farthest = max_positions.saturating_sub(1).max(1);
+        let far = i64::from(farthest);
+        let ends = (self.of(far), self.of(-far));
+        let same = |distance: i64| (self.of(distance), self.of(-distance)) == ends;
+        (1..=farthest).rev().take_while(|&distance| same(distance.into())).last().unwrap_or(farthest)
+    }
+
+    /// The vectors of the distances from `-distance` to `distance`.
+    pub fn indices(self, distance: u32) -> Vec<f32> {
+        let far = i64::from(distance);
+        (-far..=far).map(|relative| self.of(relative) as f32).collect()
+    }
+}
+
 /// `2^x`, of which softmax in base two is made.
 pub fn exp2(x: f32) -> f32 {
     libm::expf(x * LN_2 as f32)
@@ -206,6 +248,17 @@ mod tests {
         assert_eq!((both.saturation(), causal.saturation()), (91, 113));
         assert_eq!([0, -7, -8, -90, -91, 1, 7, 8, 91].map(|r| both.of(r)), [0, 7, 8, 14, 15, 17, 23, 24, 31]);
         assert_eq!([5, 0, -15, -16, -112, -113].map(|r| causal.of(r)), [0, 0, 15, 16, 30, 31]);
+    }
+
+    #[test]
+    fn distances_find_the_vectors_that_transformers_gives_them() {
+        let v3 = PositionIndex { span: 256, max_distance: 512 };
+        let found = [0, 1, -1, 128, 200, 400, -400, 511, -511].map(|r| i64::from(v3.of(r)) - 256);
+        assert_eq!(found, [0, 1, -1, 128, 169, 233, -233, 255, -255]);
+        let v1 = PositionIndex { span: 8, max_distance: 0 };
+        assert_eq!([0, 7, 8, 30, -8, -9].map(|r| v1.of(r)), [8, 15, 15, 15, 0, 0]);
+        assert_eq!((v1.distance(40), v1.distance(5)), (8, 4));
+        assert_eq!(v1.indices(8).len(), 17);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) fn random_weights(spec: &ModelSpec, seed: u64) -> Weights {
                 weight: some(rows * cols, 1.5 / (cols as f32).sqrt(), 0.0),
                 bias: some(if bias { rows } else { 0 }, 0.3, 0.0),
             },
-            Shape::Norm { size, bias } => {
+            Shape::Norm { size, bias, .. } => {
                 Tensor { weight: some(size, 0.3, 1.0), bias: some(if bias { size } else { 0 }, 0.3, 0.0) }
             }
             Shape::Words { len } => Tensor { weight: some(len, 1.0, 0.0), bias: Vec::new() },

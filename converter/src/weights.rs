@@ -10,7 +10,8 @@ use kinglet::format::layout::{Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{Activation, AttentionPosition, ModelSpec};
 
 use crate::checkpoint::{Array, Checkpoint};
-use crate::family::{Mapping, Pick, Value};
+use crate::family::{Mapping, Pick, PositionProjection, Value};
+use crate::reference::{Rows, linear, norm};
 use crate::refuse;
 use crate::tables;
 
@@ -99,7 +100,7 @@ impl Weights {
 fn dimensions(shape: Shape) -> (usize, Option<usize>, bool) {
     match shape {
         Shape::Matrix { rows, cols, bias } => (rows, Some(cols), bias),
-        Shape::Norm { size, bias } => (size, None, bias),
+        Shape::Norm { size, bias, .. } => (size, None, bias),
         Shape::Words { len } | Shape::Halfwords { len } => (len, None, false),
     }
 }
@@ -137,6 +138,13 @@ impl Build<'_> {
                 let spread = spread.map_or(dims, u32::from);
                 tables::rotary(*theta, dims as usize, spread as usize, len / (dims as usize).max(1))
             }
+            Value::Beside(picks) => self.beside(picks, rows)?,
+            Value::Convolution(pick) => self.convolution(pick, rows, cols.unwrap_or(1))?,
+            Value::RelativeIndex(buckets) => {
+                let (_, distance) = self.position()?;
+                buckets.indices(distance)
+            }
+            Value::PositionProjection(projection) => self.position_projection(projection)?,
             Value::RelativeBias { table, buckets } => {
                 let (_, distance) = self.position()?;
                 let heads = self.stack().map_or(1, |stack| stack.block.attention.num_attention_heads) as usize;
@@ -161,9 +169,55 @@ impl Build<'_> {
     fn position(&self) -> Result<(u32, u32)> {
         match self.stack().map(|stack| stack.block.attention.position) {
             Some(AttentionPosition::Rotary { dims, .. }) => Ok((u32::from(dims), 0)),
-            Some(AttentionPosition::RelativeBias { distance }) => Ok((0, distance)),
+            Some(
+                AttentionPosition::RelativeBias { distance } | AttentionPosition::Disentangled { distance, .. },
+            ) => Ok((0, distance)),
             _ => bail!("{} is a table of positions in a stack without", role_name(self.role)),
         }
+    }
+
+    /// Matrices of as many rows, one beside the other.
+    fn beside(&self, picks: &[Pick], rows: usize) -> Result<Vec<f32>> {
+        let mut parts = Vec::new();
+        for pick in picks {
+            let name = pick.names.iter().find(|name| self.checkpoint.shape(name).is_some());
+            let shape = name.and_then(|name| self.checkpoint.shape(name)).unwrap_or_default();
+            let cols = if pick.transposed { shape.first() } else { shape.last() }.copied().unwrap_or(0);
+            parts.push((self.pick(pick, rows, Some(cols))?, cols));
+        }
+        Ok((0..rows).flat_map(|row| parts.iter().flat_map(move |(part, cols)| &part[row * cols..][..*cols])).copied().collect())
+    }
+
+    /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel together.
+    fn convolution(&self, pick: &Pick, rows: usize, cols: usize) -> Result<Vec<f32>> {
+        let Some(kernel) = self.stack().and_then(|stack| stack.convolution) else {
+            bail!("{} is a kernel in a stack without", role_name(self.role));
+        };
+        let seen = usize::from(kernel.kernel_size);
+        let inputs = cols / seen;
+        let values = self.pick(pick, rows * inputs, Some(seen))?;
+        let at = |row: usize, col: usize| values[(row * inputs + col % inputs) * seen + col / inputs];
+        Ok((0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))).map(|(row, col)| at(row, col)).collect())
+    }
+
+    /// Vectors of distances by head, `[heads, positions, head_dim]`: embeddings of distances, normed, projected.
+    fn position_projection(&self, projection: &PositionProjection) -> Result<Vec<f32>> {
+        let Some(stack) = self.stack() else { bail!("{} is not in a stack", role_name(self.role)) };
+        let AttentionPosition::Disentangled { positions, .. } = stack.block.attention.position else {
+            bail!("{} is of a stack without disentangled attention", role_name(self.role));
+        };
+        let (positions, hidden) = (usize::from(positions), stack.hidden_size as usize);
+        let (width, head_dim) = (stack.block.attention.query_size(), usize::from(stack.block.attention.head_dim));
+        let mut embeddings = Rows { width: hidden, values: self.pick(&projection.embeddings, positions, Some(hidden))? };
+        if let Some((weight, bias, spec)) = &projection.norm {
+            let (weight, bias) = (self.pick(weight, hidden, None)?, self.pick(bias, hidden, None)?);
+            embeddings = norm(spec, &weight, &bias, &embeddings);
+        }
+        let weight = self.pick(&projection.weight, width, Some(hidden))?;
+        let bias = projection.bias.as_ref().map(|bias| self.pick(bias, width, None)).transpose()?;
+        let projected = linear(&weight, bias.as_deref().unwrap_or_default(), &embeddings);
+        let heads = (0..width / head_dim).flat_map(|head| (0..positions).map(move |position| (head, position)));
+        Ok(heads.flat_map(|(head, position)| &projected.values[position * width + head * head_dim..][..head_dim]).copied().collect())
     }
 
     /// A tensor of the checkpoint with what is to be done to it.
@@ -239,7 +293,12 @@ fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, V
         let vector = array.shape.last() == Some(&len) || array.shape.is_empty();
         return vector.then(|| (len, 1, array.values.clone()));
     }
-    let [rows, cols] = array.shape[..] else { return None };
+    // A convolution's kernel is a matrix of its last dimension.
+    let (rows, cols) = match array.shape[..] {
+        [rows, cols] => (rows, cols),
+        [outer, inner, cols] => (outer * inner, cols),
+        _ => return None,
+    };
     if !transposed {
         return Some((rows, cols, array.values.clone()));
     }
@@ -251,6 +310,9 @@ fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, V
 pub fn tabulated(spec: &ModelSpec, role: Role) -> Option<Activation> {
     use kinglet::format::layout::HeadPart;
     match role {
+        Role::Stack(id, StackPart::ConvolutionTable) => {
+            spec.stack(id).and_then(|stack| stack.convolution).map(|convolution| convolution.activation)
+        }
         Role::Stack(id, StackPart::ActivationTable) => spec.stack(id).map(|stack| stack.block.feed_forward.activation),
         Role::Head(HeadPart::ActivationTable) => spec.head.transform.map(|transform| transform.activation),
         Role::Head(HeadPart::TanhTable) => Some(Activation::Tanh),

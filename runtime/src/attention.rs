@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use crate::format::spec::AttentionSpec;
 use crate::kernels::Kernels;
-use crate::model::{Halfwords, Words};
+use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
 use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round};
@@ -25,6 +25,33 @@ pub(crate) struct Attention<'a> {
     pub(crate) tanh_table: Halfwords<'a>,
     /// Bias by head and distance; empty for none.
     pub(crate) relative_bias: RelativeBias<'a>,
+    /// Vectors by head and distance; empty for none.
+    pub(crate) disentangled: Disentangled<'a>,
+}
+
+/// Vectors of the distance between query and key, which either side meets (arXiv 2006.03654).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Disentangled<'a> {
+    /// Which vector belongs to each distance `query - key`, from `-distance` on.
+    pub(crate) index: Halfwords<'a>,
+    /// Vectors that a head has.
+    pub(crate) positions: usize,
+    /// What queries meet, `[heads * positions, head_dim]`.
+    pub(crate) keys: Matrix<'a>,
+    /// What keys meet, `[heads * positions, head_dim]`.
+    pub(crate) queries: Matrix<'a>,
+}
+
+impl Disentangled<'_> {
+    fn vector(&self, query: usize, key: usize) -> usize {
+        let distance = self.index.len() / 2;
+        let relative = if query >= key {
+            distance + (query - key).min(distance)
+        } else {
+            distance - (key - query).min(distance)
+        };
+        self.index.get(relative) as usize
+    }
 }
 
 /// A bias on the scores that depends on the distance between query and key.
@@ -104,10 +131,11 @@ impl Attention<'_> {
     ) {
         let head_dim = self.spec.head_dim as usize;
         let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)) as usize;
-        let (Some(query), Some(scores), Some(weights)) = (
+        let (Some(query), Some(scores), Some(weights), Some(products)) = (
             buffers.query.get_mut(..head_dim),
             buffers.scores.get_mut(..visible.len()),
             buffers.weights.get_mut(..visible.len()),
+            buffers.products.get_mut(..self.disentangled.positions),
         ) else {
             return;
         };
@@ -115,6 +143,8 @@ impl Attention<'_> {
             let runs = slots(head / group.max(1), &visible, cache.slots);
             let scale = quantize8(row, query);
             self.score(cache, scale, query, &runs, scores);
+            self.content_to_position(head, position, visible.clone(), (query, scale), products, scores);
+            self.position_to_content(head, position, visible.start, cache, &runs, scores);
             if let Some(cap) = self.spec.soft_cap {
                 soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
             }
@@ -146,11 +176,7 @@ impl Attention<'_> {
         scores: &mut [i32],
     ) {
         let head_dim = query.len();
-        let largest_key = match &cache.keys {
-            Keys::K8(_) => 127,
-            Keys::K16(_) => 32767,
-        };
-        let spare = headroom(127 * largest_key * head_dim as u64);
+        let spare = headroom(127 * cache.keys.largest() * head_dim as u64);
         // q and k have `fraction_bits` each. The score loses 32 bits in each of two products, is raised by
         // `spare`, and by 20 for each mantissa.
         let softmax_scale = self.spec.scale;
@@ -173,5 +199,95 @@ impl Attention<'_> {
                 *score = shift_round(product, shift - key.exponent());
             }
         }
+    }
+    /// Adds what a query makes of its distances to the keys.
+    fn content_to_position(
+        &self,
+        head: usize,
+        position: usize,
+        keys: Range<usize>,
+        (query, scale): (&[i8], Scale),
+        products: &mut [i32],
+        scores: &mut [i32],
+    ) {
+        let vectors = &self.disentangled.keys;
+        if vectors.rows == 0 || keys.is_empty() {
+            return;
+        }
+        // The distances at hand have vectors in one run of rows: farther keys have lower ones.
+        let lowest = self.disentangled.vector(position, keys.end - 1);
+        let met = (self.disentangled.vector(position, keys.start) + 1).saturating_sub(lowest);
+        let vectors = vectors.rows(head * self.disentangled.positions + lowest, met);
+        let products = products.get_mut(..vectors.rows).unwrap_or(&mut []);
+        (self.kernels.scores8)(products, query, vectors.weights);
+        let term = Term::new(self, scale, &vectors, 127);
+        for (product, multiplier) in products.iter_mut().zip(vectors.multipliers.iter()) {
+            *product = term.score(*product, multiplier);
+        }
+        for (score, key) in scores.iter_mut().zip(keys) {
+            let product = products.get(self.disentangled.vector(position, key).wrapping_sub(lowest)).unwrap_or(&0);
+            *score = score.saturating_add(*product);
+        }
+    }
+
+    /// Adds what the keys make of their distances to a query.
+    fn position_to_content(
+        &self,
+        head: usize,
+        position: usize,
+        first: usize,
+        cache: &KeyValueCache<'_>,
+        runs: &[Range<usize>; 2],
+        scores: &mut [i32],
+    ) {
+        let vectors = &self.disentangled.queries;
+        if vectors.rows == 0 {
+            return;
+        }
+        let head_dim = self.spec.head_dim as usize;
+        let slots = runs.iter().cloned().flatten();
+        for ((key, slot), score) in (first..).zip(slots).zip(scores) {
+            let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
+            let mut product = [0];
+            match &cache.keys {
+                Keys::K8(keys) => (self.kernels.scores8)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim)),
+                Keys::K16(keys) => (self.kernels.scores16)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim)),
+            }
+            let scale = Scale::from_bits(cache.key_scales.get(slot).copied().unwrap_or(0));
+            let term = Term::new(self, scale, &vector, cache.keys.largest());
+            *score = score.saturating_add(term.score(product[0], vector.multipliers.get(0)));
+        }
+    }
+}
+
+/// How a product of a quantized row and a row of a matrix becomes a score.
+struct Term {
+    spare: u32,
+    multiplier: i32,
+    shift: i32,
+}
+
+impl Term {
+    /// Of a row with this scale, no value of which is larger than `largest`.
+    fn new(attention: &Attention<'_>, scale: Scale, matrix: &Matrix<'_>, largest: u64) -> Self {
+        let spare = headroom(127 * largest * matrix.cols as u64);
+        let softmax_scale = attention.spec.scale;
+        // The row has `fraction_bits`. The score loses 32 bits in each of three products, is raised by `spare`,
+        // and by 20 for the mantissa.
+        Self {
+            spare,
+            multiplier: mul_high(softmax_scale.mantissa, scale.mantissa() << 20),
+            shift: i32::from(softmax_scale.exponent) + i32::from(attention.fraction_bits) + matrix.exponent
+                - SCORE_BITS
+                - scale.exponent()
+                + spare as i32
+                - 12
+                - 32
+                - 32,
+        }
+    }
+
+    fn score(&self, product: i32, multiplier: i32) -> i32 {
+        shift_round(mul_high(mul_high(product << self.spare, self.multiplier), multiplier), self.shift)
     }
 }

@@ -3,9 +3,9 @@
 //! It reads as the papers do: norm, attend, add, norm, feed forward, add. Where architectures differ there is
 //! one `match` on the specification.
 
-use crate::attention::{Attention, RelativeBias};
-use crate::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart};
-use crate::format::spec::{ActivationWidth, AttentionPosition, Residual};
+use crate::attention::{Attention, Disentangled, RelativeBias};
+use crate::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
+use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttention, Residual};
 use crate::kernels::Kernels;
 use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
@@ -33,6 +33,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let table = |part| stack.model.halfwords(Role::Stack(stack.id, part));
         let sliding = spec.window_of(layer).is_some();
         let (mut rotary, mut relative_bias) = (None, RelativeBias::default());
+        let mut disentangled = Disentangled::default();
         match spec.position {
             AttentionPosition::None => {}
             AttentionPosition::Rotary { dims, local, layers } => {
@@ -46,10 +47,18 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                     bidirectional: stack.id == Stack::Encoder,
                 };
             }
+            AttentionPosition::Disentangled { positions, .. } => {
+                disentangled = Disentangled {
+                    index: table(StackPart::RelativeIndex),
+                    positions: positions as usize,
+                    keys: stack.block_matrix(layer, BlockPart::PositionKey),
+                    queries: stack.block_matrix(layer, BlockPart::PositionQuery),
+                };
+            }
         }
         let tanh_table = stack.model.halfwords(Role::Head(HeadPart::TanhTable));
         let fraction_bits = numerics.fraction_bits;
-        let attention = Attention { spec, kernels, fraction_bits, tanh_table, relative_bias };
+        let attention = Attention { spec, kernels, fraction_bits, tanh_table, relative_bias, disentangled };
         Self { stack, layer, kernels, attention, rotary, width: numerics.activations, fraction_bits }
     }
 
@@ -61,10 +70,15 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.stack.block_matrix(self.layer, part)
     }
 
-    /// Norms rows in place.
+    /// Width of the stream that goes through attention and the network.
+    fn inner_size(&self) -> usize {
+        self.stack.spec.block.inner_size(self.stack.spec.hidden_size) as usize
+    }
+
+    /// Norms rows in place, each as wide as the norm.
     fn norm(&self, part: BlockPart, rows: &mut [i32]) {
         let numbers = self.stack.block_norm(self.layer, part);
-        for row in rows.chunks_exact_mut(self.hidden_size()) {
+        for row in rows.chunks_exact_mut(numbers.weight.len().max(1)) {
             norm(&self.stack.spec.block.norm, &numbers, self.fraction_bits, row);
         }
     }
@@ -81,7 +95,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             self.norm(part, normed);
             normed
         };
-        quantize_rows(self.width, input, self.hidden_size(), scratch.quantized, scratch.scales);
+        quantize_rows(self.width, input, self.inner_size(), scratch.quantized, scratch.scales);
     }
 
     /// Adds a sublayer's result, in `scratch.normed`, to the residual stream.
@@ -100,14 +114,42 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Norms and quantizes the tile, ready for [`store`](Self::store) and [`forward`](Self::forward).
+    /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what queries and keys are
+    /// made of, and the narrow stream of a bottleneck is in `scratch.branch`.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
-        self.sublayer_input(BlockPart::AttentionNorm, x, scratch);
+        let Some(bottleneck) = &self.stack.spec.block.bottleneck else {
+            return self.sublayer_input(BlockPart::AttentionNorm, x, scratch);
+        };
+        let tokens = x.len() / self.hidden_size();
+        let size = bottleneck.size as usize;
+        quantize_rows(self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+        let wide = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
+        let narrow = scratch.branch.get_mut(..tokens * size).unwrap_or(&mut []);
+        linear(self.kernels, &wide, &self.matrix(BlockPart::Narrow), narrow);
+        self.norm(BlockPart::NarrowNorm, narrow);
+        let input = match bottleneck.attention {
+            BottleneckAttention::Wide => return,
+            BottleneckAttention::Narrow => narrow,
+            BottleneckAttention::Shared => {
+                let shared = scratch.normed.get_mut(..tokens * size).unwrap_or(&mut []);
+                linear(self.kernels, &wide, &self.matrix(BlockPart::NarrowShared), shared);
+                self.norm(BlockPart::NarrowSharedNorm, shared);
+                shared
+            }
+        };
+        quantize_rows(self.width, input, size, scratch.quantized, scratch.scales);
     }
 
     /// Keys and values of a prepared tile go to the cache.
-    pub(crate) fn store(&self, tokens: usize, start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
-        self.store_parts(BlockPart::Key, BlockPart::Value, tokens, start, cache, scratch);
+    pub(crate) fn store(&self, x: &[i32], start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
+        let tokens = x.len() / self.hidden_size();
+        self.project(BlockPart::Key, 0, tokens, scratch);
+        let separate = self.stack.spec.block.bottleneck.is_some_and(|b| b.attention == BottleneckAttention::Shared);
+        if separate {
+            quantize_rows(self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+        }
+        self.project(BlockPart::Value, tokens * self.attention.spec.key_value_size(), tokens, scratch);
+        self.cache(tokens, start, true, cache, scratch);
     }
 
     /// Keys and values of the encoder's output, for cross-attention.
@@ -120,29 +162,36 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     ) {
         let tokens = states.len() / self.hidden_size();
         quantize_rows(self.width, states, self.hidden_size(), scratch.quantized, scratch.scales);
-        self.store_parts(BlockPart::CrossKey, BlockPart::CrossValue, tokens, start, cache, scratch);
+        self.project(BlockPart::CrossKey, 0, tokens, scratch);
+        self.project(BlockPart::CrossValue, tokens * self.attention.spec.key_value_size(), tokens, scratch);
+        self.cache(tokens, start, false, cache, scratch);
     }
 
-    fn store_parts(
+    /// The quantized tile through a matrix, to `scratch.wide` from `to` on.
+    fn project(&self, part: BlockPart, to: usize, tokens: usize, scratch: &mut Scratch<'_>) {
+        let matrix = self.matrix(part);
+        let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
+        let out = scratch.wide.get_mut(to..to + tokens * matrix.rows).unwrap_or(&mut []);
+        linear(self.kernels, &x, &matrix, out);
+    }
+
+    /// The keys and values in `scratch.wide` go to the cache.
+    fn cache(
         &self,
-        key: BlockPart,
-        value: BlockPart,
         tokens: usize,
         start: usize,
+        positioned: bool,
         cache: &mut KeyValueCache<'_>,
         scratch: &mut Scratch<'_>,
     ) {
         let width = self.attention.spec.key_value_size();
-        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
         let Some((keys, values)) =
             scratch.wide.get_mut(..2 * tokens * width).and_then(|wide| wide.split_at_mut_checked(tokens * width))
         else {
             return;
         };
-        linear(self.kernels, &x, &self.matrix(key), keys);
-        linear(self.kernels, &x, &self.matrix(value), values);
         for (token, (keys, values)) in keys.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
-            if key == BlockPart::Key {
+            if positioned {
                 self.position(BlockPart::KeyNorm, start + token, keys);
             }
             self.attention.store(cache, start + token, keys, values);
@@ -176,9 +225,35 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         cross: Option<(&KeyValueCache<'_>, usize)>,
         scratch: &mut Scratch<'_>,
     ) {
-        use BlockPart::{AttentionNorm, AttentionPostNorm, CrossNorm, FeedForwardNorm, FeedForwardPostNorm};
+        if self.stack.spec.block.bottleneck.is_none() {
+            return self.sublayers(x, start, stored, cache, cross, scratch);
+        }
+        let tokens = x.len() / self.hidden_size();
+        let size = self.inner_size();
+        let branch = core::mem::take(&mut scratch.branch);
+        let narrow = branch.get_mut(..tokens * size).unwrap_or(&mut []);
+        self.sublayers(narrow, start, stored, cache, cross, scratch);
+        quantize_rows(self.width, narrow, size, scratch.quantized, scratch.scales);
+        scratch.branch = branch;
+        let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
+        linear(self.kernels, &inside, &self.matrix(BlockPart::Widen), scratch.normed);
+        add(x, scratch.normed);
+        self.norm(BlockPart::WidenNorm, x);
+    }
+
+    /// Attention and the feed-forward networks, with their norms and residual connections.
+    fn sublayers(
+        &self,
+        x: &mut [i32],
+        start: usize,
+        stored: usize,
+        cache: &KeyValueCache<'_>,
+        cross: Option<(&KeyValueCache<'_>, usize)>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        use BlockPart::{AttentionNorm, AttentionPostNorm, CrossNorm, FeedForwardPostNorm};
         let size = x.len();
-        let tokens = size / self.hidden_size();
+        let tokens = size / self.inner_size();
 
         self.attend(
             (BlockPart::Query, BlockPart::Output),
@@ -202,14 +277,17 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
 
         let shared = self.stack.spec.block.residual == Residual::ParallelShared;
-        self.sublayer_input(if shared { AttentionNorm } else { FeedForwardNorm }, x, scratch);
-        self.feed_forward(tokens, scratch);
-        if let (Residual::Parallel | Residual::ParallelShared, Some(branch)) =
-            (self.stack.spec.block.residual, scratch.branch.get(..size))
-        {
-            add(x, branch);
+        let networks = self.stack.spec.block.feed_forward.networks as usize;
+        for (up, down, norm) in NETWORKS.into_iter().take(networks) {
+            self.sublayer_input(if shared { AttentionNorm } else { norm }, x, scratch);
+            self.feed_forward(up, down, tokens, scratch);
+            if let (Residual::Parallel | Residual::ParallelShared, Some(branch)) =
+                (self.stack.spec.block.residual, scratch.branch.get(..size))
+            {
+                add(x, branch);
+            }
+            self.residual(norm, FeedForwardPostNorm, x, scratch);
         }
-        self.residual(FeedForwardNorm, FeedForwardPostNorm, x, scratch);
     }
 
     /// The positions that a query sees.
@@ -234,10 +312,13 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         scratch: &mut Scratch<'_>,
     ) {
         let width = self.attention.spec.query_size();
-        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
+        self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
-        linear(self.kernels, &x, &self.matrix(query), queries);
-        let unbiased = Attention { relative_bias: RelativeBias::default(), ..self.attention };
+        let unbiased = Attention {
+            relative_bias: RelativeBias::default(),
+            disentangled: Disentangled::default(),
+            ..self.attention
+        };
         let attention = if query == BlockPart::Query { &self.attention } else { &unbiased };
         for (token, row) in queries.chunks_exact_mut(width).enumerate() {
             let position = start + token;
@@ -251,17 +332,18 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         linear(self.kernels, &context, &self.matrix(output), scratch.normed);
     }
 
-    /// The feed-forward network of the quantized tile, its result in `scratch.normed`.
-    fn feed_forward(&self, tokens: usize, scratch: &mut Scratch<'_>) {
+    /// A feed-forward network of the quantized tile, its result in `scratch.normed`.
+    fn feed_forward(&self, up: BlockPart, down: BlockPart, tokens: usize, scratch: &mut Scratch<'_>) {
         let spec = &self.stack.spec.block.feed_forward;
         let inner = spec.intermediate_size as usize;
         let table = self.stack.model.halfwords(Role::Stack(self.stack.id, StackPart::ActivationTable));
-        let x = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
-        let Some((up, gate)) = scratch.wide.split_at_mut_checked(tokens * inner) else { return };
-        linear(self.kernels, &x, &self.matrix(BlockPart::Up), up);
+        self.project(up, 0, tokens, scratch);
         if spec.gated {
-            let Some(gate) = gate.get_mut(..tokens * inner) else { return };
-            linear(self.kernels, &x, &self.matrix(BlockPart::Gate), gate);
+            self.project(BlockPart::Gate, tokens * inner, tokens, scratch);
+        }
+        let Some((up, gate)) = scratch.wide.split_at_mut_checked(tokens * inner) else { return };
+        if spec.gated {
+            let gate = gate.get_mut(..tokens * inner).unwrap_or(&mut []);
             activate(spec.activation, table, self.fraction_bits, gate);
             for (up, &gate) in up.iter_mut().zip(gate.iter()) {
                 *up = multiply(*up, gate, self.fraction_bits.into());
@@ -271,7 +353,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
         quantize_rows(self.width, up, inner, scratch.quantized, scratch.scales);
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
-        linear(self.kernels, &inside, &self.matrix(BlockPart::Down), scratch.normed);
+        linear(self.kernels, &inside, &self.matrix(down), scratch.normed);
     }
 }
 

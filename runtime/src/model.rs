@@ -106,7 +106,7 @@ impl<'m> Model<'m> {
     }
 
     fn norm_at(&self, offset: usize, shape: Shape) -> Norm<'m> {
-        let Shape::Norm { size, bias } = shape else { return Norm::default() };
+        let Shape::Norm { size, bias, .. } = shape else { return Norm::default() };
         Norm {
             exponent: self.exponent(offset),
             weight: Words(self.slice(offset + 4, size)),
@@ -206,6 +206,20 @@ pub(crate) struct Matrix<'m> {
     pub(crate) bias: Words<'m>,
 }
 
+impl<'m> Matrix<'m> {
+    /// `len` rows from `start` on, without their biases; fewer where the matrix ends.
+    pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
+        let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
+        Self {
+            rows: end - start,
+            weights: self.weights.get(start * self.cols..end * self.cols).unwrap_or(&[]),
+            multipliers: self.multipliers.from(start),
+            bias: Words::default(),
+            ..*self
+        }
+    }
+}
+
 /// A norm's numbers: weights times the square root of their number, `w * 2^-exponent`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Norm<'m> {
@@ -236,6 +250,10 @@ impl<'m> Words<'m> {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
     /// The part that begins at `start`.
     pub(crate) fn from(self, start: usize) -> Self {
         Self(self.0.get(start..).unwrap_or(&[]))
@@ -255,6 +273,10 @@ impl<'m> Halfwords<'m> {
     #[inline(always)]
     pub(crate) fn get(self, index: usize) -> i32 {
         self.0.get(index).copied().map_or(0, |value| i16::from_le(value).into())
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
     }
 
     /// `len` numbers from `start` on.

@@ -4,10 +4,10 @@
 //! encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How tokens are cut into tiles
 //! does not change a bit of any result.
 
-use crate::block::{Block, copy};
+use crate::block::{Block, add, copy};
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
-use crate::format::spec::{EmbeddingProjection, OutputProjection, Pooling};
+use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling};
 use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
 use crate::ops::activation::{activate, soft_cap};
@@ -142,9 +142,9 @@ impl<'s, 'm> Session<'s, 'm> {
         let tile = self.plan.tile() * hidden_size;
         let workspace = &mut self.workspace;
         let states = workspace.states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
-        for (position, (&id, row)) in ids.iter().zip(states.chunks_exact_mut(hidden_size)).enumerate() {
-            let token_type = token_types.get(position).copied().unwrap_or(0);
-            embed(&stack, self.kernels, id, position, token_type, row, &mut workspace.scratch);
+        let text = (ids, token_types);
+        for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
+            embed(&stack, self.kernels, text, at, 0, row, &mut workspace.scratch);
         }
         trace(0, states);
         for layer in 0..stack.spec.num_hidden_layers as usize {
@@ -154,11 +154,16 @@ impl<'s, 'm> Session<'s, 'm> {
             let mut cache = KeyValueCache::new(workspace.encoder_cache, stack.spec, keys, slots)?;
             for (index, x) in states.chunks(tile).enumerate() {
                 block.prepare(x, &mut workspace.scratch);
-                block.store(x.len() / hidden_size, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+                block.store(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
             }
             for (index, x) in states.chunks_mut(tile).enumerate() {
                 block.prepare(x, &mut workspace.scratch);
                 block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
+            }
+            if let (0, Some(convolution)) = (layer, &stack.spec.convolution) {
+                for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
+                    convolve(&stack, convolution, self.kernels, text, at, row, &mut workspace.scratch);
+                }
             }
             trace(layer + 1, states);
         }
@@ -241,8 +246,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let (hidden_size, start) = (stack.spec.hidden_size as usize, self.position);
         let Workspace { hidden, cache, cross_cache, scratch, .. } = &mut self.workspace;
         let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
-        for (token, (&id, row)) in ids.iter().zip(x.chunks_exact_mut(hidden_size)).enumerate() {
-            embed(stack, self.kernels, id, start + token, 0, row, scratch);
+        for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
+            embed(stack, self.kernels, (ids, &[]), at, start, row, scratch);
         }
         trace(0, x);
         let layers = stack.spec.num_hidden_layers as usize;
@@ -264,7 +269,7 @@ impl<'s, 'm> Session<'s, 'm> {
                 _ => None,
             };
             block.prepare(x, scratch);
-            block.store(ids.len(), start, &mut own, scratch);
+            block.store(x, start, &mut own, scratch);
             block.forward(x, start, start + ids.len(), &own, cross.as_ref().map(|cache| (cache, self.source)), scratch);
             trace(layer + 1, x);
         }
@@ -414,13 +419,13 @@ fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limi
     }
 }
 
-/// One token's first hidden state.
+/// The first hidden state of the token at `at`, whose position is `first + at`.
 fn embed(
     stack: &StackView<'_, '_>,
     kernels: &Kernels,
-    id: u32,
-    position: usize,
-    token_type: u8,
+    (ids, types): (&[u32], &[u8]),
+    at: usize,
+    first: usize,
     out: &mut [i32],
     scratch: &mut Scratch<'_>,
 ) {
@@ -430,9 +435,10 @@ fn embed(
     let narrow_size = spec.embedding_size as usize;
     let positions = |row: &mut [i32]| {
         if spec.positions {
-            embed_row(&stack.matrix(StackPart::PositionEmbedding), position, None, bits, true, row);
+            embed_row(&stack.matrix(StackPart::PositionEmbedding), first + at, None, bits, true, row);
         }
         if spec.token_types > 0 {
+            let token_type = types.get(at).copied().unwrap_or(0);
             embed_row(&stack.matrix(StackPart::TokenTypeEmbedding), token_type.into(), None, bits, true, row);
         }
     };
@@ -441,28 +447,76 @@ fn embed(
             norm(spec, &stack.norm(StackPart::EmbeddingNorm), bits, row);
         }
     };
-    let token = |row: &mut [i32]| embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row);
+    // Beyond the text there are zeros.
+    let token = |at: usize, row: &mut [i32]| match ids.get(at) {
+        Some(&id) => embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row),
+        None => row.fill(0),
+    };
     if spec.projection == EmbeddingProjection::None {
-        token(out);
+        token(at, out);
         positions(out);
         normed(out);
         return;
     }
-    let narrow = scratch.normed.get_mut(..narrow_size).unwrap_or(&mut []);
-    token(narrow);
-    if spec.projection != EmbeddingProjection::BeforePositions {
-        positions(narrow);
+    let read_size = spec.projected_size() as usize;
+    let read = scratch.normed.get_mut(..read_size).unwrap_or(&mut []);
+    match spec.projection {
+        EmbeddingProjection::Trigram => {
+            for (at, row) in [at + 1, at, at.wrapping_sub(1)].into_iter().zip(read.chunks_exact_mut(narrow_size)) {
+                token(at, row);
+            }
+        }
+        _ => token(at, read),
+    }
+    let widened_first =
+        matches!(spec.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram);
+    if !widened_first {
+        positions(read);
     }
     if spec.projection == EmbeddingProjection::AfterNorm {
-        normed(narrow);
+        normed(read);
     }
-    quantize_rows(numerics.activations, narrow, narrow_size, scratch.quantized, scratch.scales);
-    let x = QuantizedRows::new(numerics.activations, 1, narrow_size, scratch.quantized, scratch.scales);
+    quantize_rows(numerics.activations, read, read_size, scratch.quantized, scratch.scales);
+    let x = QuantizedRows::new(numerics.activations, 1, read_size, scratch.quantized, scratch.scales);
     linear(kernels, &x, &stack.matrix(StackPart::EmbeddingProjection), out);
-    if spec.projection == EmbeddingProjection::BeforePositions {
+    if widened_first {
         positions(out);
     }
     if spec.projection != EmbeddingProjection::AfterNorm {
         normed(out);
     }
+}
+
+/// Adds the convolution over a token's neighbourhood to its state, and norms it.
+fn convolve(
+    stack: &StackView<'_, '_>,
+    spec: &ConvolutionSpec,
+    kernels: &Kernels,
+    text: (&[u32], &[u8]),
+    at: usize,
+    state: &mut [i32],
+    scratch: &mut Scratch<'_>,
+) {
+    let numerics = &stack.model.spec().numerics;
+    let (width, bits) = (numerics.activations, numerics.fraction_bits);
+    let seen = usize::from(spec.kernel_size);
+    let wide = core::mem::take(&mut scratch.wide);
+    if let Some((window, out)) = wide.split_at_mut_checked(seen * state.len()) {
+        let out = out.get_mut(..state.len()).unwrap_or(&mut []);
+        // Beyond the text there are zeros.
+        for (index, row) in window.chunks_exact_mut(state.len().max(1)).enumerate() {
+            match (at + index).checked_sub(seen / 2) {
+                Some(at) if at < text.0.len() => embed(stack, kernels, text, at, 0, row, scratch),
+                _ => row.fill(0),
+            }
+        }
+        quantize_rows(width, window, window.len(), scratch.quantized, scratch.scales);
+        let x = QuantizedRows::new(width, 1, window.len(), scratch.quantized, scratch.scales);
+        linear(kernels, &x, &stack.matrix(StackPart::Convolution), out);
+        let table = stack.model.halfwords(Role::Stack(stack.id, StackPart::ConvolutionTable));
+        activate(spec.activation, table, bits, out);
+        add(state, out);
+        norm(&stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
+    }
+    scratch.wide = wide;
 }

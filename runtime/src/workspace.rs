@@ -9,7 +9,7 @@ use bytemuck::{Pod, try_cast_slice_mut};
 use crate::format::blob::plan_words;
 use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
-use crate::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Residual, StackSpec};
+use crate::format::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Residual, StackSpec};
 use crate::quant::Scale;
 
 /// Bytes aligned as a blob and an arena must be.
@@ -145,6 +145,7 @@ struct Sizes {
     wide: usize,
     quantized: usize,
     query: usize,
+    products: usize,
     pooled: usize,
     transformed: usize,
     logits: usize,
@@ -166,14 +167,19 @@ impl Sizes {
         let head = &spec.head;
         let last = spec.decoder.as_ref().or(spec.encoder.as_ref());
         let transformed = head.transform.map_or(0, |transform| transform.size as usize);
-        let input = most(&|s| s.hidden_size.max(s.embedding.embedding_size) as usize);
+        let input = most(&|s| {
+            s.hidden_size.max(s.embedding.projected_size()).max(s.block.inner_size(s.hidden_size)) as usize
+        });
+        let convolved = most(&|s| s.convolution.map_or(0, |c| usize::from(c.kernel_size) * s.hidden_size as usize));
         let widest = most(&|s| {
             let attention = &s.block.attention;
             (attention.query_size() + 2 * attention.key_value_size())
                 .max(s.block.feed_forward.intermediate_size as usize * if s.block.feed_forward.gated { 2 } else { 1 })
+                .max(s.convolution.map_or(0, |c| (usize::from(c.kernel_size) + 1) * s.hidden_size as usize))
         });
         let quantized = most(&|s| s.block.attention.query_size().max(s.block.feed_forward.intermediate_size as usize))
             .max(input)
+            .max(convolved)
             .max(transformed);
         let per_value = match spec.numerics.activations {
             ActivationWidth::A8 => 1,
@@ -184,14 +190,23 @@ impl Sizes {
         let cross =
             spec.decoder.filter(|s| s.block.cross_attention).map_or(0, |s| s.num_hidden_layers as usize * cache(&s));
         let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
-        let parallel = |s: &StackSpec| matches!(s.block.residual, Residual::Parallel | Residual::ParallelShared);
+        // Attention's result beside the network's, or the narrow stream of a bottleneck.
+        let branch = |s: &StackSpec| match s.block.residual {
+            Residual::Parallel | Residual::ParallelShared => s.hidden_size as usize,
+            _ => s.block.bottleneck.map_or(0, |bottleneck| bottleneck.size as usize),
+        };
+        let products = |s: &StackSpec| match s.block.attention.position {
+            AttentionPosition::Disentangled { positions, .. } => positions as usize,
+            _ => 0,
+        };
         Self {
             hidden: spec.decoder.map_or(0, |s| words(s.hidden_size as usize)),
             normed: words(input),
-            branch: words(most(&|s| if parallel(s) { s.hidden_size as usize } else { 0 })),
+            branch: words(most(&branch)),
             wide: words(widest),
             quantized: (per_value * quantized).next_multiple_of(ALIGNMENT),
             query: most(&|s| s.block.attention.head_dim.into()).next_multiple_of(ALIGNMENT),
+            products: words(most(&products)),
             pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
             transformed: words(transformed),
             logits: words(if head.num_outputs > 0 { head.num_outputs as usize } else { 0 }),
@@ -203,7 +218,7 @@ impl Sizes {
     }
 
     fn fixed(&self) -> usize {
-        self.query + self.pooled + self.transformed + self.logits
+        self.query + self.products + self.pooled + self.transformed + self.logits
     }
 
     fn tile(&self) -> usize {
@@ -304,7 +319,8 @@ pub(crate) struct Workspace<'a> {
 pub(crate) struct Scratch<'a> {
     /// Input or output of a sublayer, `[tile, hidden_size]`.
     pub(crate) normed: &'a mut [i32],
-    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`.
+    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`; or the narrow stream of a
+    /// bottleneck.
     pub(crate) branch: &'a mut [i32],
     /// Queries, keys and values; then the feed-forward network's inside.
     pub(crate) wide: &'a mut [i32],
@@ -324,6 +340,8 @@ pub(crate) struct HeadBuffers<'a> {
     pub(crate) scores: &'a mut [i32],
     /// Weights, `[keys]`.
     pub(crate) weights: &'a mut [u8],
+    /// A query's products with the vectors of distances: `[positions]`.
+    pub(crate) products: &'a mut [i32],
 }
 
 impl<'a> Workspace<'a> {
@@ -364,6 +382,7 @@ impl<'a> Workspace<'a> {
                     query: carver.take(sizes.query)?,
                     scores: carver.take(4 * (own + source))?,
                     weights: carver.take(own + source)?,
+                    products: carver.take(sizes.products)?,
                 },
             },
             pooled: carver.take(sizes.pooled)?,
@@ -404,6 +423,16 @@ pub(crate) struct KeyValueCache<'a> {
 pub(crate) enum Keys<'a> {
     K8(&'a mut [i8]),
     K16(&'a mut [i16]),
+}
+
+impl Keys<'_> {
+    /// The largest magnitude that a key can have.
+    pub(crate) fn largest(&self) -> u64 {
+        match self {
+            Self::K8(_) => 127,
+            Self::K16(_) => 32767,
+        }
+    }
 }
 
 impl<'a> KeyValueCache<'a> {

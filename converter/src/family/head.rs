@@ -50,6 +50,12 @@ pub(super) enum Output {
         /// Names its bias may have; none when it has no bias.
         bias: &'static [&'static str],
     },
+    /// The same where the token table is narrower than the hidden states: the columns that it lacks are in a matrix of
+    /// their own, stored with a column for each token (MobileBERT).
+    WidenedVocabulary {
+        rest: &'static str,
+        bias: &'static str,
+    },
     /// A module with a row for each label.
     Labels {
         module: &'static str,
@@ -111,6 +117,7 @@ impl Head {
         let mut names: Vec<&str> = match self.output {
             Output::None => Vec::new(),
             Output::Vocabulary { weight, bias } => [weight, bias].concat(),
+            Output::WidenedVocabulary { rest, bias } => vec![rest, bias],
             Output::Labels { module, .. } | Output::Rows { module, .. } => vec![module],
         };
         names.extend(self.transform.iter().flat_map(|transform| [Some(transform.dense), transform.norm]).flatten());
@@ -218,6 +225,17 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
             own(draft, module, labels.len() as u32, bias);
         }
         Output::Rows { module, rows } => own(draft, module, rows, true),
+        Output::WidenedVocabulary { rest, bias } => {
+            (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, stack.embedding.vocab_size, true);
+            let rest = Pick { transposed: true, ..Pick::new(prefixed(prefixes, rest)) };
+            let table = draft.sources.get(&Role::Stack(id, StackPart::TokenEmbedding)).map(|source| &source.weight);
+            let columns = match table {
+                Some(Value::Tensor(table)) => vec![table.clone(), rest],
+                _ => vec![rest],
+            };
+            let bias = Some(Value::Tensor(Pick::new(prefixed(prefixes, bias))));
+            draft.sources.insert(Role::Head(HeadPart::Output), Source { weight: Value::Beside(columns), bias });
+        }
         Output::Vocabulary { weight, bias } => {
             let bias = (!bias.is_empty()).then(|| Value::Tensor(Pick::new(all_names(prefixes, bias))));
             (spec.num_outputs, spec.bias) = (stack.embedding.vocab_size, bias.is_some());

@@ -19,6 +19,7 @@ mod albert;
 mod bart;
 mod bert;
 mod ctrl;
+mod deberta;
 mod distilbert;
 mod draft;
 mod electra;
@@ -30,6 +31,7 @@ mod gptj;
 mod head;
 mod keys;
 mod llama;
+mod mobilebert;
 mod modernbert;
 mod mpnet;
 mod openai_gpt;
@@ -42,7 +44,7 @@ mod special;
 mod t5;
 mod xlm;
 
-pub use source::{Pick, Source, Value};
+pub use source::{Pick, PositionProjection, Source, Value};
 pub use special::SpecialTokens;
 
 use draft::{Context, Draft};
@@ -134,8 +136,11 @@ pub const FAMILIES: &[&Family] = &[
     // Encoders.
     &albert::FAMILY,
     &bert::FAMILY,
+    &deberta::FAMILY,
+    &deberta::FAMILY_2,
     &distilbert::FAMILY,
     &electra::FAMILY,
+    &mobilebert::FAMILY,
     &modernbert::FAMILY,
     &mpnet::FAMILY,
     &roberta::FAMILY,

@@ -72,9 +72,12 @@ impl Dimensions {
                     activation: self.activation,
                     gated: false,
                     bias: true,
+                    networks: 1,
                 },
+                bottleneck: None,
             },
             final_norm: None,
+            convolution: None,
         })
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart, roles};
-use kinglet::format::spec::{Activation, ModelSpec};
+use kinglet::format::spec::{Activation, ModelSpec, NormSpec};
 
-use crate::tables::{Buckets, Sinusoid};
+use crate::tables::{Buckets, PositionIndex, Sinusoid};
 
 /// Where the numbers of a tensor come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,27 @@ pub enum Value {
     },
     /// The table of an activation function.
     Activation(Activation),
+    /// Matrices of as many rows, one beside the other.
+    Beside(Vec<Pick>),
+    /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
+    Convolution(Pick),
+    /// Which vector of disentangled attention belongs to each distance.
+    RelativeIndex(PositionIndex),
+    /// The vectors of disentangled attention.
+    PositionProjection(Box<PositionProjection>),
+}
+
+/// Vectors of distances (DeBERTa, arXiv 2006.03654): they depend on no text, so they are computed once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PositionProjection {
+    /// The embeddings of distances, `[positions, hidden_size]`.
+    pub embeddings: Pick,
+    /// Weight, bias and formula of a norm on them.
+    pub norm: Option<(Pick, Pick, NormSpec)>,
+    /// The projection of keys, or of queries.
+    pub weight: Pick,
+    /// Its bias.
+    pub bias: Option<Pick>,
 }
 
 /// A tensor of the checkpoint, or rows of it.
@@ -125,6 +146,9 @@ pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sourc
         let found = match role {
             Role::Stack(of, StackPart::ActivationTable) if of == id => {
                 Some(Value::Activation(stack.block.feed_forward.activation).into())
+            }
+            Role::Stack(of, StackPart::ConvolutionTable) if of == id => {
+                stack.convolution.map(|convolution| Value::Activation(convolution.activation).into())
             }
             Role::Stack(of, part) if of == id => {
                 look_up(names.stack, part).map(|name| module(names.prefixes, name, bias))

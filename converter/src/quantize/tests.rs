@@ -73,7 +73,7 @@ fn weights_are_off_by_half_a_step_at_most() {
 
 #[test]
 fn a_norm_carries_the_root_of_its_width() {
-    let shape = Shape::Norm { size: 4, bias: true };
+    let shape = Shape::Norm { size: 4, kind: NormKind::Layer, bias: true };
     let quantized = one(shape, &[1.0, -0.5, 0.25, 0.0], &[0.0, 1.0, -1.0, 0.5]).unwrap();
     // Weights of 2, -1, 0.5 and 0; 2 * 2^29 is the mantissa.
     let expected = [29, 1 << 30, -(1 << 29), 1 << 28, 0, 0, 65_536, -65_536, 32_768, 0, 0, 0];

@@ -52,6 +52,38 @@ impl Bias<'_> {
     }
 }
 
+/// Vectors by head and distance, which queries and keys meet.
+#[derive(Clone, Copy)]
+pub(super) struct Disentangled<'a> {
+    /// Which vector belongs to each distance.
+    pub(super) index: &'a [f32],
+    /// Vectors that a head has.
+    pub(super) positions: usize,
+    pub(super) keys: Option<&'a [f32]>,
+    pub(super) queries: Option<&'a [f32]>,
+}
+
+impl Disentangled<'_> {
+    /// What the distance adds to `q . k`.
+    fn score(self, head: usize, (query, at): (&[f32], usize), (key, of): (&[f32], usize)) -> f32 {
+        let distance = self.index.len() as isize / 2;
+        let relative = (at as isize - of as isize).clamp(-distance, distance) + distance;
+        let row = head * self.positions + self.index[relative as usize] as usize;
+        let met = |vectors: Option<&[f32]>, x: &[f32]| {
+            vectors.map_or(0.0, |vectors| dot(x, &vectors[row * x.len()..][..x.len()]))
+        };
+        met(self.keys, query) + met(self.queries, key)
+    }
+}
+
+/// What the distance between query and key adds to a score.
+#[derive(Clone, Copy)]
+pub(super) enum Distances<'a> {
+    None,
+    Bias(Bias<'a>),
+    Disentangled(Disentangled<'a>),
+}
+
 /// Turns the first `dims` values of each head by its position, the first half of them paired with the second.
 pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut Rows) {
     let half = dims / 2;
@@ -69,7 +101,7 @@ pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, 
 }
 
 /// Softmax of the scaled scores, in base two, over the values.
-pub(super) fn attend(spec: &AttentionSpec, mask: Mask, bias: Option<Bias<'_>>, queries: &Rows, cache: &Cache) -> Rows {
+pub(super) fn attend(spec: &AttentionSpec, mask: Mask, distances: Distances<'_>, queries: &Rows, cache: &Cache) -> Rows {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);
     let key_width = spec.key_value_size();
@@ -85,11 +117,16 @@ pub(super) fn attend(spec: &AttentionSpec, mask: Mask, bias: Option<Bias<'_>>, q
         let lane = |key: usize| key * key_width + head / group * head_dim;
         scores.clear();
         for key in (0..tokens).filter(|key| mask.sees(position, *key)) {
-            let mut score = dot(query, &cache.keys[lane(key)..][..head_dim]) * scale;
+            let stored = &cache.keys[lane(key)..][..head_dim];
+            let mut score = dot(query, stored);
+            if let Distances::Disentangled(vectors) = distances {
+                score += vectors.score(head, (query, position), (stored, key));
+            }
+            score *= scale;
             if let Some(cap) = cap {
                 score = cap * libm::tanhf(score / cap);
             }
-            if let Some(bias) = bias {
+            if let Distances::Bias(bias) = distances {
                 score += bias.at(mask.causal, head, position, key) * LOG2_E;
             }
             scores.push((key, score));

@@ -29,6 +29,22 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Rows made of each row's neighbours at these places, one after the other; zeros beyond the ends.
+    pub(super) fn neighbours(&self, places: &[isize]) -> Self {
+        let rows: Vec<&[f32]> = self.rows().collect();
+        let zeros = vec![0.0; self.width];
+        let mut values = Vec::with_capacity(self.values.len() * places.len());
+        for at in 0..rows.len() {
+            for &place in places {
+                let seen = at.checked_add_signed(place).and_then(|at| rows.get(at).copied());
+                values.extend_from_slice(seen.unwrap_or(&zeros));
+            }
+        }
+        Self { width: self.width * places.len(), values }
+    }
+}
+
 /// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make it.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
@@ -43,7 +59,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// `x W^T + b`, with `W` as `[outputs, inputs]`; no bias when it is empty.
-pub(super) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
+pub(crate) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
     let outputs = weight.len() / x.width;
     let mut values = vec![0.0; x.rows().len() * outputs];
     // Weights outside, so that each is fetched once for all tokens.
@@ -57,12 +73,18 @@ pub(super) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
 }
 
 /// A norm of each row.
-pub(super) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
+pub(crate) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
     let size = x.width as f32;
     // The specification holds `epsilon * size`.
     let epsilon = libm::ldexp(spec.epsilon as f64, -48) as f32 / size;
     let mut out = x.clone();
     for row in out.rows_mut() {
+        if spec.kind == NormKind::Affine {
+            for (at, x) in row.iter_mut().enumerate() {
+                *x = *x * weight[at] + bias.get(at).copied().unwrap_or(0.0);
+            }
+            continue;
+        }
         if spec.kind == NormKind::Layer {
             let mean = row.iter().sum::<f32>() / size;
             row.iter_mut().for_each(|x| *x -= mean);

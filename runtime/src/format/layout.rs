@@ -4,7 +4,9 @@
 //! every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all that the writer
 //! and the reader need to agree.
 
-use super::spec::{AttentionPosition, EmbeddingProjection, ModelSpec, OutputProjection, Residual, StackSpec};
+use super::spec::{
+    Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind, NormSpec, OutputProjection, Residual, StackSpec,
+};
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
 pub const ALIGNMENT: usize = 16;
@@ -41,7 +43,7 @@ pub enum StackPart {
     PositionEmbedding,
     /// `[token_types, width]`.
     TokenTypeEmbedding,
-    /// `[hidden_size, embedding_size]`.
+    /// `[hidden_size, embedding_size]`, three times as wide for trigrams.
     EmbeddingProjection,
     /// The norm on the embedding.
     EmbeddingNorm,
@@ -54,8 +56,16 @@ pub enum StackPart {
     /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
     /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to `distance` in a decoder.
     RelativeBias,
+    /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query - key`, from `-distance` to `distance`.
+    RelativeIndex,
     /// The feed-forward activation.
     ActivationTable,
+    /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees come first.
+    Convolution,
+    /// The norm after the convolution.
+    ConvolutionNorm,
+    /// The convolution's activation.
+    ConvolutionTable,
 }
 
 /// Tensors of a block.
@@ -97,7 +107,49 @@ pub enum BlockPart {
     Down,
     /// The norm on the network's result in sandwich blocks.
     FeedForwardPostNorm,
+    /// What queries meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
+    PositionKey,
+    /// What keys meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
+    PositionQuery,
+    /// From the wide stream to the narrow one: `[bottleneck size, hidden_size]`.
+    Narrow,
+    /// The norm on it.
+    NarrowNorm,
+    /// The same for queries and keys, where they have a stream of their own.
+    NarrowShared,
+    /// The norm on it.
+    NarrowSharedNorm,
+    /// From the narrow stream back: `[hidden_size, bottleneck size]`.
+    Widen,
+    /// The norm after it.
+    WidenNorm,
+    /// As [`BlockPart::Up`], of the second network.
+    Up1,
+    /// As [`BlockPart::Down`], of the second network.
+    Down1,
+    /// As [`BlockPart::FeedForwardNorm`], of the second network.
+    FeedForwardNorm1,
+    /// As [`BlockPart::Up`], of the third network.
+    Up2,
+    /// As [`BlockPart::Down`], of the third network.
+    Down2,
+    /// As [`BlockPart::FeedForwardNorm`], of the third network.
+    FeedForwardNorm2,
+    /// As [`BlockPart::Up`], of the fourth network.
+    Up3,
+    /// As [`BlockPart::Down`], of the fourth network.
+    Down3,
+    /// As [`BlockPart::FeedForwardNorm`], of the fourth network.
+    FeedForwardNorm3,
 }
+
+/// The projections and the norm of each feed-forward network of a block: `(up, down, norm)`.
+pub const NETWORKS: [(BlockPart, BlockPart, BlockPart); MAX_NETWORKS as usize] = [
+    (BlockPart::Up, BlockPart::Down, BlockPart::FeedForwardNorm),
+    (BlockPart::Up1, BlockPart::Down1, BlockPart::FeedForwardNorm1),
+    (BlockPart::Up2, BlockPart::Down2, BlockPart::FeedForwardNorm2),
+    (BlockPart::Up3, BlockPart::Down3, BlockPart::FeedForwardNorm3),
+];
 
 /// Tensors of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +184,8 @@ pub enum Shape {
     Norm {
         /// Width.
         size: usize,
+        /// The formula: the weights of all but the affine one are multiplied by the root of the width.
+        kind: NormKind,
         /// Whether there are biases.
         bias: bool,
     },
@@ -148,6 +202,11 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// A norm's numbers over rows of this width.
+    pub const fn norm(size: usize, spec: &NormSpec) -> Self {
+        Self::Norm { size, kind: spec.kind, bias: spec.bias }
+    }
+
     /// Bytes of weights, before the 32-bit numbers of a matrix.
     pub const fn weight_bytes(self) -> u64 {
         match self {
@@ -159,7 +218,7 @@ impl Shape {
     /// Numbers of the tensor that follow its weights, in bytes.
     pub const fn number_bytes(self) -> u64 {
         match self {
-            Self::Matrix { rows: size, bias, .. } | Self::Norm { size, bias } => {
+            Self::Matrix { rows: size, bias, .. } | Self::Norm { size, bias, .. } => {
                 4 + 4 * size as u64 * if bias { 2 } else { 1 }
             }
             Self::Words { len } => 4 * len as u64,
@@ -175,7 +234,7 @@ impl Shape {
 
 impl StackPart {
     /// Every part, in payload order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::TokenEmbedding,
         Self::PositionEmbedding,
         Self::TokenTypeEmbedding,
@@ -185,7 +244,11 @@ impl StackPart {
         Self::Rotary,
         Self::RotaryLocal,
         Self::RelativeBias,
+        Self::RelativeIndex,
         Self::ActivationTable,
+        Self::Convolution,
+        Self::ConvolutionNorm,
+        Self::ConvolutionTable,
     ];
 
     /// What the part is in a stack, if the stack has it.
@@ -196,7 +259,7 @@ impl StackPart {
         let attention = &stack.block.attention;
         // The width at which positions and token types are added.
         let added = match embedding.projection {
-            EmbeddingProjection::BeforePositions => hidden,
+            EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram => hidden,
             _ => narrow,
         };
         let normed = match embedding.projection {
@@ -212,11 +275,11 @@ impl StackPart {
             }
             Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None).then_some(Shape::Matrix {
                 rows: hidden,
-                cols: narrow,
+                cols: embedding.projected_size() as usize,
                 bias: embedding.projection_bias,
             }),
-            Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::Norm { size: normed, bias: norm.bias }),
-            Self::FinalNorm => stack.final_norm.map(|norm| Shape::Norm { size: hidden, bias: norm.bias }),
+            Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::norm(normed, &norm)),
+            Self::FinalNorm => stack.final_norm.map(|norm| Shape::norm(hidden, &norm)),
             Self::Rotary | Self::RotaryLocal => match attention.position {
                 AttentionPosition::Rotary { dims, local, .. } if local || self == Self::Rotary => {
                     Some(Shape::Halfwords { len: positions * dims as usize })
@@ -230,19 +293,32 @@ impl StackPart {
                 }
                 _ => None,
             },
-            Self::ActivationTable => stack
-                .block
-                .feed_forward
-                .activation
-                .has_table()
-                .then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
+            Self::RelativeIndex => match attention.position {
+                AttentionPosition::Disentangled { distance, .. } => {
+                    Some(Shape::Halfwords { len: 2 * distance as usize + 1 })
+                }
+                _ => None,
+            },
+            Self::ActivationTable => table(stack.block.feed_forward.activation),
+            Self::Convolution => stack.convolution.map(|convolution| Shape::Matrix {
+                rows: hidden,
+                cols: convolution.kernel_size as usize * hidden,
+                bias: convolution.bias,
+            }),
+            Self::ConvolutionNorm => stack.convolution.map(|_| Shape::norm(hidden, &stack.block.norm)),
+            Self::ConvolutionTable => stack.convolution.and_then(|convolution| table(convolution.activation)),
         }
     }
 }
 
+/// The table of an activation function, if it has one.
+fn table(activation: Activation) -> Option<Shape> {
+    activation.has_table().then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
+}
+
 impl BlockPart {
     /// Every part, in payload order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 35] = [
         Self::AttentionNorm,
         Self::Query,
         Self::Key,
@@ -261,6 +337,23 @@ impl BlockPart {
         Self::Up,
         Self::Down,
         Self::FeedForwardPostNorm,
+        Self::PositionKey,
+        Self::PositionQuery,
+        Self::Narrow,
+        Self::NarrowNorm,
+        Self::NarrowShared,
+        Self::NarrowSharedNorm,
+        Self::Widen,
+        Self::WidenNorm,
+        Self::Up1,
+        Self::Down1,
+        Self::FeedForwardNorm1,
+        Self::Up2,
+        Self::Down2,
+        Self::FeedForwardNorm2,
+        Self::Up3,
+        Self::Down3,
+        Self::FeedForwardNorm3,
     ];
 
     /// What the part is in a block of a stack, if its blocks have it.
@@ -268,18 +361,36 @@ impl BlockPart {
         let block = &stack.block;
         let (attention, feed_forward) = (&block.attention, &block.feed_forward);
         let hidden = stack.hidden_size as usize;
+        let size = block.inner_size(stack.hidden_size) as usize;
         let inner = feed_forward.intermediate_size as usize;
         let (query, key_value) = (attention.query_size(), attention.key_value_size());
-        let norm = Some(Shape::Norm { size: hidden, bias: block.norm.bias });
-        let head_norm =
-            attention.query_key_norm.map(|norm| Shape::Norm { size: attention.head_dim as usize, bias: norm.bias });
+        let (key_input, value_input) = match block.bottleneck.map(|bottleneck| bottleneck.attention) {
+            None | Some(BottleneckAttention::Wide) => (hidden, hidden),
+            Some(BottleneckAttention::Narrow) => (size, size),
+            Some(BottleneckAttention::Shared) => (size, hidden),
+        };
+        let norm = Some(Shape::norm(size, &block.norm));
+        let head_norm = attention.query_key_norm.map(|norm| Shape::norm(attention.head_dim as usize, &norm));
         let matrix = |rows, cols, bias| Some(Shape::Matrix { rows, cols, bias });
+        let networks = feed_forward.networks as usize;
+        let network = |of: Self| {
+            NETWORKS.iter().take(networks).find_map(|&(up, down, norm_part)| match of {
+                _ if of == up => matrix(inner, size, feed_forward.bias),
+                _ if of == down => matrix(size, inner, feed_forward.bias),
+                _ if of == norm_part => norm,
+                _ => None,
+            })
+        };
+        let bottleneck = |shape: Option<Shape>| shape.filter(|_| block.bottleneck.is_some());
+        let shares = block.bottleneck.is_some_and(|bottleneck| bottleneck.attention == BottleneckAttention::Shared);
+        let shared_stream = |shape: Option<Shape>| shape.filter(|_| shares);
         match self {
             Self::AttentionNorm => norm,
-            Self::Query => matrix(query, hidden, attention.qkv_bias),
-            Self::Key | Self::Value => matrix(key_value, hidden, attention.qkv_bias),
+            Self::Query => matrix(query, key_input, attention.qkv_bias),
+            Self::Key => matrix(key_value, key_input, attention.qkv_bias),
+            Self::Value => matrix(key_value, value_input, attention.qkv_bias),
             Self::QueryNorm | Self::KeyNorm => head_norm,
-            Self::Output => matrix(hidden, query, attention.output_bias),
+            Self::Output => matrix(size, query, attention.output_bias),
             Self::AttentionPostNorm | Self::FeedForwardPostNorm => {
                 norm.filter(|_| block.residual == Residual::Sandwich)
             }
@@ -288,10 +399,35 @@ impl BlockPart {
             Self::CrossKey | Self::CrossValue if block.cross_attention => matrix(key_value, hidden, attention.qkv_bias),
             Self::CrossOutput if block.cross_attention => matrix(hidden, query, attention.output_bias),
             Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => None,
-            Self::FeedForwardNorm => norm.filter(|_| block.residual != Residual::ParallelShared),
-            Self::Gate if !feed_forward.gated => None,
-            Self::Gate | Self::Up => matrix(inner, hidden, feed_forward.bias),
-            Self::Down => matrix(hidden, inner, feed_forward.bias),
+            Self::FeedForwardNorm if block.residual == Residual::ParallelShared => None,
+            Self::Gate if feed_forward.gated => matrix(inner, size, feed_forward.bias),
+            Self::Gate => None,
+            Self::PositionKey | Self::PositionQuery => match attention.position {
+                AttentionPosition::Disentangled { positions, content_to_position, position_to_content, .. } => {
+                    let met = if self == Self::PositionKey { content_to_position } else { position_to_content };
+                    let rows = attention.num_attention_heads as usize * positions as usize;
+                    matrix(rows, attention.head_dim as usize, false).filter(|_| met)
+                }
+                _ => None,
+            },
+            Self::Narrow => bottleneck(matrix(size, hidden, true)),
+            Self::NarrowNorm => bottleneck(norm),
+            Self::NarrowShared => shared_stream(matrix(size, hidden, true)),
+            Self::NarrowSharedNorm => shared_stream(norm),
+            Self::Widen => bottleneck(matrix(hidden, size, true)),
+            Self::WidenNorm => bottleneck(Some(Shape::norm(hidden, &block.norm))),
+            Self::FeedForwardNorm
+            | Self::Up
+            | Self::Down
+            | Self::Up1
+            | Self::Down1
+            | Self::FeedForwardNorm1
+            | Self::Up2
+            | Self::Down2
+            | Self::FeedForwardNorm2
+            | Self::Up3
+            | Self::Down3
+            | Self::FeedForwardNorm3 => network(self),
         }
     }
 }
@@ -314,12 +450,9 @@ impl HeadPart {
             }
             Self::TransformNorm => {
                 let transform = head.transform?;
-                transform.norm.map(|norm| Shape::Norm { size: transform.size as usize, bias: norm.bias })
+                transform.norm.map(|norm| Shape::norm(transform.size as usize, &norm))
             }
-            Self::ActivationTable => head
-                .transform
-                .filter(|t| t.activation.has_table())
-                .map(|_| Shape::Halfwords { len: ACTIVATION_TABLE_LEN }),
+            Self::ActivationTable => head.transform.and_then(|transform| table(transform.activation)),
             Self::Output => (head.output == OutputProjection::Own).then_some(Shape::Matrix {
                 rows: head.num_outputs as usize,
                 cols: head.input_size(stack),
@@ -378,12 +511,23 @@ pub(crate) struct Layout {
     pub(crate) bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct StackLayout {
     parts: [u32; StackPart::ALL.len()],
     first_block: u32,
     block_parts: [u32; BlockPart::ALL.len()],
     block_bytes: u32,
+}
+
+impl Default for StackLayout {
+    fn default() -> Self {
+        Self {
+            parts: [0; StackPart::ALL.len()],
+            first_block: 0,
+            block_parts: [0; BlockPart::ALL.len()],
+            block_bytes: 0,
+        }
+    }
 }
 
 impl Layout {

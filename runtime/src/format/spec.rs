@@ -20,6 +20,10 @@ pub const MAX_POSITIONS: u32 = 1 << 15;
 pub const MAX_HEAD_DIM: u16 = 512;
 /// The most attention heads.
 pub const MAX_HEADS: u16 = 1024;
+/// The most feed-forward networks in a block.
+pub const MAX_NETWORKS: u8 = 4;
+/// The most tokens that a convolution sees.
+pub const MAX_KERNEL_SIZE: u8 = 15;
 
 /// One transformer: up to two stacks of blocks, and a head on the last of them.
 ///
@@ -114,6 +118,21 @@ pub struct StackSpec {
     pub block: BlockSpec,
     /// A norm after the last block.
     pub final_norm: Option<NormSpec>,
+    /// A convolution beside the first block.
+    pub convolution: Option<ConvolutionSpec>,
+}
+
+/// A convolution over the tokens' embeddings, whose result is added to that of the first block and normed as blocks are:
+/// `norm(block(x) + activation(convolution(x)))` (DeBERTa v2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ConvolutionSpec {
+    /// Tokens that each result sees: odd, half of them before its own and half after. Beyond the text there are zeros.
+    pub kernel_size: u8,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// The activation function.
+    pub activation: Activation,
 }
 
 /// From token ids to the first hidden states.
@@ -152,6 +171,9 @@ pub enum EmbeddingProjection {
     BeforeNorm,
     /// The normed sum (ALBERT, ELECTRA).
     AfterNorm,
+    /// The vectors of the next token, the token and the one before it, one after the other, before positions are added
+    /// (MobileBERT, arXiv 2004.02984). Beyond the text there are zeros.
+    Trigram,
 }
 
 /// One transformer block.
@@ -170,6 +192,31 @@ pub struct BlockSpec {
     pub cross_attention: bool,
     /// The feed-forward network.
     pub feed_forward: FeedForwardSpec,
+    /// A narrower stream inside the block.
+    pub bottleneck: Option<BottleneckSpec>,
+}
+
+/// A narrower stream inside a block (MobileBERT, arXiv 2004.02984): `n = norm(narrow(x))` goes through attention and the
+/// networks in place of `x`, and the block's result is `norm(x + widen(n))`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BottleneckSpec {
+    /// Width of the narrow stream.
+    pub size: u32,
+    /// What queries, keys and values are made of.
+    pub attention: BottleneckAttention,
+}
+
+/// What the queries, keys and values of a block with a bottleneck are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum BottleneckAttention {
+    /// All of the narrow stream.
+    Narrow,
+    /// Queries and keys of a narrow stream of their own, values of the wide one.
+    Shared,
+    /// All of the wide stream.
+    Wide,
 }
 
 /// How norms and residual connections are arranged around a sublayer `f`.
@@ -208,6 +255,8 @@ pub enum NormKind {
     Layer,
     /// `x / sqrt(mean(x^2) + epsilon) * weight` (arXiv 1910.07467).
     Rms,
+    /// `x * weight + bias` (MobileBERT's "no norm").
+    Affine,
 }
 
 /// Multi-head attention (arXiv 1706.03762), grouped-query where `num_key_value_heads` is smaller (arXiv 2305.13245).
@@ -259,6 +308,18 @@ pub enum AttentionPosition {
         /// The distance from which on the bias is constant.
         distance: u32,
     },
+    /// Disentangled attention (DeBERTa, arXiv 2006.03654): besides `q . k`, each query meets a vector of the distance to
+    /// the key, and each key one of the distance to the query. In encoders only.
+    Disentangled {
+        /// The distance from which on the vectors are the same.
+        distance: u32,
+        /// Vectors that each head has of either kind.
+        positions: u16,
+        /// Whether queries meet distances.
+        content_to_position: bool,
+        /// Whether keys meet distances.
+        position_to_content: bool,
+    },
 }
 
 /// The position-wise feed-forward network, gated (arXiv 2002.05202) or not.
@@ -273,6 +334,8 @@ pub struct FeedForwardSpec {
     pub gated: bool,
     /// Whether the projections have biases.
     pub bias: bool,
+    /// Networks in a block, one after the other, each with a norm and a residual connection.
+    pub networks: u8,
 }
 
 /// An activation function.
@@ -431,6 +494,26 @@ impl AttentionSpec {
     }
 }
 
+impl BlockSpec {
+    /// Width of the stream that goes through attention and the networks.
+    pub const fn inner_size(&self, hidden_size: u32) -> u32 {
+        match &self.bottleneck {
+            Some(bottleneck) => bottleneck.size,
+            None => hidden_size,
+        }
+    }
+}
+
+impl EmbeddingSpec {
+    /// Width of what the embedding's projection reads.
+    pub const fn projected_size(&self) -> u32 {
+        match self.projection {
+            EmbeddingProjection::Trigram => 3 * self.embedding_size,
+            _ => self.embedding_size,
+        }
+    }
+}
+
 impl StackSpec {
     /// Blocks that are stored.
     pub const fn num_blocks(&self) -> usize {
@@ -464,8 +547,26 @@ impl StackSpec {
         )?;
         require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
         embedding.scale.map_or(Ok(()), Multiplier::check)?;
-        block.attention.check(self.num_hidden_layers)?;
+        block.attention.check(self.num_hidden_layers, causal)?;
         require(width(block.feed_forward.intermediate_size), "intermediate_size")?;
+        let networks = block.feed_forward.networks;
+        require((1..=MAX_NETWORKS).contains(&networks), "feed-forward networks")?;
+        require(networks == 1 || !block.feed_forward.gated, "several gated feed-forward networks")?;
+        let several = networks > 1 || block.bottleneck.is_some();
+        require(!several || block.residual == Residual::PostNorm, "a bottleneck, or several networks, without post-norm")?;
+        if let Some(bottleneck) = &block.bottleneck {
+            require(width(bottleneck.size), "the bottleneck's size")?;
+            require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
+        }
+        if let Some(convolution) = &self.convolution {
+            let size = convolution.kernel_size;
+            require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+            require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
+        }
+        require(
+            embedding.projection != EmbeddingProjection::Trigram || (!causal && width(3 * embedding.embedding_size)),
+            "a trigram embedding in a decoder, or one that is too wide",
+        )?;
         require(causal || !block.cross_attention, "cross_attention in an encoder")?;
         for norm in
             [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm].into_iter().flatten()
@@ -483,7 +584,7 @@ impl NormSpec {
 }
 
 impl AttentionSpec {
-    fn check(&self, num_hidden_layers: u16) -> Result<(), Error> {
+    fn check(&self, num_hidden_layers: u16, causal: bool) -> Result<(), Error> {
         let heads = self.num_attention_heads;
         require((1..=MAX_HEADS).contains(&heads), "num_attention_heads")?;
         require(self.num_key_value_heads > 0 && heads.is_multiple_of(self.num_key_value_heads), "num_key_value_heads")?;
@@ -501,6 +602,12 @@ impl AttentionSpec {
             }
             AttentionPosition::RelativeBias { distance } => {
                 require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")
+            }
+            AttentionPosition::Disentangled { distance, positions, content_to_position, position_to_content } => {
+                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")?;
+                require(content_to_position || position_to_content, "disentangled attention without a term")?;
+                let rows = u32::from(heads) * u32::from(positions);
+                require(!causal && positions <= 1 << 14 && (1..=MAX_ROWS).contains(&rows), "disentangled attention")
             }
         }
     }

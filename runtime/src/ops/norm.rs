@@ -1,4 +1,4 @@
-//! Layer norm and RMS norm.
+//! Layer norm, RMS norm, and the affine map that takes a norm's place.
 
 use crate::format::spec::{NormKind, NormSpec};
 use crate::model::Norm;
@@ -13,6 +13,7 @@ pub(crate) fn norm(spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: 
     let center = match spec.kind {
         NormKind::Layer => mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32),
         NormKind::Rms => 0,
+        NormKind::Affine => return affine(numbers, row),
     };
     for x in &mut *row {
         *x = x.saturating_sub(center);
@@ -32,6 +33,17 @@ pub(crate) fn norm(spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: 
         // Fifteen bits times sixteen: the product stays below 2^31.
         let normed = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
         *x = normed.saturating_add(bias.next().unwrap_or(0));
+    }
+}
+
+/// `x * weight + bias`, the row raised first as far as it goes.
+fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
+    let raise = abs_max(row).max(1).leading_zeros() - 1;
+    let mut bias = numbers.bias.iter();
+    for (x, weight) in row.iter_mut().zip(numbers.weight.iter()) {
+        let raised = (*x).max(-i32::MAX) << raise;
+        let scaled = shift_round(mul_high(raised, weight), numbers.exponent - 32 + raise as i32);
+        *x = scaled.saturating_add(bias.next().unwrap_or(0));
     }
 }
 
