@@ -236,4 +236,23 @@ UNMAPPED = unmapped([
     case("xlnet_classifier", "XLNetForSequenceClassification", dict(XLNET, id2label=LABELS)),
 ])
 
-CASES = calm(DECODERS + ENCODERS + ENCODER_DECODERS + LATER_ENCODERS + UNMAPPED)
+# Last, so that the seeds of the others stay what they are.
+VARIANTS = [
+    case("deberta_narrow", "DebertaForMaskedLM",
+         dict(DEBERTA, hidden_size=27, num_attention_heads=3, embedding_size=10, max_relative_positions=5,
+              pos_att_type=["p2c"], num_hidden_layers=1, hidden_act="gelu_new")),
+    case("deberta_absolute", "DebertaForTokenClassification",
+         dict(DEBERTA, relative_attention=False, position_biased_input=True, id2label=LABELS)),
+    case("deberta_v2_new_head", "DebertaV2ForMaskedLM",
+         dict(DEBERTA, legacy=False, position_buckets=12, max_relative_positions=20, conv_kernel_size=5,
+              pos_att_type=["c2p"], embedding_size=24)),
+    case("mobilebert_wide", "MobileBertForQuestionAnswering",
+         dict(MOBILE, num_attention_heads=3, intra_bottleneck_size=12, key_query_shared_bottleneck=False, hidden_size=12,
+              num_feedforward_networks=4, hidden_act="gelu"), types=True, gain=0.6),
+    case("mobilebert_plain", "MobileBertForSequenceClassification",
+         dict(MOBILE, use_bottleneck=False, trigram_input=False, intra_bottleneck_size=24, num_feedforward_networks=2,
+              classifier_activation=False, id2label=LABELS), types=True, gain=0.6),
+    case("xlm_language", "XLMWithLMHeadModel", dict(XLM, n_langs=3), greedy=False, language=2),
+]
+
+CASES = calm(DECODERS + ENCODERS + ENCODER_DECODERS + LATER_ENCODERS + UNMAPPED + VARIANTS)

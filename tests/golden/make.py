@@ -7,6 +7,7 @@ Every case is a folder with a checkpoint as it would lie on a hub, and `expected
 moved away from its default, so that a forgotten one shows. See README.md beside this file for the schema.
 """
 
+import functools
 import json
 import shutil
 import sys
@@ -93,6 +94,11 @@ def run(model, one):
         if name in out:
             return {"logits": rounded(out[name][0].reshape(-1, out[name].shape[-1]))}
     return {"hidden": rounded(out.last_hidden_state[0])}
+
+
+def spoken(forward, language, input_ids, **arguments):
+    """A forward pass in one of the languages that a model has embeddings for."""
+    return forward(input_ids=input_ids, langs=torch.full_like(input_ids, language), **arguments)
 
 
 def greedy(model, one, count=12):
@@ -259,6 +265,8 @@ def make(number, case):
         step(folder)
     expected = []
     lengths = case.get("lengths", LENGTHS)
+    if "language" in case:
+        model.forward = functools.partial(spoken, model.forward, case["language"])
     for one in inputs(model.config, number, lengths, case.get("types", False), case.get("target", False)):
         one.update(run(model, one))
         if embedding:
@@ -268,7 +276,8 @@ def make(number, case):
             if "decoder_ids" in one:
                 one["beams"] = beams(model, one)
         expected.append(one)
-    (folder / "expected.json").write_text(json.dumps({"inputs": expected}) + "\n")
+    chosen = {"language": case["language"]} if "language" in case else {}
+    (folder / "expected.json").write_text(json.dumps({**chosen, "inputs": expected}) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,7 @@ fn input(expected: &Expected) -> Input {
 #[test]
 fn the_reference_agrees_with_transformers() {
     for case in golden_cases() {
-        let source =
-            Source::open(&case.folder, &Options::default()).unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+        let source = case.open();
         let mut reference = Reference::new(source.spec(), &source.weights);
         let expected = || case.inputs.iter().flat_map(|input| input.rows.iter().flatten());
         let spread =
@@ -54,7 +53,7 @@ fn the_reference_agrees_with_transformers() {
 fn the_reference_writes_what_transformers_writes() {
     let mut written = 0;
     for case in golden_cases() {
-        let source = Source::open(&case.folder, &Options::default()).expect("the case converts");
+        let source = case.open();
         let mut reference = Reference::new(source.spec(), &source.weights);
         for input in case.inputs.iter().filter(|input| !input.generated.is_empty()) {
             reference.reset();
@@ -83,7 +82,7 @@ fn the_reference_writes_what_transformers_writes() {
 fn the_integers_are_near_the_reference() {
     let mut far = Vec::new();
     for case in golden_cases() {
-        let (source, converted) = case.convert(&Options { keys: KeyWidth::K16, ..Options::default() });
+        let (source, converted) = case.convert(&Options { keys: KeyWidth::K16, ..case.options() });
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
         let found = compare(&source, &model, &inputs, 4, || {}).expect("both run");
@@ -130,7 +129,7 @@ fn bits(model: &Model<'_>, input: &Input, tile: usize) -> Vec<Vec<i32>> {
 fn every_tiling_gives_the_same_bits() {
     for case in golden_cases() {
         for (activations, keys) in [(ActivationWidth::A8, KeyWidth::K8), (ActivationWidth::A16, KeyWidth::K16)] {
-            let (_, converted) = case.convert(&Options { activations, keys, ..Options::default() });
+            let (_, converted) = case.convert(&Options { activations, keys, ..case.options() });
             let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
             for input in case.inputs.iter().map(input) {
                 let stepping = bits(&model, &input, 1);
@@ -145,7 +144,7 @@ fn every_tiling_gives_the_same_bits() {
 #[test]
 fn the_scalar_kernels_give_the_bits_of_the_fastest() {
     for case in golden_cases() {
-        let (_, converted) = case.convert(&Options::default());
+        let (_, converted) = case.convert(&case.options());
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let input = input(case.inputs.last().expect("an input"));
         let longest = input.ids.len().max(input.decoder_ids.len());
@@ -162,7 +161,7 @@ fn the_scalar_kernels_give_the_bits_of_the_fastest() {
 #[test]
 fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
     for case in golden_cases() {
-        let (_, converted) = case.convert(&Options::default());
+        let (_, converted) = case.convert(&case.options());
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let spec = model.spec();
         if spec.encoder.is_some() || spec.head.pooling != Pooling::None {
@@ -189,7 +188,7 @@ fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
 #[test]
 fn every_blob_passes_its_own_golden_vectors() {
     for case in golden_cases() {
-        let (_, converted) = case.convert(&Options::default());
+        let (_, converted) = case.convert(&case.options());
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let plan = MemoryPlan::standard(model.spec(), 12).expect("a plan");
         let mut arena = AlignedVec::zeroed(plan.bytes() as usize);

@@ -16,6 +16,8 @@ pub struct Golden {
     pub name: String,
     /// The checkpoint.
     pub folder: PathBuf,
+    /// The language that it is run in, of those it has embeddings for.
+    pub language: Option<u32>,
     /// Inputs with what is expected of them.
     pub inputs: Vec<Expected>,
 }
@@ -55,7 +57,8 @@ fn read_case(folder: &Path) -> Golden {
     let expected: Value = serde_json::from_str(&text).expect("expected.json is JSON");
     let inputs = expected["inputs"].as_array().expect("a list of inputs").iter().map(read_input).collect();
     let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-    Golden { name, folder: folder.to_owned(), inputs }
+    let language = expected["language"].as_u64().map(|language| language as u32);
+    Golden { name, folder: folder.to_owned(), language, inputs }
 }
 
 fn read_input(value: &Value) -> Expected {
@@ -76,6 +79,19 @@ fn read_input(value: &Value) -> Expected {
 }
 
 impl Golden {
+    /// The options that the case is converted with unless a test says otherwise.
+    pub fn options(&self) -> Options {
+        Options { language: self.language, ..Options::default() }
+    }
+
+    /// Opens the checkpoint.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn open(&self) -> Source {
+        Source::open(&self.folder, &self.options()).unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
+    }
+
     /// Opens and converts the checkpoint.
     ///
     /// # Panics

@@ -56,7 +56,7 @@ const HEADS: &[Head] = &[
 const LEGACY: Transform = Transform {
     dense: "cls.predictions.transform.dense",
     bias: true,
-    narrow: false,
+    narrow: true,
     activation: None,
     norm: Some("cls.predictions.transform.LayerNorm"),
 };
