@@ -78,7 +78,7 @@ fn quantize_role(
             })
         }
         Shape::Halfwords { .. } => {
-            let scale = halfwords_scale(spec, role);
+            let scale = table_scale(spec, role);
             let halfwords = tensor.weight.iter().map(|x| halfword(f64::from(*x), scale)).collect::<Vec<i16>>();
             let real = halfwords.iter().map(|q| f64::from(*q) / scale);
             Ok((halfwords.iter().flat_map(|q| q.to_le_bytes()).collect(), error(&tensor.weight, real)))
@@ -178,13 +178,19 @@ fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
     }
 }
 
-/// What one stands for in a table of halfwords: positions on a circle, indices, or the part of an activation.
-fn halfwords_scale(spec: &ModelSpec, role: Role) -> f64 {
-    match (role, tabulated(spec, role)) {
-        (Role::Stack(_, StackPart::RelativeIndex), _) => 1.0,
-        (_, None) => 32_767.0,
-        (_, Some(Activation::Tanh)) => 32_768.0,
-        (_, Some(_)) => 65_536.0,
+/// What one stands for in a table of halfwords: an index, a position on a circle, or the part of an activation.
+fn table_scale(spec: &ModelSpec, role: Role) -> f64 {
+    match role {
+        Role::Stack(_, StackPart::RelativeIndex) => 1.0,
+        role => halfwords_scale(tabulated(spec, role)),
+    }
+}
+
+fn halfwords_scale(activation: Option<Activation>) -> f64 {
+    match activation {
+        None => 32_767.0,
+        Some(Activation::Tanh) => 32_768.0,
+        Some(_) => 65_536.0,
     }
 }
 
@@ -254,7 +260,7 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
             }
         }
         Shape::Halfwords { len } => {
-            let scale = halfwords_scale(spec, role);
+            let scale = table_scale(spec, role);
             let halfwords = numbers.as_chunks().0[..len].iter().map(|q| f64::from(i16::from_le_bytes(*q)));
             Tensor { weight: halfwords.map(|q| (q / scale) as f32).collect(), bias: Vec::new() }
         }

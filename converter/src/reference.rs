@@ -8,8 +8,8 @@ use core::cell::RefCell;
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, AttentionPosition, BottleneckAttention, ConvolutionSpec, EmbeddingProjection, ModelSpec, NormSpec, OutputProjection, Pooling, Residual,
-    StackSpec,
+    Activation, AttentionPosition, BottleneckAttention, ConvolutionSpec, EmbeddingProjection, ModelSpec, NormSpec,
+    OutputProjection, Pooling, Residual, StackSpec,
 };
 
 use crate::calibrate::Calibration;
@@ -399,7 +399,8 @@ impl<'a> Reference<'a> {
         let role = |part| Role::Block(Stack::Decoder, stack.block_of(layer) as u16, part);
         let queries = self.linear(role(BlockPart::CrossQuery), x)?;
         let everything = attention::Mask { causal: false, first: 0, window: None };
-        let mixed = attention::attend(&stack.block.attention, everything, Distances::None, &queries, &self.cross[layer]);
+        let mixed =
+            attention::attend(&stack.block.attention, everything, Distances::None, &queries, &self.cross[layer]);
         self.linear(role(BlockPart::CrossOutput), &mixed)
     }
 

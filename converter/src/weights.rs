@@ -169,9 +169,9 @@ impl Build<'_> {
     fn position(&self) -> Result<(u32, u32)> {
         match self.stack().map(|stack| stack.block.attention.position) {
             Some(AttentionPosition::Rotary { dims, .. }) => Ok((u32::from(dims), 0)),
-            Some(
-                AttentionPosition::RelativeBias { distance } | AttentionPosition::Disentangled { distance, .. },
-            ) => Ok((0, distance)),
+            Some(AttentionPosition::RelativeBias { distance } | AttentionPosition::Disentangled { distance, .. }) => {
+                Ok((0, distance))
+            }
             _ => bail!("{} is a table of positions in a stack without", role_name(self.role)),
         }
     }
@@ -185,7 +185,10 @@ impl Build<'_> {
             let cols = if pick.transposed { shape.first() } else { shape.last() }.copied().unwrap_or(0);
             parts.push((self.pick(pick, rows, Some(cols))?, cols));
         }
-        Ok((0..rows).flat_map(|row| parts.iter().flat_map(move |(part, cols)| &part[row * cols..][..*cols])).copied().collect())
+        Ok((0..rows)
+            .flat_map(|row| parts.iter().flat_map(move |(part, cols)| &part[row * cols..][..*cols]))
+            .copied()
+            .collect())
     }
 
     /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel together.
@@ -208,7 +211,8 @@ impl Build<'_> {
         };
         let (positions, hidden) = (usize::from(positions), stack.hidden_size as usize);
         let (width, head_dim) = (stack.block.attention.query_size(), usize::from(stack.block.attention.head_dim));
-        let mut embeddings = Rows { width: hidden, values: self.pick(&projection.embeddings, positions, Some(hidden))? };
+        let mut embeddings =
+            Rows { width: hidden, values: self.pick(&projection.embeddings, positions, Some(hidden))? };
         if let Some((weight, bias, spec)) = &projection.norm {
             let (weight, bias) = (self.pick(weight, hidden, None)?, self.pick(bias, hidden, None)?);
             embeddings = norm(spec, &weight, &bias, &embeddings);
@@ -217,7 +221,10 @@ impl Build<'_> {
         let bias = projection.bias.as_ref().map(|bias| self.pick(bias, width, None)).transpose()?;
         let projected = linear(&weight, bias.as_deref().unwrap_or_default(), &embeddings);
         let heads = (0..width / head_dim).flat_map(|head| (0..positions).map(move |position| (head, position)));
-        Ok(heads.flat_map(|(head, position)| &projected.values[position * width + head * head_dim..][..head_dim]).copied().collect())
+        Ok(heads
+            .flat_map(|(head, position)| &projected.values[position * width + head * head_dim..][..head_dim])
+            .copied()
+            .collect())
     }
 
     /// A tensor of the checkpoint with what is to be done to it.

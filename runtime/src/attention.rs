@@ -45,11 +45,8 @@ pub(crate) struct Disentangled<'a> {
 impl Disentangled<'_> {
     fn vector(&self, query: usize, key: usize) -> usize {
         let distance = self.index.len() / 2;
-        let relative = if query >= key {
-            distance + (query - key).min(distance)
-        } else {
-            distance - (key - query).min(distance)
-        };
+        let relative =
+            if query >= key { distance + (query - key).min(distance) } else { distance - (key - query).min(distance) };
         self.index.get(relative) as usize
     }
 }
@@ -250,8 +247,12 @@ impl Attention<'_> {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
             let mut product = [0];
             match &cache.keys {
-                Keys::K8(keys) => (self.kernels.scores8)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim)),
-                Keys::K16(keys) => (self.kernels.scores16)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim)),
+                Keys::K8(keys) => {
+                    (self.kernels.scores8)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim))
+                }
+                Keys::K16(keys) => {
+                    (self.kernels.scores16)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim))
+                }
             }
             let scale = Scale::from_bits(cache.key_scales.get(slot).copied().unwrap_or(0));
             let term = Term::new(self, scale, &vector, cache.keys.largest());
@@ -289,5 +290,61 @@ impl Term {
 
     fn score(&self, product: i32, multiplier: i32) -> i32 {
         shift_round(mul_high(mul_high(product << self.spare, self.multiplier), multiplier), self.shift)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::spec::{AttentionPosition, Multiplier};
+
+    #[test]
+    fn a_term_is_the_product_of_its_factors() {
+        let multiplier = |mantissa, exponent| Multiplier { mantissa, exponent };
+        // A head of 32 values, whose scores are divided by the root of 96.
+        let scale = libm::ldexp(core::f64::consts::LOG2_E / libm::sqrt(96.0), 33);
+        let spec = AttentionSpec {
+            num_attention_heads: 1,
+            num_key_value_heads: 1,
+            head_dim: 32,
+            qkv_bias: false,
+            output_bias: false,
+            scale: multiplier(scale as i32, 33),
+            query_key_norm: None,
+            position: AttentionPosition::None,
+            window: 0,
+            sliding_layers: 0,
+            soft_cap: None,
+        };
+        let attention = Attention {
+            spec: &spec,
+            kernels: Kernels::best(),
+            fraction_bits: 16,
+            tanh_table: Halfwords::default(),
+            relative_bias: RelativeBias::default(),
+            disentangled: Disentangled::default(),
+        };
+        let mut quantized = [0; 2];
+        for largest in [300, 65_536, 9_999_999] {
+            let x_scale = quantize8(&[largest, -largest / 5], &mut quantized);
+            let x = libm::ldexp(f64::from(x_scale.mantissa()), x_scale.exponent());
+            for (mantissa, exponent) in [(1 << 30, 37), (i32::MAX, 30), (123_456_789, 40)] {
+                let matrix = Matrix { rows: 1, cols: 32, exponent, ..Matrix::default() };
+                let term = Term::new(&attention, x_scale, &matrix, 127);
+                for product in [0, 1, -77, 5000, -127 * 127 * 32] {
+                    let vector = libm::ldexp(f64::from(mantissa), -exponent);
+                    let unit = x * vector * core::f64::consts::LOG2_E / libm::sqrt(96.0);
+                    let (exact, most) = (f64::from(product) * unit, 127.0 * 127.0 * 32.0 * unit);
+                    let found = f64::from(term.score(product, mantissa));
+                    if exact.abs() < f64::from(i32::MAX) {
+                        let bound = 3.0 + most / f64::from(1 << 26);
+                        assert!(
+                            (found - exact).abs() <= bound,
+                            "{found} for {exact}: {product}, {largest}, {exponent}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }

@@ -468,8 +468,7 @@ fn embed(
         }
         _ => token(at, read),
     }
-    let widened_first =
-        matches!(spec.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram);
+    let widened_first = matches!(spec.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram);
     if !widened_first {
         positions(read);
     }

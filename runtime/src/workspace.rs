@@ -167,9 +167,8 @@ impl Sizes {
         let head = &spec.head;
         let last = spec.decoder.as_ref().or(spec.encoder.as_ref());
         let transformed = head.transform.map_or(0, |transform| transform.size as usize);
-        let input = most(&|s| {
-            s.hidden_size.max(s.embedding.projected_size()).max(s.block.inner_size(s.hidden_size)) as usize
-        });
+        let input =
+            most(&|s| s.hidden_size.max(s.embedding.projected_size()).max(s.block.inner_size(s.hidden_size)) as usize);
         let convolved = most(&|s| s.convolution.map_or(0, |c| usize::from(c.kernel_size) * s.hidden_size as usize));
         let widest = most(&|s| {
             let attention = &s.block.attention;

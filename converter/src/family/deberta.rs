@@ -178,7 +178,8 @@ impl Projections<'_> {
         let own = |part| Role::Stack(Stack::Encoder, part);
         draft.sources.insert(own(StackPart::RelativeIndex), Value::RelativeIndex(index).into());
         for layer in 0..layers {
-            for (part, (name, bias)) in [BlockPart::PositionKey, BlockPart::PositionQuery].into_iter().zip(self.modules) {
+            for (part, (name, bias)) in [BlockPart::PositionKey, BlockPart::PositionQuery].into_iter().zip(self.modules)
+            {
                 let module = format!("encoder.layer.{layer}.attention.self.{name}");
                 let projection = PositionProjection {
                     embeddings: self.embeddings.clone(),

@@ -101,7 +101,13 @@ pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, 
 }
 
 /// Softmax of the scaled scores, in base two, over the values.
-pub(super) fn attend(spec: &AttentionSpec, mask: Mask, distances: Distances<'_>, queries: &Rows, cache: &Cache) -> Rows {
+pub(super) fn attend(
+    spec: &AttentionSpec,
+    mask: Mask,
+    distances: Distances<'_>,
+    queries: &Rows,
+    cache: &Cache,
+) -> Rows {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);
     let key_width = spec.key_value_size();

@@ -5,7 +5,8 @@
 //! and the reader need to agree.
 
 use super::spec::{
-    Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind, NormSpec, OutputProjection, Residual, StackSpec,
+    Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
+    NormSpec, OutputProjection, Residual, StackSpec,
 };
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.

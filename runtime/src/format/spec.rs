@@ -553,7 +553,10 @@ impl StackSpec {
         require((1..=MAX_NETWORKS).contains(&networks), "feed-forward networks")?;
         require(networks == 1 || !block.feed_forward.gated, "several gated feed-forward networks")?;
         let several = networks > 1 || block.bottleneck.is_some();
-        require(!several || block.residual == Residual::PostNorm, "a bottleneck, or several networks, without post-norm")?;
+        require(
+            !several || block.residual == Residual::PostNorm,
+            "a bottleneck, or several networks, without post-norm",
+        )?;
         if let Some(bottleneck) = &block.bottleneck {
             require(width(bottleneck.size), "the bottleneck's size")?;
             require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;

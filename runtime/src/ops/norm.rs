@@ -105,6 +105,25 @@ mod tests {
     }
 
     #[test]
+    fn an_affine_map_is_right_to_two_units_and_thirty_bits() {
+        let (weights, biases) = ([0.5, -1.25, 0.001, 1.75], [0.0, 3.0, -100.0, 0.25]);
+        let stored = weights.map(|weight| libm::round(weight * f64::from(1 << 30)) as i32);
+        let bias = biases.map(|bias: f64| libm::round(bias * 65536.0) as i32);
+        let numbers = Norm { exponent: 30, weight: Words::new(&stored), bias: Words::new(&bias) };
+        let spec = NormSpec { kind: NormKind::Affine, bias: true, epsilon: 0 };
+        for scale in [1, 77, 65_536, 1 << 24, 1 << 29] {
+            let x = [scale, -scale / 3, scale / 2 + 1, -scale];
+            let mut row = x;
+            norm(&spec, &numbers, 16, &mut row);
+            for i in 0..4 {
+                let exact = f64::from(x[i]) * weights[i] + f64::from(bias[i]);
+                let bound = 2.0 + f64::from(scale) / f64::from(1 << 28);
+                assert!((f64::from(row[i]) - exact).abs() <= bound, "{} for {exact} at {scale}", row[i]);
+            }
+        }
+    }
+
+    #[test]
     fn rows_at_the_limits_do_not_overflow() {
         let stored = [i32::MAX; 4];
         let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&[]) };
