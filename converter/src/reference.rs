@@ -19,8 +19,10 @@ use crate::tables;
 use crate::weights::{Tensor, Weights, role_name};
 
 mod attention;
+mod generate;
 mod ops;
 
+pub use generate::Written;
 pub use ops::Rows;
 pub(crate) use ops::{linear, norm};
 

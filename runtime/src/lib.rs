@@ -26,4 +26,4 @@ pub use aligned::AlignedVec;
 pub use format::error::Error;
 pub use model::Model;
 pub use session::Session;
-pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_seq2seq};
+pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};

@@ -15,6 +15,7 @@ use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, linear_with_bias, quantize_rows};
 use crate::ops::norm::norm;
 use crate::quant::mean;
+use crate::task::MAX_BEAMS;
 use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
 
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
@@ -41,6 +42,8 @@ pub struct Session<'s, 'm> {
     workspace: Workspace<'s>,
     /// Tokens the decoder has seen.
     position: usize,
+    /// Which of several texts the decoder is at.
+    beam: usize,
     /// Tokens of the decoder's last tile.
     last_tile: usize,
     /// Tokens the encoder was given.
@@ -64,7 +67,7 @@ impl<'s, 'm> Session<'s, 'm> {
     /// As [`Session::new`].
     pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, Error> {
         let workspace = Workspace::new(model.spec(), &plan, arena)?;
-        Ok(Self { model, kernels: Kernels::best(), plan, workspace, position: 0, last_tile: 0, source: 0 })
+        Ok(Self { model, kernels: Kernels::best(), plan, workspace, position: 0, beam: 0, last_tile: 0, source: 0 })
     }
 
     /// The model.
@@ -104,6 +107,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Forgets what the decoder has seen. An encoder's output stays.
     pub fn reset(&mut self) {
+        self.beam = 0;
         self.position = 0;
         self.last_tile = 0;
     }
@@ -213,6 +217,52 @@ impl<'s, 'm> Session<'s, 'm> {
         self.read(ids, &mut |_, _| {}, Some(&mut each))
     }
 
+    /// Tokens that the decoder can hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.plan.tokens()
+    }
+
+    /// Texts that the decoder can hold at a time.
+    pub fn beams(&self) -> usize {
+        self.plan.beams()
+    }
+
+    /// Turns to one of the texts, of which the decoder has seen so many tokens.
+    pub(crate) fn select(&mut self, beam: usize, position: usize) {
+        self.beam = beam.min(self.plan.beams() - 1);
+        self.position = position;
+    }
+
+    /// The `i`th text becomes what the `parents[i]`th was.
+    pub(crate) fn reorder(&mut self, parents: &[usize]) {
+        let size = self.workspace.cache.len() / self.plan.beams();
+        let cache = &mut *self.workspace.cache;
+        let mut wanted: [Option<usize>; MAX_BEAMS] =
+            core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
+        // Copies to where nobody else wants to copy from; what is left then are circles, which are swapped round.
+        loop {
+            let free = (0..MAX_BEAMS).find_map(|beam| {
+                let parent = wanted.get(beam).copied().flatten()?;
+                (!wanted.contains(&Some(beam))).then_some((beam, parent))
+            });
+            let Some((beam, parent)) = free else { break };
+            if let Some((to, from)) = two(cache, size, beam, parent) {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
+            wanted.iter_mut().skip(beam).take(1).for_each(|wanted| *wanted = None);
+        }
+        for beam in 0..MAX_BEAMS {
+            let Some(parent) = wanted.get_mut(beam).and_then(Option::take) else { continue };
+            if let Some((to, from)) = two(cache, size, beam, parent) {
+                to.iter_mut().zip(from).for_each(|(to, from)| core::mem::swap(to, from));
+            }
+            // What was here is there now, for the one that wants it.
+            for (other, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| **wanted == Some(beam)) {
+                *wanted = Some(parent).filter(|&parent| parent != other);
+            }
+        }
+    }
+
     /// The decoder reads one token; returns the logits after it.
     ///
     /// # Errors
@@ -253,7 +303,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let layers = stack.spec.num_hidden_layers as usize;
         let cross_region = if self.source > 0 { cross_cache.len() / layers } else { 0 };
         let mut cross_regions = cross_cache.chunks_exact_mut(cross_region.max(1));
-        let mut cache = &mut **cache;
+        let of_one = cache.len() / self.plan.beams();
+        let mut cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).unwrap_or(&mut []);
         for layer in 0..layers {
             let block = Block::new(*stack, layer, self.kernels);
             let slots = decoder_slots(stack.spec, layer, &self.plan);
@@ -385,6 +436,13 @@ impl<'s, 'm> Session<'s, 'm> {
         }
         Ok(out)
     }
+}
+
+/// Two different runs of `size` bytes.
+fn two(bytes: &mut [u8], size: usize, a: usize, b: usize) -> Option<(&mut [u8], &mut [u8])> {
+    let (low, high) = bytes.split_at_mut_checked(a.max(b) * size)?;
+    let (low, high) = (low.get_mut(a.min(b) * size..)?.get_mut(..size)?, high.get_mut(..size)?);
+    Some(if a < b { (low, high) } else { (high, low) })
 }
 
 /// Which hidden state the head reads.

@@ -11,6 +11,7 @@ use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
 use crate::format::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Residual, StackSpec};
 use crate::quant::Scale;
+use crate::task::MAX_BEAMS;
 
 /// Bytes aligned as a blob and an arena must be.
 #[derive(Debug)]
@@ -34,6 +35,13 @@ pub const fn arena_bytes(blob: &[u8], max_tokens: usize) -> usize {
 pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> usize {
     let coefficients = Coefficients::from_words(plan_words(blob));
     coefficients.bytes(target, source, coefficients.tile as usize) as usize
+}
+
+/// As [`arena_bytes_seq2seq`], for searching with several beams.
+pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams: usize) -> usize {
+    let coefficients = Coefficients::from_words(plan_words(blob));
+    let tile = coefficients.tile as usize;
+    (coefficients.bytes(target, source, tile) + coefficients.beam_bytes(target, tile) * (beams as u64).saturating_sub(1)) as usize
 }
 
 /// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the stack `arena!(N)`.
@@ -115,6 +123,13 @@ impl Coefficients {
         })
     }
 
+    /// The decoder's caches for one text.
+    const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
+        let slots = window_slots(tokens, self.window as usize, tile) as u64;
+        (self.per_token as u64).saturating_sub(SCORE_BYTES as u64) * tokens.next_multiple_of(ALIGNMENT) as u64
+            + self.per_window as u64 * slots
+    }
+
     const fn bytes(&self, tokens: usize, source: usize, tile: usize) -> u64 {
         let tokens_up = tokens.next_multiple_of(ALIGNMENT) as u64;
         let source_up = source.next_multiple_of(ALIGNMENT) as u64;
@@ -126,6 +141,9 @@ impl Coefficients {
             + self.per_tile as u64 * tile as u64
     }
 }
+
+/// Bytes for each token that a query can see: its score and its weight.
+const SCORE_BYTES: usize = 5;
 
 /// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
@@ -209,7 +227,7 @@ impl Sizes {
             pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
             transformed: words(transformed),
             logits: words(if head.num_outputs > 0 { head.num_outputs as usize } else { 0 }),
-            score_bytes: 5,
+            score_bytes: SCORE_BYTES,
             decoder_cache: spec.decoder.as_ref().map_or(0, cache),
             per_source: states + encoder_cache + cross,
             encoder_cache,
@@ -232,6 +250,7 @@ pub struct MemoryPlan {
     tokens: usize,
     source: usize,
     tile: usize,
+    beams: usize,
 }
 
 impl MemoryPlan {
@@ -247,7 +266,7 @@ impl MemoryPlan {
                 return Err(Error::TooManyTokens { limit, given });
             }
         }
-        Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024) })
+        Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
     }
 
     /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`] has it.
@@ -258,22 +277,33 @@ impl MemoryPlan {
         Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
     }
 
+    /// The same with caches for several texts at a time, which [`beam_search`](crate::task::beam_search) needs; at most
+    /// [`MAX_BEAMS`](crate::task::MAX_BEAMS).
+    #[must_use]
+    pub const fn with_beams(self, beams: usize) -> Self {
+        let beams = if beams < 1 { 1 } else { beams };
+        Self { beams: if beams > MAX_BEAMS { MAX_BEAMS } else { beams }, ..self }
+    }
+
     /// Bytes of arena.
     pub const fn bytes(&self) -> u64 {
         self.coefficients.bytes(self.tokens, self.source, self.tile)
+            + (self.beams as u64 - 1) * self.coefficients.beam_bytes(self.tokens, self.tile)
+    }
+
+    /// Texts that a decoder can hold at a time.
+    pub const fn beams(&self) -> usize {
+        self.beams
     }
 
     /// Bytes of the key and value caches, of all layers that keep one.
     pub fn cache_bytes(&self, spec: &ModelSpec) -> u64 {
         let sizes = Sizes::new(spec);
-        let tokens = self.tokens.next_multiple_of(ALIGNMENT) as u64;
         let source = self.source.next_multiple_of(ALIGNMENT) as u64;
-        let own = (self.coefficients.per_token as u64).saturating_sub(sizes.score_bytes as u64) * tokens;
-        let windows = self.coefficients.per_window as u64
-            * window_slots(self.tokens, self.coefficients.window as usize, self.tile) as u64;
+        let own = self.coefficients.beam_bytes(self.tokens, self.tile) * self.beams as u64;
         let states = spec.encoder.map_or(0, |s| 4 * u64::from(s.hidden_size));
         let of_source = (sizes.per_source as u64).saturating_sub(states) * source;
-        if spec.decoder.is_some() { own + windows + of_source } else { of_source }
+        own + of_source
     }
 
     /// Tokens that go through a layer together.
@@ -360,10 +390,7 @@ impl<'a> Workspace<'a> {
         let source = if spec.encoder.is_some() { plan.source.next_multiple_of(ALIGNMENT) } else { 0 };
         let own = if spec.decoder.is_some() { tokens } else { 0 };
         let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
-        let slots = window_slots(plan.tokens, c.window as usize, tile);
-        let cache = (c.per_token as usize).saturating_sub(if spec.decoder.is_some() { sizes.score_bytes } else { 0 })
-            * own
-            + c.per_window as usize * slots;
+        let cache = c.beam_bytes(plan.tokens, tile) as usize * plan.beams;
         let mut carver = Carver { rest: arena };
         Ok(Self {
             hidden: carver.take(tile * sizes.hidden)?,

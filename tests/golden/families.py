@@ -177,7 +177,7 @@ ENCODER_DECODERS = [
     case("bart_answers", "BartForQuestionAnswering", BART, target="shifted"),
     case("mbart", "MBartForConditionalGeneration", dict(BART, scale_embedding=True), target=True),
     case("marian", "MarianMTModel",
-         dict(BART, decoder_start_token_id=1, eos_token_id=0, scale_embedding=True, activation_function="swish"), target=True),
+         dict(BART, decoder_start_token_id=1, eos_token_id=0, scale_embedding=True, activation_function="swish"), target=True, searches=True),
     case("marian_two_tables", "MarianMTModel",
          dict(BART, share_encoder_decoder_embeddings=False, decoder_vocab_size=53), target=True),
     case("pegasus", "PegasusForConditionalGeneration", dict(BART, scale_embedding=True, activation_function="relu"), target=True),
@@ -188,7 +188,7 @@ ENCODER_DECODERS = [
               relative_attention_max_distance=14), target=True, quiet=QUIET, config_edit=untied_t5, own_head=True),
     case("t5_encoder", "T5EncoderModel", T5, quiet=QUIET, lengths=[1, 5, 60]),
     case("t5_classifier", "T5ForSequenceClassification", dict(T5, id2label=LABELS, eos_token_id=1), target="shifted", quiet=QUIET),
-    case("mt5", "MT5ForConditionalGeneration", dict(T5, feed_forward_proj="gated-gelu"), target=True, quiet=QUIET),
+    case("mt5", "MT5ForConditionalGeneration", dict(T5, feed_forward_proj="gated-gelu"), target=True, quiet=QUIET, searches=True),
 ]
 
 DEBERTA = dict(DEEP, relative_attention=True, position_biased_input=False, type_vocab_size=0, pad_token_id=0,

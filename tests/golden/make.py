@@ -124,6 +124,29 @@ def beams(model, one, count=12, width=3):
     return {"num_beams": width, "sequences": texts, "scores": rounded(found.sequences_scores)}
 
 
+# Among the likeliest tokens of these models, so that texts end.
+STOPS = [29, 46, 14]
+SEARCHES = [
+    dict(num_beams=4, eos_token_id=STOPS, length_penalty=2.0, early_stopping=True, max_new_tokens=9),
+    dict(num_beams=2, eos_token_id=STOPS, length_penalty=-0.5, early_stopping=False, max_new_tokens=10),
+    dict(num_beams=5, eos_token_id=STOPS, length_penalty=0.7, early_stopping="never", max_new_tokens=8),
+    dict(num_beams=3, eos_token_id=STOPS, length_penalty=1.0, early_stopping=False, max_new_tokens=12, no_repeat_ngram_size=2,
+         min_new_tokens=4),
+    dict(num_beams=1, no_repeat_ngram_size=3, max_new_tokens=12, suppress_tokens=[3, 5, 8], begin_suppress_tokens=[4, 9, 11]),
+]
+
+
+def search(model, one, options):
+    """What `generate` finds with some options: the best text."""
+    ids = torch.tensor([one["ids"]])
+    begin = {"decoder_input_ids": torch.tensor([one["decoder_ids"]])} if "decoder_ids" in one else {}
+    ends = options.get("eos_token_id", [])
+    found = model.generate(ids, pad_token_id=0, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=False, **begin, **options)
+    text = found[0].tolist()[len(one.get("decoder_ids", one["ids"])):]
+    length = next((at + 1 for at, token in enumerate(text) if token in ends), len(text))
+    return {**options, "sequence": text[:length]}
+
+
 def rename(folder, names):
     """Rewrites the tensor names of a checkpoint, as older files have them."""
     path = folder / "model.safetensors"
@@ -219,7 +242,7 @@ CASES = [
     case("llama_sharded", "LlamaForCausalLM",
          dict(TINY_LLAMA, rope_parameters={"rope_type": "default", "rope_theta": 100000.0}), after=[shard], dtype=half_and_brain),
     case("llama_classifier", "LlamaForSequenceClassification", dict(TINY_LLAMA, num_labels=3, pad_token_id=0)),
-    case("gpt2", "GPT2LMHeadModel", TINY_GPT2),
+    case("gpt2", "GPT2LMHeadModel", TINY_GPT2, searches=True),
     case("gpt2_bare", "GPT2LMHeadModel", TINY_GPT2, names=lambda name: name.removeprefix("transformer."),
          dtype=lambda name: torch.float16),
     case("gpt2_scaled", "GPT2LMHeadModel",
@@ -275,6 +298,8 @@ def make(number, case):
             one["generated"] = greedy(model, one)
             if "decoder_ids" in one:
                 one["beams"] = beams(model, one)
+            if case.get("searches"):
+                one["searches"] = [search(model, one, options) for options in SEARCHES]
         expected.append(one)
     chosen = {"language": case["language"]} if "language" in case else {}
     (folder / "expected.json").write_text(json.dumps({**chosen, "inputs": expected}) + "\n")

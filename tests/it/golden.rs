@@ -2,7 +2,7 @@
 
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling};
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::task::{GenerateOptions, generate};
+use kinglet::task::{BeamOptions, EarlyStopping, GenerateOptions, generate};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
@@ -56,26 +56,90 @@ fn the_reference_writes_what_transformers_writes() {
         let source = case.open();
         let mut reference = Reference::new(source.spec(), &source.weights);
         for input in case.inputs.iter().filter(|input| !input.generated.is_empty()) {
-            reference.reset();
-            let (mut next, mut text) = (input.ids.clone(), Vec::new());
-            if source.spec().encoder.is_some() {
+            let begin = if source.spec().encoder.is_some() {
                 reference.encode(&input.ids, &[]).expect("the source is encoded");
-                next.clone_from(&input.decoder_ids);
-            }
-            while text.len() < input.generated.len() {
-                let hidden = reference.decode(&next).expect("the reference runs");
-                let logits = reference.head(&hidden).expect("the head runs");
-                let row = logits.rows().last().expect("a row");
-                let best =
-                    (0..row.len()).reduce(|best, at| if row[at] > row[best] { at } else { best }).expect("a token");
-                text.push(best as u32);
-                next = vec![best as u32];
-            }
+                &input.decoder_ids
+            } else {
+                &input.ids
+            };
+            let text = reference.generate(begin, &GenerateOptions::new(input.generated.len())).expect("it writes").ids;
             assert_eq!(text, input.generated, "{} after {:?}", case.name, input.ids);
             written += 1;
         }
     }
     assert!(written >= 20, "only {written} texts were written");
+}
+
+#[test]
+fn beam_search_finds_what_transformers_finds() {
+    let mut found = 0;
+    for case in golden_cases() {
+        let source = case.open();
+        let mut reference = Reference::new(source.spec(), &source.weights);
+        for input in case.inputs.iter().filter(|input| !input.beams.is_empty()) {
+            reference.encode(&input.ids, &[]).expect("the source is encoded");
+            let eos = &source.mapping.special.eos;
+            let options = GenerateOptions { stop: eos, ..GenerateOptions::new(12) };
+            let beams = BeamOptions::new(input.beams.len());
+            let texts = reference.beam_search(&input.decoder_ids, &options, beams).expect("it searches");
+            assert_eq!(texts.len(), input.beams.len(), "{}", case.name);
+            for (text, (ids, score)) in texts.iter().zip(&input.beams) {
+                assert_eq!(&text.ids, ids, "{} after {:?}", case.name, input.ids);
+                let off = (text.score.expect("a score") - score).abs();
+                assert!(off < 1e-3, "{}: the score is off by {off}", case.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 60, "only {found} texts were found");
+}
+
+#[test]
+fn what_may_be_written_is_what_transformers_allows() {
+    let mut found = 0;
+    for case in golden_cases() {
+        let source = case.open();
+        let mut reference = Reference::new(source.spec(), &source.weights);
+        for input in &case.inputs {
+            if source.spec().encoder.is_some() && !input.searches.is_empty() {
+                reference.encode(&input.ids, &[]).expect("the source is encoded");
+            }
+            for search in &input.searches {
+                let ids =
+                    |key: &str| -> Vec<u32> { serde_json::from_value(search[key].clone()).unwrap_or_default() };
+                let number = |key: &str| search[key].as_u64().unwrap_or(0) as usize;
+                let (stop, suppressed, first) =
+                    (ids("eos_token_id"), ids("suppress_tokens"), ids("begin_suppress_tokens"));
+                let options = GenerateOptions {
+                    stop: &stop,
+                    suppressed: &suppressed,
+                    suppressed_first: &first,
+                    min_new_tokens: number("min_new_tokens"),
+                    no_repeat_ngram_size: number("no_repeat_ngram_size"),
+                    ..GenerateOptions::new(number("max_new_tokens"))
+                };
+                let begin = if input.decoder_ids.is_empty() { &input.ids } else { &input.decoder_ids };
+                let text = if number("num_beams") == 1 {
+                    reference.generate(begin, &options).expect("it writes").ids
+                } else {
+                    let beams = BeamOptions {
+                        num_beams: number("num_beams"),
+                        length_penalty: search["length_penalty"].as_f64().expect("a number") as f32,
+                        early_stopping: match &search["early_stopping"] {
+                            serde_json::Value::Bool(true) => EarlyStopping::Always,
+                            serde_json::Value::Bool(false) => EarlyStopping::Heuristic,
+                            _ => EarlyStopping::Never,
+                        },
+                    };
+                    let texts = reference.beam_search(begin, &options, beams).expect("it searches");
+                    texts.into_iter().next().expect("a text").ids
+                };
+                assert_eq!(text, ids("sequence"), "{} after {begin:?}: {search}", case.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 60, "only {found} texts were written");
 }
 
 #[test]

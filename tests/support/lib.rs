@@ -35,6 +35,10 @@ pub struct Expected {
     pub rows: Vec<Vec<f32>>,
     /// What greedy decoding writes.
     pub generated: Vec<u32>,
+    /// What beam search finds, with the scores, the best first; as many as there are beams.
+    pub beams: Vec<(Vec<u32>, f32)>,
+    /// What `generate` writes with some options, each said as `transformers` says them, beside the `sequence`.
+    pub searches: Vec<Value>,
 }
 
 /// Every golden case, in order of their names.
@@ -75,7 +79,16 @@ fn read_input(value: &Value) -> Expected {
         decoder_ids: ids("decoder_ids"),
         rows: found,
         generated: ids("generated"),
+        beams: read_beams(&value["beams"]),
+        searches: value["searches"].as_array().cloned().unwrap_or_default(),
     }
+}
+
+fn read_beams(value: &Value) -> Vec<(Vec<u32>, f32)> {
+    let sequences: Vec<Vec<u32>> = serde_json::from_value(value["sequences"].clone()).unwrap_or_default();
+    let scores: Vec<f32> = serde_json::from_value(value["scores"].clone()).unwrap_or_default();
+    assert_eq!(sequences.len(), scores.len(), "a score for each text");
+    sequences.into_iter().zip(scores).collect()
 }
 
 impl Golden {

@@ -70,6 +70,13 @@ pub enum Error {
         /// How many there were.
         given: usize,
     },
+    /// More texts at a time than the session has caches for.
+    TooManyBeams {
+        /// The most there may be.
+        limit: usize,
+        /// How many were asked for.
+        given: usize,
+    },
     /// The call needs at least one token.
     NoTokens,
     /// A token id that the vocabulary does not have.
@@ -137,6 +144,9 @@ impl fmt::Display for Error {
             ),
             Self::ArenaMisaligned => f.write_str("the arena must begin at a 16-byte boundary: declare it with arena!"),
             Self::TooManyTokens { limit, given } => write!(f, "{given} tokens, but at most {limit} fit"),
+            Self::TooManyBeams { limit, given } => {
+                write!(f, "{given} beams, but the session has caches for {limit}: plan its memory with_beams")
+            }
             Self::NoTokens => f.write_str("no tokens were given"),
             Self::TokenOutOfRange { token, vocab_size } => {
                 write!(f, "token {token} is not in the vocabulary of {vocab_size}")

@@ -7,15 +7,27 @@ use crate::format::spec::Direction;
 use crate::sample::Sampler;
 use crate::session::Session;
 
-/// When to stop.
+use super::Choices;
+
+/// When to stop, and what may be written.
 #[derive(Clone, Copy, Debug)]
 pub struct GenerateOptions<'o> {
     /// Write at most so many tokens.
     pub max_new_tokens: usize,
     /// Any of these ends the text; it is written too.
     pub stop: &'o [u32],
+    /// Any of these sequences of tokens ends the text; it is written too.
+    pub stop_sequences: &'o [&'o [u32]],
+    /// Do not write a stop token before so many others.
+    pub min_new_tokens: usize,
     /// Never write these.
     pub suppressed: &'o [u32],
+    /// Do not begin with these.
+    pub suppressed_first: &'o [u32],
+    /// No run of so many tokens comes twice, what was given included; 0 allows all.
+    pub no_repeat_ngram_size: usize,
+    /// Write one of these, and nothing else. A stop token ends one that begins others.
+    pub choices: Option<Choices<'o>>,
     /// The first token that is written, whatever the model says.
     pub forced_bos: Option<u32>,
     /// The last one, where the length runs out.
@@ -25,7 +37,18 @@ pub struct GenerateOptions<'o> {
 impl GenerateOptions<'_> {
     /// At most so many tokens, with no token treated differently from the others.
     pub const fn new(max_new_tokens: usize) -> Self {
-        Self { max_new_tokens, stop: &[], suppressed: &[], forced_bos: None, forced_eos: None }
+        Self {
+            max_new_tokens,
+            stop: &[],
+            stop_sequences: &[],
+            min_new_tokens: 0,
+            suppressed: &[],
+            suppressed_first: &[],
+            no_repeat_ngram_size: 0,
+            choices: None,
+            forced_bos: None,
+            forced_eos: None,
+        }
     }
 }
 
@@ -33,7 +56,7 @@ impl GenerateOptions<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stop {
-    /// A stop token was written.
+    /// A stop token, a stop sequence or one of the choices was written.
     Token,
     /// As many tokens were written as were asked for.
     Length,
@@ -82,23 +105,17 @@ pub fn generate(
         text.reverse();
     }
     read?;
+    let begun = text.len();
     for written in 0..options.max_new_tokens {
-        let forced = match written {
-            0 if options.forced_bos.is_some() => options.forced_bos,
-            _ if written + 1 == options.max_new_tokens => options.forced_eos,
-            _ => None,
-        };
         let logits = session.logits_mut()?;
-        for &token in options.suppressed {
-            if let Some(logit) = logits.get_mut(token as usize) {
-                *logit = i32::MIN;
-            }
-        }
-        let token = forced.unwrap_or_else(|| sampler.sample(logits, bits, text));
+        let token = options.forced(written).unwrap_or_else(|| {
+            options.suppress(text, begun, logits);
+            sampler.sample(logits, bits, text)
+        });
         if text.push(token).is_err() {
             return Ok(Stop::Full);
         }
-        if options.stop.contains(&token) {
+        if options.is_done(text, begun) {
             return Ok(Stop::Token);
         }
         if !each(token) {

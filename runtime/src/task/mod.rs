@@ -3,15 +3,21 @@
 //! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence vector.
 
 mod answer;
+mod beam;
 mod classify;
 mod embed;
 mod fill_mask;
 mod generate;
+mod restrict;
 mod score;
 
 pub use answer::{Answer, answer};
+pub use beam::{BeamOptions, BeamSearch, EarlyStopping, MAX_BEAMS, beam_search};
 pub use classify::{classify, probabilities, tag};
 pub use embed::{embed, embed_half};
 pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Stop, generate};
+pub use restrict::Choices;
 pub use score::{log_probability, pseudo_score, score};
+
+pub(crate) use score::log_normalizer;

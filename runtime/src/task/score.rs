@@ -12,12 +12,16 @@ use crate::session::Session;
 /// assert!((log_probability(&[0, 0], 0, 16) - 0.5f32.ln()).abs() < 1e-6);
 /// ```
 pub fn log_probability(logits: &[i32], token: u32, fraction_bits: u8) -> f32 {
+    let logit = logits.get(token as usize).copied().unwrap_or(i32::MIN);
+    (libm::ldexp(f64::from(logit), -i32::from(fraction_bits)) - log_normalizer(logits, fraction_bits)) as f32
+}
+
+/// The logarithm of the sum of all logits' exponentials: a logit less this is a log-probability.
+pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
     let unit = libm::ldexp(1.0, -i32::from(fraction_bits));
     let largest = logits.iter().copied().fold(i32::MIN, i32::max);
-    let below = |logit: i32| f64::from(largest.abs_diff(logit)) * unit;
-    let sum: f64 = logits.iter().map(|&logit| libm::exp(-below(logit))).sum();
-    let logit = logits.get(token as usize).copied().unwrap_or(i32::MIN);
-    (-below(logit) - libm::log(sum)) as f32
+    let sum: f64 = logits.iter().map(|&logit| libm::exp(-f64::from(largest.abs_diff(logit)) * unit)).sum();
+    f64::from(largest) * unit + libm::log(sum)
 }
 
 /// The log-probability of each token given those read before it; `each` gets the position in the text.

@@ -1,0 +1,114 @@
+//! Writing with the reference: greedily, or by the runtime's beam search.
+
+use anyhow::{Context, Result};
+use kinglet::format::spec::Direction;
+use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions};
+
+use super::Reference;
+
+/// The longest text that the reference writes.
+const MAX_TEXT: usize = 1 << 15;
+
+/// What was written, without what it began with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Token ids, in the order of writing.
+    pub ids: Vec<u32>,
+    /// Whether it came to an end of its own.
+    pub done: bool,
+    /// Its score, where it was searched for.
+    pub score: Option<f32>,
+}
+
+impl Reference<'_> {
+    /// The likeliest token after the other. What an encoder reads must be encoded.
+    ///
+    /// # Errors
+    /// When a token or a length is out of range.
+    pub fn generate(&mut self, begin: &[u32], options: &GenerateOptions<'_>) -> Result<Written> {
+        self.reset();
+        let mut text = begin.to_vec();
+        let mut next = begin.to_vec();
+        if self.spec.direction == Direction::Backward {
+            next.reverse();
+        }
+        let mut done = false;
+        while !done && text.len() < begin.len() + options.max_new_tokens {
+            let mut logits = self.next_logits(&next)?;
+            options.forbid(&text, begin.len(), logits.len() as u32, |token| logits[token as usize] = f32::NEG_INFINITY);
+            let likeliest = || (0..logits.len()).reduce(|best, at| if logits[at] > logits[best] { at } else { best });
+            let forced = options.forced(text.len() - begin.len());
+            let token = forced.or_else(|| likeliest().map(|at| at as u32)).context("the model has no logits")?;
+            text.push(token);
+            next = vec![token];
+            done = options.is_done(&text, begin.len());
+        }
+        Ok(Written { ids: text.split_off(begin.len()), done, score: None })
+    }
+
+    /// The best texts that a search finds, the best first. What an encoder reads must be encoded.
+    ///
+    /// # Errors
+    /// When a token or a length is out of range, or the options are.
+    pub fn beam_search(
+        &mut self,
+        begin: &[u32],
+        options: &GenerateOptions<'_>,
+        beams: BeamOptions,
+    ) -> Result<Vec<Written>> {
+        self.reset();
+        let mut memory = vec![0; BeamSearch::words(beams.num_beams, options.max_new_tokens)];
+        let mut search = BeamSearch::new(beams, options.max_new_tokens, options.stop.len(), &mut memory)?;
+        let mut text = heapless::Vec::<u32, MAX_TEXT>::new();
+        let room = text.extend_from_slice(begin);
+        room.ok().with_context(|| format!("the text is longer than {MAX_TEXT} tokens\nshorten it"))?;
+        let mut open = vec![self.clone()];
+        let mut going_on = true;
+        while going_on {
+            for (beam, model) in open.iter_mut().enumerate() {
+                search.write_open(beam, &mut text)?;
+                let next = if search.is_empty() { begin } else { &text[text.len() - 1..] };
+                let mut logits = model.next_logits(next)?;
+                let normalizer = log_sum(&logits);
+                if let Some(token) = options.forced(search.len()) {
+                    search.offer(beam, token, 0.0);
+                } else {
+                    let vocab_size = logits.len() as u32;
+                    options.forbid(&text, begin.len(), vocab_size, |token| logits[token as usize] = f32::NEG_INFINITY);
+                    for (token, logit) in logits.iter().enumerate() {
+                        search.offer(beam, token as u32, logit - normalizer);
+                    }
+                }
+                text.truncate(begin.len());
+            }
+            going_on = search.advance(|search, beam, token| {
+                let done = search.write_open(beam, &mut text).is_err()
+                    || text.push(token).is_err()
+                    || options.is_done(&text, begin.len());
+                text.truncate(begin.len());
+                done
+            });
+            open = search.parents().iter().map(|&parent| open[parent].clone()).collect();
+        }
+        let mut found = Vec::new();
+        while let Some(score) = search.write_finished(found.len(), &mut text)? {
+            let ids = text[begin.len()..].to_vec();
+            found.push(Written { done: options.is_done(&text, begin.len()), ids, score: Some(score) });
+            text.truncate(begin.len());
+        }
+        Ok(found)
+    }
+
+    /// The logits after the next tokens.
+    fn next_logits(&mut self, next: &[u32]) -> Result<Vec<f32>> {
+        let hidden = self.decode(next)?;
+        let logits = self.head(&hidden)?;
+        Ok(logits.rows().last().context("the model has no logits")?.to_vec())
+    }
+}
+
+/// The logarithm of the sum of all exponentials.
+fn log_sum(logits: &[f32]) -> f32 {
+    let most = logits.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
+    most + libm::logf(logits.iter().map(|x| libm::expf(x - most)).sum())
+}

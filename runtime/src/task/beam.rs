@@ -1,0 +1,319 @@
+//! Beam search: several texts at a time, the best of them kept.
+//!
+//! The bookkeeping ([`BeamSearch`]) knows no model: it is given log-probabilities and says which texts to go on with. It
+//! follows `transformers`, step by step, so that the same model writes the same text.
+
+use heapless::{Vec, VecView};
+
+use super::{GenerateOptions, log_normalizer};
+use crate::format::error::Error;
+use crate::format::spec::Direction;
+use crate::session::Session;
+
+/// The most texts at a time.
+pub const MAX_BEAMS: usize = 8;
+/// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop tokens.
+const MAX_CANDIDATES: usize = 64;
+/// Bits of a node that hold its token; the others hold the beam it follows.
+const TOKEN_BITS: u32 = 24;
+
+/// How to search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BeamOptions {
+    /// Texts at a time; at most [`MAX_BEAMS`].
+    pub num_beams: usize,
+    /// A text's score is its log-probability over its length to this power.
+    pub length_penalty: f32,
+    /// When to stop looking for better texts.
+    pub early_stopping: EarlyStopping,
+}
+
+/// When to stop looking for better texts once as many as there are beams are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EarlyStopping {
+    /// When the best open one, were it to end now, is no better than the worst of them.
+    Heuristic,
+    /// At once.
+    Always,
+    /// When no open one can become better than the worst of them.
+    Never,
+}
+
+impl BeamOptions {
+    /// So many texts at a time, judged by the mean of their tokens' log-probabilities.
+    pub const fn new(num_beams: usize) -> Self {
+        Self { num_beams, length_penalty: 1.0, early_stopping: EarlyStopping::Heuristic }
+    }
+}
+
+/// A way on from one of the beams.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    log_probability: f32,
+    beam: usize,
+    token: u32,
+}
+
+/// A text that is done: the nodes before its last token, and that token.
+#[derive(Clone, Copy, Debug)]
+struct Finished {
+    score: f32,
+    steps: usize,
+    beam: usize,
+    token: u32,
+}
+
+/// The texts of a search, in memory that the caller lends.
+#[derive(Debug)]
+pub struct BeamSearch<'b> {
+    options: BeamOptions,
+    max_new_tokens: usize,
+    /// How many candidates are kept in a step.
+    kept: usize,
+    /// Token and parent of every beam at every step, `[steps, num_beams]`.
+    nodes: &'b mut [u32],
+    steps: usize,
+    /// Log-probabilities of the open texts, the likeliest first.
+    running: Vec<f32, MAX_BEAMS>,
+    /// Which beam each of them follows.
+    parents: Vec<usize, MAX_BEAMS>,
+    candidates: Vec<Candidate, MAX_CANDIDATES>,
+    finished: Vec<Finished, MAX_BEAMS>,
+    improvable: bool,
+}
+
+impl<'b> BeamSearch<'b> {
+    /// Words of memory that a search needs.
+    pub const fn words(num_beams: usize, max_new_tokens: usize) -> usize {
+        num_beams * max_new_tokens
+    }
+
+    /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] for more than [`MAX_BEAMS`] beams, none, or too many stop tokens; [`Error::BufferTooSmall`]
+    /// when the memory holds fewer than [`words`](Self::words).
+    pub fn new(
+        options: BeamOptions,
+        max_new_tokens: usize,
+        stop_tokens: usize,
+        memory: &'b mut [u32],
+    ) -> Result<Self, Error> {
+        let kept = options.num_beams * (1 + stop_tokens).max(2);
+        if !(1..=MAX_BEAMS).contains(&options.num_beams) || kept > MAX_CANDIDATES {
+            return Err(Error::NotSupported("a search has one to eight beams, and at most seven stop tokens"));
+        }
+        let (needed, given) = (Self::words(options.num_beams, max_new_tokens), memory.len());
+        let nodes = memory.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+        Ok(Self {
+            options,
+            max_new_tokens,
+            kept,
+            nodes,
+            steps: 0,
+            running: Vec::from_array([0.0]),
+            parents: Vec::from_array([0]),
+            candidates: Vec::new(),
+            finished: Vec::new(),
+            improvable: true,
+        })
+    }
+
+    /// The open texts: for each of them the beam that it follows.
+    pub fn parents(&self) -> &[usize] {
+        &self.parents
+    }
+
+    /// Tokens that every open text has.
+    pub fn len(&self) -> usize {
+        self.steps
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.steps == 0
+    }
+
+    /// Adds an open text's tokens to `text`.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] when it does not hold them.
+    pub fn write_open(&self, beam: usize, text: &mut VecView<u32>) -> Result<(), Error> {
+        self.write(self.steps, beam, text)
+    }
+
+    /// Adds a finished text's tokens to `text`, the best one's for rank 0, and returns its score; `None` when there are not so many.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] when it does not hold them.
+    pub fn write_finished(&self, rank: usize, text: &mut VecView<u32>) -> Result<Option<f32>, Error> {
+        let Some(found) = self.finished.get(rank) else { return Ok(None) };
+        self.write(found.steps, found.beam, text)?;
+        text.push(found.token).map_err(|_| too_small(text))?;
+        Ok(Some(found.score))
+    }
+
+    fn node(&self, step: usize, beam: usize) -> (u32, usize) {
+        let node = self.nodes.get(step * self.options.num_beams + beam).copied().unwrap_or(0);
+        (node & ((1 << TOKEN_BITS) - 1), (node >> TOKEN_BITS) as usize)
+    }
+
+    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>) -> Result<(), Error> {
+        let begun = text.len();
+        for step in (0..steps).rev() {
+            let (token, parent) = self.node(step, beam);
+            text.push(token).map_err(|_| too_small(text))?;
+            beam = parent;
+        }
+        text.get_mut(begun..).unwrap_or(&mut []).reverse();
+        Ok(())
+    }
+
+    /// Takes in the log-probability of one token after an open text. Those of minus infinity are not written.
+    pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
+        let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
+        let worst = self.candidates.last().map_or(f32::NEG_INFINITY, |worst| worst.log_probability);
+        if log_probability == f32::NEG_INFINITY || (self.candidates.len() == self.kept && log_probability <= worst) {
+            return;
+        }
+        self.candidates.truncate(self.kept - 1);
+        // Of equal ones the first that was offered stays before.
+        let place = self.candidates.partition_point(|candidate| candidate.log_probability >= log_probability);
+        let _ = self.candidates.insert(place, Candidate { log_probability, beam, token });
+    }
+
+    /// Chooses among what was offered for all open texts; `is_done` is asked of a beam and its next token. Says whether to go on.
+    pub fn advance(&mut self, mut is_done: impl FnMut(&Self, usize, u32) -> bool) -> bool {
+        let candidates = core::mem::take(&mut self.candidates);
+        let full = self.steps + 1 >= self.max_new_tokens;
+        let length = libm::powf((self.steps + 1) as f32, self.options.length_penalty);
+        let (mut running, mut parents) = (Vec::new(), Vec::new());
+        let mut nodes = Vec::<u32, MAX_BEAMS>::new();
+        let closed = self.all_finished() && self.options.early_stopping == EarlyStopping::Always;
+        for (rank, candidate) in candidates.iter().enumerate() {
+            if full || is_done(self, candidate.beam, candidate.token) {
+                if rank < self.options.num_beams && self.improvable && !closed {
+                    self.finish(candidate, candidate.log_probability / length);
+                }
+            } else if running.len() < self.options.num_beams {
+                let _ = running.push(candidate.log_probability);
+                let _ = parents.push(candidate.beam);
+                let _ = nodes.push(candidate.token | (candidate.beam as u32) << TOKEN_BITS);
+            }
+        }
+        let step = self.steps * self.options.num_beams;
+        for (slot, node) in self.nodes.iter_mut().skip(step).zip(nodes) {
+            *slot = node;
+        }
+        (self.running, self.parents) = (running, parents);
+        self.steps += 1;
+        let Some(&best) = self.running.first() else { return false };
+        if self.all_finished() {
+            let length = match self.options.early_stopping {
+                EarlyStopping::Never if self.options.length_penalty > 0.0 => self.max_new_tokens,
+                _ => self.steps,
+            };
+            let possible = best / libm::powf(length as f32, self.options.length_penalty);
+            self.improvable &= self.finished.last().is_some_and(|worst| possible > worst.score);
+        }
+        self.improvable && !(self.all_finished() && self.options.early_stopping == EarlyStopping::Always)
+    }
+
+    fn all_finished(&self) -> bool {
+        self.finished.len() == self.options.num_beams
+    }
+
+    /// Keeps a text that is done, if it is among the best.
+    fn finish(&mut self, candidate: &Candidate, score: f32) {
+        let place = self.finished.partition_point(|other| other.score >= score);
+        if place < self.options.num_beams {
+            self.finished.truncate(self.options.num_beams - 1);
+            let (beam, token) = (candidate.beam, candidate.token);
+            let _ = self.finished.insert(place, Finished { score, steps: self.steps, beam, token });
+        }
+    }
+}
+
+fn too_small(text: &VecView<u32>) -> Error {
+    Error::BufferTooSmall { needed: text.len() + 1, given: text.capacity() }
+}
+
+/// Searches for the best texts after the tokens in `text`, which is also used to look at the open texts and is left as it was.
+///
+/// The session needs the memory of as many decoders' caches as there are beams: [`MemoryPlan::with_beams`](crate::MemoryPlan::with_beams).
+/// A decoder that reads backward is not searched.
+///
+/// # Errors
+/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has fewer caches.
+///
+/// ```
+/// use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search};
+/// use kinglet::{Error, Session};
+///
+/// /// The best of four texts, of up to twenty tokens.
+/// fn translate(session: &mut Session, source: &[u32], start: u32, stop: u32) -> Result<heapless::Vec<u32, 21>, Error> {
+///     session.encode(source, &[])?;
+///     let mut text = heapless::Vec::<u32, 21>::from_array([start]);
+///     let mut memory = [0; BeamSearch::words(4, 20)];
+///     let options = GenerateOptions { stop: &[stop], ..GenerateOptions::new(20) };
+///     let found = beam_search(session, &mut text, &options, BeamOptions::new(4), &mut memory)?;
+///     found.write_finished(0, &mut text)?;
+///     Ok(text)
+/// }
+/// # let _ = translate;
+/// ```
+pub fn beam_search<'b>(
+    session: &mut Session<'_, '_>,
+    text: &mut VecView<u32>,
+    options: &GenerateOptions<'_>,
+    beams: BeamOptions,
+    memory: &'b mut [u32],
+) -> Result<BeamSearch<'b>, Error> {
+    let mut search = BeamSearch::new(beams, options.max_new_tokens, options.stop.len(), memory)?;
+    if session.beams() < beams.num_beams {
+        return Err(Error::TooManyBeams { limit: session.beams(), given: beams.num_beams });
+    }
+    let spec = session.model().spec();
+    if spec.direction == Direction::Backward {
+        return Err(Error::NotSupported("a backward decoder is not searched"));
+    }
+    let bits = spec.numerics.fraction_bits;
+    let begun = text.len();
+    session.reset();
+    session.prefill(text)?;
+    loop {
+        let position = begun + search.len();
+        for beam in 0..search.parents().len() {
+            search.write_open(beam, text)?;
+            if let (false, Some(&token)) = (search.is_empty(), text.last()) {
+                session.select(beam, position - 1);
+                session.prefill(&[token])?;
+            }
+            let logits = session.logits_mut()?;
+            let normalizer = log_normalizer(logits, bits);
+            let unit = libm::ldexp(1.0, -i32::from(bits));
+            match options.forced(search.len()) {
+                Some(token) => search.offer(beam, token, 0.0),
+                None => {
+                    options.suppress(text, begun, logits);
+                    for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit != i32::MIN) {
+                        search.offer(beam, token as u32, (f64::from(logit) * unit - normalizer) as f32);
+                    }
+                }
+            }
+            text.truncate(begun);
+        }
+        let full = session.limit() <= position;
+        let going_on = search.advance(|search, beam, token| {
+            let written = search.write_open(beam, text).is_ok() && text.push(token).is_ok();
+            let done = !written || options.is_done(text, begun);
+            text.truncate(begun);
+            done || full
+        });
+        if !going_on {
+            return Ok(search);
+        }
+        session.reorder(search.parents());
+    }
+}

@@ -1,0 +1,126 @@
+//! What a model may write: tokens that are suppressed or forced, n-grams that must not come twice, and choice among
+//! texts that are given.
+
+use crate::format::error::Error;
+
+use super::GenerateOptions;
+
+/// A list of texts, as token ids, of which the model is to write one: commands that exist, labels, names.
+///
+/// It is sorted, so the texts with a common beginning are neighbours, and writing a token narrows a range of the list. Nothing
+/// but that range is kept.
+///
+/// ```
+/// use kinglet::task::Choices;
+/// let choices = Choices::new(&[&[3, 5], &[3, 7, 7], &[9]])?;
+/// assert_eq!(choices.find(&[3, 7, 7]), Some(1));
+/// assert!(Choices::new(&[&[9], &[3]]).is_err());
+/// # Ok::<(), kinglet::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Choices<'c> {
+    texts: &'c [&'c [u32]],
+}
+
+/// How a beginning of a text stands to a list of choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Narrowed {
+    /// The choices that begin so.
+    first: usize,
+    end: usize,
+    /// Tokens of the beginning.
+    depth: usize,
+}
+
+impl<'c> Choices<'c> {
+    /// Texts in ascending order, none of them empty and none twice.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] when they are not.
+    pub fn new(texts: &'c [&'c [u32]]) -> Result<Self, Error> {
+        let ascending = texts.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        let filled = texts.first().is_some_and(|text| !text.is_empty());
+        if ascending && filled { Ok(Self { texts }) } else { Err(Error::NotSupported("choices must be sorted, each once")) }
+    }
+
+    /// Which of the choices a text is.
+    pub fn find(&self, text: &[u32]) -> Option<usize> {
+        self.texts.binary_search(&text).ok()
+    }
+
+    /// The choices that begin with these tokens.
+    fn narrow(&self, text: &[u32]) -> Narrowed {
+        let first = self.texts.partition_point(|choice| *choice < text);
+        let begins = |choice: &&[u32]| choice.starts_with(text);
+        let len = self.texts.get(first..).unwrap_or(&[]).partition_point(|choice| begins(choice));
+        Narrowed { first, end: first + len, depth: text.len() }
+    }
+
+    /// The tokens that may follow, ascending, some of them repeated.
+    fn next(&self, narrowed: Narrowed) -> impl Iterator<Item = u32> + '_ {
+        let range = self.texts.get(narrowed.first..narrowed.end).unwrap_or(&[]);
+        range.iter().filter_map(move |choice| choice.get(narrowed.depth).copied())
+    }
+}
+
+impl GenerateOptions<'_> {
+    /// The token that must come now, after `written` tokens.
+    pub fn forced(&self, written: usize) -> Option<u32> {
+        match written {
+            0 if self.forced_bos.is_some() => self.forced_bos,
+            _ if written + 1 == self.max_new_tokens => self.forced_eos,
+            _ => None,
+        }
+    }
+
+    /// Names every token that must not follow a text of which the first `begun` tokens were given, some more than once.
+    pub fn forbid(&self, text: &[u32], begun: usize, vocab_size: u32, mut forbid: impl FnMut(u32)) {
+        let written = text.get(begun..).unwrap_or(&[]);
+        self.suppressed.iter().for_each(|&token| forbid(token));
+        if written.is_empty() {
+            self.suppressed_first.iter().for_each(|&token| forbid(token));
+        }
+        if written.len() < self.min_new_tokens {
+            self.stop.iter().for_each(|&token| forbid(token));
+        }
+        if let Some(begin) = self.no_repeat_ngram_size.checked_sub(1).filter(|&begin| begin < text.len()) {
+            let last = text.get(text.len() - begin..).unwrap_or(&[]);
+            let repeated = text.windows(begin + 1).filter(|ngram| ngram.starts_with(last));
+            repeated.filter_map(|ngram| ngram.last()).for_each(|&token| forbid(token));
+        }
+        if let Some(choices) = &self.choices {
+            let narrowed = choices.narrow(written);
+            // A text that is one of the choices, and begins others, may end.
+            let ends = choices.find(written).is_some();
+            let may_end = |token: u32| ends && self.stop.contains(&token);
+            let mut allowed = choices.next(narrowed).peekable();
+            for token in 0..vocab_size {
+                while allowed.next_if(|&next| next < token).is_some() {}
+                if allowed.peek() != Some(&token) && !may_end(token) {
+                    forbid(token);
+                }
+            }
+        }
+    }
+
+    /// Makes everything impossible that [`forbid`](Self::forbid) names.
+    pub(crate) fn suppress(&self, text: &[u32], begun: usize, logits: &mut [i32]) {
+        self.forbid(text, begun, logits.len() as u32, |token| {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit = i32::MIN;
+            }
+        });
+    }
+
+    /// Whether the text, of which the first `begun` tokens were given, is done.
+    pub fn is_done(&self, text: &[u32], begun: usize) -> bool {
+        let written = text.get(begun..).unwrap_or(&[]);
+        let stopped = written.last().is_some_and(|token| self.stop.contains(token));
+        let sequence = || self.stop_sequences.iter().any(|sequence| !sequence.is_empty() && written.ends_with(sequence));
+        let chosen = || {
+            let choices = self.choices.as_ref();
+            choices.is_some_and(|choices| choices.next(choices.narrow(written)).next().is_none())
+        };
+        stopped || sequence() || chosen()
+    }
+}
