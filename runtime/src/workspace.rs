@@ -41,7 +41,8 @@ pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> u
 pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams: usize) -> usize {
     let coefficients = Coefficients::from_words(plan_words(blob));
     let tile = coefficients.tile as usize;
-    (coefficients.bytes(target, source, tile) + coefficients.beam_bytes(target, tile) * (beams as u64).saturating_sub(1)) as usize
+    (coefficients.bytes(target, source, tile)
+        + coefficients.beam_bytes(target, tile) * (beams as u64).saturating_sub(1)) as usize
 }
 
 /// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the stack `arena!(N)`.

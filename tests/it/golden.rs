@@ -105,8 +105,7 @@ fn what_may_be_written_is_what_transformers_allows() {
                 reference.encode(&input.ids, &[]).expect("the source is encoded");
             }
             for search in &input.searches {
-                let ids =
-                    |key: &str| -> Vec<u32> { serde_json::from_value(search[key].clone()).unwrap_or_default() };
+                let ids = |key: &str| -> Vec<u32> { serde_json::from_value(search[key].clone()).unwrap_or_default() };
                 let number = |key: &str| search[key].as_u64().unwrap_or(0) as usize;
                 let (stop, suppressed, first) =
                     (ids("eos_token_id"), ids("suppress_tokens"), ids("begin_suppress_tokens"));

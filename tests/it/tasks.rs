@@ -4,8 +4,8 @@
 use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::{Sampler, SamplerOptions, argmax};
 use kinglet::task::{
-    GenerateOptions, Stop, answer, classify, embed, embed_half, fill_in_turn, fill_mask, generate, pseudo_score, score,
-    tag,
+    BeamOptions, BeamSearch, Choices, GenerateOptions, Stop, answer, beam_search, classify, embed, embed_half,
+    fill_in_turn, fill_mask, generate, log_probability, pseudo_score, score, tag,
 };
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
 use kinglet_convert::convert::Source;
@@ -221,5 +221,139 @@ fn tokens_are_forced_suppressed_and_stopped_at() {
         assert!(!without.contains(&free[0]));
         let first = free.iter().position(|token| *token == free[2]).expect("it is there");
         assert_eq!(write(&GenerateOptions { stop: &free[2..3], ..plain }), (free[..=first].to_vec(), Stop::Token));
+    });
+}
+
+/// Search by the same bookkeeping, reading every text from its beginning each time.
+fn search_from_scratch(
+    session: &mut Session<'_, '_>,
+    begin: &[u32],
+    options: &GenerateOptions<'_>,
+    beams: BeamOptions,
+) -> Vec<(Vec<u32>, f32)> {
+    let bits = session.model().spec().numerics.fraction_bits;
+    let mut memory = vec![0; BeamSearch::words(beams.num_beams, options.max_new_tokens)];
+    let mut search = BeamSearch::new(beams, options.max_new_tokens, options.stop.len(), &mut memory).expect("a search");
+    let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
+    loop {
+        for beam in 0..search.parents().len() {
+            search.write_open(beam, &mut text).expect("room");
+            session.reset();
+            session.prefill(&text).expect("it reads");
+            let logits = session.logits().expect("logits");
+            for token in 0..logits.len() as u32 {
+                search.offer(beam, token, log_probability(logits, token, bits));
+            }
+            text.truncate(begin.len());
+        }
+        if !search.advance(|_, _, token| options.stop.contains(&token)) {
+            break;
+        }
+    }
+    let mut found = Vec::new();
+    while let Some(score) = search.write_finished(found.len(), &mut text).expect("room") {
+        found.push((text[begin.len()..].to_vec(), score));
+        text.truncate(begin.len());
+    }
+    found
+}
+
+#[test]
+fn beams_keep_their_caches_apart() {
+    for name in ["gpt2", "marian", "mt5", "mistral"] {
+        let case = golden_cases().into_iter().find(|case| case.name == name).expect("a case of that name");
+        let (_, converted) = case.convert(&Options::default());
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        let plan = MemoryPlan::new(model.spec(), 30, 30, 3).expect("a plan");
+        for input in &case.inputs {
+            let begin = if input.decoder_ids.is_empty() { &input.ids } else { &input.decoder_ids };
+            for num_beams in [2, 5, 8] {
+                let plan = plan.with_beams(num_beams);
+                let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+                let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
+                if model.spec().encoder.is_some() {
+                    session.encode(&input.ids, &[]).expect("the source is encoded");
+                }
+                let options = GenerateOptions { stop: &[29, 46, 14], ..GenerateOptions::new(8) };
+                let beams = BeamOptions { num_beams, ..BeamOptions::new(num_beams) };
+                let expected = search_from_scratch(&mut session, begin, &options, beams);
+                let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
+                let mut memory = [0; BeamSearch::words(8, 8)];
+                let search = beam_search(&mut session, &mut text, &options, beams, &mut memory).expect("it searches");
+                for (rank, (ids, score)) in expected.iter().enumerate() {
+                    assert_eq!(search.write_finished(rank, &mut text), Ok(Some(*score)), "{name}");
+                    assert_eq!(text[begin.len()..], ids[..], "{name}");
+                    text.truncate(begin.len());
+                }
+                assert_eq!(search.write_finished(expected.len(), &mut text), Ok(None), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_search_needs_the_memory_of_its_beams() {
+    with("gpt2", |session, _, _| {
+        let mut text = heapless::Vec::<u32, 30>::from_array([3, 4]);
+        let (options, mut memory) = (GenerateOptions::new(5), [0; 10]);
+        let short = beam_search(session, &mut text, &options, BeamOptions::new(2), &mut memory[..9]).err();
+        assert_eq!(short, Some(Error::BufferTooSmall { needed: 10, given: 9 }));
+        let caches = beam_search(session, &mut text, &options, BeamOptions::new(2), &mut memory).err();
+        assert_eq!(caches, Some(Error::TooManyBeams { limit: 1, given: 2 }));
+        let none = beam_search(session, &mut text, &options, BeamOptions::new(0), &mut memory).err();
+        assert!(matches!(none, Some(Error::NotSupported(_))));
+        // One beam is greedy.
+        let search = beam_search(session, &mut text, &options, BeamOptions::new(1), &mut memory).expect("it searches");
+        search.write_finished(0, &mut text).expect("room");
+        let mut greedy = heapless::Vec::<u32, 30>::from_array([3, 4]);
+        generate(session, &mut greedy, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
+            .expect("it writes");
+        assert_eq!(text, greedy);
+    });
+}
+
+#[test]
+fn only_one_of_the_choices_is_written() {
+    const CHOICES: [&[u32]; 6] = [&[3, 9], &[3, 9, 4, 4], &[3, 11, 5], &[17], &[40, 1], &[52, 52, 52, 52]];
+    with("gpt2", |session, source, _| {
+        let choices = Choices::new(&CHOICES).expect("they are sorted");
+        let mut chosen = std::collections::BTreeSet::new();
+        for begin in 0..50 {
+            let options = GenerateOptions { choices: Some(choices), stop: &[7], ..GenerateOptions::new(12) };
+            let mut text = heapless::Vec::<u32, 30>::from_array([begin]);
+            let mut sampler = Sampler::new(SamplerOptions {
+                temperature: if begin % 2 == 0 { 0.0 } else { 3.0 },
+                seed: begin.into(),
+                ..SamplerOptions::GREEDY
+            });
+            assert_eq!(generate(session, &mut text, &options, &mut sampler, |_| true), Ok(Stop::Token));
+            let written: Vec<u32> = text[1..].iter().copied().filter(|&token| token != 7).collect();
+            chosen.insert(choices.find(&written).unwrap_or_else(|| panic!("{written:?} is none of the choices")));
+            let mut reference = Reference::new(source.spec(), &source.weights);
+            for found in reference.beam_search(&[begin], &options, BeamOptions::new(3)).expect("it searches") {
+                let written: Vec<u32> = found.ids.into_iter().filter(|&token| token != 7).collect();
+                assert!(choices.find(&written).is_some(), "{written:?}");
+            }
+        }
+        assert!(chosen.len() >= 3, "{chosen:?}");
+    });
+    assert!(Choices::new(&[]).is_err() && Choices::new(&[&[1], &[1]]).is_err() && Choices::new(&[&[]]).is_err());
+}
+
+#[test]
+fn a_stop_sequence_ends_the_text_where_it_is_complete() {
+    with("gpt2", |session, _, case| {
+        let mut write = |options: &GenerateOptions<'_>| {
+            let mut text = heapless::Vec::<u32, 30>::from_slice(&case.inputs[3].ids[..9]).expect("room");
+            let stop = generate(session, &mut text, options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true);
+            (text[9..].to_vec(), stop.expect("it writes"))
+        };
+        let plain = GenerateOptions { no_repeat_ngram_size: 2, ..GenerateOptions::new(9) };
+        let (free, _) = write(&plain);
+        for pair in free.windows(2) {
+            assert_eq!(free.windows(2).filter(|other| *other == pair).count(), 1, "{free:?}");
+        }
+        let (cut, stop) = write(&GenerateOptions { stop_sequences: &[&[60], &free[3..5]], ..plain });
+        assert_eq!((&cut[..], stop), (&free[..5], Stop::Token));
     });
 }

@@ -40,7 +40,11 @@ impl<'c> Choices<'c> {
     pub fn new(texts: &'c [&'c [u32]]) -> Result<Self, Error> {
         let ascending = texts.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
         let filled = texts.first().is_some_and(|text| !text.is_empty());
-        if ascending && filled { Ok(Self { texts }) } else { Err(Error::NotSupported("choices must be sorted, each once")) }
+        if ascending && filled {
+            Ok(Self { texts })
+        } else {
+            Err(Error::NotSupported("choices must be sorted, each once"))
+        }
     }
 
     /// Which of the choices a text is.
@@ -116,7 +120,8 @@ impl GenerateOptions<'_> {
     pub fn is_done(&self, text: &[u32], begun: usize) -> bool {
         let written = text.get(begun..).unwrap_or(&[]);
         let stopped = written.last().is_some_and(|token| self.stop.contains(token));
-        let sequence = || self.stop_sequences.iter().any(|sequence| !sequence.is_empty() && written.ends_with(sequence));
+        let sequence =
+            || self.stop_sequences.iter().any(|sequence| !sequence.is_empty() && written.ends_with(sequence));
         let chosen = || {
             let choices = self.choices.as_ref();
             choices.is_some_and(|choices| choices.next(choices.narrow(written)).next().is_none())
