@@ -20,7 +20,8 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs: `.jsonl`, each line an object with the fields `ids`, `token_type_ids`, `decoder_ids`, or a list of ids.
+    /// Many inputs: `.jsonl`, each line an object with the fields `ids`, `token_type_ids`, `decoder_ids`, `continues` (1 for
+    /// a token that goes on with the word of the one before it), or a list of ids.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "token_type_ids", "decoder_ids"])]
     input: Option<PathBuf>,
 }
@@ -34,6 +35,8 @@ pub(crate) struct Input {
     pub(crate) token_types: Vec<u8>,
     /// What the decoder of an encoder-decoder reads.
     pub(crate) decoder_ids: Vec<u32>,
+    /// Whether each token goes on with the word of the one before it.
+    pub(crate) continues: Vec<bool>,
 }
 
 impl From<Input> for fidelity::Input {
@@ -66,7 +69,7 @@ impl InputArgs {
             })?;
             let list = |list: &Option<Vec<u8>>| list.clone().unwrap_or_default();
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
-            return Ok(vec![Input { ids, token_types: list(&self.token_type_ids), decoder_ids }]);
+            return Ok(vec![Input { ids, token_types: list(&self.token_type_ids), decoder_ids, ..Input::default() }]);
         };
         let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -92,6 +95,7 @@ fn parse(line: &str) -> Result<Input> {
                 ids: field("ids")?,
                 token_types: types.context("token_type_ids")?,
                 decoder_ids: field("decoder_ids")?,
+                continues: field("continues")?.into_iter().map(|continues| continues != 0).collect(),
             })
         }
         _ => bail!("it is neither an object nor a list\neach line must be an object with `ids`, or a list of ids"),

@@ -3,11 +3,12 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
+use kinglet::task::{Aggregation, Entities, Entity, kind};
 use serde_json::{Value, json};
 
 use super::classify::scores;
 use super::engine::{ModelArgs, task_name};
-use super::input::InputArgs;
+use super::input::{Input, InputArgs};
 use super::output;
 
 /// Label each token of a text: its likeliest label and that one's probability.
@@ -19,9 +20,45 @@ pub(crate) struct Tag {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
+    /// Put neighbouring tokens of one kind together: each token by its own label, or the tokens of a word by the first's, the
+    /// mean of all, or the surest's.
+    #[arg(long, value_name = "HOW")]
+    group: Option<Group>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
+}
+
+/// How the tokens of a word agree on its label.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Group {
+    Simple,
+    First,
+    Average,
+    Max,
+}
+
+impl From<Group> for Aggregation {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Simple => Self::Simple,
+            Group::First => Self::First,
+            Group::Average => Self::Average,
+            Group::Max => Self::Max,
+        }
+    }
+}
+
+/// The entities that rows of scores name.
+fn group(labels: &[String], rows: &[Vec<f32>], input: &Input, aggregation: Aggregation) -> Vec<Entity> {
+    let (names, mut word) = (labels.join("\n"), vec![0.0; labels.len()]);
+    let mut found = Vec::new();
+    let mut entities = Entities::new(&names, aggregation, &mut word);
+    for (position, scores) in rows.iter().enumerate() {
+        entities.push(scores, input.continues.get(position).copied().unwrap_or(false), |entity| found.push(entity));
+    }
+    entities.end(|entity| found.push(entity));
+    found
 }
 
 impl Tag {
@@ -34,6 +71,23 @@ impl Tag {
         }
         for input in self.input.read()? {
             let rows = engine.rows(&input)?;
+            if let (Some(how), Task::TokenClassification) = (self.group, task) {
+                let scores: Vec<Vec<f32>> = rows.real.iter().map(|logits| scores(task, logits)).collect();
+                let found = group(&labels, &scores, &input, how.into());
+                let label = |entity: &Entity| kind(labels.get(entity.label).map_or("", String::as_str)).to_owned();
+                if self.json || self.input.is_many() {
+                    let entities = found.iter().map(|entity| {
+                        json!({ "label": label(entity), "score": entity.score, "start": entity.start, "end": entity.end })
+                    });
+                    output::json(&json!({ "entities": Value::from_iter(entities), "hash": rows.hash() }))?;
+                } else {
+                    found.iter().try_for_each(|entity| {
+                        let (start, end, score) = (entity.start, entity.end, entity.score);
+                        output::line(&format!("{start}..{end} {} {score:.4}", label(entity)))
+                    })?;
+                }
+                continue;
+            }
             let mut found = Vec::new();
             for (id, logits) in input.ids.iter().zip(&rows.real) {
                 let scores = scores(task, logits);
