@@ -84,6 +84,7 @@ pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibrati
     let manifest = Manifest {
         spec: *spec,
         tokens: special_tokens(&source.mapping.special, spec)?,
+        generation: source.mapping.special.generation,
         labels: &labels,
         provenance: Provenance {
             source: &source.name,
@@ -156,6 +157,8 @@ pub fn special_tokens(tokens: &SpecialTokens, spec: &ModelSpec) -> Result<blob::
         forced_bos: one(tokens.forced_bos),
         forced_eos: one(tokens.forced_eos.first().copied()),
         suppressed: heapless::Vec::from_slice(&known(&tokens.suppressed)).map_err(|_| too_many("suppressed", 16))?,
+        suppressed_first: heapless::Vec::from_slice(&known(&tokens.suppressed_first))
+            .map_err(|_| too_many("suppressed", 16))?,
     })
 }
 

@@ -213,3 +213,43 @@ fn wrong_calls_say_what_to_do() {
     fs::write(&nowhere, &bytes).expect("a spoilt blob");
     assert!(refused(&["inspect", &nowhere]).contains("checksum"));
 }
+
+#[test]
+fn the_best_of_several_texts_is_searched_for() {
+    let (folder, blob) = converted();
+    let found = run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--num-beams", "4", "--json"]);
+    let beams = found["beams"].as_array().expect("beams");
+    let scores: Vec<f64> = beams.iter().map(|beam| beam["score"].as_f64().expect("a score")).collect();
+    assert!(beams.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    assert_eq!(beams[0]["ids"], found["ids"]);
+    let one = run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--num-beams", "1", "--json"]);
+    assert_eq!(one["ids"], run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--json"])["ids"]);
+    assert!(refused(&["generate", &blob, "--ids", "1", "--num-beams", "2", "--temperature", "1"]).contains("search"));
+
+    // What a configuration says of searching is done unless the caller says otherwise.
+    let checkpoint = copy_of_stories();
+    let defaults = checkpoint.path().join("generation_config.json");
+    fs::write(&defaults, json!({ "num_beams": 4, "eos_token_id": 2, "bos_token_id": 1 }).to_string()).expect("a file");
+    let other = path(&folder, "other.kinglet");
+    run(&["convert", text(checkpoint.path()), "-o", &other]);
+    let by_default = run_json(&["generate", &other, "--ids", "1", "-n", "8", "--json"]);
+    assert_eq!((&by_default["ids"], &by_default["score"]), (&found["ids"], &found["score"]));
+    fs::write(&defaults, json!({ "guidance_scale": 3.0 }).to_string()).expect("a file");
+    assert!(refused(&["convert", text(checkpoint.path()), "-o", &other, "--force"]).contains("guidance_scale"));
+}
+
+#[test]
+fn only_a_choice_is_written() {
+    let (folder, blob) = converted();
+    let choices = path(&folder, "choices.txt");
+    fs::write(&choices, "300,17\n[5, 6, 7]\n5,6\n").expect("a file");
+    for seed in ["1", "2", "3"] {
+        let arguments =
+            ["generate", &blob, "--ids", "1", "--choices", &choices, "--temperature", "9", "--seed", seed, "--json"];
+        let written = run_json(&arguments);
+        let known = [json!([300, 17]), json!([5, 6, 7]), json!([5, 6])];
+        assert!(known.contains(&written["choice"]) && written["stop"] == "eos", "{written}");
+    }
+    fs::write(&choices, "5,six\n").expect("a file");
+    assert!(refused(&["generate", &blob, "--ids", "1", "--choices", &choices]).contains("line 1"));
+}

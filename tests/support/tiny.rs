@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinglet::AlignedVec;
-use kinglet::format::blob::{Manifest, Provenance, SpecialTokens, write};
+use kinglet::format::blob::{GenerationDefaults, Manifest, Provenance, SpecialTokens, write};
 use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Direction, EmbeddingProjection,
@@ -180,6 +180,12 @@ pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
         quantize(spec, &weights, None).expect("they fit").into_iter().flat_map(|tensor| tensor.bytes).collect();
     let labels = if spec.head.task == Task::Classification { "no\nperhaps\nyes" } else { "" };
     let provenance = Provenance { source: "tiny", source_checksum: 7, converter: "test" };
-    let manifest = Manifest { spec: *spec, tokens: SpecialTokens::default(), labels, provenance };
+    let manifest = Manifest {
+        spec: *spec,
+        tokens: SpecialTokens::default(),
+        generation: GenerationDefaults::default(),
+        labels,
+        provenance,
+    };
     AlignedVec::from(write(&manifest, &payload, &[], &[]).expect("a blob").as_slice())
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use serde_json::json;
 
-use super::engine::{ModelArgs, task_name};
+use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
@@ -31,7 +31,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, ..) = engine.about()?;
+        let About { spec, .. } = engine.about()?;
         if spec.head.task != Task::QuestionAnswering {
             let what = task_name(spec.head.task);
             bail!(

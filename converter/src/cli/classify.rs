@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use serde_json::json;
 
-use super::engine::{ModelArgs, task_name};
+use super::engine::{About, ModelArgs, task_name};
 use super::input::InputArgs;
 use super::output;
 
@@ -24,7 +24,7 @@ pub(crate) struct Classify {
 impl Classify {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, _, labels) = engine.about()?;
+        let About { spec, labels, .. } = engine.about()?;
         let task = spec.head.task;
         if !matches!(task, Task::Classification | Task::MultiLabelClassification | Task::Regression) {
             bail!(

@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use serde_json::json;
 
-use super::engine::{ModelArgs, task_name};
+use super::engine::{About, ModelArgs, task_name};
 use super::input::InputArgs;
 use super::output;
 
@@ -24,7 +24,7 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, ..) = engine.about()?;
+        let About { spec, .. } = engine.about()?;
         if spec.head.task != Task::Embedding {
             let what = task_name(spec.head.task);
             bail!(

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use kinglet::format::blob::SpecialTokens;
+use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
-use kinglet::sample::argmax;
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::convert::{Source, special_tokens};
 use kinglet_convert::family::Options;
@@ -119,25 +118,47 @@ impl Rows {
     }
 }
 
+/// What there is to know of a model before it runs.
+pub(crate) struct About {
+    /// The architecture.
+    pub(crate) spec: ModelSpec,
+    /// The tokens with a meaning of their own.
+    pub(crate) tokens: SpecialTokens,
+    /// How it writes unless the caller says otherwise.
+    pub(crate) generation: GenerationDefaults,
+    /// Names of the head's outputs.
+    pub(crate) labels: Vec<String>,
+}
+
 impl Engine {
-    /// The architecture, and the tokens with a meaning of their own.
-    pub(crate) fn about(&self) -> Result<(ModelSpec, SpecialTokens, Vec<String>)> {
+    /// What there is to know before it runs.
+    pub(crate) fn about(&self) -> Result<About> {
         match self {
             Self::Blob(blob) => {
                 let model = open(blob)?;
-                let labels = model.labels().map(str::to_owned).collect();
-                Ok((*model.spec(), model.manifest().tokens.clone(), labels))
+                let manifest = model.manifest();
+                Ok(About {
+                    spec: *model.spec(),
+                    tokens: manifest.tokens.clone(),
+                    generation: manifest.generation,
+                    labels: model.labels().map(str::to_owned).collect(),
+                })
             }
             Self::Checkpoint(source) => {
-                let tokens = special_tokens(&source.mapping.special, source.spec())?;
-                Ok((*source.spec(), tokens, source.mapping.labels.clone()))
+                let special = &source.mapping.special;
+                Ok(About {
+                    spec: *source.spec(),
+                    tokens: special_tokens(special, source.spec())?,
+                    generation: special.generation,
+                    labels: source.mapping.labels.clone(),
+                })
             }
         }
     }
 
     /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.
     pub(crate) fn rows(&self, input: &Input) -> Result<Rows> {
-        let (spec, tokens, _) = self.about()?;
+        let About { spec, tokens, .. } = self.about()?;
         let mut input = input.clone();
         let backward = spec.direction == Direction::Backward;
         if backward {
@@ -205,10 +226,4 @@ pub(crate) fn task_name(task: Task) -> &'static str {
         Task::QuestionAnswering => "question answering",
         Task::ReplacedToken => "replaced token detection",
     }
-}
-
-/// The likeliest token of real logits, the first of equals.
-pub(crate) fn likeliest(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.map_or_else(|| argmax(&[]), |(index, _)| index as u32)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, ModelArgs, task_name};
+use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
@@ -39,7 +39,7 @@ struct Guesses {
 impl FillMask {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, tokens, _) = engine.about()?;
+        let About { spec, tokens, .. } = engine.about()?;
         if spec.head.task != Task::MaskedLm {
             bail!(
                 "this model fills no masks: it is for {}\nconvert a checkpoint with a masked language model's head",

@@ -1,24 +1,26 @@
 //! `kinglet generate`: write on.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use kinglet::Session;
-use kinglet::format::blob::SpecialTokens;
+use kinglet::format::blob::{EarlyStopping, GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, ModelSpec, Task};
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::task::{GenerateOptions, Stop, generate};
-use kinglet_convert::convert::Source;
-use kinglet_convert::reference::Reference;
-use serde_json::json;
+use kinglet::task::{BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, beam_search, generate};
+use kinglet_convert::reference::{Reference, Written};
+use serde_json::{Value, json};
 
-use super::engine::{Engine, ModelArgs, arena, likeliest, open, plan};
+use super::engine::{About, Engine, ModelArgs, arena, open, plan};
 use super::input::{Input, InputArgs};
 use super::output;
 
 /// The longest text that one command writes.
 const MAX_TEXT: usize = 1 << 15;
 
-/// Write on from a text: greedily, or at random.
+/// Write on from a text: greedily unless told otherwise, or as `generation_config.json` says of beams, lengths and repetitions.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
@@ -41,11 +43,32 @@ pub(crate) struct Generate {
     #[arg(long, default_value_t = 0.0)]
     min_p: f32,
     /// Make tokens already seen less likely; 1 for no change.
-    #[arg(long, default_value_t = 1.0)]
-    repetition_penalty: f32,
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
     /// Where the random numbers begin; the same seed gives the same text on every machine.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Search for the best text among so many at a time; 1 takes the likeliest token each time.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
+    num_beams: Option<u8>,
+    /// Divide a text's log-probability by its length to this power.
+    #[arg(long, allow_negative_numbers = true)]
+    length_penalty: Option<f32>,
+    /// Stop searching as soon as there are as many texts as beams; `never` searches until none can become better.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
+    early_stopping: Option<String>,
+    /// No run of so many tokens comes twice; 0 allows all.
+    #[arg(long)]
+    no_repeat_ngram_size: Option<u16>,
+    /// Do not end before so many tokens.
+    #[arg(long, default_value_t = 0)]
+    min_new_tokens: usize,
+    /// Stop after this sequence of token ids too; may be given several times.
+    #[arg(long, value_name = "IDS")]
+    stop_ids: Vec<String>,
+    /// Write one of the texts in this file and nothing else: each line token ids such as 1,2,3.
+    #[arg(long, value_name = "FILE")]
+    choices: Option<PathBuf>,
     /// Go on after a token that ends a text.
     #[arg(long)]
     ignore_eos: bool,
@@ -54,141 +77,211 @@ pub(crate) struct Generate {
     json: bool,
 }
 
-/// What was written, in reading order.
-struct Written {
-    ids: Vec<u32>,
-    stop: Stop,
-}
-
 impl Generate {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, tokens, _) = engine.about()?;
+        let about = engine.about()?;
+        let spec = &about.spec;
         if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
             bail!(
                 "this model does not write: its head does not predict the next token\nuse `kinglet inspect` to see what it is for"
             );
         }
+        let choices = self.choices.as_deref().map(read_choices).transpose()?.unwrap_or_default();
+        let choices: Vec<&[u32]> = choices.iter().map(Vec::as_slice).collect();
+        let stops = self.stop_ids.iter().map(|ids| parse_ids(ids)).collect::<Result<Vec<_>>>()?;
+        let stops: Vec<&[u32]> = stops.iter().map(Vec::as_slice).collect();
         for input in self.input.read()? {
+            let begin = begin(&input, spec, &about.tokens)?;
             let limit = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
-            let begun = if spec.encoder.is_some() { input.decoder_ids.len().max(1) } else { input.ids.len() };
-            let room = limit.checked_sub(begun).filter(|_| begun > 0).with_context(|| {
+            let room = limit.checked_sub(begin.len()).filter(|_| !begin.is_empty()).with_context(|| {
+                let begun = begin.len();
                 format!("there are {begun} tokens to begin with, and the model has {limit} positions\ngive at least one token and at most {limit}")
             })?;
-            // The last token that is written need not be read.
-            let max_new_tokens = self.max_new_tokens.unwrap_or(room).min(room + 1);
-            let mut written = match &engine {
-                Engine::Blob(blob) => self.with_runtime(blob, &tokens, &input, max_new_tokens)?,
-                Engine::Checkpoint(source) => self.with_reference(source, &spec, &tokens, &input, max_new_tokens)?,
+            let options = GenerateOptions {
+                choices: if choices.is_empty() { None } else { Some(Choices::new(&choices)?) },
+                stop_sequences: &stops,
+                ..self.options(&about, begin.len(), room)
             };
-            if spec.direction == Direction::Backward {
-                written.ids.reverse();
-            }
-            if self.json || self.input.is_many() {
-                let stop = match written.stop {
-                    Stop::Token => "eos",
-                    _ => "length",
-                };
-                output::json(&json!({ "ids": written.ids, "prompt_ids": input.ids, "stop": stop }))?;
-            } else {
-                output::line(&output::join(&written.ids, ","))?;
-            }
+            let texts = match &engine {
+                Engine::Blob(blob) => self.with_runtime(blob, &about, &input, &begin, &options)?,
+                Engine::Checkpoint(source) => {
+                    let mut reference = Reference::new(spec, &source.weights);
+                    self.with_reference(&mut reference, &about, &input, &begin, &options)?
+                }
+            };
+            self.print(spec, &input, &choices, texts)?;
         }
         Ok(())
     }
 
-    /// What the decoder reads first.
-    fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<u32>> {
-        if spec.encoder.is_none() {
-            return Ok(input.ids.clone());
+    /// What may be written, and how much of it.
+    fn options<'o>(&self, about: &'o About, begun: usize, room: usize) -> GenerateOptions<'o> {
+        let (tokens, defaults) = (&about.tokens, &about.generation);
+        // The last token that is written need not be read.
+        let max_new_tokens = self.max_new_tokens.unwrap_or(room).min(room + 1);
+        GenerateOptions {
+            stop: if self.ignore_eos { &[] } else { &tokens.eos },
+            suppressed: &tokens.suppressed,
+            suppressed_first: &tokens.suppressed_first,
+            min_new_tokens: self.min_new_tokens.max((defaults.min_length as usize).saturating_sub(begun)),
+            no_repeat_ngram_size: self.no_repeat_ngram_size.unwrap_or(defaults.no_repeat_ngram_size).into(),
+            forced_bos: tokens.forced_bos,
+            forced_eos: tokens.forced_eos.filter(|_| self.max_new_tokens.is_some()),
+            ..GenerateOptions::new(max_new_tokens)
         }
-        if !input.decoder_ids.is_empty() {
-            return Ok(input.decoder_ids.clone());
-        }
-        let start = tokens.decoder_start.or(tokens.bos);
-        Ok(vec![
-            start.ok_or_else(|| anyhow!("the model says no token that its output begins with\ngive --decoder-ids"))?,
-        ])
     }
 
+    /// How to search, if at all.
+    fn beams(&self, defaults: &GenerationDefaults) -> Result<Option<BeamOptions>> {
+        let mut beams = BeamOptions::from(*defaults);
+        if let Some(num_beams) = self.num_beams {
+            beams.num_beams = num_beams.into();
+        }
+        if beams.num_beams == 1 || (self.temperature > 0.0 && self.num_beams.is_none()) {
+            return Ok(None);
+        }
+        if self.temperature > 0.0 || self.repetition_penalty.is_some() {
+            bail!(
+                "a search is neither random nor does it weigh repetitions\nleave out --temperature and --repetition-penalty, or give --num-beams 1"
+            );
+        }
+        beams.length_penalty = self.length_penalty.unwrap_or(beams.length_penalty);
+        beams.early_stopping = match self.early_stopping.as_deref() {
+            None => beams.early_stopping,
+            Some("true") => EarlyStopping::Always,
+            Some("false") => EarlyStopping::Heuristic,
+            Some("never") => EarlyStopping::Never,
+            Some(other) => bail!("--early-stopping is \"{other}\"\ngive true, false or never"),
+        };
+        Ok(Some(beams))
+    }
+
+    fn repetition_penalty(&self, defaults: &GenerationDefaults) -> f32 {
+        self.repetition_penalty.unwrap_or(defaults.repetition_penalty as f32 / 65536.0)
+    }
+
+    /// The texts that the runtime writes, the best first.
     fn with_runtime(
         &self,
         blob: &[u8],
-        tokens: &SpecialTokens,
+        about: &About,
         input: &Input,
-        max_new_tokens: usize,
-    ) -> Result<Written> {
+        begin: &[u32],
+        options: &GenerateOptions<'_>,
+    ) -> Result<Vec<Written>> {
         let model = open(blob)?;
-        let spec = model.spec();
+        let beams = self.beams(&about.generation)?;
         let mut text = heapless::Vec::<u32, MAX_TEXT>::new();
-        let begin = Self::begin(input, spec, tokens)?;
-        text.extend_from_slice(&begin).map_err(|_| anyhow!("the text is longer than {MAX_TEXT} tokens\nshorten it"))?;
-        let decoder_input = Input { decoder_ids: begin.clone(), ..input.clone() };
-        let plan = plan(spec, &decoder_input, max_new_tokens.saturating_sub(1))?;
+        text.extend_from_slice(begin).map_err(|_| anyhow!("the text is longer than {MAX_TEXT} tokens\nshorten it"))?;
+        let decoder_input = Input { decoder_ids: begin.to_vec(), ..input.clone() };
+        let plan = plan(model.spec(), &decoder_input, options.max_new_tokens.saturating_sub(1))?;
+        let plan = plan.with_beams(beams.map_or(1, |beams| beams.num_beams));
         let mut arena = arena(&plan)?;
         let mut session = Session::with_plan(&model, &mut arena, plan)?;
-        if spec.encoder.is_some() {
+        if model.spec().encoder.is_some() {
             session.encode(&input.ids, &input.token_types)?;
+        }
+        if let Some(beams) = beams {
+            let mut memory = vec![0; BeamSearch::words(beams.num_beams, options.max_new_tokens)];
+            let search = beam_search(&mut session, &mut text, options, beams, &mut memory)?;
+            let mut found = Vec::new();
+            while let Some(score) = search.write_finished(found.len(), &mut text)? {
+                let (ids, done) = (text[begin.len()..].to_vec(), options.is_done(&text, begin.len()));
+                found.push(Written { ids, done, score: Some(score) });
+                text.truncate(begin.len());
+            }
+            return Ok(found);
         }
         let mut sampler = Sampler::new(SamplerOptions {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
+            repetition_penalty: self.repetition_penalty(&about.generation),
             seed: self.seed,
         });
-        let stop: &[u32] = if self.ignore_eos { &[] } else { &tokens.eos };
-        let options = GenerateOptions {
-            stop,
-            suppressed: &tokens.suppressed,
-            forced_bos: tokens.forced_bos,
-            forced_eos: tokens.forced_eos.filter(|_| self.max_new_tokens.is_some()),
-            ..GenerateOptions::new(max_new_tokens)
-        };
-        let stop = generate(&mut session, &mut text, &options, &mut sampler, |_| true)?;
-        Ok(Written { ids: text[begin.len()..].to_vec(), stop })
+        let stop = generate(&mut session, &mut text, options, &mut sampler, |_| true)?;
+        Ok(vec![Written { ids: text[begin.len()..].to_vec(), done: stop == Stop::Token, score: None }])
     }
 
+    /// The texts that the reference writes, the best first.
     fn with_reference(
         &self,
-        source: &Source,
-        spec: &ModelSpec,
-        tokens: &SpecialTokens,
+        reference: &mut Reference<'_>,
+        about: &About,
         input: &Input,
-        max_new_tokens: usize,
-    ) -> Result<Written> {
-        if self.temperature > 0.0 {
-            bail!("the reference writes greedily\nleave out --temperature, or run the blob");
+        begin: &[u32],
+        options: &GenerateOptions<'_>,
+    ) -> Result<Vec<Written>> {
+        if self.temperature > 0.0 || self.repetition_penalty(&about.generation) != 1.0 {
+            bail!(
+                "the reference writes greedily, and does not weigh repetitions\nleave out --temperature and give --repetition-penalty 1, or run the blob"
+            );
         }
-        let mut reference = Reference::new(spec, &source.weights);
-        if spec.encoder.is_some() {
+        if about.spec.encoder.is_some() {
             let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
             reference.encode(&input.ids, &types)?;
         }
-        let mut next = Self::begin(input, spec, tokens)?;
-        if spec.direction == Direction::Backward {
-            next.reverse();
+        match self.beams(&about.generation)? {
+            Some(beams) => reference.beam_search(begin, options, beams),
+            None => Ok(vec![reference.generate(begin, options)?]),
         }
-        let mut ids = Vec::new();
-        while ids.len() < max_new_tokens {
-            let hidden = reference.decode(&next)?;
-            let mut logits = reference.head(&hidden)?;
-            let row = logits.rows_mut().last().context("the model has no logits")?;
-            tokens.suppressed.iter().for_each(|&token| row[token as usize] = f32::MIN);
-            let last = self.max_new_tokens.is_some() && ids.len() + 1 == max_new_tokens;
-            let forced = if ids.is_empty() && tokens.forced_bos.is_some() {
-                tokens.forced_bos
-            } else {
-                tokens.forced_eos.filter(|_| last)
-            };
-            let token = forced.unwrap_or_else(|| likeliest(row));
-            ids.push(token);
-            if !self.ignore_eos && tokens.eos.contains(&token) {
-                return Ok(Written { ids, stop: Stop::Token });
-            }
-            next = vec![token];
-        }
-        Ok(Written { ids, stop: Stop::Length })
     }
+
+    fn print(&self, spec: &ModelSpec, input: &Input, choices: &[&[u32]], mut texts: Vec<Written>) -> Result<()> {
+        if spec.direction == Direction::Backward {
+            texts.iter_mut().for_each(|text| text.ids.reverse());
+        }
+        let best = texts.first().context("nothing was written\nallow more tokens, or fewer restrictions")?;
+        if !self.json && !self.input.is_many() {
+            return output::line(&output::join(&best.ids, ","));
+        }
+        let stop = |text: &Written| if text.done { "eos" } else { "length" };
+        let mut answer = json!({ "ids": best.ids, "prompt_ids": input.ids, "stop": stop(best) });
+        if let Some(score) = best.score {
+            answer["score"] = json!(score);
+            let beams = texts.iter().map(|text| json!({ "ids": text.ids, "score": text.score, "stop": stop(text) }));
+            answer["beams"] = Value::from_iter(beams);
+        }
+        if !choices.is_empty() {
+            // A stop token may have ended a choice that begins others.
+            let chosen = choices.iter().filter(|choice| best.ids.starts_with(choice)).max_by_key(|choice| choice.len());
+            answer["choice"] = json!(chosen);
+        }
+        output::json(&answer)
+    }
+}
+
+/// What the decoder reads first.
+fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<u32>> {
+    if spec.encoder.is_none() {
+        return Ok(input.ids.clone());
+    }
+    if !input.decoder_ids.is_empty() {
+        return Ok(input.decoder_ids.clone());
+    }
+    let start = tokens.decoder_start.or(tokens.bos);
+    Ok(vec![start.ok_or_else(|| anyhow!("the model says no token that its output begins with\ngive --decoder-ids"))?])
+}
+
+/// Token ids, a text a line, sorted and each once.
+fn read_choices(path: &Path) -> Result<Vec<Vec<u32>>> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut choices = lines
+        .map(|(number, line)| parse_ids(line).with_context(|| format!("{} line {}", path.display(), number + 1)))
+        .collect::<Result<Vec<_>>>()?;
+    if choices.is_empty() {
+        bail!("{} has no choices\ngive token ids such as 1,2,3, a text a line", path.display());
+    }
+    choices.sort();
+    choices.dedup();
+    Ok(choices)
+}
+
+fn parse_ids(list: &str) -> Result<Vec<u32>> {
+    let ids = list.trim().trim_start_matches('[').trim_end_matches(']').split(',');
+    ids.map(|id| id.trim().parse().map_err(|_| anyhow!("\"{list}\" is no list of token ids\ngive ids such as 1,2,3")))
+        .collect()
 }

@@ -56,6 +56,7 @@ impl Inspect {
                 "task": task_name(spec.head.task),
                 "spec": spec,
                 "tokens": manifest.tokens,
+                "generation": manifest.generation,
                 "labels": labels,
                 "provenance": manifest.provenance,
                 "memory": memory,

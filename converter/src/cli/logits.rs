@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use serde_json::{Map, Value, json};
 
-use super::engine::ModelArgs;
+use super::engine::{About, ModelArgs};
 use super::input::InputArgs;
 use super::output;
 
@@ -27,7 +27,7 @@ pub(crate) struct Logits {
 impl Logits {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, ..) = engine.about()?;
+        let About { spec, .. } = engine.about()?;
         for input in self.input.read()? {
             let rows = engine.rows(&input)?;
             if !(self.json || self.input.is_many()) {

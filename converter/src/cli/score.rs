@@ -5,7 +5,7 @@ use clap::Args;
 use kinglet::format::spec::{Direction, Task};
 use serde_json::json;
 
-use super::engine::{Engine, ModelArgs, task_name};
+use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
@@ -27,7 +27,7 @@ pub(crate) struct Score {
 impl Score {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, tokens, _) = engine.about()?;
+        let About { spec, tokens, .. } = engine.about()?;
         for input in self.input.read()? {
             let log_probs = match spec.head.task {
                 Task::CausalLm if spec.encoder.is_none() => left_to_right(&engine, &input, spec.direction)?,

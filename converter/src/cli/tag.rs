@@ -7,7 +7,7 @@ use kinglet::task::{Aggregation, Entities, Entity, kind};
 use serde_json::{Value, json};
 
 use super::classify::scores;
-use super::engine::{ModelArgs, task_name};
+use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
@@ -64,7 +64,7 @@ fn group(labels: &[String], rows: &[Vec<f32>], input: &Input, aggregation: Aggre
 impl Tag {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let (spec, _, labels) = engine.about()?;
+        let About { spec, labels, .. } = engine.about()?;
         let task = spec.head.task;
         if !matches!(task, Task::TokenClassification | Task::ReplacedToken) {
             bail!("this model labels no tokens: it is for {}\nconvert a checkpoint of a tagger", task_name(task));

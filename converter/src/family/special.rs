@@ -1,9 +1,12 @@
 //! Tokens with a meaning of their own, wherever a checkpoint names them.
 
 use anyhow::Result;
+use kinglet::format::blob::{EarlyStopping, GenerationDefaults};
+use kinglet::task::MAX_BEAMS;
 use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
+use crate::fixed::round_half_even;
 use crate::refuse;
 
 /// Tokens with a meaning of their own.
@@ -29,6 +32,10 @@ pub struct SpecialTokens {
     pub forced_eos: Vec<u32>,
     /// Never generated.
     pub suppressed: Vec<u32>,
+    /// Never generated first.
+    pub suppressed_first: Vec<u32>,
+    /// How to generate unless the caller says otherwise.
+    pub generation: GenerationDefaults,
 }
 
 /// Reads them from `generation_config.json`, then `config.json`, then the tokenizer's files.
@@ -59,8 +66,62 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<SpecialTokens> {
         forced_bos: id(&["forced_bos_token_id"])?,
         forced_eos: ids(&["forced_eos_token_id"])?,
         suppressed,
+        suppressed_first: ids(&["begin_suppress_tokens"])?,
+        generation: generation(checkpoint)?,
     })
 }
+
+/// How to generate, from `generation_config.json` and then `config.json`. What changes the text and is not implemented is
+/// refused by name.
+fn generation(checkpoint: &Checkpoint) -> Result<GenerationDefaults> {
+    let find = |key: &str| {
+        let generation = Some(&checkpoint.generation[key]).filter(|value| !value.is_null());
+        let config = checkpoint.config.get(&[key]).filter(|value| !value.is_null());
+        generation.or(config)
+    };
+    for (key, harmless) in UNUSED_GENERATION {
+        if let Some(value) = find(key).filter(|value| value.as_f64() != *harmless && **value != Value::Bool(false)) {
+            return Err(refuse(
+                format_args!("generation_config.json says `{key}` = {value}, which is not implemented"),
+                "remove it from generation_config.json if the text may come out otherwise",
+            ));
+        }
+    }
+    let number = |key: &str, default: f64| match find(key) {
+        None => Ok(default),
+        Some(value) => value
+            .as_f64()
+            .filter(|number| number.abs() < 32_768.0)
+            .ok_or_else(|| refuse(format_args!("`{key}` is {value}"), "it must be a number")),
+    };
+    let q16 = |number: f64| round_half_even(number * 65_536.0);
+    Ok(GenerationDefaults {
+        num_beams: number("num_beams", 1.0)?.clamp(1.0, MAX_BEAMS as f64) as u8,
+        length_penalty: q16(number("length_penalty", 1.0)?) as i32,
+        early_stopping: match find("early_stopping") {
+            Some(Value::Bool(true)) => EarlyStopping::Always,
+            Some(Value::String(when)) if when == "never" => EarlyStopping::Never,
+            _ => EarlyStopping::Heuristic,
+        },
+        no_repeat_ngram_size: number("no_repeat_ngram_size", 0.0)?.max(0.0) as u16,
+        min_length: number("min_length", 0.0)?.max(0.0) as u32,
+        repetition_penalty: q16(number("repetition_penalty", 1.0)?).max(1.0) as u32,
+    })
+}
+
+/// Keys that change what is written and are not implemented, with the value that changes nothing.
+const UNUSED_GENERATION: &[(&str, Option<f64>)] = &[
+    ("num_beam_groups", Some(1.0)),
+    ("diversity_penalty", Some(0.0)),
+    ("encoder_no_repeat_ngram_size", Some(0.0)),
+    ("encoder_repetition_penalty", Some(1.0)),
+    ("penalty_alpha", Some(0.0)),
+    ("exponential_decay_length_penalty", None),
+    ("sequence_bias", None),
+    ("force_words_ids", None),
+    ("constraints", None),
+    ("guidance_scale", Some(1.0)),
+];
 
 /// An id or a list of them. `-1` has meant "none" in some files.
 fn token_ids(key: &str, value: &Value) -> Result<Vec<u32>> {

@@ -35,6 +35,8 @@ pub struct Manifest<'m> {
     pub spec: ModelSpec,
     /// Token ids with a meaning of their own.
     pub tokens: SpecialTokens,
+    /// How to write unless the caller says otherwise.
+    pub generation: GenerationDefaults,
     /// The head's labels in order of its outputs, one a line; empty when there are none.
     pub labels: &'m str,
     /// Where the model came from.
@@ -61,6 +63,51 @@ pub struct SpecialTokens {
     pub forced_eos: Option<u32>,
     /// Tokens that must not be written.
     pub suppressed: heapless::Vec<u32, 16, u8>,
+    /// Tokens that must not be written first.
+    pub suppressed_first: heapless::Vec<u32, 16, u8>,
+}
+
+/// How to write unless the caller says otherwise, from `generation_config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct GenerationDefaults {
+    /// Texts to search among; 1 takes the likeliest token each time.
+    pub num_beams: u8,
+    /// The power of its length that a text's log-probability is divided by, Q16.
+    pub length_penalty: i32,
+    /// When to stop looking for better texts.
+    pub early_stopping: EarlyStopping,
+    /// No run of so many tokens comes twice; 0 allows all.
+    pub no_repeat_ngram_size: u16,
+    /// No stop token before the decoder has so many tokens.
+    pub min_length: u32,
+    /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
+    pub repetition_penalty: u32,
+}
+
+/// When to stop looking for better texts once as many as there are beams are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EarlyStopping {
+    /// When the best open one, were it to end now, is no better than the worst of them.
+    Heuristic,
+    /// At once.
+    Always,
+    /// When no open one can become better than the worst of them.
+    Never,
+}
+
+impl Default for GenerationDefaults {
+    fn default() -> Self {
+        Self {
+            num_beams: 1,
+            length_penalty: 1 << 16,
+            early_stopping: EarlyStopping::Heuristic,
+            no_repeat_ngram_size: 0,
+            min_length: 0,
+            repetition_penalty: 1 << 16,
+        }
+    }
 }
 
 /// Where a model came from.

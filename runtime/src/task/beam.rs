@@ -6,6 +6,8 @@
 use heapless::{Vec, VecView};
 
 use super::{GenerateOptions, log_normalizer};
+pub use crate::format::blob::EarlyStopping;
+use crate::format::blob::GenerationDefaults;
 use crate::format::error::Error;
 use crate::format::spec::Direction;
 use crate::session::Session;
@@ -28,22 +30,20 @@ pub struct BeamOptions {
     pub early_stopping: EarlyStopping,
 }
 
-/// When to stop looking for better texts once as many as there are beams are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum EarlyStopping {
-    /// When the best open one, were it to end now, is no better than the worst of them.
-    Heuristic,
-    /// At once.
-    Always,
-    /// When no open one can become better than the worst of them.
-    Never,
-}
-
 impl BeamOptions {
     /// So many texts at a time, judged by the mean of their tokens' log-probabilities.
     pub const fn new(num_beams: usize) -> Self {
         Self { num_beams, length_penalty: 1.0, early_stopping: EarlyStopping::Heuristic }
+    }
+}
+
+impl From<GenerationDefaults> for BeamOptions {
+    fn from(defaults: GenerationDefaults) -> Self {
+        Self {
+            num_beams: defaults.num_beams.into(),
+            length_penalty: defaults.length_penalty as f32 / 65536.0,
+            early_stopping: defaults.early_stopping,
+        }
     }
 }
 
