@@ -19,6 +19,7 @@ mod quant;
 pub mod sample;
 mod session;
 pub mod task;
+pub mod tokenizer;
 mod workspace;
 
 #[cfg(feature = "alloc")]

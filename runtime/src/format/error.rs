@@ -70,6 +70,10 @@ pub enum Error {
         /// How many there were.
         given: usize,
     },
+    /// The blob has no tokenizer: convert it from a folder with one.
+    NoTokenizer,
+    /// The tokenizer's section is not as it should be.
+    InvalidTokenizer(&'static str),
     /// More texts at a time than the session has caches for.
     TooManyBeams {
         /// The most there may be.
@@ -144,6 +148,8 @@ impl fmt::Display for Error {
             ),
             Self::ArenaMisaligned => f.write_str("the arena must begin at a 16-byte boundary: declare it with arena!"),
             Self::TooManyTokens { limit, given } => write!(f, "{given} tokens, but at most {limit} fit"),
+            Self::NoTokenizer => f.write_str("the blob has no tokenizer"),
+            Self::InvalidTokenizer(what) => write!(f, "the blob's tokenizer is not valid: {what}"),
             Self::TooManyBeams { limit, given } => {
                 write!(f, "{given} beams, but the session has caches for {limit}: plan its memory with_beams")
             }

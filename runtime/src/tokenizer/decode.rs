@@ -1,0 +1,275 @@
+//! From tokens back to text, as they come.
+
+use super::Tokenizer;
+use super::section::DecoderSpec;
+use super::text::Char;
+
+/// Makes text of tokens, one at a time: a token that ends inside a character waits for the next.
+///
+/// ```
+/// use kinglet::tokenizer::Tokenizer;
+///
+/// /// Prints what a model writes, as it writes it.
+/// fn print(tokenizer: &Tokenizer, ids: &[u32], mut serial: impl FnMut(&str)) {
+///     let mut decoder = tokenizer.decoder(true);
+///     for &id in ids {
+///         decoder.push(id, &mut serial);
+///     }
+///     decoder.finish(&mut serial);
+/// }
+/// # let _ = print;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decoder<'t, 'm> {
+    tokenizer: &'t Tokenizer<'m>,
+    skip_special: bool,
+    /// Tokens that were not skipped.
+    tokens: usize,
+    /// A space that comes before the next token, if there is one.
+    pending_space: bool,
+    /// Spaces that the text still loses.
+    strip: u8,
+    /// The beginning of a character.
+    partial: [u8; 4],
+    partial_len: usize,
+    /// Bytes of this run of byte tokens that are no characters, each a mark of its own.
+    broken: bool,
+}
+
+/// What is put where bytes are no text.
+const REPLACEMENT: &str = "\u{fffd}";
+/// The longest token that is cleaned up, in bytes.
+pub(crate) const MAX_CLEANED: usize = 256;
+
+impl<'t, 'm> Decoder<'t, 'm> {
+    pub(super) fn new(tokenizer: &'t Tokenizer<'m>, skip_special: bool) -> Self {
+        let strip = match tokenizer.header.decoder {
+            DecoderSpec::ByteFallback { strip, .. } => strip,
+            _ => 0,
+        };
+        Self {
+            tokenizer,
+            skip_special,
+            tokens: 0,
+            pending_space: false,
+            strip,
+            partial: [0; 4],
+            partial_len: 0,
+            broken: false,
+        }
+    }
+
+    /// The next token; the text that it completes goes to `out`. Ids that no token has are passed over.
+    pub fn push(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
+        let tokenizer = self.tokenizer;
+        if !tokenizer.is_known(id) || (self.skip_special && tokenizer.is_special(id)) {
+            return;
+        }
+        let first = self.tokens == 0;
+        self.tokens += 1;
+        match tokenizer.header.decoder {
+            DecoderSpec::Spaces => {
+                if !first {
+                    out(" ");
+                }
+                self.text(id, out);
+            }
+            DecoderSpec::Fuse => self.text(id, out),
+            DecoderSpec::ByteLevel => tokenizer.pieces(id, |piece| piece.iter().for_each(|&byte| self.byte(byte, out))),
+            DecoderSpec::WordPiece { prefix, cleanup } => self.word_piece(id, tokenizer.bytes(prefix), cleanup, first, out),
+            DecoderSpec::Suffix { suffix } => {
+                if core::mem::take(&mut self.pending_space) {
+                    out(" ");
+                }
+                self.suffixed(id, tokenizer.bytes(suffix), out);
+            }
+            DecoderSpec::Metaspace { replacement, drop_first } => {
+                let space = if first && drop_first { "" } else { " " };
+                self.replaced(id, Some(replacement), |c, _| out(if c == Some(replacement) { space } else { return put(c, out) }));
+            }
+            DecoderSpec::ByteFallback { replacement, .. } => match tokenizer.byte_of(id) {
+                Some(byte) => self.byte(byte, out),
+                None => {
+                    self.end_bytes(out);
+                    self.replaced(id, replacement, |c, this| {
+                        let c = if c.is_some() && c == replacement { Some(' ') } else { c };
+                        if c != Some(' ') || this.strip == 0 {
+                            this.strip = 0;
+                            put(c, out);
+                        } else {
+                            this.strip -= 1;
+                        }
+                    });
+                }
+            },
+        }
+    }
+
+    /// There are no more tokens.
+    pub fn finish(mut self, out: &mut dyn FnMut(&str)) {
+        self.end_bytes(out);
+    }
+
+    /// Says that the run of byte tokens which comes now is not UTF-8 as a whole.
+    pub(super) fn break_run(&mut self, broken: bool) {
+        self.broken = broken;
+    }
+
+    /// A token's text as it is.
+    fn text(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
+        self.replaced(id, None, |c, _| put(c, out));
+    }
+
+    /// Hands each character of a token to `each`.
+    fn replaced(&mut self, id: u32, _: Option<char>, mut each: impl FnMut(Option<char>, &mut Self)) {
+        let tokenizer = self.tokenizer;
+        let (mut bytes, mut filled) = ([0; 4], 0);
+        tokenizer.pieces(id, |piece| {
+            for &byte in piece {
+                if let Some(slot) = bytes.get_mut(filled) {
+                    *slot = byte;
+                    filled += 1;
+                }
+                if let Ok(text) = core::str::from_utf8(bytes.get(..filled).unwrap_or(&[])) {
+                    each(text.chars().next(), self);
+                    filled = 0;
+                }
+            }
+        });
+    }
+
+    /// One byte of a text.
+    fn byte(&mut self, byte: u8, out: &mut dyn FnMut(&str)) {
+        if self.broken {
+            return out(REPLACEMENT);
+        }
+        if let Some(slot) = self.partial.get_mut(self.partial_len) {
+            *slot = byte;
+            self.partial_len += 1;
+        }
+        loop {
+            let partial = self.partial;
+            let bytes = partial.get(..self.partial_len).unwrap_or(&[]);
+            match core::str::from_utf8(bytes) {
+                Ok(text) => {
+                    self.strip = if text.is_empty() { self.strip } else { 0 };
+                    out(text);
+                    self.partial_len = 0;
+                    return;
+                }
+                Err(error) => match error.error_len() {
+                    None => return,
+                    // The longest beginning that could have been a character is one mark.
+                    Some(len) => {
+                        out(REPLACEMENT);
+                        let rest = bytes.len().saturating_sub(len.max(1));
+                        self.partial.copy_within(bytes.len() - rest..bytes.len(), 0);
+                        self.partial_len = rest;
+                        if rest == 0 {
+                            return;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// What is left of a run of bytes is no character.
+    fn end_bytes(&mut self, out: &mut dyn FnMut(&str)) {
+        let left = core::mem::take(&mut self.partial_len);
+        let marks = match self.tokenizer.header.decoder {
+            DecoderSpec::ByteFallback { .. } => left,
+            _ => left.min(1),
+        };
+        (0..marks).for_each(|_| out(REPLACEMENT));
+        self.broken = false;
+    }
+
+    fn word_piece(&mut self, id: u32, prefix: &[u8], cleanup: bool, first: bool, out: &mut dyn FnMut(&str)) {
+        let mut buffer = [0; MAX_CLEANED];
+        let mut filled = 0;
+        let mut add = |bytes: &[u8]| {
+            if let Some(to) = buffer.get_mut(filled..filled + bytes.len()) {
+                to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                filled += bytes.len();
+            }
+        };
+        add(b" ");
+        self.tokenizer.pieces(id, &mut add);
+        let token = buffer.get(1..filled).unwrap_or(&[]);
+        let begin = match first {
+            true => 1,
+            false if token.starts_with(prefix) => 1 + prefix.len(),
+            false => 0,
+        };
+        let text = buffer.get_mut(begin..filled).unwrap_or(&mut []);
+        let len = if cleanup { clean(text) } else { text.len() };
+        out(core::str::from_utf8(text.get(..len).unwrap_or(&[])).unwrap_or(REPLACEMENT));
+    }
+
+    /// A token without its suffixes, each of which is a space unless nothing comes after.
+    fn suffixed(&mut self, id: u32, suffix: &[u8], out: &mut dyn FnMut(&str)) {
+        let mut buffer = [0; MAX_CLEANED];
+        let mut filled = 0;
+        self.tokenizer.pieces(id, |piece: &[u8]| {
+            if let Some(to) = buffer.get_mut(filled..filled + piece.len()) {
+                to.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+                filled += piece.len();
+            }
+        });
+        let mut text = buffer.get(..filled).unwrap_or(&[]);
+        while let Some(at) = text.windows(suffix.len().max(1)).position(|window| window == suffix) {
+            let (before, after) = text.split_at_checked(at).unwrap_or((&[], &[]));
+            out(core::str::from_utf8(before).unwrap_or(REPLACEMENT));
+            text = after.get(suffix.len()..).unwrap_or(&[]);
+            // In the middle of the last token it would be nothing too; no vocabulary has one there.
+            self.pending_space = true;
+            if !text.is_empty() {
+                self.pending_space = false;
+                out(" ");
+            }
+        }
+        out(core::str::from_utf8(text).unwrap_or(REPLACEMENT));
+    }
+}
+
+fn put(c: Option<char>, out: &mut dyn FnMut(&str)) {
+    let Some(c) = c else { return };
+    let char = Char::new(c.into(), 0, 0);
+    out(core::str::from_utf8(char.utf8().get(..char.len_utf8()).unwrap_or(&[])).unwrap_or(REPLACEMENT));
+}
+
+/// Takes away spaces that tokenization put before punctuation, one rule after the other; returns the new length.
+fn clean(text: &mut [u8]) -> usize {
+    const RULES: [(&[u8], &[u8]); 11] = [
+        (b" .", b"."),
+        (b" ?", b"?"),
+        (b" !", b"!"),
+        (b" ,", b","),
+        (b" ' ", b"'"),
+        (b" n't", b"n't"),
+        (b" 'm", b"'m"),
+        (b" do not", b" don't"),
+        (b" 's", b"'s"),
+        (b" 've", b"'ve"),
+        (b" 're", b"'re"),
+    ];
+    let mut len = text.len();
+    for (from, to) in RULES {
+        let (mut read, mut written) = (0, 0);
+        while read < len {
+            let found = text.get(read..len).is_some_and(|rest| rest.starts_with(from));
+            let step = if found { from.len() } else { 1 };
+            if found {
+                text.iter_mut().skip(written).zip(to).for_each(|(slot, byte)| *slot = *byte);
+                written += to.len();
+            } else if let Some(&byte) = text.get(read) {
+                text.iter_mut().skip(written).take(1).for_each(|slot| *slot = byte);
+                written += 1;
+            }
+            read += step;
+        }
+        len = written;
+    }
+    len
+}

@@ -1,0 +1,34 @@
+//! How splits become tokens: the models of the literature, over one vocabulary.
+
+use super::text::Chars;
+use crate::format::error::Error;
+
+mod bpe;
+mod unigram;
+mod word;
+
+pub(crate) use bpe::{Bpe, Merges};
+pub(crate) use unigram::Unigram;
+pub(crate) use word::{WordLevel, WordPiece};
+
+/// What is handed each token: its id, and the bytes of the split that it stands for.
+pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>) -> Result<(), Error>;
+
+/// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the memory.
+fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), Error> {
+    let len = offset + chars.len_utf8();
+    let (words, rest) = take(memory, len.div_ceil(4))?;
+    let bytes: &mut [u8] = bytemuck::try_cast_slice_mut(words).unwrap_or(&mut []);
+    let bytes = bytes.get_mut(..len).unwrap_or(&mut []);
+    let mut to = bytes.iter_mut().skip(offset);
+    for c in chars.iter() {
+        to.by_ref().zip(c.utf8()).take(c.len_utf8()).for_each(|(to, from)| *to = from);
+    }
+    Ok((bytes, rest))
+}
+
+/// So many words of lent memory, and the rest.
+fn take(memory: &mut [u32], words: usize) -> Result<(&mut [u32], &mut [u32]), Error> {
+    let given = memory.len();
+    memory.split_at_mut_checked(words).ok_or(Error::BufferTooSmall { needed: words, given })
+}

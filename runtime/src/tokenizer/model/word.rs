@@ -1,0 +1,69 @@
+//! Models that look for words, whole or in pieces.
+
+use super::{Emit, utf8};
+use crate::format::error::Error;
+use crate::tokenizer::text::Chars;
+use crate::tokenizer::vocabulary::Vocabulary;
+
+/// A split is a token, or unknown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WordLevel<'m> {
+    pub(crate) vocabulary: Vocabulary<'m>,
+    pub(crate) unknown: Option<u32>,
+}
+
+impl WordLevel<'_> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+        let (bytes, _) = utf8(split, 0, memory)?;
+        let id = self.vocabulary.find(bytes).or(self.unknown);
+        emit(id.ok_or(Error::NotSupported("a word is unknown, and no token stands for such"))?, 0..bytes.len())
+    }
+}
+
+/// The longest beginning that is in the vocabulary, over and over (arXiv 1609.08144).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WordPiece<'m> {
+    pub(crate) vocabulary: Vocabulary<'m>,
+    pub(crate) unknown: u32,
+    /// What strings begin with that do not begin a word.
+    pub(crate) prefix: &'m [u8],
+    pub(crate) max_input_chars: usize,
+}
+
+impl WordPiece<'_> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+        let len = split.len_utf8();
+        if split.len() > self.max_input_chars {
+            return emit(self.unknown, 0..len);
+        }
+        // The prefix is written before each piece, over the end of the one before it.
+        let offset = self.prefix.len();
+        let (bytes, found) = utf8(split, offset, memory)?;
+        let mut start = 0;
+        let mut pieces = 0;
+        while start < len {
+            let begin = if start == 0 { offset } else { start };
+            if start > 0 {
+                bytes.iter_mut().skip(start).zip(self.prefix).for_each(|(to, from)| *to = *from);
+            }
+            let taken = offset + start - begin;
+            let longest = self.vocabulary.longest_prefix(bytes.get(begin..).unwrap_or(&[]));
+            let Some((rank, piece)) = longest.filter(|&(_, piece)| piece > taken) else {
+                return emit(self.unknown, 0..len);
+            };
+            start += piece - taken;
+            let given = found.len();
+            let slots = found.get_mut(2 * pieces..2 * pieces + 2);
+            let [id, end] = slots.ok_or(Error::BufferTooSmall { needed: given + 2, given })? else { break };
+            (*id, *end) = (self.vocabulary.id(rank), start as u32);
+            pieces += 1;
+        }
+        let mut start = 0;
+        for piece in found.chunks_exact(2).take(pieces) {
+            let &[id, end] = piece else { break };
+            emit(id, start..end as usize)?;
+            start = end as usize;
+        }
+        Ok(())
+    }
+}

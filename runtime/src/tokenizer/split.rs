@@ -1,0 +1,101 @@
+//! How a text is split before the model sees it.
+
+use core::ops::Range;
+
+use super::pattern::{Behavior, Matcher};
+use super::section::{Prepend, SplitStep};
+use super::text::{Char, Text};
+use crate::format::error::Error;
+
+/// Does one step to every part of the text that is no token.
+pub(crate) fn split(section: &[u8], step: &SplitStep, text: &mut Text<'_>) -> Result<(), Error> {
+    match *step {
+        SplitStep::Split { pattern, behavior, invert } => {
+            let matcher = Matcher::new(section, &pattern).unwrap_or_default();
+            text.each_split(|text, range| split_at(&matcher, behavior, invert, text, range))
+        }
+        SplitStep::PrefixSpace => text.each_split(|text, range| {
+            prepend(' ', text, range.start)?;
+            text.copy(range)
+        }),
+        SplitStep::Metaspace { replacement, prepend: scheme, split } => {
+            // Whether the text was in one piece until now: what was taken from its beginning still counts as its beginning.
+            let whole = !text.chars().from(1).iter().any(Char::begins_split);
+            text.each_split(|text, range| {
+                let first = text.get(range.start).is_some_and(|c| c.start == 0 || (whole && range.start == 0));
+                metaspace(replacement, scheme == Prepend::Always || (scheme == Prepend::First && first), split, text, range)
+            })
+        }
+    }
+}
+
+/// Puts a character before a split that does not begin with it.
+fn prepend(character: char, text: &mut Text<'_>, at: usize) -> Result<(), Error> {
+    match text.get(at) {
+        Some(first) if first.character() != character.into() => text.push(first.with(character.into())),
+        _ => Ok(()),
+    }
+}
+
+fn metaspace(
+    replacement: char,
+    prefixed: bool,
+    split: bool,
+    text: &mut Text<'_>,
+    range: Range<usize>,
+) -> Result<(), Error> {
+    let marked = |c: u32| if c == ' '.into() { replacement.into() } else { c };
+    if let (true, Some(first)) = (prefixed, text.get(range.start)) {
+        if marked(first.character()) != replacement.into() {
+            text.push(first.with(replacement.into()))?;
+        }
+    }
+    for index in range {
+        let Some(c) = text.get(index) else { break };
+        let c = c.with(marked(c.character()));
+        text.push(c.splitting(split && c.character() == replacement.into()))?;
+    }
+    Ok(())
+}
+
+fn split_at(
+    matcher: &Matcher<'_>,
+    behavior: Behavior,
+    invert: bool,
+    text: &mut Text<'_>,
+    range: Range<usize>,
+) -> Result<(), Error> {
+    // Whether the part before was a match.
+    let mut before = None;
+    let mut part = |text: &mut Text<'_>, range: Range<usize>, matched: bool| {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let matched = matched != invert;
+        let joined = match behavior {
+            Behavior::Removed if matched => {
+                before = Some(matched);
+                return Ok(());
+            }
+            Behavior::Removed | Behavior::Isolated => false,
+            Behavior::Contiguous => before == Some(matched),
+            Behavior::MergedWithPrevious => matched && before == Some(false),
+            Behavior::MergedWithNext => !matched && before == Some(true),
+        };
+        before = Some(matched);
+        if joined { text.copy(range) } else { text.copy_split(range) }
+    };
+    let (mut at, mut unmatched) = (range.start, range.start);
+    while at < range.end {
+        match matcher.matches(text.chars().slice(at..range.end)) {
+            Some(len) if len > 0 => {
+                part(text, unmatched..at, false)?;
+                part(text, at..at + len, true)?;
+                at += len;
+                unmatched = at;
+            }
+            _ => at += 1,
+        }
+    }
+    part(text, unmatched..range.end, false)
+}

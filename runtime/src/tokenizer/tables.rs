@@ -1,0 +1,188 @@
+//! Tables in the blob: numbers, classes of characters, what characters become.
+//!
+//! Nothing is assumed of the bytes: a table that lies gives wrong answers, never a panic.
+
+use serde::{Deserialize, Serialize};
+
+/// A run of bytes of the section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Where it begins.
+    pub start: u32,
+    /// Its length.
+    pub len: u32,
+}
+
+impl Span {
+    /// Its bytes, if the section has them.
+    pub(crate) fn of(self, section: &[u8]) -> Option<&[u8]> {
+        let start = usize::try_from(self.start).ok()?;
+        section.get(start..)?.get(..usize::try_from(self.len).ok()?)
+    }
+}
+
+/// Little-endian numbers of one to four bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Numbers<'m> {
+    bytes: &'m [u8],
+    width: usize,
+}
+
+impl<'m> Numbers<'m> {
+    pub(crate) fn new(bytes: &'m [u8], width: u8) -> Self {
+        Self { bytes, width: usize::from(width.clamp(1, 4)) }
+    }
+
+    pub(crate) fn words(bytes: &'m [u8]) -> Self {
+        Self::new(bytes, 4)
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.bytes.len() / self.width
+    }
+
+    /// `u32::MAX` beyond the end.
+    #[inline]
+    pub(crate) fn get(self, index: usize) -> u32 {
+        let number = self.bytes.get(index * self.width..).and_then(|bytes| bytes.get(..self.width));
+        number.map_or(u32::MAX, |number| number.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
+    }
+
+    /// How many of the ascending numbers are at most `limit`.
+    pub(crate) fn at_most(self, limit: u32) -> usize {
+        self.partition(0, self.len(), |number| number <= limit)
+    }
+
+    /// The first index in a range for which `before` does not hold.
+    #[inline]
+    pub(crate) fn partition(self, mut low: usize, mut high: usize, before: impl Fn(u32) -> bool) -> usize {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if before(self.get(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+}
+
+/// A class for each character: words of `first character << 8 | class`, ascending; a class holds up to the next word.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Classes<'m>(Numbers<'m>);
+
+impl<'m> Classes<'m> {
+    pub(crate) fn new(bytes: &'m [u8]) -> Self {
+        Self(Numbers::words(bytes))
+    }
+
+    pub(crate) fn of(self, character: u32) -> u8 {
+        match self.0.at_most(character << 8 | 0xff).checked_sub(1) {
+            Some(index) => self.0.get(index) as u8,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn has(self, character: u32) -> bool {
+        self.of(character) != 0
+    }
+}
+
+/// What characters become: pairs of words, ascending. The first word is `first character << 11 | characters less one`, the
+/// second `kind << 29 | operand`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CharMap<'m> {
+    entries: Numbers<'m>,
+    /// A count and so many characters of three bytes, one sequence after the other.
+    sequences: &'m [u8],
+}
+
+/// How the characters of an entry change. The discriminants are the format's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// Each by a distance, which is the operand less 2^28.
+    Shift = 0,
+    /// The first, third and so on by a distance, the others not.
+    Alternate = 1,
+    /// All to one sequence, which begins at the operand.
+    Sequence = 2,
+    /// Each gets a space before and after it.
+    Pad = 3,
+}
+
+impl<'m> CharMap<'m> {
+    pub(crate) fn new(entries: &'m [u8], sequences: &'m [u8]) -> Self {
+        Self { entries: Numbers::words(entries), sequences }
+    }
+
+    /// Hands what a character becomes to `each`; says whether it changes at all.
+    #[inline]
+    pub(crate) fn apply(self, character: u32, mut each: impl FnMut(u32)) -> bool {
+        const SPACE: u32 = ' ' as u32;
+        let count = self.entries.len() / 2;
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.entries.get(2 * middle) >> 11 <= character { low = middle + 1 } else { high = middle }
+        }
+        let Some(index) = low.checked_sub(1) else { return false };
+        let (head, what) = (self.entries.get(2 * index), self.entries.get(2 * index + 1));
+        let place = character - (head >> 11);
+        if place > head & 0x7ff {
+            return false;
+        }
+        let operand = what & 0x1fff_ffff;
+        match what >> 29 {
+            0 => each(character.wrapping_add(operand).wrapping_sub(1 << 28)),
+            1 if place.is_multiple_of(2) => each(character.wrapping_add(operand).wrapping_sub(1 << 28)),
+            2 => {
+                let sequence = self.sequences.get(operand as usize..).unwrap_or(&[]);
+                let (count, characters) = sequence.split_first().unwrap_or((&0, &[]));
+                let characters = Numbers::new(characters, 3);
+                (0..usize::from(*count)).for_each(|index| each(characters.get(index)));
+            }
+            3 => [SPACE, character, SPACE].into_iter().for_each(each),
+            _ => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_up_to_the_next_one() {
+        let words: [u32; 4] = [5 << 8 | 1, 9 << 8, 20 << 8 | 7, 0x110000 << 8];
+        let bytes: heapless::Vec<u8, 16> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let classes = Classes::new(&bytes);
+        assert_eq!([0, 4, 5, 8, 9, 19, 20, 0x10ffff].map(|c| classes.of(c)), [0, 0, 1, 1, 0, 0, 7, 7]);
+        assert_eq!(Classes::default().of(3), 0);
+    }
+
+    #[test]
+    fn characters_become_what_their_entry_says() {
+        let entry = |first: u32, last: u32, kind: MapKind, operand: u32| {
+            [first << 11 | (last - first), (kind as u32) << 29 | operand]
+        };
+        let entries = [
+            entry(65, 90, MapKind::Shift, (1 << 28) + 32),
+            entry(256, 259, MapKind::Alternate, (1 << 28) + 1),
+            entry(300, 300, MapKind::Sequence, 0),
+            entry(301, 302, MapKind::Sequence, 7),
+            entry(400, 401, MapKind::Pad, 0),
+        ];
+        let bytes: heapless::Vec<u8, 64> = entries.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+        let map = CharMap::new(&bytes, &[2, 97, 0, 0, 1, 3, 0, 0]);
+        let become_ = |character| {
+            let mut found = heapless::Vec::<u32, 4>::new();
+            let changed = map.apply(character, |c| found.push(c).expect("room"));
+            (changed, found)
+        };
+        assert_eq!(become_(66), (true, heapless::Vec::from_array([98])));
+        assert_eq!(become_(258), (true, heapless::Vec::from_array([259])));
+        assert_eq!(become_(257).0, false);
+        assert_eq!(become_(300), (true, heapless::Vec::from_array([97, 769])));
+        assert_eq!(become_(302), (true, heapless::Vec::new()));
+        assert_eq!(become_(401), (true, heapless::Vec::from_array([32, 401, 32])));
+        assert_eq!([64, 91, 303, 500].map(|c| become_(c).0), [false; 4]);
+    }
+}

@@ -1,0 +1,310 @@
+//! A text at work: its characters, where each came from, and where it is split.
+
+use core::ops::Range;
+
+use crate::format::error::Error;
+
+/// Set in a value that is a token's id rather than a character.
+const TOKEN: u32 = 1 << 31;
+/// Set in the first value of a split.
+const SPLIT: u32 = 1 << 30;
+
+/// A character, or an added token, and the bytes of the text that it stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Char {
+    value: u32,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// A character as it lies in lent memory.
+type Cell = [u32; 3];
+
+/// Words of a character.
+const WORDS: usize = 3;
+
+impl From<Cell> for Char {
+    fn from([value, start, end]: Cell) -> Self {
+        Self { value, start, end }
+    }
+}
+
+impl From<Char> for Cell {
+    fn from(c: Char) -> Self {
+        [c.value, c.start, c.end]
+    }
+}
+
+/// A row of characters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Chars<'a>(&'a [Cell]);
+
+impl<'a> Chars<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(self, index: usize) -> Option<Char> {
+        self.0.get(index).copied().map(Char::from)
+    }
+
+    /// Some of them; none where the row is not so long.
+    pub(crate) fn slice(self, range: Range<usize>) -> Self {
+        Self(self.0.get(range).unwrap_or(&[]))
+    }
+
+    /// Those from `start` on.
+    pub(crate) fn from(self, start: usize) -> Self {
+        Self(self.0.get(start..).unwrap_or(&[]))
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Char> + Clone + 'a {
+        self.0.iter().copied().map(Char::from)
+    }
+
+    /// Bytes of their UTF-8.
+    pub(crate) fn len_utf8(self) -> usize {
+        self.iter().map(Char::len_utf8).sum()
+    }
+
+    /// The first split, and what comes after it.
+    pub(crate) fn first_split(self) -> (Self, Self) {
+        let len = 1 + self.from(1).iter().position(Char::begins_split).unwrap_or(self.len().saturating_sub(1));
+        (self.slice(0..len.min(self.len())), self.from(len))
+    }
+}
+
+impl Char {
+    pub(crate) const fn new(character: u32, start: u32, end: u32) -> Self {
+        Self { value: character, start, end }
+    }
+
+    pub(crate) const fn token(id: u32, start: u32, end: u32) -> Self {
+        Self { value: TOKEN | SPLIT | id, start, end }
+    }
+
+    /// The same place with another character.
+    pub(crate) const fn with(self, character: u32) -> Self {
+        Self { value: character, ..self }
+    }
+
+    /// The id, where it is an added token.
+    pub(crate) const fn as_token(self) -> Option<u32> {
+        if self.value & TOKEN != 0 { Some(self.value & !(TOKEN | SPLIT)) } else { None }
+    }
+
+    pub(crate) const fn character(self) -> u32 {
+        self.value & !SPLIT
+    }
+
+    pub(crate) const fn begins_split(self) -> bool {
+        self.value & SPLIT != 0
+    }
+
+    pub(crate) const fn splitting(self, split: bool) -> Self {
+        let value = if split { self.value | SPLIT } else { self.value & !SPLIT };
+        Self { value, ..self }
+    }
+
+    /// Bytes of its UTF-8.
+    pub(crate) const fn len_utf8(self) -> usize {
+        match self.character() {
+            0..0x80 => 1,
+            0x80..0x800 => 2,
+            0x800..0x10000 => 3,
+            _ => 4,
+        }
+    }
+
+    /// Its UTF-8, in the first bytes.
+    pub(crate) const fn utf8(self) -> [u8; 4] {
+        let c = self.character();
+        match self.len_utf8() {
+            1 => [c as u8, 0, 0, 0],
+            2 => [0xc0 | (c >> 6) as u8, tail_of(c, 0), 0, 0],
+            3 => [0xe0 | (c >> 12) as u8, tail_of(c, 6), tail_of(c, 0), 0],
+            _ => [0xf0 | (c >> 18) as u8, tail_of(c, 12), tail_of(c, 6), tail_of(c, 0)],
+        }
+    }
+}
+
+const fn tail_of(character: u32, shift: u32) -> u8 {
+    0x80 | (character >> shift & 0x3f) as u8
+}
+
+/// Two buffers of characters: every step reads one and writes the other.
+pub(crate) struct Text<'a> {
+    from: &'a mut [Cell],
+    to: &'a mut [Cell],
+    len: usize,
+    written: usize,
+    /// Whether what is read lies in the second half.
+    swapped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// In memory that the caller lends.
+    pub(crate) fn new(memory: &'a mut [u32]) -> Self {
+        let (cells, _) = memory.as_chunks_mut();
+        let half = cells.len() / 2;
+        let (from, to) = cells.split_at_mut_checked(half).unwrap_or((&mut [], &mut []));
+        Self { from, to, len: 0, written: 0, swapped: false }
+    }
+
+    /// The characters as they are now.
+    pub(crate) fn chars(&self) -> Chars<'_> {
+        Chars(self.from.get(..self.len).unwrap_or(&[]))
+    }
+
+    /// What was written in this step.
+    pub(crate) fn written(&self) -> Chars<'_> {
+        Chars(self.to.get(..self.written).unwrap_or(&[]))
+    }
+
+    /// Puts another character where one was written.
+    pub(crate) fn rewrite(&mut self, index: usize, character: u32) {
+        if let Some(cell) = self.to.get_mut(index) {
+            *cell = Char::from(*cell).with(character).into();
+        }
+    }
+
+    /// What is written from `index` on is a split of its own.
+    fn begin_split(&mut self, index: usize) {
+        if let Some(cell) = self.to.get_mut(index..self.written).and_then(<[Cell]>::first_mut) {
+            *cell = Char::from(*cell).splitting(true).into();
+        }
+    }
+
+    pub(crate) fn push(&mut self, c: Char) -> Result<(), Error> {
+        let given = self.to.len() * 2 * WORDS;
+        let slot = self.to.get_mut(self.written);
+        *slot.ok_or(Error::BufferTooSmall { needed: given + 2 * WORDS, given })? = c.into();
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Takes back what was written from `len` on.
+    pub(crate) fn shorten(&mut self, len: usize) {
+        self.written = self.written.min(len);
+    }
+
+    /// What was written is what is read next.
+    pub(crate) fn turn(&mut self) {
+        core::mem::swap(&mut self.from, &mut self.to);
+        (self.len, self.written, self.swapped) = (self.written, 0, !self.swapped);
+    }
+
+    /// Rewrites the text split by split: `step` is given each split without its added tokens, which stay where they are.
+    pub(crate) fn each_split(
+        &mut self,
+        mut step: impl FnMut(&mut Self, Range<usize>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut start = 0;
+        while start < self.len {
+            let end = self.end_of_split(start);
+            match self.chars().get(start) {
+                Some(token) if token.as_token().is_some() => self.push(token)?,
+                _ => {
+                    let written = self.written;
+                    step(self, start..end)?;
+                    self.begin_split(written);
+                }
+            }
+            start = end;
+        }
+        self.turn();
+        Ok(())
+    }
+
+    /// Where the split that begins at `start` ends.
+    fn end_of_split(&self, start: usize) -> usize {
+        let chars = self.chars();
+        if chars.get(start).is_some_and(|first| first.as_token().is_some()) {
+            return start + 1;
+        }
+        start + chars.from(start).first_split().0.len()
+    }
+
+    /// Copies characters into the split that is being written.
+    pub(crate) fn copy(&mut self, range: Range<usize>) -> Result<(), Error> {
+        for index in range {
+            if let Some(c) = self.chars().get(index) {
+                self.push(c.splitting(false))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies characters as a split of their own.
+    pub(crate) fn copy_split(&mut self, range: Range<usize>) -> Result<(), Error> {
+        let begun = self.written;
+        self.copy(range)?;
+        self.begin_split(begun);
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Char> {
+        self.chars().get(index)
+    }
+}
+
+/// How many characters there are in the end, and in which half of the memory they lie.
+pub(crate) struct Settled {
+    len: usize,
+    second: bool,
+}
+
+impl Text<'_> {
+    pub(crate) fn settle(self) -> Settled {
+        Settled { len: self.len, second: self.swapped }
+    }
+}
+
+impl Settled {
+    /// The characters at the front of the memory, and the rest of it.
+    pub(crate) fn split(self, memory: &mut [u32]) -> (Chars<'_>, &mut [u32]) {
+        let half = memory.len() / WORDS / 2 * WORDS;
+        let words = self.len * WORDS;
+        if let (true, Some((front, back))) = (self.second, memory.split_at_mut_checked(half)) {
+            front.iter_mut().zip(back).take(words).for_each(|(to, from)| *to = *from);
+        }
+        let (chars, rest) = memory.split_at_mut_checked(words).unwrap_or((&mut [], &mut []));
+        (Chars(chars.as_chunks().0), rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_have_their_utf8() {
+        for c in ['a', 'é', '▁', '😀', '\u{10ffff}', '\u{7ff}', '\u{800}', '\u{ffff}'] {
+            let char = Char::new(c.into(), 0, 0);
+            let mut buffer = [0; 4];
+            assert_eq!(&char.utf8()[..char.len_utf8()], c.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_step_rewrites_each_split_and_keeps_tokens() {
+        let mut memory = [0; 60];
+        let mut text = Text::new(&mut memory);
+        for c in [Char::new(97, 0, 1).splitting(true), Char::new(98, 1, 2), Char::token(7, 2, 4), Char::new(99, 4, 5).splitting(true)] {
+            text.push(c).expect("room");
+        }
+        text.turn();
+        let mut seen = heapless::Vec::<_, 4>::new();
+        text.each_split(|text, range| {
+            seen.push(range.clone()).expect("room");
+            text.push(Char::new(32, 9, 9))?;
+            text.copy(range)
+        })
+        .expect("room");
+        assert_eq!(seen, [0..2, 3..4]);
+        let values: heapless::Vec<(u32, bool), 8> =
+            text.chars().iter().map(|c| (c.as_token().unwrap_or(c.character()), c.begins_split())).collect();
+        assert_eq!(values, [(32, true), (97, true), (98, false), (7, true), (32, true), (99, true)]);
+        assert!(matches!(text.each_split(|text, range| (0..9).try_for_each(|_| text.copy(range.clone()))), Err(Error::BufferTooSmall { .. })));
+    }
+}

@@ -1,0 +1,226 @@
+//! Strings and their ids: sorted, and each told by what it does not share with the one before it.
+//!
+//! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that it shares with the entry
+//! before it and of those of its own; a count of fifteen is followed by two bytes with the whole one; then come its own bytes.
+//! The first entry of a block shares nothing, so a search needs to look into one block only.
+
+use core::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::tables::{Numbers, Span};
+
+/// Entries in a block.
+pub const BLOCK: usize = 16;
+/// The longest string, in bytes.
+pub const MAX_STRING: usize = 1024;
+
+/// Where a vocabulary's tables are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VocabularySpec {
+    /// How many entries.
+    pub entries: u32,
+    /// Where each block begins in the data, words.
+    pub blocks: Span,
+    /// The entries.
+    pub data: Span,
+    /// Bytes of an id or a rank.
+    pub width: u8,
+    /// The id of each entry.
+    pub ids: Span,
+    /// The entry of each id; all bits set where there is none. Empty where it is not needed.
+    pub ranks: Span,
+    /// For each entry a word: the longest other entry that begins it, or all bits set, in 24 bits above its own length in eight.
+    /// Empty where it is not needed.
+    pub prefixes: Span,
+}
+
+/// A view of a vocabulary.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Vocabulary<'m> {
+    entries: usize,
+    blocks: Numbers<'m>,
+    data: &'m [u8],
+    ids: Numbers<'m>,
+    ranks: Numbers<'m>,
+    prefixes: Numbers<'m>,
+}
+
+/// An entry beside a string that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Neighbour {
+    rank: usize,
+    len: usize,
+    /// Bytes that both begin with.
+    common: usize,
+}
+
+impl<'m> Vocabulary<'m> {
+    /// `None` when the tables are not where they should be, or not as long.
+    pub(crate) fn new(section: &'m [u8], spec: &VocabularySpec) -> Option<Self> {
+        let entries = usize::try_from(spec.entries).ok()?;
+        let vocabulary = Self {
+            entries,
+            blocks: Numbers::words(spec.blocks.of(section)?),
+            data: spec.data.of(section)?,
+            ids: Numbers::new(spec.ids.of(section)?, spec.width),
+            ranks: Numbers::new(spec.ranks.of(section)?, spec.width),
+            prefixes: Numbers::words(spec.prefixes.of(section)?),
+        };
+        let whole = vocabulary.blocks.len() == entries.div_ceil(BLOCK) && vocabulary.ids.len() == entries;
+        whole.then_some(vocabulary)
+    }
+
+    /// Checks that every entry is whole and that ids and entries belong to each other.
+    pub(crate) fn check(&self) -> bool {
+        let mut rank = 0;
+        for block in 0..self.blocks.len() {
+            let within = BLOCK.min(self.entries - rank);
+            let mut previous = 0;
+            for (shared, own) in Entries::at(self.data, self.blocks.get(block)).take(within) {
+                let id = self.ids.get(rank) as usize;
+                let known = self.ranks.len() == 0 || self.ranks.get(id) as usize == rank;
+                if shared > previous || shared + own.len() > MAX_STRING || !known {
+                    return false;
+                }
+                previous = shared + own.len();
+                rank += 1;
+            }
+        }
+        rank == self.entries
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// The id of an entry.
+    pub(crate) fn id(&self, rank: usize) -> u32 {
+        self.ids.get(rank)
+    }
+
+    /// The entry of an id.
+    pub(crate) fn rank(&self, id: u32) -> Option<usize> {
+        Some(self.ranks.get(id as usize) as usize).filter(|&rank| rank < self.entries)
+    }
+
+    /// The id of a string.
+    pub(crate) fn find(&self, string: &[u8]) -> Option<u32> {
+        let found = self.neighbour(string)?;
+        (found.len == string.len() && found.common == found.len).then(|| self.id(found.rank))
+    }
+
+    /// The longest entry that the string begins with: its rank and length.
+    pub(crate) fn longest_prefix(&self, mut string: &[u8]) -> Option<(usize, usize)> {
+        loop {
+            let found = self.neighbour(string)?;
+            if found.common == found.len {
+                return Some((found.rank, found.len));
+            }
+            // Whatever begins the string begins this much of it too.
+            string = string.get(..found.common).filter(|string| !string.is_empty())?;
+        }
+    }
+
+    /// Every entry that the string begins with, the longest first: ranks and lengths.
+    pub(crate) fn prefixes(&self, string: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let mut next = self.longest_prefix(string);
+        // A word that lies could go round in circles; lengths cannot.
+        core::iter::from_fn(move || {
+            let (rank, len) = next?;
+            let parent = (self.prefixes.get(rank) >> 8) as usize;
+            let parent_len = (self.prefixes.get(parent) & 0xff) as usize;
+            next = (parent < self.entries && parent_len < len).then_some((parent, parent_len));
+            Some((rank, len))
+        })
+    }
+
+    /// The last entry that is not greater than the string.
+    fn neighbour(&self, string: &[u8]) -> Option<Neighbour> {
+        let head = |block: usize| Entries::at(self.data, self.blocks.get(block)).next().map_or(&[][..], |(_, own)| own);
+        let (mut low, mut high) = (0, self.blocks.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if head(middle) <= string { low = middle + 1 } else { high = middle }
+        }
+        let block = low.checked_sub(1)?;
+        let entries = Entries::at(self.data, self.blocks.get(block));
+        let mut found: Option<Neighbour> = None;
+        let within = BLOCK.min(self.entries - (block * BLOCK).min(self.entries));
+        for (place, (shared, own)) in entries.take(within).enumerate() {
+            let common = found.map_or(0, |found| found.common);
+            match shared.cmp(&common) {
+                // It parts from the one before it where that one still agreed: it is greater.
+                Ordering::Less => break,
+                // It agrees with the one before it beyond where the string does.
+                Ordering::Greater => {}
+                Ordering::Equal => {
+                    let rest = string.get(common..).unwrap_or(&[]);
+                    let agreed = own.iter().zip(rest).take_while(|(a, b)| a == b).count();
+                    if own.get(agreed..) > rest.get(agreed..) {
+                        break;
+                    }
+                    found = Some(Neighbour { rank: 0, len: 0, common: common + agreed });
+                }
+            }
+            found = found.map(|found| Neighbour { rank: block * BLOCK + place, len: shared + own.len(), ..found });
+        }
+        found
+    }
+
+    /// The string of an entry, in pieces.
+    pub(crate) fn string(&self, rank: usize) -> impl Iterator<Item = &'m [u8]> + use<'m> {
+        let mut pieces = [&[][..]; BLOCK];
+        let mut begins = [0; BLOCK];
+        let entries = Entries::at(self.data, self.blocks.get(rank / BLOCK));
+        for (place, (shared, own)) in entries.take(rank % BLOCK + 1).enumerate() {
+            // What earlier entries wrote beyond what is shared is gone.
+            for (piece, begin) in pieces.iter_mut().zip(&begins).take(place) {
+                *piece = piece.get(..shared.saturating_sub(*begin).min(piece.len())).unwrap_or(&[]);
+            }
+            if let (Some(piece), Some(begin)) = (pieces.get_mut(place), begins.get_mut(place)) {
+                (*piece, *begin) = (own, shared);
+            }
+        }
+        pieces.into_iter().filter(|piece| !piece.is_empty())
+    }
+
+    /// The length of an entry's string.
+    pub(crate) fn string_len(&self, rank: usize) -> usize {
+        self.string(rank).map(<[u8]>::len).sum()
+    }
+}
+
+/// The entries of a block, and those after it: what each shares with the one before it, and its own bytes.
+struct Entries<'m> {
+    data: &'m [u8],
+}
+
+impl<'m> Entries<'m> {
+    fn at(data: &'m [u8], start: u32) -> Self {
+        Self { data: data.get(start as usize..).unwrap_or(&[]) }
+    }
+
+    fn count(&mut self, short: u8) -> Option<usize> {
+        if short < 15 {
+            return Some(short.into());
+        }
+        let (count, rest) = self.data.split_first_chunk::<2>()?;
+        self.data = rest;
+        Some(u16::from_le_bytes(*count).into())
+    }
+}
+
+impl<'m> Iterator for Entries<'m> {
+    type Item = (usize, &'m [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&counts, rest) = self.data.split_first()?;
+        self.data = rest;
+        let (shared, own) = (self.count(counts >> 4)?, self.count(counts & 15)?);
+        let (own, rest) = self.data.split_at_checked(own)?;
+        self.data = rest;
+        Some((shared, own))
+    }
+}
