@@ -16,6 +16,7 @@ pub mod quantize;
 pub mod reference;
 pub mod report;
 pub mod tables;
+pub mod tokenizer;
 pub mod weights;
 
 use core::fmt::Display;

@@ -103,7 +103,8 @@ impl<'m> Tokenizer<'m> {
         if section.get(PRELUDE..).map(checksum) != Some(word(12)) {
             return Err(invalid("its checksum is wrong"));
         }
-        let header = section.get(PRELUDE..).and_then(|rest| rest.get(..word(8) as usize)).ok_or(invalid("header"))?;
+        let header = section.len().checked_sub(word(8) as usize).filter(|&start| start >= PRELUDE);
+        let header = header.and_then(|start| section.get(start..)).ok_or(invalid("header"))?;
         let (header, rest): (Header, _) = postcard::take_from_bytes(header).map_err(|_| invalid("header"))?;
         if !rest.is_empty() {
             return Err(invalid("header"));

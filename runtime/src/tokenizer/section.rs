@@ -11,7 +11,8 @@ use super::vocabulary::VocabularySpec;
 pub const MAGIC: [u8; 4] = *b"KTOK";
 /// Changes with every change of the section's bytes.
 pub const VERSION: u16 = 1;
-/// Bytes before the header: the magic, the version, two zeros, the header's length, and a checksum of what follows.
+/// Bytes before the tables: the magic, the version, two zeros, the length of the header, which comes last, and a checksum of
+/// what follows.
 pub const PRELUDE: usize = 16;
 
 /// Everything about a tokenizer that is not in a table. Places are those of the section.

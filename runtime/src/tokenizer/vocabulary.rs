@@ -184,11 +184,6 @@ impl<'m> Vocabulary<'m> {
         }
         pieces.into_iter().filter(|piece| !piece.is_empty())
     }
-
-    /// The length of an entry's string.
-    pub(crate) fn string_len(&self, rank: usize) -> usize {
-        self.string(rank).map(<[u8]>::len).sum()
-    }
 }
 
 /// The entries of a block, and those after it: what each shares with the one before it, and its own bytes.

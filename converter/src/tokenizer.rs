@@ -1,0 +1,691 @@
+//! Tokenizers: from a Hugging Face folder to the section that the runtime reads.
+//!
+//! What `tokenizer.json` says is turned into data, part by part; what the device cannot do is refused by name. Tables of Unicode
+//! are made with the very crates that `tokenizers` uses, whose versions differ from part to part.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use kinglet::format::blob::checksum;
+use kinglet::tokenizer::pattern::Behavior;
+use kinglet::tokenizer::section::{
+    AddedSpec, DecoderSpec, Header, LSTRIP, MAGIC, MergesSpec, ModelSpec, NormalizerStep, PRELUDE, Piece, Prepend,
+    RSTRIP, SINGLE_WORD, SPECIAL, SplitStep, VERSION,
+};
+use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
+use kinglet::tokenizer::{MAX_ADDED, Tokenizer};
+use serde_json::Value;
+use tokenizers::{NormalizedString, Normalizer};
+use unicode_categories::UnicodeCategories;
+
+use crate::refuse;
+
+mod legacy;
+mod pattern;
+mod tables;
+
+use tables::Tables;
+
+/// The tokenizer of a folder as a section of a blob; `None` when the folder has none.
+///
+/// # Errors
+/// When its files are not what they should be, or ask for what the device cannot do; the message names it.
+pub fn build(folder: &Path) -> Result<Option<Vec<u8>>> {
+    let Some(description) = legacy::read(folder)? else { return Ok(None) };
+    section(&description).with_context(|| format!("reading the tokenizer of {}", folder.display())).map(Some)
+}
+
+/// A tokenizer described as `tokenizer.json` does it, as a section of a blob.
+///
+/// # Errors
+/// As [`build`].
+pub fn section(description: &Value) -> Result<Vec<u8>> {
+    let mut builder = Builder { tables: Tables::new(PRELUDE), description, expansion: Expansion::default() };
+    let header = builder.header()?;
+    let mut bytes = builder.tables.bytes;
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let header = postcard::to_allocvec(&header)?;
+    bytes.extend_from_slice(&header);
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[8..12].copy_from_slice(&(header.len() as u32).to_le_bytes());
+    let sum = checksum(&bytes[PRELUDE..]);
+    bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+    Tokenizer::from_bytes(&bytes).map_err(|error| anyhow!("{error}: this is a mistake in Kinglet, please report it"))?;
+    Ok(bytes)
+}
+
+/// How a text may grow: characters, and bytes, for each byte of it.
+#[derive(Clone, Copy, Debug)]
+struct Expansion {
+    chars: u16,
+    bytes: u16,
+}
+
+impl Default for Expansion {
+    fn default() -> Self {
+        Self { chars: 1, bytes: 1 }
+    }
+}
+
+impl Expansion {
+    fn at_least(&mut self, chars: u16, bytes: u16) {
+        (self.chars, self.bytes) = (self.chars.max(chars), self.bytes.max(bytes));
+    }
+}
+
+struct Builder<'d> {
+    tables: Tables,
+    description: &'d Value,
+    expansion: Expansion,
+}
+
+fn unsupported(what: &str, value: &Value) -> anyhow::Error {
+    let shown = value.to_string();
+    let shown: String = shown.chars().take(200).collect();
+    refuse(
+        format_args!("tokenizer.json has the {what} {shown}, which is not implemented"),
+        "leave the tokenizer out with --no-tokenizer, and work with ids",
+    )
+}
+
+fn malformed(place: &str) -> anyhow::Error {
+    refuse(format_args!("tokenizer.json is not what it should be at `{place}`"), "take it from the checkpoint's page again")
+}
+
+fn text<'v>(value: &'v Value, key: &str, place: &str) -> Result<&'v str> {
+    value[key].as_str().ok_or_else(|| malformed(&format!("{place}.{key}")))
+}
+
+fn flag(value: &Value, key: &str, default: bool) -> bool {
+    value[key].as_bool().unwrap_or(default)
+}
+
+fn character(value: &Value, key: &str, default: char) -> Result<char> {
+    let Some(text) = value[key].as_str() else { return Ok(default) };
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) => Ok(c),
+        _ => Err(malformed(key)),
+    }
+}
+
+/// The parts of a sequence, or the one part that there is.
+fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
+    match (value, value["type"].as_str()) {
+        (Value::Null, _) => Vec::new(),
+        (_, Some("Sequence")) => value[list].as_array().into_iter().flatten().flat_map(|part| parts(part, list)).collect(),
+        _ => vec![value],
+    }
+}
+
+/// The heap vectors of the device, filled.
+fn bounded<T, const N: usize>(list: Vec<T>, what: &str) -> Result<heapless::Vec<T, N, u8>> {
+    let count = list.len();
+    let mut bounded = heapless::Vec::new();
+    for item in list {
+        if bounded.push(item).is_err() {
+            bail!("the tokenizer has {count} {what}, and the device takes {N}\nleave it out with --no-tokenizer");
+        }
+    }
+    Ok(bounded)
+}
+
+impl Builder<'_> {
+    fn header(&mut self) -> Result<Header> {
+        let description = self.description;
+        let byte_level = parts(&description["pre_tokenizer"], "pretokenizers").iter().any(|part| part["type"] == "ByteLevel")
+            || parts(&description["decoder"], "decoders").iter().any(|part| part["type"] == "ByteLevel");
+        let normalizer = self.normalizer()?;
+        let pre_tokenizer = self.pre_tokenizer()?;
+        let (model, vocabulary, per_byte) = self.model(byte_level)?;
+        let added = self.added(byte_level)?;
+        let (single, pair, trim_offsets) = self.post_processor()?;
+        let Expansion { chars, bytes } = self.expansion;
+        Ok(Header {
+            normalizer: bounded(normalizer, "normalizers")?,
+            pre_tokenizer: bounded(pre_tokenizer, "pre-tokenizers")?,
+            model,
+            vocabulary,
+            byte_level,
+            added,
+            single: bounded(single, "special tokens")?,
+            pair: bounded(pair, "special tokens")?,
+            trim_offsets,
+            decoder: self.decoder()?,
+            words_per_byte: (6 * chars).max(3 * chars + per_byte * bytes),
+        })
+    }
+
+    fn normalizer(&mut self) -> Result<Vec<NormalizerStep>> {
+        let mut steps = Vec::new();
+        for part in parts(&self.description["normalizer"], "normalizers") {
+            let tables = &mut self.tables;
+            match part["type"].as_str().unwrap_or_default() {
+                "BertNormalizer" => {
+                    let clean = flag(part, "clean_text", true);
+                    let pad = flag(part, "handle_chinese_chars", true);
+                    let lower = flag(part, "lowercase", true);
+                    let strip = part["strip_accents"].as_bool().unwrap_or(lower);
+                    if clean || pad {
+                        let (entries, sequences) = tables.map(|c| bert_clean(c, clean, pad));
+                        steps.push(NormalizerStep::Map { entries, sequences });
+                    }
+                    if strip {
+                        self.expansion.at_least(2, 2);
+                        steps.push(tables.decompose(false));
+                    }
+                    if strip || lower {
+                        let (entries, sequences) = tables.map(|c| match c {
+                            c if strip && c.is_mark_nonspacing() => Some(Vec::new()),
+                            c if lower => changed(c, c.to_lowercase()),
+                            _ => None,
+                        });
+                        steps.push(NormalizerStep::Map { entries, sequences });
+                    }
+                }
+                "NFD" => {
+                    self.expansion.at_least(2, 3);
+                    steps.push(tables.decompose(false));
+                }
+                "NFKD" => {
+                    self.expansion.at_least(6, 11);
+                    steps.push(tables.decompose(true));
+                }
+                kind @ ("NFC" | "NFKC") => {
+                    let compatible = kind == "NFKC";
+                    self.expansion.at_least(if compatible { 6 } else { 2 }, if compatible { 11 } else { 3 });
+                    steps.push(tables.decompose(compatible));
+                    let (classes, pairs) = (tables.combining_classes(), tables.compositions());
+                    steps.push(NormalizerStep::Compose { classes, pairs });
+                }
+                "Lowercase" => {
+                    self.expansion.at_least(2, 2);
+                    let (entries, sequences) = tables.map(|c| changed(c, c.to_lowercase()));
+                    steps.push(NormalizerStep::Map { entries, sequences });
+                }
+                "StripAccents" => {
+                    let is_mark = unicode_normalization_alignments::char::is_combining_mark;
+                    let (entries, sequences) = tables.map(|c| is_mark(c).then(Vec::new));
+                    steps.push(NormalizerStep::Map { entries, sequences });
+                }
+                "Strip" => steps.push(NormalizerStep::Strip {
+                    left: flag(part, "strip_left", true),
+                    right: flag(part, "strip_right", true),
+                    spaces: tables.set(char::is_whitespace),
+                }),
+                "Prepend" => steps.push(NormalizerStep::Prepend {
+                    content: tables.add(text(part, "prepend", "normalizer")?.as_bytes()),
+                }),
+                "Replace" => {
+                    let content = text(part, "content", "normalizer")?;
+                    let pattern = tables.any_pattern(&part["pattern"])?;
+                    self.expansion.at_least(content.chars().count() as u16, content.len() as u16);
+                    steps.push(NormalizerStep::Replace { pattern, content: tables.add(content.as_bytes()) });
+                }
+                "Precompiled" => {
+                    self.expansion.at_least(6, 11);
+                    if let Some(step) = self.charsmap(text(part, "precompiled_charsmap", "normalizer")?)? {
+                        steps.push(step);
+                    }
+                }
+                _ => return Err(unsupported("normalizer", part)),
+            }
+        }
+        Ok(steps)
+    }
+
+    /// SentencePiece's own rules: the length of a double array, the array, and what is put in place.
+    fn charsmap(&mut self, encoded: &str) -> Result<Option<NormalizerStep>> {
+        use base64::Engine as _;
+        let place = "normalizer.precompiled_charsmap";
+        let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|_| malformed(place))?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| malformed(place))?;
+        let (trie, strings) =
+            rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(|| malformed(place))?;
+        std::str::from_utf8(strings).map_err(|_| malformed(place))?;
+        Ok(Some(NormalizerStep::Charsmap {
+            trie: self.tables.add(trie),
+            strings: self.tables.add(strings),
+            graphemes: self.tables.graphemes(),
+        }))
+    }
+
+    fn pre_tokenizer(&mut self) -> Result<Vec<SplitStep>> {
+        let mut steps = Vec::new();
+        let tables = &mut self.tables;
+        let split = |pattern, behavior| SplitStep::Split { pattern, behavior, invert: false };
+        let punctuation = |c: char| c.is_ascii_punctuation() || c.is_punctuation();
+        for part in parts(&self.description["pre_tokenizer"], "pretokenizers") {
+            match part["type"].as_str().unwrap_or_default() {
+                "BertPreTokenizer" => {
+                    steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed));
+                    steps.push(split(tables.one_of(punctuation), Behavior::Isolated));
+                }
+                "WhitespaceSplit" => steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed)),
+                "Whitespace" => {
+                    let pattern = tables.pattern(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+")?;
+                    steps.push(SplitStep::Split { pattern, behavior: Behavior::Removed, invert: true });
+                }
+                "Punctuation" => {
+                    steps.push(split(tables.one_of(punctuation), behavior(part, Behavior::Isolated)?));
+                }
+                "Digits" => {
+                    let behavior =
+                        if flag(part, "individual_digits", false) { Behavior::Isolated } else { Behavior::Contiguous };
+                    steps.push(split(tables.one_of(char::is_numeric), behavior));
+                }
+                "CharDelimiterSplit" => {
+                    let delimiter = character(part, "delimiter", ' ')?;
+                    steps.push(split(tables.one_of(|c| c == delimiter), Behavior::Removed));
+                }
+                "Split" => steps.push(SplitStep::Split {
+                    pattern: tables.any_pattern(&part["pattern"])?,
+                    behavior: behavior(part, Behavior::Isolated)?,
+                    invert: flag(part, "invert", false),
+                }),
+                "ByteLevel" => {
+                    if flag(part, "add_prefix_space", true) {
+                        steps.push(SplitStep::PrefixSpace);
+                    }
+                    if flag(part, "use_regex", true) {
+                        let pattern = tables.pattern(BYTE_LEVEL)?;
+                        steps.push(split(pattern, Behavior::Isolated));
+                    }
+                }
+                "Metaspace" => {
+                    let never = part["add_prefix_space"] == false;
+                    let prepend = match part["prepend_scheme"].as_str() {
+                        _ if never => Prepend::Never,
+                        None | Some("always") => Prepend::Always,
+                        Some("first") => Prepend::First,
+                        Some("never") => Prepend::Never,
+                        Some(_) => return Err(unsupported("pre-tokenizer", part)),
+                    };
+                    self.expansion.at_least(1, 3);
+                    steps.push(SplitStep::Metaspace {
+                        replacement: character(part, "replacement", '▁')?,
+                        prepend,
+                        split: flag(part, "split", true),
+                    });
+                }
+                _ => return Err(unsupported("pre-tokenizer", part)),
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The model, its vocabulary, and the words of memory that it needs for each byte of a split.
+    fn model(&mut self, byte_level: bool) -> Result<(ModelSpec, VocabularySpec, u16)> {
+        let model = &self.description["model"];
+        let strings = vocabulary(model)?;
+        let find = |wanted: &str| strings.iter().find(|(string, _)| string == wanted).map(|(_, id)| *id);
+        let raw = |string: &str| if byte_level { unalias(string) } else { string.as_bytes().to_vec() };
+        let entries: Vec<(Vec<u8>, u32)> = strings.iter().map(|(string, id)| (raw(string), *id)).collect();
+        if let Some((long, _)) = entries.iter().find(|(string, _)| string.len() > MAX_STRING) {
+            bail!("the vocabulary has a string of {} bytes\nat most {MAX_STRING} are supported", long.len());
+        }
+        let unknown = || model["unk_token"].as_str().and_then(find);
+        let kind = model["type"].as_str().unwrap_or_else(|| infer_model(model));
+        match kind {
+            "WordLevel" => {
+                let spec = ModelSpec::WordLevel { unknown: unknown() };
+                Ok((spec, self.tables.vocabulary(entries, true, false), 1))
+            }
+            "WordPiece" => {
+                let prefix = model["continuing_subword_prefix"].as_str().unwrap_or("##");
+                let spec = ModelSpec::WordPiece {
+                    unknown: unknown().ok_or_else(|| malformed("model.unk_token"))?,
+                    prefix: self.tables.add(prefix.as_bytes()),
+                    max_input_chars: model["max_input_chars_per_word"].as_u64().unwrap_or(100).min(65_535) as u16,
+                };
+                Ok((spec, self.tables.vocabulary(entries, true, false), 3))
+            }
+            "BPE" => {
+                if model["dropout"].as_f64().is_some_and(|dropout| dropout > 0.0) {
+                    return Err(unsupported("model's dropout", &model["dropout"]));
+                }
+                let part = |key: &str| model[key].as_str().unwrap_or_default().as_bytes();
+                let merges = self.merges(model, &strings)?;
+                let bytes = match byte_level {
+                    true => (0..=255).map(|byte: u8| find(&alias(byte).to_string()).unwrap_or(u32::MAX)).collect(),
+                    false if flag(model, "byte_fallback", false) => byte_tokens(&find),
+                    false => Vec::new(),
+                };
+                let spec = ModelSpec::Bpe {
+                    merges,
+                    unknown: unknown(),
+                    fuse_unknown: flag(model, "fuse_unk", false),
+                    ignore_merges: flag(model, "ignore_merges", false),
+                    suffix: self.tables.add(part("end_of_word_suffix")),
+                    prefix: self.tables.add(part("continuing_subword_prefix")),
+                    bytes: self.tables.words(bytes),
+                };
+                Ok((spec, self.tables.vocabulary(entries, true, false), 11))
+            }
+            "Unigram" => self.unigram(model, entries, &find),
+            _ => Err(unsupported("model", &model["type"])),
+        }
+    }
+
+    fn unigram(
+        &mut self,
+        model: &Value,
+        entries: Vec<(Vec<u8>, u32)>,
+        find: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<(ModelSpec, VocabularySpec, u16)> {
+        let list = model["vocab"].as_array().ok_or_else(|| malformed("model.vocab"))?;
+        let scores = list.iter().map(|piece| piece[1].as_f64()).collect::<Option<Vec<f64>>>();
+        let scores = scores.ok_or_else(|| malformed("model.vocab"))?;
+        let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        // Of equal strings the last one counts.
+        let mut last: std::collections::BTreeMap<Vec<u8>, u32> = Default::default();
+        for (string, id) in entries.into_iter().filter(|(string, _)| !string.is_empty()) {
+            if string.len() > 255 {
+                bail!("the vocabulary has a string of {} bytes\nat most 255 are supported for Unigram", string.len());
+            }
+            last.insert(string, id);
+        }
+        let entries: Vec<(Vec<u8>, u32)> = last.into_iter().collect();
+        let by_entry: Vec<u8> = entries.iter().flat_map(|(_, id)| scores[*id as usize].to_le_bytes()).collect();
+        let bytes = if flag(model, "byte_fallback", false) { byte_tokens(&find) } else { Vec::new() };
+        let spec = ModelSpec::Unigram {
+            scores: self.tables.add(&by_entry),
+            unknown_score: (least - 10.0).to_bits(),
+            unknown: model["unk_id"].as_u64().map(|id| id as u32),
+            bytes: self.tables.words(bytes),
+        };
+        Ok((spec, self.tables.vocabulary(entries, true, true), 5))
+    }
+
+    fn merges(&mut self, model: &Value, strings: &[(String, u32)]) -> Result<MergesSpec> {
+        let ids: std::collections::HashMap<&str, u32> = strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
+        let list = model["merges"].as_array().ok_or_else(|| malformed("model.merges"))?;
+        let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
+        let mut merges = Vec::with_capacity(list.len());
+        let mut seen = std::collections::HashMap::new();
+        for (order, merge) in list.iter().enumerate() {
+            let place = || malformed(&format!("model.merges[{order}]"));
+            let pair = match merge {
+                Value::String(pair) => pair.split_once(' '),
+                pair => pair[0].as_str().zip(pair[1].as_str()),
+            };
+            let (left, right) = pair.ok_or_else(place)?;
+            let merged = format!("{left}{}", right.strip_prefix(prefix).unwrap_or(right));
+            let id = |string: &str| ids.get(string).copied().ok_or_else(place);
+            let merge = (id(left)?, id(right)?, id(&merged)?, order as u32);
+            // Of equal pairs the last one counts.
+            if let Some(earlier) = seen.insert((merge.0, merge.1), merges.len()) {
+                merges[earlier] = merge;
+            } else {
+                merges.push(merge);
+            }
+        }
+        let ordered = merges.windows(2).all(|pair| pair[0].2 < pair[1].2 && pair[0].3 < pair[1].3);
+        merges.sort_unstable();
+        let most = merges.iter().flat_map(|merge| [merge.0, merge.1, merge.2]).max().unwrap_or(0);
+        let lefts = merges.iter().map(|merge| merge.0 + 1).max().unwrap_or(0);
+        let begins = (0..=lefts).map(|left| merges.partition_point(|merge| merge.0 < left) as u32);
+        let width: u8 = if most < 1 << 16 { 2 } else { 3 };
+        let narrow = |ids: Vec<u32>| -> Vec<u8> {
+            ids.into_iter().flat_map(|id| id.to_le_bytes().into_iter().take(width.into())).collect()
+        };
+        let order = if ordered { Vec::new() } else { merges.iter().map(|merge| merge.3).collect() };
+        Ok(MergesSpec {
+            lefts: self.tables.words(begins),
+            width,
+            rights: self.tables.add(&narrow(merges.iter().map(|merge| merge.1).collect())),
+            merged: self.tables.add(&narrow(merges.iter().map(|merge| merge.2).collect())),
+            order: self.tables.words(order),
+        })
+    }
+
+    fn added(&mut self, byte_level: bool) -> Result<AddedSpec> {
+        let list = self.description["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+        let normalizer: Option<tokenizers::NormalizerWrapper> = match &self.description["normalizer"] {
+            Value::Null => None,
+            value => Some(serde_json::from_value(value.clone()).map_err(|_| malformed("normalizer"))?),
+        };
+        let (mut raw, mut normalized, mut decoded, mut flags) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, token) in list.iter().enumerate() {
+            let place = format!("added_tokens[{index}]");
+            let content = text(token, "content", &place)?;
+            let id = token["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| malformed(&place))?;
+            let mut found = content.to_owned();
+            if flag(token, "normalized", false) {
+                if let Some(normalizer) = &normalizer {
+                    let mut string = NormalizedString::from(content);
+                    normalizer.normalize(&mut string).map_err(|error| anyhow!("{place}: {error}"))?;
+                    found = string.get().to_owned();
+                }
+                normalized.push((found.clone().into_bytes(), id));
+            } else {
+                raw.push((found.clone().into_bytes(), id));
+            }
+            if found.is_empty() || found.len() > MAX_ADDED {
+                return Err(unsupported("added token", token));
+            }
+            let spelt = |key, bit| if flag(token, key, false) { bit } else { 0 };
+            let bits = spelt("special", SPECIAL)
+                | spelt("lstrip", LSTRIP)
+                | spelt("rstrip", RSTRIP)
+                | spelt("single_word", SINGLE_WORD);
+            flags.push(id << 8 | bits);
+            decoded.push((if byte_level { unalias(&found) } else { found.into_bytes() }, id));
+        }
+        flags.sort_unstable();
+        let tables = &mut self.tables;
+        Ok(AddedSpec {
+            raw: tables.vocabulary(raw, false, false),
+            normalized: tables.vocabulary(normalized, false, false),
+            flags: tables.words(flags),
+            decoded: tables.vocabulary(decoded, true, false),
+            spaces: tables.set(char::is_whitespace),
+            words: tables.set(|c| c.is_alphanumeric() || c == '_'),
+        })
+    }
+
+    /// What goes around one text, and two, and whether tokens are trimmed.
+    fn post_processor(&mut self) -> Result<(Vec<Piece>, Vec<Piece>, Option<bool>)> {
+        let mut single = vec![Piece::First { type_id: 0 }];
+        let mut pair = vec![Piece::First { type_id: 0 }, Piece::Second { type_id: 1 }];
+        let mut trim = None;
+        for part in parts(&self.description["post_processor"], "processors") {
+            match part["type"].as_str().unwrap_or_default() {
+                "TemplateProcessing" => {
+                    single = template(part, "single")?;
+                    pair = template(part, "pair")?;
+                }
+                kind @ ("BertProcessing" | "RobertaProcessing") => {
+                    let id = |key: &str| {
+                        let id = part[key][1].as_u64().and_then(|id| u32::try_from(id).ok());
+                        id.ok_or_else(|| malformed(&format!("post_processor.{key}")))
+                    };
+                    let (cls, sep) = (id("cls")?, id("sep")?);
+                    let roberta = kind == "RobertaProcessing";
+                    let second = u8::from(!roberta);
+                    let special = |id, type_id| Piece::Special { id, type_id };
+                    single = vec![special(cls, 0), Piece::First { type_id: 0 }, special(sep, 0)];
+                    pair = single.clone();
+                    if roberta {
+                        pair.push(special(sep, 0));
+                        if flag(part, "trim_offsets", true) {
+                            trim = Some(flag(part, "add_prefix_space", true));
+                        }
+                    }
+                    pair.extend([Piece::Second { type_id: second }, special(sep, second)]);
+                }
+                "ByteLevel" if flag(part, "trim_offsets", true) => trim = Some(flag(part, "add_prefix_space", true)),
+                "ByteLevel" => {}
+                _ => return Err(unsupported("post-processor", part)),
+            }
+        }
+        Ok((single, pair, trim))
+    }
+
+    fn decoder(&mut self) -> Result<DecoderSpec> {
+        let description = &self.description["decoder"];
+        let parts = parts(description, "decoders");
+        let kinds: Vec<&str> = parts.iter().map(|part| part["type"].as_str().unwrap_or_default()).collect();
+        let fallback = |replace: Option<&Value>, strip: Option<&Value>| -> Result<DecoderSpec> {
+            let replacement = match replace {
+                None => None,
+                Some(part) if part["content"] == " " => Some(character(&part["pattern"], "String", '▁')?),
+                Some(part) => return Err(unsupported("decoder", part)),
+            };
+            let strip = match strip {
+                None => 0,
+                Some(part) if part["content"] == " " && part["stop"] == 0 => part["start"].as_u64().unwrap_or(0).min(255) as u8,
+                Some(part) => return Err(unsupported("decoder", part)),
+            };
+            Ok(DecoderSpec::ByteFallback { replacement, strip })
+        };
+        Ok(match kinds[..] {
+            [] => DecoderSpec::Spaces,
+            ["Fuse"] => DecoderSpec::Fuse,
+            ["ByteLevel"] => DecoderSpec::ByteLevel,
+            ["WordPiece"] => DecoderSpec::WordPiece {
+                prefix: self.tables.add(parts[0]["prefix"].as_str().unwrap_or("##").as_bytes()),
+                cleanup: flag(parts[0], "cleanup", true),
+            },
+            ["BPEDecoder"] => DecoderSpec::Suffix {
+                suffix: self.tables.add(parts[0]["suffix"].as_str().unwrap_or("</w>").as_bytes()),
+            },
+            ["Metaspace"] => DecoderSpec::Metaspace {
+                replacement: character(parts[0], "replacement", '▁')?,
+                drop_first: parts[0]["prepend_scheme"] != "never" && parts[0]["add_prefix_space"] != false,
+            },
+            ["Replace", "ByteFallback", "Fuse", "Strip"] => fallback(Some(parts[0]), Some(parts[3]))?,
+            ["Replace", "ByteFallback", "Fuse"] => fallback(Some(parts[0]), None)?,
+            ["ByteFallback", "Fuse"] | ["ByteFallback"] => fallback(None, None)?,
+            _ => return Err(unsupported("decoder", description)),
+        })
+    }
+}
+
+impl Tables {
+    fn decompose(&mut self, compatible: bool) -> NormalizerStep {
+        let (entries, sequences) = self.decompositions(compatible);
+        NormalizerStep::Decompose { entries, sequences, classes: self.combining_classes() }
+    }
+
+    /// A string or an expression.
+    fn any_pattern(&mut self, value: &Value) -> Result<kinglet::tokenizer::pattern::Pattern> {
+        match (value["String"].as_str(), value["Regex"].as_str()) {
+            (Some(string), _) => Ok(self.literal(string)),
+            (_, Some(expression)) => self.pattern(expression),
+            _ => Err(malformed("pattern")),
+        }
+    }
+}
+
+/// How the byte-level families split texts, unless they say it themselves.
+const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// What becomes of a character, where it becomes another.
+fn changed(c: char, to: impl Iterator<Item = char>) -> Option<Vec<char>> {
+    let to: Vec<char> = to.collect();
+    (to != [c]).then_some(to)
+}
+
+/// What BERT's cleaning makes of a character.
+fn bert_clean(c: char, clean: bool, pad: bool) -> Option<Vec<char>> {
+    let space = matches!(c, '\t' | '\n' | '\r') || c.is_whitespace();
+    let control = !matches!(c, '\t' | '\n' | '\r') && c.is_other();
+    if clean && (c == '\0' || c == '\u{fffd}' || control) {
+        return Some(Vec::new());
+    }
+    if clean && space {
+        return changed(c, core::iter::once(' '));
+    }
+    let chinese = matches!(c,
+        '\u{4e00}'..='\u{9fff}' | '\u{3400}'..='\u{4dbf}' | '\u{20000}'..='\u{2a6df}' | '\u{2a700}'..='\u{2b73f}'
+        | '\u{2b740}'..='\u{2b81f}' | '\u{2b920}'..='\u{2ceaf}' | '\u{f900}'..='\u{faff}' | '\u{2f800}'..='\u{2fa1f}');
+    (pad && chinese).then(|| vec![' ', c, ' '])
+}
+
+fn behavior(part: &Value, default: Behavior) -> Result<Behavior> {
+    Ok(match part["behavior"].as_str() {
+        None => default,
+        Some("Removed") => Behavior::Removed,
+        Some("Isolated") => Behavior::Isolated,
+        Some("MergedWithPrevious") => Behavior::MergedWithPrevious,
+        Some("MergedWithNext") => Behavior::MergedWithNext,
+        Some("Contiguous") => Behavior::Contiguous,
+        Some(_) => return Err(unsupported("pre-tokenizer", part)),
+    })
+}
+
+/// Files of older versions do not name their model.
+fn infer_model(model: &Value) -> &'static str {
+    match model {
+        model if model["vocab"].is_array() => "Unigram",
+        model if model["merges"].is_array() => "BPE",
+        model if model["continuing_subword_prefix"].is_string() => "WordPiece",
+        _ => "WordLevel",
+    }
+}
+
+fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
+    let bad = || malformed("model.vocab");
+    match &model["vocab"] {
+        Value::Object(map) => map
+            .iter()
+            .map(|(string, id)| Ok((string.clone(), id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(bad)?)))
+            .collect(),
+        Value::Array(list) => {
+            let string = |piece: &Value| piece[0].as_str().map(str::to_owned).ok_or_else(bad);
+            list.iter().enumerate().map(|(id, piece)| Ok((string(piece)?, id as u32))).collect()
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// Ids of the tokens `<0x00>` to `<0xFF>`.
+fn byte_tokens(find: &dyn Fn(&str) -> Option<u32>) -> Vec<u32> {
+    (0..=255_u8).map(|byte| find(&format!("<0x{byte:02X}>")).unwrap_or(u32::MAX)).collect()
+}
+
+/// The printable character that stands for a byte in byte-level vocabularies.
+pub fn alias(byte: u8) -> char {
+    let plain = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    if plain(byte) {
+        return byte.into();
+    }
+    let before = (0..byte).filter(|&byte| !plain(byte)).count() as u32;
+    char::from_u32(256 + before).unwrap_or_default()
+}
+
+/// The bytes that a string of a byte-level vocabulary stands for: those of its characters, or its own where one stands for none.
+fn unalias(string: &str) -> Vec<u8> {
+    static BYTES: std::sync::LazyLock<std::collections::HashMap<char, u8>> =
+        std::sync::LazyLock::new(|| (0..=255).map(|byte| (alias(byte), byte)).collect());
+    let bytes: Option<Vec<u8>> = string.chars().map(|c| BYTES.get(&c).copied()).collect();
+    bytes.unwrap_or_else(|| string.as_bytes().to_vec())
+}
+
+fn template(part: &Value, key: &str) -> Result<Vec<Piece>> {
+    let place = || malformed(&format!("post_processor.{key}"));
+    let mut pieces = Vec::new();
+    for piece in part[key].as_array().ok_or_else(place)? {
+        let (kind, inside) = piece.as_object().and_then(|map| map.iter().next()).ok_or_else(place)?;
+        let type_id = inside["type_id"].as_u64().and_then(|id| u8::try_from(id).ok()).ok_or_else(place)?;
+        let id = inside["id"].as_str().ok_or_else(place)?;
+        match (kind.as_str(), id) {
+            ("Sequence", "A") => pieces.push(Piece::First { type_id }),
+            ("Sequence", "B") => pieces.push(Piece::Second { type_id }),
+            ("SpecialToken", name) => {
+                let ids = part["special_tokens"][name]["ids"].as_array().ok_or_else(place)?;
+                for id in ids {
+                    let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(place)?;
+                    pieces.push(Piece::Special { id, type_id });
+                }
+            }
+            _ => return Err(place()),
+        }
+    }
+    Ok(pieces)
+}

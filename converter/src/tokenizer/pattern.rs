@@ -1,0 +1,250 @@
+//! Regular expressions as rows of items: those that tokenizers split texts with, and no others.
+
+use anyhow::{Result, anyhow, bail};
+use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, Pattern};
+use tokenizers::utils::SysRegex;
+
+use super::tables::{Tables, characters};
+use crate::refuse;
+
+/// A class of characters, as the expression has it, and what is done with it.
+#[derive(Clone, Debug, PartialEq)]
+struct Item {
+    class: String,
+    kind: ItemKind,
+}
+
+const ONCE: ItemKind = ItemKind::Take { min: 1, max: 1, possessive: false };
+
+impl Tables {
+    /// A pattern that finds a string.
+    pub(super) fn literal(&mut self, text: &str) -> Pattern {
+        let items: Vec<(u32, u32, u32)> = text
+            .chars()
+            .map(|wanted| {
+                let class = self.words([u32::from(wanted) << 8 | 1, (u32::from(wanted) + 1) << 8]);
+                (class.start, class.len, ONCE.to_word())
+            })
+            .collect();
+        let alternatives = self.add(&[items.len() as u8]);
+        Pattern { items: self.words(items.into_iter().flat_map(|(start, len, kind)| [start, len, kind])), alternatives }
+    }
+
+    /// A pattern that finds one character of a set.
+    pub(super) fn one_of(&mut self, is: impl Fn(char) -> bool) -> Pattern {
+        let class = self.set(is);
+        let alternatives = self.add(&[1]);
+        Pattern { items: self.words([class.start, class.len, ONCE.to_word()]), alternatives }
+    }
+
+    /// A regular expression.
+    ///
+    /// # Errors
+    /// When it has what the device cannot match; the message names it.
+    pub(super) fn pattern(&mut self, expression: &str) -> Result<Pattern> {
+        let unsupported = |error: anyhow::Error| {
+            refuse(
+                format_args!("tokenizer.json splits by the expression {expression:?}, which is not implemented: {error}"),
+                "classes of characters with counts, alternatives and (?!X) are",
+            )
+        };
+        let mut parser = Parser { rest: expression, fold: false };
+        let alternatives = parser.alternatives().map_err(unsupported)?;
+        if !parser.rest.is_empty() {
+            return Err(unsupported(anyhow!("unbalanced parentheses")));
+        }
+        let mut counts = Vec::new();
+        let mut words = Vec::new();
+        for alternative in &alternatives {
+            if alternative.is_empty() || alternative.len() > MAX_ITEMS {
+                return Err(unsupported(anyhow!("an alternative of {} items", alternative.len())));
+            }
+            counts.push(alternative.len() as u8);
+            for item in alternative {
+                let members = members(&item.class).map_err(unsupported)?;
+                let class = self.set(|c| members.binary_search(&c).is_ok());
+                words.extend([class.start, class.len, item.kind.to_word()]);
+            }
+        }
+        Ok(Pattern { items: self.words(words), alternatives: self.add(&counts) })
+    }
+}
+
+/// Every character that a class has, in the eyes of the engine that `tokenizers` uses.
+fn members(class: &str) -> Result<Vec<char>> {
+    let all: String = characters().collect();
+    let regex = SysRegex::new(class).map_err(|error| anyhow!("{class}: {error}"))?;
+    let mut found = Vec::new();
+    for (start, end) in regex.find_iter(&all) {
+        let mut chars = all[start..end].chars();
+        match (chars.next(), chars.next()) {
+            (Some(c), None) => found.push(c),
+            _ => bail!("{class} is not one character"),
+        }
+    }
+    Ok(found)
+}
+
+/// What is left of an expression.
+struct Parser<'e> {
+    rest: &'e str,
+    /// Inside `(?i:...)`.
+    fold: bool,
+}
+
+impl<'e> Parser<'e> {
+    fn take(&mut self, len: usize) -> &'e str {
+        let (taken, rest) = self.rest.split_at(len);
+        self.rest = rest;
+        taken
+    }
+
+    fn skip(&mut self, start: &str) -> bool {
+        let found = self.rest.strip_prefix(start);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+
+    /// Alternatives up to the end, or to the parenthesis that closes them.
+    fn alternatives(&mut self) -> Result<Vec<Vec<Item>>> {
+        let mut all = Vec::new();
+        loop {
+            // A group in a row makes several rows of it.
+            let mut rows = vec![Vec::new()];
+            while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
+                let tails = self.part()?;
+                let varies = |row: &Vec<Item>| row.iter().any(|item| item.kind != ONCE);
+                if tails.len() > 1 && rows.iter().any(varies) {
+                    bail!("a group after a count");
+                }
+                let join = |row: &Vec<Item>| tails.iter().map(|tail| [row.clone(), tail.clone()].concat()).collect::<Vec<_>>();
+                rows = rows.iter().flat_map(join).collect();
+            }
+            all.append(&mut rows);
+            if !self.skip("|") {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A class with its count, a group, or what must not be ahead.
+    fn part(&mut self) -> Result<Vec<Vec<Item>>> {
+        if self.skip("(?!") {
+            let class = self.class()?;
+            if !self.skip(")") {
+                bail!("(?! of more than one character");
+            }
+            return Ok(vec![vec![Item { class, kind: ItemKind::NotAhead }]]);
+        }
+        let outside = self.fold;
+        let group = if self.skip("(?i:") {
+            self.fold = true;
+            true
+        } else {
+            self.skip("(?:") || (!self.rest.starts_with("(?") && self.skip("("))
+        };
+        if group {
+            let inside = self.alternatives()?;
+            self.fold = outside;
+            if !self.skip(")") {
+                bail!("unbalanced parentheses");
+            }
+            if self.rest.starts_with(['?', '*', '+', '{']) {
+                bail!("a count after a group");
+            }
+            return Ok(inside);
+        }
+        let class = self.class()?;
+        let kind = self.count()?;
+        Ok(vec![vec![Item { class, kind }]])
+    }
+
+    /// The expression of one character.
+    fn class(&mut self) -> Result<String> {
+        let first = self.rest.chars().next().ok_or_else(|| anyhow!("it ends too early"))?;
+        let class = match first {
+            '[' => {
+                let mut escaped = false;
+                let mut depth = 0;
+                let end = self.rest.char_indices().find(|(_, c)| {
+                    let here = escaped;
+                    escaped = !here && *c == '\\';
+                    depth += if here { 0 } else { i32::from(*c == '[') - i32::from(*c == ']') };
+                    depth == 0
+                });
+                let (end, _) = end.ok_or_else(|| anyhow!("a class without its end"))?;
+                self.take(end + 1).to_owned()
+            }
+            '\\' => {
+                let property = self.rest.starts_with("\\p{") || self.rest.starts_with("\\P{");
+                let len = if property { self.rest.find('}').map(|end| end + 1) } else { self.rest.chars().nth(1).map(|c| 1 + c.len_utf8()) };
+                let len = len.ok_or_else(|| anyhow!("an escape without its end"))?;
+                let escape = self.take(len);
+                if escape.len() == 2 && escape.ends_with(|c: char| c.is_ascii_alphanumeric() && !"sSdDwWrntfv".contains(c)) {
+                    bail!("the escape {escape}");
+                }
+                escape.to_owned()
+            }
+            '(' | ')' | '?' | '*' | '+' | '{' | '^' | '$' | '|' => bail!("{first:?} in this place"),
+            _ => self.take(first.len_utf8()).to_owned(),
+        };
+        Ok(if self.fold { format!("(?i:{class})") } else { class })
+    }
+
+    fn count(&mut self) -> Result<ItemKind> {
+        let (min, max) = if self.skip("?") {
+            (0, 1)
+        } else if self.skip("*") {
+            (0, u8::MAX)
+        } else if self.skip("+") {
+            (1, u8::MAX)
+        } else if self.rest.starts_with('{') {
+            let end = self.rest.find('}').ok_or_else(|| anyhow!("a count without its end"))?;
+            let counts = self.take(end + 1).trim_matches(['{', '}']);
+            let number = |text: &str| text.parse::<u8>().map_err(|_| anyhow!("the count {counts}"));
+            match counts.split_once(',') {
+                None => (number(counts)?, number(counts)?),
+                Some((min, "")) => (number(min)?, u8::MAX),
+                Some((min, max)) => (number(min)?, number(max)?),
+            }
+        } else {
+            return Ok(ONCE);
+        };
+        if self.rest.starts_with('?') {
+            bail!("a lazy count");
+        }
+        Ok(ItemKind::Take { min, max, possessive: self.skip("+") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(expression: &str) -> Result<Vec<Vec<Item>>> {
+        Parser { rest: expression, fold: false }.alternatives()
+    }
+
+    #[test]
+    fn groups_are_multiplied_out() {
+        let rows = rows(r"'(?i:[sdmt]|ll)|\p{N}{1,3}|\s+(?!\S)").unwrap();
+        let show = |row: &Vec<Item>| row.iter().map(|item| item.class.clone()).collect::<Vec<_>>().join(" ");
+        assert_eq!(rows.iter().map(show).collect::<Vec<_>>(), ["' (?i:[sdmt])", "' (?i:l) (?i:l)", r"\p{N}", r"\s \S"]);
+        assert_eq!(rows[2][0].kind, ItemKind::Take { min: 1, max: 3, possessive: false });
+        assert_eq!(rows[3][1].kind, ItemKind::NotAhead);
+    }
+
+    #[test]
+    fn what_cannot_be_matched_is_refused() {
+        for expression in ["(ab)+", "a*?", r"\b", "^a", "(?=a)", "(a", "a+(b|c)"] {
+            assert!(rows(expression).is_err() || !rows(expression).unwrap().is_empty() && expression == "(a", "{expression}");
+        }
+        assert!(Tables::default().pattern("(a").is_err());
+    }
+
+    #[test]
+    fn folded_letters_have_their_relatives() {
+        assert_eq!(members("(?i:s)").unwrap(), ['S', 's', '\u{17f}']);
+        assert!(members(r"\p{L}").unwrap().len() > 100_000);
+    }
+}
