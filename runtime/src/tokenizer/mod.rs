@@ -207,8 +207,12 @@ impl<'m> Tokenizer<'m> {
             rest = after;
             let plain = Token { text: Some(index), ..Token::default() };
             if let Some(id) = first.as_token() {
-                row.push(Token { id, start: first.start, end: first.end, ..plain })?;
                 count += 1;
+                let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
+                let spaces = |end: &str| end.chars().count() as u32;
+                let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
+                let ends = (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
+                row.push(self.trimmed(Token { id, start: first.start, end: first.end, ..plain }, ends, count == 1))?;
                 continue;
             }
             let mut place = Place { split, index: 0, byte: 0 };
@@ -218,23 +222,30 @@ impl<'m> Tokenizer<'m> {
                 let token = Token { id, start, end, continues: begun, ..plain };
                 begun = true;
                 count += 1;
-                row.push(self.trimmed(token, count == 1))
+                row.push(self.trimmed(token, self.spaces(id), count == 1))
             })?;
         }
         Ok(count)
     }
 
-    /// A token without the spaces at its ends, where the tokenizer leaves them out.
-    fn trimmed(&self, mut token: Token, first: bool) -> Token {
-        let Some(prefixed) = self.header.trim_offsets else { return token };
+    /// Spaces at the ends of a token, where the tokenizer leaves them out.
+    fn spaces(&self, id: u32) -> (u32, u32) {
         let (mut len, mut leading, mut trailing) = (0, 0, 0);
-        self.pieces(token.id, |piece| {
-            for &byte in piece {
-                leading += u32::from(byte == b' ' && leading == len);
-                trailing = if byte == b' ' { trailing + 1 } else { 0 };
-                len += 1;
-            }
-        });
+        if self.header.trim_offsets.is_some() {
+            self.pieces(id, |piece| {
+                for &byte in piece {
+                    leading += u32::from(byte == b' ' && leading == len);
+                    trailing = if byte == b' ' { trailing + 1 } else { 0 };
+                    len += 1;
+                }
+            });
+        }
+        (leading, trailing)
+    }
+
+    /// A token without the spaces at its ends, where the tokenizer leaves them out.
+    fn trimmed(&self, mut token: Token, (mut leading, trailing): (u32, u32), first: bool) -> Token {
+        let Some(prefixed) = self.header.trim_offsets else { return token };
         if (first || token.start == 0) && prefixed && leading == 1 {
             leading = 0;
         }

@@ -109,19 +109,20 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
     let begun = text.written().len();
     // Where the marks begin whose order is not settled.
     let mut pending = begun;
-    for index in range {
+    for index in range.clone() {
         let Some(c) = text.get(index) else { break };
         let before = text.written().len();
-        if let Some(mut letters) = hangul::decompose(c.character()) {
-            letters.try_for_each(|letter| text.push(c.with(letter)))?;
-        } else {
-            let mut pushed = Ok(());
-            let changed = map.apply(c.character(), |to| pushed = pushed.and_then(|()| text.push(c.with(to))));
-            pushed?;
-            if !changed {
-                text.push(c.splitting(false))?;
-            }
+        let mut pushed = Ok(());
+        let mut push = |letter: u32| {
+            let inserted = text.written().len() > before;
+            pushed = pushed.and_then(|()| text.push(c.with(letter).inserted(inserted)));
+        };
+        match hangul::decompose(c.character()) {
+            Some(letters) => letters.for_each(&mut push),
+            None if map.apply(c.character(), &mut push) => {}
+            None => push(c.character()),
         }
+        pushed?;
         for at in before..text.written().len() {
             let class = text.written().get(at).map_or(0, |c| classes.of(c.character()));
             if class == 0 {
@@ -131,10 +132,23 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
         }
     }
     let end = text.written().len();
-    sort_marks(classes, text, pending..end)
+    sort_marks(classes, text, pending..end)?;
+    // Marks may have changed places: what has a place of its own in the text gets the next one.
+    let mut source = None;
+    let mut sources = range;
+    for at in begun..end {
+        let Some(c) = text.written().get(at) else { break };
+        if !c.is_inserted() {
+            source = sources.next().and_then(|index| text.get(index)).or(source);
+        }
+        if let Some(source) = source {
+            text.rewrite(at, source.with(c.character()).inserted(c.is_inserted()));
+        }
+    }
+    Ok(())
 }
 
-/// Sorts written characters by their classes, equal ones as they are. What they stand for stays where it is.
+/// Sorts written characters by their classes, equal ones as they are.
 fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
     /// Runs that are sorted by insertion.
     const SHORT: usize = 24;
@@ -153,8 +167,8 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) ->
                 if class(before) <= class(after) {
                     break;
                 }
-                text.rewrite(at - 1, after.character());
-                text.rewrite(at, before.character());
+                text.rewrite(at - 1, after);
+                text.rewrite(at, before);
             }
         }
         return Ok(());
@@ -178,7 +192,7 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) ->
         next = following;
     }
     for place in 0..range.len() {
-        let sorted = text.written().get(end + place).map_or(0, Char::character);
+        let sorted = text.written().get(end + place).unwrap_or_default();
         text.rewrite(range.start + place, sorted);
     }
     text.shorten(end);
@@ -187,16 +201,18 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) ->
 
 /// Puts characters and their marks together.
 fn compose(classes: Classes<'_>, pairs: Numbers<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+    let begun = text.written().len();
     // Where the last starter was written, and the class of the last mark after it.
     let (mut starter, mut last) = (None, None);
-    for index in range {
+    for index in range.clone() {
         let Some(c) = text.get(index) else { break };
+        // Until all is composed, `end` counts the places in the text that a character stands for.
+        let places = u32::from(!c.is_inserted());
         let class = classes.of(c.character());
         let blocked = last.is_some_and(|last| last >= class);
-        if let (Some(at), false) = (starter, blocked) {
-            let first = text.written().get(at).map_or(0, Char::character);
-            if let Some(composed) = pair(pairs, first, c.character()) {
-                text.rewrite(at, composed);
+        if let (Some((at, first)), false) = (starter.and_then(|at| Some((at, text.written().get(at)?))), blocked) {
+            if let Some(composed) = pair(pairs, first.character(), c.character()) {
+                text.rewrite(at, Char::new(composed, 0, first.end + places));
                 continue;
             }
         }
@@ -205,7 +221,21 @@ fn compose(classes: Classes<'_>, pairs: Numbers<'_>, text: &mut Text<'_>, range:
         } else if starter.is_some() {
             last = Some(class);
         }
-        text.push(c.splitting(false))?;
+        text.push(Char::new(c.character(), 0, places))?;
+    }
+    // A character stands where the first of its places is, one without places where the last one was.
+    let mut last = None;
+    let mut sources = range;
+    for at in begun..text.written().len() {
+        let Some(c) = text.written().get(at) else { break };
+        let mut first = None;
+        for _ in 0..c.end {
+            last = sources.by_ref().find_map(|index| text.get(index).filter(|c| !c.is_inserted())).or(last);
+            first = first.or(last);
+        }
+        if let Some(source) = first.or(last) {
+            text.rewrite(at, source.with(c.character()));
+        }
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ const TOKEN: u32 = 1 << 31;
 /// Set in the first value of a split.
 const SPLIT: u32 = 1 << 30;
 
+/// Set in a value that a character before it became besides another: it has no place of its own in the text.
+const INSERTED: u32 = 1 << 29;
+
 /// A character, or an added token, and the bytes of the text that it stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Char {
@@ -94,7 +97,15 @@ impl Char {
     }
 
     pub(crate) const fn character(self) -> u32 {
-        self.value & !SPLIT
+        self.value & !(SPLIT | INSERTED)
+    }
+
+    pub(crate) const fn is_inserted(self) -> bool {
+        self.value & INSERTED != 0
+    }
+
+    pub(crate) const fn inserted(self, inserted: bool) -> Self {
+        Self { value: if inserted { self.value | INSERTED } else { self.value & !INSERTED }, ..self }
     }
 
     pub(crate) const fn begins_split(self) -> bool {
@@ -162,9 +173,9 @@ impl<'a> Text<'a> {
     }
 
     /// Puts another character where one was written.
-    pub(crate) fn rewrite(&mut self, index: usize, character: u32) {
+    pub(crate) fn rewrite(&mut self, index: usize, c: Char) {
         if let Some(cell) = self.to.get_mut(index) {
-            *cell = Char::from(*cell).with(character).into();
+            *cell = c.into();
         }
     }
 
