@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use kinglet::Error;
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::pattern::Behavior;
 use kinglet::tokenizer::section::{
@@ -13,7 +14,7 @@ use kinglet::tokenizer::section::{
     RSTRIP, SINGLE_WORD, SPECIAL, SplitStep, VERSION,
 };
 use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
-use kinglet::tokenizer::{MAX_ADDED, Tokenizer};
+use kinglet::tokenizer::{EncodeOptions, MAX_ADDED, Token, Tokenizer};
 use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer};
 use unicode_categories::UnicodeCategories;
@@ -51,7 +52,8 @@ pub fn section(description: &Value) -> Result<Vec<u8>> {
     bytes[8..12].copy_from_slice(&(header.len() as u32).to_le_bytes());
     let sum = checksum(&bytes[PRELUDE..]);
     bytes[12..16].copy_from_slice(&sum.to_le_bytes());
-    Tokenizer::from_bytes(&bytes).map_err(|error| anyhow!("{error}: this is a mistake in Kinglet, please report it"))?;
+    Tokenizer::from_bytes(&bytes)
+        .map_err(|error| anyhow!("{error}: this is a mistake in Kinglet, please report it"))?;
     Ok(bytes)
 }
 
@@ -90,7 +92,10 @@ fn unsupported(what: &str, value: &Value) -> anyhow::Error {
 }
 
 fn malformed(place: &str) -> anyhow::Error {
-    refuse(format_args!("tokenizer.json is not what it should be at `{place}`"), "take it from the checkpoint's page again")
+    refuse(
+        format_args!("tokenizer.json is not what it should be at `{place}`"),
+        "take it from the checkpoint's page again",
+    )
 }
 
 fn text<'v>(value: &'v Value, key: &str, place: &str) -> Result<&'v str> {
@@ -114,7 +119,9 @@ fn character(value: &Value, key: &str, default: char) -> Result<char> {
 fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
     match (value, value["type"].as_str()) {
         (Value::Null, _) => Vec::new(),
-        (_, Some("Sequence")) => value[list].as_array().into_iter().flatten().flat_map(|part| parts(part, list)).collect(),
+        (_, Some("Sequence")) => {
+            value[list].as_array().into_iter().flatten().flat_map(|part| parts(part, list)).collect()
+        }
         _ => vec![value],
     }
 }
@@ -134,8 +141,9 @@ fn bounded<T, const N: usize>(list: Vec<T>, what: &str) -> Result<heapless::Vec<
 impl Builder<'_> {
     fn header(&mut self) -> Result<Header> {
         let description = self.description;
-        let byte_level = parts(&description["pre_tokenizer"], "pretokenizers").iter().any(|part| part["type"] == "ByteLevel")
-            || parts(&description["decoder"], "decoders").iter().any(|part| part["type"] == "ByteLevel");
+        let byte_level =
+            parts(&description["pre_tokenizer"], "pretokenizers").iter().any(|part| part["type"] == "ByteLevel")
+                || parts(&description["decoder"], "decoders").iter().any(|part| part["type"] == "ByteLevel");
         let normalizer = self.normalizer()?;
         let pre_tokenizer = self.pre_tokenizer()?;
         let (model, vocabulary, per_byte) = self.model(byte_level)?;
@@ -402,7 +410,8 @@ impl Builder<'_> {
     }
 
     fn merges(&mut self, model: &Value, strings: &[(String, u32)]) -> Result<MergesSpec> {
-        let ids: std::collections::HashMap<&str, u32> = strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
+        let ids: std::collections::HashMap<&str, u32> =
+            strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
         let list = model["merges"].as_array().ok_or_else(|| malformed("model.merges"))?;
         let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
         let mut merges = Vec::with_capacity(list.len());
@@ -538,7 +547,9 @@ impl Builder<'_> {
             };
             let strip = match strip {
                 None => 0,
-                Some(part) if part["content"] == " " && part["stop"] == 0 => part["start"].as_u64().unwrap_or(0).min(255) as u8,
+                Some(part) if part["content"] == " " && part["stop"] == 0 => {
+                    part["start"].as_u64().unwrap_or(0).min(255) as u8
+                }
                 Some(part) => return Err(unsupported("decoder", part)),
             };
             Ok(DecoderSpec::ByteFallback { replacement, strip })
@@ -634,7 +645,9 @@ fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
     match &model["vocab"] {
         Value::Object(map) => map
             .iter()
-            .map(|(string, id)| Ok((string.clone(), id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(bad)?)))
+            .map(|(string, id)| {
+                Ok((string.clone(), id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(bad)?))
+            })
             .collect(),
         Value::Array(list) => {
             let string = |piece: &Value| piece[0].as_str().map(str::to_owned).ok_or_else(bad);
@@ -688,4 +701,50 @@ fn template(part: &Value, key: &str) -> Result<Vec<Piece>> {
         }
     }
     Ok(pieces)
+}
+
+/// The tokens of a text, or of two, in memory that grows with them.
+///
+/// # Errors
+/// When the text has something unknown, and the vocabulary no token for such.
+pub fn encode(
+    tokenizer: &Tokenizer<'_>,
+    text: &str,
+    pair: Option<&str>,
+    options: &EncodeOptions,
+) -> Result<Vec<Token>> {
+    let longest = text.len().max(pair.map_or(0, str::len));
+    let mut scratch = vec![0; tokenizer.scratch_words(longest)];
+    // A byte can become several tokens: of what it is normalized to, and what goes around the text.
+    let mut tokens = vec![Token::default(); 32 + 2 * (text.len() + pair.map_or(0, str::len))];
+    loop {
+        match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
+            Ok(count) => {
+                tokens.truncate(count);
+                return Ok(tokens);
+            }
+            Err(Error::BufferTooSmall { needed, .. }) if needed < 1 << 30 => {
+                tokens.resize(2 * tokens.len(), Token::default());
+                scratch.resize(2 * scratch.len(), 0);
+            }
+            Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
+        }
+    }
+}
+
+/// The text of some tokens.
+pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool) -> String {
+    let mut text = String::new();
+    tokenizer.decode(ids, skip_special_tokens, &mut |piece| text.push_str(piece));
+    text
+}
+
+/// How a token is written in the vocabulary: byte-level ones with the printable characters that stand for bytes.
+pub fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
+    let mut bytes = Vec::new();
+    tokenizer.pieces(id, |piece| bytes.extend_from_slice(piece));
+    match String::from_utf8(bytes) {
+        Ok(text) if !tokenizer.header().byte_level || tokenizer.is_added(id) => text,
+        text => text.map_or_else(|error| error.into_bytes(), String::into_bytes).into_iter().map(alias).collect(),
+    }
 }

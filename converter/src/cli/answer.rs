@@ -32,13 +32,14 @@ impl Answer {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, .. } = engine.about()?;
+        let reader = engine.reader()?;
         if spec.head.task != Task::QuestionAnswering {
             let what = task_name(spec.head.task);
             bail!(
                 "this model answers no questions: it is for {what}\nconvert a checkpoint with a question answering head"
             );
         }
-        for input in self.input.read()? {
+        for input in self.input.read(&reader)? {
             let rows = engine.rows(&input)?.real;
             let context = context(&input);
             let logit = |position: usize, column: usize| rows[position].get(column).copied().unwrap_or(f32::MIN);
@@ -53,18 +54,25 @@ impl Answer {
             }
             let none = logit(0, 0) + logit(0, 1);
             let best = best.filter(|(score, ..)| self.always || *score > none);
+            let span = best.and_then(|(_, start, end)| input.span(start..end + 1));
             if self.json || self.input.is_many() {
                 let ids = best.map(|(_, start, end)| &input.ids[start..=end]);
                 output::json(&json!({
                     "start": best.map(|best| best.1),
                     "end": best.map(|best| best.2),
                     "ids": ids.unwrap_or_default(),
+                    "text": span.as_ref().map(|(text, ..)| text),
+                    "offsets": span.as_ref().map(|(_, start, end)| [start, end]),
                     "score": best.map(|best| best.0),
                     "no_answer_score": none,
                 }))?;
                 continue;
             }
             match best {
+                Some((score, ..)) if span.is_some() => {
+                    let text = span.map(|(text, ..)| text).unwrap_or_default();
+                    output::line(&format!("{text} ({score:.4}, none {none:.4})"))?;
+                }
                 Some((score, start, end)) => {
                     let ids = output::join(&input.ids[start..=end], ",");
                     output::line(&format!("tokens {start} to {end}: {ids} ({score:.4}, none {none:.4})"))?;
@@ -80,7 +88,12 @@ impl Answer {
 fn context(input: &Input) -> Vec<usize> {
     let typed = input.token_types.contains(&1);
     let inside = |position: usize| {
-        if typed { input.token_types.get(position) == Some(&1) } else { position > 0 }
+        match input.tokens.get(position) {
+            // What frames the texts is no answer.
+            Some(token) => token.text == Some(1) || (input.texts.len() < 2 && token.text.is_some()),
+            None if typed => input.token_types.get(position) == Some(&1),
+            None => position > 0,
+        }
     };
     (0..input.ids.len()).filter(|&position| inside(position)).collect()
 }

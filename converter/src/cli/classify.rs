@@ -32,7 +32,7 @@ impl Classify {
                 task_name(task)
             );
         }
-        for input in self.input.read()? {
+        for input in self.input.read(&engine.reader()?)? {
             let rows = engine.rows(&input)?;
             let logits = rows.real.first().map_or(&[][..], Vec::as_slice);
             let mut scores: Vec<(String, f32)> = scores(task, logits)

@@ -1,7 +1,7 @@
 //! `kinglet convert`: turn a checkpoint into a blob.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -11,9 +11,11 @@ use kinglet_convert::calibrate::{Calibration, standard_texts};
 use kinglet_convert::convert::{Source, convert, write_atomically};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::report::Report;
+use kinglet_convert::tokenizer;
+use serde_json::json;
 
 use super::engine::{DirectionArg, task_name};
-use super::input::InputArgs;
+use super::input::{InputArgs, Reader};
 use super::output;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
@@ -46,13 +48,19 @@ pub(crate) struct Convert {
     /// Which way the checkpoint was trained to read.
     #[arg(long, default_value = "forward")]
     direction: DirectionArg,
-    /// Texts to calibrate the weights on, as token ids: `.jsonl`, each line a list of ids or an object with `ids`. A decoder
+    /// Texts to calibrate the weights on, one a line, or `.jsonl` with texts or token ids. A decoder
     /// writes its own texts otherwise, and other models get token ids from all over the vocabulary.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// Round each weight by itself.
     #[arg(long, conflicts_with = "calibration")]
     no_calibration: bool,
+    /// Leave the tokenizer out: the model then reads and writes token ids.
+    #[arg(long)]
+    no_tokenizer: bool,
+    /// Write the tokenizer alone, for `kinglet tokenize`.
+    #[arg(long, conflicts_with = "no_tokenizer")]
+    tokenizer_only: bool,
     /// A key of config.json to ignore, though it may change what is computed; may be repeated.
     #[arg(long, value_name = "KEY")]
     ignore_key: Vec<String>,
@@ -133,6 +141,10 @@ impl Convert {
                 output.display()
             ));
         }
+        let tokenizer = if self.no_tokenizer { None } else { tokenizer::build(path)? };
+        if self.tokenizer_only {
+            return self.write_tokenizer(path, tokenizer);
+        }
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
@@ -143,9 +155,10 @@ impl Convert {
             source.mapping.spec.numerics.tile = tile;
         }
         progress.set_message("calibrating");
-        let calibration = if self.no_calibration { None } else { Some(self.calibrate(&source)?) };
+        let reader = Reader { section: tokenizer.clone().unwrap_or_default(), limit: None };
+        let calibration = if self.no_calibration { None } else { Some(self.calibrate(&source, &reader)?) };
         progress.set_message("quantizing");
-        let converted = convert(&source, &[], calibration.as_ref())?;
+        let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
         progress.set_message("measuring against the reference");
         let report = Report::new(&source, &converted)?;
         progress.finish_and_clear();
@@ -167,9 +180,21 @@ impl Convert {
         }
     }
 
-    fn calibrate(&self, source: &Source) -> Result<Calibration> {
+    fn write_tokenizer(&self, path: &Path, tokenizer: Option<Vec<u8>>) -> Result<()> {
+        let section = tokenizer
+            .with_context(|| format!("{} has no tokenizer\nname a folder with tokenizer.json in it", path.display()))?;
+        if let (Some(output), false) = (&self.output, self.dry_run) {
+            write_atomically(output, &section, self.force)?;
+        }
+        if self.json {
+            return output::json(&json!({ "bytes": section.len() }));
+        }
+        output::line(&format!("tokenizer: {} bytes", section.len()))
+    }
+
+    fn calibrate(&self, source: &Source, reader: &Reader) -> Result<Calibration> {
         let texts = match &self.calibration {
-            Some(file) => InputArgs::from_file(file).read()?.into_iter().map(Into::into).collect(),
+            Some(file) => InputArgs::from_file(file).read(reader)?.into_iter().map(Into::into).collect(),
             None => standard_texts(source)?,
         };
         Calibration::gather(source, &texts, || {})

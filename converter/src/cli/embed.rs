@@ -31,7 +31,7 @@ impl Embed {
                 "this model makes no sentence vectors: it is for {what}\nconvert a sentence-transformers folder, or add --task embed"
             );
         }
-        for input in self.input.read()? {
+        for input in self.input.read(&engine.reader()?)? {
             let rows = engine.rows(&input)?;
             let vector = rows.real.first().map_or(&[][..], Vec::as_slice);
             if self.json || self.input.is_many() {

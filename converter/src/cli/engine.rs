@@ -13,8 +13,9 @@ use kinglet_convert::convert::{Source, special_tokens};
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity;
 use kinglet_convert::reference::Reference;
+use kinglet_convert::tokenizer;
 
-use super::input::Input;
+use super::input::{Input, Reader};
 
 /// Which model, and what runs it.
 #[derive(Args, Clone, Debug)]
@@ -52,8 +53,8 @@ impl From<DirectionArg> for Direction {
 pub(crate) enum Engine {
     /// The integer runtime.
     Blob(AlignedVec),
-    /// The reference.
-    Checkpoint(Box<Source>),
+    /// The reference, with the tokenizer's section.
+    Checkpoint(Box<Source>, Vec<u8>),
 }
 
 impl ModelArgs {
@@ -74,7 +75,8 @@ impl ModelArgs {
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
                 let options = Options { direction: self.direction.into(), ..Options::default() };
-                Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?)))
+                let section = tokenizer::build(path)?.unwrap_or_default();
+                Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section))
             }
         }
     }
@@ -144,7 +146,7 @@ impl Engine {
                     labels: model.labels().map(str::to_owned).collect(),
                 })
             }
-            Self::Checkpoint(source) => {
+            Self::Checkpoint(source, _) => {
                 let special = &source.mapping.special;
                 Ok(About {
                     spec: *source.spec(),
@@ -154,6 +156,17 @@ impl Engine {
                 })
             }
         }
+    }
+
+    /// What makes tokens of texts for the model.
+    pub(crate) fn reader(&self) -> Result<Reader> {
+        let section = match self {
+            Self::Blob(blob) => open(blob)?.tokenizer_section().to_vec(),
+            Self::Checkpoint(_, section) => section.clone(),
+        };
+        let spec = self.about()?.spec;
+        let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+        Ok(Reader { section, limit })
     }
 
     /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.
@@ -182,7 +195,7 @@ impl Engine {
                 let real = integers.iter().map(|row| row.iter().map(|&x| x as f32 * unit).collect()).collect();
                 Rows { real, integers: Some(integers) }
             }
-            Self::Checkpoint(source) => {
+            Self::Checkpoint(source, _) => {
                 let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
                 let mut reference = Reference::new(&spec, &source.weights);
                 let rows = reference.forward(&input.ids, &types, &input.decoder_ids)?;

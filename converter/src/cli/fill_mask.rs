@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
+use kinglet_convert::tokenizer::spelling;
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, task_name};
-use super::input::{Input, InputArgs};
+use super::input::{Input, InputArgs, Reader};
 use super::output;
 
 /// Guess the tokens under masks: each given the rest, or one after the other.
@@ -50,7 +51,8 @@ impl FillMask {
             .mask_id
             .or(tokens.mask)
             .context("the model does not say which token is the mask\ngive its id with --mask-id")?;
-        for mut input in self.input.read()? {
+        let reader = engine.reader()?;
+        for mut input in self.input.read(&reader)? {
             if !input.ids.contains(&mask) {
                 bail!("the text has no mask to fill\nput the token {mask} where the words are to be guessed");
             }
@@ -71,7 +73,7 @@ impl FillMask {
                 masks.push(surest);
             }
             masks.sort_by_key(|guesses| guesses.position);
-            self.print(&masks, &input)?;
+            self.print(&masks, &input, &reader)?;
         }
         Ok(())
     }
@@ -97,22 +99,35 @@ impl FillMask {
             .collect())
     }
 
-    fn print(&self, masks: &[Guesses], filled: &Input) -> Result<()> {
+    fn print(&self, masks: &[Guesses], filled: &Input, reader: &Reader) -> Result<()> {
+        let tokenizer = reader.tokenizer()?;
+        let spelt = |id: u32| tokenizer.as_ref().map(|tokenizer| spelling(tokenizer, id));
         if self.json || self.input.is_many() {
             let candidates = |guesses: &Guesses| {
-                Value::from_iter(guesses.candidates.iter().map(|(id, score)| json!({ "id": id, "score": score })))
+                Value::from_iter(
+                    guesses
+                        .candidates
+                        .iter()
+                        .map(|(id, score)| json!({ "id": id, "token": spelt(*id), "score": score })),
+                )
             };
             let masks: Vec<Value> = masks
                 .iter()
                 .map(|guesses| json!({ "position": guesses.position, "candidates": candidates(guesses) }))
                 .collect();
-            return output::json(&json!({ "masks": masks, "ids": filled.ids }));
+            return output::json(&json!({ "masks": masks, "ids": filled.ids, "text": reader.decode(&filled.ids)? }));
         }
         for guesses in masks {
-            let candidates: Vec<String> =
-                guesses.candidates.iter().map(|(id, score)| format!("{id} ({score:.3})")).collect();
+            let candidates: Vec<String> = guesses
+                .candidates
+                .iter()
+                .map(|(id, score)| {
+                    let token = spelt(*id).unwrap_or_else(|| id.to_string());
+                    format!("{token} ({score:.3})")
+                })
+                .collect();
             output::line(&format!("position {}: {}", guesses.position, candidates.join(", ")))?;
         }
-        output::line(&output::join(&filled.ids, ","))
+        output::line(&reader.decode(&filled.ids)?.unwrap_or_else(|| output::join(&filled.ids, ",")))
     }
 }

@@ -14,7 +14,7 @@ use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, open, plan};
-use super::input::{Input, InputArgs};
+use super::input::{Input, InputArgs, Reader};
 use super::output;
 
 /// The longest text that one command writes.
@@ -66,7 +66,7 @@ pub(crate) struct Generate {
     /// Stop after this sequence of token ids too; may be given several times.
     #[arg(long, value_name = "IDS")]
     stop_ids: Vec<String>,
-    /// Write one of the texts in this file and nothing else: each line token ids such as 1,2,3.
+    /// Write one of the texts in this file and nothing else: each line a text, or token ids such as 1,2,3.
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
     /// Go on after a token that ends a text.
@@ -81,17 +81,18 @@ impl Generate {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let about = engine.about()?;
+        let reader = engine.reader()?;
         let spec = &about.spec;
         if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
             bail!(
                 "this model does not write: its head does not predict the next token\nuse `kinglet inspect` to see what it is for"
             );
         }
-        let choices = self.choices.as_deref().map(read_choices).transpose()?.unwrap_or_default();
+        let choices = self.choices.as_deref().map(|path| read_choices(path, &reader)).transpose()?.unwrap_or_default();
         let choices: Vec<&[u32]> = choices.iter().map(Vec::as_slice).collect();
         let stops = self.stop_ids.iter().map(|ids| parse_ids(ids)).collect::<Result<Vec<_>>>()?;
         let stops: Vec<&[u32]> = stops.iter().map(Vec::as_slice).collect();
-        for input in self.input.read()? {
+        for input in self.input.read(&reader)? {
             let begin = begin(&input, spec, &about.tokens)?;
             let limit = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
             let room = limit.checked_sub(begin.len()).filter(|_| !begin.is_empty()).with_context(|| {
@@ -105,12 +106,12 @@ impl Generate {
             };
             let texts = match &engine {
                 Engine::Blob(blob) => self.with_runtime(blob, &about, &input, &begin, &options)?,
-                Engine::Checkpoint(source) => {
+                Engine::Checkpoint(source, _) => {
                     let mut reference = Reference::new(spec, &source.weights);
                     self.with_reference(&mut reference, &about, &input, &begin, &options)?
                 }
             };
-            self.print(spec, &input, &choices, texts)?;
+            self.print(spec, &input, &choices, texts, &reader)?;
         }
         Ok(())
     }
@@ -229,16 +230,31 @@ impl Generate {
         }
     }
 
-    fn print(&self, spec: &ModelSpec, input: &Input, choices: &[&[u32]], mut texts: Vec<Written>) -> Result<()> {
+    fn print(
+        &self,
+        spec: &ModelSpec,
+        input: &Input,
+        choices: &[&[u32]],
+        mut texts: Vec<Written>,
+        reader: &Reader,
+    ) -> Result<()> {
         if spec.direction == Direction::Backward {
             texts.iter_mut().for_each(|text| text.ids.reverse());
         }
         let best = texts.first().context("nothing was written\nallow more tokens, or fewer restrictions")?;
         if !self.json && !self.input.is_many() {
-            return output::line(&output::join(&best.ids, ","));
+            let mut whole = vec![best.ids.clone()];
+            // A text goes on from what was given; an encoder-decoder's stands alone.
+            if spec.encoder.is_none() {
+                let place = if spec.direction == Direction::Backward { 1 } else { 0 };
+                whole.insert(place, input.ids.clone());
+            }
+            let text = reader.decode(&whole.concat())?;
+            return output::line(&text.unwrap_or_else(|| output::join(&best.ids, ",")));
         }
         let stop = |text: &Written| if text.done { "eos" } else { "length" };
         let mut answer = json!({ "ids": best.ids, "prompt_ids": input.ids, "stop": stop(best) });
+        answer["text"] = json!(reader.decode(&best.ids)?);
         if let Some(score) = best.score {
             answer["score"] = json!(score);
             let beams = texts.iter().map(|text| json!({ "ids": text.ids, "score": text.score, "stop": stop(text) }));
@@ -266,21 +282,21 @@ fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<
 }
 
 /// Token ids, a text a line, sorted and each once.
-fn read_choices(path: &Path) -> Result<Vec<Vec<u32>>> {
+fn read_choices(path: &Path, reader: &Reader) -> Result<Vec<Vec<u32>>> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let mut choices = lines
-        .map(|(number, line)| parse_ids(line).with_context(|| format!("{} line {}", path.display(), number + 1)))
+        .map(|(number, line)| reader.choice(line).with_context(|| format!("{} line {}", path.display(), number + 1)))
         .collect::<Result<Vec<_>>>()?;
     if choices.is_empty() {
-        bail!("{} has no choices\ngive token ids such as 1,2,3, a text a line", path.display());
+        bail!("{} has no choices\ngive a text, or token ids such as 1,2,3, on each line", path.display());
     }
     choices.sort();
     choices.dedup();
     Ok(choices)
 }
 
-fn parse_ids(list: &str) -> Result<Vec<u32>> {
+pub(super) fn parse_ids(list: &str) -> Result<Vec<u32>> {
     let ids = list.trim().trim_start_matches('[').trim_end_matches(']').split(',');
     ids.map(|id| id.trim().parse().map_err(|_| anyhow!("\"{list}\" is no list of token ids\ngive ids such as 1,2,3")))
         .collect()

@@ -5,12 +5,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use kinglet::Error;
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::fidelity;
+use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::Value;
+
+use super::generate::parse_ids;
 
 /// The input of a command.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct InputArgs {
+    /// The text.
+    #[arg(long, conflicts_with = "ids")]
+    text: Option<String>,
+    /// A second text: what a first one is compared with, or the context of a question.
+    #[arg(long, requires = "text")]
+    pair: Option<String>,
+    /// Cut a text to the tokens that the model takes.
+    #[arg(long)]
+    truncate: bool,
     /// Token ids in place of text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     ids: Option<Vec<u32>>,
@@ -20,9 +34,9 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs: `.jsonl`, each line an object with the fields `ids`, `token_type_ids`, `decoder_ids`, `continues` (1 for
-    /// a token that goes on with the word of the one before it), or a list of ids.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "token_type_ids", "decoder_ids"])]
+    /// Many inputs: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an object with the fields `text` and
+    /// `pair`, or `ids`, `token_type_ids`, `decoder_ids`, `continues` (1 for a token that goes on with the word of the one before it).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ids", "token_type_ids", "decoder_ids"])]
     input: Option<PathBuf>,
 }
 
@@ -37,6 +51,10 @@ pub(crate) struct Input {
     pub(crate) decoder_ids: Vec<u32>,
     /// Whether each token goes on with the word of the one before it.
     pub(crate) continues: Vec<bool>,
+    /// The texts that the tokens are of, where there are texts.
+    pub(crate) texts: Vec<String>,
+    /// The tokens with the places that they stand for, where there are texts.
+    pub(crate) tokens: Vec<Token>,
 }
 
 impl From<Input> for fidelity::Input {
@@ -58,37 +76,139 @@ impl InputArgs {
 
     /// Whether there is anything to work on.
     pub(crate) fn is_given(&self) -> bool {
-        self.input.is_some() || self.ids.is_some()
+        self.input.is_some() || self.ids.is_some() || self.text.is_some()
     }
 
-    /// The inputs in order.
-    pub(crate) fn read(&self) -> Result<Vec<Input>> {
+    /// The inputs in order; texts are made tokens of by the model's own tokenizer.
+    pub(crate) fn read(&self, reader: &Reader) -> Result<Vec<Input>> {
+        let reader = Reader { limit: reader.limit.filter(|_| self.truncate), ..reader.clone() };
+        if let Some(text) = &self.text {
+            let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
+            return Ok(vec![Input { decoder_ids, ..reader.text(text, self.pair.as_deref())? }]);
+        }
         let Some(path) = &self.input else {
             let ids = self.ids.clone().ok_or_else(|| {
-                anyhow!("there is nothing to work on\ngive token ids with --ids, or a file with --input")
+                anyhow!(
+                    "there is nothing to work on\ngive a text with --text, token ids with --ids, or a file with --input"
+                )
             })?;
             let list = |list: &Option<Vec<u8>>| list.clone().unwrap_or_default();
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
             return Ok(vec![Input { ids, token_types: list(&self.token_type_ids), decoder_ids, ..Input::default() }]);
         };
         let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = lines(path, &text)?.into_iter();
         lines
-            .map(|(number, line)| parse(line).with_context(|| format!("{} line {}", path.display(), number + 1)))
+            .map(|(number, line)| parse(&line, &reader).with_context(|| format!("{} line {number}", path.display())))
             .collect()
     }
 }
 
-fn parse(line: &str) -> Result<Input> {
-    let value: Value = serde_json::from_str(line)
-        .map_err(|error| anyhow!("{error}\neach line must be a JSON object or a list of ids"))?;
-    match &value {
-        Value::Array(_) => Ok(Input { ids: numbers(&value)?, ..Input::default() }),
+/// The lines of a file: JSON in `.jsonl`, else texts. Empty ones are passed over in the former.
+pub(crate) fn lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
+    let numbered = (1..).zip(text.lines());
+    if path.extension().is_none_or(|extension| extension != "jsonl") {
+        return Ok(numbered.map(|(number, line)| (number, line.into())).collect());
+    }
+    let parse = |(number, line): (usize, &str)| {
+        let value = serde_json::from_str(line).map_err(|error| {
+            anyhow!("{} line {number}: {error}\neach line must be a JSON string, object or list of ids", path.display())
+        })?;
+        Ok((number, value))
+    };
+    numbered.filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
+}
+
+/// What makes tokens of texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reader {
+    /// The tokenizer's section; empty when the model has none.
+    pub(crate) section: Vec<u8>,
+    /// The most tokens that the model takes.
+    pub(crate) limit: Option<usize>,
+}
+
+impl Reader {
+    /// The tokenizer, if the model has one.
+    pub(crate) fn tokenizer(&self) -> Result<Option<Tokenizer<'_>>> {
+        match Tokenizer::from_bytes(&self.section) {
+            Err(Error::NoTokenizer) => Ok(None),
+            tokenizer => tokenizer.map(Some).map_err(|error| anyhow!("{error}\nconvert the checkpoint again")),
+        }
+    }
+
+    fn text(&self, text: &str, pair: Option<&str>) -> Result<Input> {
+        let tokenizer = self.tokenizer()?.ok_or_else(|| {
+            anyhow!(
+                "the model has no tokenizer\nconvert a folder with tokenizer.json in it, or give token ids with --ids"
+            )
+        })?;
+        let options = EncodeOptions { max_length: self.limit, ..EncodeOptions::default() };
+        let tokens = encode(&tokenizer, text, pair, &options)?;
+        Ok(Input {
+            ids: tokens.iter().map(|token| token.id).collect(),
+            token_types: tokens.iter().map(|token| token.type_id).collect(),
+            continues: tokens.iter().map(|token| token.continues).collect(),
+            texts: [Some(text), pair].into_iter().flatten().map(str::to_owned).collect(),
+            tokens,
+            ..Input::default()
+        })
+    }
+
+    /// A text to choose, as the tokens that the model would write: token ids, or a text without what goes around one.
+    pub(crate) fn choice(&self, line: &str) -> Result<Vec<u32>> {
+        let ids = parse_ids(line);
+        match self.tokenizer()? {
+            Some(tokenizer) if ids.is_err() => {
+                let options = EncodeOptions { add_special_tokens: false, ..EncodeOptions::default() };
+                let tokens = encode(&tokenizer, line.trim_end(), None, &options)?;
+                Ok(tokens.iter().map(|token| token.id).collect())
+            }
+            _ => ids,
+        }
+    }
+
+    /// The text of some tokens, where the model has a tokenizer.
+    pub(crate) fn decode(&self, ids: &[u32]) -> Result<Option<String>> {
+        Ok(self.tokenizer()?.map(|tokenizer| decode(&tokenizer, ids, true)))
+    }
+
+    /// How tokens are written in the vocabulary, where the model has a tokenizer.
+    pub(crate) fn spell(&self, ids: &[u32]) -> Result<Option<Vec<String>>> {
+        Ok(self.tokenizer()?.map(|tokenizer| ids.iter().map(|&id| spelling(&tokenizer, id)).collect()))
+    }
+}
+
+/// For each byte of a text the characters before it.
+pub(crate) fn char_offsets(text: &str) -> Vec<usize> {
+    let bytes = text.chars().enumerate().flat_map(|(index, c)| core::iter::repeat_n(index, c.len_utf8()));
+    bytes.chain([text.chars().count()]).collect()
+}
+
+impl Input {
+    /// The part of the text that a range of tokens stands for, and its characters, where the tokens are of a text.
+    pub(crate) fn span(&self, tokens: core::ops::Range<usize>) -> Option<(String, usize, usize)> {
+        let (first, last) = (self.tokens.get(tokens.start)?, self.tokens.get(tokens.end.checked_sub(1)?)?);
+        let text = self.texts.get(usize::from(first.text?))?;
+        let part = text.get(first.start as usize..last.end as usize)?;
+        let offsets = char_offsets(text);
+        Some((part.to_owned(), *offsets.get(first.start as usize)?, *offsets.get(last.end as usize)?))
+    }
+}
+
+fn parse(value: &Value, reader: &Reader) -> Result<Input> {
+    match value {
+        Value::String(text) => reader.text(text, None),
+        Value::Array(_) => Ok(Input { ids: numbers(value)?, ..Input::default() }),
         Value::Object(fields) => {
             let field =
                 |name: &str| fields.get(name).map_or(Ok(Vec::new()), |value| numbers(value).context(name.to_owned()));
+            if let Some(text) = fields.get("text").and_then(Value::as_str) {
+                let pair = fields.get("pair").and_then(Value::as_str);
+                return Ok(Input { decoder_ids: field("decoder_ids")?, ..reader.text(text, pair)? });
+            }
             if !fields.contains_key("ids") {
-                bail!("the object has no field `ids`\neach line must be an object with `ids`, or a list of ids");
+                bail!("the object has neither `text` nor `ids`\ngive one of them on each line");
             }
             let types = field("token_type_ids")?.into_iter().map(u8::try_from).collect::<Result<_, _>>();
             Ok(Input {
@@ -96,9 +216,12 @@ fn parse(line: &str) -> Result<Input> {
                 token_types: types.context("token_type_ids")?,
                 decoder_ids: field("decoder_ids")?,
                 continues: field("continues")?.into_iter().map(|continues| continues != 0).collect(),
+                ..Input::default()
             })
         }
-        _ => bail!("it is neither an object nor a list\neach line must be an object with `ids`, or a list of ids"),
+        _ => {
+            bail!("it is neither a text, an object nor a list\neach line must be a JSON string, object or list of ids")
+        }
     }
 }
 

@@ -28,7 +28,7 @@ impl Logits {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, .. } = engine.about()?;
-        for input in self.input.read()? {
+        for input in self.input.read(&engine.reader()?)? {
             let rows = engine.rows(&input)?;
             if !(self.json || self.input.is_many()) {
                 for row in &rows.real {

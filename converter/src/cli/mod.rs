@@ -14,6 +14,7 @@ mod logits;
 mod output;
 mod score;
 mod tag;
+mod tokenize;
 mod verify;
 
 use anyhow::Result;
@@ -49,6 +50,8 @@ enum Command {
     Answer(answer::Answer),
     /// Say how likely a text is.
     Score(score::Score),
+    /// Turn a text into tokens, or tokens into a text.
+    Tokenize(tokenize::Tokenize),
     /// Check a blob, and measure it against its checkpoint.
     Verify(verify::Verify),
     /// Measure how fast a blob runs here.
@@ -69,6 +72,7 @@ impl Cli {
             Command::Tag(command) => command.run(),
             Command::Answer(command) => command.run(),
             Command::Score(command) => command.run(),
+            Command::Tokenize(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
         }

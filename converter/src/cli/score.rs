@@ -28,7 +28,8 @@ impl Score {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, tokens, .. } = engine.about()?;
-        for input in self.input.read()? {
+        let reader = engine.reader()?;
+        for input in self.input.read(&reader)? {
             let log_probs = match spec.head.task {
                 Task::CausalLm if spec.encoder.is_none() => left_to_right(&engine, &input, spec.direction)?,
                 Task::CausalLm => target(&engine, &input)?,
@@ -47,7 +48,7 @@ impl Score {
             let ids = if spec.encoder.is_some() && spec.decoder.is_some() { &input.decoder_ids } else { &input.ids };
             if self.json || self.input.is_many() {
                 output::json(
-                    &json!({ "ids": ids, "log_probs": log_probs, "log_prob": total, "perplexity": perplexity }),
+                    &json!({ "ids": ids, "tokens": reader.spell(ids)?, "log_probs": log_probs, "log_prob": total, "perplexity": perplexity }),
                 )?;
                 continue;
             }

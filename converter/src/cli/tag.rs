@@ -55,6 +55,11 @@ fn group(labels: &[String], rows: &[Vec<f32>], input: &Input, aggregation: Aggre
     let mut found = Vec::new();
     let mut entities = Entities::new(&names, aggregation, &mut word);
     for (position, scores) in rows.iter().enumerate() {
+        // What frames a text belongs to no entity.
+        if input.tokens.get(position).is_some_and(|token| token.text.is_none()) {
+            entities.skip(|entity| found.push(entity));
+            continue;
+        }
         entities.push(scores, input.continues.get(position).copied().unwrap_or(false), |entity| found.push(entity));
     }
     entities.end(|entity| found.push(entity));
@@ -69,7 +74,8 @@ impl Tag {
         if !matches!(task, Task::TokenClassification | Task::ReplacedToken) {
             bail!("this model labels no tokens: it is for {}\nconvert a checkpoint of a tagger", task_name(task));
         }
-        for input in self.input.read()? {
+        let reader = engine.reader()?;
+        for input in self.input.read(&reader)? {
             let rows = engine.rows(&input)?;
             if let (Some(how), Task::TokenClassification) = (self.group, task) {
                 let scores: Vec<Vec<f32>> = rows.real.iter().map(|logits| scores(task, logits)).collect();
@@ -77,13 +83,19 @@ impl Tag {
                 let label = |entity: &Entity| kind(labels.get(entity.label).map_or("", String::as_str)).to_owned();
                 if self.json || self.input.is_many() {
                     let entities = found.iter().map(|entity| {
-                        json!({ "label": label(entity), "score": entity.score, "start": entity.start, "end": entity.end })
+                        let span = input.span(entity.start..entity.end);
+                        let (text, offsets) = span.map(|(text, start, end)| (text, [start, end])).unzip();
+                        json!({
+                            "label": label(entity), "score": entity.score, "start": entity.start, "end": entity.end,
+                            "text": text, "offsets": offsets,
+                        })
                     });
                     output::json(&json!({ "entities": Value::from_iter(entities), "hash": rows.hash() }))?;
                 } else {
                     found.iter().try_for_each(|entity| {
                         let (start, end, score) = (entity.start, entity.end, entity.score);
-                        output::line(&format!("{start}..{end} {} {score:.4}", label(entity)))
+                        let text = input.span(start..end).map_or(format!("{start}..{end}"), |(text, ..)| text);
+                        output::line(&format!("{text} {} {score:.4}", label(entity)))
                     })?;
                 }
                 continue;
@@ -99,7 +111,8 @@ impl Tag {
             }
             if self.json || self.input.is_many() {
                 let labels = found.iter().map(|(id, label, score)| json!({ "id": id, "label": label, "score": score }));
-                output::json(&json!({ "labels": Value::from_iter(labels), "hash": rows.hash() }))?;
+                let tokens = reader.spell(&input.ids)?;
+                output::json(&json!({ "labels": Value::from_iter(labels), "tokens": tokens, "hash": rows.hash() }))?;
             } else {
                 found.iter().try_for_each(|(id, label, score)| output::line(&format!("{id} {label} {score:.4}")))?;
             }

@@ -13,7 +13,7 @@ use kinglet_convert::fidelity::{self, Fidelity};
 use serde_json::json;
 
 use super::engine::{arena, open, read_blob};
-use super::input::InputArgs;
+use super::input::{InputArgs, Reader};
 use super::output;
 
 /// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization cost.
@@ -78,8 +78,9 @@ impl Verify {
             );
         }
         let tokens = self.tokens.min(positions as usize);
+        let reader = Reader { section: model.tokenizer_section().to_vec(), limit: None };
         let inputs = if self.input.is_given() {
-            self.input.read()?.into_iter().map(Into::into).collect()
+            self.input.read(&reader)?.into_iter().map(Into::into).collect()
         } else if spec.encoder.is_none() {
             fidelity::sample_texts(&source, self.texts, tokens, self.seed)?
         } else {

@@ -44,7 +44,9 @@ impl Tables {
     pub(super) fn pattern(&mut self, expression: &str) -> Result<Pattern> {
         let unsupported = |error: anyhow::Error| {
             refuse(
-                format_args!("tokenizer.json splits by the expression {expression:?}, which is not implemented: {error}"),
+                format_args!(
+                    "tokenizer.json splits by the expression {expression:?}, which is not implemented: {error}"
+                ),
                 "classes of characters with counts, alternatives and (?!X) are",
             )
         };
@@ -117,7 +119,8 @@ impl<'e> Parser<'e> {
                 if tails.len() > 1 && rows.iter().any(varies) {
                     bail!("a group after a count");
                 }
-                let join = |row: &Vec<Item>| tails.iter().map(|tail| [row.clone(), tail.clone()].concat()).collect::<Vec<_>>();
+                let join =
+                    |row: &Vec<Item>| tails.iter().map(|tail| [row.clone(), tail.clone()].concat()).collect::<Vec<_>>();
                 rows = rows.iter().flat_map(join).collect();
             }
             all.append(&mut rows);
@@ -177,10 +180,16 @@ impl<'e> Parser<'e> {
             }
             '\\' => {
                 let property = self.rest.starts_with("\\p{") || self.rest.starts_with("\\P{");
-                let len = if property { self.rest.find('}').map(|end| end + 1) } else { self.rest.chars().nth(1).map(|c| 1 + c.len_utf8()) };
+                let len = if property {
+                    self.rest.find('}').map(|end| end + 1)
+                } else {
+                    self.rest.chars().nth(1).map(|c| 1 + c.len_utf8())
+                };
                 let len = len.ok_or_else(|| anyhow!("an escape without its end"))?;
                 let escape = self.take(len);
-                if escape.len() == 2 && escape.ends_with(|c: char| c.is_ascii_alphanumeric() && !"sSdDwWrntfv".contains(c)) {
+                if escape.len() == 2
+                    && escape.ends_with(|c: char| c.is_ascii_alphanumeric() && !"sSdDwWrntfv".contains(c))
+                {
                     bail!("the escape {escape}");
                 }
                 escape.to_owned()
@@ -237,7 +246,10 @@ mod tests {
     #[test]
     fn what_cannot_be_matched_is_refused() {
         for expression in ["(ab)+", "a*?", r"\b", "^a", "(?=a)", "(a", "a+(b|c)"] {
-            assert!(rows(expression).is_err() || !rows(expression).unwrap().is_empty() && expression == "(a", "{expression}");
+            assert!(
+                rows(expression).is_err() || !rows(expression).unwrap().is_empty() && expression == "(a",
+                "{expression}"
+            );
         }
         assert!(Tables::default().pattern("(a").is_err());
     }

@@ -133,7 +133,12 @@ impl Tables {
     }
 
     /// Strings with their ids, in the order of the strings. `ranks` asks for a way back from ids, `prefixes` for one to shorter strings.
-    pub(super) fn vocabulary(&mut self, mut strings: Vec<(Vec<u8>, u32)>, ranks: bool, prefixes: bool) -> VocabularySpec {
+    pub(super) fn vocabulary(
+        &mut self,
+        mut strings: Vec<(Vec<u8>, u32)>,
+        ranks: bool,
+        prefixes: bool,
+    ) -> VocabularySpec {
         strings.sort();
         let largest = strings.iter().map(|(_, id)| *id).max().unwrap_or(0).max(strings.len() as u32);
         let width: u8 = if largest < 0xffff { 2 } else { 3 };
@@ -260,7 +265,13 @@ fn grapheme_class(c: char) -> u8 {
         let links = joined(&[CONSONANT_LETTER, c, CONSONANT_LETTER]);
         let mark = !joined(&['\u{1f600}', c, '\u{200d}', '\u{1f600}']);
         let kind = if mark { Break::SpacingMark } else { Break::Extend };
-        let conjunct = if links { CONJUNCT_LINKER } else if extends { CONJUNCT_EXTEND } else { 0 };
+        let conjunct = if links {
+            CONJUNCT_LINKER
+        } else if extends {
+            CONJUNCT_EXTEND
+        } else {
+            0
+        };
         return kind as u8 | conjunct;
     }
     if before('a') {

@@ -76,7 +76,9 @@ impl<'t, 'm> Decoder<'t, 'm> {
             }
             DecoderSpec::Fuse => self.text(id, out),
             DecoderSpec::ByteLevel => tokenizer.pieces(id, |piece| piece.iter().for_each(|&byte| self.byte(byte, out))),
-            DecoderSpec::WordPiece { prefix, cleanup } => self.word_piece(id, tokenizer.bytes(prefix), cleanup, first, out),
+            DecoderSpec::WordPiece { prefix, cleanup } => {
+                self.word_piece(id, tokenizer.bytes(prefix), cleanup, first, out)
+            }
             DecoderSpec::Suffix { suffix } => {
                 if core::mem::take(&mut self.pending_space) {
                     out(" ");
@@ -85,7 +87,9 @@ impl<'t, 'm> Decoder<'t, 'm> {
             }
             DecoderSpec::Metaspace { replacement, drop_first } => {
                 let space = if first && drop_first { "" } else { " " };
-                self.replaced(id, Some(replacement), |c, _| out(if c == Some(replacement) { space } else { return put(c, out) }));
+                self.replaced(id, Some(replacement), |c, _| {
+                    out(if c == Some(replacement) { space } else { return put(c, out) })
+                });
             }
             DecoderSpec::ByteFallback { replacement, .. } => match tokenizer.byte_of(id) {
                 Some(byte) => self.byte(byte, out),

@@ -83,7 +83,14 @@ mod tests {
             assert_eq!(f64::from_bits(sum.0), a + b, "{a} + {b}");
             assert_eq!(Float(a.to_bits()).is_greater(Float(b.to_bits())), a > b, "{a} > {b}");
         }
-        for (a, b) in [(0.0, -0.0), (-0.0, -0.0), (1.0, f64::EPSILON / 2.0), (1.0, f64::EPSILON), (-3.5, 0.0), (f64::MIN_POSITIVE, -1e-310)] {
+        for (a, b) in [
+            (0.0, -0.0),
+            (-0.0, -0.0),
+            (1.0, f64::EPSILON / 2.0),
+            (1.0, f64::EPSILON),
+            (-3.5, 0.0),
+            (f64::MIN_POSITIVE, -1e-310),
+        ] {
             assert_eq!(f64::from_bits(Float(f64::to_bits(a)).add(Float(f64::to_bits(b))).0), a + b, "{a} + {b}");
         }
     }

@@ -93,8 +93,8 @@ impl State {
     /// Whether a cluster that was seen up to `before` ends there.
     fn breaks(&self, before: u8, after: u8) -> bool {
         use Break::{
-            CarriageReturn, Control, Extend, Leading, LeadingVowel, LeadingVowelTrailing, LineFeed, Pictographic, Prepend,
-            RegionalIndicator, SpacingMark, Trailing, Vowel, ZeroWidthJoiner,
+            CarriageReturn, Control, Extend, Leading, LeadingVowel, LeadingVowelTrailing, LineFeed, Pictographic,
+            Prepend, RegionalIndicator, SpacingMark, Trailing, Vowel, ZeroWidthJoiner,
         };
         let is = |class: u8, kinds: &[Break]| kinds.iter().any(|&kind| class & 15 == kind as u8);
         let controls = [CarriageReturn, LineFeed, Control];

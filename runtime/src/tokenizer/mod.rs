@@ -211,7 +211,8 @@ impl<'m> Tokenizer<'m> {
                 let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
                 let spaces = |end: &str| end.chars().count() as u32;
                 let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
-                let ends = (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
+                let ends =
+                    (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
                 row.push(self.trimmed(Token { id, start: first.start, end: first.end, ..plain }, ends, count == 1))?;
                 continue;
             }
@@ -257,7 +258,13 @@ impl<'m> Tokenizer<'m> {
     }
 
     /// Puts around the texts what belongs there; `out` has them one after the other.
-    fn frame(&self, template: &[Piece], special: bool, lens: (usize, usize), out: &mut [Token]) -> Result<usize, Error> {
+    fn frame(
+        &self,
+        template: &[Piece],
+        special: bool,
+        lens: (usize, usize),
+        out: &mut [Token],
+    ) -> Result<usize, Error> {
         let len_of = |piece: &Piece| match piece {
             Piece::First { .. } => lens.0,
             Piece::Second { .. } => lens.1,
@@ -319,6 +326,11 @@ impl<'m> Tokenizer<'m> {
     /// Whether a token has this id.
     pub fn is_known(&self, id: u32) -> bool {
         self.added.decoded.rank(id).is_some() || self.vocabulary.rank(id).is_some()
+    }
+
+    /// Whether a token was added to the model's: it is found in a text before anything else.
+    pub fn is_added(&self, id: u32) -> bool {
+        self.added.decoded.rank(id).is_some()
     }
 
     /// Whether a token is not part of a text.

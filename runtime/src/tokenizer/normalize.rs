@@ -98,7 +98,7 @@ fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Resu
         let changed = map.apply(c.character(), |to| pushed = pushed.and_then(|()| text.push(c.with(to))));
         pushed?;
         if !changed {
-            text.push(c.splitting(false))?;
+            text.push(c.with(c.character()))?;
         }
     }
     Ok(())
@@ -223,20 +223,7 @@ fn compose(classes: Classes<'_>, pairs: Numbers<'_>, text: &mut Text<'_>, range:
         }
         text.push(Char::new(c.character(), 0, places))?;
     }
-    // A character stands where the first of its places is, one without places where the last one was.
-    let mut last = None;
-    let mut sources = range;
-    for at in begun..text.written().len() {
-        let Some(c) = text.written().get(at) else { break };
-        let mut first = None;
-        for _ in 0..c.end {
-            last = sources.by_ref().find_map(|index| text.get(index).filter(|c| !c.is_inserted())).or(last);
-            first = first.or(last);
-        }
-        if let Some(source) = first.or(last) {
-            text.rewrite(at, source.with(c.character()));
-        }
-    }
+    text.place(begun, range);
     Ok(())
 }
 
@@ -284,6 +271,7 @@ impl<'m> Charsmap<'m> {
     const SHORT_CLUSTER: usize = 6;
 
     fn normalize(&self, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+        let begun = text.written().len();
         let mut at = range.start;
         while at < range.end {
             let len = Clusters::new(classes).len(text.chars().slice(at..range.end)).max(1);
@@ -292,16 +280,18 @@ impl<'m> Charsmap<'m> {
             let bytes = text.chars().slice(cluster.clone()).len_utf8();
             let whole = if bytes < Self::SHORT_CLUSTER { self.find(text, cluster.clone()) } else { None };
             if let Some(found) = whole {
-                Self::put(found, text, cluster)?;
+                Self::put(found, len as u32, begun, text)?;
                 continue;
             }
             for index in cluster {
-                match self.find(text, index..index + 1) {
-                    Some(found) => Self::put(found, text, index..index + 1)?,
-                    None => text.copy(index..index + 1)?,
+                match (self.find(text, index..index + 1), text.get(index)) {
+                    (Some(found), _) => Self::put(found, 1, begun, text)?,
+                    (None, Some(c)) => text.push(Char::new(c.character(), 0, 1))?,
+                    (None, None) => {}
                 }
             }
         }
+        text.place(begun, range);
         Ok(())
     }
 
@@ -328,13 +318,16 @@ impl<'m> Charsmap<'m> {
         None
     }
 
-    fn put(string: &str, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
-        let last = range.end - 1;
-        for (place, c) in string.chars().enumerate() {
-            if let Some(from) = text.get((range.start + place).min(last)) {
-                text.push(from.with(c.into()))?;
-            }
+    /// Writes a string in place of `places` characters. Each of it stands for one of them, and the last for those that are left; those
+    /// that nothing was written for go to what was written before them.
+    fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), Error> {
+        let mut left = places;
+        for c in string.chars() {
+            let place = left.min(1);
+            text.push(Char::new(c.into(), 0, place))?;
+            left -= place;
         }
+        text.add_places(begun, left);
         Ok(())
     }
 }

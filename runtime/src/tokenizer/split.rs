@@ -23,7 +23,13 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, text: &mut Text<'_>) -> Re
             let whole = !text.chars().from(1).iter().any(Char::begins_split);
             text.each_split(|text, range| {
                 let first = text.get(range.start).is_some_and(|c| c.start == 0 || (whole && range.start == 0));
-                metaspace(replacement, scheme == Prepend::Always || (scheme == Prepend::First && first), split, text, range)
+                metaspace(
+                    replacement,
+                    scheme == Prepend::Always || (scheme == Prepend::First && first),
+                    split,
+                    text,
+                    range,
+                )
             })
         }
     }

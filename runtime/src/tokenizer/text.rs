@@ -172,6 +172,32 @@ impl<'a> Text<'a> {
         Chars(self.to.get(..self.written).unwrap_or(&[]))
     }
 
+    /// Adds to the places in the text that the last character stands for, while its `end` counts them.
+    pub(crate) fn add_places(&mut self, begun: usize, places: u32) {
+        if let Some(cell) = self.to.get_mut(begun..self.written).and_then(<[Cell]>::last_mut) {
+            let c = Char::from(*cell);
+            *cell = Char { end: c.end + places, ..c }.into();
+        }
+    }
+
+    /// Gives what was written from `begun` on its places in the text, of which each `end` says how many: those of the next of
+    /// `sources`. A character stands where the first of its places is, one without places where the last one was.
+    pub(crate) fn place(&mut self, begun: usize, sources: Range<usize>) {
+        let mut last = None;
+        let mut sources = sources;
+        for at in begun..self.written {
+            let Some(c) = self.written().get(at) else { break };
+            let mut first = None;
+            for _ in 0..c.end {
+                last = sources.by_ref().find_map(|index| self.get(index).filter(|c| !c.is_inserted())).or(last);
+                first = first.or(last);
+            }
+            if let Some(source) = first.or(last) {
+                self.rewrite(at, source.with(c.character()));
+            }
+        }
+    }
+
     /// Puts another character where one was written.
     pub(crate) fn rewrite(&mut self, index: usize, c: Char) {
         if let Some(cell) = self.to.get_mut(index) {
@@ -240,7 +266,7 @@ impl<'a> Text<'a> {
     pub(crate) fn copy(&mut self, range: Range<usize>) -> Result<(), Error> {
         for index in range {
             if let Some(c) = self.chars().get(index) {
-                self.push(c.splitting(false))?;
+                self.push(c.with(c.character()))?;
             }
         }
         Ok(())
@@ -301,7 +327,12 @@ mod tests {
     fn a_step_rewrites_each_split_and_keeps_tokens() {
         let mut memory = [0; 60];
         let mut text = Text::new(&mut memory);
-        for c in [Char::new(97, 0, 1).splitting(true), Char::new(98, 1, 2), Char::token(7, 2, 4), Char::new(99, 4, 5).splitting(true)] {
+        for c in [
+            Char::new(97, 0, 1).splitting(true),
+            Char::new(98, 1, 2),
+            Char::token(7, 2, 4),
+            Char::new(99, 4, 5).splitting(true),
+        ] {
             text.push(c).expect("room");
         }
         text.turn();
@@ -316,6 +347,9 @@ mod tests {
         let values: heapless::Vec<(u32, bool), 8> =
             text.chars().iter().map(|c| (c.as_token().unwrap_or(c.character()), c.begins_split())).collect();
         assert_eq!(values, [(32, true), (97, true), (98, false), (7, true), (32, true), (99, true)]);
-        assert!(matches!(text.each_split(|text, range| (0..9).try_for_each(|_| text.copy(range.clone()))), Err(Error::BufferTooSmall { .. })));
+        assert!(matches!(
+            text.each_split(|text, range| (0..9).try_for_each(|_| text.copy(range.clone()))),
+            Err(Error::BufferTooSmall { .. })
+        ));
     }
 }

@@ -71,7 +71,8 @@ impl Unigram<'_> {
                 single |= len == c.len_utf8();
             }
             if !single {
-                let id = self.unknown.ok_or(Error::NotSupported("a character is unknown, and no token stands for such"))?;
+                let id =
+                    self.unknown.ok_or(Error::NotSupported("a character is unknown, and no token stands for such"))?;
                 lattice.offer(start, start + c.len_utf8(), so_far.add(Float(self.unknown_score)), id);
             }
             start += c.len_utf8();

@@ -1,0 +1,105 @@
+//! `kinglet tokenize`: text to tokens and back.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use kinglet::tokenizer::section::MAGIC;
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet_convert::tokenizer::{decode, encode, spelling};
+use serde_json::{Value, json};
+
+use super::engine::{open, read_blob};
+use super::input::{char_offsets, lines};
+use super::output;
+
+/// Turn a text into tokens, or tokens into a text, as the device does it.
+#[derive(Args, Debug)]
+pub(crate) struct Tokenize {
+    /// The blob, or a tokenizer that was converted with --tokenizer-only.
+    model: PathBuf,
+    /// The text.
+    #[arg(long, required_unless_present_any = ["ids", "input"])]
+    text: Option<String>,
+    /// A second text.
+    #[arg(long, requires = "text")]
+    pair: Option<String>,
+    /// Leave out the tokens that go around a text; of --ids, those that are not part of one.
+    #[arg(long)]
+    no_special: bool,
+    /// Keep at most so many tokens.
+    #[arg(long)]
+    max_length: Option<usize>,
+    /// Token ids to turn into a text, such as 1,2,3.
+    #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["text", "input"])]
+    ids: Option<Vec<u32>>,
+    /// Many texts: one a line, or in `.jsonl` each line a JSON string, an object with `text` and `pair`, or one with `ids`.
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    input: Option<PathBuf>,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Tokenize {
+    pub(crate) fn run(self) -> Result<()> {
+        let blob = read_blob(&self.model)?;
+        let section = if blob.starts_with(&MAGIC) { &blob[..] } else { open(&blob)?.tokenizer_section() };
+        let tokenizer = Tokenizer::from_bytes(section)
+            .map_err(|error| anyhow!("{error}\nconvert a folder with tokenizer.json in it"))?;
+        if let Some(ids) = &self.ids {
+            return self.print_text(&tokenizer, ids, self.json);
+        }
+        let Some(path) = &self.input else {
+            let text = self.text.as_deref().unwrap_or_default();
+            return self.print_tokens(&tokenizer, text, self.pair.as_deref(), self.json);
+        };
+        let file = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        for (number, line) in lines(path, &file)? {
+            let place = || format!("{} line {number}", path.display());
+            match &line {
+                Value::String(text) => self.print_tokens(&tokenizer, text, None, true)?,
+                line if line["ids"].is_array() => {
+                    let ids: Vec<u32> = serde_json::from_value(line["ids"].clone()).with_context(place)?;
+                    self.print_text(&tokenizer, &ids, true)?;
+                }
+                line => {
+                    let text = line["text"].as_str().with_context(|| format!("{}: no `text`", place()))?;
+                    self.print_tokens(&tokenizer, text, line["pair"].as_str(), true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print_tokens(&self, tokenizer: &Tokenizer<'_>, text: &str, pair: Option<&str>, json: bool) -> Result<()> {
+        let options = EncodeOptions { add_special_tokens: !self.no_special, max_length: self.max_length };
+        let tokens = encode(tokenizer, text, pair, &options)?;
+        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+        let spelt: Vec<String> = ids.iter().map(|&id| spelling(tokenizer, id)).collect();
+        if !json {
+            let each = ids.iter().zip(&spelt).map(|(id, token)| format!("{id} {token:?}"));
+            return each.map(|line| output::line(&line)).collect();
+        }
+        let types: Vec<u8> = tokens.iter().map(|token| token.type_id).collect();
+        let offsets: Vec<(usize, usize)> = offsets(&tokens, text, pair);
+        output::json(&json!({ "ids": ids, "tokens": spelt, "offsets": offsets, "token_type_ids": types }))
+    }
+
+    fn print_text(&self, tokenizer: &Tokenizer<'_>, ids: &[u32], json: bool) -> Result<()> {
+        let text = decode(tokenizer, ids, self.no_special);
+        if json { output::json(&json!({ "text": text })) } else { output::line(&text) }
+    }
+}
+
+/// The characters, not bytes, that tokens stand for.
+fn offsets(tokens: &[Token], text: &str, pair: Option<&str>) -> Vec<(usize, usize)> {
+    let (first, second) = (char_offsets(text), char_offsets(pair.unwrap_or_default()));
+    let of = |token: &Token| {
+        let table = if token.text == Some(1) { &second } else { &first };
+        let at = |byte: u32| table.get(byte as usize).copied().unwrap_or(0);
+        if token.text.is_some() { (at(token.start), at(token.end)) } else { (0, 0) }
+    };
+    tokens.iter().map(of).collect()
+}
