@@ -275,7 +275,7 @@ impl Builder<'_> {
                 }
                 "WhitespaceSplit" => steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed)),
                 "Whitespace" => {
-                    let pattern = tables.pattern(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+")?;
+                    let pattern = tables.words_and_signs();
                     steps.push(SplitStep::Split { pattern, behavior: Behavior::Removed, invert: true });
                 }
                 "Punctuation" => {
@@ -493,7 +493,7 @@ impl Builder<'_> {
             flags: tables.words(flags),
             decoded: tables.vocabulary(decoded, true, false),
             spaces: tables.set(char::is_whitespace),
-            words: tables.set(|c| c.is_alphanumeric() || c == '_'),
+            words: tables.set(pattern::is_word),
         })
     }
 

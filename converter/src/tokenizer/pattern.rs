@@ -1,5 +1,7 @@
 //! Regular expressions as rows of items: those that tokenizers split texts with, and no others.
 
+use std::sync::LazyLock;
+
 use anyhow::{Result, anyhow, bail};
 use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, Pattern};
 use tokenizers::utils::SysRegex;
@@ -37,6 +39,16 @@ impl Tables {
         Pattern { items: self.words([class.start, class.len, ONCE.to_word()]), alternatives }
     }
 
+    /// `\w+|[^\w\s]+`, in the eyes of the other engine that `tokenizers` uses.
+    pub(super) fn words_and_signs(&mut self) -> Pattern {
+        let many = ItemKind::Take { min: 1, max: u8::MAX, possessive: false }.to_word();
+        let classes = [self.set(is_word), self.set(|c| !is_word(c) && !c.is_whitespace())];
+        Pattern {
+            items: self.words(classes.into_iter().flat_map(|class| [class.start, class.len, many])),
+            alternatives: self.add(&[1, 1]),
+        }
+    }
+
     /// A regular expression.
     ///
     /// # Errors
@@ -70,6 +82,16 @@ impl Tables {
         }
         Ok(Pattern { items: self.words(words), alternatives: self.add(&counts) })
     }
+}
+
+/// Whether a character is part of a word, to the engine that `tokenizers` uses for added tokens and white space.
+pub(super) fn is_word(c: char) -> bool {
+    static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| {
+        let all: String = characters().collect();
+        let word = regex::Regex::new(r"\w").expect("it is a regular expression");
+        word.find_iter(&all).filter_map(|found| found.as_str().chars().next()).collect()
+    });
+    WORDS.binary_search(&c).is_ok()
 }
 
 /// Every character that a class has, in the eyes of the engine that `tokenizers` uses.

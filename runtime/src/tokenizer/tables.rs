@@ -38,7 +38,7 @@ impl<'m> Numbers<'m> {
     }
 
     pub(crate) fn len(self) -> usize {
-        self.bytes.len() / self.width
+        self.bytes.len() / self.width.max(1)
     }
 
     /// `u32::MAX` beyond the end.

@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(seen, [0..2, 3..4]);
         let values: heapless::Vec<(u32, bool), 8> =
             text.chars().iter().map(|c| (c.as_token().unwrap_or(c.character()), c.begins_split())).collect();
-        assert_eq!(values, [(32, true), (97, true), (98, false), (7, true), (32, true), (99, true)]);
+        assert_eq!(values, [(32, true), (97, false), (98, false), (7, true), (32, true), (99, false)]);
         assert!(matches!(
             text.each_split(|text, range| (0..9).try_for_each(|_| text.copy(range.clone()))),
             Err(Error::BufferTooSmall { .. })
