@@ -4,3 +4,4 @@ mod blob;
 mod golden;
 mod runtime;
 mod tasks;
+mod tokenizer;

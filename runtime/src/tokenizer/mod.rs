@@ -134,7 +134,8 @@ impl<'m> Tokenizer<'m> {
         &self.header
     }
 
-    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets the tokens.
+    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets the tokens: it has room for all of
+    /// them, or for `max_length`, of two texts twice that.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens; [`Error::NotSupported`] when it has something
@@ -167,10 +168,11 @@ impl<'m> Tokenizer<'m> {
         let room = options.max_length.map_or(usize::MAX, |most| most.saturating_sub(special));
         // What is beyond the room is counted, not kept.
         let mut row = Row { out, len: 0, keep: room };
-        let first = self.encode_one(text, 0, scratch, &mut row)?;
+        let limit = options.max_length.unwrap_or(usize::MAX);
+        let first = self.encode_one(text, 0, limit, scratch, &mut row)?;
         let kept_first = row.len;
         row.keep = kept_first.saturating_add(room);
-        let second = pair.map_or(Ok(0), |pair| self.encode_one(pair, 1, scratch, &mut row))?;
+        let second = pair.map_or(Ok(0), |pair| self.encode_one(pair, 1, limit, scratch, &mut row))?;
         let kept_second = row.len - kept_first;
         let (first, second) = truncated(first, second, room);
         // The first text may have lost its end: the second moves up.
@@ -181,8 +183,15 @@ impl<'m> Tokenizer<'m> {
         self.frame(template, options.add_special_tokens, (first.min(kept_first), second.min(kept_second)), row.out)
     }
 
-    /// The tokens of one text, as far as they are kept; how many there are.
-    fn encode_one(&self, string: &str, index: u8, scratch: &mut [u32], row: &mut Row<'_>) -> Result<usize, Error> {
+    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split that reaches `limit`.
+    fn encode_one(
+        &self,
+        string: &str,
+        index: u8,
+        limit: usize,
+        scratch: &mut [u32],
+        row: &mut Row<'_>,
+    ) -> Result<usize, Error> {
         let settled = {
             let mut text = Text::new(scratch);
             for (at, c) in string.char_indices() {
@@ -225,6 +234,9 @@ impl<'m> Tokenizer<'m> {
                 count += 1;
                 row.push(self.trimmed(token, self.spaces(id), count == 1))
             })?;
+            if count >= limit {
+                break;
+            }
         }
         Ok(count)
     }

@@ -1,0 +1,247 @@
+//! Device tokenizers against the `tokenizers` crate, on small tokenizers of every kind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kinglet::Error;
+use kinglet::format::blob::checksum;
+use kinglet::tokenizer::section::PRELUDE;
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet_convert::tokenizer::{build, decode, encode};
+use proptest::prelude::*;
+use proptest::test_runner::{TestRng, TestRunner};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
+}
+
+fn names() -> Vec<String> {
+    let entries = fs::read_dir(folder()).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let mut names: Vec<String> = entries
+        .filter(|path| path.join("tokenizer.json").exists())
+        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 27, "only {} tokenizers", names.len());
+    names
+}
+
+fn corpus() -> Vec<String> {
+    let file = fs::read_to_string(folder().join("corpus.jsonl")).expect("the corpus");
+    let texts: Vec<String> = file.lines().map(|line| serde_json::from_str(line).expect("a JSON string")).collect();
+    assert!(texts.len() >= 2000);
+    texts
+}
+
+fn section(name: &str) -> Vec<u8> {
+    build(&folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error:?}")).expect("a tokenizer")
+}
+
+fn theirs(name: &str) -> tokenizers::Tokenizer {
+    tokenizers::Tokenizer::from_file(folder().join(name).join("tokenizer.json")).expect("the crate reads it")
+}
+
+/// Fails where the device and the crate differ on a text, or on a pair of texts.
+fn compare(name: &str, device: &Tokenizer<'_>, theirs: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) {
+    for special in [true, false] {
+        let expected = match pair {
+            Some(pair) => theirs.encode((text, pair), special),
+            None => theirs.encode(text, special),
+        };
+        let expected = expected.expect("the crate tokenizes it");
+        let options = EncodeOptions { add_special_tokens: special, max_length: None };
+        let tokens = encode(device, text, pair, &options).expect("the device tokenizes it");
+        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+        assert_eq!(ids, expected.get_ids(), "{name}: {text:?} {pair:?}: {:?}", expected.get_tokens());
+        let types: Vec<u32> = tokens.iter().map(|token| token.type_id.into()).collect();
+        assert_eq!(types, expected.get_type_ids(), "{name}: segments of {text:?} {pair:?}");
+        let offsets: Vec<(usize, usize)> =
+            tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect();
+        assert_eq!(offsets, expected.get_offsets(), "{name}: offsets of {text:?} {pair:?}");
+        // Where nothing is left to decode, one of the crate's decoders panics.
+        let nothing = ids.iter().all(|&id| special && device.is_special(id));
+        let text = if nothing { String::new() } else { theirs.decode(&ids, special).expect("the crate decodes it") };
+        assert_eq!(decode(device, &ids, special), text, "{name}: text of {ids:?}");
+    }
+}
+
+/// Every tokenizer, shared among threads.
+fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) + Sync) {
+    let names = names();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let section = section(name);
+                    check(name, &Tokenizer::from_bytes(&section).expect("a tokenizer"), &theirs(name));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn hard_texts_become_the_tokens_of_the_crate() {
+    let texts = corpus();
+    each(|name, device, theirs| {
+        for (index, text) in texts.iter().enumerate() {
+            let pair = (index % 3 == 0).then(|| texts[(index * 7 + 3) % texts.len()].as_str());
+            compare(name, device, theirs, text, pair);
+        }
+    });
+}
+
+#[test]
+fn random_texts_become_the_tokens_of_the_crate() {
+    each(|name, device, theirs| {
+        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) };
+        let rng = TestRng::deterministic_rng(config.rng_algorithm);
+        let mut runner = TestRunner::new_with_rng(config, rng);
+        let strange = prop::collection::vec(any::<char>(), 0..24);
+        let marks = prop::collection::vec(
+            prop_oneof!["[\\x20-\\x7e]", "[\u{300}-\u{36f}]", "[\u{900}-\u{11ff}]", "[ \n\t▁]", "\\PC"],
+            0..24,
+        );
+        let texts = prop_oneof![strange.prop_map(String::from_iter), marks.prop_map(|parts| parts.concat())];
+        runner
+            .run(&texts, |text| {
+                compare(name, device, theirs, &text, None);
+                Ok(())
+            })
+            .expect("they agree");
+    });
+}
+
+#[test]
+fn texts_are_cut_as_the_crate_cuts_them() {
+    for name in ["bert_uncased", "roberta", "gpt2", "t5"] {
+        let (section, mut theirs) = (section(name), theirs(name));
+        let device = Tokenizer::from_bytes(&section).expect("a tokenizer");
+        let texts =
+            ["a b c d e f g h i j k l m n o p q r s t u v w x y z", "one two three", "jumping over the lamp", ""];
+        for max_length in [4, 5, 8, 9, 16, 21, 40] {
+            let truncation = tokenizers::TruncationParams { max_length, ..Default::default() };
+            theirs.with_truncation(Some(truncation)).expect("a truncation");
+            for text in texts {
+                for pair in [None, Some(texts[0]), Some(texts[1]), Some(texts[2])] {
+                    let expected = match pair {
+                        Some(pair) => theirs.encode((text, pair), true),
+                        None => theirs.encode(text, true),
+                    };
+                    let expected = expected.expect("the crate tokenizes it");
+                    let options = EncodeOptions { max_length: Some(max_length), ..EncodeOptions::default() };
+                    let tokens = encode(&device, text, pair, &options).expect("the device tokenizes it");
+                    let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+                    assert_eq!(ids, expected.get_ids(), "{name}: {text:?} {pair:?} to {max_length}");
+                    // Only what may be kept needs room.
+                    let room = if pair.is_some() { 2 * max_length } else { max_length };
+                    let (mut scratch, mut out) = (vec![0; 4096], vec![Token::default(); room]);
+                    assert_eq!(device.encode(text, pair, &options, &mut scratch, &mut out), Ok(ids.len()), "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn text_comes_as_soon_as_its_characters_are_whole() {
+    for name in names() {
+        let section = section(&name);
+        let device = Tokenizer::from_bytes(&section).expect("a tokenizer");
+        for text in ["Über 👍🏽 the lamp, 作り方 isn't here.", "e\u{301} a b", "中文 😀"] {
+            let ids: Vec<u32> =
+                encode(&device, text, None, &EncodeOptions::default()).expect("tokens").iter().map(|t| t.id).collect();
+            let mut decoder = device.decoder(true);
+            let mut pieces = Vec::new();
+            ids.iter().for_each(|&id| decoder.push(id, &mut |piece| pieces.push(piece.to_owned())));
+            decoder.finish(&mut |piece| pieces.push(piece.to_owned()));
+            assert_eq!(pieces.concat(), decode(&device, &ids, true), "{name}");
+        }
+    }
+}
+
+#[test]
+fn too_little_memory_is_an_error_that_says_so() {
+    let section = section("gpt2");
+    let device = Tokenizer::from_bytes(&section).expect("a tokenizer");
+    let text = "the lamp in the kitchen is on and the one in the hall is not";
+    let (mut scratch, mut out) = (vec![0; device.scratch_words(text.len())], [Token::default(); 64]);
+    let options = EncodeOptions::default();
+    let count = device.encode(text, None, &options, &mut scratch, &mut out).expect("there is room");
+    assert!(count > 4);
+    for words in [0, 1, 7, 100, 300] {
+        let found = device.encode(text, None, &options, &mut scratch[..words], &mut out);
+        assert!(matches!(found, Err(Error::BufferTooSmall { .. })), "{words} words: {found:?}");
+    }
+    let found = device.encode(text, None, &options, &mut scratch, &mut out[..count - 1]);
+    assert!(matches!(found, Err(Error::BufferTooSmall { .. })), "{found:?}");
+}
+
+#[test]
+fn a_section_that_was_tampered_with_never_panics() {
+    for name in ["bert_uncased", "qwen2", "albert", "llama2", "gpt1", "words_level"] {
+        let whole = section(name);
+        let mut state = 5_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for round in 0..150 {
+            let mut bytes = whole.clone();
+            // Half of them in the header, which comes last.
+            let from = if round % 2 == 0 { PRELUDE } else { bytes.len().saturating_sub(250) };
+            for _ in 0..1 + round % 5 {
+                let at = from + random(bytes.len() - from);
+                bytes[at] = [0, 0xff, random(256) as u8, bytes[at].wrapping_add(1)][random(4)];
+            }
+            let sum = checksum(&bytes[PRELUDE..]);
+            bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+            let Ok(device) = Tokenizer::from_bytes(&bytes) else { continue };
+            let (mut scratch, mut out) = (vec![0; 4096], vec![Token::default(); 256]);
+            for text in ["Zoë isn't in <s> [MASK] the kitchen 中文 ﬁ 가 e\u{301}\u{323}\n  x", ""] {
+                let pair = Some("second lamp").filter(|_| round % 3 == 0);
+                let _ = device.encode(text, pair, &EncodeOptions::default(), &mut scratch, &mut out);
+            }
+            let ids: Vec<u32> = (0..300).chain([u32::MAX, 1 << 20]).collect();
+            device.decode(&ids, round % 2 == 0, &mut |_| {});
+        }
+        for len in [0, 1, PRELUDE - 1, PRELUDE, whole.len() / 2, whole.len() - 1] {
+            let cut = Tokenizer::from_bytes(&whole[..len]).err();
+            assert!(
+                matches!(cut, Some(Error::NoTokenizer | Error::InvalidTokenizer(_))),
+                "{name} cut to {len}: {cut:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    let file = fs::read_to_string(folder().join("bert_uncased/tokenizer.json")).expect("a tokenizer");
+    let whole: serde_json::Value = serde_json::from_str(&file).expect("JSON");
+    let refused = |path: &str, value: serde_json::Value| {
+        let mut changed = whole.clone();
+        *changed.pointer_mut(path).expect("a place") = value;
+        format!("{:#}", kinglet_convert::tokenizer::section(&changed).expect_err("it is refused"))
+    };
+    use serde_json::json;
+    for (path, value, named) in [
+        ("/normalizer", json!({ "type": "Nmt" }), "Nmt"),
+        ("/pre_tokenizer", json!({ "type": "UnicodeScripts" }), "UnicodeScripts"),
+        (
+            "/pre_tokenizer",
+            json!({ "type": "Split", "pattern": { "Regex": "(a|b)+" }, "behavior": "Isolated" }),
+            "(a|b)+",
+        ),
+        ("/post_processor", json!({ "type": "Other" }), "Other"),
+        ("/decoder", json!({ "type": "CTC" }), "CTC"),
+        ("/model/type", json!("Magic"), "Magic"),
+        ("/model/vocab", json!({ "a": -1 }), "model.vocab"),
+        ("/model/unk_token", json!("none such"), "model.unk_token"),
+        ("/added_tokens/0/content", json!(3), "added_tokens[0].content"),
+    ] {
+        let said = refused(path, value);
+        assert!(said.contains(named), "{path}: {said}");
+    }
+}
