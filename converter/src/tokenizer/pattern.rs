@@ -24,7 +24,7 @@ impl Tables {
         let items: Vec<(u32, u32, u32)> = text
             .chars()
             .map(|wanted| {
-                let class = self.words([u32::from(wanted) << 8 | 1, (u32::from(wanted) + 1) << 8]);
+                let class = self.set(|c| c == wanted);
                 (class.start, class.len, ONCE.to_word())
             })
             .collect();

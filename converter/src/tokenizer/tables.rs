@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use kinglet::tokenizer::graphemes::{Break, CONJUNCT_EXTEND, CONJUNCT_LINKER, CONSONANT};
-use kinglet::tokenizer::tables::{MapKind, Span};
+use kinglet::tokenizer::tables::{ASCII, MapKind, Span};
 use kinglet::tokenizer::vocabulary::{BLOCK, VocabularySpec};
 use unicode_normalization_alignments::char::{
     canonical_combining_class, compose, decompose_canonical, decompose_compatible,
@@ -49,16 +49,16 @@ impl Tables {
 
     /// A class for each character; 0 where `class` says nothing.
     pub(super) fn classes(&mut self, class: impl Fn(char) -> u8) -> Span {
-        let mut words = Vec::new();
+        let mut table: Vec<u8> = characters().take(ASCII).map(&class).collect();
         let mut last = 0;
         for c in characters() {
             let class = class(c);
             if class != last {
-                words.push(u32::from(c) << 8 | u32::from(class));
+                table.extend((u32::from(c) << 8 | u32::from(class)).to_le_bytes());
                 last = class;
             }
         }
-        self.words(words)
+        self.add(&table)
     }
 
     pub(super) fn set(&mut self, is: impl Fn(char) -> bool) -> Span {
@@ -85,10 +85,12 @@ impl Tables {
                 _ => entries.push(Entry { first: place, last: place, kind, operand }),
             }
         }
-        let words = entries.iter().flat_map(|entry| {
-            [entry.first << 11 | (entry.last - entry.first), (entry.kind as u32) << 29 | entry.operand]
-        });
-        (self.words(words), self.add(&sequences.bytes))
+        let mut table: Vec<u8> = characters().take(ASCII).map(|c| u8::from(become_(c).is_some())).collect();
+        for entry in entries {
+            table.extend((entry.first << 11 | (entry.last - entry.first)).to_le_bytes());
+            table.extend(((entry.kind as u32) << 29 | entry.operand).to_le_bytes());
+        }
+        (self.add(&table), self.add(&sequences.bytes))
     }
 
     /// The map of canonical or compatible decompositions. Syllables of Hangul have a formula of their own.

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
-use super::tables::{Classes, Numbers};
+use super::tables::{Classes, Words};
 use super::text::{Char, Chars, Text};
 use super::vocabulary::{Vocabulary, VocabularySpec};
 use crate::format::error::Error;
@@ -17,7 +17,7 @@ pub(crate) struct Added<'m> {
     raw: Finder<'m>,
     normalized: Finder<'m>,
     pub(crate) decoded: Vocabulary<'m>,
-    flags: Numbers<'m>,
+    flags: Words<'m>,
     spaces: Classes<'m>,
     words: Classes<'m>,
 }
@@ -72,14 +72,14 @@ impl<'m> Added<'m> {
             raw: Finder::new(section, &spec.raw)?,
             normalized: Finder::new(section, &spec.normalized)?,
             decoded: Vocabulary::new(section, &spec.decoded).filter(Vocabulary::check)?,
-            flags: Numbers::words(spec.flags.of(section)?),
+            flags: Words::new(spec.flags.of(section)?),
             spaces: Classes::new(spec.spaces.of(section)?),
             words: Classes::new(spec.words.of(section)?),
         })
     }
 
     fn flags(&self, id: u32) -> u32 {
-        let index = self.flags.partition(0, self.flags.len(), |word| word >> 8 < id);
+        let index = self.flags.partition(|word| word >> 8 < id);
         let word = self.flags.get(index);
         if index < self.flags.len() && word >> 8 == id { word & 0xff } else { 0 }
     }

@@ -25,7 +25,7 @@ use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
 use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, Piece, SplitStep, VERSION};
-use tables::{Numbers, Span};
+use tables::{Span, Words};
 use text::{Char, Chars, Text};
 use vocabulary::Vocabulary;
 
@@ -96,7 +96,7 @@ impl<'m> Tokenizer<'m> {
         if section.is_empty() {
             return Err(Error::NoTokenizer);
         }
-        let word = |at: usize| Numbers::words(section).get(at / 4);
+        let word = |at: usize| Words::new(section).get(at / 4);
         if !section.starts_with(&MAGIC) || word(4) != u32::from(VERSION) {
             return Err(invalid("it is of another version, or no tokenizer at all"));
         }
@@ -392,7 +392,7 @@ impl Model<'_> {
 /// The model, if its tables are as they should be.
 fn model<'m>(section: &'m [u8], header: &Header, vocabulary: Vocabulary<'m>) -> Option<Model<'m>> {
     let byte_ids = |span: Span| {
-        let ids = Numbers::words(span.of(section)?);
+        let ids = Words::new(span.of(section)?);
         (ids.len() == 0 || ids.len() == 256).then_some(ids)
     };
     Some(match header.model {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::graphemes::Clusters;
 use super::pattern::Matcher;
 use super::section::NormalizerStep;
-use super::tables::{CharMap, Classes, Numbers};
+use super::tables::{CharMap, Classes, Words};
 use super::text::{Char, Text};
 use crate::format::error::Error;
 
@@ -53,11 +53,11 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, text: &mut Text<'
             text.each_split(|text, range| decompose(map, classes, text, range))
         }
         NormalizerStep::Compose { classes, pairs } => {
-            let (classes, pairs) = (Classes::new(bytes(classes)), Numbers::words(bytes(pairs)));
+            let (classes, pairs) = (Classes::new(bytes(classes)), Words::new(bytes(pairs)));
             text.each_split(|text, range| compose(classes, pairs, text, range))
         }
         NormalizerStep::Charsmap { trie, strings, graphemes } => {
-            let charsmap = Charsmap { trie: Numbers::words(bytes(trie)), strings: bytes(strings) };
+            let charsmap = Charsmap { trie: Words::new(bytes(trie)), strings: bytes(strings) };
             let classes = Classes::new(bytes(graphemes));
             text.each_split(|text, range| charsmap.normalize(classes, text, range))
         }
@@ -200,7 +200,7 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) ->
 }
 
 /// Puts characters and their marks together.
-fn compose(classes: Classes<'_>, pairs: Numbers<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
     let begun = text.written().len();
     // Where the last starter was written, and the class of the last mark after it.
     let (mut starter, mut last) = (None, None);
@@ -227,7 +227,7 @@ fn compose(classes: Classes<'_>, pairs: Numbers<'_>, text: &mut Text<'_>, range:
     Ok(())
 }
 
-fn pair(pairs: Numbers<'_>, first: u32, second: u32) -> Option<u32> {
+fn pair(pairs: Words<'_>, first: u32, second: u32) -> Option<u32> {
     if let Some(syllable) = hangul::compose(first, second) {
         return Some(syllable);
     }
@@ -262,7 +262,7 @@ fn replace(matcher: &Matcher<'_>, content: &str, text: &mut Text<'_>, range: Ran
 
 /// What SentencePiece precompiled: a trie of what is replaced, over strings to put in place.
 struct Charsmap<'m> {
-    trie: Numbers<'m>,
+    trie: Words<'m>,
     strings: &'m [u8],
 }
 

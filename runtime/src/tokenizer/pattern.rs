@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tables::{Classes, Numbers, Span};
+use super::tables::{Classes, Span, Words};
 use super::text::{Char, Chars};
 
 /// Words of an item: where its class begins, the class's length, and what the item does.
@@ -60,14 +60,14 @@ impl ItemKind {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Matcher<'m> {
     section: &'m [u8],
-    items: Numbers<'m>,
+    items: Words<'m>,
     alternatives: &'m [u8],
 }
 
 impl<'m> Matcher<'m> {
     /// `None` when a table is not in the section.
     pub(crate) fn new(section: &'m [u8], pattern: &Pattern) -> Option<Self> {
-        let items = Numbers::words(pattern.items.of(section)?);
+        let items = Words::new(pattern.items.of(section)?);
         let alternatives = pattern.alternatives.of(section)?;
         let matcher = Self { section, items, alternatives };
         let count: usize = alternatives.iter().map(|&count| usize::from(count)).sum();

@@ -21,6 +21,35 @@ impl Span {
     }
 }
 
+/// Characters whose answers stand at the head of a table, before all that must be searched.
+pub const ASCII: usize = 128;
+
+/// Little-endian words.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Words<'m>(&'m [[u8; 4]]);
+
+impl<'m> Words<'m> {
+    pub(crate) fn new(bytes: &'m [u8]) -> Self {
+        Self(bytes.as_chunks().0)
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// `u32::MAX` beyond the end.
+    #[inline]
+    pub(crate) fn get(self, index: usize) -> u32 {
+        self.0.get(index).map_or(u32::MAX, |word| u32::from_le_bytes(*word))
+    }
+
+    /// The first index for which `before` does not hold of the word.
+    #[inline]
+    pub(crate) fn partition(self, before: impl Fn(u32) -> bool) -> usize {
+        self.0.partition_point(|word| before(u32::from_le_bytes(*word)))
+    }
+}
+
 /// Little-endian numbers of one to four bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numbers<'m> {
@@ -31,10 +60,6 @@ pub(crate) struct Numbers<'m> {
 impl<'m> Numbers<'m> {
     pub(crate) fn new(bytes: &'m [u8], width: u8) -> Self {
         Self { bytes, width: usize::from(width.clamp(1, 4)) }
-    }
-
-    pub(crate) fn words(bytes: &'m [u8]) -> Self {
-        Self::new(bytes, 4)
     }
 
     pub(crate) fn len(self) -> usize {
@@ -48,11 +73,6 @@ impl<'m> Numbers<'m> {
         number.map_or(u32::MAX, |number| number.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
     }
 
-    /// How many of the ascending numbers are at most `limit`.
-    pub(crate) fn at_most(self, limit: u32) -> usize {
-        self.partition(0, self.len(), |number| number <= limit)
-    }
-
     /// The first index in a range for which `before` does not hold.
     #[inline]
     pub(crate) fn partition(self, mut low: usize, mut high: usize, before: impl Fn(u32) -> bool) -> usize {
@@ -64,18 +84,27 @@ impl<'m> Numbers<'m> {
     }
 }
 
-/// A class for each character: words of `first character << 8 | class`, ascending; a class holds up to the next word.
+/// A class for each character: a byte for each of ASCII, then words of `first character << 8 | class`, ascending; a class holds up to
+/// the next word.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Classes<'m>(Numbers<'m>);
+pub(crate) struct Classes<'m> {
+    ascii: &'m [u8],
+    words: Words<'m>,
+}
 
 impl<'m> Classes<'m> {
     pub(crate) fn new(bytes: &'m [u8]) -> Self {
-        Self(Numbers::words(bytes))
+        let (ascii, words) = bytes.split_at_checked(ASCII).unwrap_or((&[], &[]));
+        Self { ascii, words: Words::new(words) }
     }
 
+    #[inline]
     pub(crate) fn of(self, character: u32) -> u8 {
-        match self.0.at_most(character << 8 | 0xff).checked_sub(1) {
-            Some(index) => self.0.get(index) as u8,
+        if let Some(&class) = self.ascii.get(character as usize) {
+            return class;
+        }
+        match self.words.partition(|word| word >> 8 <= character).checked_sub(1) {
+            Some(index) => self.words.get(index) as u8,
             None => 0,
         }
     }
@@ -85,11 +114,12 @@ impl<'m> Classes<'m> {
     }
 }
 
-/// What characters become: pairs of words, ascending. The first word is `first character << 11 | characters less one`, the
+/// What characters become: a byte for each of ASCII, 1 where it changes; then pairs of words, ascending. The first word is `first character << 11 | characters less one`, the
 /// second `kind << 29 | operand`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CharMap<'m> {
-    entries: Numbers<'m>,
+    ascii: &'m [u8],
+    entries: &'m [[u8; 8]],
     /// A count and so many characters of three bytes, one sequence after the other.
     sequences: &'m [u8],
 }
@@ -109,21 +139,24 @@ pub enum MapKind {
 
 impl<'m> CharMap<'m> {
     pub(crate) fn new(entries: &'m [u8], sequences: &'m [u8]) -> Self {
-        Self { entries: Numbers::words(entries), sequences }
+        let (ascii, entries) = entries.split_at_checked(ASCII).unwrap_or((&[], &[]));
+        Self { ascii, entries: entries.as_chunks().0, sequences }
     }
 
     /// Hands what a character becomes to `each`; says whether it changes at all.
     #[inline]
     pub(crate) fn apply(self, character: u32, mut each: impl FnMut(u32)) -> bool {
         const SPACE: u32 = ' ' as u32;
-        let count = self.entries.len() / 2;
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.entries.get(2 * middle) >> 11 <= character { low = middle + 1 } else { high = middle }
+        if self.ascii.get(character as usize) == Some(&0) {
+            return false;
         }
-        let Some(index) = low.checked_sub(1) else { return false };
-        let (head, what) = (self.entries.get(2 * index), self.entries.get(2 * index + 1));
+        let words = |entry: &[u8; 8]| {
+            let entry = u64::from_le_bytes(*entry);
+            (entry as u32, (entry >> 32) as u32)
+        };
+        let after = self.entries.partition_point(|entry| words(entry).0 >> 11 <= character);
+        let Some(entry) = after.checked_sub(1).and_then(|index| self.entries.get(index)) else { return false };
+        let (head, what) = words(entry);
         let place = character - (head >> 11);
         if place > head & 0x7ff {
             return false;
@@ -152,9 +185,12 @@ mod tests {
     #[test]
     fn classes_hold_up_to_the_next_one() {
         let words: [u32; 4] = [5 << 8 | 1, 9 << 8, 20 << 8 | 7, 0x110000 << 8];
-        let bytes: heapless::Vec<u8, 16> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let words = words.map(|word| word + (200 << 8));
+        let mut bytes = heapless::Vec::<u8, 144>::from_array([0; ASCII]);
+        bytes[97] = 3;
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         let classes = Classes::new(&bytes);
-        assert_eq!([0, 4, 5, 8, 9, 19, 20, 0x10ffff].map(|c| classes.of(c)), [0, 0, 1, 1, 0, 0, 7, 7]);
+        assert_eq!([0, 97, 204, 205, 208, 209, 219, 220, 0x10ffff].map(|c| classes.of(c)), [0, 3, 0, 1, 1, 0, 0, 7, 7]);
         assert_eq!(Classes::default().of(3), 0);
     }
 
@@ -170,7 +206,8 @@ mod tests {
             entry(301, 302, MapKind::Sequence, 7),
             entry(400, 401, MapKind::Pad, 0),
         ];
-        let bytes: heapless::Vec<u8, 64> = entries.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+        let mut bytes = heapless::Vec::<u8, 192>::from_array(core::array::from_fn::<u8, ASCII, _>(|c| u8::from((65..=90).contains(&c))));
+        bytes.extend(entries.iter().flatten().flat_map(|word| word.to_le_bytes()));
         let map = CharMap::new(&bytes, &[2, 97, 0, 0, 1, 3, 0, 0]);
         let become_ = |character| {
             let mut found = heapless::Vec::<u32, 4>::new();

@@ -8,7 +8,7 @@ use core::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::tables::{Numbers, Span};
+use super::tables::{Numbers, Span, Words};
 
 /// Entries in a block.
 pub const BLOCK: usize = 16;
@@ -39,11 +39,11 @@ pub struct VocabularySpec {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Vocabulary<'m> {
     entries: usize,
-    blocks: Numbers<'m>,
+    blocks: Words<'m>,
     data: &'m [u8],
     ids: Numbers<'m>,
     ranks: Numbers<'m>,
-    prefixes: Numbers<'m>,
+    prefixes: Words<'m>,
 }
 
 /// An entry beside a string that was looked for.
@@ -61,11 +61,11 @@ impl<'m> Vocabulary<'m> {
         let entries = usize::try_from(spec.entries).ok()?;
         let vocabulary = Self {
             entries,
-            blocks: Numbers::words(spec.blocks.of(section)?),
+            blocks: Words::new(spec.blocks.of(section)?),
             data: spec.data.of(section)?,
             ids: Numbers::new(spec.ids.of(section)?, spec.width),
             ranks: Numbers::new(spec.ranks.of(section)?, spec.width),
-            prefixes: Numbers::words(spec.prefixes.of(section)?),
+            prefixes: Words::new(spec.prefixes.of(section)?),
         };
         let whole = vocabulary.blocks.len() == entries.div_ceil(BLOCK) && vocabulary.ids.len() == entries;
         whole.then_some(vocabulary)
@@ -137,13 +137,8 @@ impl<'m> Vocabulary<'m> {
 
     /// The last entry that is not greater than the string.
     fn neighbour(&self, string: &[u8]) -> Option<Neighbour> {
-        let head = |block: usize| Entries::at(self.data, self.blocks.get(block)).next().map_or(&[][..], |(_, own)| own);
-        let (mut low, mut high) = (0, self.blocks.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if head(middle) <= string { low = middle + 1 } else { high = middle }
-        }
-        let block = low.checked_sub(1)?;
+        let head = |start: u32| Entries::at(self.data, start).next().map_or(&[][..], |(_, own)| own);
+        let block = self.blocks.partition(|start| head(start) <= string).checked_sub(1)?;
         let entries = Entries::at(self.data, self.blocks.get(block));
         let mut found: Option<Neighbour> = None;
         let within = BLOCK.min(self.entries - (block * BLOCK).min(self.entries));

@@ -3,7 +3,7 @@
 use super::{Emit, take, utf8};
 use crate::format::error::Error;
 use crate::tokenizer::section::MergesSpec;
-use crate::tokenizer::tables::Numbers;
+use crate::tokenizer::tables::{Numbers, Words};
 use crate::tokenizer::text::Chars;
 use crate::tokenizer::vocabulary::Vocabulary;
 
@@ -24,26 +24,26 @@ pub(crate) struct Bpe<'m> {
     pub(crate) suffix: &'m [u8],
     pub(crate) prefix: &'m [u8],
     /// Ids of bytes.
-    pub(crate) bytes: Numbers<'m>,
+    pub(crate) bytes: Words<'m>,
 }
 
 /// Which pairs become what, and in which order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Merges<'m> {
-    lefts: Numbers<'m>,
+    lefts: Words<'m>,
     rights: Numbers<'m>,
     merged: Numbers<'m>,
-    order: Numbers<'m>,
+    order: Words<'m>,
 }
 
 impl<'m> Merges<'m> {
     /// `None` when a table is not as it should be.
     pub(crate) fn new(section: &'m [u8], spec: &MergesSpec) -> Option<Self> {
         let merges = Self {
-            lefts: Numbers::words(spec.lefts.of(section)?),
+            lefts: Words::new(spec.lefts.of(section)?),
             rights: Numbers::new(spec.rights.of(section)?, spec.width),
             merged: Numbers::new(spec.merged.of(section)?, spec.width),
-            order: Numbers::words(spec.order.of(section)?),
+            order: Words::new(spec.order.of(section)?),
         };
         let count = merges.rights.len();
         let whole = merges.merged.len() == count && (merges.order.len() == 0 || merges.order.len() == count);

@@ -3,7 +3,7 @@
 use super::{Emit, take, utf8};
 use crate::format::error::Error;
 use crate::tokenizer::float::Float;
-use crate::tokenizer::tables::Numbers;
+use crate::tokenizer::tables::Words;
 use crate::tokenizer::text::Chars;
 use crate::tokenizer::vocabulary::Vocabulary;
 
@@ -21,7 +21,7 @@ pub(crate) struct Unigram<'m> {
     pub(crate) unknown_score: u64,
     pub(crate) unknown: Option<u32>,
     /// Ids that stand for bytes.
-    pub(crate) bytes: Numbers<'m>,
+    pub(crate) bytes: Words<'m>,
 }
 
 /// The best rows that end at each byte.
