@@ -4,6 +4,8 @@
 //!
 //! Folders with other tokenizers may be named in `KINGLET_TOKENIZERS`, with colons between them.
 
+#![expect(missing_docs, reason = "what the macro makes has none")]
+
 use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

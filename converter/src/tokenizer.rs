@@ -23,6 +23,7 @@ use crate::refuse;
 
 mod legacy;
 mod pattern;
+mod sentence_piece;
 mod tables;
 
 use tables::Tables;
@@ -254,7 +255,7 @@ impl Builder<'_> {
         let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| malformed(place))?;
         let (trie, strings) =
             rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(|| malformed(place))?;
-        std::str::from_utf8(strings).map_err(|_| malformed(place))?;
+        core::str::from_utf8(strings).map_err(|_| malformed(place))?;
         Ok(Some(NormalizerStep::Charsmap {
             trie: self.tables.add(trie),
             strings: self.tables.add(strings),

@@ -68,11 +68,11 @@ fn compare(name: &str, device: &Tokenizer<'_>, theirs: &tokenizers::Tokenizer, t
 /// Every tokenizer, shared among threads.
 fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) + Sync) {
     let names = names();
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = core::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some(name) = names.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                while let Some(name) = names.get(next.fetch_add(1, core::sync::atomic::Ordering::Relaxed)) {
                     let section = section(name);
                     check(name, &Tokenizer::from_bytes(&section).expect("a tokenizer"), &theirs(name));
                 }

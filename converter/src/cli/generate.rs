@@ -9,7 +9,9 @@ use kinglet::Session;
 use kinglet::format::blob::{EarlyStopping, GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, ModelSpec, Task};
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::task::{BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, beam_search, generate};
+use kinglet::task::{
+    BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, StopText, beam_search, generate,
+};
 use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
@@ -66,6 +68,9 @@ pub(crate) struct Generate {
     /// Stop after this sequence of token ids too; may be given several times.
     #[arg(long, value_name = "IDS")]
     stop_ids: Vec<String>,
+    /// Stop after this text too; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
     /// Write one of the texts in this file and nothing else: each line a text, or token ids such as 1,2,3.
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
@@ -105,7 +110,7 @@ impl Generate {
                 ..self.options(&about, begin.len(), room)
             };
             let texts = match &engine {
-                Engine::Blob(blob) => self.with_runtime(blob, &about, &input, &begin, &options)?,
+                Engine::Blob(blob) => self.with_runtime(blob, &about, &reader, &input, &begin, &options)?,
                 Engine::Checkpoint(source, _) => {
                     let mut reference = Reference::new(spec, &source.weights);
                     self.with_reference(&mut reference, &about, &input, &begin, &options)?
@@ -142,6 +147,9 @@ impl Generate {
         if beams.num_beams == 1 || (self.temperature > 0.0 && self.num_beams.is_none()) {
             return Ok(None);
         }
+        if !self.stop.is_empty() {
+            bail!("a search does not stop at a text\ngive --stop-ids, or --num-beams 1");
+        }
         if self.temperature > 0.0 || self.repetition_penalty.is_some() {
             bail!(
                 "a search is neither random nor does it weigh repetitions\nleave out --temperature and --repetition-penalty, or give --num-beams 1"
@@ -167,6 +175,7 @@ impl Generate {
         &self,
         blob: &[u8],
         about: &About,
+        reader: &Reader,
         input: &Input,
         begin: &[u32],
         options: &GenerateOptions<'_>,
@@ -202,8 +211,22 @@ impl Generate {
             repetition_penalty: self.repetition_penalty(&about.generation),
             seed: self.seed,
         });
-        let stop = generate(&mut session, &mut text, options, &mut sampler, |_| true)?;
-        Ok(vec![Written { ids: text[begin.len()..].to_vec(), done: stop == Stop::Token, score: None }])
+        let tokenizer = reader.tokenizer()?;
+        if tokenizer.is_none() && !self.stop.is_empty() {
+            bail!("the model has no tokenizer, so it writes no text to stop at\ngive --stop-ids");
+        }
+        let stops: Vec<&str> = self.stop.iter().map(String::as_str).collect();
+        let mut stop_text = StopText::new(&stops)?;
+        let mut decoder = tokenizer.as_ref().map(|tokenizer| tokenizer.decoder(true));
+        let stop = generate(&mut session, &mut text, options, &mut sampler, |token| {
+            let mut found = false;
+            if let Some(decoder) = &mut decoder {
+                decoder.push(token, &mut |piece| found |= stop_text.push(piece));
+            }
+            !found
+        })?;
+        let done = matches!(stop, Stop::Token | Stop::Caller);
+        Ok(vec![Written { ids: text[begin.len()..].to_vec(), done, score: None }])
     }
 
     /// The texts that the reference writes, the best first.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use kinglet::MemoryPlan;
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION};
+use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::report::{Memory, memory};
 use serde_json::json;
 
@@ -85,6 +86,14 @@ impl Inspect {
                 stack.block.feed_forward.intermediate_size,
                 stack.embedding.vocab_size,
                 stack.max_positions
+            ))?;
+        }
+        if let Ok(tokenizer) = Tokenizer::from_bytes(model.tokenizer_section()) {
+            output::line(&format!(
+                "tokenizer: {} tokens in {} bytes; at most {} bytes of RAM for each byte of text",
+                tokenizer.vocab_size(),
+                model.tokenizer_section().len(),
+                4 * tokenizer.header().words_per_byte
             ))?;
         }
         let numerics = &spec.numerics;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::malformed;
+use super::{malformed, sentence_piece};
 use crate::refuse;
 
 /// The tokenizer of a folder, described as `tokenizer.json` does it; `None` when the folder has none.
@@ -31,10 +31,18 @@ pub(super) fn read(folder: &Path) -> Result<Option<Value>> {
     if let (Some(vocabulary), Some(merges)) = (file("vocab.json")?, file("merges.txt")?) {
         return byte_level(&parse("vocab.json", &vocabulary)?, &merges, &config).map(Some);
     }
-    match file("vocab.txt")? {
-        Some(vocabulary) => word_piece(&vocabulary, &config).map(Some),
-        None => Ok(None),
+    if let Some(vocabulary) = file("vocab.txt")? {
+        return word_piece(&vocabulary, &config).map(Some);
     }
+    for name in ["spiece.model", "tokenizer.model", "spm.model"] {
+        let path = folder.join(name);
+        if path.exists() {
+            let model = file("config.json")?.map(|text| parse("config.json", &text)).transpose()?.unwrap_or_default();
+            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            return sentence_piece::describe(&bytes, model["model_type"].as_str().unwrap_or_default()).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// An added token that is found in the text as it is.

@@ -11,6 +11,7 @@ mod fill_mask;
 mod generate;
 mod restrict;
 mod score;
+mod stop_text;
 
 pub use answer::{Answer, answer};
 pub use beam::{BeamOptions, BeamSearch, EarlyStopping, MAX_BEAMS, beam_search};
@@ -21,5 +22,7 @@ pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Stop, generate};
 pub use restrict::Choices;
 pub use score::{log_probability, pseudo_score, score};
+
+pub use stop_text::{MAX_STOP, StopText};
 
 pub(crate) use score::log_normalizer;

@@ -210,11 +210,11 @@ fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: R
         let places = u32::from(!c.is_inserted());
         let class = classes.of(c.character());
         let blocked = last.is_some_and(|last| last >= class);
-        if let (Some((at, first)), false) = (starter.and_then(|at| Some((at, text.written().get(at)?))), blocked) {
-            if let Some(composed) = pair(pairs, first.character(), c.character()) {
-                text.rewrite(at, Char::new(composed, 0, first.end + places));
-                continue;
-            }
+        let first = starter.filter(|_| !blocked).and_then(|at| Some((at, text.written().get(at)?)));
+        let composed = first.and_then(|(at, first)| Some((at, first, pair(pairs, first.character(), c.character())?)));
+        if let Some((at, first, composed)) = composed {
+            text.rewrite(at, Char::new(composed, 0, first.end + places));
+            continue;
         }
         if class == 0 {
             (starter, last) = (Some(text.written().len()), None);

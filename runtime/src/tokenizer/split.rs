@@ -51,10 +51,9 @@ fn metaspace(
     range: Range<usize>,
 ) -> Result<(), Error> {
     let marked = |c: u32| if c == ' '.into() { replacement.into() } else { c };
-    if let (true, Some(first)) = (prefixed, text.get(range.start)) {
-        if marked(first.character()) != replacement.into() {
-            text.push(first.with(replacement.into()))?;
-        }
+    let unmarked = text.get(range.start).filter(|first| marked(first.character()) != replacement.into());
+    if let (true, Some(first)) = (prefixed, unmarked) {
+        text.push(first.with(replacement.into()))?;
     }
     for index in range {
         let Some(c) = text.get(index) else { break };

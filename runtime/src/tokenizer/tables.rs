@@ -206,7 +206,9 @@ mod tests {
             entry(301, 302, MapKind::Sequence, 7),
             entry(400, 401, MapKind::Pad, 0),
         ];
-        let mut bytes = heapless::Vec::<u8, 192>::from_array(core::array::from_fn::<u8, ASCII, _>(|c| u8::from((65..=90).contains(&c))));
+        let mut bytes = heapless::Vec::<u8, 192>::from_array(core::array::from_fn::<u8, ASCII, _>(|c| {
+            u8::from((65..=90).contains(&c))
+        }));
         bytes.extend(entries.iter().flatten().flat_map(|word| word.to_le_bytes()));
         let map = CharMap::new(&bytes, &[2, 97, 0, 0, 1, 3, 0, 0]);
         let become_ = |character| {
@@ -216,7 +218,7 @@ mod tests {
         };
         assert_eq!(become_(66), (true, heapless::Vec::from_array([98])));
         assert_eq!(become_(258), (true, heapless::Vec::from_array([259])));
-        assert_eq!(become_(257).0, false);
+        assert!(!become_(257).0);
         assert_eq!(become_(300), (true, heapless::Vec::from_array([97, 769])));
         assert_eq!(become_(302), (true, heapless::Vec::new()));
         assert_eq!(become_(401), (true, heapless::Vec::from_array([32, 401, 32])));
