@@ -79,8 +79,8 @@ impl Tokenize {
         let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
         let spelt: Vec<String> = ids.iter().map(|&id| spelling(tokenizer, id)).collect();
         if !json {
-            let each = ids.iter().zip(&spelt).map(|(id, token)| format!("{id} {token:?}"));
-            return each.map(|line| output::line(&line)).collect();
+            let mut each = ids.iter().zip(&spelt).map(|(id, token)| format!("{id} {token:?}"));
+            return each.try_for_each(|line| output::line(&line));
         }
         let types: Vec<u8> = tokens.iter().map(|token| token.type_id).collect();
         let offsets: Vec<(usize, usize)> = offsets(&tokens, text, pair);
