@@ -250,6 +250,10 @@ fn only_a_choice_is_written() {
         let known = [json!([300, 17]), json!([5, 6, 7]), json!([5, 6])];
         assert!(known.contains(&written["choice"]) && written["stop"] == "eos", "{written}");
     }
+    // A line that is no list of ids is a text, where there is a tokenizer to read it.
     fs::write(&choices, "5,six\n").expect("a file");
-    assert!(refused(&["generate", &blob, "--ids", "1", "--choices", &choices]).contains("line 1"));
+    let arguments = ["generate", &blob, "--ids", "1", "--choices", &choices, "--json"];
+    assert_eq!(run_json(&arguments)["text"], "5,six");
+    run(&["convert", text(copy_of_stories().path()), "-o", &blob, "--no-tokenizer", "--force"]);
+    assert!(refused(&arguments).contains("line 1"));
 }

@@ -1,4 +1,4 @@
-//! Everything between tokens and logits, and nothing else, called as firmware would.
+//! Everything between texts and logits, and nothing else, called as firmware would.
 #![no_std]
 #![no_main]
 
@@ -6,12 +6,23 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use kinglet::sample::{Sampler, SamplerOptions};
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{Error, Model, Session};
 
 static SAMPLER: Sampler = Sampler::new(SamplerOptions { temperature: 0.8, top_p: 0.9, ..SamplerOptions::GREEDY });
 
+fn read(section: &[u8], text: &str) -> Result<usize, Error> {
+    let tokenizer = Tokenizer::from_bytes(section)?;
+    let (mut scratch, mut tokens) = ([0; 64], [Token::default(); 8]);
+    let count = tokenizer.encode(text, Some(text), &EncodeOptions::default(), &mut scratch, &mut tokens)?;
+    let ids = tokens.map(|token| token.id);
+    tokenizer.decode(&ids, true, &mut |piece| _ = black_box(piece));
+    Ok(count)
+}
+
 fn run(blob: &[u8], arena: &mut [u8], ids: &[u32]) -> Result<u32, Error> {
     let model = Model::from_bytes(blob)?;
+    black_box(read(model.tokenizer_section(), black_box("text"))?);
     model.self_test(arena)?;
     let mut session = Session::new(&model, arena, 64)?;
     session.encode(ids, &[])?;
