@@ -2,7 +2,7 @@
 #![no_std]
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 #[cfg(feature = "alloc")]
@@ -26,5 +26,5 @@ mod workspace;
 pub use aligned::AlignedVec;
 pub use format::error::Error;
 pub use model::Model;
-pub use session::Session;
+pub use session::{Pass, Session};
 pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};

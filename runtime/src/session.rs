@@ -21,6 +21,20 @@ use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_sl
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
 
+/// A text on its way through a stack, a layer at a time: see [`Session::advance`].
+#[derive(Clone, Debug)]
+pub struct Pass<'t> {
+    stack: Stack,
+    ids: &'t [u32],
+    token_types: &'t [u8],
+    /// Which of the session's passes this is.
+    number: u32,
+    /// Tokens that are through.
+    read: usize,
+    /// Layers that the tokens on their way have behind them.
+    layer: usize,
+}
+
 /// A model at work in an arena.
 ///
 /// ```
@@ -48,6 +62,8 @@ pub struct Session<'s, 'm> {
     last_tile: usize,
     /// Tokens the encoder was given.
     source: usize,
+    /// How often it began to read, or went elsewhere.
+    passes: u32,
 }
 
 impl<'s, 'm> Session<'s, 'm> {
@@ -67,7 +83,17 @@ impl<'s, 'm> Session<'s, 'm> {
     /// As [`Session::new`].
     pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, Error> {
         let workspace = Workspace::new(model.spec(), &plan, arena)?;
-        Ok(Self { model, kernels: Kernels::best(), plan, workspace, position: 0, beam: 0, last_tile: 0, source: 0 })
+        Ok(Self {
+            model,
+            kernels: Kernels::best(),
+            plan,
+            workspace,
+            position: 0,
+            beam: 0,
+            last_tile: 0,
+            source: 0,
+            passes: 0,
+        })
     }
 
     /// The model.
@@ -107,8 +133,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Forgets what the decoder has seen. An encoder's output stays.
     pub fn reset(&mut self) {
-        self.beam = 0;
-        self.position = 0;
+        self.select(0, 0);
         self.last_tile = 0;
     }
 
@@ -125,7 +150,7 @@ impl<'s, 'm> Session<'s, 'm> {
         if windowed && position != 0 && position != self.position {
             return Err(Error::NotSupported("rewinding a sliding window"));
         }
-        self.position = position;
+        self.select(self.beam, position);
         Ok(())
     }
 
@@ -138,38 +163,117 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), Error> {
+        let mut pass = self.begin_encode(ids, token_types)?;
+        while self.advance_traced(&mut pass, trace)? {}
+        Ok(())
+    }
+
+    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does a layer at a time.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn begin_encode<'t>(&mut self, ids: &'t [u32], token_types: &'t [u8]) -> Result<Pass<'t>, Error> {
         let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
         check_tokens(&stack, ids, token_types, self.plan.source())?;
         self.reset();
-        self.source = ids.len();
+        self.source = 0;
+        Ok(Pass { stack: Stack::Encoder, ids, token_types, number: self.passes, read: 0, layer: 0 })
+    }
+
+    /// The decoder begins to read tokens, which [`advance`](Self::advance) then does a layer at a time.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn begin_prefill<'t>(&mut self, ids: &'t [u32]) -> Result<Pass<'t>, Error> {
+        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
+        check_tokens(&stack, ids, &[], self.remaining())?;
+        if stack.spec.block.cross_attention && self.source == 0 {
+            return Err(Error::NotSupported("its decoder needs the encoder's output first"));
+        }
+        self.select(self.beam, self.position);
+        Ok(Pass { stack: Stack::Decoder, ids, token_types: &[], number: self.passes, read: 0, layer: 0 })
+    }
+
+    /// Takes a text one layer further, a decoder's one tile of it, and says whether there is more to do.
+    ///
+    /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are those of
+    /// [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call this until it is done.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] when the session was used for something else in between.
+    ///
+    /// ```
+    /// use kinglet::{Error, Session};
+    ///
+    /// fn read(session: &mut Session, ids: &[u32], feed_watchdog: impl Fn()) -> Result<(), Error> {
+    ///     let mut pass = session.begin_prefill(ids)?;
+    ///     while session.advance(&mut pass)? {
+    ///         feed_watchdog();
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = |session: &mut Session| read(session, &[], || ());
+    /// ```
+    pub fn advance(&mut self, pass: &mut Pass<'_>) -> Result<bool, Error> {
+        self.advance_traced(pass, &mut |_, _| {})
+    }
+
+    fn advance_traced(&mut self, pass: &mut Pass<'_>, trace: Trace<'_>) -> Result<bool, Error> {
+        let stack = self.model.stack(pass.stack).ok_or(Error::NotSupported("it has no such stack"))?;
+        if pass.read >= pass.ids.len() {
+            return Ok(false);
+        }
+        if pass.number != self.passes {
+            return Err(Error::NotSupported("going on with a text after the session has read another"));
+        }
+        // What the head could read is under way.
+        self.last_tile = 0;
+        match pass.stack {
+            Stack::Encoder => self.advance_encoder(&stack, pass, trace),
+            Stack::Decoder => self.advance_decoder(&stack, pass, trace),
+        }
+    }
+
+    /// All tokens through one layer of the encoder.
+    fn advance_encoder(
+        &mut self,
+        stack: &StackView<'s, 'm>,
+        pass: &mut Pass<'_>,
+        trace: Trace<'_>,
+    ) -> Result<bool, Error> {
+        let (ids, layer) = (pass.ids, pass.layer);
+        let text = (ids, pass.token_types);
         let hidden_size = stack.spec.hidden_size as usize;
         let tile = self.plan.tile() * hidden_size;
         let workspace = &mut self.workspace;
         let states = workspace.states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
-        let text = (ids, token_types);
-        for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-            embed(&stack, self.kernels, text, at, 0, row, &mut workspace.scratch);
+        if layer == 0 {
+            for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
+                embed(stack, self.kernels, text, at, 0, row, &mut workspace.scratch);
+            }
+            trace(0, states);
         }
-        trace(0, states);
-        for layer in 0..stack.spec.num_hidden_layers as usize {
-            let block = Block::new(stack, layer, self.kernels);
-            let keys = self.model.spec().numerics.keys;
-            let slots = workspace.encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
-            let mut cache = KeyValueCache::new(workspace.encoder_cache, stack.spec, keys, slots)?;
-            for (index, x) in states.chunks(tile).enumerate() {
-                block.prepare(x, &mut workspace.scratch);
-                block.store(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+        let block = Block::new(*stack, layer, self.kernels);
+        let keys = self.model.spec().numerics.keys;
+        let slots = workspace.encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+        let mut cache = KeyValueCache::new(workspace.encoder_cache, stack.spec, keys, slots)?;
+        for (index, x) in states.chunks(tile).enumerate() {
+            block.prepare(x, &mut workspace.scratch);
+            block.store(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+        }
+        for (index, x) in states.chunks_mut(tile).enumerate() {
+            block.prepare(x, &mut workspace.scratch);
+            block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
+        }
+        if let (0, Some(convolution)) = (layer, &stack.spec.convolution) {
+            for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
+                convolve(stack, convolution, self.kernels, text, at, row, &mut workspace.scratch);
             }
-            for (index, x) in states.chunks_mut(tile).enumerate() {
-                block.prepare(x, &mut workspace.scratch);
-                block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
-            }
-            if let (0, Some(convolution)) = (layer, &stack.spec.convolution) {
-                for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-                    convolve(&stack, convolution, self.kernels, text, at, row, &mut workspace.scratch);
-                }
-            }
-            trace(layer + 1, states);
+        }
+        trace(layer + 1, states);
+        pass.layer += 1;
+        if pass.layer < stack.spec.num_hidden_layers as usize {
+            return Ok(true);
         }
         if let Some(spec) = &stack.spec.final_norm {
             let numbers = stack.norm(StackPart::FinalNorm);
@@ -177,7 +281,10 @@ impl<'s, 'm> Session<'s, 'm> {
                 norm(spec, &numbers, self.model.spec().numerics.fraction_bits, row);
             }
         }
-        self.store_cross()
+        pass.read = ids.len();
+        self.source = ids.len();
+        self.store_cross()?;
+        Ok(false)
     }
 
     /// Keys and values of the encoder's output go to the decoder's cross-attention, once.
@@ -231,6 +338,7 @@ impl<'s, 'm> Session<'s, 'm> {
     pub(crate) fn select(&mut self, beam: usize, position: usize) {
         self.beam = beam.min(self.plan.beams() - 1);
         self.position = position;
+        self.passes = self.passes.wrapping_add(1);
     }
 
     /// The `i`th text becomes what the `parents[i]`th was.
@@ -273,60 +381,67 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), Error> {
-        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
-        check_tokens(&stack, ids, &[], self.remaining())?;
-        if stack.spec.block.cross_attention && self.source == 0 {
-            return Err(Error::NotSupported("its decoder needs the encoder's output first"));
-        }
-        for tile in ids.chunks(self.plan.tile()) {
-            self.read_tile(&stack, tile, trace)?;
-            if let Some(each) = &mut each {
-                for row in 0..tile.len() {
-                    let position = self.position - tile.len() + row;
+        let mut pass = self.begin_prefill(ids)?;
+        loop {
+            let more = self.advance_traced(&mut pass, trace)?;
+            if let (Some(each), 0) = (&mut each, pass.layer) {
+                for row in 0..self.last_tile {
+                    let position = self.position - self.last_tile + row;
                     each(position, self.head(Row::At(row))?);
                 }
             }
+            if !more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    /// One tile through every layer of the decoder.
-    fn read_tile(&mut self, stack: &StackView<'s, 'm>, ids: &[u32], trace: Trace<'_>) -> Result<(), Error> {
+    /// One tile through one layer of the decoder.
+    fn advance_decoder(
+        &mut self,
+        stack: &StackView<'s, 'm>,
+        pass: &mut Pass<'_>,
+        trace: Trace<'_>,
+    ) -> Result<bool, Error> {
         let keys = self.model.spec().numerics.keys;
-        let (hidden_size, start) = (stack.spec.hidden_size as usize, self.position);
+        let (hidden_size, start, layer) = (stack.spec.hidden_size as usize, self.position, pass.layer);
+        let rest = pass.ids.get(pass.read..).unwrap_or(&[]);
+        let ids = rest.get(..self.plan.tile()).unwrap_or(rest);
         let Workspace { hidden, cache, cross_cache, scratch, .. } = &mut self.workspace;
         let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
-        for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
-            embed(stack, self.kernels, (ids, &[]), at, start, row, scratch);
+        if layer == 0 {
+            for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
+                embed(stack, self.kernels, (ids, &[]), at, start, row, scratch);
+            }
+            trace(0, x);
         }
-        trace(0, x);
         let layers = stack.spec.num_hidden_layers as usize;
-        let cross_region = if self.source > 0 { cross_cache.len() / layers } else { 0 };
-        let mut cross_regions = cross_cache.chunks_exact_mut(cross_region.max(1));
+        let bytes_of = |layer| KeyValueCache::bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
         let of_one = cache.len() / self.plan.beams();
-        let mut cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).unwrap_or(&mut []);
-        for layer in 0..layers {
-            let block = Block::new(*stack, layer, self.kernels);
-            let slots = decoder_slots(stack.spec, layer, &self.plan);
-            let bytes = KeyValueCache::bytes(stack.spec, keys, slots);
-            let (region, rest) = cache.split_at_mut_checked(bytes).ok_or(Error::BadLayout("cache"))?;
-            cache = rest;
-            let mut own = KeyValueCache::new(region, stack.spec, keys, slots)?;
-            let cross = match cross_regions.next() {
-                Some(region) if stack.spec.block.cross_attention => {
-                    let slots = cross_region / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
-                    Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
-                }
-                _ => None,
-            };
-            block.prepare(x, scratch);
-            block.store(x, start, &mut own, scratch);
-            block.forward(x, start, start + ids.len(), &own, cross.as_ref().map(|cache| (cache, self.source)), scratch);
-            trace(layer + 1, x);
+        let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
+        let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
+        let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
+        let cross = if stack.spec.block.cross_attention {
+            let size = cross_cache.len() / layers;
+            let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
+            let slots = size / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+            Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
+        } else {
+            None
+        };
+        let block = Block::new(*stack, layer, self.kernels);
+        block.prepare(x, scratch);
+        block.store(x, start, &mut own, scratch);
+        block.forward(x, start, start + ids.len(), &own, cross.as_ref().map(|cache| (cache, self.source)), scratch);
+        trace(layer + 1, x);
+        pass.layer += 1;
+        if pass.layer == layers {
+            pass.layer = 0;
+            pass.read += ids.len();
+            self.position += ids.len();
+            self.last_tile = ids.len();
         }
-        self.position += ids.len();
-        self.last_tile = ids.len();
-        Ok(())
+        Ok(pass.read < pass.ids.len())
     }
 
     /// The head's result for the text as a whole: after the decoder's last token, or for the pooled state of the

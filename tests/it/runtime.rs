@@ -62,6 +62,25 @@ proptest! {
     }
 
     #[test]
+    fn a_layer_at_a_time_is_the_same(spec in any_decoder(), seed: u64, ids in ids(), tile in 1..40_usize) {
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let whole = in_session(&model, tile, |session| logits_of_each(session, &ids)).pop();
+        let layers = spec.decoder.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize);
+        let (sliced, advances) = in_session(&model, tile, |session| {
+            let mut pass = session.begin_prefill(&ids).expect("it begins");
+            let mut advances = 1;
+            while session.advance(&mut pass).expect("it advances") {
+                advances += 1;
+            }
+            assert!(!session.advance(&mut pass).expect("it is done"));
+            (session.logits().map(<[i32]>::to_vec).ok(), advances)
+        });
+        prop_assert_eq!(sliced, whole);
+        prop_assert_eq!(advances, layers * ids.len().div_ceil(tile));
+    }
+
+    #[test]
     fn what_comes_later_changes_nothing_before(spec in any_decoder(), seed: u64, ids in ids(), other in 0..tiny::VOCAB_SIZE) {
         let blob = tiny::blob(&spec, seed);
         let model = Model::from_bytes(&blob).expect("a model");
@@ -137,6 +156,27 @@ proptest! {
 }
 
 /// Whatever the compiler's settings and the machine, these are the bits. A change here is a new version of the numerics.
+#[test]
+fn a_pass_ends_when_the_session_turns_to_something_else() {
+    let spec = tiny::encoder_decoder();
+    let blob = tiny::blob(&spec, 3);
+    let model = Model::from_bytes(&blob).expect("a model");
+    in_session(&model, 4, |session| {
+        let (one, two) = ([1, 2, 3], [4, 5, 6]);
+        let mut first = session.begin_encode(&one, &[]).expect("it begins");
+        assert!(session.advance(&mut first).expect("it advances"));
+        assert!(session.begin_prefill(&two).is_err(), "the encoder is not done");
+        let mut second = session.begin_encode(&two, &[]).expect("it begins");
+        assert!(session.advance(&mut first).is_err());
+        while session.advance(&mut second).expect("it advances") {}
+        let mut target = session.begin_prefill(&[0]).expect("it begins");
+        assert!(session.advance(&mut target).expect("it advances"));
+        assert!(session.logits().is_err(), "the text is not read yet");
+        session.reset();
+        assert!(session.advance(&mut target).is_err());
+    });
+}
+
 #[test]
 fn the_bits_are_the_ones_written_down() {
     let expected =

@@ -17,7 +17,7 @@ use super::text::Char;
 ///     }
 ///     decoder.finish(&mut serial);
 /// }
-/// # let _ = print;
+/// # let _ = |tokenizer: &Tokenizer| print(tokenizer, &[], |_| ());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Decoder<'t, 'm> {
