@@ -9,7 +9,7 @@ use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
-use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind};
+use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout, tile_place};
 
 use crate::calibrate::{Calibration, reader};
 use crate::fixed::{exponent, fixed, round_half_even};
@@ -65,7 +65,10 @@ fn quantize_role(
     let tensor = weights.get(role).with_context(name)?;
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
-        Shape::Matrix { cols, .. } => matrix(tensor, cols, bits, factor),
+        Shape::Matrix { cols, .. } => {
+            let layout = shape.weight_layout(role, spec.numerics.weights);
+            matrix(tensor, cols, layout, bits, factor)
+        }
         Shape::Norm { size, kind, .. } => norm(tensor, norm_factor(kind, size), bits),
         Shape::Words { .. } => {
             let (factor, bits) = words_format(role, bits);
@@ -91,13 +94,20 @@ fn quantize_role(
 }
 
 /// Weights, exponent, multipliers and biases of a matrix.
-fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8, factor: Option<&Factor>) -> Result<(Vec<u8>, f64)> {
+fn matrix(
+    tensor: &Tensor,
+    cols: usize,
+    layout: WeightLayout,
+    fraction_bits: u8,
+    factor: Option<&Factor>,
+) -> Result<(Vec<u8>, f64)> {
     let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
     let scales: Vec<f64> = rows.iter().map(|row| largest(row) / MAX_WEIGHT).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
     let mut bytes = Vec::with_capacity(tensor.weight.len() + 4 + 8 * rows.len() + 2 * ALIGNMENT);
+    bytes.resize(tensor.weight.len(), 0);
     let mut off = 0.0;
-    for ((row, scale), multiplier) in rows.iter().zip(&scales).zip(&multipliers) {
+    for (index, ((row, scale), multiplier)) in rows.iter().zip(&scales).zip(&multipliers).enumerate() {
         let held = libm::ldexp(f64::from(*multiplier), -exponent);
         let plain = |x: &f32| round_half_even(f64::from(*x) / scale).clamp(-MAX_WEIGHT, MAX_WEIGHT);
         let codes: Vec<f64> = match factor {
@@ -105,15 +115,23 @@ fn matrix(tensor: &Tensor, cols: usize, fraction_bits: u8, factor: Option<&Facto
             Some(factor) => factor.round(row, *scale, MAX_WEIGHT),
             None => row.iter().map(plain).collect(),
         };
-        for (x, q) in row.iter().zip(codes) {
+        for (col, (x, q)) in row.iter().zip(codes).enumerate() {
             off += (q * held - f64::from(*x)) * (q * held - f64::from(*x));
-            bytes.push((q as i8).cast_unsigned());
+            bytes[weight_place(layout, index, col, cols)] = (q as i8).cast_unsigned();
         }
     }
     pad(&mut bytes);
     let biases = biases(&tensor.bias, fraction_bits)?;
     push(&mut bytes, [exponent].iter().chain(&multipliers).chain(&biases));
     Ok((bytes, relative(off, &tensor.weight)))
+}
+
+/// Where a weight of a matrix lies.
+fn weight_place(layout: WeightLayout, row: usize, col: usize, cols: usize) -> usize {
+    match layout {
+        WeightLayout::RowMajor => row * cols + col,
+        WeightLayout::Tiled => tile_place(row, col, cols),
+    }
 }
 
 /// What a norm's weights are multiplied by: the root of the width, so that the runtime divides by the root of a sum, but
@@ -238,7 +256,9 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
     let biases = |words: &[i32]| words.iter().map(|q| scaled(*q, i32::from(bits)) as f32).collect();
     Ok(match shape {
         Shape::Matrix { rows, cols, bias } => {
-            let row = |r: usize| weights[r * cols..][..cols].iter().map(move |q| (q.cast_signed(), r));
+            let layout = shape.weight_layout(role, spec.numerics.weights);
+            let row =
+                |r: usize| (0..cols).map(move |col| (weights[weight_place(layout, r, col, cols)].cast_signed(), r));
             let real = |(q, r): (i8, usize)| (f64::from(q) * scaled(words[1 + r], words[0])) as f32;
             Tensor {
                 weight: (0..rows).flat_map(row).map(real).collect(),

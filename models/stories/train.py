@@ -2,12 +2,15 @@
 
     pip install -r models/requirements.txt
     python models/stories/train.py
+    python models/stories/train.py --backward
 
-Writes a checkpoint in Hugging Face layout beside this file, and `heldout.jsonl`: stories that training never saw.
+Writes a checkpoint in Hugging Face layout beside this file, and `heldout.jsonl`: stories that training never saw. With `--backward` it
+learns the same stories from their end to their beginning, with the same tokenizer, and goes to the folder `../stories-backward`.
 """
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -16,7 +19,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from data import stories
 
+BACKWARD = "--backward" in sys.argv
 HERE = Path(__file__).parent
+FOLDER = HERE.parent / "stories-backward" if BACKWARD else HERE
 VOCABULARY, POSITIONS, STEPS, BATCH, LENGTH = 512, 256, 2400, 16, 200
 SPECIAL = ["<unk>", "<s>", "</s>"]
 
@@ -40,15 +45,23 @@ def train_tokenizer(texts):
     return tokenizer
 
 
+def backward(tokenizer):
+    """The same, but what is read first is the end of the text."""
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B:1 </s>:1", special_tokens=[("</s>", 2)])
+    return tokenizer
+
+
 def model():
     return LlamaForCausalLM(LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=64, intermediate_size=172, num_hidden_layers=5, num_attention_heads=8,
         num_key_value_heads=4, head_dim=8, max_position_embeddings=POSITIONS, rms_norm_eps=1e-5, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=2, pad_token_id=None))
+        bos_token_id=2 if BACKWARD else 1, eos_token_id=1 if BACKWARD else 2, pad_token_id=None))
 
 
 def encode(tokenizer, texts):
-    return [encoding.ids + [2] for encoding in tokenizer.encode_batch(texts)]
+    """Whole texts, in the order in which they are read."""
+    order = -1 if BACKWARD else 1
+    return [[1, *encoding.ids, 2][::order] for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
 
 def batch(encoded, generator):
@@ -77,7 +90,7 @@ def main():
     torch.set_num_threads(1)
     heldout = stories(400, seed=2)
     train = [story for story in stories(40000, seed=1) if story not in set(heldout)]
-    tokenizer = train_tokenizer(train[:5000])
+    tokenizer = backward(Tokenizer.from_file(str(HERE / "tokenizer.json"))) if BACKWARD else train_tokenizer(train[:5000])
     encoded = encode(tokenizer, train)
     network, generator = model(), torch.Generator().manual_seed(0)
     print(sum(p.numel() for p in network.parameters()), "parameters,", max(map(len, encoded)), "tokens at most", flush=True)
@@ -95,13 +108,13 @@ def main():
         if step % 100 == 0:
             print(step, round(loss.item(), 4), flush=True)
     network = network.to(torch.float16)
-    network.save_pretrained(HERE)
-    tokenizer.save(str(HERE / "tokenizer.json"))
+    network.save_pretrained(FOLDER)
+    tokenizer.save(str(FOLDER / "tokenizer.json"))
     described = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
                  "model_max_length": POSITIONS, "clean_up_tokenization_spaces": False}
-    (HERE / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
+    (FOLDER / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
     kept = heldout[:200]
-    (HERE / "heldout.jsonl").write_text("".join(json.dumps(text) + "\n" for text in kept))
+    (FOLDER / "heldout.jsonl").write_text("".join(json.dumps(text) + "\n" for text in kept))
     print("perplexity of the held-out stories:", round(perplexity(network.to(torch.float32), encode(tokenizer, kept)), 4))
 
 

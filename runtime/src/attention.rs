@@ -97,7 +97,7 @@ fn rows<'a, T>(all: &'a [T], slots: &Range<usize>, head_dim: usize) -> &'a [T] {
 impl Attention<'_> {
     /// Quantizes one token's keys and values, `[kv_heads * head_dim]` each, into the cache.
     pub(crate) fn store(&self, cache: &mut KeyValueCache<'_>, position: usize, keys: &[i32], values: &[i32]) {
-        let head_dim = self.spec.head_dim as usize;
+        let head_dim = self.spec.head_size();
         let slot = position % cache.slots.max(1);
         for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
             let index = head * cache.slots + slot;
@@ -126,7 +126,7 @@ impl Attention<'_> {
         row: &mut [i32],
         buffers: &mut HeadBuffers<'_>,
     ) {
-        let head_dim = self.spec.head_dim as usize;
+        let head_dim = self.spec.head_size();
         let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)) as usize;
         let (Some(query), Some(scores), Some(weights), Some(products)) = (
             buffers.query.get_mut(..head_dim),
@@ -241,7 +241,7 @@ impl Attention<'_> {
         if vectors.rows == 0 {
             return;
         }
-        let head_dim = self.spec.head_dim as usize;
+        let head_dim = self.spec.head_size();
         let slots = runs.iter().cloned().flatten();
         for ((key, slot), score) in (first..).zip(slots).zip(scores) {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);

@@ -5,7 +5,7 @@
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
 use crate::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
-use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttention, Residual};
+use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttention, Residual, at_least_one};
 use crate::kernels::Kernels;
 use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
@@ -63,7 +63,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 
     fn hidden_size(&self) -> usize {
-        self.stack.spec.hidden_size as usize
+        self.stack.hidden_size()
     }
 
     fn matrix(&self, part: BlockPart) -> Matrix<'m> {
@@ -72,7 +72,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// Width of the stream that goes through attention and the network.
     fn inner_size(&self) -> usize {
-        self.stack.spec.block.inner_size(self.stack.spec.hidden_size) as usize
+        at_least_one(self.stack.spec.block.inner_size(self.stack.spec.hidden_size) as usize)
     }
 
     /// Norms rows in place, each as wide as the norm.
@@ -190,7 +190,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         else {
             return;
         };
-        for (token, (keys, values)) in keys.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
+        for (token, (keys, values)) in
+            keys.chunks_exact_mut(width.max(1)).zip(values.chunks_exact(width.max(1))).enumerate()
+        {
             if positioned {
                 self.position(BlockPart::KeyNorm, start + token, keys);
             }
@@ -200,7 +202,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// Norms each head of a row of queries or keys, and rotates it, where the model does.
     fn position(&self, part: BlockPart, position: usize, row: &mut [i32]) {
-        let head_dim = self.attention.spec.head_dim as usize;
+        let head_dim = self.attention.spec.head_size();
         if let Some(spec) = &self.attention.spec.query_key_norm {
             let numbers = self.stack.block_norm(self.layer, part);
             for head in row.chunks_exact_mut(head_dim) {
@@ -320,7 +322,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             ..self.attention
         };
         let attention = if query == BlockPart::Query { &self.attention } else { &unbiased };
-        for (token, row) in queries.chunks_exact_mut(width).enumerate() {
+        for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
             let position = start + token;
             if query == BlockPart::Query {
                 self.position(BlockPart::QueryNorm, position, row);

@@ -130,7 +130,11 @@ pub fn fingerprints(
         session.read(target, &mut |layer, states| trace(first, layer, states), None)?;
     }
     let head = Fingerprint::of(session.logits()?);
-    Ok(layers.iter().chain([&head]).map(|fingerprint| fingerprint.value()).collect())
+    let mut values = Vec::new();
+    for fingerprint in layers.iter().chain([&head]) {
+        values.push(fingerprint.value()).map_err(|_| Error::NotSupported("more layers than have fingerprints"))?;
+    }
+    Ok(values)
 }
 
 impl Model<'_> {
@@ -142,12 +146,13 @@ impl Model<'_> {
     pub fn self_test(&self, arena: &mut [u8]) -> Result<(), Error> {
         let mut vectors = 0;
         for golden in Golden::all(self.golden_section()) {
-            let too_long = Error::TooManyTokens {
-                limit: Golden::MAX_TOKENS,
-                given: golden.ids.0.len().max(golden.decoder_ids.0.len()),
-            };
             let list = |words: Words<'_>| -> Result<Vec<u32, { Golden::MAX_TOKENS }>, Error> {
-                if words.0.len() > Golden::MAX_TOKENS { Err(too_long) } else { Ok(words.iter().collect()) }
+                let mut list = Vec::new();
+                for word in words.iter() {
+                    let too_long = Error::TooManyTokens { limit: Golden::MAX_TOKENS, given: words.0.len() };
+                    list.push(word).map_err(|_| too_long)?;
+                }
+                Ok(list)
             };
             let found = fingerprints(self, arena, &list(golden.ids)?, &list(golden.decoder_ids)?)?;
             let differs =

@@ -5,7 +5,7 @@ use bytemuck::{Pod, try_cast_slice};
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::error::Error;
 use crate::format::layout::{BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
-use crate::format::spec::{ModelSpec, Multiplier, StackSpec};
+use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
 #[derive(Clone, Debug)]
@@ -47,7 +47,8 @@ impl<'m> Model<'m> {
 
     /// The labels of the head's outputs, in order.
     pub fn labels(&self) -> impl Iterator<Item = &'m str> + use<'m> {
-        self.manifest.labels.lines()
+        // A pattern of several characters is searched without code that can panic.
+        self.manifest.labels.split_terminator(['\n'])
     }
 
     /// The tokenizer's tables; empty when the blob has none.
@@ -71,7 +72,7 @@ impl<'m> Model<'m> {
         let exponents = Multiplier::EXPONENTS;
         let holds = match shape {
             Shape::Matrix { rows, .. } => {
-                let matrix = self.matrix_at(offset, shape);
+                let matrix = self.matrix_at(role, shape);
                 matrix.multipliers.0.len() == rows
                     && exponents.contains(&matrix.exponent)
                     && matrix.multipliers.iter().all(|multiplier| multiplier >= 0)
@@ -92,12 +93,14 @@ impl<'m> Model<'m> {
         self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])
     }
 
-    fn matrix_at(&self, offset: usize, shape: Shape) -> Matrix<'m> {
+    fn matrix_at(&self, role: Role, shape: Shape) -> Matrix<'m> {
         let Shape::Matrix { rows, cols, bias } = shape else { return Matrix::default() };
+        let offset = self.layout.offset(role);
         let numbers = offset + shape.weight_bytes() as usize;
         Matrix {
             rows,
             cols,
+            layout: shape.weight_layout(role, self.spec().numerics.weights),
             weights: self.slice(offset, rows * cols),
             exponent: self.exponent(numbers),
             multipliers: Words(self.slice(numbers + 4, rows)),
@@ -122,7 +125,7 @@ impl<'m> Model<'m> {
 
     /// A matrix by role; an empty one where the model has none.
     pub(crate) fn matrix(&self, role: Role) -> Matrix<'m> {
-        role.shape(self.spec()).map_or_else(Matrix::default, |shape| self.matrix_at(self.layout.offset(role), shape))
+        role.shape(self.spec()).map_or_else(Matrix::default, |shape| self.matrix_at(role, shape))
     }
 
     /// A norm's numbers by role; none where the model has none.
@@ -171,6 +174,11 @@ pub(crate) struct StackView<'a, 'm> {
 }
 
 impl<'m> StackView<'_, 'm> {
+    /// Width of the residual stream.
+    pub(crate) fn hidden_size(&self) -> usize {
+        at_least_one(self.spec.hidden_size as usize)
+    }
+
     pub(crate) fn matrix(&self, part: StackPart) -> Matrix<'m> {
         self.model.matrix(Role::Stack(self.id, part))
     }
@@ -195,10 +203,12 @@ impl<'m> StackView<'_, 'm> {
 }
 
 /// Int8 weights with a multiplier for each row: `q * multiplier * 2^-exponent`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'m> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
+    /// How the weights lie.
+    pub(crate) layout: WeightLayout,
     /// `[rows, cols]`.
     pub(crate) weights: &'m [i8],
     pub(crate) exponent: i32,
@@ -206,8 +216,32 @@ pub(crate) struct Matrix<'m> {
     pub(crate) bias: Words<'m>,
 }
 
+impl Default for Matrix<'_> {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            cols: 0,
+            layout: WeightLayout::RowMajor,
+            weights: &[],
+            exponent: 0,
+            multipliers: Words::default(),
+            bias: Words::default(),
+        }
+    }
+}
+
 impl<'m> Matrix<'m> {
-    /// `len` rows from `start` on, without their biases; fewer where the matrix ends.
+    /// The weight at a place; 0 where there is none.
+    #[inline(always)]
+    pub(crate) fn weight(&self, row: usize, col: usize) -> i8 {
+        let place = match self.layout {
+            WeightLayout::RowMajor => row * self.cols + col,
+            WeightLayout::Tiled => tile_place(row, col, self.cols),
+        };
+        self.weights.get(place).copied().unwrap_or(0)
+    }
+
+    /// `len` rows of a matrix that lies row by row from `start` on, without their biases; fewer where the matrix ends.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
         Self {

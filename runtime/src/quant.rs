@@ -105,7 +105,7 @@ pub(crate) fn quantize8(row: &[i32], out: &mut [i8]) -> Scale {
     // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
     let mantissa = normalized.div_ceil(127 << 14);
     let carry = u32::from(mantissa > 2047);
-    let mantissa = mantissa.div_ceil(1 << carry);
+    let mantissa = ((mantissa + carry) >> carry).max(1);
     let scale = Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
     let inverse = ((1 << 25) / mantissa) as i32;
     let shift = 23 + carry;
@@ -120,7 +120,7 @@ pub(crate) fn quantize8(row: &[i32], out: &mut [i8]) -> Scale {
 /// The largest magnitude of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights overflows.
 pub(crate) const fn qmax16(cols: usize) -> u32 {
     let cols = if cols == 0 { 1 } else { cols as u32 };
-    let bound = i32::MAX as u32 / (128 * cols);
+    let bound = i32::MAX as u32 / 128 / cols;
     if bound > 32767 { 32767 } else { bound }
 }
 

@@ -7,7 +7,7 @@
 use crate::block::{Block, add, copy};
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
-use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling};
+use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling, at_least_one};
 use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
 use crate::ops::activation::{activate, soft_cap};
@@ -243,8 +243,8 @@ impl<'s, 'm> Session<'s, 'm> {
     ) -> Result<bool, Error> {
         let (ids, layer) = (pass.ids, pass.layer);
         let text = (ids, pass.token_types);
-        let hidden_size = stack.spec.hidden_size as usize;
-        let tile = self.plan.tile() * hidden_size;
+        let hidden_size = stack.hidden_size();
+        let tile = (self.plan.tile() * hidden_size).max(1);
         let workspace = &mut self.workspace;
         let states = workspace.states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
         if layer == 0 {
@@ -291,7 +291,7 @@ impl<'s, 'm> Session<'s, 'm> {
     fn store_cross(&mut self) -> Result<(), Error> {
         let Some(stack) = self.model.stack(Stack::Decoder) else { return Ok(()) };
         let workspace = &mut self.workspace;
-        let hidden_size = stack.spec.hidden_size as usize;
+        let hidden_size = stack.hidden_size();
         let states = workspace.states.get(..self.source * hidden_size).unwrap_or(&[]);
         let layers = stack.spec.num_hidden_layers as usize;
         let region = workspace.cross_cache.len() / layers.max(1);
@@ -299,7 +299,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let slots = region / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
         for (layer, region) in workspace.cross_cache.chunks_exact_mut(region.max(1)).enumerate() {
             let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
-            for (index, x) in states.chunks(self.plan.tile() * hidden_size).enumerate() {
+            for (index, x) in states.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
                 let block = Block::new(stack, layer, self.kernels);
                 block.store_cross(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
             }
@@ -343,7 +343,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// The `i`th text becomes what the `parents[i]`th was.
     pub(crate) fn reorder(&mut self, parents: &[usize]) {
-        let size = self.workspace.cache.len() / self.plan.beams();
+        let size = self.workspace.cache.len() / self.plan.beams().max(1);
         let cache = &mut *self.workspace.cache;
         let mut wanted: [Option<usize>; MAX_BEAMS] =
             core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
@@ -404,7 +404,7 @@ impl<'s, 'm> Session<'s, 'm> {
         trace: Trace<'_>,
     ) -> Result<bool, Error> {
         let keys = self.model.spec().numerics.keys;
-        let (hidden_size, start, layer) = (stack.spec.hidden_size as usize, self.position, pass.layer);
+        let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
         let rest = pass.ids.get(pass.read..).unwrap_or(&[]);
         let ids = rest.get(..self.plan.tile()).unwrap_or(rest);
         let Workspace { hidden, cache, cross_cache, scratch, .. } = &mut self.workspace;
@@ -417,12 +417,12 @@ impl<'s, 'm> Session<'s, 'm> {
         }
         let layers = stack.spec.num_hidden_layers as usize;
         let bytes_of = |layer| KeyValueCache::bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
-        let of_one = cache.len() / self.plan.beams();
+        let of_one = cache.len() / self.plan.beams().max(1);
         let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
         let cross = if stack.spec.block.cross_attention {
-            let size = cross_cache.len() / layers;
+            let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
             let slots = size / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
             Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
@@ -502,7 +502,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let (spec, head) = (model.spec(), &model.spec().head);
         let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
         let stack = model.stack(id).ok_or(Error::NotSupported("it has no stack"))?;
-        let (hidden_size, bits) = (stack.spec.hidden_size as usize, spec.numerics.fraction_bits);
+        let (hidden_size, bits) = (stack.hidden_size(), spec.numerics.fraction_bits);
         let (width, kernels) = (spec.numerics.activations, self.kernels);
         let Workspace { hidden, states, pooled, transformed, logits, scratch, .. } = &mut self.workspace;
         let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
@@ -605,7 +605,7 @@ fn embed(
     let spec = &stack.spec.embedding;
     let numerics = &stack.model.spec().numerics;
     let bits = numerics.fraction_bits;
-    let narrow_size = spec.embedding_size as usize;
+    let narrow_size = at_least_one(spec.embedding_size as usize);
     let positions = |row: &mut [i32]| {
         if spec.positions {
             embed_row(&stack.matrix(StackPart::PositionEmbedding), first + at, None, bits, true, row);

@@ -1,5 +1,6 @@
 //! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
 
+mod firmware;
 mod floats;
 
 use std::path::Path;
@@ -36,6 +37,14 @@ enum Task {
     Targets,
     /// No floating point between tokens and logits, and no heap: read off the symbols of a Cortex-M0+ program.
     Floats,
+    /// The firmware examples: built for every board, and run on every core that QEMU has.
+    Firmware(firmware::Firmware),
+    /// The blobs in the firmware examples: converted again, and compared; or written anew.
+    Blobs {
+        /// Write them.
+        #[arg(long)]
+        write: bool,
+    },
     /// Convert the model that ships with the project, and have it tell a story.
     Demo,
 }
@@ -47,12 +56,16 @@ fn main() -> Result<()> {
             test()?;
             targets()?;
             floats::check()?;
+            firmware::blobs(false)?;
+            firmware::run(&firmware::Firmware::default())?;
             demo()
         }
         Task::Lint => lint(),
         Task::Test => test(),
         Task::Targets => targets(),
         Task::Floats => floats::check(),
+        Task::Firmware(options) => firmware::run(&options),
+        Task::Blobs { write } => firmware::blobs(write),
         Task::Demo => demo(),
     }
 }
@@ -93,11 +106,16 @@ fn root() -> &'static Path {
 
 /// Runs cargo with words that have no spaces in them, in the project's folder.
 fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<()> {
+    cargo_in(root(), arguments, environment)
+}
+
+/// The same in another folder, whose own configuration counts.
+fn cargo_in(folder: &Path, arguments: &str, environment: &[(&str, &str)]) -> Result<()> {
     eprintln!("$ cargo {arguments}");
     let status = Command::new(env!("CARGO"))
         .args(arguments.split_whitespace())
         .envs(environment.iter().copied())
-        .current_dir(root())
+        .current_dir(folder)
         .status()
         .context("running cargo")?;
     ensure!(status.success(), "cargo {arguments}: {status}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use kinglet::format::spec::{ActivationWidth, KeyWidth, Task};
+use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
 use kinglet_convert::calibrate::{Calibration, standard_texts};
 use kinglet_convert::convert::{Source, convert, write_atomically};
 use kinglet_convert::family::{self, Options};
@@ -99,7 +99,7 @@ enum TargetArg {
     Portable,
     /// As portable, encoders four.
     CortexM,
-    /// As portable.
+    /// As portable, with weights row after row, as units that multiply long runs of bytes like them.
     M55,
     /// The desktop: 32 tokens at a time.
     X86,
@@ -212,6 +212,10 @@ impl Convert {
                 ActivationsArg::A16 => ActivationWidth::A16,
             },
             keys: if self.keys == "16" { KeyWidth::K16 } else { KeyWidth::K8 },
+            weights: match self.target {
+                TargetArg::M55 => WeightLayout::RowMajor,
+                TargetArg::Portable | TargetArg::CortexM | TargetArg::X86 => WeightLayout::Tiled,
+            },
             direction: self.direction.into(),
             max_tokens: self.max_tokens,
             ignored_keys: self.ignore_key.clone(),

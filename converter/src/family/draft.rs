@@ -137,7 +137,7 @@ impl Draft {
                 fraction_bits: 16,
                 activations: ActivationWidth::A16,
                 keys: KeyWidth::K8,
-                weights: WeightLayout::RowMajor,
+                weights: WeightLayout::Tiled,
                 tile: 1,
             },
             direction: Direction::Forward,

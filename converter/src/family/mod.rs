@@ -82,7 +82,7 @@ impl Default for Options {
             pooling: None,
             activations: ActivationWidth::A16,
             keys: KeyWidth::K8,
-            weights: WeightLayout::RowMajor,
+            weights: WeightLayout::Tiled,
             direction: Direction::Forward,
             max_tokens: None,
             tile: None,

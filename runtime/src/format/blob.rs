@@ -3,18 +3,18 @@
 use core::mem::size_of;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
+use super::length::encoded_len;
 use super::spec::ModelSpec;
 use crate::workspace::Coefficients;
 
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
 /// The format that this version reads and writes. Any change to the bytes raises it.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 /// Bytes of the prelude.
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
@@ -211,8 +211,7 @@ pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
 
     let encoded = manifest;
     let (manifest, trailing): (Manifest, _) = postcard::take_from_bytes(encoded).map_err(|_| Error::BadManifest)?;
-    let canonical = postcard::serialize_with_flavor(&manifest, Same { rest: encoded }).unwrap_or(false);
-    if !trailing.is_empty() || !canonical {
+    if !trailing.is_empty() || encoded_len(&manifest) != Some(encoded.len()) {
         return Err(Error::NonCanonicalManifest);
     }
     manifest.spec.check()?;
@@ -238,25 +237,6 @@ fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) 
     let (section, after) = split().ok_or(Error::BadLayout(name))?;
     *rest = after;
     Ok(section)
-}
-
-/// A postcard output that only compares with what was read: `true` when both are the same bytes.
-struct Same<'a> {
-    rest: &'a [u8],
-}
-
-impl Flavor for Same<'_> {
-    type Output = bool;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        let (&expected, rest) = self.rest.split_first().ok_or(postcard::Error::SerializeBufferFull)?;
-        self.rest = rest;
-        if byte == expected { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
-    }
-
-    fn finalize(self) -> postcard::Result<bool> {
-        Ok(self.rest.is_empty())
-    }
 }
 
 /// A word of the prelude, for the `const` sizing; 0 when the blob is too short to have one.

@@ -6,7 +6,7 @@
 
 use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
-    NormSpec, OutputProjection, Residual, StackSpec,
+    NormSpec, OutputProjection, Residual, StackSpec, TILE, WeightLayout,
 };
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
@@ -213,6 +213,17 @@ impl Shape {
         match self {
             Self::Matrix { rows, cols, .. } => (rows as u64 * cols as u64).next_multiple_of(ALIGNMENT as u64),
             _ => 0,
+        }
+    }
+
+    /// How the weights of a matrix of this role and shape lie.
+    ///
+    /// What queries and keys meet in disentangled attention is read a row at a time, so it is never tiled.
+    pub const fn weight_layout(self, role: Role, layout: WeightLayout) -> WeightLayout {
+        let by_row = matches!(role, Role::Block(_, _, BlockPart::PositionKey | BlockPart::PositionQuery));
+        match self {
+            Self::Matrix { rows, cols, .. } if rows % TILE == 0 && cols % TILE == 0 && !by_row => layout,
+            _ => WeightLayout::RowMajor,
         }
     }
 

@@ -5,4 +5,5 @@
 pub mod blob;
 pub mod error;
 pub mod layout;
+mod length;
 pub mod spec;

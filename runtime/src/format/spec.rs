@@ -84,8 +84,21 @@ pub enum KeyWidth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WeightLayout {
-    /// Int8, one output channel after the other.
+    /// Int8, one output channel after the other: for units that multiply long runs of bytes.
     RowMajor,
+    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see [`tile_place`]): four channels
+    /// are read with one pointer, and one load-multiple of a Cortex-M is a tile.
+    Tiled,
+}
+
+/// Rows and columns of a tile.
+pub const TILE: usize = 4;
+
+/// Where a weight of a tiled matrix lies: tiles along the columns, then along the rows; in a tile row after row, and of
+/// each row the columns 0, 2, 1, 3, of which `SXTB16` makes pairs of neighbours.
+pub const fn tile_place(row: usize, col: usize, cols: usize) -> usize {
+    const ORDER: [usize; TILE] = [0, 2, 1, 3];
+    (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE * TILE + ORDER[col % TILE]
 }
 
 /// Which way a decoder factorizes the text.
@@ -478,6 +491,11 @@ impl Activation {
 }
 
 impl AttentionSpec {
+    /// Width of one head.
+    pub(crate) const fn head_size(&self) -> usize {
+        at_least_one(self.head_dim as usize)
+    }
+
     /// Width of all query heads together.
     pub const fn query_size(&self) -> usize {
         self.num_attention_heads as usize * self.head_dim as usize
@@ -514,6 +532,12 @@ impl EmbeddingSpec {
     }
 }
 
+/// A divisor that is a count in a specification: never 0 once it is checked, which the compiler cannot know.
+#[inline(always)]
+pub(crate) const fn at_least_one(count: usize) -> usize {
+    if count == 0 { 1 } else { count }
+}
+
 impl StackSpec {
     /// Blocks that are stored.
     pub const fn num_blocks(&self) -> usize {
@@ -522,8 +546,8 @@ impl StackSpec {
 
     /// Which stored block layer `layer` runs.
     pub const fn block_of(&self, layer: usize) -> usize {
-        let inner = self.inner_group_num as usize;
-        let outer = self.num_hidden_layers as usize / inner;
+        let inner = at_least_one(self.inner_group_num as usize);
+        let outer = at_least_one(self.num_hidden_layers as usize / inner);
         (layer / inner * self.num_hidden_groups as usize / outer) * inner + layer % inner
     }
 

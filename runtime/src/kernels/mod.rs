@@ -2,6 +2,8 @@
 //!
 //! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
+#[cfg(target_arch = "arm")]
+mod arm;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,10 @@ pub(crate) struct Kernels {
     pub(crate) matmul8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
     /// The same over sixteen-bit activations.
     pub(crate) matmul16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
+    /// As `matmul8`, over weights in tiles ([`tile_place`](crate::format::spec::tile_place)).
+    pub(crate) tiles8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
+    /// As `matmul16`, over weights in tiles.
+    pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
     /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
     pub(crate) scores8: fn(out: &mut [i32], query: &[i8], keys: &[i8]),
     /// The same over sixteen-bit keys.
@@ -29,7 +35,9 @@ impl Kernels {
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
         #[cfg(target_arch = "x86_64")]
         let vector = x86_64::avx2::kernels();
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(kinglet_dsp)]
+        let vector = Some(&arm::dsp::DSP);
+        #[cfg(not(any(target_arch = "x86_64", kinglet_dsp)))]
         let vector = None;
         [vector, Some(&scalar::SCALAR)].into_iter().flatten()
     }

@@ -4,6 +4,7 @@ use std::vec::Vec;
 
 use super::Kernels;
 use super::scalar::SCALAR;
+use crate::format::spec::{TILE, tile_place};
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);
@@ -24,7 +25,10 @@ impl Numbers {
     }
 }
 
-const SHAPES: [(usize, usize, usize); 12] = [
+const SHAPES: [(usize, usize, usize); 15] = [
+    (9, 12, 2052),
+    (3, 36, 20),
+    (4, 20, 1024),
     (1, 1, 1),
     (1, 4, 16),
     (2, 4, 16),
@@ -59,6 +63,23 @@ fn every_set_multiplies_as_scalar_does() {
         };
         for set in others() {
             assert!(run(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
+        }
+        // The same numbers in tiles, where there are whole ones: the definition gives the same sums, and so do the sets.
+        if rows % TILE != 0 || cols % TILE != 0 {
+            continue;
+        }
+        let mut tiled = weights.clone();
+        for (place, weight) in weights.iter().enumerate() {
+            tiled[tile_place(place / cols, place % cols, cols)] = *weight;
+        }
+        let run_tiled = |set: &Kernels| {
+            let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+            (set.tiles8)(&mut out8, &narrow, &tiled, cols);
+            (set.tiles16)(&mut out16, &wide, &tiled, cols);
+            (out8, out16)
+        };
+        for set in Kernels::available() {
+            assert!(run_tiled(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
         }
     }
 }

@@ -13,7 +13,6 @@ pub(crate) fn embed_row(
     add: bool,
     out: &mut [i32],
 ) {
-    let weights = table.weights.chunks_exact(table.cols.max(1)).nth(row).unwrap_or(&[]);
     let mut multiplier = table.multipliers.get(row);
     // The weight is raised by 24 bits and the product lowered by 32.
     let mut shift = table.exponent - i32::from(fraction_bits) - 8;
@@ -21,8 +20,8 @@ pub(crate) fn embed_row(
         multiplier = mul_high(multiplier, scale.mantissa);
         shift += i32::from(scale.exponent) - 32;
     }
-    for (out, &weight) in out.iter_mut().zip(weights) {
-        let value = shift_round(mul_high(i32::from(weight) << 24, multiplier), shift);
+    for (col, out) in out.iter_mut().enumerate().take(table.cols) {
+        let value = shift_round(mul_high(i32::from(table.weight(row, col)) << 24, multiplier), shift);
         *out = if add { out.saturating_add(value) } else { value };
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
-use crate::format::spec::ActivationWidth;
+use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::quant::{Requantize, Scale, qmax16, quantize8, quantize16};
@@ -71,11 +71,19 @@ pub(crate) fn linear_with_bias(
     let out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
     let qmax = match &x.values {
         Values::A8(values) => {
-            (kernels.matmul8)(out, values, matrix.weights, cols);
+            let multiply = match matrix.layout {
+                WeightLayout::RowMajor => kernels.matmul8,
+                WeightLayout::Tiled => kernels.tiles8,
+            };
+            multiply(out, values, matrix.weights, cols);
             127
         }
         Values::A16(values) => {
-            (kernels.matmul16)(out, values, matrix.weights, cols);
+            let multiply = match matrix.layout {
+                WeightLayout::RowMajor => kernels.matmul16,
+                WeightLayout::Tiled => kernels.tiles16,
+            };
+            multiply(out, values, matrix.weights, cols);
             qmax16(cols)
         }
     };

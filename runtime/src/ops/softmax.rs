@@ -53,7 +53,7 @@ pub(crate) fn softmax(
     }
     // Both normalized to sixteen bits, so that one 32-bit division serves all weights and another the sum.
     let top_zeros = top.leading_zeros();
-    let top = top << top_zeros >> 16;
+    let top = (top << top_zeros >> 16).max(1);
     let inverse = (255 << 22) / top;
     for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
         let normalized = (score as u32) << top_zeros >> 16;
@@ -61,7 +61,7 @@ pub(crate) fn softmax(
     }
     let sum = sum.max(1);
     let sum_zeros = sum.leading_zeros();
-    let quotient = (top << 16) / (sum << sum_zeros >> 16);
+    let quotient = (top << 16) / (sum << sum_zeros >> 16).max(1);
     // The quotient over 255, whose reciprocal is 0x40404040 * 2^-38.
     let multiplier = crate::quant::mul_high((quotient << 13) as i32, 0x4040_4040);
     Normalizer { multiplier, exponent: top_exponent + sum_zeros as i32 - top_zeros as i32 - 35 }

@@ -90,7 +90,7 @@ impl Unigram<'_> {
     }
 
     fn emit_row(&self, bytes: &[u8], lattice: &Lattice<'_>, emit: Emit<'_>) -> Result<(), Error> {
-        let end_of = |start: usize| (lattice.place(start).0.0 as usize).clamp(start + 1, bytes.len());
+        let end_of = |start: usize| (lattice.place(start).0.0 as usize).max(start + 1).min(bytes.len());
         let mut start = 0;
         while start < bytes.len() {
             let mut end = end_of(start);

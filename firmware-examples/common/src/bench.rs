@@ -1,0 +1,36 @@
+//! What a decoder's tokens cost, at the beginning of a text and later.
+
+use kinglet::golden::Fingerprint;
+use kinglet::{Error, Session, arena_bytes, include_model};
+
+use crate::{Board, bits, open, took};
+
+/// The story teller.
+pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
+/// Tokens of the text.
+pub const TOKENS: usize = 128;
+/// Bytes that the session needs.
+pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+
+pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    let model = open(board, MODEL, arena)?;
+    let mut session = Session::new(&model, arena, TOKENS)?;
+    let mut fingerprint = Fingerprint::default();
+    let mut position = 0;
+    for (what, until) in [("a token, the first 8", 8), ("a token, up to 64", 64), ("a token, up to 128", 128)] {
+        let (start, first) = (board.count(), position);
+        while position < until {
+            fingerprint.update(session.step((position as u32 * 37 + 1) % 512)?);
+            position += 1;
+        }
+        took(board, what, start, (position - first) as u64);
+    }
+    session.reset();
+    let ids: [u32; 64] = core::array::from_fn(|position| (position as u32 * 37 + 1) % 512);
+    let start = board.count();
+    session.prefill(&ids)?;
+    took(board, "a token of a text of 64", start, 64);
+    fingerprint.update(session.logits()?);
+    bits(board, fingerprint);
+    Ok(())
+}

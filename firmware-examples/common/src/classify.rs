@@ -1,0 +1,49 @@
+//! An encoder says what a sentence asks for.
+
+use kinglet::golden::Fingerprint;
+use kinglet::sample::argmax;
+use kinglet::{Error, Session, arena_bytes, include_model};
+
+use crate::text::Text;
+use crate::{Board, bits, open, took};
+
+/// Knows what people want of their homes.
+pub const MODEL: &[u8] = include_model!("../models/home-intent.kinglet");
+/// Tokens of a sentence.
+pub const TOKENS: usize = 32;
+/// Bytes that the session needs.
+pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+
+const SENTENCES: [&str; 8] = [
+    "Turn the lamp on in the kitchen, please.",
+    "Dim the hallway lights to thirty percent.",
+    "I need light in the cellar!",
+    "Wake me up at half past six.",
+    "Could you please roll the bedroom blinds up?",
+    "Skip to the next song",
+    "Do I need a coat tomorrow?",
+    "Let the robot vacuum the living room.",
+];
+
+pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    let model = open(board, MODEL, arena)?;
+    let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
+    for sentence in SENTENCES {
+        let start = board.count();
+        let text = Text::new(&model, sentence, arena)?;
+        let mut session = Session::new(&model, arena, TOKENS)?;
+        session.encode(&text.ids(), &[])?;
+        let logits = session.logits()?;
+        let label = argmax(logits) as usize;
+        spent += board.count().saturating_sub(start);
+        fingerprint.update(logits);
+        board.print(sentence);
+        board.print(" -> ");
+        board.print(model.labels().nth(label).unwrap_or("?"));
+        board.print("\n");
+    }
+    bits(board, fingerprint);
+    let now = board.count();
+    took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u64);
+    Ok(())
+}

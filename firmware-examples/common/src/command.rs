@@ -1,0 +1,82 @@
+//! An encoder-decoder turns a sentence into a command that a program can carry out.
+
+use heapless::String;
+use kinglet::golden::Fingerprint;
+use kinglet::sample::argmax;
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
+
+use crate::text::Text;
+use crate::{Board, bits, open, took};
+
+/// Knows the commands of a home.
+pub const MODEL: &[u8] = include_model!("../models/home-command.kinglet");
+/// Tokens of a sentence, and of a command.
+pub const TOKENS: usize = 48;
+/// Bytes that the session needs.
+pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+
+const SENTENCES: [&str; 4] = [
+    "turn the kitchen lights down to thirty percent at half past six",
+    "let me hear some jazz in the lounge",
+    "set my alarm for quarter to seven in the morning",
+    "I want the bathroom lights blue, please",
+];
+/// What a decoder begins with, and what ends its text.
+const START: u32 = 0;
+const END: u32 = 1;
+
+/// What a sentence means.
+pub fn understand(
+    model: &Model<'_>,
+    sentence: &str,
+    arena: &mut [u8],
+    fingerprint: &mut Fingerprint,
+) -> Result<String<96>, Error> {
+    let text = Text::new(model, sentence, arena)?;
+    let mut session = Session::new(model, arena, TOKENS)?;
+    session.encode(&text.ids(), &[])?;
+    let (mut decoder, mut command, mut token) = (text.tokenizer.decoder(true), String::new(), START);
+    let mut write = |piece: &str| _ = command.push_str(piece);
+    while session.remaining() > 0 {
+        let logits = session.step(token)?;
+        fingerprint.update(logits);
+        token = argmax(logits);
+        if token == END {
+            break;
+        }
+        decoder.push(token, &mut write);
+    }
+    decoder.finish(&mut write);
+    Ok(command)
+}
+
+pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    let model = open(board, MODEL, arena)?;
+    let (mut fingerprint, start) = (Fingerprint::default(), board.count());
+    for sentence in SENTENCES {
+        let command = understand(&model, sentence, arena, &mut fingerprint)?;
+        board.print(sentence);
+        board.print(" -> ");
+        board.print(&command);
+        board.print("\n");
+    }
+    bits(board, fingerprint);
+    took(board, "a sentence", start, SENTENCES.len() as u64);
+    Ok(())
+}
+
+/// Answers every line that `line` reads with its command, until there are no more.
+pub fn talk<B: Board>(
+    board: &mut B,
+    arena: &mut [u8],
+    mut line: impl FnMut(&mut B) -> Option<String<128>>,
+) -> Result<(), Error> {
+    let model = Model::from_bytes(MODEL)?;
+    board.print("Say what you want.\n");
+    while let Some(sentence) = line(board) {
+        let command = understand(&model, &sentence, arena, &mut Fingerprint::default());
+        board.print(command.as_ref().map_or("that is too long", |command| command));
+        board.print("\n");
+    }
+    Ok(())
+}

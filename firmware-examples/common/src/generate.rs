@@ -1,0 +1,53 @@
+//! A decoder writes a story.
+
+use kinglet::golden::Fingerprint;
+use kinglet::sample::argmax;
+use kinglet::{Error, Session, arena_bytes, include_model};
+
+use crate::text::Text;
+use crate::{Board, bits, open, took};
+
+/// The story teller.
+pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
+/// Tokens of the text, with what it begins with.
+pub const TOKENS: usize = 128;
+/// Bytes that the session needs.
+pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+
+const BEGINNING: &str = "Once there was a brave little fox who lived near the river.";
+const NEW_TOKENS: usize = 64;
+const END: u32 = 2;
+
+pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    let model = open(board, MODEL, arena)?;
+    let text = Text::new(&model, BEGINNING, arena)?;
+    let mut session = Session::new(&model, arena, TOKENS)?;
+    let mut decoder = text.tokenizer.decoder(true);
+    let ids = text.ids();
+    for &id in &ids {
+        decoder.push(id, &mut |piece| board.print(piece));
+    }
+
+    session.prefill(&ids)?;
+    let (mut fingerprint, mut written, mut spent) = (Fingerprint::default(), 0, 0);
+    while written < NEW_TOKENS {
+        let start = board.count();
+        let logits = session.logits()?;
+        fingerprint.update(logits);
+        let token = argmax(logits);
+        if token == END {
+            break;
+        }
+        decoder.push(token, &mut |piece| board.print(piece));
+        session.step(token)?;
+        spent += board.count().saturating_sub(start);
+        written += 1;
+    }
+    decoder.finish(&mut |piece| board.print(piece));
+    board.print("\n");
+    bits(board, fingerprint);
+    crate::measured(board, "tokens written", written as u64);
+    let now = board.count();
+    took(board, "a token", now.saturating_sub(spent), written as u64);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What the examples do, the same on every board and on the host: each module is one example, with its model, the arena
+//! that the model needs, and `run`.
+//!
+//! Lines that begin with `#` are measurements and differ from core to core; all others are the same everywhere.
+#![no_std]
+
+mod text;
+
+pub mod bench;
+pub mod classify;
+pub mod command;
+pub mod fill_mask;
+pub mod generate;
+pub mod score;
+pub mod self_test;
+pub mod tag;
+
+use kinglet::golden::Fingerprint;
+use kinglet::{Aligned, Error, Model};
+
+/// What an example needs of the board that it runs on.
+pub trait Board {
+    /// What [`count`](Self::count) counts.
+    const UNIT: &'static str;
+
+    /// Writes text where the developer sees it.
+    fn print(&mut self, text: &str);
+
+    /// Instructions, cycles or microseconds since the start, as the board has them.
+    fn count(&mut self) -> u64;
+}
+
+/// An arena for a model: a static that is as long as the blob says.
+pub type Arena<const BYTES: usize> = Aligned<[u8; BYTES]>;
+
+/// The model checks itself: the golden vectors in its blob give the bits that they gave where it was made.
+fn open<'m>(board: &mut impl Board, blob: &'m [u8], arena: &mut [u8]) -> Result<Model<'m>, Error> {
+    let model = Model::from_bytes(blob)?;
+    model.self_test(arena)?;
+    board.print("self test: PASS\n");
+    Ok(model)
+}
+
+/// Prints a measurement, which is not compared.
+fn measured(board: &mut impl Board, what: &str, value: u64) {
+    board.print("# ");
+    board.print(what);
+    board.print(": ");
+    number(board, value);
+    board.print("\n");
+}
+
+/// Prints how long something took, in the board's unit.
+fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u64) {
+    let count = board.count().saturating_sub(since) / times.max(1);
+    board.print("# ");
+    board.print(B::UNIT);
+    board.print(" ");
+    board.print(what);
+    board.print(": ");
+    number(board, count);
+    board.print("\n");
+}
+
+/// Prints a fingerprint of exact logits: the same on every core, or something is wrong.
+fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
+    board.print("logits ");
+    for shift in (0..8).rev() {
+        digit(board, fingerprint.value() >> (4 * shift) & 15);
+    }
+    board.print("\n");
+}
+
+/// Prints a number. Formatting with [`core::fmt`] would bring ten times the code, and ways to panic.
+pub fn number(board: &mut impl Board, value: u64) {
+    if value >= 10 {
+        number(board, value / 10);
+    }
+    digit(board, (value % 10) as u32);
+}
+
+fn digit(board: &mut impl Board, value: u32) {
+    const DIGITS: &str = "0123456789abcdef";
+    let at = value as usize & 15;
+    board.print(DIGITS.get(at..=at).unwrap_or("?"));
+}

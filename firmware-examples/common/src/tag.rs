@@ -1,0 +1,52 @@
+//! An encoder finds the words that say where, how much and when.
+
+use kinglet::golden::Fingerprint;
+use kinglet::sample::argmax;
+use kinglet::{Error, Session, arena_bytes, include_model};
+
+use crate::text::Text;
+use crate::{Board, bits, open};
+
+/// Finds the slots of a command.
+pub const MODEL: &[u8] = include_model!("../models/home-slots.kinglet");
+/// Tokens of a sentence.
+pub const TOKENS: usize = 32;
+/// Bytes that the session needs.
+pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+
+const SENTENCES: [&str; 3] = [
+    "set the lights in the living room to thirty percent at half past six",
+    "play some jazz in the kitchen",
+    "warm up the office to twenty one degrees",
+];
+
+pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    let model = open(board, MODEL, arena)?;
+    let mut fingerprint = Fingerprint::default();
+    for sentence in SENTENCES {
+        let text = Text::new(&model, sentence, arena)?;
+        let mut session = Session::new(&model, arena, TOKENS)?;
+        session.encode(&text.ids(), &[])?;
+        let mut words = 0;
+        for (position, token) in text.tokens.iter().enumerate() {
+            let logits = session.logits_at(position)?;
+            fingerprint.update(logits);
+            let label = model.labels().nth(argmax(logits) as usize).unwrap_or("?");
+            // A word's first token has its label; special tokens have no text.
+            if token.text.is_none() || token.continues {
+                continue;
+            }
+            let end = text.tokens.iter().skip(position + 1).take_while(|next| next.continues).last().unwrap_or(token).end;
+            board.print(if words > 0 { " " } else { "" });
+            board.print(sentence.get(token.start as usize..end as usize).unwrap_or("?"));
+            if label != "O" {
+                board.print("/");
+                board.print(label);
+            }
+            words += 1;
+        }
+        board.print("\n");
+    }
+    bits(board, fingerprint);
+    Ok(())
+}

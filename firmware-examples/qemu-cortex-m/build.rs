@@ -1,0 +1,26 @@
+//! Says where the machine that the firmware is built for has its memory.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`), and with an M55 (`mps3-an547`).
+const MEMORY: [(&str, &str); 3] = [
+    ("mps2", "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
+    ("an505", "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),
+    ("an547", "FLASH : ORIGIN = 0x10000000, LENGTH = 512K\n  RAM : ORIGIN = 0x31000000, LENGTH = 4M"),
+];
+
+fn main() {
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo says where to write"));
+    let machine = if env::var("CARGO_FEATURE_M55").is_ok() {
+        "an547"
+    } else if env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv8m.main")) {
+        "an505"
+    } else {
+        "mps2"
+    };
+    let (_, regions) = MEMORY.iter().find(|(name, _)| *name == machine).expect("every machine has memory");
+    fs::write(out.join("memory.x"), format!("MEMORY\n{{\n  {regions}\n}}\n")).expect("writing memory.x");
+    println!("cargo:rustc-link-search={}", out.display());
+    println!("cargo:rerun-if-changed=build.rs");
+}

@@ -1,0 +1,99 @@
+//! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances with each instruction.
+#![no_std]
+
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::exception;
+use kinglet::Error;
+use kinglet_examples::{Board, number};
+use semihosting::sys::arm_compat::sys_writec;
+
+/// Nanoseconds of an instruction: `-icount shift=6`.
+const INSTRUCTION_NS: u64 = 64;
+/// Hertz of SysTick.
+const CLOCK: u64 = if cfg!(feature = "m55") {
+    32_000_000
+} else if cfg!(target_abi = "eabihf") && cfg!(target_feature = "trustzone") {
+    20_000_000
+} else {
+    25_000_000
+};
+
+/// How often SysTick, of 24 bits, has begun again.
+static WRAPS: AtomicU32 = AtomicU32::new(0);
+
+#[exception]
+fn SysTick() {
+    WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+/// The machine, with its clock running.
+pub struct Machine(());
+
+impl Board for Machine {
+    const UNIT: &'static str = "instructions";
+
+    fn print(&mut self, text: &str) {
+        text.bytes().for_each(sys_writec);
+    }
+
+    fn count(&mut self) -> u64 {
+        let ticks = loop {
+            let wraps = WRAPS.load(Ordering::Relaxed);
+            let left = SYST::get_current();
+            if wraps == WRAPS.load(Ordering::Relaxed) {
+                break u64::from(wraps) << 24 | u64::from(0xff_ffff - left);
+            }
+        };
+        // Ticks in nanoseconds are a whole fraction at every one of the clocks.
+        ticks * (1_000_000_000 / 1_000_000 * 64 / INSTRUCTION_NS) / (CLOCK / 1_000_000 * 64)
+    }
+}
+
+/// Runs an example and ends the emulation, with an error code when the example fails.
+pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
+    let mut machine = Machine(());
+    if let Some(core) = cortex_m::Peripherals::take() {
+        let mut clock = core.SYST;
+        clock.set_clock_source(SystClkSource::Core);
+        clock.set_reload(0xff_ffff);
+        clock.clear_current();
+        clock.enable_interrupt();
+        clock.enable_counter();
+    }
+    let result = example(&mut machine);
+    machine.print("# bytes of stack: ");
+    number(&mut machine, stack_used());
+    machine.print("\n");
+    if result.is_err() {
+        machine.print("FAILED\n");
+    }
+    semihosting::process::exit(result.is_err().into())
+}
+
+/// The most stack that was in use: the bytes that no longer have the pattern that they had at the start.
+fn stack_used() -> u64 {
+    unsafe extern "C" {
+        static _stack_start: u32;
+        static _stack_end: u32;
+    }
+    let (mut word, top) = (&raw const _stack_end, &raw const _stack_start);
+    // SAFETY: the linker says that this memory is the stack's; reading it changes nothing.
+    while word < top && unsafe { word.read_volatile() } == cortex_m_rt::STACK_PAINT_VALUE {
+        word = word.wrapping_add(1);
+    }
+    (top.addr() - word.addr()) as u64
+}
+
+/// A panic that can be reached does not link: this function is nowhere.
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    unsafe extern "C" {
+        fn kinglet_firmware_can_panic() -> !;
+    }
+    // SAFETY: never linked, so never called.
+    unsafe { kinglet_firmware_can_panic() }
+}

@@ -1,0 +1,4 @@
+//! Cortex-M.
+
+#[cfg(kinglet_dsp)]
+pub(crate) mod dsp;

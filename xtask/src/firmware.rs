@@ -1,0 +1,272 @@
+//! Builds the firmware examples, runs them on emulated cores, and compares what they print with what the host prints.
+//!
+//! Lines that begin with `#` are measurements: they are not compared, but make the table in the README.
+
+use std::collections::BTreeMap;
+use core::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use object::{Object, ObjectSection};
+
+use crate::{cargo_in, root};
+
+#[derive(Args, Default)]
+pub(crate) struct Firmware {
+    /// Write what the host prints to the expected files, and the measurements to the README, in place of comparing.
+    #[arg(long)]
+    bless: bool,
+    /// Only the cores whose name contains this.
+    #[arg(long, default_value = "")]
+    core: String,
+    /// Leave out the boards that are only built.
+    #[arg(long)]
+    emulated_only: bool,
+}
+
+/// A core that QEMU emulates.
+struct Core {
+    name: &'static str,
+    folder: &'static str,
+    target: &'static str,
+    features: &'static str,
+    qemu: &'static str,
+}
+
+const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
+
+const CORES: [Core; 7] = [
+    Core { name: "M0+ code", folder: "qemu-cortex-m", target: "thumbv6m-none-eabi", features: "", qemu: "mps2-an385" },
+    Core { name: "M3", folder: "qemu-cortex-m", target: "thumbv7m-none-eabi", features: "", qemu: "mps2-an385" },
+    Core { name: "M4F", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an386" },
+    Core { name: "M7", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an500" },
+    Core {
+        name: "M33",
+        folder: "qemu-cortex-m",
+        target: "thumbv8m.main-none-eabihf",
+        features: "dsp",
+        qemu: "mps2-an505",
+    },
+    Core {
+        name: "M55",
+        folder: "qemu-cortex-m",
+        target: "thumbv8m.main-none-eabihf",
+        features: "m55,dsp",
+        qemu: "mps3-an547",
+    },
+    Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
+];
+
+const EXAMPLES: [&str; 8] = ["generate", "classify", "tag", "command", "score", "fill_mask", "bench", "self_test"];
+
+/// Boards that are only built: folder and target.
+const BOARDS: [(&str, &str); 0] = [];
+
+/// The checkpoints that ship, and how their blobs are made.
+const BLOBS: [(&str, &str, &str); 6] = [
+    ("models/stories", "stories", "--keys 16"),
+    ("models/stories-backward", "stories-backward", "--keys 16 --direction backward"),
+    ("models/home/words", "home-words", ""),
+    ("models/home/intent", "home-intent", ""),
+    ("models/home/slots", "home-slots", ""),
+    ("models/home/command", "home-command", ""),
+];
+
+/// What a firmware measured of itself, and its sizes.
+#[derive(Default)]
+struct Measured {
+    values: BTreeMap<String, u64>,
+    code: u64,
+    model: u64,
+    memory: u64,
+}
+
+/// Converts the models that ship again: the bytes must be those that the examples embed.
+pub(crate) fn blobs(write: bool) -> Result<()> {
+    for (checkpoint, name, options) in BLOBS {
+        let kept = root().join(format!("firmware-examples/common/models/{name}.kinglet"));
+        let made = if write { kept.clone() } else { root().join(format!("target/{name}.kinglet")) };
+        let made_name = made.to_str().context("the project lies in a folder whose name is not text")?;
+        let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
+        cargo_in(root(), &format!("{kinglet} convert {checkpoint} --output {made_name} --force {options}"), &[])?;
+        ensure!(fs::read(&kept)? == fs::read(&made)?, "{} is not what {checkpoint} converts to", kept.display());
+    }
+    Ok(())
+}
+
+pub(crate) fn run(options: &Firmware) -> Result<()> {
+    let expected = on_the_host(options.bless)?;
+    let mut rows = Vec::new();
+    for core in CORES.iter().filter(|core| core.name.contains(&options.core)) {
+        rows.push((core.name, on_core(core, &expected)?));
+    }
+    let table = table(&rows);
+    eprintln!("{table}");
+    if options.bless && options.core.is_empty() {
+        write_table(&table)?;
+    }
+    if !options.emulated_only {
+        for (folder, target) in BOARDS {
+            build(&folder_of(folder), target, "")?;
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    root().join("firmware-examples").join(name)
+}
+
+/// What each example prints on the host, which is what the expected files say.
+fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
+    let target = target_folder("host");
+    cargo_in(&folder_of("host"), &format!("build --quiet --release --target-dir {target}"), &[])?;
+    let mut expected = BTreeMap::new();
+    for example in EXAMPLES {
+        let output = Command::new(format!("{target}/release/host")).arg(example).output()?;
+        ensure!(output.status.success(), "{example} fails on the host");
+        let printed = compared(&String::from_utf8(output.stdout)?);
+        let file = folder_of("expected").join(format!("{example}.txt"));
+        if bless {
+            fs::write(&file, &printed)?;
+        }
+        let kept = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        ensure!(kept == printed, "the host prints for {example}:\n{printed}but {} says:\n{kept}", file.display());
+        expected.insert(example, printed);
+    }
+    Ok(expected)
+}
+
+/// Builds all examples for a core and runs them, two at a time.
+fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
+    let release = build(&folder_of(core.folder), core.target, core.features)?;
+    let measured = Mutex::new(BTreeMap::new());
+    let queue = Mutex::new(EXAMPLES.iter());
+    let work = || -> Result<()> {
+        loop {
+            let next = queue.lock().expect("nobody panics with it").next();
+            let Some(&example) = next else { return Ok(()) };
+            let program = release.join(example);
+            let printed = emulate(core, &program)?;
+            let wanted = &expected[example];
+            let found = compared(&printed);
+            ensure!(&found == wanted, "{} prints for {example}:\n{found}but the host prints:\n{wanted}", core.name);
+            measured.lock().expect("nobody panics with it").insert(example, measure(&program, &printed)?);
+        }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mine = work();
+        other.join().expect("it returns its errors").and(mine)
+    })?;
+    eprintln!("{}: {} examples print what the host prints", core.name, EXAMPLES.len());
+    Ok(measured.into_inner().expect("nobody panics with it"))
+}
+
+/// Builds a folder's programs and says where they are.
+fn build(folder: &Path, target: &str, features: &str) -> Result<PathBuf> {
+    let name = folder.file_name().and_then(|name| name.to_str()).context("a folder has a name")?;
+    let out = target_folder(&format!("firmware/{name}{features}"));
+    let features = if features.is_empty() { String::new() } else { format!("--features {features}") };
+    cargo_in(folder, &format!("build --quiet --release --bins --target {target} --target-dir {out} {features}"), &[])?;
+    Ok(PathBuf::from(out).join(target).join("release"))
+}
+
+fn target_folder(name: &str) -> String {
+    root().join("target").join(name).to_string_lossy().into_owned()
+}
+
+fn emulate(core: &Core, program: &Path) -> Result<String> {
+    let options = match core.qemu {
+        "virt" => "qemu-system-riscv32 -nographic -icount shift=0 -cpu rv32 -bios none -machine virt".to_owned(),
+        machine => format!("{CORTEX_M} {machine}"),
+    };
+    let mut words = options.split_whitespace();
+    let qemu = words.next().unwrap_or_default();
+    // Where a program hangs, the emulator must not.
+    let output = Command::new("timeout")
+        .args(["300", qemu])
+        .args(words)
+        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
+        .arg(program)
+        .output()
+        .with_context(|| format!("running {qemu}: is it installed?"))?;
+    // Semihosting writes to one or the other.
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;
+    ensure!(output.status.success(), "{} on {}: {}\n{printed}", program.display(), core.name, output.status);
+    Ok(printed)
+}
+
+/// The lines that must be the same everywhere.
+fn compared(printed: &str) -> String {
+    printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
+}
+
+fn measure(program: &Path, printed: &str) -> Result<Measured> {
+    let mut measured = Measured::default();
+    for line in printed.lines().filter_map(|line| line.strip_prefix("# ")) {
+        let Some((what, value)) = line.rsplit_once(": ") else { bail!("no measurement: {line}") };
+        measured.values.insert(what.to_owned(), value.parse()?);
+    }
+    let bytes = fs::read(program)?;
+    let file = object::File::parse(bytes.as_slice())?;
+    for section in file.sections() {
+        match section.name()? {
+            ".vector_table" | ".text" | ".init" | ".trap" | ".text.dummy" => measured.code += section.size(),
+            ".rodata" => measured.model += section.size(),
+            ".data" | ".bss" => measured.memory += section.size(),
+            _ => {}
+        }
+    }
+    Ok(measured)
+}
+
+/// The table for the README.
+fn table(rows: &[(&str, BTreeMap<&str, Measured>)]) -> String {
+    let mut table = String::from(
+        "| core | instructions: a story's token | a sentence classified | a sentence to a command | `generate`: code | model and tables | static RAM | stack | `classify`: code |\n|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for (core, examples) in rows {
+        let value = |example: &str, what: &str| examples[example].values.get(what).copied().unwrap_or(0);
+        let generate = &examples["generate"];
+        _ = writeln!(
+            table,
+            "| {core} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            grouped(value("generate", "instructions a token")),
+            grouped(value("classify", "instructions a sentence")),
+            grouped(value("command", "instructions a sentence")),
+            grouped(generate.code),
+            grouped(generate.model),
+            grouped(generate.memory),
+            grouped(value("generate", "bytes of stack")),
+            grouped(examples["classify"].code),
+        );
+    }
+    table
+}
+
+/// A number with commas.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let first = digits.len() % 3;
+    let parts = [&digits[..first]].into_iter().filter(|part| !part.is_empty());
+    let parts = parts.chain(digits.as_bytes()[first..].chunks(3).filter_map(|part| core::str::from_utf8(part).ok()));
+    parts.collect::<Vec<_>>().join(",")
+}
+
+/// Puts the table between its marks in the README.
+fn write_table(table: &str) -> Result<()> {
+    const MARKS: (&str, &str) = ("<!-- firmware -->\n", "<!-- end of firmware -->");
+    let file = root().join("README.md");
+    let text = fs::read_to_string(&file)?;
+    let (before, rest) = text.split_once(MARKS.0).context("the README has no place for the table")?;
+    let (_, after) = rest.split_once(MARKS.1).context("the README's table has no end")?;
+    fs::write(file, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1))?;
+    Ok(())
+}
