@@ -4,9 +4,17 @@ use std::env;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-check-cfg=cfg(kinglet_dsp)");
+    println!("cargo:rustc-check-cfg=cfg(kinglet_dsp, kinglet_smmul, kinglet_thumb1, kinglet_thumb2)");
     let target = env::var("TARGET").unwrap_or_default();
+    if target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base") {
+        println!("cargo:rustc-cfg=kinglet_thumb1");
+    } else if target.starts_with("thumb") {
+        println!("cargo:rustc-cfg=kinglet_thumb2");
+    }
     // Armv7E-M always has the DSP extension; Armv8-M Mainline has it where the user says so.
+    if target.starts_with("thumbv7em") {
+        println!("cargo:rustc-cfg=kinglet_smmul");
+    }
     let optional = target.starts_with("thumbv8m.main") && env::var("CARGO_FEATURE_DSP").is_ok();
     if target.starts_with("thumbv7em") || optional {
         println!("cargo:rustc-cfg=kinglet_dsp");

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`), and with an M55 (`mps3-an547`).
-const MEMORY: [(&str, &str); 3] = [
-    ("mps2", "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
-    ("an505", "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),
-    ("an547", "FLASH : ORIGIN = 0x10000000, LENGTH = 512K\n  RAM : ORIGIN = 0x31000000, LENGTH = 4M"),
+/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`), and with an M55 (`mps3-an547`):
+/// the megahertz of their SysTick, and their memory.
+const MACHINES: [(&str, u32, &str); 3] = [
+    ("mps2", 25, "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
+    ("an505", 20, "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),
+    ("an547", 32, "FLASH : ORIGIN = 0x10000000, LENGTH = 512K\n  RAM : ORIGIN = 0x31000000, LENGTH = 4M"),
 ];
 
 fn main() {
@@ -19,7 +20,8 @@ fn main() {
     } else {
         "mps2"
     };
-    let (_, regions) = MEMORY.iter().find(|(name, _)| *name == machine).expect("every machine has memory");
+    let (_, clock, regions) = MACHINES.iter().find(|(name, ..)| *name == machine).expect("every machine is in the table");
+    println!("cargo:rustc-env=SYSTICK_MHZ={clock}");
     fs::write(out.join("memory.x"), format!("MEMORY\n{{\n  {regions}\n}}\n")).expect("writing memory.x");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rerun-if-changed=build.rs");

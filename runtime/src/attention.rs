@@ -11,7 +11,7 @@ use crate::kernels::Kernels;
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
-use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round};
+use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round, with_rounding};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
 /// Fraction bits of a score: scores are logarithms in base two.
@@ -146,10 +146,8 @@ impl Attention<'_> {
                 soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
             }
             self.relative_bias.add(head, position, visible.clone(), scores);
-            let scales_of = |run: &Range<usize>| {
-                cache.value_scales.get(run.clone()).unwrap_or(&[]).iter().map(|&bits| Scale::from_bits(bits))
-            };
-            let normalizer = softmax(scores, scales_of(&runs[0]).chain(scales_of(&runs[1])), weights);
+            let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
+            let normalizer = softmax(scores, scales, weights);
 
             row.fill(0);
             let (first, second) = weights.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
@@ -157,9 +155,9 @@ impl Attention<'_> {
             (self.kernels.weighted_sum)(row, second, rows(cache.values, &runs[1], head_dim));
             let spare = headroom(255 * 127 * visible.len() as u64);
             let shift = spare as i32 - 32 - normalizer.exponent;
-            for out in row {
-                *out = shift_round(mul_high(*out << spare, normalizer.multiplier), shift);
-            }
+            with_rounding!(shift, |round| for out in row {
+                *out = round(mul_high(*out << spare, normalizer.multiplier));
+            });
         }
     }
 
@@ -197,6 +195,7 @@ impl Attention<'_> {
             }
         }
     }
+
     /// Adds what a query makes of its distances to the keys.
     fn content_to_position(
         &self,

@@ -1,7 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864).
 
 use crate::model::Halfwords;
-use crate::quant::{abs_max, shift_round};
+use crate::quant::{abs_max, with_rounding};
 
 /// Rotates the first `dims` values of each head of a row, the first half of them paired with the second.
 ///
@@ -18,9 +18,11 @@ pub(crate) fn rotate(table: Halfwords<'_>, position: usize, dims: usize, head_di
         let mut angles = table.row(position * dims, dims);
         for (a, b) in first.iter_mut().zip(second) {
             let (cos, sin) = (angles.next().unwrap_or(0), angles.next().unwrap_or(0));
-            let (x, y) = (shift_round(*a, narrow), shift_round(*b, narrow));
-            *a = shift_round(x * cos - y * sin, 15 - narrow);
-            *b = shift_round(y * cos + x * sin, 15 - narrow);
+            let (x, y) = with_rounding!(narrow, |round| (round(*a), round(*b)));
+            with_rounding!(15 - narrow, |round| {
+                *a = round(x * cos - y * sin);
+                *b = round(y * cos + x * sin);
+            });
         }
     }
 }

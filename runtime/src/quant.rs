@@ -4,28 +4,55 @@
 //! This file is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a core without
 //! a long multiply and a vector unit both run it well.
 
-/// The high half of a product, `floor(a * b / 2^32)`.
-#[inline(always)]
-pub(crate) fn mul_high(a: i32, b: i32) -> i32 {
-    ((i64::from(a) * i64::from(b)) >> 32) as i32
-}
+pub(crate) use crate::kernels::mul_high;
 
 /// `x / 2^shift`, rounded half up; a negative shift multiplies and saturates.
 #[inline(always)]
 pub(crate) fn shift_round(x: i32, shift: i32) -> i32 {
+    let all_but_one = shift.wrapping_sub(1) as u32;
+    if (1..=30).contains(&all_but_one) { ((x >> all_but_one) + 1) >> 1 } else { shift_far(x, shift) }
+}
+
+/// The shifts that are rare: by nothing, by one, by all, and to the left, where the result is saturated.
+#[cold]
+#[inline(never)]
+fn shift_far(x: i32, shift: i32) -> i32 {
     match shift {
         0 => x,
-        1..=31 => (x >> shift) + (x >> (shift - 1) & 1),
-        32.. => 0,
+        1 => (x >> 1) + (x & 1),
+        2.. => 0,
         _ => shift_left(x, shift.unsigned_abs()),
     }
 }
 
-/// `x * 2^shift`, saturated. Rare: only rows of very large values need it.
-#[inline(never)]
+/// A loop over a row with [`shift_round`] by one shift: what kind of shift it is is found out before the loop, not in it.
+///
+/// `with_rounding!(shift, |round| for x in row { *x = round(*x) })`
+macro_rules! with_rounding {
+    ($shift:expr, |$round:ident| $body:expr) => {{
+        let shift: i32 = $shift;
+        if (2..=31).contains(&shift) {
+            let all_but_one = shift as u32 - 1;
+            let $round = |x: i32| ((x >> all_but_one) + 1) >> 1;
+            $body
+        } else {
+            let $round = |x: i32| $crate::quant::shift_round(x, shift);
+            $body
+        }
+    }};
+}
+pub(crate) use with_rounding;
+
+/// `x * 2^shift`, saturated: only rows of very large values need it.
 fn shift_left(x: i32, shift: u32) -> i32 {
-    let wide = i64::from(x) << shift.min(31);
-    wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    saturate(i64::from(x) << shift.min(31))
+}
+
+/// The nearest value that 32 bits hold.
+#[inline(always)]
+fn saturate(wide: i64) -> i32 {
+    let narrow = wide as i32;
+    if i64::from(narrow) == wide { narrow } else { i32::MAX ^ (wide >> 63) as i32 }
 }
 
 /// `a * b` of two fixed-point values, rounded half up and saturated.
@@ -33,7 +60,7 @@ fn shift_left(x: i32, shift: u32) -> i32 {
 pub(crate) fn multiply(a: i32, b: i32, fraction_bits: u32) -> i32 {
     let product = i64::from(a) * i64::from(b);
     let rounded = (product + (1 << fraction_bits >> 1)) >> fraction_bits;
-    rounded.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    saturate(rounded)
 }
 
 /// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and to 21 bits beyond.
@@ -136,8 +163,15 @@ pub(crate) fn quantize16(row: &[i32], qmax: u32, out: &mut [i16]) -> Scale {
     } else if shift_round(largest as i32, shift as i32) as u32 > qmax {
         shift += 1;
     }
-    for (q, &x) in out.iter_mut().zip(row) {
-        *q = shift_round(x.max(-i32::MAX), shift as i32) as i16;
+    if shift == 0 {
+        for (q, &x) in out.iter_mut().zip(row) {
+            *q = x as i16;
+        }
+    } else {
+        // As `shift_round`: what is halved once is far from the largest `i32`.
+        for (q, &x) in out.iter_mut().zip(row) {
+            *q = (((x.max(-i32::MAX) >> ((shift - 1) & 31)) + 1) >> 1) as i16;
+        }
     }
     Scale::power_of_two(shift)
 }
@@ -165,14 +199,21 @@ impl Requantize {
         }
     }
 
-    /// One accumulator.
-    #[inline(always)]
-    pub(crate) fn apply(&self, accumulator: i32, multiplier: i32) -> i32 {
-        let multiplier = match self.row {
-            Some(row) => mul_high(multiplier, row),
-            None => multiplier,
-        };
-        shift_round(mul_high(accumulator << self.headroom, multiplier), self.shift)
+    /// A row of accumulators, in place.
+    pub(crate) fn apply(&self, accumulators: &mut [i32], multipliers: impl Iterator<Item = i32>) {
+        let headroom = self.headroom;
+        with_rounding!(self.shift, |round| match self.row {
+            Some(row) => {
+                for (out, multiplier) in accumulators.iter_mut().zip(multipliers) {
+                    *out = round(mul_high(*out << headroom, mul_high(multiplier, row)));
+                }
+            }
+            None => {
+                for (out, multiplier) in accumulators.iter_mut().zip(multipliers) {
+                    *out = round(mul_high(*out << headroom, multiplier));
+                }
+            }
+        });
     }
 }
 
@@ -208,6 +249,7 @@ mod tests {
         ];
         for (x, shift, expected) in cases {
             assert_eq!(shift_round(x, shift), expected, "{x} >> {shift}");
+            assert_eq!(with_rounding!(shift, |round| round(x)), expected, "{x} >> {shift} in a loop");
         }
     }
 
@@ -258,7 +300,9 @@ mod tests {
             let scale = quantize8(&row, &mut [0; 4]);
             let accumulator = source.next().unwrap_or(0) >> 12;
             let multiplier = source.next().unwrap_or(0) & 0x3fff_ffff | 1 << 30;
-            let got = Requantize::new(scale, 40, 1 << 19).apply(accumulator, multiplier);
+            let mut got = [accumulator];
+            Requantize::new(scale, 40, 1 << 19).apply(&mut got, [multiplier].into_iter());
+            let got = got[0];
             let exact = value(accumulator, scale) * f64::from(multiplier) * 2f64.powi(-40);
             let bound = 1.0 + exact.abs() / 8192.0 + value(1, scale) * f64::from(multiplier) * 2f64.powi(-40);
             assert!((f64::from(got) - exact).abs() <= bound, "{got} for {exact}");

@@ -2,8 +2,8 @@
 //!
 //! Lines that begin with `#` are measurements: they are not compared, but make the table in the README.
 
-use std::collections::BTreeMap;
 use core::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -18,12 +18,16 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     let mut fingerprint = Fingerprint::default();
     let mut position = 0;
     for (what, until) in [("a token, the first 8", 8), ("a token, up to 64", 64), ("a token, up to 128", 128)] {
-        let (start, first) = (board.count(), position);
+        let (first, mut spent) = (position, 0);
         while position < until {
-            fingerprint.update(session.step((position as u32 * 37 + 1) % 512)?);
+            let start = board.count();
+            let logits = session.step((position as u32 * 37 + 1) % 512)?;
+            spent += board.count().saturating_sub(start);
+            fingerprint.update(logits);
             position += 1;
         }
-        took(board, what, start, (position - first) as u64);
+        let now = board.count();
+        took(board, what, now.saturating_sub(spent), (position - first) as u64);
     }
     session.reset();
     let ids: [u32; 64] = core::array::from_fn(|position| (position as u32 * 37 + 1) % 512);

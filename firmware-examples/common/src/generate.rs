@@ -33,13 +33,15 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     while written < NEW_TOKENS {
         let start = board.count();
         let logits = session.logits()?;
-        fingerprint.update(logits);
         let token = argmax(logits);
+        spent += board.count().saturating_sub(start);
+        fingerprint.update(logits);
         if token == END {
             break;
         }
         decoder.push(token, &mut |piece| board.print(piece));
-        session.step(token)?;
+        let start = board.count();
+        session.prefill(&[token])?;
         spent += board.count().saturating_sub(start);
         written += 1;
     }

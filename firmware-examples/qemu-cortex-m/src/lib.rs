@@ -13,13 +13,10 @@ use semihosting::sys::arm_compat::sys_writec;
 
 /// Nanoseconds of an instruction: `-icount shift=6`.
 const INSTRUCTION_NS: u64 = 64;
-/// Hertz of SysTick.
-const CLOCK: u64 = if cfg!(feature = "m55") {
-    32_000_000
-} else if cfg!(target_abi = "eabihf") && cfg!(target_feature = "trustzone") {
-    20_000_000
-} else {
-    25_000_000
+/// Megahertz of SysTick, as the build script knows it of the machine.
+const CLOCK: u64 = match env!("SYSTICK_MHZ").as_bytes() {
+    [tens, ones] => (*tens - b'0') as u64 * 10 + (*ones - b'0') as u64,
+    _ => 0,
 };
 
 /// How often SysTick, of 24 bits, has begun again.
@@ -48,8 +45,7 @@ impl Board for Machine {
                 break u64::from(wraps) << 24 | u64::from(0xff_ffff - left);
             }
         };
-        // Ticks in nanoseconds are a whole fraction at every one of the clocks.
-        ticks * (1_000_000_000 / 1_000_000 * 64 / INSTRUCTION_NS) / (CLOCK / 1_000_000 * 64)
+        ticks * 1000 / (CLOCK * INSTRUCTION_NS)
     }
 }
 

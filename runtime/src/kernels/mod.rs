@@ -2,13 +2,18 @@
 //!
 //! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
-#[cfg(target_arch = "arm")]
+#[cfg(any(kinglet_thumb1, kinglet_thumb2))]
 mod arm;
+mod multiply;
+#[cfg(all(target_arch = "riscv32", target_feature = "m"))]
+mod riscv;
 mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
+
+pub(crate) use multiply::mul_high;
 
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
@@ -34,12 +39,23 @@ impl Kernels {
     /// Every set that this machine runs, the fastest first.
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
         #[cfg(target_arch = "x86_64")]
-        let vector = x86_64::avx2::kernels();
+        let best = x86_64::avx2::kernels();
         #[cfg(kinglet_dsp)]
-        let vector = Some(&arm::dsp::DSP);
-        #[cfg(not(any(target_arch = "x86_64", kinglet_dsp)))]
-        let vector = None;
-        [vector, Some(&scalar::SCALAR)].into_iter().flatten()
+        let best = Some(&arm::dsp::DSP);
+        #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
+        let best = Some(&arm::thumb2::THUMB2);
+        #[cfg(kinglet_thumb1)]
+        let best = Some(&arm::thumb1::THUMB1);
+        #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
+        let best = Some(&riscv::RISCV);
+        #[cfg(not(any(
+            target_arch = "x86_64",
+            kinglet_thumb1,
+            kinglet_thumb2,
+            all(target_arch = "riscv32", target_feature = "m")
+        )))]
+        let best = None;
+        [best, Some(&scalar::SCALAR)].into_iter().flatten()
     }
 
     /// The fastest set that this machine runs.

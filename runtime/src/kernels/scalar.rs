@@ -21,12 +21,27 @@ fn dot<A: Copy + Into<i32>, B: Copy + Into<i32>>(a: &[A], b: &[B]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| a.into().wrapping_mul(b.into())).fold(0, i32::wrapping_add)
 }
 
+/// Each token's activations with its sums. What a zip of chunks would do, without a division that could panic.
+pub(super) fn tokens<'a, X>(
+    mut x: &'a [X],
+    cols: usize,
+    mut out: &'a mut [i32],
+    rows: usize,
+) -> impl Iterator<Item = (&'a [X], &'a mut [i32])> {
+    core::iter::from_fn(move || {
+        let (activations, others) = x.split_at_checked(cols).filter(|(first, _)| !first.is_empty())?;
+        let (sums, rest) = core::mem::take(&mut out).split_at_mut_checked(rows)?;
+        (x, out) = (others, rest);
+        Some((activations, sums))
+    })
+}
+
 #[inline(always)]
 fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = weights.len() / cols;
     for (row, weights) in weights.chunks_exact(cols).enumerate() {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(rows.max(1))) {
+        for (x, out) in tokens(x, cols, out, rows) {
             if let Some(out) = out.get_mut(row) {
                 *out = dot(x, weights);
             }
@@ -40,7 +55,7 @@ fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
     let cols = cols.max(1);
     let rows = weights.len() / cols;
     for (block, weights) in weights.chunks_exact((TILE * cols).max(1)).enumerate() {
-        for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact_mut(rows.max(1))) {
+        for (x, out) in tokens(x, cols, out, rows) {
             let mut sums = [0_i32; TILE];
             for (x, tile) in x.as_chunks::<TILE>().0.iter().zip(weights.as_chunks::<{ TILE * TILE }>().0) {
                 let [x0, x1, x2, x3] = x.map(Into::into);
@@ -69,10 +84,28 @@ fn scores<K: Copy + Into<i32>>(out: &mut [i32], query: &[i8], keys: &[K]) {
     }
 }
 
+/// Four sums at a time stay in registers.
 fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
-    for (&weight, value) in weights.iter().zip(values.chunks_exact(out.len().max(1))) {
-        for (out, &value) in out.iter_mut().zip(value) {
-            *out = out.wrapping_add(i32::from(weight) * i32::from(value));
+    let width = out.len().max(1);
+    for (index, out) in out.chunks_mut(TILE).enumerate() {
+        let values = values.get(TILE * index..).unwrap_or(&[]).chunks(width);
+        if let Ok(out) = <&mut [i32; TILE]>::try_from(&mut *out) {
+            let [mut a, mut b, mut c, mut d] = *out;
+            for (&weight, value) in weights.iter().zip(values) {
+                let Some(&[va, vb, vc, vd]) = value.first_chunk() else { break };
+                let weight = i32::from(weight);
+                a = a.wrapping_add(weight * i32::from(va));
+                b = b.wrapping_add(weight * i32::from(vb));
+                c = c.wrapping_add(weight * i32::from(vc));
+                d = d.wrapping_add(weight * i32::from(vd));
+            }
+            *out = [a, b, c, d];
+        } else {
+            for (&weight, value) in weights.iter().zip(values) {
+                for (out, &value) in out.iter_mut().zip(value) {
+                    *out = out.wrapping_add(i32::from(weight) * i32::from(value));
+                }
+            }
         }
     }
 }

@@ -16,6 +16,11 @@ pub(crate) fn activate(activation: Activation, table: Halfwords<'_>, fraction_bi
         Activation::Relu => values.iter_mut().for_each(|x| *x = (*x).max(0)),
         Activation::ReluSquared => values.iter_mut().for_each(|x| *x = multiply((*x).max(0), (*x).max(0), bits)),
         Activation::Gelu | Activation::GeluTanh | Activation::QuickGelu | Activation::Silu => {
+            // The table has sixteen fraction bits, as most models have.
+            if bits == 16 {
+                values.iter_mut().for_each(|x| *x = (*x).max(0).saturating_add(look_up(table, 16, *x)));
+                return;
+            }
             for x in values {
                 *x = (*x).max(0).saturating_add(shift_round(look_up(table, bits, *x), 16 - bits as i32));
             }

@@ -90,9 +90,7 @@ pub(crate) fn linear_with_bias(
     let bound = u64::from(qmax) * 128 * cols as u64;
     for (out, &scale) in out.chunks_exact_mut(rows.max(1)).zip(x.scales) {
         let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);
-        for (out, multiplier) in out.iter_mut().zip(matrix.multipliers.iter()) {
-            *out = requantize.apply(*out, multiplier);
-        }
+        requantize.apply(out, matrix.multipliers.iter());
         if !bias.is_empty() {
             for (out, bias) in out.iter_mut().zip(bias.iter()) {
                 *out = out.saturating_add(bias);

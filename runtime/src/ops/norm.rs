@@ -2,7 +2,7 @@
 
 use crate::format::spec::{NormKind, NormSpec};
 use crate::model::Norm;
-use crate::quant::{abs_max, mean, mul_high, shift_round};
+use crate::quant::{abs_max, mean, mul_high, shift_round, with_rounding};
 
 /// Norms one row in place. The norm's numbers are as long as the row.
 ///
@@ -15,24 +15,27 @@ pub(crate) fn norm(spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: 
         NormKind::Rms => 0,
         NormKind::Affine => return affine(numbers, row),
     };
-    for x in &mut *row {
-        *x = x.saturating_sub(center);
+    if center != 0 {
+        for x in &mut *row {
+            *x = x.saturating_sub(center);
+        }
     }
     let narrow = 17_u32.saturating_sub(abs_max(row).max(1).leading_zeros()) as i32;
     let mut squares = 0_u64;
-    for x in &mut *row {
-        *x = shift_round((*x).max(-i32::MAX), narrow).clamp(-32767, 32767);
-        squares += u64::from(x.unsigned_abs().wrapping_mul(x.unsigned_abs()));
-    }
+    with_rounding!(narrow, |round| for x in &mut *row {
+        *x = round((*x).max(-i32::MAX)).clamp(-32767, 32767);
+        squares += u64::from(x.wrapping_mul(*x) as u32);
+    });
     // epsilon * size has 48 fraction bits, the squares twice those of x.
     let epsilon = spec.epsilon >> (48 - 2 * u32::from(fraction_bits).min(24)) >> (2 * narrow);
     let (inverse, half_exponent) = inverse_sqrt((squares + epsilon).max(1));
     let shift = half_exponent + numbers.exponent - i32::from(fraction_bits) - 1;
-    let mut bias = numbers.bias.iter();
-    for (x, weight) in row.iter_mut().zip(numbers.weight.iter()) {
-        // Fifteen bits times sixteen: the product stays below 2^31.
-        let normed = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
-        *x = normed.saturating_add(bias.next().unwrap_or(0));
+    // Fifteen bits times sixteen: the product stays below 2^31.
+    with_rounding!(shift, |round| for (x, weight) in row.iter_mut().zip(numbers.weight.iter()) {
+        *x = round(mul_high(x.wrapping_mul(inverse), weight));
+    });
+    for (x, bias) in row.iter_mut().zip(numbers.bias.iter()) {
+        *x = x.saturating_add(bias);
     }
 }
 

@@ -3,13 +3,24 @@
 use crate::quant::Scale;
 
 /// `2^(-i / 64)` for `i` in `0..=64`, Q15. Linear interpolation between two of them is right to `2^-15`.
-static EXP2: [u16; 65] = [
+const EXP2: [u16; 65] = [
     32768, 32415, 32066, 31720, 31379, 31041, 30706, 30376, 30048, 29725, 29405, 29088, 28774, 28464, 28158, 27855,
     27554, 27258, 26964, 26674, 26386, 26102, 25821, 25543, 25268, 24995, 24726, 24460, 24196, 23936, 23678, 23423,
     23170, 22921, 22674, 22430, 22188, 21949, 21713, 21479, 21247, 21019, 20792, 20568, 20347, 20127, 19911, 19696,
     19484, 19274, 19066, 18861, 18658, 18457, 18258, 18061, 17867, 17674, 17484, 17296, 17109, 16925, 16743, 16562,
     16384,
 ];
+
+/// Each value of [`EXP2`] with what it falls by to the next, in the upper half: one word to load.
+static STEPS: [u32; 64] = {
+    let mut steps = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        steps[i] = EXP2[i] as u32 | ((EXP2[i] - EXP2[i + 1]) as u32) << 16;
+        i += 1;
+    }
+    steps
+};
 
 /// `2^-z` for `z >= 0` in Q16, as Q15; 0 from `z = 16` on.
 #[inline(always)]
@@ -18,9 +29,9 @@ pub(crate) fn exp2_neg(z: i32) -> u32 {
     if whole > 15 {
         return 0;
     }
-    let (index, rest) = ((z >> 10 & 63) as usize, (z & 1023) as u32);
-    let (high, low) = (u32::from(EXP2[index]), u32::from(EXP2[index + 1]));
-    (high - (((high - low) * rest) >> 10)) >> whole
+    let rest = (z & 1023) as u32;
+    let step = STEPS[(z >> 10 & 63) as usize];
+    ((step & 0xffff) - (((step >> 16) * rest) >> 10)) >> (whole & 31)
 }
 
 /// What the weighted sum of values is to be multiplied by: `multiplier * 2^exponent`.
@@ -33,31 +44,34 @@ pub(crate) struct Normalizer {
 /// Turns scores (base two, Q16) into weights of eight bits.
 ///
 /// Each weight stands for the key's probability times the scale of its value, relative to the largest; the
-/// sum of `weight * value` over the keys, times the normalizer, is attention's result. `scales` yields the
-/// values' scales in the order of the scores, and `scores` is used up.
-pub(crate) fn softmax(
-    scores: &mut [i32],
-    scales: impl Iterator<Item = Scale> + Clone,
-    weights: &mut [u8],
-) -> Normalizer {
+/// sum of `weight * value` over the keys, times the normalizer, is attention's result. `scales` holds the bits of the
+/// values' scales in the order of the scores, in two runs, and `scores` is used up.
+pub(crate) fn softmax(scores: &mut [i32], scales: [&[u16]; 2], weights: &mut [u8]) -> Normalizer {
     let largest = scores.iter().fold(i32::MIN, |largest, &score| largest.max(score));
-    let top_exponent = scales.clone().fold(i32::MIN, |top, scale| top.max(scale.exponent()));
+    // The exponent is in the upper bits.
+    let top_scale = scales.into_iter().flatten().fold(0, |top, &scale| top.max(scale));
+    let top_exponent = Scale::from_bits(top_scale).exponent();
     let mut sum = 0_u32;
     let mut top = 1_u32;
-    for (score, scale) in scores.iter_mut().zip(scales) {
-        let power = exp2_neg(largest.saturating_sub(*score));
-        sum = sum.wrapping_add(power);
-        let weight = (power * scale.mantissa() as u32) >> (top_exponent - scale.exponent()).min(31);
-        top = top.max(weight);
-        *score = weight as i32;
+    let (first, second) = scores.split_at_mut_checked(scales[0].len()).unwrap_or((&mut [], &mut []));
+    for (scores, scales) in [(first, scales[0]), (second, scales[1])] {
+        for (score, &scale) in scores.iter_mut().zip(scales) {
+            let scale = Scale::from_bits(scale);
+            let power = exp2_neg(largest.saturating_sub(*score));
+            sum = sum.wrapping_add(power);
+            // Exponents have five bits: they differ by at most 31.
+            let weight = (power * scale.mantissa() as u32) >> ((top_exponent - scale.exponent()) & 31);
+            top = top.max(weight);
+            *score = weight as i32;
+        }
     }
     // Both normalized to sixteen bits, so that one 32-bit division serves all weights and another the sum.
     let top_zeros = top.leading_zeros();
     let top = (top << top_zeros >> 16).max(1);
     let inverse = (255 << 22) / top;
     for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
-        let normalized = (score as u32) << top_zeros >> 16;
-        *weight = ((normalized * inverse + (1 << 21)) >> 22).min(255) as u8;
+        // At most 255, as no score is above the top.
+        *weight = (((score as u32) << top_zeros >> 16) * inverse + (1 << 21) >> 22) as u8;
     }
     let sum = sum.max(1);
     let sum_zeros = sum.leading_zeros();
