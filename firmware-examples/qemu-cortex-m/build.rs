@@ -20,7 +20,8 @@ fn main() {
     } else {
         "mps2"
     };
-    let (_, clock, regions) = MACHINES.iter().find(|(name, ..)| *name == machine).expect("every machine is in the table");
+    let (_, clock, regions) =
+        MACHINES.iter().find(|(name, ..)| *name == machine).expect("every machine is in the table");
     println!("cargo:rustc-env=SYSTICK_MHZ={clock}");
     fs::write(out.join("memory.x"), format!("MEMORY\n{{\n  {regions}\n}}\n")).expect("writing memory.x");
     println!("cargo:rustc-link-search={}", out.display());

@@ -100,6 +100,7 @@ pub fn record(ids: &[u32], decoder_ids: &[u32], fingerprints: &[u32]) -> alloc::
 ///
 /// # Errors
 /// As [`Session::encode`] and [`Session::prefill`].
+#[inline(never)]
 pub fn fingerprints(
     model: &Model<'_>,
     arena: &mut [u8],
@@ -143,6 +144,7 @@ impl Model<'_> {
     /// # Errors
     /// [`Error::SelfTestFailed`] with the first layer that differs from the host's bits; [`Error::NotSupported`] when
     /// the blob has no golden vectors; [`Error::ArenaTooSmall`].
+    #[inline(never)]
     pub fn self_test(&self, arena: &mut [u8]) -> Result<(), Error> {
         let mut vectors = 0;
         for golden in Golden::all(self.golden_section()) {

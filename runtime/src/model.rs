@@ -26,6 +26,8 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// Says what is wrong: see [`Error`].
+    // What checking takes of a small stack is free again when the model runs.
+    #[inline(never)]
     pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
         let Sections { manifest, layout, payload, tokenizer, golden } = blob::read(blob)?;
         let model = Self { manifest, layout, payload, tokenizer, golden };

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 /// Where the runtime must build without a default feature.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv8m.main-none-eabihf",
     "riscv32imc-unknown-none-elf",
@@ -72,6 +73,7 @@ fn main() -> Result<()> {
 
 fn lint() -> Result<()> {
     cargo("fmt --all --check", &[])?;
+    firmware::lint()?;
     cargo("clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv", &[])?;
     cargo("clippy --package kinglet -- -D warnings", &[])?;
     cargo("doc --workspace --no-deps --all-features", &[("RUSTDOCFLAGS", "-D warnings")])

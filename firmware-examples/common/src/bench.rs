@@ -1,9 +1,9 @@
 //! What a decoder's tokens cost, at the beginning of a text and later.
 
 use kinglet::golden::Fingerprint;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
-use crate::{Board, bits, open, took};
+use crate::{Board, bits, check, took};
 
 /// The story teller.
 pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
@@ -13,7 +13,8 @@ pub const TOKENS: usize = 128;
 pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let mut session = Session::new(&model, arena, TOKENS)?;
     let mut fingerprint = Fingerprint::default();
     let mut position = 0;

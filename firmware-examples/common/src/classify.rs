@@ -2,10 +2,10 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, open, took};
+use crate::{Board, bits, check, took};
 
 /// Knows what people want of their homes.
 pub const MODEL: &[u8] = include_model!("../models/home-intent.kinglet");
@@ -26,7 +26,8 @@ const SENTENCES: [&str; 8] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();

@@ -6,7 +6,7 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, open, took};
+use crate::{Board, bits, check, took};
 
 /// Knows the commands of a home.
 pub const MODEL: &[u8] = include_model!("../models/home-command.kinglet");
@@ -51,7 +51,8 @@ pub fn understand(
 }
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let (mut fingerprint, start) = (Fingerprint::default(), board.count());
     for sentence in SENTENCES {
         let command = understand(&model, sentence, arena, &mut fingerprint)?;

@@ -3,10 +3,10 @@
 use kinglet::golden::Fingerprint;
 use kinglet::sample::top;
 use kinglet::task::fill_mask;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, open};
+use crate::{Board, bits, check};
 
 /// What the encoders for commands were before they learned what commands mean.
 pub const MODEL: &[u8] = include_model!("../models/home-words.kinglet");
@@ -20,7 +20,8 @@ const SENTENCES: [&str; 3] =
 const MASK: u32 = 4;
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let mut fingerprint = Fingerprint::default();
     for sentence in SENTENCES {
         let text = Text::new(&model, sentence, arena)?;

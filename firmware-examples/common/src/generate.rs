@@ -2,10 +2,10 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, open, took};
+use crate::{Board, bits, check, took};
 
 /// The story teller.
 pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
@@ -19,7 +19,8 @@ const NEW_TOKENS: usize = 64;
 const END: u32 = 2;
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let text = Text::new(&model, BEGINNING, arena)?;
     let mut session = Session::new(&model, arena, TOKENS)?;
     let mut decoder = text.tokenizer.decoder(true);

@@ -2,10 +2,10 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::task::score;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, number, open};
+use crate::{Board, bits, check, number};
 
 /// The story teller that was trained on reversed stories: `p(x)` is the product of `p(x_t | x_>t)`.
 pub const MODEL: &[u8] = include_model!("../models/stories-backward.kinglet");
@@ -21,7 +21,8 @@ const TEXTS: [&str; 3] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let mut fingerprint = Fingerprint::default();
     for line in TEXTS {
         let text = Text::new(&model, line, arena)?;

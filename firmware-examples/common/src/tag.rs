@@ -2,10 +2,10 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Session, arena_bytes, include_model};
+use kinglet::{Error, Model, Session, arena_bytes, include_model};
 
 use crate::text::Text;
-use crate::{Board, bits, open};
+use crate::{Board, bits, check};
 
 /// Finds the slots of a command.
 pub const MODEL: &[u8] = include_model!("../models/home-slots.kinglet");
@@ -21,7 +21,8 @@ const SENTENCES: [&str; 3] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = open(board, MODEL, arena)?;
+    let model = Model::from_bytes(MODEL)?;
+    check(board, &model, arena)?;
     let mut fingerprint = Fingerprint::default();
     for sentence in SENTENCES {
         let text = Text::new(&model, sentence, arena)?;
@@ -36,7 +37,8 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
             if token.text.is_none() || token.continues {
                 continue;
             }
-            let end = text.tokens.iter().skip(position + 1).take_while(|next| next.continues).last().unwrap_or(token).end;
+            let end =
+                text.tokens.iter().skip(position + 1).take_while(|next| next.continues).last().unwrap_or(token).end;
             board.print(if words > 0 { " " } else { "" });
             board.print(sentence.get(token.start as usize..end as usize).unwrap_or("?"));
             if label != "O" {

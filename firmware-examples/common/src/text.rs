@@ -16,6 +16,7 @@ pub struct Text<'m> {
 
 impl<'m> Text<'m> {
     /// Takes the arena for the tokenizer, as long as no session uses it.
+    #[inline(never)]
     pub fn new(model: &Model<'m>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
         let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
         let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;

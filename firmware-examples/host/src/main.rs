@@ -1,4 +1,4 @@
-//! Runs an example on the desktop: `cargo run --release -- generate`.
+//! Runs an example on the desktop: `cargo run --release -- generate`, or `talk`, which reads sentences from the terminal.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,6 +31,13 @@ fn run(example: &str) -> Option<Result<(), Error>> {
                 _ => None,
             }
         };
+    }
+    if example == "talk" {
+        let line = |_: &mut Desktop| {
+            let line = io::stdin().lines().next()?.ok()?;
+            heapless::String::try_from(line.as_str()).ok()
+        };
+        return Some(command::talk(&mut desktop, &mut AlignedVec::zeroed(command::ARENA), line));
     }
     examples!(generate, classify, tag, command, score, fill_mask, bench, self_test)
 }

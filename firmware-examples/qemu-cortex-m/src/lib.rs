@@ -1,6 +1,7 @@
 //! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances with each instruction.
 #![no_std]
 
+#[cfg(not(feature = "heap"))]
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -85,6 +86,7 @@ fn stack_used() -> u64 {
 }
 
 /// A panic that can be reached does not link: this function is nowhere.
+#[cfg(not(feature = "heap"))]
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     unsafe extern "C" {

@@ -184,6 +184,7 @@ impl Prelude {
 }
 
 /// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
+#[inline(always)]
 pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
@@ -210,7 +211,9 @@ pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
     }
 
     let encoded = manifest;
-    let (manifest, trailing): (Manifest, _) = postcard::take_from_bytes(encoded).map_err(|_| Error::BadManifest)?;
+    let Ok((manifest, trailing)) = postcard::take_from_bytes::<Manifest>(encoded) else {
+        return Err(Error::BadManifest);
+    };
     if !trailing.is_empty() || encoded_len(&manifest) != Some(encoded.len()) {
         return Err(Error::NonCanonicalManifest);
     }

@@ -71,7 +71,7 @@ pub(crate) fn softmax(scores: &mut [i32], scales: [&[u16]; 2], weights: &mut [u8
     let inverse = (255 << 22) / top;
     for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
         // At most 255, as no score is above the top.
-        *weight = (((score as u32) << top_zeros >> 16) * inverse + (1 << 21) >> 22) as u8;
+        *weight = ((((score as u32) << top_zeros >> 16) * inverse + (1 << 21)) >> 22) as u8;
     }
     let sum = sum.max(1);
     let sum_zeros = sum.leading_zeros();

@@ -92,6 +92,7 @@ impl<'m> Tokenizer<'m> {
     ///
     /// # Errors
     /// [`Error::NoTokenizer`] when the section is empty, [`Error::InvalidTokenizer`] with the table that is not as it should be.
+    #[inline(never)]
     pub fn from_bytes(section: &'m [u8]) -> Result<Self, Error> {
         if section.is_empty() {
             return Err(Error::NoTokenizer);
@@ -154,6 +155,7 @@ impl<'m> Tokenizer<'m> {
     /// }
     /// # assert!(ids(&[], "").is_err());
     /// ```
+    #[inline(never)]
     pub fn encode(
         &self,
         text: &str,

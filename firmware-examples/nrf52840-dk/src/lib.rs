@@ -1,0 +1,35 @@
+//! An nRF52840-DK (Cortex-M4F): text as `defmt` lines over RTT, time from the chip's timer.
+#![no_std]
+
+use defmt_rtt as _;
+use embassy_time::Instant;
+use kinglet::Error;
+use kinglet_examples::{Board, Lines};
+use panic_probe as _;
+
+/// The board.
+#[derive(Default)]
+pub struct Dk(Lines);
+
+impl Board for Dk {
+    const UNIT: &'static str = "microseconds";
+
+    fn print(&mut self, text: &str) {
+        self.0.print(text, |line| defmt::println!("{=str}", line));
+    }
+
+    fn count(&mut self) -> u64 {
+        Instant::now().as_micros()
+    }
+}
+
+/// Runs an example, and then sleeps.
+pub fn run(example: impl FnOnce(&mut Dk) -> Result<(), Error>) -> ! {
+    _ = embassy_nrf::init(embassy_nrf::config::Config::default());
+    if let Err(error) = example(&mut Dk::default()) {
+        defmt::error!("{}", error);
+    }
+    loop {
+        cortex_m::asm::wfe();
+    }
+}
