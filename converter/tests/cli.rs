@@ -257,3 +257,72 @@ fn only_a_choice_is_written() {
     run(&["convert", text(copy_of_stories().path()), "-o", &blob, "--no-tokenizer", "--force"]);
     assert!(refused(&arguments).contains("line 1"));
 }
+
+/// A blob that the firmware examples embed.
+fn shipped(name: &str) -> String {
+    text(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../firmware-examples/common/models/{name}.kinglet")))
+        .to_owned()
+}
+
+#[test]
+fn the_models_that_ship_are_as_good_as_their_cards_say() {
+    let folder = TempDir::new().expect("a folder");
+    for (blob, heldout, at_least) in [
+        ("home-intent", "home/intent", 0.97),
+        ("home-slots", "home/slots", 0.95),
+        ("home-command", "home/command", 0.95),
+    ] {
+        // A part of the set: the whole of it is for `kinglet eval` at a desk.
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{heldout}/heldout.jsonl"));
+        let all = fs::read_to_string(all).expect("the held-out set");
+        let part = path(&folder, "part.jsonl");
+        fs::write(&part, all.lines().take(250).collect::<Vec<_>>().join("\n")).expect("written");
+        let found = run_json(&["eval", &shipped(blob), "--input", &part, "--json"]);
+        assert_eq!(found["examples"], 250);
+        assert!(found["accuracy"].as_f64().expect("a number") >= at_least, "{blob}: {found}");
+    }
+    for name in ["stories", "stories-backward"] {
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{name}/heldout.jsonl"));
+        let part = path(&folder, "stories.jsonl");
+        let all = fs::read_to_string(all).expect("the held-out set");
+        fs::write(&part, all.lines().take(5).collect::<Vec<_>>().join("\n")).expect("written");
+        let found = run_json(&["eval", &shipped(name), "--input", &part, "--json"]);
+        assert!((1.0..1.3).contains(&found["perplexity"].as_f64().expect("a number")), "{name}: {found}");
+    }
+    let part = path(&folder, "wrong.jsonl");
+    fs::write(&part, "{\"text\": \"turn on the light\"}\n").expect("written");
+    assert!(refused(&["eval", &shipped("home-intent"), "--input", &part]).contains("it has no \"label\""));
+}
+
+#[test]
+fn a_blob_fits_boards_that_have_room_for_it() {
+    let blob = shipped("home-intent");
+    let found = run_json(&["fit", &blob, "--json"]);
+    let boards = found["boards"].as_array().expect("a list");
+    let fits = |chip: &str| boards.iter().find(|board| board["chip"] == chip).expect("it is known")["fits"].clone();
+    assert_eq!((fits("RP2040"), fits("STM32G071RB")), (json!(true), json!(false)));
+    assert!(
+        run(&["fit", &blob, "--board", "pico 2"])
+            .starts_with("Raspberry Pi Pico 2 (RP2350, Cortex-M33): fits at 48 tokens")
+    );
+    assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
+}
+
+#[test]
+fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
+    let (folder, blob) = (TempDir::new().expect("a folder"), shipped("home-slots"));
+    let to = path(&folder, "out");
+    run(&["export", &blob, "--rust", &to, "--c", &to, "--tokens", "32"]);
+    let read = |name: &str| fs::read(Path::new(&to).join(name)).expect(name);
+    assert_eq!(read("model.kinglet"), fs::read(&blob).expect("the blob"));
+    let module = String::from_utf8(read("model.rs")).expect("text");
+    assert!(module.contains("MAX_TOKENS: usize = 32") && module.contains("\"B-room\",\n"), "{module}");
+    let header = String::from_utf8(read("model.h")).expect("text");
+    let arena = kinglet::arena_bytes(&fs::read(&blob).expect("the blob"), 32);
+    assert!(header.contains(&format!("KINGLET_MODEL_ARENA_BYTES {arena}u")), "{header}");
+    let numbers = String::from_utf8(read("model.c")).expect("text");
+    let numbers = numbers.split_once("= {\n").expect("an array").1;
+    let bytes: Vec<u8> = numbers.split([',', '\n']).filter_map(|number| number.parse().ok()).collect();
+    assert_eq!(bytes, fs::read(&blob).expect("the blob"));
+    assert!(refused(&["export", &blob, "--rust", &to]).contains("exists already"));
+}

@@ -15,14 +15,19 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
+/// The small tokenizers by name, and by path those in the folder that `KINGLET_TOKENIZERS` names, if it does.
 fn names() -> Vec<String> {
-    let entries = fs::read_dir(folder()).expect("the folder").map(|entry| entry.expect("an entry").path());
-    let mut names: Vec<String> = entries
-        .filter(|path| path.join("tokenizer.json").exists())
-        .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
-        .collect();
-    names.sort();
+    let inside = |folder: PathBuf| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+        entries.filter(|path| path.join("tokenizer.json").exists()).collect()
+    };
+    let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let mut names: Vec<String> = inside(folder()).into_iter().map(name).collect();
     assert!(names.len() >= 27, "only {} tokenizers", names.len());
+    if let Some(folder) = std::env::var_os("KINGLET_TOKENIZERS") {
+        names.extend(inside(folder.into()).into_iter().map(|path| path.to_string_lossy().into_owned()));
+    }
+    names.sort();
     names
 }
 
@@ -38,7 +43,11 @@ fn section(name: &str) -> Vec<u8> {
 }
 
 fn theirs(name: &str) -> tokenizers::Tokenizer {
-    tokenizers::Tokenizer::from_file(folder().join(name).join("tokenizer.json")).expect("the crate reads it")
+    let file = folder().join(name).join("tokenizer.json");
+    let mut theirs = tokenizers::Tokenizer::from_file(file).expect("the crate reads it");
+    // What fills up and cuts a batch is the caller's, on the device.
+    theirs.with_padding(None).with_truncation(None).expect("nothing to cut");
+    theirs
 }
 
 /// Fails where the device and the crate differ on a text, or on a pair of texts.

@@ -196,7 +196,7 @@ impl Input {
     }
 }
 
-fn parse(value: &Value, reader: &Reader) -> Result<Input> {
+pub(crate) fn parse(value: &Value, reader: &Reader) -> Result<Input> {
     match value {
         Value::String(text) => reader.text(text, None),
         Value::Array(_) => Ok(Input { ids: numbers(value)?, ..Input::default() }),

@@ -6,7 +6,10 @@ mod classify;
 mod convert;
 mod embed;
 mod engine;
+mod eval;
+mod export;
 mod fill_mask;
+mod fit;
 mod generate;
 mod input;
 mod inspect;
@@ -52,6 +55,12 @@ enum Command {
     Score(score::Score),
     /// Turn a text into tokens, or tokens into a text.
     Tokenize(tokenize::Tokenize),
+    /// Say how often a model is right on examples whose answers are known.
+    Eval(eval::Eval),
+    /// Say which boards a blob fits.
+    Fit(fit::Fit),
+    /// Write a blob as source code for firmware.
+    Export(export::Export),
     /// Check a blob, and measure it against its checkpoint.
     Verify(verify::Verify),
     /// Measure how fast a blob runs here.
@@ -73,6 +82,9 @@ impl Cli {
             Command::Answer(command) => command.run(),
             Command::Score(command) => command.run(),
             Command::Tokenize(command) => command.run(),
+            Command::Eval(command) => command.run(),
+            Command::Fit(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
         }

@@ -1,0 +1,177 @@
+//! `kinglet eval`: how often a model is right.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use kinglet::format::spec::Task;
+use kinglet::sample::{Sampler, SamplerOptions};
+use kinglet::task::{GenerateOptions, generate};
+use kinglet::{Model, Session};
+use kinglet_convert::tokenizer::decode;
+use serde_json::{Value, json};
+
+use super::engine::{About, Engine, ModelArgs, arena, open, plan, task_name};
+use super::input::{Input, Reader, lines, parse};
+use super::output;
+
+/// Measure a model on examples whose answers are known.
+///
+/// Each line of the file is an object: `text` with `label` for a classifier, with `labels` (one for each word between spaces) for a
+/// tagger, with `target` for an encoder-decoder; or a JSON string for a decoder, whose perplexity is told.
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The examples, as `.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Print the examples that go wrong, too.
+    #[arg(long)]
+    wrong: bool,
+    /// One JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What an example is expected to give, and what it gave.
+struct Answer {
+    expected: String,
+    found: String,
+}
+
+impl Eval {
+    pub(crate) fn run(self) -> Result<()> {
+        let engine = self.model.load()?;
+        let about = engine.about()?;
+        let reader = engine.reader()?;
+        let text = fs::read_to_string(&self.input).with_context(|| format!("reading {}", self.input.display()))?;
+        let (mut right, mut examples, mut log_probability, mut tokens) = (0_usize, 0_usize, 0.0, 0_usize);
+        for (number, line) in lines(&self.input, &text)? {
+            let place = || format!("{} line {number}", self.input.display());
+            let input = parse(&line, &reader).with_context(place)?;
+            examples += 1;
+            if line.is_string() {
+                let (sum, count) = likelihood(&engine, &about, &input).with_context(place)?;
+                log_probability += sum;
+                tokens += count;
+                continue;
+            }
+            let answer = answer(&engine, &about, &reader, &input, &line).with_context(place)?;
+            right += usize::from(answer.expected == answer.found);
+            if self.wrong && answer.expected != answer.found {
+                eprintln!("{}: {}, not {}", line["text"], answer.found, answer.expected);
+            }
+        }
+        if examples == 0 {
+            bail!("{} has no examples\ngive one on each line", self.input.display());
+        }
+        let told = if tokens > 0 {
+            let perplexity = libm::exp(-log_probability / tokens as f64);
+            (
+                json!({ "examples": examples, "tokens": tokens, "perplexity": perplexity }),
+                format!("perplexity {perplexity:.4} over {tokens} tokens of {examples} texts"),
+            )
+        } else {
+            let accuracy = right as f64 / examples as f64;
+            (
+                json!({ "examples": examples, "right": right, "accuracy": accuracy }),
+                format!("{right} of {examples} right: {:.1} %", 100.0 * accuracy),
+            )
+        };
+        if self.json { output::json(&told.0) } else { output::line(&told.1) }
+    }
+}
+
+/// The sum of the log-probabilities of a text's tokens after the first that is read, and their number.
+fn likelihood(engine: &Engine, about: &About, input: &Input) -> Result<(f64, usize)> {
+    if about.spec.head.task != Task::CausalLm || about.spec.encoder.is_some() {
+        bail!(
+            "a text alone says nothing about this model: it is for {}\ngive objects with the answers",
+            task_name(about.spec.head.task)
+        );
+    }
+    // What ends a text is part of it.
+    let mut input = input.clone();
+    let backward = about.spec.direction == kinglet::format::spec::Direction::Backward;
+    if let Some(&end) = about.tokens.eos.first() {
+        input.ids.insert(if backward { 0 } else { input.ids.len() }, end);
+    }
+    let rows = engine.rows(&input)?;
+    // A row tells the token that is read next: the one after, or to a model that reads backward the one before.
+    let (rows, read_next) = if backward {
+        (rows.real.get(1..).unwrap_or(&[]), input.ids.as_slice())
+    } else {
+        (rows.real.as_slice(), input.ids.get(1..).unwrap_or(&[]))
+    };
+    let log_probs = rows.iter().zip(read_next).map(|(row, &id)| {
+        let largest = row.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f64 = row.iter().map(|&x| libm::exp(f64::from(x - largest))).sum();
+        f64::from(row.get(id as usize).copied().unwrap_or(f32::MIN) - largest) - libm::log(sum)
+    });
+    let log_probs: Vec<f64> = log_probs.collect();
+    Ok((log_probs.iter().sum(), log_probs.len()))
+}
+
+fn answer(engine: &Engine, about: &About, reader: &Reader, input: &Input, line: &Value) -> Result<Answer> {
+    let expected = |key: &str| {
+        let value = line.get(key).and_then(Value::as_str).map(str::to_owned);
+        value.ok_or_else(|| anyhow!("it has no \"{key}\"\n{} is measured by that", task_name(about.spec.head.task)))
+    };
+    let likeliest = |row: &Vec<f32>| {
+        let best = (0..row.len()).reduce(|best, next| if row[next] > row[best] { next } else { best });
+        best.and_then(|best| about.labels.get(best)).cloned().unwrap_or_default()
+    };
+    match about.spec.head.task {
+        Task::Classification => {
+            let rows = engine.rows(input)?;
+            Ok(Answer { expected: expected("label")?, found: rows.real.first().map(likeliest).unwrap_or_default() })
+        }
+        Task::TokenClassification => {
+            let labels =
+                line.get("labels").and_then(Value::as_array).context("it has no \"labels\"\ngive one for each word")?;
+            let expected: Vec<&str> = labels.iter().filter_map(Value::as_str).collect();
+            let rows = engine.rows(input)?;
+            let text = line.get("text").and_then(Value::as_str).unwrap_or_default();
+            // A word's label is that of the token that begins it.
+            let starts = text.split_inclusive(' ').scan(0, |at, word| Some(core::mem::replace(at, *at + word.len())));
+            let found = starts.map(|start| {
+                let token = input.tokens.iter().position(|token| token.text.is_some() && token.start as usize == start);
+                token.and_then(|token| rows.real.get(token)).map(likeliest).unwrap_or_default()
+            });
+            Ok(Answer { expected: expected.join(" "), found: found.collect::<Vec<_>>().join(" ") })
+        }
+        Task::CausalLm if about.spec.encoder.is_some() => {
+            Ok(Answer { expected: expected("target")?, found: write(engine, about, reader, input)? })
+        }
+        task => bail!("models for {} are not measured yet\nuse `kinglet verify`", task_name(task)),
+    }
+}
+
+/// The longest answer, in tokens.
+const MAX_TEXT: usize = 256;
+
+/// What an encoder-decoder makes of an input, the likeliest token each time.
+fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Result<String> {
+    let Engine::Blob(blob) = engine else {
+        bail!("the reference writes one text at a time\ngive a blob");
+    };
+    let model: Model<'_> = open(blob)?;
+    let start = about
+        .tokens
+        .decoder_start
+        .or(about.tokens.bos)
+        .context("the model says no token that its output begins with\nconvert it again")?;
+    let decoder_input = Input { decoder_ids: vec![start], ..input.clone() };
+    let room = about.spec.decoder.map_or(1, |stack| stack.max_positions as usize).min(MAX_TEXT) - 1;
+    let plan = plan(model.spec(), &decoder_input, room)?;
+    let mut arena = arena(&plan)?;
+    let mut session = Session::with_plan(&model, &mut arena, plan)?;
+    session.encode(&input.ids, &input.token_types)?;
+    let mut text = heapless::Vec::<u32, MAX_TEXT>::from_array([start]);
+    let options = GenerateOptions { stop: &about.tokens.eos, ..GenerateOptions::new(room) };
+    generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)?;
+    let tokenizer = reader.tokenizer()?.context("the model has no tokenizer\nconvert it with one")?;
+    Ok(decode(&tokenizer, &text[1..], true))
+}
