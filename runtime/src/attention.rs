@@ -7,7 +7,7 @@
 use core::ops::Range;
 
 use crate::format::spec::AttentionSpec;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
@@ -147,7 +147,7 @@ impl Attention<'_> {
             }
             self.relative_bias.add(head, position, visible.clone(), scores);
             let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
-            let normalizer = softmax(scores, scales, weights);
+            let normalizer = softmax(self.kernels, scores, scales, weights);
 
             row.fill(0);
             let (first, second) = weights.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
@@ -188,11 +188,8 @@ impl Attention<'_> {
                 Keys::K8(keys) => (self.kernels.scores8)(scores, query, rows(keys, run, head_dim)),
                 Keys::K16(keys) => (self.kernels.scores16)(scores, query, rows(keys, run, head_dim)),
             }
-            for (score, &key) in scores.iter_mut().zip(cache.key_scales.get(run.clone()).unwrap_or(&[])) {
-                let key = Scale::from_bits(key);
-                let product = mul_high(mul_high(*score << spare, multiplier), key.mantissa() << 20);
-                *score = shift_round(product, shift - key.exponent());
-            }
+            let keys = cache.key_scales.get(run.clone()).unwrap_or(&[]);
+            (self.kernels.scale_scores)(scores, keys, ScoreFactor { spare, multiplier, shift });
         }
     }
 

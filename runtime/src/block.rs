@@ -346,12 +346,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let Some((up, gate)) = scratch.wide.split_at_mut_checked(tokens * inner) else { return };
         if spec.gated {
             let gate = gate.get_mut(..tokens * inner).unwrap_or(&mut []);
-            activate(spec.activation, table, self.fraction_bits, gate);
+            activate(self.kernels, spec.activation, table, self.fraction_bits, gate);
             for (up, &gate) in up.iter_mut().zip(gate.iter()) {
                 *up = multiply(*up, gate, self.fraction_bits.into());
             }
         } else {
-            activate(spec.activation, table, self.fraction_bits, up);
+            activate(self.kernels, spec.activation, table, self.fraction_bits, up);
         }
         quantize_rows(self.width, up, inner, scratch.quantized, scratch.scales);
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);

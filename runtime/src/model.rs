@@ -315,6 +315,11 @@ impl<'m> Halfwords<'m> {
         self.0.len()
     }
 
+    /// As they lie.
+    pub(crate) fn as_slice(self) -> &'m [i16] {
+        self.0
+    }
+
     /// `len` numbers from `start` on.
     pub(crate) fn row(self, start: usize, len: usize) -> impl Iterator<Item = i32> + 'm {
         self.0.get(start..).unwrap_or(&[]).iter().take(len).map(|&value| i16::from_le(value).into())

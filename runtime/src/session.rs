@@ -527,7 +527,7 @@ impl<'s, 'm> Session<'s, 'm> {
             quantize_rows(width, input, hidden_size, scratch.quantized, scratch.scales);
             let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
             linear(kernels, &x, &model.head_matrix(HeadPart::Transform), out);
-            activate(transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
+            activate(kernels, transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
             if let Some(spec) = &transform.norm {
                 norm(spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
             }
@@ -686,7 +686,7 @@ fn convolve(
         let x = QuantizedRows::new(width, 1, window.len(), scratch.quantized, scratch.scales);
         linear(kernels, &x, &stack.matrix(StackPart::Convolution), out);
         let table = stack.model.halfwords(Role::Stack(stack.id, StackPart::ConvolutionTable));
-        activate(spec.activation, table, bits, out);
+        activate(kernels, spec.activation, table, bits, out);
         add(state, out);
         norm(&stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
     }

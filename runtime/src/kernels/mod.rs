@@ -15,6 +15,19 @@ mod x86_64;
 
 pub(crate) use multiply::mul_high;
 
+/// What a product of a query and a key is to be multiplied by, besides the key's scale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoreFactor {
+    /// By how much a product is raised first.
+    pub(crate) spare: u32,
+    pub(crate) multiplier: i32,
+    /// What is shifted out in the end, besides the key's exponent.
+    pub(crate) shift: i32,
+}
+
+/// See [`Kernels::powers`].
+pub(crate) type Powers = fn(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32);
+
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
     /// As the vendor writes the instruction set.
@@ -31,6 +44,16 @@ pub(crate) struct Kernels {
     pub(crate) scores8: fn(out: &mut [i32], query: &[i8], keys: &[i8]),
     /// The same over sixteen-bit keys.
     pub(crate) scores16: fn(out: &mut [i32], query: &[i8], keys: &[i16]),
+    /// Such products become logarithms in base two; `keys` are the bits of the keys' scales.
+    pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor),
+    /// `2^(score - largest)` with the value's scale folded in, relative to the top one, in the scores' place; the sum of the
+    /// powers, and the largest of the results.
+    pub(crate) powers: Powers,
+    /// Eight bits of each of such results: `((score << zeros >> 16) * inverse + 2^21) >> 22`.
+    pub(crate) weights: fn(weights: &mut [u8], scores: &[i32], zeros: u32, inverse: u32),
+    /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits: `table` holds `T` as the blob does, and it is interpolated
+    /// linearly ([`activate`](crate::ops::activation::activate)).
+    pub(crate) rectify: fn(values: &mut [i32], table: &[i16]),
     /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`.
     pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[u8], values: &[i8]),
 }

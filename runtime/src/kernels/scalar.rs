@@ -1,7 +1,9 @@
 //! The definition of every kernel, written for the eye. Any other set must give these bits.
 
-use super::Kernels;
+use super::{Kernels, ScoreFactor, mul_high};
 use crate::format::spec::TILE;
+use crate::ops::softmax::exp2_neg;
+use crate::quant::{Scale, shift_round};
 
 /// Runs anywhere.
 pub(crate) static SCALAR: Kernels = Kernels {
@@ -12,6 +14,10 @@ pub(crate) static SCALAR: Kernels = Kernels {
     tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
     scores8: |out, query, keys| scores(out, query, keys),
     scores16: |out, query, keys| scores(out, query, keys),
+    scale_scores,
+    powers,
+    weights,
+    rectify,
     weighted_sum,
 };
 
@@ -81,6 +87,48 @@ fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
 fn scores<K: Copy + Into<i32>>(out: &mut [i32], query: &[i8], keys: &[K]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len().max(1))) {
         *out = dot(query, key);
+    }
+}
+
+fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) {
+    for (score, &key) in scores.iter_mut().zip(keys) {
+        let key = Scale::from_bits(key);
+        let product = mul_high(mul_high(*score << factor.spare, factor.multiplier), key.mantissa() << 20);
+        *score = shift_round(product, factor.shift - key.exponent());
+    }
+}
+
+fn powers(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32) {
+    let top_exponent = Scale::from_bits(top_scale).exponent();
+    let (mut sum, mut top) = (0_u32, 0);
+    for (score, &value) in scores.iter_mut().zip(values) {
+        let value = Scale::from_bits(value);
+        let power = exp2_neg(largest.saturating_sub(*score));
+        sum = sum.wrapping_add(power);
+        // Exponents have five bits: they differ by at most 31.
+        let weight = (power * value.mantissa() as u32) >> ((top_exponent - value.exponent()) & 31);
+        top = top.max(weight);
+        *score = weight as i32;
+    }
+    (sum, top)
+}
+
+fn weights(weights: &mut [u8], scores: &[i32], zeros: u32, inverse: u32) {
+    for (weight, &score) in weights.iter_mut().zip(scores) {
+        *weight = ((((score as u32) << zeros >> 16) * inverse + (1 << 21)) >> 22) as u8;
+    }
+}
+
+fn rectify(values: &mut [i32], table: &[i16]) {
+    let last = table.last().map_or(0, |&last| i16::from_le(last).into());
+    for x in values {
+        let magnitude = x.saturating_abs();
+        let pair = table.get((magnitude >> 10) as usize..).and_then(|table| table.first_chunk());
+        let even = pair.map_or(last, |pair| {
+            let [low, high] = pair.map(|value| i32::from(i16::from_le(value)));
+            low + (((high - low) * (magnitude & 1023)) >> 10)
+        });
+        *x = (*x).max(0).saturating_add(even);
     }
 }
 

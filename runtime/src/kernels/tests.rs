@@ -2,8 +2,8 @@
 
 use std::vec::Vec;
 
-use super::Kernels;
 use super::scalar::SCALAR;
+use super::{Kernels, ScoreFactor};
 use crate::format::spec::{TILE, tile_place};
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
@@ -25,7 +25,7 @@ impl Numbers {
     }
 }
 
-const SHAPES: [(usize, usize, usize); 15] = [
+const SHAPES: [(usize, usize, usize); 17] = [
     (9, 12, 2052),
     (3, 36, 20),
     (4, 20, 1024),
@@ -39,6 +39,8 @@ const SHAPES: [(usize, usize, usize); 15] = [
     (1, 172, 64),
     (4, 9, 172),
     (7, 6, 48),
+    (1, 37, 8),
+    (1, 33, 24),
     (1, 13, 1536),
     (32, 10, 100),
 ];
@@ -92,16 +94,49 @@ fn every_set_attends_as_scalar_does() {
         let narrow: Vec<i8> = numbers.row(keys * head_dim, -127, 127);
         let wide: Vec<i16> = numbers.row(keys * head_dim, -1000, 1000);
         let weights: Vec<u8> = numbers.row(keys, 0, 255);
+        let extra: u8 = numbers.row(1, 0, 40)[0];
+        let scales: Vec<u16> = numbers.row(keys, 0, 31).into_iter().map(|e: u16| e << 11 | 1024 | (e * 7)).collect();
         let run = |set: &Kernels| {
             let (mut scores8, mut scores16, mut sums) =
                 (std::vec![7; keys], std::vec![7; keys], std::vec![7; head_dim]);
             (set.scores8)(&mut scores8, &query, &narrow);
             (set.scores16)(&mut scores16, &query, &wide);
             (set.weighted_sum)(&mut sums, &weights, &narrow);
-            (scores8, scores16, sums)
+            // Scores of all sizes, and scales with exponents near and far.
+            let mut logarithms = scores8.clone();
+            let factor = ScoreFactor { spare: 12, multiplier: 0x5a82_7999, shift: i32::from(extra) };
+            (set.scale_scores)(&mut logarithms, &scales, factor);
+            let largest = logarithms.iter().copied().max().unwrap_or(0);
+            let mut powers = logarithms.clone();
+            let of_powers = (set.powers)(&mut powers, &scales, largest, scales.iter().copied().max().unwrap_or(0));
+            let zeros = of_powers.1.max(1).leading_zeros();
+            let mut bytes = std::vec![7; keys];
+            (set.weights)(&mut bytes, &powers, zeros, (255 << 22) / (of_powers.1.max(1) << zeros >> 16));
+            (scores8, scores16, sums, logarithms, powers, of_powers, bytes)
         };
         for set in others() {
             assert!(run(set) == run(&SCALAR), "{}: {keys} keys of {head_dim}", set.name);
+        }
+    }
+}
+
+#[test]
+fn every_set_looks_up_as_scalar_does() {
+    let mut numbers = Numbers(3);
+    for len in [0, 1, 7, 8, 64, 333] {
+        let table: Vec<i16> = numbers.row(513, -32768, 32767);
+        for (least, most) in
+            [(-600_000, 600_000), (i64::from(i32::MIN), i64::from(i32::MAX)), (2_147_450_000, 2_147_483_647)]
+        {
+            let values: Vec<i32> = numbers.row(len, least, most);
+            let run = |set: &Kernels| {
+                let mut values = values.clone();
+                (set.rectify)(&mut values, &table);
+                values
+            };
+            for set in others() {
+                assert!(run(set) == run(&SCALAR), "{}: {values:?}", set.name);
+            }
         }
     }
 }

@@ -5,11 +5,18 @@
 
 use crate::format::layout::ACTIVATION_TABLE_LEN;
 use crate::format::spec::{Activation, Multiplier};
+use crate::kernels::Kernels;
 use crate::model::Halfwords;
 use crate::quant::{mul_high, multiply, shift_round};
 
 /// Applies an activation to each value.
-pub(crate) fn activate(activation: Activation, table: Halfwords<'_>, fraction_bits: u8, values: &mut [i32]) {
+pub(crate) fn activate(
+    kernels: &Kernels,
+    activation: Activation,
+    table: Halfwords<'_>,
+    fraction_bits: u8,
+    values: &mut [i32],
+) {
     let bits = u32::from(fraction_bits);
     match activation {
         Activation::Identity => {}
@@ -18,8 +25,7 @@ pub(crate) fn activate(activation: Activation, table: Halfwords<'_>, fraction_bi
         Activation::Gelu | Activation::GeluTanh | Activation::QuickGelu | Activation::Silu => {
             // The table has sixteen fraction bits, as most models have.
             if bits == 16 {
-                values.iter_mut().for_each(|x| *x = (*x).max(0).saturating_add(look_up(table, 16, *x)));
-                return;
+                return (kernels.rectify)(values, table.as_slice());
             }
             for x in values {
                 *x = (*x).max(0).saturating_add(shift_round(look_up(table, bits, *x), 16 - bits as i32));
@@ -115,7 +121,7 @@ mod tests {
                 for step in -30_000..30_000 {
                     let mut x = [step * ((1 << bits) / 2048) + step % 7];
                     let exact = f(f64::from(x[0]) / f64::from(1 << bits));
-                    activate(activation, Halfwords::new(&table), bits, &mut x);
+                    activate(Kernels::best(), activation, Halfwords::new(&table), bits, &mut x);
                     let found = f64::from(x[0]) / f64::from(1 << bits);
                     assert!((found - exact).abs() <= bound, "{activation:?} of {step}: {found} for {exact}");
                 }
@@ -129,7 +135,7 @@ mod tests {
             let table = tabulate(activation, f);
             for step in -8 * 4096 + 1..8 * 4096 {
                 let mut x = [step * 16];
-                activate(activation, Halfwords::new(&table), 16, &mut x);
+                activate(Kernels::best(), activation, Halfwords::new(&table), 16, &mut x);
                 let exact = f(f64::from(step) / 4096.0);
                 assert!((f64::from(x[0]) / 65536.0 - exact).abs() <= 9e-5, "{activation:?} of {step}");
             }

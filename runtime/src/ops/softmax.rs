@@ -1,5 +1,6 @@
 //! The softmax of one head's scores over its keys, in base two, with the scales of the values folded in.
 
+use crate::kernels::Kernels;
 use crate::quant::Scale;
 
 /// `2^(-i / 64)` for `i` in `0..=64`, Q15. Linear interpolation between two of them is right to `2^-15`.
@@ -12,7 +13,7 @@ const EXP2: [u16; 65] = [
 ];
 
 /// Each value of [`EXP2`] with what it falls by to the next, in the upper half: one word to load.
-static STEPS: [u32; 64] = {
+pub(crate) static STEPS: [u32; 64] = {
     let mut steps = [0; 64];
     let mut i = 0;
     while i < 64 {
@@ -46,38 +47,25 @@ pub(crate) struct Normalizer {
 /// Each weight stands for the key's probability times the scale of its value, relative to the largest; the
 /// sum of `weight * value` over the keys, times the normalizer, is attention's result. `scales` holds the bits of the
 /// values' scales in the order of the scores, in two runs, and `scores` is used up.
-pub(crate) fn softmax(scores: &mut [i32], scales: [&[u16]; 2], weights: &mut [u8]) -> Normalizer {
+pub(crate) fn softmax(kernels: &Kernels, scores: &mut [i32], scales: [&[u16]; 2], weights: &mut [u8]) -> Normalizer {
     let largest = scores.iter().fold(i32::MIN, |largest, &score| largest.max(score));
     // The exponent is in the upper bits.
     let top_scale = scales.into_iter().flatten().fold(0, |top, &scale| top.max(scale));
-    let top_exponent = Scale::from_bits(top_scale).exponent();
-    let mut sum = 0_u32;
-    let mut top = 1_u32;
     let (first, second) = scores.split_at_mut_checked(scales[0].len()).unwrap_or((&mut [], &mut []));
-    for (scores, scales) in [(first, scales[0]), (second, scales[1])] {
-        for (score, &scale) in scores.iter_mut().zip(scales) {
-            let scale = Scale::from_bits(scale);
-            let power = exp2_neg(largest.saturating_sub(*score));
-            sum = sum.wrapping_add(power);
-            // Exponents have five bits: they differ by at most 31.
-            let weight = (power * scale.mantissa() as u32) >> ((top_exponent - scale.exponent()) & 31);
-            top = top.max(weight);
-            *score = weight as i32;
-        }
-    }
+    let (sum, top) = (kernels.powers)(first, scales[0], largest, top_scale);
+    let (more, other_top) = (kernels.powers)(second, scales[1], largest, top_scale);
+    let (sum, top) = (sum.wrapping_add(more), top.max(other_top).max(1));
     // Both normalized to sixteen bits, so that one 32-bit division serves all weights and another the sum.
     let top_zeros = top.leading_zeros();
     let top = (top << top_zeros >> 16).max(1);
-    let inverse = (255 << 22) / top;
-    for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
-        // At most 255, as no score is above the top.
-        *weight = ((((score as u32) << top_zeros >> 16) * inverse + (1 << 21)) >> 22) as u8;
-    }
+    // At most 255 comes of it, as no score is above the top.
+    (kernels.weights)(weights, scores, top_zeros, (255 << 22) / top);
     let sum = sum.max(1);
     let sum_zeros = sum.leading_zeros();
     let quotient = (top << 16) / (sum << sum_zeros >> 16).max(1);
     // The quotient over 255, whose reciprocal is 0x40404040 * 2^-38.
     let multiplier = crate::quant::mul_high((quotient << 13) as i32, 0x4040_4040);
+    let top_exponent = Scale::from_bits(top_scale).exponent();
     Normalizer { multiplier, exponent: top_exponent + sum_zeros as i32 - top_zeros as i32 - 35 }
 }
 

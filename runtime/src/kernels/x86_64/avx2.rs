@@ -6,7 +6,8 @@
 
 use core::arch::x86_64::*;
 
-use super::super::{Kernels, scalar};
+use super::super::Kernels;
+use super::attention;
 use crate::format::spec::TILE;
 
 cpufeatures::new!(detected, "avx2");
@@ -27,7 +28,20 @@ static AVX2: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { tiles(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { tiles(out, x, weights, cols) },
-    ..scalar::SCALAR
+    // SAFETY: as above.
+    scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
+    // SAFETY: as above.
+    scores16: |out, query, keys| unsafe { attention::scores16(out, query, keys) },
+    // SAFETY: as above.
+    scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
+    // SAFETY: as above.
+    powers: |scores, values, largest, top_scale| unsafe { attention::powers(scores, values, largest, top_scale) },
+    // SAFETY: as above.
+    weights: |weights, scores, zeros, inverse| unsafe { attention::weights(weights, scores, zeros, inverse) },
+    // SAFETY: as above.
+    rectify: |values, table| unsafe { attention::rectify(values, table) },
+    // SAFETY: as above.
+    weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
 };
 
 /// Tokens whose rows are multiplied together, so that widened weights serve more than once.
@@ -152,13 +166,16 @@ fn multiply<const T: usize, const B: usize>(
         });
         let mut sums = [[_mm256_setzero_si256(); B]; T];
         for word in 0..words {
-            let x: [__m256i; T] = core::array::from_fn(|token| {
-                _mm256_set1_epi64x(x.get(token).and_then(|x| x.get(word)).copied().unwrap_or(0))
-            });
+            let mut four = [_mm256_setzero_si256(); T];
+            for (to, x) in four.iter_mut().zip(x) {
+                if let Some(&x) = x.get(word) {
+                    *to = _mm256_set1_epi64x(x);
+                }
+            }
             for (block, tiles) in blocks.iter().enumerate() {
                 let Some(tile) = tiles.get(word) else { continue };
                 let tile = load8(tile);
-                for (sums, x) in sums.iter_mut().zip(x) {
+                for (sums, x) in sums.iter_mut().zip(four) {
                     sums[block] = _mm256_add_epi32(sums[block], _mm256_madd_epi16(x, tile));
                 }
             }

@@ -1,3 +1,4 @@
 //! x86-64: chosen when the program runs, by what the processor has.
 
+mod attention;
 pub(crate) mod avx2;
