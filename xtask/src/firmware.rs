@@ -24,6 +24,9 @@ pub(crate) struct Firmware {
     /// Only the cores whose name contains this.
     #[arg(long, default_value = "")]
     core: String,
+    /// A decoder's checkpoint to run on all cores besides, such as one that may not ship; with `keys` in 8 bits.
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: Option<PathBuf>,
     /// Leave out the boards that are only built.
     #[arg(long)]
     emulated_only: bool,
@@ -126,6 +129,9 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     if options.bless && options.core.is_empty() {
         write_table(&table)?;
     }
+    if let Some(folder) = &options.checkpoint {
+        checkpoint(folder, &options.core)?;
+    }
     if !options.emulated_only {
         for (folder, target) in BOARDS {
             build(&folder_of(folder), target, "")?;
@@ -156,6 +162,41 @@ fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
         expected.insert(example, printed);
     }
     Ok(expected)
+}
+
+/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes.
+fn checkpoint(folder: &Path, only: &str) -> Result<()> {
+    let blob = target_folder("checkpoint.kinglet");
+    let folder = folder.to_str().context("a folder whose name is not text")?;
+    let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
+    cargo_in(root(), &format!("{kinglet} convert {folder} --output {blob} --force"), &[])?;
+    for tokens in ["512", "128"] {
+        let program = format!("{}/release/host", target_folder("host"));
+        let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
+        let wanted = compared(&String::from_utf8(wanted.stdout)?);
+        for core in CORES.iter().filter(|core| core.name.contains(only)) {
+            let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
+            let features = format!("checkpoint,{}", core.features);
+            let (target, environment) = (core.target, [("KINGLET_BLOB", blob.as_str()), ("KINGLET_TOKENS", tokens)]);
+            let build = format!(
+                "build --quiet --release --bin checkpoint --target {target} --target-dir {out} --features {features}"
+            );
+            cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &environment)?;
+            let program = PathBuf::from(out).join(target).join("release/checkpoint");
+            let printed = emulate(core, &program)?;
+            ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
+            let measured = measure(&program, &printed)?;
+            let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
+            eprintln!(
+                "{} at {tokens}: {} instructions a token, {} bytes of static RAM and {} of stack",
+                core.name,
+                grouped(value("instructions a token")),
+                grouped(measured.memory),
+                grouped(value("bytes of stack"))
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A conversation with the example that reads sentences from a line: what is typed, and what comes back.

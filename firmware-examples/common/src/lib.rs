@@ -8,6 +8,7 @@ mod lines;
 mod text;
 
 pub mod bench;
+pub mod checkpoint;
 pub mod classify;
 pub mod command;
 pub mod fill_mask;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use kinglet::{AlignedVec, Error};
-use kinglet_examples::{Board, bench, classify, command, fill_mask, generate, score, self_test, tag};
+use kinglet_examples::{Board, bench, checkpoint, classify, command, fill_mask, generate, score, self_test, tag};
 
 struct Desktop(Instant);
 
@@ -20,6 +20,15 @@ impl Board for Desktop {
     fn count(&mut self) -> u64 {
         self.0.elapsed().as_nanos() as u64
     }
+}
+
+/// A blob and a length from the command line.
+fn checkpoint(desktop: &mut Desktop) -> Result<(), Error> {
+    let mut words = std::env::args().skip(2);
+    let blob = std::fs::read(words.next().unwrap_or_default()).unwrap_or_default();
+    let blob = AlignedVec::from(blob.as_slice());
+    let tokens = words.next().and_then(|word| word.parse().ok()).unwrap_or(64);
+    checkpoint::run(desktop, &blob, tokens, &mut AlignedVec::zeroed(kinglet::arena_bytes(&blob, tokens)))
 }
 
 fn run(example: &str) -> Option<Result<(), Error>> {
@@ -38,6 +47,9 @@ fn run(example: &str) -> Option<Result<(), Error>> {
             heapless::String::try_from(line.as_str()).ok()
         };
         return Some(command::talk(&mut desktop, &mut AlignedVec::zeroed(command::ARENA), line));
+    }
+    if example == "checkpoint" {
+        return Some(checkpoint(&mut desktop));
     }
     examples!(generate, classify, tag, command, score, fill_mask, bench, self_test)
 }

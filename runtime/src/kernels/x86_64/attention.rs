@@ -65,6 +65,10 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i8], keys: &[K]) -> bool {
     if head_dim == 0 || !head_dim.is_multiple_of(8) {
         return false;
     }
+    if let Ok(query) = <&[i8; 8]>::try_from(query) {
+        scores_of_8(out, query, keys);
+        return true;
+    }
     let mut keys = keys.chunks(4 * head_dim);
     for out in out.chunks_mut(4) {
         let Some(keys) = keys.next() else { break };
@@ -96,6 +100,30 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i8], keys: &[K]) -> bool {
         }
     }
     true
+}
+
+/// Heads of eight: two keys are one load, and eight keys are one row of results.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i8; 8], keys: &[K]) {
+    let half = i8::load_half(query);
+    let twice = _mm256_set_m128i(half, half);
+    let (pairs, rest) = keys.as_chunks::<16>();
+    let (eights, others) = out.as_chunks_mut::<8>();
+    let done = 4 * eights.len();
+    for (out, pairs) in eights.iter_mut().zip(pairs.as_chunks::<4>().0) {
+        let [a, b, c, d] = pairs;
+        let (a, b) = (_mm256_madd_epi16(twice, K::load(a)), _mm256_madd_epi16(twice, K::load(b)));
+        let (c, d) = (_mm256_madd_epi16(twice, K::load(c)), _mm256_madd_epi16(twice, K::load(d)));
+        // Keys 0, 2, 4, 6 in the lower half, the others in the upper one.
+        let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        store_words(out, _mm256_permutevar8x32_epi32(sums, order));
+    }
+    let rest = pairs.get(done..).unwrap_or(&[]).as_flattened().chunks_exact(8).chain(rest.chunks_exact(8));
+    for (out, key) in others.iter_mut().zip(rest) {
+        *out = query.iter().zip(key).fold(0, |sum, (&q, &k)| sum + i32::from(q) * k.into());
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -216,23 +244,32 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
     let mut keys = keys.chunks(8);
     for scores in scores.chunks_mut(8) {
         let keys = keys.next().unwrap_or(&[]);
-        if let (Ok(eight), Some(bits)) = (<&mut [i32; 8]>::try_from(&mut *scores), keys.first_chunk()) {
-            let bits = load_scales(bits);
+        // The last few are filled up to eight with one of them.
+        let (mut filled, mut bits) = ([0; 8], [keys.first().copied().unwrap_or(0); 8]);
+        for (to, &score) in filled.iter_mut().zip(scores.iter()) {
+            *to = score;
+        }
+        for (to, &key) in bits.iter_mut().zip(keys) {
+            *to = key;
+        }
+        if scores.len() == keys.len() {
+            let bits = load_scales(&bits);
             let shifts = _mm256_sub_epi32(shift, _mm256_srli_epi32::<11>(bits));
-            let far = _mm256_or_si256(
-                _mm256_cmpgt_epi32(_mm256_setzero_si256(), shifts),
-                _mm256_cmpgt_epi32(shifts, _mm256_set1_epi32(31)),
-            );
-            if _mm256_testz_si256(far, far) != 0 {
+            // A shift by 32 and more leaves nothing, here as in the definition; one to the left is rare.
+            let left = _mm256_cmpgt_epi32(_mm256_setzero_si256(), shifts);
+            if _mm256_testz_si256(left, left) != 0 {
                 let mantissas = _mm256_slli_epi32::<20>(_mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
-                let product = mul_high(_mm256_sll_epi32(load_words(eight), spare), multiplier);
+                let product = mul_high(_mm256_sll_epi32(load_words(&filled), spare), multiplier);
                 let product = mul_high(product, mantissas);
                 let one = _mm256_set1_epi32(1);
                 // Below 2^31 by a bit, so that one more is no overflow.
                 let almost = _mm256_srav_epi32(product, _mm256_sub_epi32(shifts, one));
                 let shifted = _mm256_srai_epi32::<1>(_mm256_add_epi32(almost, one));
                 let none = _mm256_cmpeq_epi32(shifts, _mm256_setzero_si256());
-                store_words(eight, _mm256_blendv_epi8(shifted, product, none));
+                store_words(&mut filled, _mm256_blendv_epi8(shifted, product, none));
+                for (score, to) in scores.iter_mut().zip(filled) {
+                    *score = to;
+                }
                 continue;
             }
         }
