@@ -8,6 +8,8 @@ extern crate std;
 #[cfg(feature = "alloc")]
 mod aligned;
 mod attention;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod block;
 pub mod format;
 pub mod golden;

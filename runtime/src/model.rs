@@ -269,7 +269,7 @@ pub(crate) struct Norm<'m> {
 pub(crate) struct Words<'m>(&'m [i32]);
 
 impl<'m> Words<'m> {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn new(values: &'m [i32]) -> Self {
         Self(values)
     }

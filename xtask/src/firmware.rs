@@ -24,6 +24,9 @@ pub(crate) struct Firmware {
     /// Only the cores whose name contains this.
     #[arg(long, default_value = "")]
     core: String,
+    /// Count what single operations cost on each core, too.
+    #[arg(long)]
+    kernels: bool,
     /// A decoder's checkpoint to run on all cores besides, such as one that may not ship; with `keys` in 8 bits.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
@@ -129,6 +132,9 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     if options.bless && options.core.is_empty() {
         write_table(&table)?;
     }
+    if options.kernels {
+        kernels(&options.core)?;
+    }
     if let Some(folder) = &options.checkpoint {
         checkpoint(folder, &options.core)?;
     }
@@ -162,6 +168,23 @@ fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
         expected.insert(example, printed);
     }
     Ok(expected)
+}
+
+/// Single operations on every core, as the host has them.
+fn kernels(only: &str) -> Result<()> {
+    let wanted = Command::new(format!("{}/release/host", target_folder("host"))).arg("kernels").output()?;
+    let wanted = compared(&String::from_utf8(wanted.stdout)?);
+    for core in CORES.iter().filter(|core| core.name.contains(only)) {
+        let out = target_folder(&format!("firmware/kernels-{}{}", core.folder, core.features));
+        let (target, features) = (core.target, format!("bench,{}", core.features));
+        let build =
+            format!("build --quiet --release --bin kernels --target {target} --target-dir {out} --features {features}");
+        cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &[])?;
+        let printed = emulate(core, &PathBuf::from(out).join(target).join("release/kernels"))?;
+        ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
+        eprintln!("{}:\n{printed}", core.name);
+    }
+    Ok(())
 }
 
 /// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes.

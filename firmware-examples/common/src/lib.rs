@@ -13,6 +13,8 @@ pub mod classify;
 pub mod command;
 pub mod fill_mask;
 pub mod generate;
+#[cfg(feature = "bench")]
+pub mod kernels;
 pub mod score;
 pub mod self_test;
 pub mod tag;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use kinglet::{AlignedVec, Error};
-use kinglet_examples::{Board, bench, checkpoint, classify, command, fill_mask, generate, score, self_test, tag};
+use kinglet_examples::{
+    Board, bench, checkpoint, classify, command, fill_mask, generate, kernels, score, self_test, tag,
+};
 
 struct Desktop(Instant);
 
@@ -47,6 +49,9 @@ fn run(example: &str) -> Option<Result<(), Error>> {
             heapless::String::try_from(line.as_str()).ok()
         };
         return Some(command::talk(&mut desktop, &mut AlignedVec::zeroed(command::ARENA), line));
+    }
+    if example == "kernels" {
+        return Some(kernels::run(&mut desktop, &mut Box::new(kernels::Memory::new())));
     }
     if example == "checkpoint" {
         return Some(checkpoint(&mut desktop));

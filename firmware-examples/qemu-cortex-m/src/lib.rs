@@ -53,6 +53,8 @@ impl Board for Machine {
 /// Runs an example and ends the emulation, with an error code when the example fails.
 pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     let mut machine = Machine(());
+    #[cfg(feature = "m55")]
+    switch_on_vectors();
     if let Some(core) = cortex_m::Peripherals::take() {
         let mut clock = core.SYST;
         clock.set_clock_source(SystClkSource::Core);
@@ -69,6 +71,20 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
         machine.print("FAILED\n");
     }
     semihosting::process::exit(result.is_err().into())
+}
+
+/// Coprocessors 10 and 11 hold the vector registers; the other bit is for loops that count in a register.
+#[cfg(feature = "m55")]
+fn switch_on_vectors() {
+    const CPACR: *mut u32 = 0xe000_ed88 as *mut u32;
+    const CCR: *mut u32 = 0xe000_ed14 as *mut u32;
+    // SAFETY: registers of the core, which nobody else writes.
+    unsafe {
+        CPACR.write_volatile(CPACR.read_volatile() | 0xf << 20);
+        CCR.write_volatile(CCR.read_volatile() | 1 << 19);
+    }
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
 }
 
 /// The most stack that was in use: the bytes that no longer have the pattern that they had at the start.

@@ -63,7 +63,9 @@ impl Kernels {
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
         #[cfg(target_arch = "x86_64")]
         let best = x86_64::avx2::kernels();
-        #[cfg(kinglet_dsp)]
+        #[cfg(all(kinglet_dsp, feature = "mve"))]
+        let best = Some(&arm::mve::MVE);
+        #[cfg(all(kinglet_dsp, not(feature = "mve")))]
         let best = Some(&arm::dsp::DSP);
         #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
         let best = Some(&arm::thumb2::THUMB2);

@@ -55,6 +55,31 @@ fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: u
     }
 }
 
+/// Columns of a row that is widened on the stack.
+#[cfg(any(kinglet_dsp, kinglet_thumb2, target_arch = "riscv32"))]
+const WIDENED: usize = 512;
+
+/// The product over eight-bit activations by that over sixteen-bit ones, where multiplying bytes is no faster.
+#[cfg(any(kinglet_dsp, kinglet_thumb2, target_arch = "riscv32"))]
+pub(super) fn widened(
+    out: &mut [i32],
+    x: &[i8],
+    weights: &[i8],
+    cols: usize,
+    tiles16: fn(&mut [i32], &[i16], &[i8], usize),
+) {
+    #[repr(align(4))]
+    struct Row([i16; WIDENED]);
+    let mut row = Row([0; WIDENED]);
+    let Some(wide) = row.0.get_mut(..cols) else { return tiles(out, x, weights, cols) };
+    for (x, out) in tokens(x, cols, out, weights.len() / cols.max(1)) {
+        for (wide, &narrow) in wide.iter_mut().zip(x) {
+            *wide = narrow.into();
+        }
+        tiles16(out, wide, weights, cols);
+    }
+}
+
 /// Four rows at a time, which is also the fastest way that a core without a multiplier of pairs has.
 #[inline(always)]
 fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {

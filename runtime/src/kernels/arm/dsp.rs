@@ -10,7 +10,7 @@ use crate::format::spec::TILE;
 
 /// The set for this target, which has the extension.
 pub(crate) static DSP: Kernels =
-    Kernels { name: "arm-dsp", tiles16, scores8, scores16, weighted_sum, ..scalar::SCALAR };
+    Kernels { name: "arm-dsp", tiles8, tiles16, scores8, scores16, weighted_sum, ..scalar::SCALAR };
 
 /// An Armv8-M target does not say that its core has the extension.
 #[cfg(feature = "dsp")]
@@ -53,7 +53,7 @@ core::arch::global_asm!(
       smlad r12, r5, r10, r12
     .endm
 
-    // weights, x, out, shape: {{blocks of four rows, tiles / 4, tiles % 4}}
+    // weights, x, out, shape: {{blocks of four rows, tiles / 8, tiles % 8}}
     .section .text.kinglet_dsp_tiles, "ax", %progbits
     .global kinglet_dsp_tiles
     .type kinglet_dsp_tiles, %function
@@ -61,13 +61,13 @@ core::arch::global_asm!(
     kinglet_dsp_tiles:
       push {{r4-r11, lr}}
       ldmia r3, {{r4-r6}}
-      // out, x, tiles / 4, tiles % 4, blocks
+      // x, tiles / 8, tiles % 8, out, blocks
       sub sp, #20
-      stm sp, {{r1, r2, r5, r6}}
-      str r4, [sp, #16]
+      strd r1, r5, [sp]
+      str r6, [sp, #8]
+      strd r2, r4, [sp, #12]
     1:
-      ldr r1, [sp]
-      ldr lr, [sp, #8]
+      ldrd r1, lr, [sp]
       movs r6, #0
       movs r7, #0
       mov r8, r6
@@ -79,10 +79,14 @@ core::arch::global_asm!(
       kinglet_tile
       kinglet_tile
       kinglet_tile
+      kinglet_tile
+      kinglet_tile
+      kinglet_tile
+      kinglet_tile
       subs lr, lr, #1
       bne 2b
     3:
-      ldr lr, [sp, #12]
+      ldr lr, [sp, #8]
       cmp lr, #0
       beq 5f
     4:
@@ -90,12 +94,10 @@ core::arch::global_asm!(
       subs lr, lr, #1
       bne 4b
     5:
-      ldr r2, [sp, #4]
-      ldr r3, [sp, #16]
+      ldrd r2, r3, [sp, #12]
       stmia r2!, {{r6, r7, r8, r12}}
-      str r2, [sp, #4]
       subs r3, r3, #1
-      str r3, [sp, #16]
+      strd r2, r3, [sp, #12]
       bne 1b
       add sp, #20
       pop {{r4-r11, pc}}
@@ -238,13 +240,17 @@ unsafe extern "C" {
     fn kinglet_dsp_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 3]);
 }
 
+fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    scalar::widened(out, x, weights, cols, tiles16);
+}
+
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
     if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
         return (scalar::SCALAR.tiles16)(out, x, weights, cols);
     }
-    let shape = [rows / TILE, cols / TILE / 4, cols / TILE % 4];
+    let shape = [rows / TILE, cols / TILE / 8, cols / TILE % 8];
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary, and writes `rows` sums:
         // as many as the slices have.

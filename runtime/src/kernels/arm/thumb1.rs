@@ -58,17 +58,25 @@ core::arch::global_asm!(
       mov r9, r4
       mov r10, r5
       mov r11, r6
-      movs r4, #0
-      movs r1, r0
-      adds r1, #4
+      // The offset goes up to zero from the end of each row.
+      mov r4, r12
+      adds r0, r0, r4
+      adds r1, r0, #4
       movs r2, r0
       adds r2, #8
       movs r3, r0
       adds r3, #12
+      rsbs r4, r4, #0
+      mov r5, r12
+      lsls r5, r5, #27
+      bpl 1f
+      kinglet_tile
+      beq 2f
     1:
       kinglet_tile
-      cmp r4, r12
+      kinglet_tile
       bne 1b
+    2:
       pop {{r0}}
       mov r4, r8
       mov r5, r9

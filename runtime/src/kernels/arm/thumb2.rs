@@ -7,7 +7,7 @@ use super::super::{Kernels, scalar};
 use crate::format::spec::TILE;
 
 /// The set for this target.
-pub(crate) static THUMB2: Kernels = Kernels { name: "arm-thumb2", tiles16, ..scalar::SCALAR };
+pub(crate) static THUMB2: Kernels = Kernels { name: "arm-thumb2", tiles8, tiles16, ..scalar::SCALAR };
 
 core::arch::global_asm!(
     r#"
@@ -84,6 +84,10 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_thumb2_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 2]);
+}
+
+fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    scalar::widened(out, x, weights, cols, tiles16);
 }
 
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {

@@ -7,7 +7,7 @@ use super::{Kernels, scalar};
 use crate::format::spec::TILE;
 
 /// The set for this target.
-pub(crate) static RISCV: Kernels = Kernels { name: "riscv-m", tiles16, ..scalar::SCALAR };
+pub(crate) static RISCV: Kernels = Kernels { name: "riscv-m", tiles8, tiles16, ..scalar::SCALAR };
 
 core::arch::global_asm!(
     r#"
@@ -67,6 +67,10 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_riscv_tiles(weights: *const i8, x: *const i16, out: *mut i32, bytes: usize);
+}
+
+fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    scalar::widened(out, x, weights, cols, tiles16);
 }
 
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {

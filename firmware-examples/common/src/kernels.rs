@@ -1,0 +1,96 @@
+//! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does, and a softmax.
+
+use kinglet::bench::{Linear, softmax_of};
+use kinglet::format::spec::{ActivationWidth, WeightLayout};
+use kinglet::golden::Fingerprint;
+use kinglet::{Aligned, Error};
+
+use crate::{Board, bits, number};
+
+/// The widest layer.
+const SIZE: usize = 384;
+const TOKENS: usize = 16;
+
+/// All that the operations need, which is too much for a stack.
+pub struct Memory {
+    weights: Aligned<[i8; SIZE * SIZE]>,
+    multipliers: [i32; SIZE],
+    x: [i32; TOKENS * SIZE],
+    quantized: Aligned<[u8; 2 * TOKENS * SIZE]>,
+    scales: [u16; TOKENS],
+    out: [i32; TOKENS * SIZE],
+}
+
+impl Memory {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self {
+            weights: Aligned([0; SIZE * SIZE]),
+            multipliers: [0; SIZE],
+            x: [0; TOKENS * SIZE],
+            quantized: Aligned([0; 2 * TOKENS * SIZE]),
+            scales: [0; TOKENS],
+            out: [0; TOKENS * SIZE],
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A measurement with two places: hundredths of instructions for each of `units`.
+fn each(board: &mut impl Board, what: &str, count: u64, units: u64) {
+    let hundredths = count * 100 / units.max(1);
+    board.print("# ");
+    board.print(what);
+    board.print(", hundredths of instructions: ");
+    number(board, hundredths);
+    board.print("\n");
+}
+
+pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    memory.weights.0.iter_mut().for_each(|weight| *weight = (next() % 255) as u8 as i8);
+    memory.multipliers.iter_mut().for_each(|multiplier| *multiplier = 1 << 30 | next() as i32);
+    memory.x.iter_mut().for_each(|x| *x = next() as i32 - (1 << 23));
+    let mut fingerprint = Fingerprint::default();
+    let layers = [
+        ("a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, WeightLayout::Tiled),
+        ("a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, WeightLayout::Tiled),
+        ("a16, 384 x 384, 16 tokens", 384, 16, ActivationWidth::A16, WeightLayout::Tiled),
+        ("a8, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::Tiled),
+        ("a8 in rows, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::RowMajor),
+    ];
+    for (what, size, tokens, width, layout) in layers {
+        let (Some(weights), Some(multipliers)) = (memory.weights.0.get(..size * size), memory.multipliers.get(..size))
+        else {
+            continue;
+        };
+        let layer = Linear::new(weights, multipliers, size, layout, width);
+        let x = memory.x.get(..tokens * size).unwrap_or(&[]);
+        layer.quantize(x, &mut memory.quantized.0, &mut memory.scales);
+        let out = memory.out.get_mut(..tokens * size).unwrap_or(&mut []);
+        let start = board.count();
+        layer.run(tokens, &memory.quantized.0, &memory.scales, out);
+        let count = board.count().saturating_sub(start);
+        fingerprint.update(out);
+        each(board, what, count, (tokens * size * size) as u64);
+    }
+    let (mut scores, mut scales, mut weights) = ([0; 256], [0; 256], [0; 256]);
+    scores.iter_mut().for_each(|score| *score = (next() % (8 << 16)) as i32);
+    scales.iter_mut().for_each(|scale| *scale = 10 << 11 | 1024 | (next() % 1024) as u16);
+    let start = board.count();
+    softmax_of(&mut scores, &scales, &mut weights);
+    let count = board.count().saturating_sub(start);
+    each(board, "softmax of 256, an element", count, 256);
+    fingerprint.update(&weights.map(i32::from));
+    bits(board, fingerprint);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Single operations for benchmarks: what the sessions run inside, without a model around it.
+
+use crate::format::spec::{ActivationWidth, WeightLayout};
+use crate::kernels::Kernels;
+use crate::model::{Matrix, Words};
+use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
+use crate::ops::softmax::softmax;
+
+/// A linear layer of `rows` outputs over quantized rows of activations, scaled back to fixed point.
+pub struct Linear<'a> {
+    matrix: Matrix<'a>,
+    width: ActivationWidth,
+}
+
+impl<'a> Linear<'a> {
+    /// Weights as `layout` has them, with a multiplier for each row.
+    pub fn new(
+        weights: &'a [i8],
+        multipliers: &'a [i32],
+        cols: usize,
+        layout: WeightLayout,
+        width: ActivationWidth,
+    ) -> Self {
+        let matrix = Matrix {
+            rows: multipliers.len(),
+            cols,
+            layout,
+            weights,
+            exponent: 40,
+            multipliers: Words::new(multipliers),
+            bias: Words::default(),
+        };
+        Self { matrix, width }
+    }
+
+    /// Quantizes rows of fixed-point values.
+    pub fn quantize(&self, x: &[i32], quantized: &mut [u8], scales: &mut [u16]) {
+        quantize_rows(self.width, x, self.matrix.cols, quantized, scales);
+    }
+
+    /// The products of the quantized rows, scaled back.
+    pub fn run(&self, tokens: usize, quantized: &[u8], scales: &[u16], out: &mut [i32]) {
+        let x = QuantizedRows::new(self.width, tokens, self.matrix.cols, quantized, scales);
+        linear(Kernels::best(), &x, &self.matrix, out);
+    }
+}
+
+/// Scores to weights of eight bits.
+pub fn softmax_of(scores: &mut [i32], scales: &[u16], weights: &mut [u8]) {
+    softmax(Kernels::best(), scores, [scales, &[]], weights);
+}
