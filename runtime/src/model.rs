@@ -26,15 +26,32 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// Says what is wrong: see [`Error`].
-    // What checking takes of a small stack is free again when the model runs.
+    // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved there.
     #[inline(never)]
     pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
-        let Sections { manifest, layout, payload, tokenizer, golden } = blob::read(blob)?;
-        let model = Self { manifest, layout, payload, tokenizer, golden };
-        for (role, shape) in roles(&model.manifest.spec) {
-            model.check_tensor(role, shape)?;
+        let read = Self::read(blob);
+        if let Ok(model) = &read {
+            model.check_tensors()?;
         }
-        Ok(model)
+        read
+    }
+
+    #[inline(never)]
+    fn read(blob: &'m [u8]) -> Result<Self, Error> {
+        let sections = blob::sections(blob)?;
+        match postcard::take_from_bytes::<Manifest<'_>>(sections.manifest) {
+            Ok((manifest, trailing)) => {
+                let layout = blob::layout(&manifest, trailing, &sections)?;
+                let Sections { payload, tokenizer, golden, .. } = sections;
+                Ok(Self { manifest, layout, payload, tokenizer, golden })
+            }
+            Err(_) => Err(Error::BadManifest),
+        }
+    }
+
+    #[inline(never)]
+    fn check_tensors(&self) -> Result<(), Error> {
+        roles(self.spec()).try_for_each(|(role, shape)| self.check_tensor(role, shape))
     }
 
     /// The architecture.

@@ -133,10 +133,10 @@ struct Prelude {
     coefficients: Coefficients,
 }
 
-/// A blob's sections, cut out and checked.
+/// A blob's sections, cut out, with what the prelude says of memory.
 pub(crate) struct Sections<'m> {
-    pub(crate) manifest: Manifest<'m>,
-    pub(crate) layout: Layout,
+    coefficients: Coefficients,
+    pub(crate) manifest: &'m [u8],
     pub(crate) payload: &'m [u8],
     pub(crate) tokenizer: &'m [u8],
     pub(crate) golden: &'m [u8],
@@ -184,8 +184,7 @@ impl Prelude {
 }
 
 /// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
-#[inline(always)]
-pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
+pub(crate) fn sections(blob: &[u8]) -> Result<Sections<'_>, Error> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
     if prelude.total_len as usize != given {
@@ -210,22 +209,23 @@ pub(crate) fn read(blob: &[u8]) -> Result<Sections<'_>, Error> {
         return Err(Error::BadLayout("end"));
     }
 
-    let encoded = manifest;
-    let Ok((manifest, trailing)) = postcard::take_from_bytes::<Manifest>(encoded) else {
-        return Err(Error::BadManifest);
-    };
-    if !trailing.is_empty() || encoded_len(&manifest) != Some(encoded.len()) {
+    Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden })
+}
+
+/// Where the tensors of a manifest lie, when it is the one that belongs to the sections.
+pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sections<'_>) -> Result<Layout, Error> {
+    if !trailing.is_empty() || encoded_len(manifest) != Some(sections.manifest.len()) {
         return Err(Error::NonCanonicalManifest);
     }
     manifest.spec.check()?;
     let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
-    if layout.bytes != payload.len() as u64 {
+    if layout.bytes != sections.payload.len() as u64 {
         return Err(Error::BadLayout("payload"));
     }
-    if Some(prelude.coefficients) != Coefficients::new(&manifest.spec) {
+    if Some(sections.coefficients) != Coefficients::new(&manifest.spec) {
         return Err(Error::BadLayout("memory plan"));
     }
-    Ok(Sections { manifest, layout, payload, tokenizer, golden })
+    Ok(layout)
 }
 
 /// Takes a section and the zeros that pad it to the alignment.
