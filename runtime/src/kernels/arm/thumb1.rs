@@ -39,7 +39,7 @@ core::arch::global_asm!(
       kinglet_column 13
     .endm
 
-    // weights of four rows, x as words, sums of four rows to add to, bytes of weights
+    // weights, x as words, sums to add to, shape: {{blocks of four rows, bytes of a block to read, bytes to the next block}}
     .section .text.kinglet_thumb1_tiles, "ax", %progbits
     .global kinglet_thumb1_tiles
     .type kinglet_thumb1_tiles, %function
@@ -50,39 +50,61 @@ core::arch::global_asm!(
       mov r5, r9
       mov r6, r10
       mov r7, r11
-      push {{r2, r4-r7}}
-      mov r12, r3
-      mov r7, r1
+      push {{r4-r7}}
+      ldmia r3!, {{r4-r6}}
+      // x, sums, weights, blocks, bytes to read, bytes to the next
+      sub sp, #24
+      str r1, [sp]
+      str r2, [sp, #4]
+      str r0, [sp, #8]
+      str r4, [sp, #12]
+      str r5, [sp, #16]
+      str r6, [sp, #20]
+    1:
+      ldr r2, [sp, #4]
       ldmia r2!, {{r3-r6}}
       mov r8, r3
       mov r9, r4
       mov r10, r5
       mov r11, r6
+      ldr r7, [sp]
+      ldr r0, [sp, #8]
+      ldr r5, [sp, #16]
       // The offset goes up to zero from the end of each row.
-      mov r4, r12
-      adds r0, r0, r4
+      adds r0, r0, r5
       adds r1, r0, #4
       movs r2, r0
       adds r2, #8
       movs r3, r0
       adds r3, #12
-      rsbs r4, r4, #0
-      mov r5, r12
+      rsbs r4, r5, #0
       lsls r5, r5, #27
-      bpl 1f
+      bpl 2f
       kinglet_tile
-      beq 2f
-    1:
-      kinglet_tile
-      kinglet_tile
-      bne 1b
+      beq 3f
     2:
-      pop {{r0}}
+      kinglet_tile
+      kinglet_tile
+      bne 2b
+    3:
       mov r4, r8
       mov r5, r9
       mov r6, r10
       mov r7, r11
+      ldr r0, [sp, #4]
       stmia r0!, {{r4-r7}}
+      str r0, [sp, #4]
+      ldr r0, [sp, #8]
+      ldr r1, [sp, #20]
+      adds r0, r0, r1
+      str r0, [sp, #8]
+      ldr r0, [sp, #12]
+      subs r0, r0, #1
+      str r0, [sp, #12]
+      beq 4f
+      b 1b
+    4:
+      add sp, #24
       pop {{r4-r7}}
       mov r8, r4
       mov r9, r5
@@ -96,7 +118,7 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    fn kinglet_thumb1_tiles(weights: *const i8, x: *const i32, sums: *mut i32, bytes: usize);
+    fn kinglet_thumb1_tiles(weights: *const i8, x: *const i32, sums: *mut i32, shape: &[usize; 3]);
 }
 
 /// Columns that are widened at a time.
@@ -129,16 +151,11 @@ fn tiles<X: Copy + Into<i32>>(
             for (words, &[a, b, c, d]) in words.as_chunks_mut().0.iter_mut().zip(x.as_chunks().0) {
                 *words = [a, c, b, d].map(Into::into);
             }
-            let mut rest = weights;
-            for sums in out.as_chunks_mut::<TILE>().0 {
-                let Some((block, others)) = rest.split_at_checked(TILE * cols) else { break };
-                rest = others;
-                let block = block.get(TILE * first..).and_then(|block| block.get(..TILE * x.len())).unwrap_or(&[]);
-                if !block.is_empty() {
-                    // SAFETY: it reads the block and a word for every four weights of it, at most `COLUMNS`, and adds to four sums.
-                    unsafe { kinglet_thumb1_tiles(block.as_ptr(), words.as_ptr(), sums.as_mut_ptr(), block.len()) };
-                }
-            }
+            let shape = [rows / TILE, TILE * x.len(), TILE * cols];
+            let Some(weights) = weights.get(TILE * first..) else { return };
+            // SAFETY: of each block of four rows it reads these columns, and a word for each, at most `COLUMNS`; it adds to `rows`
+            // sums: as many as the slices have.
+            unsafe { kinglet_thumb1_tiles(weights.as_ptr(), words.as_ptr(), out.as_mut_ptr(), &shape) };
             first += x.len();
         }
     }
