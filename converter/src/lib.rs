@@ -15,6 +15,7 @@ pub mod fixed;
 pub mod quantize;
 pub mod reference;
 pub mod report;
+pub mod source;
 pub mod tables;
 pub mod tokenizer;
 pub mod weights;

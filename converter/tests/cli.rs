@@ -314,9 +314,11 @@ fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
     let to = path(&folder, "out");
     run(&["export", &blob, "--rust", &to, "--c", &to, "--tokens", "32"]);
     let read = |name: &str| fs::read(Path::new(&to).join(name)).expect(name);
-    assert_eq!(read("model.kinglet"), fs::read(&blob).expect("the blob"));
-    let module = String::from_utf8(read("model.rs")).expect("text");
+    assert_eq!(read("home-slots.kinglet"), fs::read(&blob).expect("the blob"));
+    let module = String::from_utf8(read("home_slots.rs")).expect("text");
     assert!(module.contains("MAX_TOKENS: usize = 32") && module.contains("\"B-room\",\n"), "{module}");
+    // The firmware examples compile such modules, and print with them what the host prints with the blob.
+    assert!(module.contains("pub static MODEL") && module.contains("pub static TOKENIZER"), "{module}");
     let header = String::from_utf8(read("model.h")).expect("text");
     let arena = kinglet::arena_bytes(&fs::read(&blob).expect("the blob"), 32);
     assert!(header.contains(&format!("KINGLET_MODEL_ARENA_BYTES {arena}u")), "{header}");

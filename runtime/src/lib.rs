@@ -27,6 +27,8 @@ mod workspace;
 #[cfg(feature = "alloc")]
 pub use aligned::AlignedVec;
 pub use format::error::Error;
+// The lists in a manifest and in a tokenizer's header are of this crate.
+pub use heapless;
 pub use model::Model;
 pub use session::{Pass, Session};
 pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};

@@ -36,6 +36,30 @@ impl<'m> Model<'m> {
         read
     }
 
+    /// A model of a constant, in a module that `kinglet export` wrote after it had checked the blob: at run time nothing is
+    /// left to be read, checked, or held in memory.
+    ///
+    /// # Panics
+    /// When the blob is not the one that was exported; that is to say, such a constant does not compile.
+    #[doc(hidden)]
+    pub const fn from_export(
+        blob: &'m [u8],
+        checksum: u32,
+        manifest: Manifest<'m>,
+        places: [u32; Layout::WORDS],
+    ) -> Self {
+        let sections = blob::known_sections(blob, checksum);
+        let Sections { payload, tokenizer, golden, .. } = sections;
+        Self { manifest, layout: Layout::from_words(places), payload, tokenizer, golden }
+    }
+
+    /// Where the tensors are, for [`from_export`](Self::from_export).
+    #[cfg(feature = "alloc")]
+    #[doc(hidden)]
+    pub const fn places(&self) -> [u32; Layout::WORDS] {
+        self.layout.to_words()
+    }
+
     #[inline(never)]
     fn read(blob: &'m [u8]) -> Result<Self, Error> {
         let sections = blob::sections(blob)?;
@@ -71,7 +95,7 @@ impl<'m> Model<'m> {
     }
 
     /// The tokenizer's tables; empty when the blob has none.
-    pub fn tokenizer_section(&self) -> &'m [u8] {
+    pub const fn tokenizer_section(&self) -> &'m [u8] {
         self.tokenizer
     }
 

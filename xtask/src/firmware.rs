@@ -100,15 +100,22 @@ struct Measured {
     memory: u64,
 }
 
-/// Converts the models that ship again: the bytes must be those that the examples embed.
+const KINGLET: &str = "run --quiet --release --package kinglet-convert --bin kinglet --";
+
+/// Converts the models that ship and exports them again: the bytes must be those that the examples embed.
 pub(crate) fn blobs(write: bool) -> Result<()> {
+    let kept = folder_of("common").join("models");
+    let made = if write { kept.clone() } else { root().join("target/models") };
+    let folder = made.to_str().context("the project lies in a folder whose name is not text")?;
+    fs::create_dir_all(&made)?;
     for (checkpoint, name, options) in BLOBS {
-        let kept = root().join(format!("firmware-examples/common/models/{name}.kinglet"));
-        let made = if write { kept.clone() } else { root().join(format!("target/{name}.kinglet")) };
-        let made_name = made.to_str().context("the project lies in a folder whose name is not text")?;
-        let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
-        cargo_in(root(), &format!("{kinglet} convert {checkpoint} --output {made_name} --force {options}"), &[])?;
-        ensure!(fs::read(&kept)? == fs::read(&made)?, "{} is not what {checkpoint} converts to", kept.display());
+        let blob = format!("{folder}/{name}.kinglet");
+        cargo_in(root(), &format!("{KINGLET} convert {checkpoint} --output {blob} --force {options}"), &[])?;
+        cargo_in(root(), &format!("{KINGLET} export {blob} --rust {folder} --force"), &[])?;
+        for file in [format!("{name}.kinglet"), format!("{}.rs", name.replace('-', "_"))] {
+            let same = fs::read(kept.join(&file))? == fs::read(made.join(&file))?;
+            ensure!(same, "{file} is not what {checkpoint} becomes: `cargo xtask blobs --write` makes it anew");
+        }
     }
     Ok(())
 }
@@ -191,8 +198,9 @@ fn kernels(only: &str) -> Result<()> {
 fn checkpoint(folder: &Path, only: &str) -> Result<()> {
     let blob = target_folder("checkpoint.kinglet");
     let folder = folder.to_str().context("a folder whose name is not text")?;
-    let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
-    cargo_in(root(), &format!("{kinglet} convert {folder} --output {blob} --force"), &[])?;
+    cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force"), &[])?;
+    cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", target_folder("")), &[])?;
+    let module = target_folder("checkpoint.rs");
     for tokens in ["512", "128"] {
         let program = format!("{}/release/host", target_folder("host"));
         let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
@@ -200,7 +208,8 @@ fn checkpoint(folder: &Path, only: &str) -> Result<()> {
         for core in CORES.iter().filter(|core| core.name.contains(only)) {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
             let features = format!("checkpoint,{}", core.features);
-            let (target, environment) = (core.target, [("KINGLET_BLOB", blob.as_str()), ("KINGLET_TOKENS", tokens)]);
+            let (target, environment) =
+                (core.target, [("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)]);
             let build = format!(
                 "build --quiet --release --bin checkpoint --target {target} --target-dir {out} --features {features}"
             );

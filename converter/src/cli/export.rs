@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use kinglet::format::blob::{CHECKSUM_LEN, checksum};
+use kinglet::tokenizer::Tokenizer;
 use kinglet::{MemoryPlan, Model};
 use kinglet_convert::convert::write_atomically;
 use kinglet_convert::report::memory;
+use kinglet_convert::source::expression;
 
 use super::engine::{open, read_blob};
 use super::output;
@@ -18,7 +21,7 @@ use super::output;
 pub(crate) struct Export {
     /// The blob.
     model: PathBuf,
-    /// Write `model.kinglet` and `model.rs` to this folder: the blob, its sizes and its labels.
+    /// Write the blob and a module beside it, of the same name, to this folder: the model and its tokenizer as constants, sizes and labels.
     #[arg(long, value_name = "DIR", required_unless_present = "c")]
     rust: Option<PathBuf>,
     /// Write `model.h` and `model.c` to this folder.
@@ -41,8 +44,11 @@ impl Export {
         let tokens = self.tokens.unwrap_or_else(|| longest.min(128));
         let arena = MemoryPlan::standard(spec, tokens)?.bytes();
         if let Some(folder) = &self.rust {
-            self.write(folder, "model.kinglet", &blob)?;
-            self.write(folder, "model.rs", rust(&model, tokens).as_bytes())?;
+            let name = self.model.file_name().and_then(|name| name.to_str());
+            let name = name.with_context(|| format!("{} has a name that is no text", self.model.display()))?;
+            let module = self.model.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+            self.write(folder, name, &blob)?;
+            self.write(folder, &format!("{}.rs", identifier(module)), rust(&blob, &model, name, tokens)?.as_bytes())?;
         }
         if let Some(folder) = &self.c {
             self.write(folder, "model.h", header(&model, blob.len(), tokens, arena).as_bytes())?;
@@ -51,33 +57,67 @@ impl Export {
         Ok(())
     }
 
+    /// Writes a file, unless it is there already as it should be.
     fn write(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let path = folder.join(name);
+        if fs::read(&path).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
         write_atomically(&path, bytes, self.force)?;
         output::line(&format!("wrote {}", path.display()))
     }
 }
 
-/// A module that embeds the blob beside it.
-fn rust(model: &Model<'_>, tokens: usize) -> String {
+/// A name as modules have it.
+fn identifier(name: &str) -> String {
+    let mut identifier = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    if identifier.starts_with(|c: char| c.is_ascii_digit()) {
+        identifier.insert(0, '_');
+    }
+    identifier
+}
+
+/// A module that embeds the blob beside it, with the model and the tokenizer as constants.
+fn rust(blob: &[u8], model: &Model<'_>, name: &str, tokens: usize) -> Result<String> {
+    let checksum = checksum(&blob[..blob.len() - CHECKSUM_LEN]);
+    let (manifest, places) = (expression(model.manifest())?, model.places());
     let mut text = format!(
         "//! {}, as `kinglet export` wrote it.\n\n\
          /// The blob, aligned as it must be.\n\
-         pub const MODEL: &[u8] = kinglet::include_model!(\"model.kinglet\");\n\
+         pub const BLOB: &[u8] = kinglet::include_model!({name:?});\n\
          /// The longest text, in tokens.\n\
          pub const MAX_TOKENS: usize = {tokens};\n\
          /// Bytes of arena that a session needs.\n\
-         pub const ARENA: usize = kinglet::arena_bytes(MODEL, MAX_TOKENS);\n",
+         pub const ARENA: usize = kinglet::arena_bytes(BLOB, MAX_TOKENS);\n\
+         /// The model, which was checked when this was written: it takes no memory, and no time when the program starts.\n\
+         pub static MODEL: kinglet::Model<'static> = {{\n\
+         use kinglet::format::{{blob::*, spec::*}};\n\
+         kinglet::Model::from_export(BLOB, {checksum:#010x}, {manifest}, {places:?})\n\
+         }};\n",
         model.manifest().provenance.source.escape_default()
     );
+    if !model.tokenizer_section().is_empty() {
+        let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
+        let (header, first) = (expression(tokenizer.header())?, tokenizer.first_of_added());
+        _ = writeln!(
+            text,
+            "/// Its tokenizer, likewise.\n\
+             pub static TOKENIZER: kinglet::tokenizer::Tokenizer<'static> = {{\n\
+             use kinglet::tokenizer::{{pattern::*, section::*, tables::*, vocabulary::*}};\n\
+             kinglet::tokenizer::Tokenizer::from_export(MODEL.tokenizer_section(), {header}, {first:?})\n\
+             }};"
+        );
+    }
     let labels: Vec<&str> = model.labels().collect();
     if !labels.is_empty() {
-        _ = writeln!(text, "/// What the outputs mean, in order.\npub const LABELS: [&str; {}] = [", labels.len());
-        labels.iter().for_each(|label| _ = writeln!(text, "    {label:?},"));
-        text.push_str("];\n");
+        _ = writeln!(
+            text,
+            "/// What the outputs mean, in order.\npub const LABELS: [&str; {}] = {labels:?};",
+            labels.len()
+        );
     }
-    text
+    Ok(prettyplease::unparse(&syn::parse_file(&text).context("what was to be exported is no Rust")?))
 }
 
 fn header(model: &Model<'_>, bytes: usize, tokens: usize, arena: u64) -> String {

@@ -1,21 +1,19 @@
 //! What a decoder's tokens cost, at the beginning of a text and later.
 
 use kinglet::golden::Fingerprint;
-use kinglet::{Error, Model, Session, arena_bytes, include_model};
+use kinglet::{Error, Session, arena_bytes};
 
+use crate::models::stories;
 use crate::{Board, bits, check, took};
 
-/// The story teller.
-pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
 /// Tokens of the text.
 pub const TOKENS: usize = 128;
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+pub const ARENA: usize = arena_bytes(stories::BLOB, TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    check(board, &model, arena)?;
-    let mut session = Session::new(&model, arena, TOKENS)?;
+    check(board, &stories::MODEL, arena)?;
+    let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
     let mut fingerprint = Fingerprint::default();
     let mut position = 0;
     for (what, until) in [("a token, the first 8", 8), ("a token, up to 64", 64), ("a token, up to 128", 128)] {

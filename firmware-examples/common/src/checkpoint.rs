@@ -10,11 +10,15 @@ use crate::{Board, bits, measured, took};
 const NEW_TOKENS: usize = 64;
 
 /// Writes greedily from the token that begins a text, in an arena for `tokens` tokens.
-pub fn run(board: &mut impl Board, blob: &[u8], tokens: usize, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(blob)?;
-    let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
+pub fn run(
+    board: &mut impl Board,
+    model: &Model<'_>,
+    tokenizer: &Tokenizer<'_>,
+    tokens: usize,
+    arena: &mut [u8],
+) -> Result<(), Error> {
     measured(board, "bytes of arena", arena.len() as u64);
-    let mut session = Session::new(&model, arena, tokens)?;
+    let mut session = Session::new(model, arena, tokens)?;
     let mut decoder = tokenizer.decoder(true);
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     let mut token = model.manifest().tokens.bos.unwrap_or(1);

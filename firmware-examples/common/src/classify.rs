@@ -2,17 +2,16 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Model, Session, arena_bytes, include_model};
+use kinglet::{Error, Session, arena_bytes};
 
+use crate::models::home_intent;
 use crate::text::Text;
 use crate::{Board, bits, check, took};
 
-/// Knows what people want of their homes.
-pub const MODEL: &[u8] = include_model!("../models/home-intent.kinglet");
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+pub const ARENA: usize = arena_bytes(home_intent::BLOB, TOKENS);
 
 const SENTENCES: [&str; 8] = [
     "Turn the lamp on in the kitchen, please.",
@@ -26,13 +25,12 @@ const SENTENCES: [&str; 8] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    check(board, &model, arena)?;
+    check(board, &home_intent::MODEL, arena)?;
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();
-        let text = Text::new(&model, sentence, arena)?;
-        let mut session = Session::new(&model, arena, TOKENS)?;
+        let text = Text::new(&home_intent::TOKENIZER, sentence, arena)?;
+        let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
         session.encode(&text.ids(), &[])?;
         let logits = session.logits()?;
         let label = argmax(logits) as usize;
@@ -40,7 +38,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         fingerprint.update(logits);
         board.print(sentence);
         board.print(" -> ");
-        board.print(model.labels().nth(label).unwrap_or("?"));
+        board.print(home_intent::MODEL.labels().nth(label).unwrap_or("?"));
         board.print("\n");
     }
     bits(board, fingerprint);

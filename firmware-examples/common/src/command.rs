@@ -3,17 +3,16 @@
 use heapless::String;
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Model, Session, arena_bytes, include_model};
+use kinglet::{Error, Session, arena_bytes};
 
+use crate::models::home_command;
 use crate::text::Text;
 use crate::{Board, bits, check, took};
 
-/// Knows the commands of a home.
-pub const MODEL: &[u8] = include_model!("../models/home-command.kinglet");
 /// Tokens of a sentence, and of a command.
 pub const TOKENS: usize = 48;
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+pub const ARENA: usize = arena_bytes(home_command::BLOB, TOKENS);
 
 const SENTENCES: [&str; 4] = [
     "turn the kitchen lights down to thirty percent at half past six",
@@ -26,14 +25,9 @@ const START: u32 = 0;
 const END: u32 = 1;
 
 /// What a sentence means.
-pub fn understand(
-    model: &Model<'_>,
-    sentence: &str,
-    arena: &mut [u8],
-    fingerprint: &mut Fingerprint,
-) -> Result<String<96>, Error> {
-    let text = Text::new(model, sentence, arena)?;
-    let mut session = Session::new(model, arena, TOKENS)?;
+pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, Error> {
+    let text = Text::new(&home_command::TOKENIZER, sentence, arena)?;
+    let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
     session.encode(&text.ids(), &[])?;
     let (mut decoder, mut command, mut token) = (text.tokenizer.decoder(true), String::new(), START);
     let mut write = |piece: &str| _ = command.push_str(piece);
@@ -51,11 +45,10 @@ pub fn understand(
 }
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    check(board, &model, arena)?;
+    check(board, &home_command::MODEL, arena)?;
     let (mut fingerprint, start) = (Fingerprint::default(), board.count());
     for sentence in SENTENCES {
-        let command = understand(&model, sentence, arena, &mut fingerprint)?;
+        let command = understand(sentence, arena, &mut fingerprint)?;
         board.print(sentence);
         board.print(" -> ");
         board.print(&command);
@@ -72,10 +65,9 @@ pub fn talk<B: Board>(
     arena: &mut [u8],
     mut line: impl FnMut(&mut B) -> Option<String<128>>,
 ) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
     board.print("Say what you want.\n");
     while let Some(sentence) = line(board) {
-        let command = understand(&model, &sentence, arena, &mut Fingerprint::default());
+        let command = understand(&sentence, arena, &mut Fingerprint::default());
         board.print(command.as_ref().map_or("that is too long", |command| command));
         board.print("\n");
     }

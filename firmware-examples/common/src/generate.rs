@@ -2,27 +2,25 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Model, Session, arena_bytes, include_model};
+use kinglet::{Error, Session, arena_bytes};
 
+use crate::models::stories;
 use crate::text::Text;
 use crate::{Board, bits, check, took};
 
-/// The story teller.
-pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
 /// Tokens of the text, with what it begins with.
 pub const TOKENS: usize = 128;
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+pub const ARENA: usize = arena_bytes(stories::BLOB, TOKENS);
 
 const BEGINNING: &str = "Once there was a brave little fox who lived near the river.";
 const NEW_TOKENS: usize = 64;
 const END: u32 = 2;
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    check(board, &model, arena)?;
-    let text = Text::new(&model, BEGINNING, arena)?;
-    let mut session = Session::new(&model, arena, TOKENS)?;
+    check(board, &stories::MODEL, arena)?;
+    let text = Text::new(&stories::TOKENIZER, BEGINNING, arena)?;
+    let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
     let mut decoder = text.tokenizer.decoder(true);
     let ids = text.ids();
     for &id in &ids {

@@ -5,6 +5,7 @@
 #![no_std]
 
 mod lines;
+pub mod models;
 mod text;
 
 pub mod bench;

@@ -1,17 +1,16 @@
 //! A model's golden vectors: the bits of every layer are those of the host.
 
 use kinglet::golden::Golden;
-use kinglet::{Error, Model, arena_bytes, include_model};
+use kinglet::{Error, Model, arena_bytes};
 
+use crate::models::stories;
 use crate::{Board, number};
 
-/// The story teller.
-pub const MODEL: &[u8] = include_model!("../models/stories.kinglet");
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, Golden::MAX_TOKENS);
+pub const ARENA: usize = arena_bytes(stories::BLOB, Golden::MAX_TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
+    let model = Model::from_bytes(stories::BLOB)?;
     let vectors = Golden::all(model.golden_section());
     number(board, vectors.count() as u64);
     board.print(" golden vectors: ");

@@ -2,17 +2,16 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Model, Session, arena_bytes, include_model};
+use kinglet::{Error, Session, arena_bytes};
 
+use crate::models::home_slots;
 use crate::text::Text;
 use crate::{Board, bits, check};
 
-/// Finds the slots of a command.
-pub const MODEL: &[u8] = include_model!("../models/home-slots.kinglet");
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
 /// Bytes that the session needs.
-pub const ARENA: usize = arena_bytes(MODEL, TOKENS);
+pub const ARENA: usize = arena_bytes(home_slots::BLOB, TOKENS);
 
 const SENTENCES: [&str; 3] = [
     "set the lights in the living room to thirty percent at half past six",
@@ -21,18 +20,17 @@ const SENTENCES: [&str; 3] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    check(board, &model, arena)?;
+    check(board, &home_slots::MODEL, arena)?;
     let mut fingerprint = Fingerprint::default();
     for sentence in SENTENCES {
-        let text = Text::new(&model, sentence, arena)?;
-        let mut session = Session::new(&model, arena, TOKENS)?;
+        let text = Text::new(&home_slots::TOKENIZER, sentence, arena)?;
+        let mut session = Session::new(&home_slots::MODEL, arena, TOKENS)?;
         session.encode(&text.ids(), &[])?;
         let mut words = 0;
         for (position, token) in text.tokens.iter().enumerate() {
             let logits = session.logits_at(position)?;
             fingerprint.update(logits);
-            let label = model.labels().nth(argmax(logits) as usize).unwrap_or("?");
+            let label = home_slots::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?");
             // A word's first token has its label; special tokens have no text.
             if token.text.is_none() || token.continues {
                 continue;

@@ -2,23 +2,22 @@
 
 use bytemuck::try_cast_slice_mut;
 use heapless::Vec;
+use kinglet::Error;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Error, Model};
 
 /// The longest text of the examples, in tokens.
 pub const MAX_TOKENS: usize = 64;
 
 /// A text's tokens, with what it takes to print tokens.
-pub struct Text<'m> {
-    pub tokenizer: Tokenizer<'m>,
+pub struct Text {
+    pub tokenizer: &'static Tokenizer<'static>,
     pub tokens: Vec<Token, MAX_TOKENS>,
 }
 
-impl<'m> Text<'m> {
+impl Text {
     /// Takes the arena for the tokenizer, as long as no session uses it.
     #[inline(never)]
-    pub fn new(model: &Model<'m>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
-        let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
+    pub fn new(tokenizer: &'static Tokenizer<'static>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
         let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
         let mut tokens = Vec::from_array([Token::default(); MAX_TOKENS]);
         let count = tokenizer.encode(text, None, &EncodeOptions::default(), scratch, &mut tokens)?;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use kinglet::{AlignedVec, Error};
+use kinglet::tokenizer::Tokenizer;
+use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
     Board, bench, checkpoint, classify, command, fill_mask, generate, kernels, score, self_test, tag,
 };
@@ -30,7 +31,9 @@ fn checkpoint(desktop: &mut Desktop) -> Result<(), Error> {
     let blob = std::fs::read(words.next().unwrap_or_default()).unwrap_or_default();
     let blob = AlignedVec::from(blob.as_slice());
     let tokens = words.next().and_then(|word| word.parse().ok()).unwrap_or(64);
-    checkpoint::run(desktop, &blob, tokens, &mut AlignedVec::zeroed(kinglet::arena_bytes(&blob, tokens)))
+    let model = Model::from_bytes(&blob)?;
+    let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
+    checkpoint::run(desktop, &model, &tokenizer, tokens, &mut AlignedVec::zeroed(kinglet::arena_bytes(&blob, tokens)))
 }
 
 fn run(example: &str) -> Option<Result<(), Error>> {

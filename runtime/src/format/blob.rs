@@ -152,16 +152,12 @@ impl Prelude {
         if prelude.first_chunk() != Some(&MAGIC) {
             return Err(Error::BadMagic);
         }
-        let [_, _, _, _, v0, v1, r0, r1, words @ ..] = prelude;
+        let [_, _, _, _, v0, v1, r0, r1, ..] = prelude;
         let found = u16::from_le_bytes([*v0, *v1]);
         if found != FORMAT_VERSION {
             return Err(Error::UnsupportedVersion { found, supported: FORMAT_VERSION });
         }
-        let mut fields = [0u32; Self::WORDS];
-        for (field, bytes) in fields.iter_mut().zip(words.as_chunks().0) {
-            *field = u32::from_le_bytes(*bytes);
-        }
-        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] = fields;
+        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] = prelude_words(blob);
         if [*r0, *r1] != [0; 2] || [z0, z1] != [0; 2] {
             return Err(Error::ReservedBits);
         }
@@ -219,7 +215,7 @@ pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sectio
     }
     manifest.spec.check()?;
     let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
-    if layout.bytes != sections.payload.len() as u64 {
+    if layout.bytes() != sections.payload.len() {
         return Err(Error::BadLayout("payload"));
     }
     if Some(sections.coefficients) != Coefficients::new(&manifest.spec) {
@@ -242,16 +238,51 @@ fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) 
     Ok(section)
 }
 
-/// A word of the prelude, for the `const` sizing; 0 when the blob is too short to have one.
-pub(crate) const fn plan_words(blob: &[u8]) -> [u32; Coefficients::WORDS] {
-    let mut words = [0; Coefficients::WORDS];
+/// The words of the prelude; zeros when the blob is too short to have them.
+const fn prelude_words(blob: &[u8]) -> [u32; Prelude::WORDS] {
+    let mut words = [0; Prelude::WORDS];
     let mut word = 0;
     while word < words.len() && blob.len() >= PRELUDE_LEN {
-        let at = 8 + 5 * size_of::<u32>() + word * size_of::<u32>();
-        words[word] = u32::from_le_bytes([blob[at], blob[at + 1], blob[at + 2], blob[at + 3]]);
+        words[word] = word_at(blob, 8 + word * size_of::<u32>());
         word += 1;
     }
     words
+}
+
+const fn word_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// What the prelude says of memory, for the `const` sizing; zeros when the blob is too short to say.
+pub(crate) const fn plan_words(blob: &[u8]) -> [u32; Coefficients::WORDS] {
+    let [_, _, _, _, _, plan @ .., _, _] = prelude_words(blob);
+    plan
+}
+
+/// The sections of a blob that was checked already, for a constant: its checksum is compared, not computed.
+///
+/// # Panics
+/// When it is another blob, or of another format; that is to say, such a constant does not compile.
+pub(crate) const fn known_sections(blob: &[u8], checksum: u32) -> Sections<'_> {
+    assert!(blob.len() >= PRELUDE_LEN + CHECKSUM_LEN, "this is no blob");
+    assert!(u16::from_le_bytes([blob[4], blob[5]]) == FORMAT_VERSION, "the blob is of another format: export it again");
+    let same = word_at(blob, blob.len() - CHECKSUM_LEN) == checksum;
+    assert!(same, "the blob is not the one that was exported: export it again");
+    let [_, manifest, payload, tokenizer, golden, plan @ .., _, _] = prelude_words(blob);
+    let payload_at = PRELUDE_LEN + (manifest as usize).next_multiple_of(ALIGNMENT);
+    let tokenizer_at = payload_at + (payload as usize).next_multiple_of(ALIGNMENT);
+    let golden_at = tokenizer_at + (tokenizer as usize).next_multiple_of(ALIGNMENT);
+    Sections {
+        coefficients: Coefficients::from_words(plan),
+        manifest: cut(blob, PRELUDE_LEN, manifest),
+        payload: cut(blob, payload_at, payload),
+        tokenizer: cut(blob, tokenizer_at, tokenizer),
+        golden: cut(blob, golden_at, golden),
+    }
+}
+
+const fn cut(blob: &[u8], at: usize, len: u32) -> &[u8] {
+    blob.split_at(at).1.split_at(len as usize).0
 }
 
 /// Writes a blob.
@@ -270,7 +301,7 @@ pub fn write(
 ) -> Result<alloc::vec::Vec<u8>, Error> {
     manifest.spec.check()?;
     let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
-    if layout.bytes != payload.len() as u64 {
+    if layout.bytes() != payload.len() {
         return Err(Error::BadLayout("payload"));
     }
     let coefficients = Coefficients::new(&manifest.spec).ok_or(Error::BadLayout("memory plan"))?;

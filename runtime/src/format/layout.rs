@@ -515,75 +515,70 @@ pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
 }
 
 /// Where each tensor begins, found once for a model: tensors that every block has lie at the same place in each.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Layout {
-    encoder: StackLayout,
-    decoder: StackLayout,
-    head: [u32; HeadPart::ALL.len()],
-    pub(crate) bytes: u64,
-}
-
 #[derive(Clone, Copy, Debug)]
-struct StackLayout {
-    parts: [u32; StackPart::ALL.len()],
-    first_block: u32,
-    block_parts: [u32; BlockPart::ALL.len()],
-    block_bytes: u32,
-}
-
-impl Default for StackLayout {
-    fn default() -> Self {
-        Self {
-            parts: [0; StackPart::ALL.len()],
-            first_block: 0,
-            block_parts: [0; BlockPart::ALL.len()],
-            block_bytes: 0,
-        }
-    }
-}
+pub(crate) struct Layout([u32; Layout::WORDS]);
 
 impl Layout {
+    /// Of each stack: its own tensors, where its first block begins, the length of a block, and the tensors in a block.
+    const STACK: usize = StackPart::ALL.len() + 2 + BlockPart::ALL.len();
+    /// Where the head's tensors stand, after both stacks.
+    const HEAD: usize = 2 * Self::STACK;
+    /// Numbers in all; the last one is the payload's length.
+    pub(crate) const WORDS: usize = Self::HEAD + HeadPart::ALL.len() + 1;
+
     /// Finds every tensor; `None` when the payload would not fit 32 bits.
     pub(crate) fn new(spec: &ModelSpec) -> Option<Self> {
-        let mut layout = Self::default();
+        let mut words = [0; Self::WORDS];
         let mut end = 0;
-        for id in [Stack::Encoder, Stack::Decoder] {
+        let (stacks, head) = words.split_at_mut(Self::HEAD);
+        for (id, found) in [Stack::Encoder, Stack::Decoder].into_iter().zip(stacks.chunks_exact_mut(Self::STACK)) {
             let Some(stack) = spec.stack(id) else { continue };
-            let mut found = StackLayout::default();
-            place(&mut found.parts, StackPart::ALL, |part| part.shape(id, stack), &mut end)?;
-            found.first_block = u32::try_from(end).ok()?;
+            let (parts, found) = found.split_at_mut(StackPart::ALL.len());
+            let Some((blocks, parts_of_block)) = found.split_first_chunk_mut::<2>() else { continue };
+            place(parts, StackPart::ALL, |part| part.shape(id, stack), &mut end)?;
             let mut block_end = 0;
-            place(&mut found.block_parts, BlockPart::ALL, |part| part.shape(stack), &mut block_end)?;
-            found.block_bytes = u32::try_from(block_end).ok()?;
+            place(parts_of_block, BlockPart::ALL, |part| part.shape(stack), &mut block_end)?;
+            *blocks = [u32::try_from(end).ok()?, u32::try_from(block_end).ok()?];
             end += block_end * stack.num_blocks() as u64;
-            match id {
-                Stack::Encoder => layout.encoder = found,
-                Stack::Decoder => layout.decoder = found,
-            }
         }
-        place(&mut layout.head, HeadPart::ALL, |part| part.shape(spec), &mut end)?;
-        u32::try_from(end).ok()?;
-        layout.bytes = end;
-        Some(layout)
+        place(head, HeadPart::ALL, |part| part.shape(spec), &mut end)?;
+        *head.last_mut()? = u32::try_from(end).ok()?;
+        Some(Self(words))
+    }
+
+    /// As [`to_words`](Self::to_words) told it.
+    pub(crate) const fn from_words(words: [u32; Self::WORDS]) -> Self {
+        Self(words)
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn to_words(self) -> [u32; Self::WORDS] {
+        self.0
+    }
+
+    /// Bytes of the payload.
+    pub(crate) fn bytes(&self) -> usize {
+        self.word(Self::WORDS - 1)
     }
 
     /// Where a tensor begins in the payload.
     pub(crate) fn offset(&self, role: Role) -> usize {
         let stack = |id| match id {
-            Stack::Encoder => &self.encoder,
-            Stack::Decoder => &self.decoder,
+            Stack::Encoder => 0,
+            Stack::Decoder => Self::STACK,
         };
-        let at = |offsets: &[u32], part: usize| offsets.get(part).copied().unwrap_or(0) as usize;
         match role {
-            Role::Stack(id, part) => at(&stack(id).parts, part as usize),
+            Role::Stack(id, part) => self.word(stack(id) + part as usize),
             Role::Block(id, block, part) => {
-                let layout = stack(id);
-                layout.first_block as usize
-                    + block as usize * layout.block_bytes as usize
-                    + at(&layout.block_parts, part as usize)
+                let blocks = stack(id) + StackPart::ALL.len();
+                self.word(blocks) + block as usize * self.word(blocks + 1) + self.word(blocks + 2 + part as usize)
             }
-            Role::Head(part) => at(&self.head, part as usize),
+            Role::Head(part) => self.word(Self::HEAD + part as usize),
         }
+    }
+
+    fn word(&self, index: usize) -> usize {
+        self.0.get(index).copied().unwrap_or(0) as usize
     }
 }
 

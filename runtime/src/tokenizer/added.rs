@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
 use super::tables::{Classes, Words};
 use super::text::{Char, Chars, Text};
-use super::vocabulary::{Vocabulary, VocabularySpec};
+use super::vocabulary::Vocabulary;
 use crate::format::error::Error;
 
 /// The longest added token, in bytes.
@@ -29,15 +29,13 @@ struct Finder<'m> {
     first: [u32; 8],
 }
 
-impl<'m> Finder<'m> {
-    fn new(section: &'m [u8], spec: &VocabularySpec) -> Option<Self> {
-        let strings = Vocabulary::new(section, spec).filter(Vocabulary::check)?;
-        let mut first = [0; 8];
-        for rank in 0..strings.len() {
-            let byte = strings.string(rank).next().and_then(<[u8]>::first).copied().unwrap_or(0);
-            first.iter_mut().skip(usize::from(byte >> 5)).take(1).for_each(|word| *word |= 1_u32 << (byte & 31));
+impl Finder<'_> {
+    /// Finds out which bytes the strings begin with.
+    fn look(&mut self) {
+        for rank in 0..self.strings.len() {
+            let byte = self.strings.string(rank).next().and_then(<[u8]>::first).copied().unwrap_or(0);
+            self.first.iter_mut().skip(usize::from(byte >> 5)).take(1).for_each(|word| *word |= 1_u32 << (byte & 31));
         }
-        Some(Self { strings, first })
     }
 
     /// The longest string at the beginning of some characters: its id and its length in characters.
@@ -66,16 +64,42 @@ impl<'m> Finder<'m> {
 }
 
 impl<'m> Added<'m> {
-    /// `None` when a table is not as it should be.
-    pub(crate) fn new(section: &'m [u8], spec: &AddedSpec) -> Option<Self> {
+    /// With what [`first`](Self::first) said; `None` when a table is not where it should be.
+    pub(crate) const fn new(section: &'m [u8], spec: &AddedSpec, first: [[u32; 8]; 2]) -> Option<Self> {
+        let (Some(raw), Some(normalized), Some(decoded)) = (
+            Vocabulary::new(section, &spec.raw),
+            Vocabulary::new(section, &spec.normalized),
+            Vocabulary::new(section, &spec.decoded),
+        ) else {
+            return None;
+        };
+        let (Some(flags), Some(spaces), Some(words)) =
+            (spec.flags.of(section), spec.spaces.of(section), spec.words.of(section))
+        else {
+            return None;
+        };
         Some(Self {
-            raw: Finder::new(section, &spec.raw)?,
-            normalized: Finder::new(section, &spec.normalized)?,
-            decoded: Vocabulary::new(section, &spec.decoded).filter(Vocabulary::check)?,
-            flags: Words::new(spec.flags.of(section)?),
-            spaces: Classes::new(spec.spaces.of(section)?),
-            words: Classes::new(spec.words.of(section)?),
+            raw: Finder { strings: raw, first: first[0] },
+            normalized: Finder { strings: normalized, first: first[1] },
+            decoded,
+            flags: Words::new(flags),
+            spaces: Classes::new(spaces),
+            words: Classes::new(words),
         })
+    }
+
+    /// The same with its tables looked through; `None` when one is not as it should be.
+    pub(crate) fn checked(mut self) -> Option<Self> {
+        let whole = [&self.raw.strings, &self.normalized.strings, &self.decoded].into_iter().all(Vocabulary::check);
+        self.raw.look();
+        self.normalized.look();
+        whole.then_some(self)
+    }
+
+    /// Which bytes the tokens begin with, those in the text as it is and those in the normalized one.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn first(&self) -> [[u32; 8]; 2] {
+        [self.raw.first, self.normalized.first]
     }
 
     fn flags(&self, id: u32) -> u32 {

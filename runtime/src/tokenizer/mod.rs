@@ -110,7 +110,8 @@ impl<'m> Tokenizer<'m> {
         if !rest.is_empty() {
             return Err(invalid("header"));
         }
-        let added = Added::new(section, &header.added).ok_or(invalid("added tokens"))?;
+        let added = Added::new(section, &header.added, [[0; 8]; 2]).and_then(Added::checked);
+        let added = added.ok_or(invalid("added tokens"))?;
         let vocabulary = Vocabulary::new(section, &header.vocabulary).filter(Vocabulary::check);
         let vocabulary = vocabulary.ok_or(invalid("vocabulary"))?;
         let model = model(section, &header, vocabulary).ok_or(invalid("model"))?;
@@ -123,6 +124,25 @@ impl<'m> Tokenizer<'m> {
             return Err(invalid(if normalizer { "pre-tokenizer" } else { "normalizer" }));
         }
         Ok(Self { section, header, added, vocabulary, model })
+    }
+
+    /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the section.
+    ///
+    /// # Panics
+    /// When the section is not the one that was exported; that is to say, such a constant does not compile.
+    #[doc(hidden)]
+    pub const fn from_export(section: &'m [u8], header: Header, first: [[u32; 8]; 2]) -> Self {
+        let added = Added::new(section, &header.added, first).expect("added tokens");
+        let vocabulary = Vocabulary::new(section, &header.vocabulary).expect("a vocabulary");
+        let model = model(section, &header, vocabulary).expect("a model");
+        Self { section, header, added, vocabulary, model }
+    }
+
+    /// Which bytes added tokens begin with, for [`from_export`](Self::from_export).
+    #[cfg(feature = "alloc")]
+    #[doc(hidden)]
+    pub const fn first_of_added(&self) -> [[u32; 8]; 2] {
+        self.added.first()
     }
 
     /// Words of memory that [`encode`](Self::encode) needs for a text of so many bytes, at most: mostly it is far less.
@@ -392,38 +412,46 @@ impl Model<'_> {
 }
 
 /// The model, if its tables are as they should be.
-fn model<'m>(section: &'m [u8], header: &Header, vocabulary: Vocabulary<'m>) -> Option<Model<'m>> {
-    let byte_ids = |span: Span| {
-        let ids = Words::new(span.of(section)?);
-        (ids.len() == 0 || ids.len() == 256).then_some(ids)
-    };
+const fn model<'m>(section: &'m [u8], header: &Header, vocabulary: Vocabulary<'m>) -> Option<Model<'m>> {
     Some(match header.model {
         ModelSpec::WordLevel { unknown } => Model::WordLevel(WordLevel { vocabulary, unknown }),
-        ModelSpec::WordPiece { unknown, prefix, max_input_chars } => Model::WordPiece(WordPiece {
-            vocabulary,
-            unknown,
-            prefix: prefix.of(section)?,
-            max_input_chars: max_input_chars.into(),
-        }),
-        ModelSpec::Bpe { merges, unknown, fuse_unknown, ignore_merges, suffix, prefix, bytes } => Model::Bpe(Bpe {
-            vocabulary,
-            merges: model::Merges::new(section, &merges)?,
-            byte_level: header.byte_level,
-            unknown,
-            fuse_unknown,
-            ignore_merges,
-            suffix: suffix.of(section)?,
-            prefix: prefix.of(section)?,
-            bytes: byte_ids(bytes)?,
-        }),
-        ModelSpec::Unigram { scores, unknown_score, unknown, bytes } => Model::Unigram(Unigram {
-            vocabulary,
-            scores: scores.of(section).filter(|scores| scores.len() == 8 * vocabulary.len())?,
-            unknown_score,
-            unknown,
-            bytes: byte_ids(bytes)?,
-        }),
+        ModelSpec::WordPiece { unknown, prefix, max_input_chars } => {
+            let Some(prefix) = prefix.of(section) else { return None };
+            Model::WordPiece(WordPiece { vocabulary, unknown, prefix, max_input_chars: max_input_chars as usize })
+        }
+        ModelSpec::Bpe { merges, unknown, fuse_unknown, ignore_merges, suffix, prefix, bytes } => {
+            let (Some(merges), Some(bytes)) = (model::Merges::new(section, &merges), byte_ids(section, bytes)) else {
+                return None;
+            };
+            let (Some(suffix), Some(prefix)) = (suffix.of(section), prefix.of(section)) else { return None };
+            let byte_level = header.byte_level;
+            Model::Bpe(Bpe {
+                vocabulary,
+                merges,
+                byte_level,
+                unknown,
+                fuse_unknown,
+                ignore_merges,
+                suffix,
+                prefix,
+                bytes,
+            })
+        }
+        ModelSpec::Unigram { scores, unknown_score, unknown, bytes } => {
+            let (Some(scores), Some(bytes)) = (scores.of(section), byte_ids(section, bytes)) else { return None };
+            if scores.len() != 8 * vocabulary.len() {
+                return None;
+            }
+            Model::Unigram(Unigram { vocabulary, scores, unknown_score, unknown, bytes })
+        }
     })
+}
+
+/// An id for each byte, or none at all.
+const fn byte_ids(section: &[u8], span: Span) -> Option<Words<'_>> {
+    let Some(bytes) = span.of(section) else { return None };
+    let ids = Words::new(bytes);
+    if ids.len() == 0 || ids.len() == 256 { Some(ids) } else { None }
 }
 
 /// Whether everything that a step names is in the section.

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::spec::at_least_one;
+
 /// A run of bytes of the section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
@@ -15,9 +17,10 @@ pub struct Span {
 
 impl Span {
     /// Its bytes, if the section has them.
-    pub(crate) fn of(self, section: &[u8]) -> Option<&[u8]> {
-        let start = usize::try_from(self.start).ok()?;
-        section.get(start..)?.get(..usize::try_from(self.len).ok()?)
+    pub(crate) const fn of(self, section: &[u8]) -> Option<&[u8]> {
+        let Some((_, from)) = section.split_at_checked(self.start as usize) else { return None };
+        let Some((bytes, _)) = from.split_at_checked(self.len as usize) else { return None };
+        Some(bytes)
     }
 }
 
@@ -29,11 +32,11 @@ pub const ASCII: usize = 128;
 pub(crate) struct Words<'m>(&'m [[u8; 4]]);
 
 impl<'m> Words<'m> {
-    pub(crate) fn new(bytes: &'m [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'m [u8]) -> Self {
         Self(bytes.as_chunks().0)
     }
 
-    pub(crate) fn len(self) -> usize {
+    pub(crate) const fn len(self) -> usize {
         self.0.len()
     }
 
@@ -58,12 +61,13 @@ pub(crate) struct Numbers<'m> {
 }
 
 impl<'m> Numbers<'m> {
-    pub(crate) fn new(bytes: &'m [u8], width: u8) -> Self {
-        Self { bytes, width: usize::from(width.clamp(1, 4)) }
+    pub(crate) const fn new(bytes: &'m [u8], width: u8) -> Self {
+        let width = if width < 1 { 1 } else { width };
+        Self { bytes, width: if width > 4 { 4 } else { width as usize } }
     }
 
-    pub(crate) fn len(self) -> usize {
-        self.bytes.len() / self.width.max(1)
+    pub(crate) const fn len(self) -> usize {
+        self.bytes.len() / at_least_one(self.width)
     }
 
     /// `u32::MAX` beyond the end.
@@ -93,8 +97,10 @@ pub(crate) struct Classes<'m> {
 }
 
 impl<'m> Classes<'m> {
-    pub(crate) fn new(bytes: &'m [u8]) -> Self {
-        let (ascii, words) = bytes.split_at_checked(ASCII).unwrap_or((&[], &[]));
+    pub(crate) const fn new(bytes: &'m [u8]) -> Self {
+        let Some((ascii, words)) = bytes.split_at_checked(ASCII) else {
+            return Self { ascii: &[], words: Words::new(&[]) };
+        };
         Self { ascii, words: Words::new(words) }
     }
 

@@ -57,18 +57,24 @@ struct Neighbour {
 
 impl<'m> Vocabulary<'m> {
     /// `None` when the tables are not where they should be, or not as long.
-    pub(crate) fn new(section: &'m [u8], spec: &VocabularySpec) -> Option<Self> {
-        let entries = usize::try_from(spec.entries).ok()?;
-        let vocabulary = Self {
-            entries,
-            blocks: Words::new(spec.blocks.of(section)?),
-            data: spec.data.of(section)?,
-            ids: Numbers::new(spec.ids.of(section)?, spec.width),
-            ranks: Numbers::new(spec.ranks.of(section)?, spec.width),
-            prefixes: Words::new(spec.prefixes.of(section)?),
+    pub(crate) const fn new(section: &'m [u8], spec: &VocabularySpec) -> Option<Self> {
+        let (Some(blocks), Some(data), Some(ids)) =
+            (spec.blocks.of(section), spec.data.of(section), spec.ids.of(section))
+        else {
+            return None;
         };
+        let (Some(ranks), Some(prefixes)) = (spec.ranks.of(section), spec.prefixes.of(section)) else { return None };
+        let vocabulary = Self {
+            entries: spec.entries as usize,
+            blocks: Words::new(blocks),
+            data,
+            ids: Numbers::new(ids, spec.width),
+            ranks: Numbers::new(ranks, spec.width),
+            prefixes: Words::new(prefixes),
+        };
+        let entries = vocabulary.entries;
         let whole = vocabulary.blocks.len() == entries.div_ceil(BLOCK) && vocabulary.ids.len() == entries;
-        whole.then_some(vocabulary)
+        if whole { Some(vocabulary) } else { None }
     }
 
     /// Checks that every entry is whole and that ids and entries belong to each other.
@@ -90,7 +96,7 @@ impl<'m> Vocabulary<'m> {
         rank == self.entries
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.entries
     }
 

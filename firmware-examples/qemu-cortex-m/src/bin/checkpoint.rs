@@ -6,12 +6,17 @@ use cortex_m_rt::entry;
 use kinglet_examples::Arena;
 use kinglet_examples::checkpoint as example;
 
-const MODEL: &[u8] = kinglet::include_model!(env!("KINGLET_BLOB"));
+mod checkpoint {
+    include!(env!("KINGLET_MODULE"));
+}
+
 const TOKENS: usize = example::number_of(env!("KINGLET_TOKENS"));
-const ARENA: usize = kinglet::arena_bytes(MODEL, TOKENS);
+const ARENA: usize = kinglet::arena_bytes(checkpoint::BLOB, TOKENS);
 
 #[entry]
 fn main() -> ! {
     static mut MEMORY: Arena<ARENA> = kinglet::arena!(ARENA);
-    qemu_cortex_m::run(|machine| example::run(machine, MODEL, TOKENS, &mut MEMORY.0))
+    qemu_cortex_m::run(|machine| {
+        example::run(machine, &checkpoint::MODEL, &checkpoint::TOKENIZER, TOKENS, &mut MEMORY.0)
+    })
 }

@@ -6,14 +6,17 @@ use kinglet_examples::Arena;
 use kinglet_examples::checkpoint as example;
 use riscv_rt::entry;
 
-const MODEL: &[u8] = kinglet::include_model!(env!("KINGLET_BLOB"));
+mod checkpoint {
+    include!(env!("KINGLET_MODULE"));
+}
+
 const TOKENS: usize = example::number_of(env!("KINGLET_TOKENS"));
-const ARENA: usize = kinglet::arena_bytes(MODEL, TOKENS);
+const ARENA: usize = kinglet::arena_bytes(checkpoint::BLOB, TOKENS);
 
 #[entry]
 fn main() -> ! {
     static mut MEMORY: Arena<ARENA> = kinglet::arena!(ARENA);
     // SAFETY: this runs once, and nothing else uses the memory.
     let arena = unsafe { &mut *&raw mut MEMORY };
-    qemu_riscv32::run(|machine| example::run(machine, MODEL, TOKENS, &mut arena.0))
+    qemu_riscv32::run(|machine| example::run(machine, &checkpoint::MODEL, &checkpoint::TOKENIZER, TOKENS, &mut arena.0))
 }

@@ -10,10 +10,10 @@ use embassy_rp::gpio::{Level, Output};
 use embassy_rp::watchdog::Watchdog;
 use embassy_time::{Duration, Instant, Timer};
 use kinglet::sample::argmax;
-use kinglet::tokenizer::Tokenizer;
-use kinglet::{Error, Model, Session};
+use kinglet::{Error, Session};
 use kinglet_examples::Arena;
-use kinglet_examples::generate::{ARENA, MODEL, TOKENS};
+use kinglet_examples::generate::{ARENA, TOKENS};
+use kinglet_examples::models::stories;
 use raspberry_pi_pico as _;
 
 #[embassy_executor::task]
@@ -26,10 +26,8 @@ async fn blink(mut led: Output<'static>) {
 
 /// Writes a story, and lets others work after every layer.
 async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), Error> {
-    let model = Model::from_bytes(MODEL)?;
-    let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
-    let mut session = Session::new(&model, arena, TOKENS)?;
-    let mut decoder = tokenizer.decoder(true);
+    let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
+    let mut decoder = stories::TOKENIZER.decoder(true);
     let mut token = 1;
     while session.remaining() > 0 && token != 2 {
         let ids = [token];

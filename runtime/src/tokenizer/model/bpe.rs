@@ -38,16 +38,21 @@ pub(crate) struct Merges<'m> {
 
 impl<'m> Merges<'m> {
     /// `None` when a table is not as it should be.
-    pub(crate) fn new(section: &'m [u8], spec: &MergesSpec) -> Option<Self> {
+    pub(crate) const fn new(section: &'m [u8], spec: &MergesSpec) -> Option<Self> {
+        let (Some(lefts), Some(rights), Some(merged), Some(order)) =
+            (spec.lefts.of(section), spec.rights.of(section), spec.merged.of(section), spec.order.of(section))
+        else {
+            return None;
+        };
         let merges = Self {
-            lefts: Words::new(spec.lefts.of(section)?),
-            rights: Numbers::new(spec.rights.of(section)?, spec.width),
-            merged: Numbers::new(spec.merged.of(section)?, spec.width),
-            order: Words::new(spec.order.of(section)?),
+            lefts: Words::new(lefts),
+            rights: Numbers::new(rights, spec.width),
+            merged: Numbers::new(merged, spec.width),
+            order: Words::new(order),
         };
         let count = merges.rights.len();
         let whole = merges.merged.len() == count && (merges.order.len() == 0 || merges.order.len() == count);
-        whole.then_some(merges)
+        if whole { Some(merges) } else { None }
     }
 
     /// The place in the order of a pair, and what it becomes.

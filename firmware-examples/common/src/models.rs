@@ -1,0 +1,21 @@
+//! The models, as `kinglet export` writes them: constants, which take no memory and are not checked again on the board.
+//! `cargo xtask blobs --write` makes them anew.
+
+#[path = "../models/home_command.rs"]
+#[rustfmt::skip]
+pub mod home_command;
+#[path = "../models/home_intent.rs"]
+#[rustfmt::skip]
+pub mod home_intent;
+#[path = "../models/home_slots.rs"]
+#[rustfmt::skip]
+pub mod home_slots;
+#[path = "../models/home_words.rs"]
+#[rustfmt::skip]
+pub mod home_words;
+#[path = "../models/stories.rs"]
+#[rustfmt::skip]
+pub mod stories;
+#[path = "../models/stories_backward.rs"]
+#[rustfmt::skip]
+pub mod stories_backward;
