@@ -743,7 +743,7 @@ pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool)
 /// How a token is written in the vocabulary: byte-level ones with the printable characters that stand for bytes.
 pub fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
     let mut bytes = Vec::new();
-    tokenizer.pieces(id, |piece| bytes.extend_from_slice(piece));
+    tokenizer.pieces(id, &mut |piece| bytes.extend_from_slice(piece));
     match String::from_utf8(bytes) {
         Ok(text) if !tokenizer.header().byte_level || tokenizer.is_added(id) => text,
         text => text.map_or_else(|error| error.into_bytes(), String::into_bytes).into_iter().map(alias).collect(),

@@ -11,6 +11,7 @@ use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
+use crate::parts;
 use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round, with_rounding};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
@@ -140,12 +141,16 @@ impl Attention<'_> {
             let runs = slots(head / group.max(1), &visible, cache.slots);
             let scale = quantize8(row, query);
             self.score(cache, scale, query, &runs, scores);
-            self.content_to_position(head, position, visible.clone(), (query, scale), products, scores);
-            self.position_to_content(head, position, visible.start, cache, &runs, scores);
+            if parts::RELATIVE_ATTENTION {
+                self.content_to_position(head, position, visible.clone(), (query, scale), products, scores);
+                self.position_to_content(head, position, visible.start, cache, &runs, scores);
+            }
             if let Some(cap) = self.spec.soft_cap {
                 soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
             }
-            self.relative_bias.add(head, position, visible.clone(), scores);
+            if parts::RELATIVE_ATTENTION {
+                self.relative_bias.add(head, position, visible.clone(), scores);
+            }
             let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
             let normalizer = softmax(self.kernels, scores, scales, weights);
 

@@ -11,6 +11,7 @@ use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
+use crate::parts;
 use crate::position::rotate;
 use crate::quant::multiply;
 use crate::workspace::{KeyValueCache, Scratch};
@@ -35,6 +36,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let (mut rotary, mut relative_bias) = (None, RelativeBias::default());
         let mut disentangled = Disentangled::default();
         match spec.position {
+            _ if !parts::RELATIVE_ATTENTION && !matches!(spec.position, AttentionPosition::Rotary { .. }) => {}
             AttentionPosition::None => {}
             AttentionPosition::Rotary { dims, local, layers } => {
                 let part = if local && sliding { StackPart::RotaryLocal } else { StackPart::Rotary };
@@ -117,7 +119,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what queries and keys are
     /// made of, and the narrow stream of a bottleneck is in `scratch.branch`.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
-        let Some(bottleneck) = &self.stack.spec.block.bottleneck else {
+        let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| parts::BOTTLENECKS);
+        let Some(bottleneck) = bottleneck else {
             return self.sublayer_input(BlockPart::AttentionNorm, x, scratch);
         };
         let tokens = x.len() / self.hidden_size();
@@ -227,7 +230,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         cross: Option<(&KeyValueCache<'_>, usize)>,
         scratch: &mut Scratch<'_>,
     ) {
-        if self.stack.spec.block.bottleneck.is_none() {
+        if self.stack.spec.block.bottleneck.is_none() || !parts::BOTTLENECKS {
             return self.sublayers(x, start, stored, cache, cross, scratch);
         }
         let tokens = x.len() / self.hidden_size();

@@ -16,6 +16,7 @@ pub mod golden;
 mod kernels;
 mod model;
 mod ops;
+mod parts;
 mod position;
 mod quant;
 pub mod sample;

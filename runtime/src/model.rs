@@ -6,6 +6,7 @@ use crate::format::blob::{self, Manifest, Sections};
 use crate::format::error::Error;
 use crate::format::layout::{BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
 use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
+use crate::parts;
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
 #[derive(Clone, Debug)]
@@ -40,7 +41,8 @@ impl<'m> Model<'m> {
     /// left to be read, checked, or held in memory.
     ///
     /// # Panics
-    /// When the blob is not the one that was exported; that is to say, such a constant does not compile.
+    /// When the blob is not the one that was exported, or needs a feature of this crate that is off; that is to say, such a
+    /// constant does not compile.
     #[doc(hidden)]
     pub const fn from_export(
         blob: &'m [u8],
@@ -48,6 +50,9 @@ impl<'m> Model<'m> {
         manifest: Manifest<'m>,
         places: [u32; Layout::WORDS],
     ) -> Self {
+        if let Some(part) = parts::missing(&manifest.spec) {
+            panic!("{}", part);
+        }
         let sections = blob::known_sections(blob, checksum);
         let Sections { payload, tokenizer, golden, .. } = sections;
         Self { manifest, layout: Layout::from_words(places), payload, tokenizer, golden }

@@ -14,6 +14,7 @@ use crate::ops::activation::{activate, soft_cap};
 use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, linear_with_bias, quantize_rows};
 use crate::ops::norm::norm;
+use crate::parts;
 use crate::quant::mean;
 use crate::task::MAX_BEAMS;
 use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
@@ -265,7 +266,8 @@ impl<'s, 'm> Session<'s, 'm> {
             block.prepare(x, &mut workspace.scratch);
             block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
         }
-        if let (0, Some(convolution)) = (layer, &stack.spec.convolution) {
+        let convolution = stack.spec.convolution.as_ref().filter(|_| parts::CONVOLUTIONS && layer == 0);
+        if let Some(convolution) = convolution {
             for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
                 convolve(stack, convolution, self.kernels, text, at, row, &mut workspace.scratch);
             }
@@ -625,7 +627,7 @@ fn embed(
         Some(&id) => embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row),
         None => row.fill(0),
     };
-    if spec.projection == EmbeddingProjection::None {
+    if spec.projection == EmbeddingProjection::None || !parts::PROJECTED_EMBEDDINGS {
         token(at, out);
         positions(out);
         normed(out);

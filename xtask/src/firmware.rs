@@ -70,6 +70,9 @@ const CORES: [Core; 7] = [
 
 const EXAMPLES: [&str; 8] = ["generate", "classify", "tag", "command", "score", "fill_mask", "bench", "self_test"];
 
+/// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
+const LEAN: [&str; 2] = ["generate", "classify"];
+
 /// Boards that are only built: folder and target.
 const BOARDS: [(&str, &str); 7] = [
     ("raspberry-pi-pico", "thumbv6m-none-eabi"),
@@ -260,13 +263,14 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
 /// Builds all examples for a core and runs them, two at a time.
 fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
     let release = build(&folder_of(core.folder), core.target, core.features)?;
+    let lean = build_lean(core)?;
     let measured = Mutex::new(BTreeMap::new());
     let queue = Mutex::new(EXAMPLES.iter());
     let work = || -> Result<()> {
         loop {
             let next = queue.lock().expect("nobody panics with it").next();
             let Some(&example) = next else { return Ok(()) };
-            let program = release.join(example);
+            let program = if LEAN.contains(&example) { &lean } else { &release }.join(example);
             let printed = emulate(core, &program)?;
             let wanted = &expected[example];
             let found = compared(&printed);
@@ -281,6 +285,17 @@ fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTr
     })?;
     eprintln!("{}: {} examples print what the host prints", core.name, EXAMPLES.len());
     Ok(measured.into_inner().expect("nobody panics with it"))
+}
+
+/// Builds the programs whose code is measured, and says where they are.
+fn build_lean(core: &Core) -> Result<PathBuf> {
+    let Core { folder, target, features, .. } = core;
+    let out = target_folder(&format!("firmware/lean-{folder}{features}"));
+    let bins = LEAN.map(|name| format!("--bin {name}")).join(" ");
+    let build = format!("build --quiet --release {bins} --target {target} --target-dir {out} --no-default-features");
+    let features = if features.is_empty() { String::new() } else { format!(" --features {features}") };
+    cargo_in(&folder_of(folder), &(build + &features), &[])?;
+    Ok(PathBuf::from(out).join(target).join("release"))
 }
 
 /// Builds a folder's programs and says where they are.

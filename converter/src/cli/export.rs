@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use kinglet::format::blob::{CHECKSUM_LEN, checksum};
 use kinglet::tokenizer::Tokenizer;
+use kinglet::tokenizer::section::Uses;
 use kinglet::{MemoryPlan, Model};
 use kinglet_convert::convert::write_atomically;
 use kinglet_convert::report::memory;
@@ -83,8 +84,7 @@ fn rust(blob: &[u8], model: &Model<'_>, name: &str, tokens: usize) -> Result<Str
     let checksum = checksum(&blob[..blob.len() - CHECKSUM_LEN]);
     let (manifest, places) = (expression(model.manifest())?, model.places());
     let mut text = format!(
-        "//! {}, as `kinglet export` wrote it.\n\n\
-         /// The blob, aligned as it must be.\n\
+        "/// The blob of {}, aligned as it must be. `kinglet export` wrote this module.\n\
          pub const BLOB: &[u8] = kinglet::include_model!({name:?});\n\
          /// The longest text, in tokens.\n\
          pub const MAX_TOKENS: usize = {tokens};\n\
@@ -100,12 +100,13 @@ fn rust(blob: &[u8], model: &Model<'_>, name: &str, tokens: usize) -> Result<Str
     if !model.tokenizer_section().is_empty() {
         let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
         let (header, first) = (expression(tokenizer.header())?, tokenizer.first_of_added());
+        let uses = Uses::of(tokenizer.header()).bits();
         _ = writeln!(
             text,
             "/// Its tokenizer, likewise.\n\
              pub static TOKENIZER: kinglet::tokenizer::Tokenizer<'static> = {{\n\
              use kinglet::tokenizer::{{pattern::*, section::*, tables::*, vocabulary::*}};\n\
-             kinglet::tokenizer::Tokenizer::from_export(MODEL.tokenizer_section(), {header}, {first:?})\n\
+             kinglet::tokenizer::Tokenizer::from_export(MODEL.tokenizer_section(), {header}, Uses::from_bits({uses:#x}), {first:?})\n\
              }};"
         );
     }

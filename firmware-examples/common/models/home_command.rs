@@ -1,5 +1,4 @@
-//! command, as `kinglet export` wrote it.
-/// The blob, aligned as it must be.
+/// The blob of command, aligned as it must be. `kinglet export` wrote this module.
 pub const BLOB: &[u8] = kinglet::include_model!("home-command.kinglet");
 /// The longest text, in tokens.
 pub const MAX_TOKENS: usize = 48;
@@ -310,6 +309,7 @@ pub static TOKENIZER: kinglet::tokenizer::Tokenizer<'static> = {
             },
             words_per_byte: 73,
         },
+        Uses::from_bits(0x297),
         [[0, 268435456, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]],
     )
 };

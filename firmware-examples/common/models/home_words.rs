@@ -1,5 +1,4 @@
-//! words, as `kinglet export` wrote it.
-/// The blob, aligned as it must be.
+/// The blob of words, aligned as it must be. `kinglet export` wrote this module.
 pub const BLOB: &[u8] = kinglet::include_model!("home-words.kinglet");
 /// The longest text, in tokens.
 pub const MAX_TOKENS: usize = 48;
@@ -258,6 +257,7 @@ pub static TOKENIZER: kinglet::tokenizer::Tokenizer<'static> = {
             },
             words_per_byte: 12,
         },
+        Uses::from_bits(0x83),
         [[0, 0, 134217728, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]],
     )
 };

@@ -1,5 +1,4 @@
-//! stories, as `kinglet export` wrote it.
-/// The blob, aligned as it must be.
+/// The blob of stories, aligned as it must be. `kinglet export` wrote this module.
 pub const BLOB: &[u8] = kinglet::include_model!("stories.kinglet");
 /// The longest text, in tokens.
 pub const MAX_TOKENS: usize = 128;
@@ -235,6 +234,7 @@ pub static TOKENIZER: kinglet::tokenizer::Tokenizer<'static> = {
             },
             words_per_byte: 36,
         },
+        Uses::from_bits(0x50),
         [[0, 268435456, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]],
     )
 };

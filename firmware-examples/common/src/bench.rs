@@ -26,7 +26,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
             position += 1;
         }
         let now = board.count();
-        took(board, what, now.saturating_sub(spent), (position - first) as u64);
+        took(board, what, now.saturating_sub(spent), (position - first) as u32);
     }
     session.reset();
     let ids: [u32; 64] = core::array::from_fn(|position| (position as u32 * 37 + 1) % 512);

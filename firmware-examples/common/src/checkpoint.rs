@@ -17,7 +17,7 @@ pub fn run(
     tokens: usize,
     arena: &mut [u8],
 ) -> Result<(), Error> {
-    measured(board, "bytes of arena", arena.len() as u64);
+    measured(board, "bytes of arena", arena.len() as u32);
     let mut session = Session::new(model, arena, tokens)?;
     let mut decoder = tokenizer.decoder(true);
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
@@ -34,7 +34,7 @@ pub fn run(
     board.print("\n");
     bits(board, fingerprint);
     let now = board.count();
-    took(board, "a token", now.saturating_sub(spent), NEW_TOKENS as u64);
+    took(board, "a token", now.saturating_sub(spent), NEW_TOKENS as u32);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_intent;
 use crate::text::Text;
-use crate::{Board, bits, check, took};
+use crate::{Board, bits, took};
 
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
@@ -25,7 +25,6 @@ const SENTENCES: [&str; 8] = [
 ];
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    check(board, &home_intent::MODEL, arena)?;
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();
@@ -43,6 +42,6 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     }
     bits(board, fingerprint);
     let now = board.count();
-    took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u64);
+    took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u32);
     Ok(())
 }

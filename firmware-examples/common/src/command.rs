@@ -55,7 +55,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         board.print("\n");
     }
     bits(board, fingerprint);
-    took(board, "a sentence", start, SENTENCES.len() as u64);
+    took(board, "a sentence", start, SENTENCES.len() as u32);
     Ok(())
 }
 

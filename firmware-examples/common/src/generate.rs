@@ -6,7 +6,7 @@ use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::stories;
 use crate::text::Text;
-use crate::{Board, bits, check, took};
+use crate::{Board, bits, took};
 
 /// Tokens of the text, with what it begins with.
 pub const TOKENS: usize = 128;
@@ -18,7 +18,6 @@ const NEW_TOKENS: usize = 64;
 const END: u32 = 2;
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    check(board, &stories::MODEL, arena)?;
     let text = Text::new(&stories::TOKENIZER, BEGINNING, arena)?;
     let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
     let mut decoder = text.tokenizer.decoder(true);
@@ -47,8 +46,8 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     decoder.finish(&mut |piece| board.print(piece));
     board.print("\n");
     bits(board, fingerprint);
-    crate::measured(board, "tokens written", written as u64);
+    crate::measured(board, "tokens written", written as u32);
     let now = board.count();
-    took(board, "a token", now.saturating_sub(spent), written as u64);
+    took(board, "a token", now.saturating_sub(spent), written as u32);
     Ok(())
 }

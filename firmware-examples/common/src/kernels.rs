@@ -5,7 +5,7 @@ use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
 use kinglet::{Aligned, Error};
 
-use crate::{Board, bits, number};
+use crate::{Board, bits, count_of, number};
 
 /// The widest layer.
 const SIZE: usize = 384;
@@ -42,8 +42,8 @@ impl Default for Memory {
 }
 
 /// A measurement with two places: hundredths of instructions for each of `units`.
-fn each(board: &mut impl Board, what: &str, count: u64, units: u64) {
-    let hundredths = count * 100 / units.max(1);
+fn each(board: &mut impl Board, what: &str, count: u64, units: u32) {
+    let hundredths = count_of(count * 100) / units.max(1);
     board.print("# ");
     board.print(what);
     board.print(", hundredths of instructions: ");
@@ -81,7 +81,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         layer.run(tokens, &memory.quantized.0, &memory.scales, out);
         let count = board.count().saturating_sub(start);
         fingerprint.update(out);
-        each(board, what, count, (tokens * size * size) as u64);
+        each(board, what, count, (tokens * size * size) as u32);
     }
     let (mut scores, mut scales, mut weights) = ([0; 256], [0; 256], [0; 256]);
     scores.iter_mut().for_each(|score| *score = (next() % (8 << 16)) as i32);

@@ -11,6 +11,7 @@ mod text;
 pub mod bench;
 pub mod checkpoint;
 pub mod classify;
+#[cfg(feature = "command")]
 pub mod command;
 pub mod fill_mask;
 pub mod generate;
@@ -47,8 +48,13 @@ fn check(board: &mut impl Board, model: &Model<'_>, arena: &mut [u8]) -> Result<
     Ok(())
 }
 
+/// A count in 32 bits: a division of 64 is a kilobyte of code on most of the boards.
+fn count_of(count: u64) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
+}
+
 /// Prints a measurement, which is not compared.
-fn measured(board: &mut impl Board, what: &str, value: u64) {
+fn measured(board: &mut impl Board, what: &str, value: u32) {
     board.print("# ");
     board.print(what);
     board.print(": ");
@@ -57,8 +63,8 @@ fn measured(board: &mut impl Board, what: &str, value: u64) {
 }
 
 /// Prints how long something took, in the board's unit.
-fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u64) {
-    let count = board.count().saturating_sub(since) / times.max(1);
+fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u32) {
+    let count = count_of(board.count().saturating_sub(since)) / times.max(1);
     board.print("# ");
     board.print(B::UNIT);
     board.print(" ");
@@ -78,11 +84,11 @@ fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
 }
 
 /// Prints a number. Formatting with [`core::fmt`] would bring ten times the code, and ways to panic.
-pub fn number(board: &mut impl Board, value: u64) {
+pub fn number(board: &mut impl Board, value: u32) {
     if value >= 10 {
         number(board, value / 10);
     }
-    digit(board, (value % 10) as u32);
+    digit(board, value % 10);
 }
 
 fn digit(board: &mut impl Board, value: u32) {

@@ -30,7 +30,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         fingerprint.update(session.logits()?);
         board.print(line);
         board.print(" -> ");
-        number(board, (sum * 1000.0) as u64);
+        number(board, (sum * 1000.0) as u32);
         board.print(" thousandths of a nat\n");
     }
     bits(board, fingerprint);

@@ -12,7 +12,7 @@ pub const ARENA: usize = arena_bytes(stories::BLOB, Golden::MAX_TOKENS);
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     let model = Model::from_bytes(stories::BLOB)?;
     let vectors = Golden::all(model.golden_section());
-    number(board, vectors.count() as u64);
+    number(board, vectors.count() as u32);
     board.print(" golden vectors: ");
     match model.self_test(arena) {
         Ok(()) => board.print("PASS\n"),

@@ -20,6 +20,13 @@ const CLOCK: u64 = match env!("SYSTICK_MHZ").as_bytes() {
     _ => 0,
 };
 
+/// Instructions of a tick, `1000 / (CLOCK * INSTRUCTION_NS)`, as a factor and a shift: what is left below is a power of two.
+const RATIO: (u64, u32) = {
+    let odd = CLOCK >> CLOCK.trailing_zeros();
+    assert!(1000 % odd == 0, "the clock is no divisor of a microsecond");
+    (1000 / odd, (CLOCK * INSTRUCTION_NS / odd).trailing_zeros())
+};
+
 /// How often SysTick, of 24 bits, has begun again.
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
@@ -46,7 +53,7 @@ impl Board for Machine {
                 break u64::from(wraps) << 24 | u64::from(0xff_ffff - left);
             }
         };
-        ticks * 1000 / (CLOCK * INSTRUCTION_NS)
+        ticks * RATIO.0 >> RATIO.1
     }
 }
 
@@ -88,7 +95,7 @@ fn switch_on_vectors() {
 }
 
 /// The most stack that was in use: the bytes that no longer have the pattern that they had at the start.
-fn stack_used() -> u64 {
+fn stack_used() -> u32 {
     unsafe extern "C" {
         static _stack_start: u32;
         static _stack_end: u32;
@@ -98,7 +105,7 @@ fn stack_used() -> u64 {
     while word < top && unsafe { word.read_volatile() } == cortex_m_rt::STACK_PAINT_VALUE {
         word = word.wrapping_add(1);
     }
-    (top.addr() - word.addr()) as u64
+    (top.addr() - word.addr()) as u32
 }
 
 /// A panic that can be reached does not link: this function is nowhere.

@@ -60,14 +60,14 @@ fn paint() {
 }
 
 /// The most stack that was in use: the bytes that no longer have the pattern.
-fn stack_used() -> u64 {
+fn stack_used() -> u32 {
     let top = (&raw const _stack_start).cast_mut();
     let mut word = top.wrapping_byte_sub(STACK);
     // SAFETY: this memory is the stack's; reading it changes nothing.
     while word < top && unsafe { word.read_volatile() } == PAINT {
         word = word.wrapping_add(1);
     }
-    (top.addr() - word.addr()) as u64
+    (top.addr() - word.addr()) as u32
 }
 
 /// A panic that can be reached does not link: this function is nowhere.

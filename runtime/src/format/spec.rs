@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use crate::parts;
 
 /// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation applies.
 pub const MAX_LAYERS: u16 = 64;
@@ -654,6 +655,9 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::InvalidSpec`] naming the field that is out of bounds.
     pub fn check(&self) -> Result<(), Error> {
+        if let Some(part) = parts::missing(self) {
+            return Err(Error::NotSupported(part));
+        }
         require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
         require((1..=1024).contains(&self.numerics.tile), "tile")?;
         self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;

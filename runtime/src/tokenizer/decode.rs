@@ -75,7 +75,9 @@ impl<'t, 'm> Decoder<'t, 'm> {
                 self.text(id, out);
             }
             DecoderSpec::Fuse => self.text(id, out),
-            DecoderSpec::ByteLevel => tokenizer.pieces(id, |piece| piece.iter().for_each(|&byte| self.byte(byte, out))),
+            DecoderSpec::ByteLevel => {
+                tokenizer.pieces(id, &mut |piece| piece.iter().for_each(|&byte| self.byte(byte, out)))
+            }
             DecoderSpec::WordPiece { prefix, cleanup } => {
                 self.word_piece(id, tokenizer.bytes(prefix), cleanup, first, out)
             }
@@ -128,7 +130,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
     fn replaced(&mut self, id: u32, _: Option<char>, mut each: impl FnMut(Option<char>, &mut Self)) {
         let tokenizer = self.tokenizer;
         let (mut bytes, mut filled) = ([0; 4], 0);
-        tokenizer.pieces(id, |piece| {
+        tokenizer.pieces(id, &mut |piece| {
             for &byte in piece {
                 if let Some(slot) = bytes.get_mut(filled) {
                     *slot = byte;
@@ -167,11 +169,12 @@ impl<'t, 'm> Decoder<'t, 'm> {
                     Some(len) => {
                         out(REPLACEMENT);
                         let rest = bytes.len().saturating_sub(len.max(1));
-                        self.partial.copy_within(bytes.len() - rest..bytes.len(), 0);
+                        let gone = bytes.len() - rest;
                         self.partial_len = rest;
                         if rest == 0 {
                             return;
                         }
+                        self.partial = (u32::from_le_bytes(partial) >> (8 * gone)).to_le_bytes();
                     }
                 },
             }
@@ -215,7 +218,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
     fn suffixed(&mut self, id: u32, suffix: &[u8], out: &mut dyn FnMut(&str)) {
         let mut buffer = [0; MAX_CLEANED];
         let mut filled = 0;
-        self.tokenizer.pieces(id, |piece: &[u8]| {
+        self.tokenizer.pieces(id, &mut |piece: &[u8]| {
             if let Some(to) = buffer.get_mut(filled..filled + piece.len()) {
                 to.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
                 filled += piece.len();

@@ -24,7 +24,7 @@ use crate::format::error::Error;
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
-use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, Piece, SplitStep, VERSION};
+use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, Piece, SplitStep, Uses, VERSION};
 use tables::{Span, Words};
 use text::{Char, Chars, Text};
 use vocabulary::Vocabulary;
@@ -70,6 +70,7 @@ impl Default for EncodeOptions {
 pub struct Tokenizer<'m> {
     section: &'m [u8],
     header: Header,
+    uses: Uses,
     added: Added<'m>,
     vocabulary: Vocabulary<'m>,
     model: Model<'m>,
@@ -123,7 +124,8 @@ impl<'m> Tokenizer<'m> {
         if !normalizer || !splits {
             return Err(invalid(if normalizer { "pre-tokenizer" } else { "normalizer" }));
         }
-        Ok(Self { section, header, added, vocabulary, model })
+        let uses = Uses::of(&header);
+        Ok(Self { section, header, uses, added, vocabulary, model })
     }
 
     /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the section.
@@ -131,11 +133,11 @@ impl<'m> Tokenizer<'m> {
     /// # Panics
     /// When the section is not the one that was exported; that is to say, such a constant does not compile.
     #[doc(hidden)]
-    pub const fn from_export(section: &'m [u8], header: Header, first: [[u32; 8]; 2]) -> Self {
+    pub const fn from_export(section: &'m [u8], header: Header, uses: Uses, first: [[u32; 8]; 2]) -> Self {
         let added = Added::new(section, &header.added, first).expect("added tokens");
         let vocabulary = Vocabulary::new(section, &header.vocabulary).expect("a vocabulary");
         let model = model(section, &header, vocabulary).expect("a model");
-        Self { section, header, added, vocabulary, model }
+        Self { section, header, uses, added, vocabulary, model }
     }
 
     /// Which bytes added tokens begin with, for [`from_export`](Self::from_export).
@@ -222,11 +224,11 @@ impl<'m> Tokenizer<'m> {
             text.turn();
             self.added.extract_raw(&mut text)?;
             for step in &self.header.normalizer {
-                normalize::normalize(self.section, step, &mut text)?;
+                normalize::normalize(self.section, step, self.uses, &mut text)?;
             }
             self.added.extract_normalized(&mut text)?;
             for step in &self.header.pre_tokenizer {
-                split::split(self.section, step, &mut text)?;
+                split::split(self.section, step, self.uses, &mut text)?;
             }
             text.settle()
         };
@@ -240,7 +242,8 @@ impl<'m> Tokenizer<'m> {
             if let Some(id) = first.as_token() {
                 count += 1;
                 let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
-                let spaces = |end: &str| end.chars().count() as u32;
+                // Not `count`, which is made for long texts.
+                let spaces = |end: &str| end.chars().map(|_| 1).sum::<u32>();
                 let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
                 let ends =
                     (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
@@ -267,7 +270,7 @@ impl<'m> Tokenizer<'m> {
     fn spaces(&self, id: u32) -> (u32, u32) {
         let (mut len, mut leading, mut trailing) = (0, 0, 0);
         if self.header.trim_offsets.is_some() {
-            self.pieces(id, |piece| {
+            self.pieces(id, &mut |piece| {
                 for &byte in piece {
                     leading += u32::from(byte == b' ' && leading == len);
                     trailing = if byte == b' ' { trailing + 1 } else { 0 };
@@ -349,11 +352,11 @@ impl<'m> Tokenizer<'m> {
     }
 
     /// The bytes that a token stands for, in pieces; nothing for an id that no token has. Of byte-level tokenizers the bytes themselves.
-    pub fn pieces(&self, id: u32, mut each: impl FnMut(&[u8])) {
-        let of = |vocabulary: &Vocabulary<'m>| vocabulary.rank(id).map(|rank| vocabulary.string(rank));
-        match of(&self.added.decoded) {
-            Some(pieces) => pieces.for_each(each),
-            None => of(&self.vocabulary).into_iter().flatten().for_each(&mut each),
+    pub fn pieces(&self, id: u32, each: &mut dyn FnMut(&[u8])) {
+        for vocabulary in [&self.added.decoded, &self.vocabulary] {
+            if let Some(rank) = vocabulary.rank(id) {
+                return vocabulary.string(rank).for_each(each);
+            }
         }
     }
 
@@ -388,7 +391,7 @@ impl<'m> Tokenizer<'m> {
             return None;
         }
         let (mut name, mut len) = ([0; 6], 0);
-        self.pieces(id, |piece| {
+        self.pieces(id, &mut |piece| {
             name.iter_mut().skip(len).zip(piece).for_each(|(to, from)| *to = *from);
             len += piece.len();
         });

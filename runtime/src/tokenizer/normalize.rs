@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::graphemes::Clusters;
 use super::pattern::Matcher;
-use super::section::NormalizerStep;
+use super::section::{NormalizerStep, Uses};
 use super::tables::{CharMap, Classes, Words};
 use super::text::{Char, Text};
 use crate::format::error::Error;
@@ -40,33 +40,33 @@ mod hangul {
     }
 }
 
-/// Does one step to every part of the text that is no token.
-pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, text: &mut Text<'_>) -> Result<(), Error> {
+/// Does one step, of those that the tokenizer uses, to every part of the text that is no token.
+pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
     let bytes = |span: super::tables::Span| span.of(section).unwrap_or(&[]);
     match *step {
-        NormalizerStep::Map { entries, sequences } => {
+        NormalizerStep::Map { entries, sequences } if uses.has(Uses::MAP) => {
             let map = CharMap::new(bytes(entries), bytes(sequences));
             text.each_split(|text, range| map_range(map, text, range))
         }
-        NormalizerStep::Decompose { entries, sequences, classes } => {
+        NormalizerStep::Decompose { entries, sequences, classes } if uses.has(Uses::DECOMPOSE) => {
             let (map, classes) = (CharMap::new(bytes(entries), bytes(sequences)), Classes::new(bytes(classes)));
             text.each_split(|text, range| decompose(map, classes, text, range))
         }
-        NormalizerStep::Compose { classes, pairs } => {
+        NormalizerStep::Compose { classes, pairs } if uses.has(Uses::COMPOSE) => {
             let (classes, pairs) = (Classes::new(bytes(classes)), Words::new(bytes(pairs)));
             text.each_split(|text, range| compose(classes, pairs, text, range))
         }
-        NormalizerStep::Charsmap { trie, strings, graphemes } => {
+        NormalizerStep::Charsmap { trie, strings, graphemes } if uses.has(Uses::CHARSMAP) => {
             let charsmap = Charsmap { trie: Words::new(bytes(trie)), strings: bytes(strings) };
             let classes = Classes::new(bytes(graphemes));
             text.each_split(|text, range| charsmap.normalize(classes, text, range))
         }
-        NormalizerStep::Replace { pattern, content } => {
+        NormalizerStep::Replace { pattern, content } if uses.has(Uses::REPLACE) => {
             let matcher = Matcher::new(section, &pattern).unwrap_or_default();
             let content = core::str::from_utf8(bytes(content)).unwrap_or("");
             text.each_split(|text, range| replace(&matcher, content, text, range))
         }
-        NormalizerStep::Strip { left, right, spaces } => {
+        NormalizerStep::Strip { left, right, spaces } if uses.has(Uses::STRIP) => {
             let spaces = Classes::new(bytes(spaces));
             text.each_split(|text, mut range| {
                 let is_space = |text: &Text<'_>, at: usize| text.get(at).is_some_and(|c| spaces.has(c.character()));
@@ -79,7 +79,7 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, text: &mut Text<'
                 text.copy(range)
             })
         }
-        NormalizerStep::Prepend { content } => {
+        NormalizerStep::Prepend { content } if uses.has(Uses::PREPEND) => {
             let content = core::str::from_utf8(bytes(content)).unwrap_or("");
             text.each_split(|text, range| {
                 if let Some(first) = text.get(range.start) {
@@ -88,6 +88,7 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, text: &mut Text<'
                 text.copy(range)
             })
         }
+        _ => Ok(()),
     }
 }
 

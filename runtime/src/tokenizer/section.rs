@@ -282,3 +282,54 @@ pub enum DecoderSpec {
         strip: u8,
     },
 }
+
+/// Which kinds of steps a tokenizer takes. In a constant the compiler knows them, and leaves out the code of all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses(u32);
+
+impl Uses {
+    pub(crate) const MAP: Self = Self(1);
+    pub(crate) const DECOMPOSE: Self = Self(1 << 1);
+    pub(crate) const COMPOSE: Self = Self(1 << 2);
+    pub(crate) const CHARSMAP: Self = Self(1 << 3);
+    pub(crate) const REPLACE: Self = Self(1 << 4);
+    pub(crate) const STRIP: Self = Self(1 << 5);
+    pub(crate) const PREPEND: Self = Self(1 << 6);
+    pub(crate) const SPLIT: Self = Self(1 << 7);
+    pub(crate) const PREFIX_SPACE: Self = Self(1 << 8);
+    pub(crate) const METASPACE: Self = Self(1 << 9);
+
+    /// What a tokenizer uses.
+    pub fn of(header: &Header) -> Self {
+        let normalizer = header.normalizer.iter().map(|step| match step {
+            NormalizerStep::Map { .. } => Self::MAP,
+            NormalizerStep::Decompose { .. } => Self::DECOMPOSE,
+            NormalizerStep::Compose { .. } => Self::COMPOSE,
+            NormalizerStep::Charsmap { .. } => Self::CHARSMAP,
+            NormalizerStep::Replace { .. } => Self::REPLACE,
+            NormalizerStep::Strip { .. } => Self::STRIP,
+            NormalizerStep::Prepend { .. } => Self::PREPEND,
+        });
+        let splits = header.pre_tokenizer.iter().map(|step| match step {
+            SplitStep::Split { .. } => Self::SPLIT,
+            SplitStep::PrefixSpace => Self::PREFIX_SPACE,
+            SplitStep::Metaspace { .. } => Self::METASPACE,
+        });
+        normalizer.chain(splits).fold(Self::default(), |uses, step| Self(uses.0 | step.0))
+    }
+
+    /// As [`bits`](Self::bits) told them.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// As a number.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn has(self, step: Self) -> bool {
+        self.0 & step.0 != 0
+    }
+}

@@ -3,22 +3,22 @@
 use core::ops::Range;
 
 use super::pattern::{Behavior, Matcher};
-use super::section::{Prepend, SplitStep};
+use super::section::{Prepend, SplitStep, Uses};
 use super::text::{Char, Text};
 use crate::format::error::Error;
 
-/// Does one step to every part of the text that is no token.
-pub(crate) fn split(section: &[u8], step: &SplitStep, text: &mut Text<'_>) -> Result<(), Error> {
+/// Does one step, of those that the tokenizer uses, to every part of the text that is no token.
+pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
     match *step {
-        SplitStep::Split { pattern, behavior, invert } => {
+        SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {
             let matcher = Matcher::new(section, &pattern).unwrap_or_default();
             text.each_split(|text, range| split_at(&matcher, behavior, invert, text, range))
         }
-        SplitStep::PrefixSpace => text.each_split(|text, range| {
+        SplitStep::PrefixSpace if uses.has(Uses::PREFIX_SPACE) => text.each_split(|text, range| {
             prepend(' ', text, range.start)?;
             text.copy(range)
         }),
-        SplitStep::Metaspace { replacement, prepend: scheme, split } => {
+        SplitStep::Metaspace { replacement, prepend: scheme, split } if uses.has(Uses::METASPACE) => {
             // Whether the text was in one piece until now: what was taken from its beginning still counts as its beginning.
             let whole = !text.chars().from(1).iter().any(Char::begins_split);
             text.each_split(|text, range| {
@@ -32,6 +32,7 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, text: &mut Text<'_>) -> Re
                 )
             })
         }
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use cortex_m_rt::entry;
 use kinglet_examples::Arena;
 use kinglet_examples::checkpoint as example;
 
+#[allow(dead_code)]
 mod checkpoint {
     include!(env!("KINGLET_MODULE"));
 }

@@ -6,6 +6,7 @@ use kinglet_examples::Arena;
 use kinglet_examples::checkpoint as example;
 use riscv_rt::entry;
 
+#[allow(dead_code)]
 mod checkpoint {
     include!(env!("KINGLET_MODULE"));
 }

@@ -1,0 +1,41 @@
+//! Parts that only some models have, and that a program may leave out: the features of this crate.
+//!
+//! Where a part begins there is an `if` on its constant, so that what is left out is not linked; a model that needs it is refused.
+
+use crate::format::spec::{AttentionPosition, EmbeddingProjection, ModelSpec, StackSpec};
+
+/// Positions that enter the attention scores by distance.
+pub(crate) const RELATIVE_ATTENTION: bool = cfg!(feature = "relative-attention");
+/// Token vectors of another width than the hidden states.
+pub(crate) const PROJECTED_EMBEDDINGS: bool = cfg!(feature = "projected-embeddings");
+/// Narrower streams inside blocks.
+pub(crate) const BOTTLENECKS: bool = cfg!(feature = "bottlenecks");
+/// A convolution beside the first block.
+pub(crate) const CONVOLUTIONS: bool = cfg!(feature = "convolutions");
+
+/// A feature that a model needs and this program does not have.
+pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
+    match (missing_of(&spec.encoder), missing_of(&spec.decoder)) {
+        (None, other) => other,
+        (missing, _) => missing,
+    }
+}
+
+const fn missing_of(stack: &Option<StackSpec>) -> Option<&'static str> {
+    let Some(stack) = stack else { return None };
+    let position = &stack.block.attention.position;
+    let relative = matches!(position, AttentionPosition::RelativeBias { .. } | AttentionPosition::Disentangled { .. });
+    if relative && !RELATIVE_ATTENTION {
+        return Some("the crate's feature `relative-attention` is off");
+    }
+    if !matches!(stack.embedding.projection, EmbeddingProjection::None) && !PROJECTED_EMBEDDINGS {
+        return Some("the crate's feature `projected-embeddings` is off");
+    }
+    if stack.block.bottleneck.is_some() && !BOTTLENECKS {
+        return Some("the crate's feature `bottlenecks` is off");
+    }
+    if stack.convolution.is_some() && !CONVOLUTIONS {
+        return Some("the crate's feature `convolutions` is off");
+    }
+    None
+}
