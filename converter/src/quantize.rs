@@ -1,15 +1,18 @@
 //! From real numbers to the bytes of the payload.
 //!
-//! Int8 and symmetric, one scale for each output channel; everything else as integers with a binary point.
+//! Int8 and symmetric, one scale for each output channel, or int4 in groups; everything else as integers with a binary point.
 //! The layout of each tensor is that of [`Shape`].
 
 mod gptq;
+mod groups;
 
 use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
-use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout, tile_place};
+use kinglet::format::spec::{
+    Activation, ModelSpec, Multiplier, NormKind, WeightLayout, group_place, packed_place, tile_place,
+};
 
 use crate::calibrate::{Calibration, reader};
 use crate::fixed::{exponent, fixed, round_half_even};
@@ -65,10 +68,7 @@ fn quantize_role(
     let tensor = weights.get(role).with_context(name)?;
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
-        Shape::Matrix { cols, .. } => {
-            let layout = shape.weight_layout(role, spec.numerics.weights);
-            matrix(tensor, cols, layout, bits, factor)
-        }
+        Shape::Matrix { cols, layout, .. } => matrix(tensor, cols, layout, shape.weight_bytes() as usize, bits, factor),
         Shape::Norm { size, kind, .. } => norm(tensor, norm_factor(kind, size), bits),
         Shape::Words { .. } => {
             let (factor, bits) = words_format(role, bits);
@@ -98,39 +98,79 @@ fn matrix(
     tensor: &Tensor,
     cols: usize,
     layout: WeightLayout,
+    weight_bytes: usize,
     fraction_bits: u8,
     factor: Option<&Factor>,
 ) -> Result<(Vec<u8>, f64)> {
     let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
-    let scales: Vec<f64> = rows.iter().map(|row| largest(row) / MAX_WEIGHT).collect();
+    let scaled: Vec<(f64, Vec<u8>)> = match layout {
+        WeightLayout::Packed { group } => rows.iter().map(|row| groups::scales(row, group.into())).collect(),
+        _ => rows.iter().map(|row| (largest(row) / MAX_WEIGHT, Vec::new())).collect(),
+    };
+    let scales: Vec<f64> = scaled.iter().map(|(scale, _)| *scale).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
-    let mut bytes = Vec::with_capacity(tensor.weight.len() + 4 + 8 * rows.len() + 2 * ALIGNMENT);
-    bytes.resize(tensor.weight.len(), 0);
+    let mut bytes = Vec::with_capacity(weight_bytes + 4 + 8 * rows.len() + ALIGNMENT);
+    bytes.resize(weight_bytes, 0);
     let mut off = 0.0;
-    for (index, ((row, scale), multiplier)) in rows.iter().zip(&scales).zip(&multipliers).enumerate() {
+    for (index, ((row, (scale, groups)), multiplier)) in rows.iter().zip(&scaled).zip(&multipliers).enumerate() {
         let held = libm::ldexp(f64::from(*multiplier), -exponent);
-        let plain = |x: &f32| round_half_even(f64::from(*x) / scale).clamp(-MAX_WEIGHT, MAX_WEIGHT);
-        let codes: Vec<f64> = match factor {
-            _ if *multiplier == 0 => vec![0.0; cols],
-            Some(factor) => factor.round(row, *scale, MAX_WEIGHT),
-            None => row.iter().map(plain).collect(),
+        let (least, most, multiple): (f64, f64, &dyn Fn(usize) -> f64) = match layout {
+            WeightLayout::Packed { group } => {
+                (groups::RANGE.0, groups::RANGE.1, &move |col| f64::from(groups[col / usize::from(group)]))
+            }
+            _ => (-MAX_WEIGHT, MAX_WEIGHT, &|_| 1.0),
+        };
+        let of_column = |col: usize| if *multiplier == 0 { 0.0 } else { scale * multiple(col) };
+        let codes = match factor {
+            Some(factor) => factor.round(row, &of_column, (least, most)),
+            None => row.iter().enumerate().map(|(col, x)| code(f64::from(*x), of_column(col), (least, most))).collect(),
         };
         for (col, (x, q)) in row.iter().zip(codes).enumerate() {
-            off += (q * held - f64::from(*x)) * (q * held - f64::from(*x));
-            bytes[weight_place(layout, index, col, cols)] = (q as i8).cast_unsigned();
+            let error = q * multiple(col) * held - f64::from(*x);
+            off += error * error;
+            put(&mut bytes, layout, (index, col, cols), q as i8);
+        }
+        if let WeightLayout::Packed { group } = layout {
+            let start = weight_bytes - (rows.len() * groups.len()).next_multiple_of(ALIGNMENT);
+            for (at, scale) in groups.iter().enumerate() {
+                bytes[start + group_place(index, at * usize::from(group), cols, group.into())] = *scale;
+            }
         }
     }
-    pad(&mut bytes);
     let biases = biases(&tensor.bias, fraction_bits)?;
     push(&mut bytes, [exponent].iter().chain(&multipliers).chain(&biases));
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// Where a weight of a matrix lies.
-fn weight_place(layout: WeightLayout, row: usize, col: usize, cols: usize) -> usize {
+/// A weight as a whole number of its scale; 0 without one.
+fn code(x: f64, scale: f64, (least, most): (f64, f64)) -> f64 {
+    if scale > 0.0 { round_half_even(x / scale).clamp(least, most) } else { 0.0 }
+}
+
+/// Writes a weight of a matrix of so many columns.
+fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, usize), q: i8) {
     match layout {
-        WeightLayout::RowMajor => row * cols + col,
-        WeightLayout::Tiled => tile_place(row, col, cols),
+        WeightLayout::RowMajor => bytes[row * cols + col] = q.cast_unsigned(),
+        WeightLayout::Tiled => bytes[tile_place(row, col, cols)] = q.cast_unsigned(),
+        WeightLayout::Packed { .. } => {
+            let (byte, shift) = packed_place(row, col, cols);
+            bytes[byte] |= ((q + 8).cast_unsigned() & 15) << shift;
+        }
+    }
+}
+
+/// Reads a weight of a matrix, with its group's scale on it.
+fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
+    let Shape::Matrix { cols, layout, .. } = shape else { return 0 };
+    match layout {
+        WeightLayout::RowMajor => bytes[row * cols + col].cast_signed().into(),
+        WeightLayout::Tiled => bytes[tile_place(row, col, cols)].cast_signed().into(),
+        WeightLayout::Packed { group } => {
+            let (byte, shift) = packed_place(row, col, cols);
+            let scales = bytes.len() - (shape.group_scales() as usize).next_multiple_of(ALIGNMENT);
+            let scale = bytes[scales + group_place(row, col, cols, group.into())];
+            (i32::from(bytes[byte] >> shift & 15) - 8) * i32::from(scale)
+        }
     }
 }
 
@@ -255,11 +295,9 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
     let scaled = |q: i32, exponent: i32| libm::ldexp(f64::from(q), -exponent);
     let biases = |words: &[i32]| words.iter().map(|q| scaled(*q, i32::from(bits)) as f32).collect();
     Ok(match shape {
-        Shape::Matrix { rows, cols, bias } => {
-            let layout = shape.weight_layout(role, spec.numerics.weights);
-            let row =
-                |r: usize| (0..cols).map(move |col| (weights[weight_place(layout, r, col, cols)].cast_signed(), r));
-            let real = |(q, r): (i8, usize)| (f64::from(q) * scaled(words[1 + r], words[0])) as f32;
+        Shape::Matrix { rows, cols, bias, .. } => {
+            let row = |r: usize| (0..cols).map(move |col| (get(weights, shape, r, col), r));
+            let real = |(q, r): (i32, usize)| (f64::from(q) * scaled(words[1 + r], words[0])) as f32;
             Tensor {
                 weight: (0..rows).flat_map(row).map(real).collect(),
                 bias: if bias { biases(&words[1 + rows..1 + 2 * rows]) } else { Vec::new() },

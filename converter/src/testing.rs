@@ -71,7 +71,7 @@ pub(crate) fn random_weights(spec: &ModelSpec, seed: u64) -> Weights {
         |len: usize, scale: f32, offset: f32| (0..len).map(|_| next() * scale + offset).collect::<Vec<f32>>();
     let tensors = roles(spec).map(|(role, shape)| {
         let tensor = match shape {
-            Shape::Matrix { rows, cols, bias } => Tensor {
+            Shape::Matrix { rows, cols, bias, .. } => Tensor {
                 weight: some(rows * cols, 1.5 / (cols as f32).sqrt(), 0.0),
                 bias: some(if bias { rows } else { 0 }, 0.3, 0.0),
             },

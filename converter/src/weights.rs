@@ -99,7 +99,7 @@ impl Weights {
 /// Rows, columns where there are two dimensions, and whether there are biases.
 fn dimensions(shape: Shape) -> (usize, Option<usize>, bool) {
     match shape {
-        Shape::Matrix { rows, cols, bias } => (rows, Some(cols), bias),
+        Shape::Matrix { rows, cols, bias, .. } => (rows, Some(cols), bias),
         Shape::Norm { size, bias, .. } => (size, None, bias),
         Shape::Words { len } | Shape::Halfwords { len } => (len, None, false),
     }

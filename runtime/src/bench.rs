@@ -13,9 +13,10 @@ pub struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// Weights as `layout` has them, with a multiplier for each row.
+    /// Weights as `layout` has them, with a multiplier for each row, and a scale for each group where they are packed.
     pub fn new(
         weights: &'a [i8],
+        scales: &'a [u8],
         multipliers: &'a [i32],
         cols: usize,
         layout: WeightLayout,
@@ -26,6 +27,7 @@ impl<'a> Linear<'a> {
             cols,
             layout,
             weights,
+            scales,
             exponent: 40,
             multipliers: Words::new(multipliers),
             bias: Words::default(),

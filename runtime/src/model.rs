@@ -4,8 +4,8 @@ use bytemuck::{Pod, try_cast_slice};
 
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::error::Error;
-use crate::format::layout::{BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
-use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
+use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
+use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
 use crate::parts;
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
@@ -121,7 +121,9 @@ impl<'m> Model<'m> {
         let holds = match shape {
             Shape::Matrix { rows, .. } => {
                 let matrix = self.matrix_at(role, shape);
-                matrix.multipliers.0.len() == rows
+                let scaled = matrix.scales.iter().all(|&scale| scale <= MAX_GROUP_SCALE);
+                scaled
+                    && matrix.multipliers.0.len() == rows
                     && exponents.contains(&matrix.exponent)
                     && matrix.multipliers.iter().all(|multiplier| multiplier >= 0)
             }
@@ -142,14 +144,17 @@ impl<'m> Model<'m> {
     }
 
     fn matrix_at(&self, role: Role, shape: Shape) -> Matrix<'m> {
-        let Shape::Matrix { rows, cols, bias } = shape else { return Matrix::default() };
+        let Shape::Matrix { rows, cols, bias, layout } = shape else { return Matrix::default() };
         let offset = self.layout.offset(role);
         let numbers = offset + shape.weight_bytes() as usize;
+        let scales = shape.group_scales() as usize;
+        let packed = parts::PACKED_WEIGHTS && scales > 0;
         Matrix {
             rows,
             cols,
-            layout: shape.weight_layout(role, self.spec().numerics.weights),
-            weights: self.slice(offset, rows * cols),
+            layout,
+            weights: self.slice(offset, if packed { rows * cols / 2 } else { rows * cols }),
+            scales: if packed { self.slice(numbers - scales.next_multiple_of(ALIGNMENT), scales) } else { &[] },
             exponent: self.exponent(numbers),
             multipliers: Words(self.slice(numbers + 4, rows)),
             bias: Words(self.slice(numbers + 4 + 4 * rows, if bias { rows } else { 0 })),
@@ -250,15 +255,17 @@ impl<'m> StackView<'_, 'm> {
     }
 }
 
-/// Int8 weights with a multiplier for each row: `q * multiplier * 2^-exponent`.
+/// Weights of eight bits or less with a multiplier for each row: `q * multiplier * 2^-exponent`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'m> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     /// How the weights lie.
     pub(crate) layout: WeightLayout,
-    /// `[rows, cols]`.
+    /// `[rows, cols]`, two to a byte where they are packed.
     pub(crate) weights: &'m [i8],
+    /// Those of the groups of packed weights.
+    pub(crate) scales: &'m [u8],
     pub(crate) exponent: i32,
     pub(crate) multipliers: Words<'m>,
     pub(crate) bias: Words<'m>,
@@ -271,6 +278,7 @@ impl Default for Matrix<'_> {
             cols: 0,
             layout: WeightLayout::RowMajor,
             weights: &[],
+            scales: &[],
             exponent: 0,
             multipliers: Words::default(),
             bias: Words::default(),
@@ -285,6 +293,8 @@ impl<'m> Matrix<'m> {
         let place = match self.layout {
             WeightLayout::RowMajor => row * self.cols + col,
             WeightLayout::Tiled => tile_place(row, col, self.cols),
+            // No table is.
+            WeightLayout::Packed { .. } => return 0,
         };
         self.weights.get(place).copied().unwrap_or(0)
     }

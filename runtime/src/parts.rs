@@ -2,7 +2,7 @@
 //!
 //! Where a part begins there is an `if` on its constant, so that what is left out is not linked; a model that needs it is refused.
 
-use crate::format::spec::{AttentionPosition, EmbeddingProjection, ModelSpec, StackSpec};
+use crate::format::spec::{AttentionPosition, EmbeddingProjection, ModelSpec, StackSpec, WeightLayout};
 
 /// Positions that enter the attention scores by distance.
 pub(crate) const RELATIVE_ATTENTION: bool = cfg!(feature = "relative-attention");
@@ -13,8 +13,14 @@ pub(crate) const BOTTLENECKS: bool = cfg!(feature = "bottlenecks");
 /// A convolution beside the first block.
 pub(crate) const CONVOLUTIONS: bool = cfg!(feature = "convolutions");
 
+/// Weights of four bits.
+pub(crate) const PACKED_WEIGHTS: bool = cfg!(feature = "packed-weights");
+
 /// A feature that a model needs and this program does not have.
 pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
+    if matches!(spec.numerics.weights, WeightLayout::Packed { .. }) && !PACKED_WEIGHTS {
+        return Some("the crate's feature `packed-weights` is off");
+    }
     match (missing_of(&spec.encoder), missing_of(&spec.decoder)) {
         (None, other) => other,
         (missing, _) => missing,

@@ -1,12 +1,14 @@
 //! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer runtime.
 
-use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling};
+use kinglet::format::layout::roles;
+use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling, WeightLayout};
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::{BeamOptions, EarlyStopping, GenerateOptions, generate};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity::{Input, compare, cosine, run};
+use kinglet_convert::quantize::round_trip;
 use kinglet_convert::reference::Reference;
 use kinglet_tests::{Expected, golden_cases};
 
@@ -14,6 +16,8 @@ use kinglet_tests::{Expected, golden_cases};
 const REFERENCE_TOLERANCE: f32 = 1e-3;
 /// How near the integers must come to the reference: these weights are random, the hardest case.
 const LEAST_COSINE: f64 = 0.999;
+/// The same over all results at once, with weights of four bits on both sides.
+const LEAST_COSINE_PACKED: f64 = 0.998;
 
 fn input(expected: &Expected) -> Input {
     Input {
@@ -163,6 +167,25 @@ fn the_integers_are_near_the_reference() {
         }
     }
     assert!(far.is_empty(), "{}", far.join("\n"));
+}
+
+#[test]
+fn packed_weights_count_as_what_they_stand_for() {
+    let mut packed = 0;
+    for case in golden_cases() {
+        let weights = WeightLayout::Packed { group: 32 };
+        let (mut source, converted) = case.convert(&Options { keys: KeyWidth::K16, weights, ..case.options() });
+        let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
+        packed += roles(model.spec()).filter(|(_, shape)| shape.group_scales() > 0).count();
+        // The reference computes with the sixteen values that a weight may have: what is left is what activations cost.
+        source.weights = round_trip(source.spec(), &source.weights).expect("weights");
+        let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
+        let mut reference = Reference::new(source.spec(), &source.weights);
+        let (exact, integers) = rows_of_both(&model, &mut reference, &inputs);
+        let near = cosine(&exact, &integers);
+        assert!(near >= LEAST_COSINE_PACKED, "{}: {near}", case.name);
+    }
+    assert!(packed > 1000, "only {packed} matrices are packed");
 }
 
 /// All results of all inputs in one row each.

@@ -169,7 +169,7 @@ pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
     let mut tensors = BTreeMap::new();
     for (role, shape) in roles(spec) {
         let (len, biases, center) = match shape {
-            Shape::Matrix { rows, cols, bias } => (rows * cols, if bias { rows } else { 0 }, 0.0),
+            Shape::Matrix { rows, cols, bias, .. } => (rows * cols, if bias { rows } else { 0 }, 0.0),
             Shape::Norm { size, bias, .. } => (size, if bias { size } else { 0 }, 1.0),
             Shape::Words { len } | Shape::Halfwords { len } => (len, 0, 0.0),
         };

@@ -27,9 +27,12 @@ pub(crate) struct Convert {
     /// The blob to write.
     #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
     output: Option<PathBuf>,
-    /// Width of the weights.
+    /// Width of the weights: int4 halves the blob, and costs accuracy. Tables that are looked up stay in int8.
     #[arg(long, default_value = "int8")]
     weights: WeightsArg,
+    /// Columns that share a scale, of int4 weights.
+    #[arg(long, value_name = "N", default_value = "32", value_parser = ["32", "64"])]
+    group_size: String,
     /// Width of quantized activations: a16 is more accurate, a8 is for units that multiply bytes.
     #[arg(long, default_value = "a16")]
     activations: ActivationsArg,
@@ -85,6 +88,8 @@ pub(crate) struct Convert {
 enum WeightsArg {
     /// One scale for each output channel.
     Int8,
+    /// One scale for each group of columns.
+    Int4,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -201,7 +206,6 @@ impl Convert {
     }
 
     fn options(&self) -> Options {
-        let WeightsArg::Int8 = self.weights;
         Options {
             task: self.task.map(|task| match task {
                 TaskArg::Hidden => Task::Hidden,
@@ -212,9 +216,10 @@ impl Convert {
                 ActivationsArg::A16 => ActivationWidth::A16,
             },
             keys: if self.keys == "16" { KeyWidth::K16 } else { KeyWidth::K8 },
-            weights: match self.target {
-                TargetArg::M55 => WeightLayout::RowMajor,
-                TargetArg::Portable | TargetArg::CortexM | TargetArg::X86 => WeightLayout::Tiled,
+            weights: match (self.weights, self.target) {
+                (WeightsArg::Int4, _) => WeightLayout::Packed { group: if self.group_size == "64" { 64 } else { 32 } },
+                (_, TargetArg::M55) => WeightLayout::RowMajor,
+                (_, TargetArg::Portable | TargetArg::CortexM | TargetArg::X86) => WeightLayout::Tiled,
             },
             direction: self.direction.into(),
             max_tokens: self.max_tokens,

@@ -64,6 +64,7 @@ impl Verify {
         let options = Options {
             activations: spec.numerics.activations,
             keys: spec.numerics.keys,
+            weights: spec.numerics.weights,
             direction: spec.direction,
             task: Some(spec.head.task),
             tile: Some(spec.numerics.tile),

@@ -55,15 +55,15 @@ impl Factor {
         Some(Self { order, upper: inverse })
     }
 
-    /// The codes of a row of weights at a scale, each in `-most ..= most`.
-    pub(super) fn round(&self, weights: &[f32], scale: f64, most: f64) -> Vec<f64> {
+    /// The codes of a row of weights, each in a range, at the scale of its column.
+    pub(super) fn round(&self, weights: &[f32], scale: &dyn Fn(usize) -> f64, range: (f64, f64)) -> Vec<f64> {
         let n = self.order.len();
         let mut left: Vec<f64> = self.order.iter().map(|&column| f64::from(weights[column])).collect();
         let mut codes = vec![0.0; n];
         for (j, (&column, upper)) in self.order.iter().zip(self.upper.chunks_exact(n)).enumerate() {
-            let code = crate::fixed::round_half_even(left[j] / scale).clamp(-most, most);
+            let code = super::code(left[j], scale(column), range);
             codes[column] = code;
-            let error = (left[j] - code * scale) / upper[j];
+            let error = (left[j] - code * scale(column)) / upper[j];
             subtract(&mut left[j + 1..], error, &upper[j + 1..]);
         }
         codes
@@ -154,7 +154,7 @@ mod tests {
                 .iter()
                 .map(|&w| crate::fixed::round_half_even(f64::from(w) / scale).clamp(-127.0, 127.0))
                 .collect();
-            let codes = factor.round(&weights, scale, 127.0);
+            let codes = factor.round(&weights, &|_| scale, (-127.0, 127.0));
             assert!(codes.iter().all(|code| code.abs() <= 127.0 && *code == libm::trunc(*code)));
             assert!(off(&codes) < 0.5 * off(&plain), "seed {seed}: {} against {}", off(&codes), off(&plain));
         }

@@ -28,7 +28,7 @@ fn words(bytes: &[u8]) -> Vec<i32> {
 fn a_matrix_has_its_weights_then_its_numbers() {
     // Scales 1/127, 2/127 and nothing: the largest of them has its mantissa in 2^30 .. 2^31.
     let weight = [1.0, -1.0, 0.5, 2.0, -0.0, -0.2, 0.0, 0.0, 0.0];
-    let shape = Shape::Matrix { rows: 3, cols: 3, bias: true };
+    let shape = Shape::Matrix { rows: 3, cols: 3, bias: true, layout: WeightLayout::RowMajor };
     let quantized = one(shape, &weight, &[0.5, -1.0, 100.25]).unwrap();
     let (weights, numbers) = quantized.bytes.split_at(16);
     // 63.5 is half way, and goes to the even 64.
@@ -42,7 +42,7 @@ fn a_matrix_has_its_weights_then_its_numbers() {
 
 #[test]
 fn a_matrix_of_zeros_is_zeros() {
-    let shape = Shape::Matrix { rows: 2, cols: 2, bias: false };
+    let shape = Shape::Matrix { rows: 2, cols: 2, bias: false, layout: WeightLayout::RowMajor };
     let quantized = one(shape, &[0.0, -0.0, 0.0, 1e-30], &[]).unwrap();
     assert_eq!(words(&quantized.bytes[16..]), [30, 0, 0, 0]);
     assert!(quantized.bytes[..16].iter().all(|byte| *byte == 0));
@@ -54,7 +54,7 @@ fn weights_are_off_by_half_a_step_at_most() {
     for cols in [1, 3, 16, 33] {
         let rows = 5;
         let weight: Vec<f32> = (0..rows * cols).map(|i| next() * libm::expf(((i / cols) as f32 - 2.0) * 3.0)).collect();
-        let shape = Shape::Matrix { rows, cols, bias: false };
+        let shape = Shape::Matrix { rows, cols, bias: false, layout: WeightLayout::RowMajor };
         let quantized = one(shape, &weight, &[]).unwrap();
         let back = dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap();
         for (row, held) in weight.chunks(cols).zip(back.weight.chunks(cols)) {
@@ -72,6 +72,22 @@ fn weights_are_off_by_half_a_step_at_most() {
 }
 
 #[test]
+fn packed_weights_come_back_to_four_bits() {
+    let mut next = random(11);
+    for group in [32, 64] {
+        let (rows, cols) = (8, 72);
+        let shape = Shape::Matrix { rows, cols, bias: true, layout: WeightLayout::Packed { group } };
+        let weight: Vec<f32> = (0..rows * cols).map(|i| next() * libm::expf((i / 32 % 5) as f32 - 2.0)).collect();
+        let quantized = one(shape, &weight, &[0.25; 8]).unwrap();
+        assert_eq!(quantized.bytes.len() as u64, shape.bytes());
+        let back = dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap();
+        assert_eq!(back.bias, [0.25; 8]);
+        let off = error(&weight, back.weight.iter().map(|x| f64::from(*x)));
+        assert!((off - quantized.error).abs() < 1e-3 && off < 0.12, "{off}, and {} was told", quantized.error);
+    }
+}
+
+#[test]
 fn a_norm_carries_the_root_of_its_width() {
     let shape = Shape::Norm { size: 4, kind: NormKind::Layer, bias: true };
     let quantized = one(shape, &[1.0, -0.5, 0.25, 0.0], &[0.0, 1.0, -1.0, 0.5]).unwrap();
@@ -83,7 +99,7 @@ fn a_norm_carries_the_root_of_its_width() {
 
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
-    let matrix = Shape::Matrix { rows: 1, cols: 1, bias: true };
+    let matrix = Shape::Matrix { rows: 1, cols: 1, bias: true, layout: WeightLayout::RowMajor };
     let error = format!("{:#}", one(matrix, &[1.0], &[40_000.0]).unwrap_err());
     assert!(error.contains("decoder.0.Query") && error.contains("40000"), "{error}");
     assert!(one(matrix, &[3e38], &[0.0]).is_err());

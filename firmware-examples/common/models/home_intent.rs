@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x52724cda,
+        0x57aa7d33,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

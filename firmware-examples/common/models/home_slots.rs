@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x174b706d,
+        0xac21bca6,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x657da766,
+        0x3c2046c9,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x49f6ecb1,
+        0x22575f8a,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x44ec395a,
+        0x46507fa6,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

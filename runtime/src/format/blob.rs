@@ -14,7 +14,7 @@ use crate::workspace::Coefficients;
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
 /// The format that this version reads and writes. Any change to the bytes raises it.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 /// Bytes of the prelude.
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.

@@ -6,7 +6,7 @@
 
 use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
-    NormSpec, OutputProjection, Residual, StackSpec, TILE, WeightLayout,
+    NormSpec, OutputProjection, PACKED_COLS, Residual, StackSpec, TILE, WeightLayout, at_least_one,
 };
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
@@ -172,7 +172,7 @@ pub enum HeadPart {
 /// What a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Int8 weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows` biases, all `i32`.
+    /// Weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows` biases, all `i32`.
     Matrix {
         /// Output channels.
         rows: usize,
@@ -180,6 +180,8 @@ pub enum Shape {
         cols: usize,
         /// Whether there are biases.
         bias: bool,
+        /// How the weights lie.
+        layout: WeightLayout,
     },
     /// One exponent, `size` weights and, with a bias, `size` biases, all `i32`.
     Norm {
@@ -208,23 +210,51 @@ impl Shape {
         Self::Norm { size, kind: spec.kind, bias: spec.bias }
     }
 
+    /// A matrix that lies row by row, unless [`laid`](Self::laid) says otherwise.
+    const fn matrix(rows: usize, cols: usize, bias: bool) -> Self {
+        Self::Matrix { rows, cols, bias, layout: WeightLayout::RowMajor }
+    }
+
     /// Bytes of weights, before the 32-bit numbers of a matrix.
     pub const fn weight_bytes(self) -> u64 {
+        let Self::Matrix { rows, cols, layout, .. } = self else { return 0 };
+        let weights = rows as u64 * cols as u64;
+        match layout {
+            WeightLayout::RowMajor | WeightLayout::Tiled => weights.next_multiple_of(ALIGNMENT as u64),
+            WeightLayout::Packed { .. } => {
+                (weights / 2).next_multiple_of(ALIGNMENT as u64)
+                    + self.group_scales().next_multiple_of(ALIGNMENT as u64)
+            }
+        }
+    }
+
+    /// How many scales the groups of a packed matrix have together, a byte each.
+    pub const fn group_scales(self) -> u64 {
         match self {
-            Self::Matrix { rows, cols, .. } => (rows as u64 * cols as u64).next_multiple_of(ALIGNMENT as u64),
+            Self::Matrix { rows, cols, layout: WeightLayout::Packed { group }, .. } => {
+                rows as u64 * (cols as u64).div_ceil(at_least_one(group as usize) as u64)
+            }
             _ => 0,
         }
     }
 
-    /// How the weights of a matrix of this role and shape lie.
+    /// The same with a matrix of this role as near to a layout as its shape allows.
     ///
-    /// What queries and keys meet in disentangled attention is read a row at a time, so it is never tiled.
-    pub const fn weight_layout(self, role: Role, layout: WeightLayout) -> WeightLayout {
+    /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled attention is read a row at a time.
+    const fn laid(self, role: Role, layout: WeightLayout) -> Self {
+        let Self::Matrix { rows, cols, bias, .. } = self else { return self };
         let by_row = matches!(role, Role::Block(_, _, BlockPart::PositionKey | BlockPart::PositionQuery));
-        match self {
-            Self::Matrix { rows, cols, .. } if rows % TILE == 0 && cols % TILE == 0 && !by_row => layout,
-            _ => WeightLayout::RowMajor,
-        }
+        let table = matches!(
+            role,
+            Role::Stack(_, StackPart::TokenEmbedding | StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding)
+        );
+        let layout = match layout {
+            WeightLayout::RowMajor => WeightLayout::RowMajor,
+            _ if by_row || rows % TILE != 0 || cols % TILE != 0 => WeightLayout::RowMajor,
+            WeightLayout::Packed { .. } if table || cols % PACKED_COLS != 0 => WeightLayout::Tiled,
+            layout => layout,
+        };
+        Self::Matrix { rows, cols, bias, layout }
     }
 
     /// Numbers of the tensor that follow its weights, in bytes.
@@ -264,7 +294,7 @@ impl StackPart {
     ];
 
     /// What the part is in a stack, if the stack has it.
-    pub fn shape(self, id: Stack, stack: &StackSpec) -> Option<Shape> {
+    fn shape(self, id: Stack, stack: &StackSpec) -> Option<Shape> {
         let embedding = &stack.embedding;
         let (hidden, narrow) = (stack.hidden_size as usize, embedding.embedding_size as usize);
         let positions = stack.max_positions as usize;
@@ -278,18 +308,18 @@ impl StackPart {
             EmbeddingProjection::AfterNorm => narrow,
             _ => hidden,
         };
-        let matrix = |rows, cols| Shape::Matrix { rows, cols, bias: false };
+        let matrix = |rows, cols| Shape::matrix(rows, cols, false);
         match self {
             Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
             Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
             Self::TokenTypeEmbedding => {
                 (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
             }
-            Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None).then_some(Shape::Matrix {
-                rows: hidden,
-                cols: embedding.projected_size() as usize,
-                bias: embedding.projection_bias,
-            }),
+            Self::EmbeddingProjection => (embedding.projection != EmbeddingProjection::None).then_some(Shape::matrix(
+                hidden,
+                embedding.projected_size() as usize,
+                embedding.projection_bias,
+            )),
             Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::norm(normed, &norm)),
             Self::FinalNorm => stack.final_norm.map(|norm| Shape::norm(hidden, &norm)),
             Self::Rotary | Self::RotaryLocal => match attention.position {
@@ -312,11 +342,9 @@ impl StackPart {
                 _ => None,
             },
             Self::ActivationTable => table(stack.block.feed_forward.activation),
-            Self::Convolution => stack.convolution.map(|convolution| Shape::Matrix {
-                rows: hidden,
-                cols: convolution.kernel_size as usize * hidden,
-                bias: convolution.bias,
-            }),
+            Self::Convolution => stack
+                .convolution
+                .map(|convolution| Shape::matrix(hidden, convolution.kernel_size as usize * hidden, convolution.bias)),
             Self::ConvolutionNorm => stack.convolution.map(|_| Shape::norm(hidden, &stack.block.norm)),
             Self::ConvolutionTable => stack.convolution.and_then(|convolution| table(convolution.activation)),
         }
@@ -369,7 +397,7 @@ impl BlockPart {
     ];
 
     /// What the part is in a block of a stack, if its blocks have it.
-    pub fn shape(self, stack: &StackSpec) -> Option<Shape> {
+    fn shape(self, stack: &StackSpec) -> Option<Shape> {
         let block = &stack.block;
         let (attention, feed_forward) = (&block.attention, &block.feed_forward);
         let hidden = stack.hidden_size as usize;
@@ -383,7 +411,7 @@ impl BlockPart {
         };
         let norm = Some(Shape::norm(size, &block.norm));
         let head_norm = attention.query_key_norm.map(|norm| Shape::norm(attention.head_dim as usize, &norm));
-        let matrix = |rows, cols, bias| Some(Shape::Matrix { rows, cols, bias });
+        let matrix = |rows, cols, bias| Some(Shape::matrix(rows, cols, bias));
         let networks = feed_forward.networks as usize;
         let network = |of: Self| {
             NETWORKS.iter().take(networks).find_map(|&(up, down, norm_part)| match of {
@@ -450,26 +478,24 @@ impl HeadPart {
         [Self::Transform, Self::TransformNorm, Self::ActivationTable, Self::Output, Self::OutputBias, Self::TanhTable];
 
     /// What the part is in a model, if its head has it.
-    pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
+    fn shape(self, spec: &ModelSpec) -> Option<Shape> {
         let head = &spec.head;
         let stack = spec.last_stack().ok()?;
         let hidden = stack.hidden_size as usize;
         let caps =
             [spec.encoder, spec.decoder].into_iter().flatten().any(|stack| stack.block.attention.soft_cap.is_some());
         match self {
-            Self::Transform => {
-                head.transform.map(|t| Shape::Matrix { rows: t.size as usize, cols: hidden, bias: t.bias })
-            }
+            Self::Transform => head.transform.map(|t| Shape::matrix(t.size as usize, hidden, t.bias)),
             Self::TransformNorm => {
                 let transform = head.transform?;
                 transform.norm.map(|norm| Shape::norm(transform.size as usize, &norm))
             }
             Self::ActivationTable => head.transform.and_then(|transform| table(transform.activation)),
-            Self::Output => (head.output == OutputProjection::Own).then_some(Shape::Matrix {
-                rows: head.num_outputs as usize,
-                cols: head.input_size(stack),
-                bias: head.bias,
-            }),
+            Self::Output => (head.output == OutputProjection::Own).then_some(Shape::matrix(
+                head.num_outputs as usize,
+                head.input_size(stack),
+                head.bias,
+            )),
             Self::OutputBias => (head.output == OutputProjection::Tied && head.bias)
                 .then_some(Shape::Words { len: head.num_outputs as usize }),
             Self::TanhTable => {
@@ -482,11 +508,12 @@ impl HeadPart {
 impl Role {
     /// What the tensor is in a model, if the model has it.
     pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
-        match self {
+        let shape = match self {
             Self::Stack(id, part) => part.shape(id, spec.stack(id)?),
             Self::Block(id, _, part) => part.shape(spec.stack(id)?),
             Self::Head(part) => part.shape(spec),
-        }
+        };
+        Some(shape?.laid(self, spec.numerics.weights))
     }
 }
 
@@ -504,14 +531,13 @@ impl ModelSpec {
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
     let in_stacks = stacks.flat_map(|(id, stack)| {
-        let own = StackPart::ALL.into_iter().map(move |part| (Role::Stack(id, part), part.shape(id, stack)));
-        let blocks = (0..stack.num_blocks() as u16).flat_map(move |block| {
-            BlockPart::ALL.into_iter().map(move |part| (Role::Block(id, block, part), part.shape(stack)))
-        });
+        let own = StackPart::ALL.into_iter().map(move |part| Role::Stack(id, part));
+        let blocks = (0..stack.num_blocks() as u16)
+            .flat_map(move |block| BlockPart::ALL.into_iter().map(move |part| Role::Block(id, block, part)));
         own.chain(blocks)
     });
-    let in_head = HeadPart::ALL.into_iter().map(|part| (Role::Head(part), part.shape(spec)));
-    in_stacks.chain(in_head).filter_map(|(role, shape)| Some((role, shape?)))
+    let in_head = HeadPart::ALL.into_iter().map(Role::Head);
+    in_stacks.chain(in_head).filter_map(|role| Some((role, role.shape(spec)?)))
 }
 
 /// Where each tensor begins, found once for a model: tensors that every block has lie at the same place in each.
@@ -535,13 +561,13 @@ impl Layout {
             let Some(stack) = spec.stack(id) else { continue };
             let (parts, found) = found.split_at_mut(StackPart::ALL.len());
             let Some((blocks, parts_of_block)) = found.split_first_chunk_mut::<2>() else { continue };
-            place(parts, StackPart::ALL, |part| part.shape(id, stack), &mut end)?;
+            place(parts, StackPart::ALL, |part| Role::Stack(id, part).shape(spec), &mut end)?;
             let mut block_end = 0;
-            place(parts_of_block, BlockPart::ALL, |part| part.shape(stack), &mut block_end)?;
+            place(parts_of_block, BlockPart::ALL, |part| Role::Block(id, 0, part).shape(spec), &mut block_end)?;
             *blocks = [u32::try_from(end).ok()?, u32::try_from(block_end).ok()?];
             end += block_end * stack.num_blocks() as u64;
         }
-        place(head, HeadPart::ALL, |part| part.shape(spec), &mut end)?;
+        place(head, HeadPart::ALL, |part| Role::Head(part).shape(spec), &mut end)?;
         *head.last_mut()? = u32::try_from(end).ok()?;
         Some(Self(words))
     }

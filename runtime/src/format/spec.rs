@@ -90,6 +90,12 @@ pub enum WeightLayout {
     /// Int8, in tiles of four output channels by four columns, where both are whole fours (see [`tile_place`]): four channels
     /// are read with one pointer, and one load-multiple of a Cortex-M is a tile.
     Tiled,
+    /// Four bits a weight, where rows are whole fours and columns whole eights (see [`packed_place`]); all else is tiled. Groups of
+    /// columns have a scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never more than eight bits.
+    Packed {
+        /// Columns in a group, of which the last of a row may be shorter.
+        group: u8,
+    },
 }
 
 /// Rows and columns of a tile.
@@ -100,6 +106,28 @@ pub const TILE: usize = 4;
 pub const fn tile_place(row: usize, col: usize, cols: usize) -> usize {
     const ORDER: [usize; TILE] = [0, 2, 1, 3];
     (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE * TILE + ORDER[col % TILE]
+}
+
+/// Columns of a tile of packed weights.
+pub const PACKED_COLS: usize = 8;
+/// The largest scale of a group: times -8 it is the least that eight bits hold.
+pub const MAX_GROUP_SCALE: u8 = 16;
+/// Columns that a group may have.
+pub const GROUP_SIZES: [u8; 2] = [32, 64];
+
+/// Where a packed weight lies: the byte, and by how much it is raised in it. Tiles of four rows and eight columns along the columns,
+/// then along the rows; in a tile a word for each row, with column `2 s` in its bits from `4 s` on, and column `2 s + 1` sixteen
+/// bits above: shifted by `4 s`, the word has two neighbours in its halves. Weights are raised by 8, so that none is negative.
+pub const fn packed_place(row: usize, col: usize, cols: usize) -> (usize, u32) {
+    let word = (row / TILE * cols + col / PACKED_COLS * PACKED_COLS) / PACKED_COLS * TILE + row % TILE;
+    let (pair, high) = (col % PACKED_COLS / 2, col % 2);
+    (4 * word + 2 * high + pair / 2, 4 * (pair as u32 % 2))
+}
+
+/// Where the scale of a packed weight's group lies: those of four rows are neighbours, group after group.
+pub const fn group_place(row: usize, col: usize, cols: usize, group: usize) -> usize {
+    let groups = cols.div_ceil(at_least_one(group));
+    (row / TILE * groups + col / at_least_one(group)) * TILE + row % TILE
 }
 
 /// Which way a decoder factorizes the text.
@@ -660,6 +688,9 @@ impl ModelSpec {
         }
         require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
         require((1..=1024).contains(&self.numerics.tile), "tile")?;
+        if let WeightLayout::Packed { group } = self.numerics.weights {
+            require(GROUP_SIZES.contains(&group), "columns of a group")?;
+        }
         self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;
         self.decoder.map_or(Ok(()), |decoder| decoder.check(true))?;
         let last = self.last_stack()?;

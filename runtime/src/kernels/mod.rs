@@ -5,6 +5,7 @@
 #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
 mod arm;
 mod multiply;
+mod packed;
 #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
 mod riscv;
 mod scalar;
@@ -14,6 +15,7 @@ mod tests;
 mod x86_64;
 
 pub(crate) use multiply::mul_high;
+pub(crate) use packed::Packed;
 
 /// What a product of a query and a key is to be multiplied by, besides the key's scale.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,9 @@ pub(crate) struct ScoreFactor {
 /// See [`Kernels::powers`].
 pub(crate) type Powers = fn(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32);
 
+/// See [`Kernels::packed16`].
+pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
+
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
     /// As the vendor writes the instruction set.
@@ -40,6 +45,8 @@ pub(crate) struct Kernels {
     pub(crate) tiles8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
     /// As `matmul16`, over weights in tiles.
     pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
+    /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
+    pub(crate) packed16: Option<PackedProduct>,
     /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
     pub(crate) scores8: fn(out: &mut [i32], query: &[i8], keys: &[i8]),
     /// The same over sixteen-bit keys.

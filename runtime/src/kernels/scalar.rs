@@ -12,6 +12,7 @@ pub(crate) static SCALAR: Kernels = Kernels {
     matmul16: |out, x, weights, cols| matmul(out, x, weights, cols),
     tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
     tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
+    packed16: None,
     scores8: |out, query, keys| scores(out, query, keys),
     scores16: |out, query, keys| scores(out, query, keys),
     scale_scores,

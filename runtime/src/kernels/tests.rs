@@ -3,8 +3,8 @@
 use std::vec::Vec;
 
 use super::scalar::SCALAR;
-use super::{Kernels, ScoreFactor};
-use crate::format::spec::{TILE, tile_place};
+use super::{Kernels, Packed, ScoreFactor};
+use crate::format::spec::{GROUP_SIZES, MAX_GROUP_SCALE, TILE, group_place, packed_place, tile_place};
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);
@@ -82,6 +82,38 @@ fn every_set_multiplies_as_scalar_does() {
         };
         for set in Kernels::available() {
             assert!(run_tiled(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
+        }
+    }
+}
+
+#[test]
+fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
+    let mut numbers = Numbers(5);
+    for (tokens, rows, cols) in [(1, 4, 8), (2, 8, 40), (3, 4, 128), (1, 12, 64), (5, 8, 200), (2, 4, 1032)] {
+        for group in GROUP_SIZES.map(usize::from) {
+            let mut weights = std::vec![0_u8; rows * cols / 2];
+            let scales: Vec<u8> = numbers.row(rows * cols.div_ceil(group), 0, MAX_GROUP_SCALE.into());
+            let mut bytes = std::vec![0_i8; rows * cols];
+            for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
+                let weight = numbers.next(-8, 7);
+                let (byte, shift) = packed_place(row, col, cols);
+                weights[byte] |= ((weight + 8) as u8) << shift;
+                let scale = i64::from(scales[group_place(row, col, cols, group)]);
+                bytes[row * cols + col] = (weight * scale) as i8;
+            }
+            let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
+            let qmax = i64::from(crate::quant::qmax16(cols));
+            let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
+            let (mut wanted8, mut wanted16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+            (SCALAR.matmul8)(&mut wanted8, &narrow, &bytes, cols);
+            (SCALAR.matmul16)(&mut wanted16, &wide, &bytes, cols);
+            let packed = Packed { weights: &weights, scales: &scales, group };
+            for set in Kernels::available() {
+                let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+                set.packed8(&mut out8, &narrow, &packed, cols);
+                set.packed16(&mut out16, &wide, &packed, cols);
+                assert!((&out8, &out16) == (&wanted8, &wanted16), "{}: {tokens}, {rows}, {cols}, {group}", set.name);
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Linear layers: quantize the rows, multiply, scale back.
 
-use bytemuck::{try_cast_slice, try_cast_slice_mut};
+use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
 
 use crate::format::spec::{ActivationWidth, WeightLayout};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Packed};
 use crate::model::{Matrix, Words};
+use crate::parts;
 use crate::quant::{Requantize, Scale, qmax16, quantize8, quantize16};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
@@ -69,21 +70,29 @@ pub(crate) fn linear_with_bias(
         return;
     }
     let out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
-    let qmax = match &x.values {
-        Values::A8(values) => {
-            let multiply = match matrix.layout {
-                WeightLayout::RowMajor => kernels.matmul8,
-                WeightLayout::Tiled => kernels.tiles8,
-            };
-            multiply(out, values, matrix.weights, cols);
+    let packed = match matrix.layout {
+        WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+            let weights = cast_slice(matrix.weights);
+            Some(Packed { weights, scales: matrix.scales, group: group.into() })
+        }
+        _ => None,
+    };
+    let tiled = matrix.layout != WeightLayout::RowMajor;
+    let qmax = match (&x.values, packed) {
+        (Values::A8(values), Some(packed)) => {
+            kernels.packed8(out, values, &packed, cols);
             127
         }
-        Values::A16(values) => {
-            let multiply = match matrix.layout {
-                WeightLayout::RowMajor => kernels.matmul16,
-                WeightLayout::Tiled => kernels.tiles16,
-            };
-            multiply(out, values, matrix.weights, cols);
+        (Values::A16(values), Some(packed)) => {
+            kernels.packed16(out, values, &packed, cols);
+            qmax16(cols)
+        }
+        (Values::A8(values), None) => {
+            (if tiled { kernels.tiles8 } else { kernels.matmul8 })(out, values, matrix.weights, cols);
+            127
+        }
+        (Values::A16(values), None) => {
+            (if tiled { kernels.tiles16 } else { kernels.matmul16 })(out, values, matrix.weights, cols);
             qmax16(cols)
         }
     };

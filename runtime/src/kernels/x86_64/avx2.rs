@@ -28,6 +28,7 @@ static AVX2: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { tiles(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { tiles(out, x, weights, cols) },
+    packed16: None,
     // SAFETY: as above.
     scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
     // SAFETY: as above.
