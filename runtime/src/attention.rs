@@ -10,9 +10,9 @@ use crate::format::spec::AttentionSpec;
 use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
-use crate::ops::softmax::softmax;
+use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, weight_bits_off};
 use crate::parts;
-use crate::quant::{Scale, headroom, mul_high, quantize8, quantize16, shift_round, with_rounding};
+use crate::quant::{Scale, bits_beside, headroom, mul_high, shift_round, with_rounding};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
 /// Fraction bits of a score: scores are logarithms in base two.
@@ -104,10 +104,10 @@ impl Attention<'_> {
             let index = head * cache.slots + slot;
             let row = index * head_dim..(index + 1) * head_dim;
             let key_scale = match &mut cache.keys {
-                Keys::K8(keys) => keys.get_mut(row.clone()).map(|out| quantize8(key, out)),
-                Keys::K16(keys) => keys.get_mut(row.clone()).map(|out| quantize16(key, 32767, out)),
+                Keys::K8(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize8)(out, key)),
+                Keys::K16(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize16)(out, key, 15)),
             };
-            let value_scale = cache.values.get_mut(row).map(|out| quantize8(value, out));
+            let value_scale = cache.values.get_mut(row).map(|out| (self.kernels.quantize8)(out, value));
             for (scales, scale) in [(&mut *cache.key_scales, key_scale), (&mut *cache.value_scales, value_scale)] {
                 if let (Some(to), Some(scale)) = (scales.get_mut(index), scale) {
                     *to = scale.to_bits();
@@ -128,74 +128,99 @@ impl Attention<'_> {
         buffers: &mut HeadBuffers<'_>,
     ) {
         let head_dim = self.spec.head_size();
-        let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)) as usize;
-        let (Some(query), Some(scores), Some(weights), Some(products)) = (
+        let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)).max(1) as usize;
+        let (Some(query), Some(scores), Some(products)) = (
             buffers.query.get_mut(..head_dim),
             buffers.scores.get_mut(..visible.len()),
-            buffers.weights.get_mut(..visible.len()),
             buffers.products.get_mut(..self.disentangled.positions),
         ) else {
             return;
         };
-        for (head, row) in row.chunks_exact_mut(head_dim).enumerate() {
-            let runs = slots(head / group.max(1), &visible, cache.slots);
-            let scale = quantize8(row, query);
-            self.score(cache, scale, query, &runs, scores);
-            if parts::RELATIVE_ATTENTION {
-                self.content_to_position(head, position, visible.clone(), (query, scale), products, scores);
-                self.position_to_content(head, position, visible.start, cache, &runs, scores);
-            }
-            if let Some(cap) = self.spec.soft_cap {
-                soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
-            }
-            if parts::RELATIVE_ATTENTION {
-                self.relative_bias.add(head, position, visible.clone(), scores);
-            }
+        let weight_bits = 15 - weight_bits_off(visible.len());
+        let spare = headroom((127 * visible.len() as u64) << weight_bits);
+        for (key_head, rows_of_group) in row.chunks_exact_mut(head_dim * group).enumerate() {
+            let runs = slots(key_head, &visible, cache.slots);
             let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
-            let normalizer = softmax(self.kernels, scores, scales, weights);
+            let top_scale = largest_scale(scales);
+            for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
+                let head = key_head * group + in_group;
+                let power = self.quantize_query(cache.keys.bits(), query, row);
+                let mut largest = self.score(cache, power, query, &runs, scores);
+                if parts::RELATIVE_ATTENTION {
+                    self.content_to_position(head, position, visible.clone(), (query, power), products, scores);
+                    self.position_to_content(head, position, visible.start, cache, &runs, scores);
+                }
+                if let Some(cap) = self.spec.soft_cap {
+                    soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
+                }
+                if parts::RELATIVE_ATTENTION {
+                    self.relative_bias.add(head, position, visible.clone(), scores);
+                }
+                if self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances() {
+                    scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
+                    largest = scores_max(scores);
+                }
+                let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
-            row.fill(0);
-            let (first, second) = weights.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
-            (self.kernels.weighted_sum)(row, first, rows(cache.values, &runs[0], head_dim));
-            (self.kernels.weighted_sum)(row, second, rows(cache.values, &runs[1], head_dim));
-            let spare = headroom(255 * 127 * visible.len() as u64);
-            let shift = spare as i32 - 32 - normalizer.exponent;
-            with_rounding!(shift, |round| for out in row {
-                *out = round(mul_high(*out << spare, normalizer.multiplier));
-            });
+                row.fill(0);
+                let (first, second) = scores.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
+                (self.kernels.weighted_sum)(row, first, rows(cache.values, &runs[0], head_dim));
+                if !second.is_empty() {
+                    (self.kernels.weighted_sum)(row, second, rows(cache.values, &runs[1], head_dim));
+                }
+                let shift = spare as i32 - 32 - normalizer.exponent;
+                with_rounding!(shift, |round| for out in row {
+                    *out = round(mul_high(*out << spare, normalizer.multiplier));
+                });
+            }
         }
     }
 
-    /// One head's scores in base two.
+    /// Whether scores depend on distances.
+    fn has_distances(&self) -> bool {
+        !self.relative_bias.table.is_empty() || self.disentangled.keys.rows > 0 || self.disentangled.queries.rows > 0
+    }
+
+    /// Quantizes a query to as many bits as its products with keys leave, and multiplies it by the softmax's scale but for a power of
+    /// two. One of it then stands for the power of two that is returned.
+    fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
+        let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
+        let mantissa = self.spec.scale.mantissa >> 16;
+        for q in query {
+            *q = ((i32::from(*q) * mantissa + (1 << 14)) >> 15) as i16;
+        }
+        scale.power() + 31 - i32::from(self.spec.scale.exponent)
+    }
+
+    /// One head's scores in base two, and the largest of them.
     fn score(
         &self,
         cache: &KeyValueCache<'_>,
-        scale: Scale,
-        query: &[i8],
+        power: i32,
+        query: &[i16],
         runs: &[Range<usize>; 2],
         scores: &mut [i32],
-    ) {
+    ) -> i32 {
         let head_dim = query.len();
-        let spare = headroom(127 * cache.keys.largest() * head_dim as u64);
-        // q and k have `fraction_bits` each. The score loses 32 bits in each of two products, is raised by
-        // `spare`, and by 20 for each mantissa.
-        let softmax_scale = self.spec.scale;
-        let multiplier = mul_high(softmax_scale.mantissa, scale.mantissa() << 20);
-        let shift =
-            i32::from(softmax_scale.exponent) + 2 * i32::from(self.fraction_bits) - SCORE_BITS - scale.exponent()
-                + spare as i32
-                - 12
-                - 32
-                - 12;
+        let key_bits = cache.keys.bits();
+        // Nineteen bits of a product and eleven of a key's scale make thirty.
+        let product_bits = key_bits + bits_beside(key_bits, head_dim) + head_dim.next_power_of_two().trailing_zeros();
+        let narrow = product_bits.saturating_sub(19);
+        let shift = 2 * i32::from(self.fraction_bits) - SCORE_BITS - power - narrow as i32;
         let (first, second) = scores.split_at_mut_checked(runs[0].len()).unwrap_or((&mut [], &mut []));
+        let mut largest = i32::MIN;
         for (run, scores) in runs.iter().zip([first, second]) {
+            if scores.is_empty() {
+                continue;
+            }
             match &cache.keys {
                 Keys::K8(keys) => (self.kernels.scores8)(scores, query, rows(keys, run, head_dim)),
                 Keys::K16(keys) => (self.kernels.scores16)(scores, query, rows(keys, run, head_dim)),
             }
             let keys = cache.key_scales.get(run.clone()).unwrap_or(&[]);
-            (self.kernels.scale_scores)(scores, keys, ScoreFactor { spare, multiplier, shift });
+            largest = largest.max((self.kernels.scale_scores)(scores, keys, ScoreFactor { narrow, shift }));
         }
+        largest
     }
 
     /// Adds what a query makes of its distances to the keys.
@@ -204,7 +229,7 @@ impl Attention<'_> {
         head: usize,
         position: usize,
         keys: Range<usize>,
-        (query, scale): (&[i8], Scale),
+        (query, power): (&[i16], i32),
         products: &mut [i32],
         scores: &mut [i32],
     ) {
@@ -218,7 +243,7 @@ impl Attention<'_> {
         let vectors = vectors.rows(head * self.disentangled.positions + lowest, met);
         let products = products.get_mut(..vectors.rows).unwrap_or(&mut []);
         (self.kernels.scores8)(products, query, vectors.weights);
-        let term = Term::new(self, scale, &vectors, 127);
+        let term = Term::new(self, (1 << 30, 30 - power), &vectors, 15);
         for (product, multiplier) in products.iter_mut().zip(vectors.multipliers.iter()) {
             *product = term.score(*product, multiplier);
         }
@@ -246,18 +271,17 @@ impl Attention<'_> {
         let slots = runs.iter().cloned().flatten();
         for ((key, slot), score) in (first..).zip(slots).zip(scores) {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
-            let mut product = [0];
-            match &cache.keys {
-                Keys::K8(keys) => {
-                    (self.kernels.scores8)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim))
-                }
-                Keys::K16(keys) => {
-                    (self.kernels.scores16)(&mut product, vector.weights, rows(keys, &(slot..slot + 1), head_dim))
-                }
-            }
+            let slot_only = slot..slot + 1;
+            let product = match &cache.keys {
+                Keys::K8(keys) => dot(vector.weights, rows(keys, &slot_only, head_dim)),
+                Keys::K16(keys) => dot(vector.weights, rows(keys, &slot_only, head_dim)),
+            };
             let scale = Scale::from_bits(cache.key_scales.get(slot).copied().unwrap_or(0));
-            let term = Term::new(self, scale, &vector, cache.keys.largest());
-            *score = score.saturating_add(term.score(product[0], vector.multipliers.get(0)));
+            let softmax_scale = self.spec.scale;
+            let mantissa = mul_high(softmax_scale.mantissa, scale.mantissa() << 20);
+            let factor = (mantissa, i32::from(softmax_scale.exponent) - scale.exponent() - 12);
+            let term = Term::new(self, factor, &vector, cache.keys.bits());
+            *score = score.saturating_add(term.score(product, vector.multipliers.get(0)));
         }
     }
 }
@@ -270,20 +294,14 @@ struct Term {
 }
 
 impl Term {
-    /// Of a row with this scale, no value of which is larger than `largest`.
-    fn new(attention: &Attention<'_>, scale: Scale, matrix: &Matrix<'_>, largest: u64) -> Self {
-        let spare = headroom(127 * largest * matrix.cols as u64);
-        let softmax_scale = attention.spec.scale;
-        // The row has `fraction_bits`. The score loses 32 bits in each of three products, is raised by `spare`,
-        // and by 20 for the mantissa.
+    /// Of a row whose values have so many bits and stand for themselves times `mantissa * 2^-exponent`, the softmax's scale included.
+    fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
+        let spare = headroom((127 * matrix.cols as u64) << bits);
+        // The row has `fraction_bits`. The score loses 32 bits in each of two products, and is raised by `spare`.
         Self {
             spare,
-            multiplier: mul_high(softmax_scale.mantissa, scale.mantissa() << 20),
-            shift: i32::from(softmax_scale.exponent) + i32::from(attention.fraction_bits) + matrix.exponent
-                - SCORE_BITS
-                - scale.exponent()
-                + spare as i32
-                - 12
+            multiplier: mantissa,
+            shift: exponent + i32::from(attention.fraction_bits) + matrix.exponent - SCORE_BITS + spare as i32
                 - 32
                 - 32,
         }
@@ -294,10 +312,16 @@ impl Term {
     }
 }
 
+/// The sum of products of a vector and a key.
+fn dot<K: Copy + Into<i32>>(vector: &[i8], key: &[K]) -> i32 {
+    vector.iter().zip(key).fold(0, |sum, (&v, &k)| sum.wrapping_add(i32::from(v).wrapping_mul(k.into())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::spec::{AttentionPosition, Multiplier};
+    use crate::quant::quantize8;
 
     #[test]
     fn a_term_is_the_product_of_its_factors() {
@@ -327,11 +351,15 @@ mod tests {
         };
         let mut quantized = [0; 2];
         for largest in [300, 65_536, 9_999_999] {
-            let x_scale = quantize8(&[largest, -largest / 5], &mut quantized);
+            let x_scale = quantize8(&mut quantized, &[largest, -largest / 5]);
             let x = libm::ldexp(f64::from(x_scale.mantissa()), x_scale.exponent());
             for (mantissa, exponent) in [(1 << 30, 37), (i32::MAX, 30), (123_456_789, 40)] {
                 let matrix = Matrix { rows: 1, cols: 32, exponent, ..Matrix::default() };
-                let term = Term::new(&attention, x_scale, &matrix, 127);
+                let factor = (
+                    mul_high(spec.scale.mantissa, x_scale.mantissa() << 20),
+                    i32::from(spec.scale.exponent) - x_scale.exponent() - 12,
+                );
+                let term = Term::new(&attention, factor, &matrix, 7);
                 for product in [0, 1, -77, 5000, -127 * 127 * 32] {
                     let vector = libm::ldexp(f64::from(mantissa), -exponent);
                     let unit = x * vector * core::f64::consts::LOG2_E / libm::sqrt(96.0);

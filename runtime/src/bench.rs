@@ -4,7 +4,7 @@ use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
-use crate::ops::softmax::softmax;
+use crate::ops::softmax::{largest_scale, scores_max, softmax};
 
 /// A linear layer of `rows` outputs over quantized rows of activations, scaled back to fixed point.
 pub struct Linear<'a> {
@@ -37,7 +37,7 @@ impl<'a> Linear<'a> {
 
     /// Quantizes rows of fixed-point values.
     pub fn quantize(&self, x: &[i32], quantized: &mut [u8], scales: &mut [u16]) {
-        quantize_rows(self.width, x, self.matrix.cols, quantized, scales);
+        quantize_rows(Kernels::best(), self.width, x, self.matrix.cols, quantized, scales);
     }
 
     /// The products of the quantized rows, scaled back.
@@ -47,7 +47,7 @@ impl<'a> Linear<'a> {
     }
 }
 
-/// Scores to weights of eight bits.
-pub fn softmax_of(scores: &mut [i32], scales: &[u16], weights: &mut [u8]) {
-    softmax(Kernels::best(), scores, [scales, &[]], weights);
+/// Scores to weights, in their place.
+pub fn softmax_of(scores: &mut [i32], scales: &[u16]) {
+    softmax(Kernels::best(), scores, scores_max(scores), [scales, &[]], largest_scale([scales, &[]]));
 }

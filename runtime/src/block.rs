@@ -12,8 +12,6 @@ use crate::ops::activation::activate;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
 use crate::parts;
-use crate::position::rotate;
-use crate::quant::multiply;
 use crate::workspace::{KeyValueCache, Scratch};
 
 /// One layer of a stack, at work on a tile of tokens.
@@ -81,7 +79,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     fn norm(&self, part: BlockPart, rows: &mut [i32]) {
         let numbers = self.stack.block_norm(self.layer, part);
         for row in rows.chunks_exact_mut(numbers.weight.len().max(1)) {
-            norm(&self.stack.spec.block.norm, &numbers, self.fraction_bits, row);
+            norm(self.kernels, &self.stack.spec.block.norm, &numbers, self.fraction_bits, row);
         }
     }
 
@@ -97,7 +95,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             self.norm(part, normed);
             normed
         };
-        quantize_rows(self.width, input, self.inner_size(), scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, input, self.inner_size(), scratch.quantized, scratch.scales);
     }
 
     /// Adds a sublayer's result, in `scratch.normed`, to the residual stream.
@@ -125,7 +123,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         let tokens = x.len() / self.hidden_size();
         let size = bottleneck.size as usize;
-        quantize_rows(self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
         let wide = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
         let narrow = scratch.branch.get_mut(..tokens * size).unwrap_or(&mut []);
         linear(self.kernels, &wide, &self.matrix(BlockPart::Narrow), narrow);
@@ -140,7 +138,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                 shared
             }
         };
-        quantize_rows(self.width, input, size, scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, input, size, scratch.quantized, scratch.scales);
     }
 
     /// Keys and values of a prepared tile go to the cache.
@@ -149,7 +147,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.project(BlockPart::Key, 0, tokens, scratch);
         let separate = self.stack.spec.block.bottleneck.is_some_and(|b| b.attention == BottleneckAttention::Shared);
         if separate {
-            quantize_rows(self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+            quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
         }
         self.project(BlockPart::Value, tokens * self.attention.spec.key_value_size(), tokens, scratch);
         self.cache(tokens, start, true, cache, scratch);
@@ -164,7 +162,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         scratch: &mut Scratch<'_>,
     ) {
         let tokens = states.len() / self.hidden_size();
-        quantize_rows(self.width, states, self.hidden_size(), scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, states, self.hidden_size(), scratch.quantized, scratch.scales);
         self.project(BlockPart::CrossKey, 0, tokens, scratch);
         self.project(BlockPart::CrossValue, tokens * self.attention.spec.key_value_size(), tokens, scratch);
         self.cache(tokens, start, false, cache, scratch);
@@ -209,11 +207,11 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         if let Some(spec) = &self.attention.spec.query_key_norm {
             let numbers = self.stack.block_norm(self.layer, part);
             for head in row.chunks_exact_mut(head_dim) {
-                norm(spec, &numbers, self.fraction_bits, head);
+                norm(self.kernels, spec, &numbers, self.fraction_bits, head);
             }
         }
         if let Some((table, dims)) = self.rotary {
-            rotate(table, position, dims, head_dim, row);
+            (self.kernels.rotate)(row, table.row(position * dims, dims), head_dim);
         }
     }
 
@@ -238,7 +236,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let branch = core::mem::take(&mut scratch.branch);
         let narrow = branch.get_mut(..tokens * size).unwrap_or(&mut []);
         self.sublayers(narrow, start, stored, cache, cross, scratch);
-        quantize_rows(self.width, narrow, size, scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, narrow, size, scratch.quantized, scratch.scales);
         scratch.branch = branch;
         let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
         linear(self.kernels, &inside, &self.matrix(BlockPart::Widen), scratch.normed);
@@ -332,7 +330,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             }
             attention.attend(cache, position, visible(position), row, &mut scratch.head);
         }
-        quantize_rows(self.width, queries, width, scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
         linear(self.kernels, &context, &self.matrix(output), scratch.normed);
     }
@@ -350,13 +348,11 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         if spec.gated {
             let gate = gate.get_mut(..tokens * inner).unwrap_or(&mut []);
             activate(self.kernels, spec.activation, table, self.fraction_bits, gate);
-            for (up, &gate) in up.iter_mut().zip(gate.iter()) {
-                *up = multiply(*up, gate, self.fraction_bits.into());
-            }
+            (self.kernels.gate)(up, gate, self.fraction_bits.into());
         } else {
             activate(self.kernels, spec.activation, table, self.fraction_bits, up);
         }
-        quantize_rows(self.width, up, inner, scratch.quantized, scratch.scales);
+        quantize_rows(self.kernels, self.width, up, inner, scratch.quantized, scratch.scales);
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
         linear(self.kernels, &inside, &self.matrix(down), scratch.normed);
     }

@@ -334,6 +334,11 @@ impl<'m> Words<'m> {
         self.0.get(index).copied().map_or(0, i32::from_le)
     }
 
+    /// As they lie.
+    pub(crate) fn as_slice(self) -> &'m [i32] {
+        self.0
+    }
+
     pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = i32> + 'm {
         self.0.iter().copied().map(i32::from_le)
     }
@@ -376,8 +381,8 @@ impl<'m> Halfwords<'m> {
         self.0
     }
 
-    /// `len` numbers from `start` on.
-    pub(crate) fn row(self, start: usize, len: usize) -> impl Iterator<Item = i32> + 'm {
-        self.0.get(start..).unwrap_or(&[]).iter().take(len).map(|&value| i16::from_le(value).into())
+    /// `len` numbers from `start` on, as they lie.
+    pub(crate) fn row(self, start: usize, len: usize) -> &'m [i16] {
+        self.0.get(start..start + len).unwrap_or(&[])
     }
 }

@@ -1,29 +1,27 @@
 //! Rotary position embedding (arXiv 2104.09864).
 
-use crate::model::Halfwords;
-use crate::quant::{abs_max, with_rounding};
+use crate::quant::{magnitude_bits, shift_round, with_rounding};
 
-/// Rotates the first `dims` values of each head of a row, the first half of them paired with the second.
+/// Rotates the first values of each head of a row by the angles of a position, the first half of them paired with the second.
 ///
-/// `table` holds cosine and sine of each pair at each position, Q15. The values rotated are taken at fifteen
-/// bits, which is more than a quantized key keeps, so that each product fits 32.
-pub(crate) fn rotate(table: Halfwords<'_>, position: usize, dims: usize, head_dim: usize, row: &mut [i32]) {
-    let half = dims / 2;
+/// `angles` holds cosine and sine of each pair, Q15, as they lie in a blob. The values rotated are taken at fourteen
+/// bits and a sign, which is more than a quantized key keeps, so that each sum of products fits 32.
+#[inline(always)]
+pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+    let pairs = angles.as_chunks::<2>().0;
     for head in row.chunks_exact_mut(head_dim.max(1)) {
-        let Some((first, second)) = head.get_mut(..dims).and_then(|rotated| rotated.split_at_mut_checked(half)) else {
-            continue;
-        };
-        let largest = abs_max(first).max(abs_max(second)).max(1);
-        let narrow = 18_u32.saturating_sub(largest.leading_zeros()) as i32;
-        let mut angles = table.row(position * dims, dims);
-        for (a, b) in first.iter_mut().zip(second) {
-            let (cos, sin) = (angles.next().unwrap_or(0), angles.next().unwrap_or(0));
-            let (x, y) = with_rounding!(narrow, |round| (round(*a), round(*b)));
-            with_rounding!(15 - narrow, |round| {
-                *a = round(x * cos - y * sin);
-                *b = round(y * cos + x * sin);
-            });
+        let Some(rotated) = head.get_mut(..2 * pairs.len()) else { continue };
+        let narrow = magnitude_bits(rotated).saturating_sub(14) as i32;
+        for value in &mut *rotated {
+            *value = shift_round(*value, narrow);
         }
+        let Some((first, second)) = rotated.split_at_mut_checked(pairs.len()) else { continue };
+        with_rounding!(15 - narrow, |round| for ((a, b), angle) in first.iter_mut().zip(second).zip(pairs) {
+            let [cos, sin] = angle.map(|value| i32::from(i16::from_le(value)));
+            let (x, y) = (*a, *b);
+            *a = round(x * cos - y * sin);
+            *b = round(y * cos + x * sin);
+        });
     }
 }
 
@@ -40,7 +38,7 @@ mod tests {
             for (a, b) in [(1.0, 0.0), (0.3, -0.9), (-1.0, -1.0), (0.001, 0.5)] {
                 let scaled = |value: f64| libm::round(value * f64::from(size)) as i32;
                 let mut row = [scaled(a), scaled(b), 77];
-                rotate(Halfwords::new(&table), 1, 2, 3, &mut row);
+                rotate(&mut row, &table[2..], 3);
                 let (x, y) = (f64::from(scaled(a)), f64::from(scaled(b)));
                 let tolerance = 1.0 + f64::from(size) / 8192.0;
                 assert!(

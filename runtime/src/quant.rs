@@ -74,9 +74,15 @@ pub(crate) fn mean(sum: i64, count: u32) -> i32 {
 }
 
 /// The largest magnitude in a row, as a positive `i32`.
-#[inline]
+#[inline(always)]
 pub(crate) fn abs_max(row: &[i32]) -> u32 {
     row.iter().fold(0, |max: i32, x| max.max(x.saturating_abs())) as u32
+}
+
+/// How many bits the values of a row have besides their sign. Cheaper than the largest magnitude: no comparison.
+#[inline(always)]
+pub(crate) fn magnitude_bits(row: &[i32]) -> u32 {
+    32 - row.iter().fold(0, |bits, &x| bits | (x ^ (x >> 31))).leading_zeros()
 }
 
 /// Leading zeros by which a value bounded by `bound` can be shifted left and stay in an `i32`.
@@ -109,6 +115,11 @@ impl Scale {
         Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
     }
 
+    /// `n` of a scale that is `2^n`.
+    pub(crate) const fn power(self) -> i32 {
+        self.exponent() + 10
+    }
+
     /// In `1024..2048`.
     #[inline(always)]
     pub(crate) const fn mantissa(self) -> i32 {
@@ -126,9 +137,11 @@ impl Scale {
 ///
 /// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the scale it
 /// is later multiplied by.
-pub(crate) fn quantize8(row: &[i32], out: &mut [i8]) -> Scale {
-    let zeros = abs_max(row).max(1).leading_zeros().max(1);
-    let normalized = abs_max(row).max(1) << zeros;
+#[inline(always)]
+pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
+    let largest = abs_max(row).max(1);
+    let zeros = largest.leading_zeros();
+    let normalized = largest << zeros;
     // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
     let mantissa = normalized.div_ceil(127 << 14);
     let carry = u32::from(mantissa > 2047);
@@ -137,40 +150,39 @@ pub(crate) fn quantize8(row: &[i32], out: &mut [i8]) -> Scale {
     let inverse = ((1 << 25) / mantissa) as i32;
     let shift = 23 + carry;
     for (q, &x) in out.iter_mut().zip(row) {
-        // Sixteen bits and a sign; the product stays below 2^31 because |x| <= 127 * scale.
-        let x = (x.max(-i32::MAX) << (zeros - 1)) >> 15;
-        *q = ((x * inverse + (1 << (shift - 1))) >> shift).clamp(-127, 127) as i8;
+        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
+        let x = (x << (zeros - 1)) >> 15;
+        *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
     }
     scale
 }
 
-/// The largest magnitude of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights overflows.
-pub(crate) const fn qmax16(cols: usize) -> u32 {
-    let cols = if cols == 0 { 1 } else { cols as u32 };
-    let bound = i32::MAX as u32 / 128 / cols;
-    if bound > 32767 { 32767 } else { bound }
+/// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of magnitudes up to 127 overflows.
+pub(crate) const fn row_bits(cols: usize) -> u32 {
+    bits_beside(7, cols)
 }
 
-/// Quantizes a row to at most `qmax` in magnitude with the smallest power-of-two scale that does.
+/// Bits, at most fifteen, that one factor may have if the other has `bits`, such that `terms` products add up to at most `2^31`.
+pub(crate) const fn bits_beside(bits: u32, terms: usize) -> u32 {
+    let left = 31_u32.saturating_sub(bits + terms.next_power_of_two().trailing_zeros());
+    if left > 15 { 15 } else { left }
+}
+
+/// Quantizes a row to `bits` bits (at most fifteen) and a sign, with the smallest power-of-two scale for which its values have no more.
 ///
 /// At this width the up to one bit that the power of two gives away is far below what int8 weights cost, and
-/// the row needs no multiplication, here or when it is scaled back.
-pub(crate) fn quantize16(row: &[i32], qmax: u32, out: &mut [i16]) -> Scale {
-    let largest = abs_max(row);
-    let mut shift = largest.leading_zeros().abs_diff(qmax.leading_zeros());
-    if largest <= qmax {
-        shift = 0;
-    } else if shift_round(largest as i32, shift as i32) as u32 > qmax {
-        shift += 1;
-    }
+/// the row needs no multiplication, here or when it is scaled back. What is rounded up to `2^bits` stays that, but for fifteen bits, where it
+/// is one less.
+#[inline(always)]
+pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
+    let shift = magnitude_bits(row).saturating_sub(bits);
     if shift == 0 {
         for (q, &x) in out.iter_mut().zip(row) {
             *q = x as i16;
         }
     } else {
-        // As `shift_round`: what is halved once is far from the largest `i32`.
         for (q, &x) in out.iter_mut().zip(row) {
-            *q = (((x.max(-i32::MAX) >> ((shift - 1) & 31)) + 1) >> 1) as i16;
+            *q = (((x >> ((shift - 1) & 31)) + 1) >> 1).min(i16::MAX.into()) as i16;
         }
     }
     Scale::power_of_two(shift)
@@ -181,9 +193,9 @@ pub(crate) fn quantize16(row: &[i32], qmax: u32, out: &mut [i16]) -> Scale {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requantize {
     /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a power of two.
-    row: Option<i32>,
-    headroom: u32,
-    shift: i32,
+    pub(crate) row: Option<i32>,
+    pub(crate) headroom: u32,
+    pub(crate) shift: i32,
 }
 
 impl Requantize {
@@ -199,21 +211,26 @@ impl Requantize {
         }
     }
 
-    /// A row of accumulators, in place.
-    pub(crate) fn apply(&self, accumulators: &mut [i32], multipliers: impl Iterator<Item = i32>) {
+    /// A row of accumulators, in place, with what is added to each in the end. Multipliers and biases lie as they do in a blob; without
+    /// biases there are none of them.
+    #[inline(always)]
+    pub(crate) fn apply(&self, accumulators: &mut [i32], multipliers: &[i32], biases: &[i32]) {
         let headroom = self.headroom;
         with_rounding!(self.shift, |round| match self.row {
             Some(row) => {
-                for (out, multiplier) in accumulators.iter_mut().zip(multipliers) {
-                    *out = round(mul_high(*out << headroom, mul_high(multiplier, row)));
+                for (out, &multiplier) in accumulators.iter_mut().zip(multipliers) {
+                    *out = round(mul_high(*out << headroom, mul_high(i32::from_le(multiplier), row)));
                 }
             }
             None => {
-                for (out, multiplier) in accumulators.iter_mut().zip(multipliers) {
-                    *out = round(mul_high(*out << headroom, multiplier));
+                for (out, &multiplier) in accumulators.iter_mut().zip(multipliers) {
+                    *out = round(mul_high(*out << headroom, i32::from_le(multiplier)));
                 }
             }
         });
+        for (out, &bias) in accumulators.iter_mut().zip(biases) {
+            *out = out.saturating_add(i32::from_le(bias));
+        }
     }
 }
 
@@ -261,7 +278,7 @@ mod tests {
             let cut = source.next().unwrap_or(0) & 31;
             row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n >> cut);
             let mut q = [0i8; 24];
-            let scale = quantize8(&row, &mut q);
+            let scale = quantize8(&mut q, &row);
             assert!((1024..2048).contains(&scale.mantissa()), "{scale:?}");
             let step = value(1, scale);
             for (&q, &x) in q.iter().zip(&row) {
@@ -275,18 +292,21 @@ mod tests {
     #[test]
     fn quantize16_never_exceeds_its_bound_and_halves_at_most_once_too_often() {
         let mut source = numbers(2);
-        for qmax in [255, 256, 10922, 32767] {
+        for bits in [8, 9, 13, 15] {
             for _ in 0..500 {
                 let mut row = [0; 9];
                 row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n);
                 let mut q = [0i16; 9];
-                let scale = quantize16(&row, qmax, &mut q);
+                let scale = quantize16(&mut q, &row, bits);
                 let step = value(1, scale);
                 for (&q, &x) in q.iter().zip(&row) {
-                    assert!(u32::from(q.unsigned_abs()) <= qmax);
-                    assert!((value(q.into(), scale) - f64::from(x)).abs() <= 0.5 * step + 0.5);
+                    assert!(u32::from(q.unsigned_abs()) <= 1 << bits);
+                    // What would be 2^15 is one less.
+                    assert!(
+                        (value(q.into(), scale) - f64::from(x)).abs() <= if q == i16::MAX { step } else { 0.5 * step }
+                    );
                 }
-                assert!(step == 1.0 || f64::from(abs_max(&row)) > f64::from(qmax) * step / 2.0);
+                assert!(step == 1.0 || f64::from(abs_max(&row)) >= f64::from(1 << (bits - 1)) * step);
             }
         }
     }
@@ -297,11 +317,11 @@ mod tests {
         for _ in 0..5000 {
             let mut row = [0; 4];
             row.iter_mut().zip(&mut source).for_each(|(x, n)| *x = n >> 8);
-            let scale = quantize8(&row, &mut [0; 4]);
+            let scale = quantize8(&mut [0; 4], &row);
             let accumulator = source.next().unwrap_or(0) >> 12;
             let multiplier = source.next().unwrap_or(0) & 0x3fff_ffff | 1 << 30;
             let mut got = [accumulator];
-            Requantize::new(scale, 40, 1 << 19).apply(&mut got, [multiplier].into_iter());
+            Requantize::new(scale, 40, 1 << 19).apply(&mut got, &[multiplier.to_le()], &[]);
             let got = got[0];
             let exact = value(accumulator, scale) * f64::from(multiplier) * 2f64.powi(-40);
             let bound = 1.0 + exact.abs() / 8192.0 + value(1, scale) * f64::from(multiplier) * 2f64.powi(-40);

@@ -280,7 +280,7 @@ impl<'s, 'm> Session<'s, 'm> {
         if let Some(spec) = &stack.spec.final_norm {
             let numbers = stack.norm(StackPart::FinalNorm);
             for row in states.chunks_exact_mut(hidden_size) {
-                norm(spec, &numbers, self.model.spec().numerics.fraction_bits, row);
+                norm(self.kernels, spec, &numbers, self.model.spec().numerics.fraction_bits, row);
             }
         }
         pass.read = ids.len();
@@ -521,17 +521,17 @@ impl<'s, 'm> Session<'s, 'm> {
             }
         }
         if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
-            norm(spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
+            norm(self.kernels, spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
         }
         let mut input = pooled;
         if let Some(transform) = &head.transform {
             let out = transformed.get_mut(..transform.size as usize).unwrap_or(&mut []);
-            quantize_rows(width, input, hidden_size, scratch.quantized, scratch.scales);
+            quantize_rows(kernels, width, input, hidden_size, scratch.quantized, scratch.scales);
             let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
             linear(kernels, &x, &model.head_matrix(HeadPart::Transform), out);
             activate(kernels, transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
             if let Some(spec) = &transform.norm {
-                norm(spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
+                norm(kernels, spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
             }
             input = out;
         }
@@ -545,7 +545,7 @@ impl<'s, 'm> Session<'s, 'm> {
             _ => matrix.bias,
         };
         let out = logits.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
-        quantize_rows(width, input, input.len(), scratch.quantized, scratch.scales);
+        quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
         linear_with_bias(kernels, &x, &matrix, bias, out);
         if let Some(cap) = head.soft_cap {
@@ -619,7 +619,7 @@ fn embed(
     };
     let normed = |row: &mut [i32]| {
         if let Some(spec) = &spec.norm {
-            norm(spec, &stack.norm(StackPart::EmbeddingNorm), bits, row);
+            norm(kernels, spec, &stack.norm(StackPart::EmbeddingNorm), bits, row);
         }
     };
     // Beyond the text there are zeros.
@@ -650,7 +650,7 @@ fn embed(
     if spec.projection == EmbeddingProjection::AfterNorm {
         normed(read);
     }
-    quantize_rows(numerics.activations, read, read_size, scratch.quantized, scratch.scales);
+    quantize_rows(kernels, numerics.activations, read, read_size, scratch.quantized, scratch.scales);
     let x = QuantizedRows::new(numerics.activations, 1, read_size, scratch.quantized, scratch.scales);
     linear(kernels, &x, &stack.matrix(StackPart::EmbeddingProjection), out);
     if widened_first {
@@ -684,13 +684,13 @@ fn convolve(
                 _ => row.fill(0),
             }
         }
-        quantize_rows(width, window, window.len(), scratch.quantized, scratch.scales);
+        quantize_rows(kernels, width, window, window.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, window.len(), scratch.quantized, scratch.scales);
         linear(kernels, &x, &stack.matrix(StackPart::Convolution), out);
         let table = stack.model.halfwords(Role::Stack(stack.id, StackPart::ConvolutionTable));
         activate(kernels, spec.activation, table, bits, out);
         add(state, out);
-        norm(&stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
+        norm(kernels, &stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
     }
     scratch.wide = wide;
 }

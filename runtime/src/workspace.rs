@@ -143,8 +143,8 @@ impl Coefficients {
     }
 }
 
-/// Bytes for each token that a query can see: its score and its weight.
-const SCORE_BYTES: usize = 5;
+/// Bytes for each token that a query can see: its score, then its weight.
+const SCORE_BYTES: usize = 4;
 
 /// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
@@ -168,7 +168,7 @@ struct Sizes {
     pooled: usize,
     transformed: usize,
     logits: usize,
-    /// Of one token: its score and its weight.
+    /// Of one token: its score, then its weight.
     score_bytes: usize,
     /// Of one token in one layer of the decoder.
     decoder_cache: usize,
@@ -223,7 +223,7 @@ impl Sizes {
             branch: words(most(&branch)),
             wide: words(widest),
             quantized: (per_value * quantized).next_multiple_of(ALIGNMENT),
-            query: most(&|s| s.block.attention.head_dim.into()).next_multiple_of(ALIGNMENT),
+            query: most(&|s| 2 * usize::from(s.block.attention.head_dim)).next_multiple_of(ALIGNMENT),
             products: words(most(&products)),
             pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
             transformed: words(transformed),
@@ -365,11 +365,9 @@ pub(crate) struct Scratch<'a> {
 /// What one head needs while it attends.
 pub(crate) struct HeadBuffers<'a> {
     /// One token's query, quantized: `[head_dim]`.
-    pub(crate) query: &'a mut [i8],
-    /// Scores, `[keys]`.
+    pub(crate) query: &'a mut [i16],
+    /// Scores, then weights: `[keys]`.
     pub(crate) scores: &'a mut [i32],
-    /// Weights, `[keys]`.
-    pub(crate) weights: &'a mut [u8],
     /// A query's products with the vectors of distances: `[positions]`.
     pub(crate) products: &'a mut [i32],
 }
@@ -408,7 +406,6 @@ impl<'a> Workspace<'a> {
                 head: HeadBuffers {
                     query: carver.take(sizes.query)?,
                     scores: carver.take(4 * (own + source))?,
-                    weights: carver.take(own + source)?,
                     products: carver.take(sizes.products)?,
                 },
             },
@@ -453,11 +450,11 @@ pub(crate) enum Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// The largest magnitude that a key can have.
-    pub(crate) fn largest(&self) -> u64 {
+    /// Bits that a key has besides its sign.
+    pub(crate) fn bits(&self) -> u32 {
         match self {
-            Self::K8(_) => 127,
-            Self::K16(_) => 32767,
+            Self::K8(_) => 7,
+            Self::K16(_) => 15,
         }
     }
 }

@@ -17,18 +17,17 @@ mod x86_64;
 pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
 
-/// What a product of a query and a key is to be multiplied by, besides the key's scale.
+use crate::ops::norm::NormRow;
+use crate::quant::{Requantize, Scale};
+
+/// How a product of a query and a key becomes a score, besides the key's scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreFactor {
-    /// By how much a product is raised first.
-    pub(crate) spare: u32,
-    pub(crate) multiplier: i32,
+    /// By how much a product is lowered first, to nineteen bits.
+    pub(crate) narrow: u32,
     /// What is shifted out in the end, besides the key's exponent.
     pub(crate) shift: i32,
 }
-
-/// See [`Kernels::powers`].
-pub(crate) type Powers = fn(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32);
 
 /// See [`Kernels::packed16`].
 pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
@@ -47,22 +46,32 @@ pub(crate) struct Kernels {
     pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
     /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
     pub(crate) packed16: Option<PackedProduct>,
-    /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
-    pub(crate) scores8: fn(out: &mut [i32], query: &[i8], keys: &[i8]),
-    /// The same over sixteen-bit keys.
-    pub(crate) scores16: fn(out: &mut [i32], query: &[i8], keys: &[i16]),
-    /// Such products become logarithms in base two; `keys` are the bits of the keys' scales.
-    pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor),
-    /// `2^(score - largest)` with the value's scale folded in, relative to the top one, in the scores' place; the sum of the
-    /// powers, and the largest of the results.
-    pub(crate) powers: Powers,
-    /// Eight bits of each of such results: `((score << zeros >> 16) * inverse + 2^21) >> 22`.
-    pub(crate) weights: fn(weights: &mut [u8], scores: &[i32], zeros: u32, inverse: u32),
+    /// Accumulators become fixed-point values, in place: see [`Requantize::apply`].
+    pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
+    /// See [`quantize8`](crate::quant::quantize8).
+    pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
+    /// See [`quantize16`](crate::quant::quantize16).
+    pub(crate) quantize16: fn(out: &mut [i16], row: &[i32], bits: u32) -> Scale,
+    /// See [`NormRow::apply`].
+    pub(crate) norm: fn(row: &mut [i32], by: &NormRow<'_>),
+    /// See [`rotate`](crate::position::rotate).
+    pub(crate) rotate: fn(row: &mut [i32], angles: &[i16], head_dim: usize),
     /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits: `table` holds `T` as the blob does, and it is interpolated
     /// linearly ([`activate`](crate::ops::activation::activate)).
     pub(crate) rectify: fn(values: &mut [i32], table: &[i16]),
-    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`.
-    pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[u8], values: &[i8]),
+    /// `values[i] *= gates[i]` of fixed-point values, rounded half up and saturated.
+    pub(crate) gate: fn(values: &mut [i32], gates: &[i32], fraction_bits: u32),
+    /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
+    pub(crate) scores8: fn(out: &mut [i32], query: &[i16], keys: &[i8]),
+    /// The same over sixteen-bit keys.
+    pub(crate) scores16: fn(out: &mut [i32], query: &[i16], keys: &[i16]),
+    /// Such products become logarithms in base two, and the largest of them is returned; `keys` are the bits of the keys' scales.
+    pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32,
+    /// `2^(score - largest)`, Q15, times the value's scale without its bias, lowered by so many bits, in the scores' place: at most
+    /// fifteen bits. Returns the sum of the powers; `values` are the bits of the values' scales.
+    pub(crate) powers: fn(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32,
+    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`, and weights have fifteen bits.
+    pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[i32], values: &[i8]),
 }
 
 impl Kernels {

@@ -1,9 +1,10 @@
 //! The definition of every kernel, written for the eye. Any other set must give these bits.
 
-use super::{Kernels, ScoreFactor, mul_high};
+use super::{Kernels, ScoreFactor};
 use crate::format::spec::TILE;
-use crate::ops::softmax::exp2_neg;
-use crate::quant::{Scale, shift_round};
+use crate::ops::softmax::{MAX_SCORE, exp2_neg};
+use crate::position::rotate;
+use crate::quant::{Scale, multiply, quantize8, quantize16, shift_round};
 
 /// Runs anywhere.
 pub(crate) static SCALAR: Kernels = Kernels {
@@ -13,12 +14,17 @@ pub(crate) static SCALAR: Kernels = Kernels {
     tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
     tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
     packed16: None,
+    requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
+    quantize8: |out, row| quantize8(out, row),
+    quantize16: |out, row, bits| quantize16(out, row, bits),
+    norm: |row, by| by.apply(row),
+    rotate: |row, angles, head_dim| rotate(row, angles, head_dim),
+    rectify,
+    gate: |values, gates, fraction_bits| gate(values, gates, fraction_bits),
     scores8: |out, query, keys| scores(out, query, keys),
     scores16: |out, query, keys| scores(out, query, keys),
     scale_scores,
     powers,
-    weights,
-    rectify,
     weighted_sum,
 };
 
@@ -110,38 +116,42 @@ fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
 }
 
 #[inline(always)]
-fn scores<K: Copy + Into<i32>>(out: &mut [i32], query: &[i8], keys: &[K]) {
+fn scores<K: Copy + Into<i32>>(out: &mut [i32], query: &[i16], keys: &[K]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len().max(1))) {
         *out = dot(query, key);
     }
 }
 
-fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) {
+fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
+    let mut largest = i32::MIN;
     for (score, &key) in scores.iter_mut().zip(keys) {
         let key = Scale::from_bits(key);
-        let product = mul_high(mul_high(*score << factor.spare, factor.multiplier), key.mantissa() << 20);
-        *score = shift_round(product, factor.shift - key.exponent());
+        let product = (*score >> (factor.narrow & 31)).wrapping_mul(key.mantissa());
+        let shift = factor.shift - key.exponent();
+        *score = match shift {
+            0.. => product >> shift.min(31),
+            _ => shift_round(product, shift).clamp(-MAX_SCORE, MAX_SCORE),
+        };
+        largest = largest.max(*score);
     }
+    largest
 }
 
-fn powers(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32) {
-    let top_exponent = Scale::from_bits(top_scale).exponent();
-    let (mut sum, mut top) = (0_u32, 0);
+fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
+    let mut sum = 0_u32;
     for (score, &value) in scores.iter_mut().zip(values) {
-        let value = Scale::from_bits(value);
-        let power = exp2_neg(largest.saturating_sub(*score));
+        let power = exp2_neg(largest.wrapping_sub(*score));
         sum = sum.wrapping_add(power);
-        // Exponents have five bits: they differ by at most 31.
-        let weight = (power * value.mantissa() as u32) >> ((top_exponent - value.exponent()) & 31);
-        top = top.max(weight);
-        *score = weight as i32;
+        let shift = lowered.wrapping_sub(u32::from(value >> 11)).min(31);
+        *score = ((power * u32::from(value & 0x7ff)) >> shift) as i32;
     }
-    (sum, top)
+    sum
 }
 
-fn weights(weights: &mut [u8], scores: &[i32], zeros: u32, inverse: u32) {
-    for (weight, &score) in weights.iter_mut().zip(scores) {
-        *weight = ((((score as u32) << zeros >> 16) * inverse + (1 << 21)) >> 22) as u8;
+#[inline(always)]
+pub(super) fn gate(values: &mut [i32], gates: &[i32], fraction_bits: u32) {
+    for (value, &gate) in values.iter_mut().zip(gates) {
+        *value = multiply(*value, gate, fraction_bits);
     }
 }
 
@@ -159,7 +169,7 @@ fn rectify(values: &mut [i32], table: &[i16]) {
 }
 
 /// Four sums at a time stay in registers.
-fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
+fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let width = out.len().max(1);
     for (index, out) in out.chunks_mut(TILE).enumerate() {
         let values = values.get(TILE * index..).unwrap_or(&[]).chunks(width);
@@ -167,17 +177,16 @@ fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
             let [mut a, mut b, mut c, mut d] = *out;
             for (&weight, value) in weights.iter().zip(values) {
                 let Some(&[va, vb, vc, vd]) = value.first_chunk() else { break };
-                let weight = i32::from(weight);
-                a = a.wrapping_add(weight * i32::from(va));
-                b = b.wrapping_add(weight * i32::from(vb));
-                c = c.wrapping_add(weight * i32::from(vc));
-                d = d.wrapping_add(weight * i32::from(vd));
+                a = a.wrapping_add(weight.wrapping_mul(va.into()));
+                b = b.wrapping_add(weight.wrapping_mul(vb.into()));
+                c = c.wrapping_add(weight.wrapping_mul(vc.into()));
+                d = d.wrapping_add(weight.wrapping_mul(vd.into()));
             }
             *out = [a, b, c, d];
         } else {
             for (&weight, value) in weights.iter().zip(values) {
                 for (out, &value) in out.iter_mut().zip(value) {
-                    *out = out.wrapping_add(i32::from(weight) * i32::from(value));
+                    *out = out.wrapping_add(weight.wrapping_mul(value.into()));
                 }
             }
         }

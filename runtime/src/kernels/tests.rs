@@ -5,6 +5,9 @@ use std::vec::Vec;
 use super::scalar::SCALAR;
 use super::{Kernels, Packed, ScoreFactor};
 use crate::format::spec::{GROUP_SIZES, MAX_GROUP_SCALE, TILE, group_place, packed_place, tile_place};
+use crate::ops::norm::NormRow;
+use crate::ops::softmax::MAX_SCORE;
+use crate::quant::Requantize;
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);
@@ -55,7 +58,7 @@ fn every_set_multiplies_as_scalar_does() {
     for (tokens, rows, cols) in SHAPES {
         let weights: Vec<i8> = numbers.row(rows * cols, -128, 127);
         let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
-        let qmax = i64::from(crate::quant::qmax16(cols));
+        let qmax = (1 << crate::quant::row_bits(cols)) - 1;
         let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
         let run = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
@@ -102,7 +105,7 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
                 bytes[row * cols + col] = (weight * scale) as i8;
             }
             let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
-            let qmax = i64::from(crate::quant::qmax16(cols));
+            let qmax = (1 << crate::quant::row_bits(cols)) - 1;
             let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
             let (mut wanted8, mut wanted16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
             (SCALAR.matmul8)(&mut wanted8, &narrow, &bytes, cols);
@@ -122,32 +125,88 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
 fn every_set_attends_as_scalar_does() {
     let mut numbers = Numbers(2);
     for (_, keys, head_dim) in SHAPES {
-        let query: Vec<i8> = numbers.row(head_dim, -127, 127);
+        let of_narrow: Vec<i16> = numbers.row(head_dim, -4000, 4000);
+        let of_wide: Vec<i16> = numbers.row(head_dim, -127, 127);
         let narrow: Vec<i8> = numbers.row(keys * head_dim, -127, 127);
         let wide: Vec<i16> = numbers.row(keys * head_dim, -1000, 1000);
-        let weights: Vec<u8> = numbers.row(keys, 0, 255);
-        let extra: u8 = numbers.row(1, 0, 40)[0];
-        let scales: Vec<u16> = numbers.row(keys, 0, 31).into_iter().map(|e: u16| e << 11 | 1024 | (e * 7)).collect();
-        let run = |set: &Kernels| {
-            let (mut scores8, mut scores16, mut sums) =
-                (std::vec![7; keys], std::vec![7; keys], std::vec![7; head_dim]);
-            (set.scores8)(&mut scores8, &query, &narrow);
-            (set.scores16)(&mut scores16, &query, &wide);
-            (set.weighted_sum)(&mut sums, &weights, &narrow);
-            // Scores of all sizes, and scales with exponents near and far.
-            let mut logarithms = scores8.clone();
-            let factor = ScoreFactor { spare: 12, multiplier: 0x5a82_7999, shift: i32::from(extra) };
-            (set.scale_scores)(&mut logarithms, &scales, factor);
-            let largest = logarithms.iter().copied().max().unwrap_or(0);
-            let mut powers = logarithms.clone();
-            let of_powers = (set.powers)(&mut powers, &scales, largest, scales.iter().copied().max().unwrap_or(0));
-            let zeros = of_powers.1.max(1).leading_zeros();
-            let mut bytes = std::vec![7; keys];
-            (set.weights)(&mut bytes, &powers, zeros, (255 << 22) / (of_powers.1.max(1) << zeros >> 16));
-            (scores8, scores16, sums, logarithms, powers, of_powers, bytes)
-        };
-        for set in others() {
-            assert!(run(set) == run(&SCALAR), "{}: {keys} keys of {head_dim}", set.name);
+        let weights: Vec<i32> = numbers.row(keys, 0, 32767);
+        for shift in [-15, -3, 0, 2, 5, 14, 40] {
+            let scales: Vec<u16> =
+                numbers.row(keys, 0, 31).into_iter().map(|e: u16| e << 11 | 1024 | (e * 7)).collect();
+            let run = |set: &Kernels| {
+                let (mut scores8, mut scores16, mut sums) =
+                    (std::vec![7; keys], std::vec![7; keys], std::vec![7; head_dim]);
+                (set.scores8)(&mut scores8, &of_narrow, &narrow);
+                (set.scores16)(&mut scores16, &of_wide, &wide);
+                (set.weighted_sum)(&mut sums, &weights, &narrow);
+                // Scores of all sizes, and scales with exponents near and far.
+                let mut logarithms = scores8.clone();
+                let largest = (set.scale_scores)(&mut logarithms, &scales, ScoreFactor { narrow: 9, shift });
+                let mut powers = logarithms.clone();
+                let lowered = 11 + u32::from(scales.iter().copied().max().unwrap_or(0) >> 11);
+                let sum = (set.powers)(&mut powers, &scales, largest, lowered);
+                (scores8, scores16, sums, logarithms, largest, powers, sum)
+            };
+            let wanted = run(&SCALAR);
+            assert_eq!(wanted.4, wanted.3.iter().copied().max().unwrap_or(i32::MIN));
+            assert!(wanted.3.iter().all(|score| score.abs() <= MAX_SCORE));
+            assert!(wanted.5.iter().all(|weight| (0..1 << 15).contains(weight)));
+            for set in others() {
+                assert!(run(set) == wanted, "{}: {keys} keys of {head_dim}, {shift}", set.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_set_does_to_rows_what_scalar_does() {
+    let mut numbers = Numbers(4);
+    for len in [1, 2, 3, 7, 8, 9, 16, 24, 64, 77, 172, 333] {
+        for bits in [2, 11, 17, 24, 31] {
+            let most = (1_i64 << bits) - 1;
+            let row: Vec<i32> = numbers.row(len, -most - 1, most);
+            let others_of: Vec<i32> = numbers.row(len, -most, most);
+            let multipliers: Vec<i32> = numbers.row(len, 0, i32::MAX.into());
+            let biases: Vec<i32> = numbers.row(len, i32::MIN.into(), i32::MAX.into());
+            let angles: Vec<i16> = numbers.row(len / 2 * 2, -32767, 32767);
+            let run = |set: &Kernels| {
+                let (mut q8, mut q16) = (std::vec![7; len], std::vec![7; len]);
+                let mut scales = std::vec![(set.quantize8)(&mut q8, &row)];
+                let mut rows = Vec::new();
+                for quantized in [8, 13, 15] {
+                    scales.push((set.quantize16)(&mut q16, &row, quantized));
+                    rows.push(q16.iter().copied().map(i32::from).collect());
+                }
+                rows.push(q8.into_iter().map(i32::from).collect());
+                let mut add = |change: &dyn Fn(&mut [i32])| {
+                    let mut changed = row.clone();
+                    change(&mut changed);
+                    rows.push(changed);
+                };
+                for (factor, headroom, shift) in
+                    [(None, 0, 5), (None, 3, 0), (Some(0x5555_5555), 1, 1), (None, 0, -2), (Some(1 << 30), 2, 33)]
+                {
+                    let by = Requantize { row: factor, headroom, shift };
+                    add(&|row| (set.requantize)(row, &multipliers, &[], &by));
+                    add(&|row| (set.requantize)(row, &multipliers, &biases, &by));
+                }
+                for (centered, epsilon, shift) in [(true, 1 << 20, 10), (false, 0, 9), (true, 0, -3), (false, 1, 40)] {
+                    let by = NormRow { centered, epsilon, shift, weights: &multipliers, biases: &biases };
+                    add(&|row| (set.norm)(row, &by));
+                    add(&|row| (set.norm)(row, &NormRow { biases: &[], ..by }));
+                }
+                for head_dim in [len, len.div_ceil(2)] {
+                    let angles = angles.get(..head_dim / 2 * 2).unwrap_or(&[]);
+                    add(&|row| (set.rotate)(row, angles, head_dim));
+                }
+                for fraction_bits in [8, 16, 20] {
+                    add(&|row| (set.gate)(row, &others_of, fraction_bits));
+                }
+                (scales, rows)
+            };
+            for set in others() {
+                assert_eq!(run(set), run(&SCALAR), "{}: {len} values of {bits} bits", set.name);
+            }
         }
     }
 }

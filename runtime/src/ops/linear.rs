@@ -6,7 +6,7 @@ use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::{Kernels, Packed};
 use crate::model::{Matrix, Words};
 use crate::parts;
-use crate::quant::{Requantize, Scale, qmax16, quantize8, quantize16};
+use crate::quant::{Requantize, Scale, row_bits};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
 pub(crate) struct QuantizedRows<'a> {
@@ -33,20 +33,27 @@ impl<'a> QuantizedRows<'a> {
 }
 
 /// Quantizes rows of `cols` values.
-pub(crate) fn quantize_rows(width: ActivationWidth, rows: &[i32], cols: usize, buffer: &mut [u8], scales: &mut [u16]) {
+pub(crate) fn quantize_rows(
+    kernels: &Kernels,
+    width: ActivationWidth,
+    rows: &[i32],
+    cols: usize,
+    buffer: &mut [u8],
+    scales: &mut [u16],
+) {
     let cols = cols.max(1);
     let rows = rows.chunks_exact(cols).zip(scales);
     match width {
         ActivationWidth::A8 => {
             let buffer: &mut [i8] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
             for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
-                *scale = quantize8(row, out).to_bits();
+                *scale = (kernels.quantize8)(out, row).to_bits();
             }
         }
         ActivationWidth::A16 => {
             let buffer: &mut [i16] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
             for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
-                *scale = quantize16(row, qmax16(cols), out).to_bits();
+                *scale = (kernels.quantize16)(out, row, row_bits(cols)).to_bits();
             }
         }
     }
@@ -78,32 +85,27 @@ pub(crate) fn linear_with_bias(
         _ => None,
     };
     let tiled = matrix.layout != WeightLayout::RowMajor;
-    let qmax = match (&x.values, packed) {
+    let bits = match (&x.values, packed) {
         (Values::A8(values), Some(packed)) => {
             kernels.packed8(out, values, &packed, cols);
-            127
+            7
         }
         (Values::A16(values), Some(packed)) => {
             kernels.packed16(out, values, &packed, cols);
-            qmax16(cols)
+            row_bits(cols)
         }
         (Values::A8(values), None) => {
             (if tiled { kernels.tiles8 } else { kernels.matmul8 })(out, values, matrix.weights, cols);
-            127
+            7
         }
         (Values::A16(values), None) => {
             (if tiled { kernels.tiles16 } else { kernels.matmul16 })(out, values, matrix.weights, cols);
-            qmax16(cols)
+            row_bits(cols)
         }
     };
-    let bound = u64::from(qmax) * 128 * cols as u64;
+    let bound = (cols as u64) << (7 + bits);
     for (out, &scale) in out.chunks_exact_mut(rows.max(1)).zip(x.scales) {
         let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);
-        requantize.apply(out, matrix.multipliers.iter());
-        if !bias.is_empty() {
-            for (out, bias) in out.iter_mut().zip(bias.iter()) {
-                *out = out.saturating_add(bias);
-            }
-        }
+        (kernels.requantize)(out, matrix.multipliers.as_slice(), bias.as_slice(), &requantize);
     }
 }

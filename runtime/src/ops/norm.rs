@@ -1,41 +1,65 @@
 //! Layer norm, RMS norm, and the affine map that takes a norm's place.
 
 use crate::format::spec::{NormKind, NormSpec};
+use crate::kernels::Kernels;
 use crate::model::Norm;
-use crate::quant::{abs_max, mean, mul_high, shift_round, with_rounding};
+use crate::quant::{abs_max, magnitude_bits, mean, mul_high, shift_round, with_rounding};
 
 /// Norms one row in place. The norm's numbers are as long as the row.
-///
-/// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then needs no wide
-/// product, and one reciprocal square root of sixteen bits serves the whole row. The weights carry the factor
-/// `sqrt(size)` that turns a sum of squares into a mean.
-pub(crate) fn norm(spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: &mut [i32]) {
-    let center = match spec.kind {
-        NormKind::Layer => mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32),
-        NormKind::Rms => 0,
+pub(crate) fn norm(kernels: &Kernels, spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: &mut [i32]) {
+    let centered = match spec.kind {
+        NormKind::Layer => true,
+        NormKind::Rms => false,
         NormKind::Affine => return affine(numbers, row),
     };
-    if center != 0 {
-        for x in &mut *row {
-            *x = x.saturating_sub(center);
-        }
-    }
-    let narrow = 17_u32.saturating_sub(abs_max(row).max(1).leading_zeros()) as i32;
-    let mut squares = 0_u64;
-    with_rounding!(narrow, |round| for x in &mut *row {
-        *x = round((*x).max(-i32::MAX)).clamp(-32767, 32767);
-        squares += u64::from(x.wrapping_mul(*x) as u32);
-    });
     // epsilon * size has 48 fraction bits, the squares twice those of x.
-    let epsilon = spec.epsilon >> (48 - 2 * u32::from(fraction_bits).min(24)) >> (2 * narrow);
-    let (inverse, half_exponent) = inverse_sqrt((squares + epsilon).max(1));
-    let shift = half_exponent + numbers.exponent - i32::from(fraction_bits) - 1;
-    // Fifteen bits times sixteen: the product stays below 2^31.
-    with_rounding!(shift, |round| for (x, weight) in row.iter_mut().zip(numbers.weight.iter()) {
-        *x = round(mul_high(x.wrapping_mul(inverse), weight));
-    });
-    for (x, bias) in row.iter_mut().zip(numbers.bias.iter()) {
-        *x = x.saturating_add(bias);
+    let epsilon = spec.epsilon >> (48 - 2 * u32::from(fraction_bits).min(24));
+    let shift = numbers.exponent - i32::from(fraction_bits) - 1;
+    let (weights, biases) = (numbers.weight.as_slice(), numbers.bias.as_slice());
+    (kernels.norm)(row, &NormRow { centered, epsilon, shift, weights, biases });
+}
+
+/// A norm as its kernel takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormRow<'a> {
+    /// Whether the mean is taken off first.
+    pub(crate) centered: bool,
+    /// What is added to the sum of squares, which has twice the fraction bits of the row.
+    pub(crate) epsilon: u64,
+    /// Of the result, besides what the sum of squares makes of it.
+    pub(crate) shift: i32,
+    /// As they lie in a blob.
+    pub(crate) weights: &'a [i32],
+    /// The same; empty for none.
+    pub(crate) biases: &'a [i32],
+}
+
+impl NormRow<'_> {
+    /// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then needs no wide
+    /// product, and one reciprocal square root of sixteen bits serves the whole row. The weights carry the factor
+    /// `sqrt(size)` that turns a sum of squares into a mean.
+    #[inline(always)]
+    pub(crate) fn apply(&self, row: &mut [i32]) {
+        if self.centered {
+            let center = mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32);
+            for x in &mut *row {
+                *x = x.saturating_sub(center);
+            }
+        }
+        let narrow = magnitude_bits(row).saturating_sub(15) as i32;
+        let mut squares = 0_u64;
+        with_rounding!(narrow, |round| for x in &mut *row {
+            *x = round(*x).min(i16::MAX.into());
+            squares += u64::from(x.wrapping_mul(*x) as u32);
+        });
+        let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
+        // Fifteen bits times sixteen, and a sign.
+        with_rounding!(self.shift + half_exponent, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
+            *x = round(mul_high(x.wrapping_mul(inverse), i32::from_le(weight)));
+        });
+        for (x, &bias) in row.iter_mut().zip(self.biases) {
+            *x = x.saturating_add(i32::from_le(bias));
+        }
     }
 }
 
@@ -95,7 +119,7 @@ mod tests {
                 let x: [f64; SIZE] = core::array::from_fn(|i| scale * (libm::sin(i as f64 * 1.7) + 0.3));
                 let mut row = x.map(|x| libm::round(x * 65536.0) as i32);
                 let x = row.map(|x| f64::from(x) / 65536.0);
-                norm(&spec, &numbers, 16, &mut row);
+                norm(Kernels::best(), &spec, &numbers, 16, &mut row);
                 let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
                 let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
                 for i in 0..SIZE {
@@ -117,7 +141,7 @@ mod tests {
         for scale in [1, 77, 65_536, 1 << 24, 1 << 29] {
             let x = [scale, -scale / 3, scale / 2 + 1, -scale];
             let mut row = x;
-            norm(&spec, &numbers, 16, &mut row);
+            norm(Kernels::best(), &spec, &numbers, 16, &mut row);
             for i in 0..4 {
                 let exact = f64::from(x[i]) * weights[i] + f64::from(bias[i]);
                 let bound = 2.0 + f64::from(scale) / f64::from(1 << 28);
@@ -132,7 +156,7 @@ mod tests {
         let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&[]) };
         for kind in [NormKind::Layer, NormKind::Rms] {
             for mut row in [[0; 4], [i32::MIN; 4], [i32::MAX, i32::MIN, 0, 1], [i32::MAX; 4]] {
-                norm(&NormSpec { kind, bias: false, epsilon: 0 }, &numbers, 16, &mut row);
+                norm(Kernels::best(), &NormSpec { kind, bias: false, epsilon: 0 }, &numbers, 16, &mut row);
                 assert!(row.iter().all(|x| x.unsigned_abs() < 1 << 24), "{row:?}");
             }
         }

@@ -3,70 +3,83 @@
 use crate::kernels::Kernels;
 use crate::quant::Scale;
 
-/// `2^(-i / 64)` for `i` in `0..=64`, Q15. Linear interpolation between two of them is right to `2^-15`.
-const EXP2: [u16; 65] = [
-    32768, 32415, 32066, 31720, 31379, 31041, 30706, 30376, 30048, 29725, 29405, 29088, 28774, 28464, 28158, 27855,
-    27554, 27258, 26964, 26674, 26386, 26102, 25821, 25543, 25268, 24995, 24726, 24460, 24196, 23936, 23678, 23423,
-    23170, 22921, 22674, 22430, 22188, 21949, 21713, 21479, 21247, 21019, 20792, 20568, 20347, 20127, 19911, 19696,
-    19484, 19274, 19066, 18861, 18658, 18457, 18258, 18061, 17867, 17674, 17484, 17296, 17109, 16925, 16743, 16562,
-    16384,
-];
+/// No score is farther from zero, so that no two are farther apart than an `i32` holds.
+pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;
 
-/// Each value of [`EXP2`] with what it falls by to the next, in the upper half: one word to load.
-pub(crate) static STEPS: [u32; 64] = {
-    let mut steps = [0; 64];
+/// Powers to a unit of [`EXP2`].
+const EXP2_STEPS: usize = 512;
+
+/// `2^(-i / 512)` for `i` in `0..512`, Q15. A power is up to a part in 739 too large; what is common to them all goes when they are
+/// divided by their sum, and what is left is far below the seven bits of a value.
+pub(crate) static EXP2: [u16; EXP2_STEPS] = {
+    let mut table = [0; EXP2_STEPS];
     let mut i = 0;
-    while i < 64 {
-        steps[i] = EXP2[i] as u32 | ((EXP2[i] - EXP2[i + 1]) as u32) << 16;
+    // Times 2^(-1 / 512) from one to the next, with 62 bits.
+    let mut power = 1_u64 << 62;
+    while i < EXP2_STEPS {
+        table[i] = ((power + (1 << 46)) >> 47) as u16;
+        power = ((power as u128 * 0x3fe9_d594_8723_6bb4) >> 62) as u64;
         i += 1;
     }
-    steps
+    table
 };
 
 /// `2^-z` for `z >= 0` in Q16, as Q15; 0 from `z = 16` on.
 #[inline(always)]
 pub(crate) fn exp2_neg(z: i32) -> u32 {
-    let whole = z >> 16;
-    if whole > 15 {
-        return 0;
-    }
-    let rest = (z & 1023) as u32;
-    let step = STEPS[(z >> 10 & 63) as usize];
-    ((step & 0xffff) - (((step >> 16) * rest) >> 10)) >> (whole & 31)
+    let whole = (z >> 16).min(31);
+    u32::from(EXP2[(z >> 7) as usize % EXP2_STEPS]) >> (whole & 31)
 }
 
 /// What the weighted sum of values is to be multiplied by: `multiplier * 2^exponent`.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Normalizer {
-    /// Below `2^30`.
+    /// At most `2^30`.
     pub(crate) multiplier: i32,
     pub(crate) exponent: i32,
 }
 
-/// Turns scores (base two, Q16) into weights of eight bits.
+/// The largest of some scores.
+pub(crate) fn scores_max(scores: &[i32]) -> i32 {
+    scores.iter().fold(i32::MIN, |largest, &score| largest.max(score))
+}
+
+/// The bits of the largest scale of two runs: their upper bits are the exponent.
+pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
+    scales.into_iter().flatten().fold(0, |top, &scale| top.max(scale))
+}
+
+/// By how many bits the weights of so many keys are lowered, so that the sum of their products with values stays in an `i32`: by none
+/// up to 512.
+pub(crate) const fn weight_bits_off(keys: usize) -> u32 {
+    usize::BITS - (keys.saturating_sub(1) >> 9).leading_zeros()
+}
+
+/// Turns scores (base two, Q16) into weights of fifteen bits, in their place.
 ///
-/// Each weight stands for the key's probability times the scale of its value, relative to the largest; the
-/// sum of `weight * value` over the keys, times the normalizer, is attention's result. `scales` holds the bits of the
-/// values' scales in the order of the scores, in two runs, and `scores` is used up.
-pub(crate) fn softmax(kernels: &Kernels, scores: &mut [i32], scales: [&[u16]; 2], weights: &mut [u8]) -> Normalizer {
-    let largest = scores.iter().fold(i32::MIN, |largest, &score| largest.max(score));
-    // The exponent is in the upper bits.
-    let top_scale = scales.into_iter().flatten().fold(0, |top, &scale| top.max(scale));
-    let (first, second) = scores.split_at_mut_checked(scales[0].len()).unwrap_or((&mut [], &mut []));
-    let (sum, top) = (kernels.powers)(first, scales[0], largest, top_scale);
-    let (more, other_top) = (kernels.powers)(second, scales[1], largest, top_scale);
-    let (sum, top) = (sum.wrapping_add(more), top.max(other_top).max(1));
-    // Both normalized to sixteen bits, so that one 32-bit division serves all weights and another the sum.
-    let top_zeros = top.leading_zeros();
-    let top = (top << top_zeros >> 16).max(1);
-    // At most 255 comes of it, as no score is above the top.
-    (kernels.weights)(weights, scores, top_zeros, (255 << 22) / top);
-    let sum = sum.max(1);
-    let sum_zeros = sum.leading_zeros();
-    let quotient = (top << 16) / (sum << sum_zeros >> 16).max(1);
-    // The quotient over 255, whose reciprocal is 0x40404040 * 2^-38.
-    let multiplier = crate::quant::mul_high((quotient << 13) as i32, 0x4040_4040);
+/// Each weight stands for the key's probability times the scale of its value; the sum of `weight * value` over the keys, times the
+/// normalizer, is attention's result. `scales` holds the bits of the values' scales in the order of the scores, in two runs.
+pub(crate) fn softmax(
+    kernels: &Kernels,
+    scores: &mut [i32],
+    largest: i32,
+    scales: [&[u16]; 2],
+    top_scale: u16,
+) -> Normalizer {
+    let off = weight_bits_off(scores.len());
     let top_exponent = Scale::from_bits(top_scale).exponent();
-    Normalizer { multiplier, exponent: top_exponent + sum_zeros as i32 - top_zeros as i32 - 35 }
+    let (first, second) = scores.split_at_mut_checked(scales[0].len()).unwrap_or((&mut [], &mut []));
+    // Eleven bits are a scale's mantissa, and its exponent is in the upper five, raised by 17.
+    let lowered = u32::from(top_scale >> 11) + 11 + off;
+    let mut sum = (kernels.powers)(first, scales[0], largest, lowered);
+    if !second.is_empty() {
+        sum += (kernels.powers)(second, scales[1], largest, lowered);
+    }
+    // Normalized to sixteen bits, so that it takes one 32-bit division.
+    let sum = sum.max(1);
+    let zeros = sum.leading_zeros();
+    let inverse = ((1_u32 << 31) / (sum << zeros >> 16)) as i32;
+    Normalizer { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
 }
 
 #[cfg(test)]
@@ -74,17 +87,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp2_is_right_to_two_units_of_q15() {
+    fn exp2_is_a_part_in_739_too_large_at_most() {
         for z in 0..(17 << 16) {
             let exact = libm::exp2(-f64::from(z) / 65536.0) * 32768.0;
-            assert!((f64::from(exp2_neg(z)) - exact).abs() <= 2.0, "2^-({z} / 65536)");
+            let over = f64::from(exp2_neg(z)) - exact;
+            assert!((-1.0..exact / 738.0 + 1.0).contains(&over), "2^-({z} / 65536)");
         }
+        assert_eq!((exp2_neg(i32::MAX), exp2_neg(16 << 16)), (0, 0));
     }
 
     #[test]
     fn the_table_is_what_its_formula_says() {
         for (i, &value) in EXP2.iter().enumerate() {
-            assert_eq!(f64::from(value), libm::round(libm::exp2(-(i as f64) / 64.0) * 32768.0), "entry {i}");
+            assert_eq!(f64::from(value), libm::round(libm::exp2(-(i as f64) / 512.0) * 32768.0), "entry {i}");
         }
+    }
+
+    #[test]
+    fn weights_times_values_stay_in_32_bits() {
+        for keys in [1, 2, 511, 512, 513, 1024, 1025, 32768] {
+            let most = (1_u64 << 15 >> weight_bits_off(keys)) * keys as u64 * 127;
+            assert!(most < 1 << 31, "{keys} keys");
+        }
+        assert_eq!((weight_bits_off(0), weight_bits_off(512), weight_bits_off(513)), (0, 0, 1));
     }
 }

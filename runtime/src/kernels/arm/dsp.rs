@@ -122,7 +122,7 @@ core::arch::global_asm!(
       mov r1, r2
       mov r2, r3
     2:
-      ldrb r3, [r0], #1
+      ldr r3, [r0], #4
       ldr r12, [r1]
       sxtb16 lr, r12
       smlabb r4, lr, r3, r4
@@ -233,7 +233,7 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    fn kinglet_dsp_weighted_sum(out: *mut i32, weights: *const u8, values: *const i8, shape: &[usize; 3]);
+    fn kinglet_dsp_weighted_sum(out: *mut i32, weights: *const i32, values: *const i8, shape: &[usize; 3]);
     fn kinglet_dsp_scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize);
     fn kinglet_dsp_scores16(out: *mut i32, query: *const i16, keys: *const i16, shape: &[usize; 2]);
     fn kinglet_dsp_scores8(out: *mut i32, query: *const i16, keys: *const i8, shape: &[usize; 2]);
@@ -258,7 +258,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
 }
 
-fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
+fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let head_dim = out.len();
     let count = weights.len().min(values.len() / head_dim.max(1));
     if count == 0 || !head_dim.is_multiple_of(8) || !values.as_ptr().addr().is_multiple_of(4) {
@@ -277,35 +277,34 @@ const HEAD: usize = 128;
 struct Query([i16; HEAD]);
 
 /// How many keys there are, when they and the query are such as the loops take.
-fn keys_of<K>(out: &[i32], query: &[i8], keys: &[K]) -> Option<usize> {
+fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K]) -> Option<usize> {
     let head_dim = query.len();
     let count = out.len().min(keys.len() / head_dim.max(1));
-    let fits = head_dim.is_multiple_of(TILE) && head_dim <= HEAD && keys.as_ptr().addr().is_multiple_of(4);
+    let fits = head_dim.is_multiple_of(TILE)
+        && head_dim <= HEAD
+        && keys.as_ptr().addr().is_multiple_of(4)
+        && query.as_ptr().addr().is_multiple_of(4);
     (fits && count > 0).then_some(count)
 }
 
-fn scores16(out: &mut [i32], query: &[i8], keys: &[i16]) {
+fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     let Some(count) = keys_of(out, query, keys) else { return (scalar::SCALAR.scores16)(out, query, keys) };
-    let mut wide = Query([0; HEAD]);
-    for (wide, &narrow) in wide.0.iter_mut().zip(query) {
-        *wide = narrow.into();
-    }
     // SAFETY: they read the query and `count` keys as long as it, all at a word's boundary, and write `count` scores.
     unsafe {
         match query.len() {
-            8 => kinglet_dsp_scores16_of_8(out.as_mut_ptr(), wide.0.as_ptr(), keys.as_ptr(), count),
+            8 => kinglet_dsp_scores16_of_8(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), count),
             head_dim => {
-                kinglet_dsp_scores16(out.as_mut_ptr(), wide.0.as_ptr(), keys.as_ptr(), &[count, head_dim / TILE]);
+                kinglet_dsp_scores16(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &[count, head_dim / TILE]);
             }
         }
     }
 }
 
-fn scores8(out: &mut [i32], query: &[i8], keys: &[i8]) {
+fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
     let Some(count) = keys_of(out, query, keys) else { return (scalar::SCALAR.scores8)(out, query, keys) };
     let mut wide = Query([0; HEAD]);
     for (wide, &[a, b, c, d]) in wide.0.as_chunks_mut().0.iter_mut().zip(query.as_chunks().0) {
-        *wide = [a, c, b, d].map(i16::from);
+        *wide = [a, c, b, d];
     }
     // SAFETY: it reads the query and `count` keys as long as it, all at a word's boundary, and writes `count` scores.
     unsafe {

@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 use super::super::{ScoreFactor, scalar};
-use crate::ops::softmax::STEPS;
+use crate::ops::softmax::EXP2;
 
 /// Eight or sixteen values that lie together, as sixteen-bit lanes.
 trait Wide: Copy + Into<i32> {
@@ -44,14 +44,14 @@ impl Wide for i16 {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn scores8(out: &mut [i32], query: &[i8], keys: &[i8]) {
+pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
     if !scores(out, query, keys) {
         (scalar::SCALAR.scores8)(out, query, keys);
     }
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn scores16(out: &mut [i32], query: &[i8], keys: &[i16]) {
+pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     if !scores(out, query, keys) {
         (scalar::SCALAR.scores16)(out, query, keys);
     }
@@ -60,12 +60,12 @@ pub(super) fn scores16(out: &mut [i32], query: &[i8], keys: &[i16]) {
 /// Whether the head is one of whole lanes, and the scores are done.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scores<K: Wide>(out: &mut [i32], query: &[i8], keys: &[K]) -> bool {
+fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     let head_dim = query.len();
     if head_dim == 0 || !head_dim.is_multiple_of(8) {
         return false;
     }
-    if let Ok(query) = <&[i8; 8]>::try_from(query) {
+    if let Ok(query) = <&[i16; 8]>::try_from(query) {
         scores_of_8(out, query, keys);
         return true;
     }
@@ -82,10 +82,10 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i8], keys: &[K]) -> bool {
         for (sum, row) in sums.iter_mut().zip(four) {
             let (row16, row8) = row.as_chunks::<16>();
             for (q, k) in query16.iter().zip(row16) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(i8::load(q), K::load(k)));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(i16::load(q), K::load(k)));
             }
             if let (Some(q), Some(k)) = (query8.first_chunk(), row8.first_chunk()) {
-                let half = _mm_madd_epi16(i8::load_half(q), K::load_half(k));
+                let half = _mm_madd_epi16(i16::load_half(q), K::load_half(k));
                 *sum = _mm256_add_epi32(*sum, _mm256_zextsi128_si256(half));
             }
         }
@@ -105,8 +105,8 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i8], keys: &[K]) -> bool {
 /// Heads of eight: two keys are one load, and eight keys are one row of results.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i8; 8], keys: &[K]) {
-    let half = i8::load_half(query);
+fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
+    let half = i16::load_half(query);
     let twice = _mm256_set_m128i(half, half);
     let (pairs, rest) = keys.as_chunks::<16>();
     let (eights, others) = out.as_chunks_mut::<8>();
@@ -127,7 +127,7 @@ fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i8; 8], keys: &[K]) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
+pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let width = out.len();
     if width == 0 || !width.is_multiple_of(8) {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
@@ -145,10 +145,10 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[u8], values: &[i8]) {
 /// Two neighbouring weights in each 32-bit lane; the second may be missing.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pair(weights: &[u8]) -> __m256i {
+fn pair(weights: &[i32]) -> __m256i {
     _mm256_set1_epi32(match *weights {
-        [first, second, ..] => i32::from(first) | i32::from(second) << 16,
-        [only] => only.into(),
+        [first, second, ..] => first | second << 16,
+        [only] => only,
         [] => 0,
     })
 }
@@ -164,7 +164,7 @@ fn next<'v, const N: usize>(rows: &mut core::slice::Chunks<'v, i8>) -> &'v [i8; 
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn columns16(out: &mut [i32; 16], weights: &[u8], values: &[i8], width: usize) {
+fn columns16(out: &mut [i32; 16], weights: &[i32], values: &[i8], width: usize) {
     let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
     let mut rows = values.chunks(width);
     for weights in weights.chunks(2) {
@@ -186,7 +186,7 @@ fn columns16(out: &mut [i32; 16], weights: &[u8], values: &[i8], width: usize) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn columns8(out: &mut [i32; 8], weights: &[u8], values: &[i8], width: usize) {
+fn columns8(out: &mut [i32; 8], weights: &[i32], values: &[i8], width: usize) {
     let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
     let mut rows = values.chunks(width);
     for weights in weights.chunks(2) {
@@ -202,15 +202,6 @@ fn columns8(out: &mut [i32; 8], weights: &[u8], values: &[i8], width: usize) {
             _mm_storeu_si128(to, _mm_add_epi32(_mm_loadu_si128(to), sums));
         }
     }
-}
-
-/// The high halves of eight products.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn mul_high(a: __m256i, b: __m256i) -> __m256i {
-    let even = _mm256_srli_epi64::<32>(_mm256_mul_epi32(a, b));
-    let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
-    _mm256_blend_epi32::<0b1010_1010>(even, odd)
 }
 
 #[inline]
@@ -236,98 +227,74 @@ fn load_scales(scales: &[u16; 8]) -> __m256i {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) {
-    let spare = _mm_cvtsi32_si128(factor.spare as i32);
-    let multiplier = _mm256_set1_epi32(factor.multiplier);
+pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
+    let narrow = _mm_cvtsi32_si128(factor.narrow as i32);
     // A scale's exponent is its upper five bits less 17.
     let shift = _mm256_set1_epi32(factor.shift + 17);
-    let mut keys = keys.chunks(8);
-    for scores in scores.chunks_mut(8) {
-        let keys = keys.next().unwrap_or(&[]);
-        // The last few are filled up to eight with one of them.
-        let (mut filled, mut bits) = ([0; 8], [keys.first().copied().unwrap_or(0); 8]);
-        for (to, &score) in filled.iter_mut().zip(scores.iter()) {
-            *to = score;
-        }
-        for (to, &key) in bits.iter_mut().zip(keys) {
-            *to = key;
-        }
-        if scores.len() == keys.len() {
-            let bits = load_scales(&bits);
-            let shifts = _mm256_sub_epi32(shift, _mm256_srli_epi32::<11>(bits));
-            // A shift by 32 and more leaves nothing, here as in the definition; one to the left is rare.
-            let left = _mm256_cmpgt_epi32(_mm256_setzero_si256(), shifts);
-            if _mm256_testz_si256(left, left) != 0 {
-                let mantissas = _mm256_slli_epi32::<20>(_mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
-                let product = mul_high(_mm256_sll_epi32(load_words(&filled), spare), multiplier);
-                let product = mul_high(product, mantissas);
-                let one = _mm256_set1_epi32(1);
-                // Below 2^31 by a bit, so that one more is no overflow.
-                let almost = _mm256_srav_epi32(product, _mm256_sub_epi32(shifts, one));
-                let shifted = _mm256_srai_epi32::<1>(_mm256_add_epi32(almost, one));
-                let none = _mm256_cmpeq_epi32(shifts, _mm256_setzero_si256());
-                store_words(&mut filled, _mm256_blendv_epi8(shifted, product, none));
-                for (score, to) in scores.iter_mut().zip(filled) {
-                    *score = to;
-                }
-                continue;
-            }
-        }
-        (scalar::SCALAR.scale_scores)(scores, keys, factor);
-    }
-}
-
-#[target_feature(enable = "avx2")]
-pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, top_scale: u16) -> (u32, u32) {
-    let mut sums = _mm256_setzero_si256();
-    let mut tops = _mm256_setzero_si256();
+    let mut largest = _mm256_set1_epi32(i32::MIN);
     let (eights, rest) = scores.as_chunks_mut::<8>();
-    let (scales, _) = values.as_chunks::<8>();
-    let exponent = _mm256_set1_epi32(i32::from(top_scale >> 11));
-    for (eight, bits) in eights.iter_mut().zip(scales) {
-        // Without a sign: where the difference overflows it is far beyond what has a power.
-        let z = _mm256_sub_epi32(_mm256_set1_epi32(largest), load_words(eight));
-        let index = _mm256_and_si256(_mm256_srli_epi32::<10>(z), _mm256_set1_epi32(63));
-        // SAFETY: the table has 64 words, and every index is below.
-        let steps = unsafe { _mm256_i32gather_epi32::<4>(STEPS.as_ptr().cast(), index) };
-        let rest = _mm256_and_si256(z, _mm256_set1_epi32(1023));
-        let fall = _mm256_srli_epi32::<10>(_mm256_mullo_epi32(_mm256_srli_epi32::<16>(steps), rest));
-        let power = _mm256_sub_epi32(_mm256_and_si256(steps, _mm256_set1_epi32(0xffff)), fall);
-        // Sixteen bits: shifted by sixteen or more nothing is left.
-        let power = _mm256_srlv_epi32(power, _mm256_srli_epi32::<16>(z));
-        sums = _mm256_add_epi32(sums, power);
-        let bits = load_scales(bits);
-        let weight = _mm256_mullo_epi32(power, _mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
-        let below = _mm256_and_si256(_mm256_sub_epi32(exponent, _mm256_srli_epi32::<11>(bits)), _mm256_set1_epi32(31));
-        let weight = _mm256_srlv_epi32(weight, below);
-        tops = _mm256_max_epu32(tops, weight);
-        store_words(eight, weight);
+    let (bits, _) = keys.as_chunks::<8>();
+    let mut rare = i32::MIN;
+    for (eight, bits) in eights.iter_mut().zip(bits) {
+        let scales = load_scales(bits);
+        let shifts = _mm256_sub_epi32(shift, _mm256_srli_epi32::<11>(scales));
+        if _mm256_movemask_ps(_mm256_castsi256_ps(shifts)) != 0 {
+            // A shift to the left is rare.
+            rare = rare.max((scalar::SCALAR.scale_scores)(eight, bits, factor));
+            continue;
+        }
+        let mantissas = _mm256_and_si256(scales, _mm256_set1_epi32(0x7ff));
+        let product = _mm256_mullo_epi32(_mm256_sra_epi32(load_words(eight), narrow), mantissas);
+        // A shift by 32 and more leaves the sign, here as in the definition.
+        let scaled = _mm256_srav_epi32(product, shifts);
+        largest = _mm256_max_epi32(largest, scaled);
+        store_words(eight, scaled);
     }
     let done = eights.len() * 8;
-    let (sum, top) = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, top_scale);
-    let (mut lanes, mut highest) = ([0; 8], [0; 8]);
-    store_words(&mut lanes, sums);
-    store_words(&mut highest, tops);
-    (
-        lanes.iter().fold(sum, |sum, &lane| sum.wrapping_add(lane as u32)),
-        highest.iter().fold(top, |top, &lane| top.max(lane as u32)),
-    )
+    rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
+    let mut lanes = [0; 8];
+    store_words(&mut lanes, largest);
+    lanes.into_iter().fold(rare, i32::max)
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn weights(weights: &mut [u8], scores: &[i32], zeros: u32, inverse: u32) {
-    let shift = _mm_cvtsi32_si128(zeros as i32);
-    let (eights, rest) = scores.as_chunks::<8>();
-    let (outs, others) = weights.split_at_mut(weights.len().min(8 * eights.len()));
-    for (out, eight) in outs.as_chunks_mut::<8>().0.iter_mut().zip(eights) {
-        let normalized = _mm256_srli_epi32::<16>(_mm256_sll_epi32(load_words(eight), shift));
-        let product = _mm256_mullo_epi32(normalized, _mm256_set1_epi32(inverse as i32));
-        let bytes = _mm256_srli_epi32::<22>(_mm256_add_epi32(product, _mm256_set1_epi32(1 << 21)));
-        let halves = _mm_packus_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-        *out = _mm_cvtsi128_si64(_mm_packus_epi16(halves, halves)).to_le_bytes();
+pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
+    let mut sums = _mm256_setzero_si256();
+    let (eights, rest) = scores.as_chunks_mut::<8>();
+    let (scales, _) = values.as_chunks::<8>();
+    let lowered_by = _mm256_set1_epi32(lowered as i32);
+    for (eight, bits) in eights.iter_mut().zip(scales) {
+        let z = _mm256_sub_epi32(_mm256_set1_epi32(largest), load_words(eight));
+        let index = _mm256_and_si256(_mm256_srli_epi32::<7>(z), _mm256_set1_epi32(511));
+        // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
+        let index = _mm256_sub_epi32(index, _mm256_set1_epi32(1));
+        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
+        let powers = unsafe { _mm256_i32gather_epi32::<2>(GATHERED.as_ptr().add(1).cast(), index) };
+        let powers = _mm256_srli_epi32::<16>(powers);
+        // Sixteen bits: shifted by sixteen or more nothing is left.
+        let powers = _mm256_srlv_epi32(powers, _mm256_srli_epi32::<16>(z));
+        sums = _mm256_add_epi32(sums, powers);
+        let bits = load_scales(bits);
+        let weights = _mm256_mullo_epi32(powers, _mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
+        store_words(eight, _mm256_srlv_epi32(weights, _mm256_sub_epi32(lowered_by, _mm256_srli_epi32::<11>(bits))));
     }
-    (scalar::SCALAR.weights)(others, rest, zeros, inverse);
+    let done = eights.len() * 8;
+    let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
+    let mut lanes = [0; 8];
+    store_words(&mut lanes, sums);
+    lanes.iter().fold(sum, |sum, &lane| sum.wrapping_add(lane as u32))
 }
+
+/// The powers with a halfword in front of them, so that each is the upper half of a word.
+static GATHERED: [u16; 513] = {
+    let mut table = [0; 513];
+    let mut i = 0;
+    while i < 512 {
+        table[i + 1] = EXP2[i];
+        i += 1;
+    }
+    table
+};
 
 #[target_feature(enable = "avx2")]
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {

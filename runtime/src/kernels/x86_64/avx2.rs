@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 
 use super::super::Kernels;
-use super::attention;
+use super::{attention, rows};
 use crate::format::spec::TILE;
 
 cpufeatures::new!(detected, "avx2");
@@ -30,17 +30,29 @@ static AVX2: Kernels = Kernels {
     tiles16: |out, x, weights, cols| unsafe { tiles(out, x, weights, cols) },
     packed16: None,
     // SAFETY: as above.
+    requantize: |accumulators, multipliers, biases, by| unsafe {
+        rows::requantize(accumulators, multipliers, biases, by)
+    },
+    // SAFETY: as above.
+    quantize8: |out, row| unsafe { rows::quantize8(out, row) },
+    // SAFETY: as above.
+    quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
+    // SAFETY: as above.
+    norm: |row, by| unsafe { rows::norm(row, by) },
+    // SAFETY: as above.
+    rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
+    // SAFETY: as above.
+    rectify: |values, table| unsafe { attention::rectify(values, table) },
+    // SAFETY: as above.
+    gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
+    // SAFETY: as above.
     scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
     // SAFETY: as above.
     scores16: |out, query, keys| unsafe { attention::scores16(out, query, keys) },
     // SAFETY: as above.
     scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
     // SAFETY: as above.
-    powers: |scores, values, largest, top_scale| unsafe { attention::powers(scores, values, largest, top_scale) },
-    // SAFETY: as above.
-    weights: |weights, scores, zeros, inverse| unsafe { attention::weights(weights, scores, zeros, inverse) },
-    // SAFETY: as above.
-    rectify: |values, table| unsafe { attention::rectify(values, table) },
+    powers: |scores, values, largest, lowered| unsafe { attention::powers(scores, values, largest, lowered) },
     // SAFETY: as above.
     weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
 };

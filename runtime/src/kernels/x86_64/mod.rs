@@ -2,3 +2,4 @@
 
 mod attention;
 pub(crate) mod avx2;
+mod rows;
