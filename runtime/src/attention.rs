@@ -138,7 +138,7 @@ impl Attention<'_> {
         };
         let weight_bits = 15 - weight_bits_off(visible.len());
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
-        for (key_head, rows_of_group) in row.chunks_exact_mut(head_dim * group).enumerate() {
+        for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
             let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
             let top_scale = largest_scale(scales);

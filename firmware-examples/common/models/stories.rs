@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x22575f8a,
+        0xfddde2f9,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -78,7 +78,7 @@ pub(crate) fn softmax(
     // Normalized to sixteen bits, so that it takes one 32-bit division.
     let sum = sum.max(1);
     let zeros = sum.leading_zeros();
-    let inverse = ((1_u32 << 31) / (sum << zeros >> 16)) as i32;
+    let inverse = ((1_u32 << 31) / (sum << zeros >> 16).max(1)) as i32;
     Normalizer { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
 }
 
