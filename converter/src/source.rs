@@ -8,7 +8,7 @@ use serde::ser::{
 };
 
 /// The expression that makes a value, as long as the names of its types are in scope. Lists are
-/// [`heapless::Vec`](kinglet::heapless::Vec)s, as they are in all that a blob says of itself.
+/// [`heapless::Vec`]s, as they are in all that a blob says of itself.
 ///
 /// # Errors
 /// Names the type when a value is of one that blobs do not have: maps, bytes, floats.
