@@ -328,3 +328,19 @@ fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
     assert_eq!(bytes, fs::read(&blob).expect("the blob"));
     assert!(refused(&["export", &blob, "--rust", &to]).contains("exists already"));
 }
+
+#[test]
+fn boards_are_asked_what_training_held_out() {
+    for (name, key) in [("intent", "label"), ("command", "target")] {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let heldout = std::fs::read_to_string(project.join(format!("models/home/{name}/heldout.jsonl"))).unwrap();
+        let answers: Vec<Value> = heldout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sample =
+            std::fs::read_to_string(project.join(format!("firmware-examples/common/heldout/{name}.txt"))).unwrap();
+        assert!(sample.lines().count() > 10);
+        for line in sample.lines() {
+            let (text, answer) = line.split_once(" -> ").unwrap();
+            assert!(answers.iter().any(|held| held["text"] == text && held[key] == answer), "{line}");
+        }
+    }
+}

@@ -68,7 +68,18 @@ const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-const EXAMPLES: [&str; 8] = ["generate", "classify", "tag", "command", "score", "fill_mask", "bench", "self_test"];
+const EXAMPLES: [&str; 10] = [
+    "generate",
+    "classify",
+    "tag",
+    "command",
+    "score",
+    "fill_mask",
+    "bench",
+    "self_test",
+    "accuracy_intents",
+    "accuracy_commands",
+];
 
 /// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
 const LEAN: [&str; 2] = ["generate", "classify"];

@@ -24,20 +24,25 @@ const SENTENCES: [&str; 8] = [
     "Let the robot vacuum the living room.",
 ];
 
+/// What a sentence asks for; the logits go to `see`.
+pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, Error> {
+    let text = Text::new(&home_intent::TOKENIZER, sentence, arena)?;
+    let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
+    session.encode(&text.ids(), &[])?;
+    let logits = session.logits()?;
+    see(logits);
+    Ok(home_intent::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?"))
+}
+
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();
-        let text = Text::new(&home_intent::TOKENIZER, sentence, arena)?;
-        let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
-        session.encode(&text.ids(), &[])?;
-        let logits = session.logits()?;
-        let label = argmax(logits) as usize;
+        let label = intent(sentence, arena, |logits| fingerprint.update(logits))?;
         spent += board.count().saturating_sub(start);
-        fingerprint.update(logits);
         board.print(sentence);
         board.print(" -> ");
-        board.print(home_intent::MODEL.labels().nth(label).unwrap_or("?"));
+        board.print(label);
         board.print("\n");
     }
     bits(board, fingerprint);

@@ -4,10 +4,14 @@
 //! Lines that begin with `#` are measurements and differ from core to core; all others are the same everywhere.
 #![no_std]
 
+mod accuracy;
 mod lines;
 pub mod models;
 mod text;
 
+#[cfg(feature = "command")]
+pub mod accuracy_commands;
+pub mod accuracy_intents;
 pub mod bench;
 pub mod checkpoint;
 pub mod classify;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, bench, checkpoint, classify, command, fill_mask, generate, kernels, score, self_test, tag,
+    Board, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask, generate, kernels,
+    score, self_test, tag,
 };
 
 struct Desktop(Instant);
@@ -59,7 +60,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
     if example == "checkpoint" {
         return Some(checkpoint(&mut desktop));
     }
-    examples!(generate, classify, tag, command, score, fill_mask, bench, self_test)
+    examples!(generate, classify, tag, command, score, fill_mask, bench, self_test, accuracy_intents, accuracy_commands)
 }
 
 fn main() -> ExitCode {
