@@ -131,10 +131,11 @@ pub(crate) fn lint() -> Result<()> {
 
 pub(crate) fn run(options: &Firmware) -> Result<()> {
     let expected = on_the_host(options.bless)?;
-    talk(options.bless)?;
+    let conversation = talk(options.bless)?;
     let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(&options.core)) {
         rows.push((core.name, on_core(core, &expected)?));
+        talk_to(core, &conversation)?;
     }
     with_a_heap(&expected)?;
     let table = table(&rows);
@@ -234,12 +235,18 @@ fn checkpoint(folder: &Path, only: &str) -> Result<()> {
     Ok(())
 }
 
-/// A conversation with the example that reads sentences from a line: what is typed, and what comes back.
-fn talk(bless: bool) -> Result<()> {
+/// What a person types, and what comes back.
+struct Conversation {
+    typed: String,
+    answered: String,
+}
+
+/// A conversation with the example that reads sentences from a line.
+fn talk(bless: bool) -> Result<Conversation> {
     let (typed, answered) = (folder_of("expected").join("talk.in.txt"), folder_of("expected").join("talk.txt"));
     let output = Command::new(format!("{}/release/host", target_folder("host")))
         .arg("talk")
-        .stdin(fs::File::open(typed)?)
+        .stdin(fs::File::open(&typed)?)
         .output()?;
     let printed = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "the conversation fails:\n{printed}");
@@ -248,6 +255,29 @@ fn talk(bless: bool) -> Result<()> {
     }
     let kept = fs::read_to_string(answered)?;
     ensure!(kept == printed, "the conversation was:\n{printed}but should be:\n{kept}");
+    Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
+}
+
+/// The same conversation over a core's serial line, which shows what is typed, too.
+fn talk_to(core: &Core, conversation: &Conversation) -> Result<()> {
+    const BACKSPACE: &str = "\u{8}";
+    const END: &str = "\u{4}";
+    // A key that is taken back leaves no trace but on the way.
+    let typed = conversation.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
+    let shown = conversation.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
+    let mut answers = conversation.answered.lines();
+    let mut wanted = answers.next().map_or_else(String::new, |greeting| greeting.to_owned() + "\n");
+    for (line, answer) in shown.lines().zip(answers) {
+        wanted += &format!("{line}\n{answer}\n");
+    }
+    let input = target_folder("talk.in.txt");
+    fs::write(&input, typed)?;
+    let mut emulator = emulator(core, &release_of(core).join("talk"));
+    let output = emulator.args(["-monitor", "none", "-serial", "stdio"]).stdin(fs::File::open(input)?).output()?;
+    let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
+    ensure!(output.status.success(), "the conversation with {} fails:\n{printed}", core.name);
+    let found = printed.replace("\r\n", "\n");
+    ensure!(found == wanted, "{} says over the line:\n{found}but should say:\n{wanted}", core.name);
     Ok(())
 }
 
@@ -312,21 +342,27 @@ fn target_folder(name: &str) -> String {
     root().join("target").join(name).to_string_lossy().into_owned()
 }
 
-fn emulate(core: &Core, program: &Path) -> Result<String> {
+/// Where [`build`] puts a core's programs.
+fn release_of(core: &Core) -> PathBuf {
+    let out = target_folder(&format!("firmware/{}{}", core.folder, core.features));
+    PathBuf::from(out).join(core.target).join("release")
+}
+
+/// A machine with a core, and a program in it.
+fn emulator(core: &Core, program: &Path) -> Command {
     let options = match core.qemu {
         "virt" => "qemu-system-riscv32 -nographic -icount shift=0 -cpu rv32 -bios none -machine virt".to_owned(),
         machine => format!("{CORTEX_M} {machine}"),
     };
-    let mut words = options.split_whitespace();
-    let qemu = words.next().unwrap_or_default();
     // Where a program hangs, the emulator must not.
-    let output = Command::new("timeout")
-        .args(["300", qemu])
-        .args(words)
-        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-        .arg(program)
-        .output()
-        .with_context(|| format!("running {qemu}: is it installed?"))?;
+    let mut command = Command::new("timeout");
+    command.arg("300").args(options.split_whitespace());
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
+    command
+}
+
+fn emulate(core: &Core, program: &Path) -> Result<String> {
+    let output = emulator(core, program).output().context("running QEMU: is it installed?")?;
     // Semihosting writes to one or the other.
     let printed = [output.stdout, output.stderr].concat();
     let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;

@@ -73,7 +73,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         else {
             continue;
         };
-        let layer = Linear::new(weights, multipliers, size, layout, width);
+        let layer = Linear::new(weights, &[], multipliers, size, layout, width);
         let x = memory.x.get(..tokens * size).unwrap_or(&[]);
         layer.quantize(x, &mut memory.quantized.0, &mut memory.scales);
         let out = memory.out.get_mut(..tokens * size).unwrap_or(&mut []);

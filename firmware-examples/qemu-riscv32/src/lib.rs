@@ -1,12 +1,16 @@
 //! QEMU's `virt` machine as a board: text by semihosting, time by the counter of instructions.
 #![no_std]
 
+mod serial;
+
 use core::panic::PanicInfo;
 
 use kinglet::Error;
 use kinglet_examples::{Board, number};
 use riscv_rt as _;
 use semihosting::sys::arm_compat::sys_writec;
+
+pub use serial::Uart;
 
 /// The machine.
 pub struct Machine(());
