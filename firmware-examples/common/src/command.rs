@@ -29,7 +29,7 @@ pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprin
     let text = Text::new(&home_command::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
     session.encode(&text.ids(), &[])?;
-    let (mut decoder, mut command, mut token) = (text.tokenizer.decoder(true), String::new(), START);
+    let (mut decoder, mut command, mut token) = (home_command::TOKENIZER.decoder(true), String::new(), START);
     let mut write = |piece: &str| _ = command.push_str(piece);
     while session.remaining() > 0 {
         let logits = session.step(token)?;

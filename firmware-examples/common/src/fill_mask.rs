@@ -33,7 +33,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         board.print(" ->");
         for guess in guesses {
             board.print(" ");
-            text.tokenizer.decode(&[guess], true, &mut |piece| board.print(piece));
+            home_words::TOKENIZER.decode(&[guess], true, &mut |piece| board.print(piece));
         }
         board.print("\n");
     }

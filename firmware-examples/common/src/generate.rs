@@ -20,7 +20,7 @@ const END: u32 = 2;
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     let text = Text::new(&stories::TOKENIZER, BEGINNING, arena)?;
     let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
-    let mut decoder = text.tokenizer.decoder(true);
+    let mut decoder = stories::TOKENIZER.decoder(true);
     let ids = text.ids();
     for &id in &ids {
         decoder.push(id, &mut |piece| board.print(piece));

@@ -8,21 +8,20 @@ use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 /// The longest text of the examples, in tokens.
 pub const MAX_TOKENS: usize = 64;
 
-/// A text's tokens, with what it takes to print tokens.
+/// A text's tokens.
 pub struct Text {
-    pub tokenizer: &'static Tokenizer<'static>,
     pub tokens: Vec<Token, MAX_TOKENS>,
 }
 
 impl Text {
     /// Takes the arena for the tokenizer, as long as no session uses it.
     #[inline(never)]
-    pub fn new(tokenizer: &'static Tokenizer<'static>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
+    pub fn new(tokenizer: &Tokenizer<'_>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
         let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
         let mut tokens = Vec::from_array([Token::default(); MAX_TOKENS]);
         let count = tokenizer.encode(text, None, &EncodeOptions::default(), scratch, &mut tokens)?;
         tokens.truncate(count);
-        Ok(Self { tokenizer, tokens })
+        Ok(Self { tokens })
     }
 
     pub fn ids(&self) -> Vec<u32, MAX_TOKENS> {
