@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0xa6d98398,
+        0x77cc0fb3,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x57aa7d33,
+        0xd6f76020,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0xac21bca6,
+        0x299e3bd8,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

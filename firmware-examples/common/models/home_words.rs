@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x3c2046c9,
+        0xa99e413b,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x22575f8a,
+        0xe2d46ad6,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x46507fa6,
+        0x34fe05d5,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {
