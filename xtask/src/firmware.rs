@@ -4,11 +4,11 @@
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::Mutex;
 use std::thread;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -138,12 +138,18 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         talk_to(core, &conversation)?;
     }
     with_a_heap(&expected)?;
+    template()?;
     let table = table(&rows);
     eprintln!("{table}");
     if options.bless && options.core.is_empty() {
         write_table(&table)?;
     }
     if options.kernels {
+        for (core, examples) in &rows {
+            for (what, count) in &examples["bench"].values {
+                eprintln!("{core}: {what}: {count}");
+            }
+        }
         kernels(&options.core)?;
     }
     if let Some(folder) = &options.checkpoint {
@@ -287,6 +293,58 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     let release = build(&folder_of(core.folder), core.target, "heap")?;
     let printed = compared(&emulate(core, &release.join("heap"))?);
     ensure!(printed == expected["generate"], "with a heap the story is:\n{printed}");
+    Ok(())
+}
+
+/// What a newcomer does, away from this project: makes a project of the template, exports a blob into it, and builds.
+fn template() -> Result<()> {
+    const ANSWERS: [(&str, &str, &str, &str, &str); 2] = [
+        ("stories", "STM32F446RETx", "thumbv7em-none-eabihf", "512K", "128K"),
+        ("home-intent", "nRF5340_xxAA", "thumbv8m.main-none-eabihf", "1M", "512K"),
+    ];
+    let (from, made) = (folder_of("template"), env::temp_dir().join(format!("kinglet-template-{}", process::id())));
+    let questions = fs::read_to_string(from.join("cargo-generate.toml"))?;
+    let questions: Vec<&str> = questions.lines().filter_map(|line| line.strip_prefix("[placeholders.")).collect();
+    let kinglet = format!("path = {:?}", root().join("runtime"));
+    for (model, chip, target, flash, ram) in ANSWERS {
+        let answers = [
+            ("project-name", "newcomer"),
+            ("chip", chip),
+            ("target", target),
+            ("flash_start", "0x08000000"),
+            ("flash", flash),
+            ("ram_start", "0x20000000"),
+            ("ram", ram),
+            ("kinglet", &kinglet),
+        ];
+        for question in &questions {
+            let name = question.trim_end_matches(']');
+            ensure!(answers.iter().any(|(answer, _)| *answer == name), "the template asks for {name}");
+        }
+        for file in
+            [".cargo/config.toml", "Cargo.toml", "README.md", "build.rs", "memory.x", "src/main.rs"].map(Path::new)
+        {
+            let text = fs::read_to_string(from.join(file)).with_context(|| format!("reading {}", file.display()))?;
+            let filled =
+                answers.iter().fold(text, |text, (name, answer)| text.replace(&format!("{{{{{name}}}}}"), answer));
+            ensure!(!filled.contains("{{"), "{} has a placeholder that is not asked for", file.display());
+            let to = made.join(file);
+            fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+            fs::write(to, filled)?;
+        }
+        let blob = made.join("model.kinglet");
+        fs::copy(folder_of("common").join(format!("models/{model}.kinglet")), &blob)?;
+        let (blob, source) = (blob.to_string_lossy(), made.join("src"));
+        cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", source.to_string_lossy()), &[])?;
+        let out = target_folder("firmware/template");
+        cargo_in(&made, &format!("build --quiet --release --target-dir {out}"), &[])?;
+        let program = fs::read(format!("{out}/{target}/release/newcomer"))?;
+        let model = fs::read(source.join("model.kinglet"))?;
+        let beginning = model.get(..64).context("a blob has a prelude")?;
+        ensure!(program.windows(64).any(|bytes| bytes == beginning), "the program has no model in it");
+    }
+    fs::remove_dir_all(made)?;
+    eprintln!("the template becomes projects that build");
     Ok(())
 }
 
