@@ -5,7 +5,7 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_intent;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, bits, took};
 
 /// Tokens of a sentence.
@@ -28,9 +28,9 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();
-        let text = Text::new(&home_intent::TOKENIZER, sentence, arena)?;
+        let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
         let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
-        session.encode(&text.ids(), &[])?;
+        session.encode(&ids, &[])?;
         let logits = session.logits()?;
         let label = argmax(logits) as usize;
         spent += board.count().saturating_sub(start);

@@ -6,7 +6,7 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_command;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, Terminal, bits, check, took};
 
 /// Tokens of a sentence, and of a command.
@@ -26,9 +26,9 @@ const END: u32 = 1;
 
 /// What a sentence means.
 pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, Error> {
-    let text = Text::new(&home_command::TOKENIZER, sentence, arena)?;
+    let ids = ids(&home_command::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
-    session.encode(&text.ids(), &[])?;
+    session.encode(&ids, &[])?;
     let (mut decoder, mut command, mut token) = (home_command::TOKENIZER.decoder(true), String::new(), START);
     let mut write = |piece: &str| _ = command.push_str(piece);
     while session.remaining() > 0 {
