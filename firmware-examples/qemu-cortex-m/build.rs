@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`), and with an M55 (`mps3-an547`):
-/// the megahertz of their SysTick, and their memory.
-const MACHINES: [(&str, u32, &str); 3] = [
-    ("mps2", 25, "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
-    ("an505", 20, "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),
-    ("an547", 32, "FLASH : ORIGIN = 0x10000000, LENGTH = 512K\n  RAM : ORIGIN = 0x31000000, LENGTH = 4M"),
+/// the megahertz of their SysTick, their first serial line, and their memory.
+const MACHINES: [(&str, u32, u32, &str); 3] = [
+    ("mps2", 25, 0x4000_4000, "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
+    ("an505", 20, 0x5020_0000, "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),
+    ("an547", 32, 0x5930_3000, "FLASH : ORIGIN = 0x10000000, LENGTH = 512K\n  RAM : ORIGIN = 0x31000000, LENGTH = 4M"),
 ];
 
 fn main() {
@@ -20,9 +20,10 @@ fn main() {
     } else {
         "mps2"
     };
-    let (_, clock, regions) =
+    let (_, clock, serial, regions) =
         MACHINES.iter().find(|(name, ..)| *name == machine).expect("every machine is in the table");
     println!("cargo:rustc-env=SYSTICK_MHZ={clock}");
+    fs::write(out.join("serial.rs"), format!("{serial:#x}")).expect("writing serial.rs");
     fs::write(out.join("memory.x"), format!("MEMORY\n{{\n  {regions}\n}}\n")).expect("writing memory.x");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rerun-if-changed=build.rs");

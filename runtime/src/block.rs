@@ -258,14 +258,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let size = x.len();
         let tokens = size / self.inner_size();
 
-        self.attend(
-            (BlockPart::Query, BlockPart::Output),
-            tokens,
-            start,
-            cache,
-            |position| self.visible(position, stored),
-            scratch,
-        );
+        self.attend(Reach::Own { stored }, tokens, start, cache, scratch);
         match self.stack.spec.block.residual {
             Residual::Parallel | Residual::ParallelShared => {
                 copy(scratch.branch, scratch.normed.get(..size).unwrap_or(&[]));
@@ -273,14 +266,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             _ => self.residual(AttentionNorm, AttentionPostNorm, x, scratch),
         }
 
-        if let Some((cache, source)) = cross {
+        if let Some((cache, source)) = cross.filter(|_| parts::CROSS_ATTENTION) {
             self.sublayer_input(CrossNorm, x, scratch);
-            self.attend((BlockPart::CrossQuery, BlockPart::CrossOutput), tokens, start, cache, |_| 0..source, scratch);
+            self.attend(Reach::Cross { source }, tokens, start, cache, scratch);
             self.residual(CrossNorm, CrossNorm, x, scratch);
         }
 
         let shared = self.stack.spec.block.residual == Residual::ParallelShared;
-        let networks = self.stack.spec.block.feed_forward.networks as usize;
+        let networks = if parts::BOTTLENECKS { self.stack.spec.block.feed_forward.networks as usize } else { 1 };
         for (up, down, norm) in NETWORKS.into_iter().take(networks) {
             self.sublayer_input(if shared { AttentionNorm } else { norm }, x, scratch);
             self.feed_forward(up, down, tokens, scratch);
@@ -305,16 +298,13 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 
     /// Attention of the quantized tile, its result in `scratch.normed`.
-    fn attend(
-        &self,
-        (query, output): (BlockPart, BlockPart),
-        tokens: usize,
-        start: usize,
-        cache: &KeyValueCache<'_>,
-        visible: impl Fn(usize) -> core::ops::Range<usize>,
-        scratch: &mut Scratch<'_>,
-    ) {
+    #[inline(never)]
+    fn attend(&self, reach: Reach, tokens: usize, start: usize, cache: &KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let width = self.attention.spec.query_size();
+        let (query, output) = match reach {
+            Reach::Own { .. } => (BlockPart::Query, BlockPart::Output),
+            Reach::Cross { .. } => (BlockPart::CrossQuery, BlockPart::CrossOutput),
+        };
         self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
         let unbiased = Attention {
@@ -322,13 +312,19 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             disentangled: Disentangled::default(),
             ..self.attention
         };
-        let attention = if query == BlockPart::Query { &self.attention } else { &unbiased };
+        // Distances to the encoder's tokens mean nothing.
+        let positioned = matches!(reach, Reach::Own { .. }) || !parts::RELATIVE_ATTENTION;
+        let attention = if positioned { &self.attention } else { &unbiased };
         for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
             let position = start + token;
-            if query == BlockPart::Query {
-                self.position(BlockPart::QueryNorm, position, row);
-            }
-            attention.attend(cache, position, visible(position), row, &mut scratch.head);
+            let visible = match reach {
+                Reach::Own { stored } => {
+                    self.position(BlockPart::QueryNorm, position, row);
+                    self.visible(position, stored)
+                }
+                Reach::Cross { source } => 0..source,
+            };
+            attention.attend(cache, position, visible, row, &mut scratch.head);
         }
         quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
@@ -356,6 +352,15 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
         linear(self.kernels, &inside, &self.matrix(down), scratch.normed);
     }
+}
+
+/// What attention reads.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// The stack's own tokens, of which so many are in the cache.
+    Own { stored: usize },
+    /// All of the encoder's.
+    Cross { source: usize },
 }
 
 /// `x += y`, saturating.

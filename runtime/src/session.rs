@@ -291,7 +291,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Keys and values of the encoder's output go to the decoder's cross-attention, once.
     fn store_cross(&mut self) -> Result<(), Error> {
-        let Some(stack) = self.model.stack(Stack::Decoder) else { return Ok(()) };
+        let Some(stack) = self.model.stack(Stack::Decoder).filter(|_| parts::CROSS_ATTENTION) else { return Ok(()) };
         let workspace = &mut self.workspace;
         let hidden_size = stack.hidden_size();
         let states = workspace.states.get(..self.source * hidden_size).unwrap_or(&[]);
@@ -423,7 +423,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
-        let cross = if stack.spec.block.cross_attention {
+        let cross = if stack.spec.block.cross_attention && parts::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
             let slots = size / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
@@ -506,10 +506,12 @@ impl<'s, 'm> Session<'s, 'm> {
         let stack = model.stack(id).ok_or(Error::NotSupported("it has no stack"))?;
         let (hidden_size, bits) = (stack.hidden_size(), spec.numerics.fraction_bits);
         let (width, kernels) = (spec.numerics.activations, self.kernels);
-        let Workspace { hidden, states, pooled, transformed, logits, scratch, .. } = &mut self.workspace;
+        let Workspace { hidden, states, scratch, .. } = &mut self.workspace;
         let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
         let states = states.get(..read * hidden_size).unwrap_or(&[]);
-        let pooled = pooled.get_mut(..hidden_size).unwrap_or(&mut []);
+        // What is quantized makes room for what becomes of it.
+        let mut len = hidden_size;
+        let pooled = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         match row {
             _ if read == 0 => return Err(Error::NoTokens),
             Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
@@ -521,20 +523,20 @@ impl<'s, 'm> Session<'s, 'm> {
             }
         }
         if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
-            norm(self.kernels, spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
+            norm(kernels, spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
         }
-        let mut input = pooled;
         if let Some(transform) = &head.transform {
-            let out = transformed.get_mut(..transform.size as usize).unwrap_or(&mut []);
-            quantize_rows(kernels, width, input, hidden_size, scratch.quantized, scratch.scales);
+            quantize_rows(kernels, width, pooled, len, scratch.quantized, scratch.scales);
+            len = transform.size as usize;
+            let out = scratch.normed.get_mut(..len).unwrap_or(&mut []);
             let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
             linear(kernels, &x, &model.head_matrix(HeadPart::Transform), out);
             activate(kernels, transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
             if let Some(spec) = &transform.norm {
                 norm(kernels, spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
             }
-            input = out;
         }
+        let input = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         let matrix = match head.output {
             OutputProjection::None => return Ok(input),
             OutputProjection::Own => model.head_matrix(HeadPart::Output),
@@ -544,7 +546,7 @@ impl<'s, 'm> Session<'s, 'm> {
             OutputProjection::Tied => model.words(Role::Head(HeadPart::OutputBias)),
             _ => matrix.bias,
         };
-        let out = logits.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
+        let out = scratch.wide.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
         quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
         linear_with_bias(kernels, &x, &matrix, bias, out);

@@ -165,9 +165,8 @@ struct Sizes {
     quantized: usize,
     query: usize,
     products: usize,
-    pooled: usize,
-    transformed: usize,
-    logits: usize,
+    /// What the head's result takes beyond one row of `wide`, in which it lies.
+    beyond_wide: usize,
     /// Of one token: its score, then its weight.
     score_bytes: usize,
     /// Of one token in one layer of the decoder.
@@ -178,70 +177,78 @@ struct Sizes {
     encoder_cache: usize,
 }
 
+/// What a stack needs of the buffers that both share, in values of a row: [`normed`](Sizes::normed), `branch`, `wide`, `quantized`,
+/// `query` and `products`.
+fn needs(stack: &StackSpec) -> [usize; 6] {
+    let (block, hidden) = (&stack.block, stack.hidden_size as usize);
+    let (attention, network) = (&block.attention, &block.feed_forward);
+    let inner = network.intermediate_size as usize;
+    let queries = attention.query_size();
+    let input = hidden.max(stack.embedding.projected_size() as usize).max(block.inner_size(stack.hidden_size) as usize);
+    // Attention's result beside the network's, or the narrow stream of a bottleneck.
+    let branch = match block.residual {
+        Residual::Parallel | Residual::ParallelShared => hidden,
+        _ => block.bottleneck.as_ref().map_or(0, |bottleneck| bottleneck.size as usize),
+    };
+    let convolved = stack.convolution.as_ref().map_or(0, |c| usize::from(c.kernel_size) * hidden);
+    let out_of_convolution = if convolved > 0 { convolved + hidden } else { 0 };
+    let wide = (queries + 2 * attention.key_value_size())
+        .max(if network.gated { 2 * inner } else { inner })
+        .max(out_of_convolution);
+    let products = match attention.position {
+        AttentionPosition::Disentangled { positions, .. } => positions as usize,
+        _ => 0,
+    };
+    [input, branch, wide, queries.max(inner).max(input).max(convolved), attention.head_dim.into(), products]
+}
+
 impl Sizes {
     fn new(spec: &ModelSpec) -> Self {
-        let stacks = || [spec.encoder.as_ref(), spec.decoder.as_ref()].into_iter().flatten();
-        let most = |size: &dyn Fn(&StackSpec) -> usize| stacks().map(size).max().unwrap_or(0);
-        let words = |len: usize| (4 * len).next_multiple_of(ALIGNMENT);
-        let head = &spec.head;
-        let last = spec.decoder.as_ref().or(spec.encoder.as_ref());
-        let transformed = head.transform.map_or(0, |transform| transform.size as usize);
-        let input =
-            most(&|s| s.hidden_size.max(s.embedding.projected_size()).max(s.block.inner_size(s.hidden_size)) as usize);
-        let convolved = most(&|s| s.convolution.map_or(0, |c| usize::from(c.kernel_size) * s.hidden_size as usize));
-        let widest = most(&|s| {
-            let attention = &s.block.attention;
-            (attention.query_size() + 2 * attention.key_value_size())
-                .max(s.block.feed_forward.intermediate_size as usize * if s.block.feed_forward.gated { 2 } else { 1 })
-                .max(s.convolution.map_or(0, |c| (usize::from(c.kernel_size) + 1) * s.hidden_size as usize))
-        });
-        let quantized = most(&|s| s.block.attention.query_size().max(s.block.feed_forward.intermediate_size as usize))
-            .max(input)
-            .max(convolved)
-            .max(transformed);
+        let (encoder, decoder, head) = (spec.encoder.as_ref(), spec.decoder.as_ref(), &spec.head);
+        let mut most = [0; 6];
+        for stack in [encoder, decoder].into_iter().flatten() {
+            most.iter_mut().zip(needs(stack)).for_each(|(most, size)| *most = size.max(*most));
+        }
+        let [input, branch, wide, quantized, query, products] = most;
+        let transformed = head.transform.as_ref().map_or(0, |transform| transform.size as usize);
         let per_value = match spec.numerics.activations {
             ActivationWidth::A8 => 1,
             ActivationWidth::A16 => 2,
         };
         let cache = |s: &StackSpec| KeyValueCache::bytes(s, spec.numerics.keys, 1);
-        let encoder_cache = spec.encoder.as_ref().map_or(0, cache);
-        let cross =
-            spec.decoder.filter(|s| s.block.cross_attention).map_or(0, |s| s.num_hidden_layers as usize * cache(&s));
-        let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
-        // Attention's result beside the network's, or the narrow stream of a bottleneck.
-        let branch = |s: &StackSpec| match s.block.residual {
-            Residual::Parallel | Residual::ParallelShared => s.hidden_size as usize,
-            _ => s.block.bottleneck.map_or(0, |bottleneck| bottleneck.size as usize),
-        };
-        let products = |s: &StackSpec| match s.block.attention.position {
-            AttentionPosition::Disentangled { positions, .. } => positions as usize,
-            _ => 0,
-        };
+        let encoder_cache = encoder.map_or(0, cache);
+        let cross = decoder.filter(|s| s.block.cross_attention).map_or(0, |s| s.num_hidden_layers as usize * cache(s));
+        let states = encoder.map_or(0, |s| 4 * s.hidden_size as usize);
+        let logits = words(head.num_outputs as usize);
+        let wide = words(wide);
         Self {
-            hidden: spec.decoder.map_or(0, |s| words(s.hidden_size as usize)),
-            normed: words(input),
-            branch: words(most(&branch)),
-            wide: words(widest),
-            quantized: (per_value * quantized).next_multiple_of(ALIGNMENT),
-            query: most(&|s| 2 * usize::from(s.block.attention.head_dim)).next_multiple_of(ALIGNMENT),
-            products: words(most(&products)),
-            pooled: words(last.map_or(0, |s| s.hidden_size as usize)),
-            transformed: words(transformed),
-            logits: words(if head.num_outputs > 0 { head.num_outputs as usize } else { 0 }),
+            hidden: decoder.map_or(0, |s| words(s.hidden_size as usize)),
+            normed: words(input.max(transformed)),
+            branch: words(branch),
+            wide,
+            quantized: (per_value * quantized.max(transformed)).next_multiple_of(ALIGNMENT),
+            query: (2 * query).next_multiple_of(ALIGNMENT),
+            products: words(products),
+            beyond_wide: logits.saturating_sub(wide),
             score_bytes: SCORE_BYTES,
-            decoder_cache: spec.decoder.as_ref().map_or(0, cache),
+            decoder_cache: decoder.map_or(0, cache),
             per_source: states + encoder_cache + cross,
             encoder_cache,
         }
     }
 
     fn fixed(&self) -> usize {
-        self.query + self.products + self.pooled + self.transformed + self.logits
+        self.query + self.products + self.beyond_wide
     }
 
     fn tile(&self) -> usize {
         self.hidden + self.normed + self.branch + self.wide + self.quantized + SCALE_BYTES
     }
+}
+
+/// Bytes of so many 32-bit values, as a buffer has them.
+const fn words(len: usize) -> usize {
+    (4 * len).next_multiple_of(ALIGNMENT)
 }
 
 /// How much memory a model needs, and where it goes.
@@ -335,24 +342,19 @@ pub(crate) struct Workspace<'a> {
     pub(crate) encoder_cache: &'a mut [u8],
     /// Keys and values of the encoder's output, for each layer of the decoder.
     pub(crate) cross_cache: &'a mut [u8],
-    /// What one tile needs while it is in a layer.
+    /// What one tile needs while it is in a layer. Between layers nothing in it is kept, so the head works there, too.
     pub(crate) scratch: Scratch<'a>,
-    /// One hidden state, pooled or normed: `[hidden_size]`.
-    pub(crate) pooled: &'a mut [i32],
-    /// The head's transform: `[size]`.
-    pub(crate) transformed: &'a mut [i32],
-    /// The head's result: `[num_outputs]`.
-    pub(crate) logits: &'a mut [i32],
 }
 
 /// What one tile needs while it is in a layer.
 pub(crate) struct Scratch<'a> {
-    /// Input or output of a sublayer, `[tile, hidden_size]`.
+    /// Input or output of a sublayer, `[tile, hidden_size]`. The head's input.
     pub(crate) normed: &'a mut [i32],
     /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`; or the narrow stream of a
     /// bottleneck.
     pub(crate) branch: &'a mut [i32],
-    /// Queries, keys and values; then the feed-forward network's inside.
+    /// Queries, keys and values; then the feed-forward network's inside. The head's result, `[num_outputs]`, for which it is
+    /// longer than a tile takes where it must be.
     pub(crate) wide: &'a mut [i32],
     /// Quantized rows, `i8` or `i16`.
     pub(crate) quantized: &'a mut [u8],
@@ -388,7 +390,7 @@ impl<'a> Workspace<'a> {
         let (tile, tokens) = (plan.tile, plan.tokens.next_multiple_of(ALIGNMENT));
         let source = if spec.encoder.is_some() { plan.source.next_multiple_of(ALIGNMENT) } else { 0 };
         let own = if spec.decoder.is_some() { tokens } else { 0 };
-        let states = spec.encoder.map_or(0, |s| 4 * s.hidden_size as usize);
+        let states = spec.encoder.as_ref().map_or(0, |s| 4 * s.hidden_size as usize);
         let cache = c.beam_bytes(plan.tokens, tile) as usize * plan.beams;
         let mut carver = Carver { rest: arena };
         Ok(Self {
@@ -400,7 +402,7 @@ impl<'a> Workspace<'a> {
             scratch: Scratch {
                 normed: carver.take(tile * sizes.normed)?,
                 branch: carver.take(tile * sizes.branch)?,
-                wide: carver.take(tile * sizes.wide)?,
+                wide: carver.take(tile * sizes.wide + sizes.beyond_wide)?,
                 quantized: carver.take(tile * sizes.quantized)?,
                 scales: carver.take(tile * SCALE_BYTES)?,
                 head: HeadBuffers {
@@ -409,9 +411,6 @@ impl<'a> Workspace<'a> {
                     products: carver.take(sizes.products)?,
                 },
             },
-            pooled: carver.take(sizes.pooled)?,
-            transformed: carver.take(sizes.transformed)?,
-            logits: carver.take(sizes.logits)?,
         })
     }
 }

@@ -4,11 +4,11 @@
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::Mutex;
 use std::thread;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -142,18 +142,25 @@ pub(crate) fn lint() -> Result<()> {
 
 pub(crate) fn run(options: &Firmware) -> Result<()> {
     let expected = on_the_host(options.bless)?;
-    talk(options.bless)?;
+    let conversation = talk(options.bless)?;
     let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(&options.core)) {
         rows.push((core.name, on_core(core, &expected)?));
+        talk_to(core, &conversation)?;
     }
     with_a_heap(&expected)?;
+    template()?;
     let table = table(&rows);
     eprintln!("{table}");
     if options.bless && options.core.is_empty() {
         write_table(&table)?;
     }
     if options.kernels {
+        for (core, examples) in &rows {
+            for (what, count) in &examples["bench"].values {
+                eprintln!("{core}: {what}: {count}");
+            }
+        }
         kernels(&options.core)?;
     }
     if let Some(folder) = &options.checkpoint {
@@ -245,12 +252,18 @@ fn checkpoint(folder: &Path, only: &str) -> Result<()> {
     Ok(())
 }
 
-/// A conversation with the example that reads sentences from a line: what is typed, and what comes back.
-fn talk(bless: bool) -> Result<()> {
+/// What a person types, and what comes back.
+struct Conversation {
+    typed: String,
+    answered: String,
+}
+
+/// A conversation with the example that reads sentences from a line.
+fn talk(bless: bool) -> Result<Conversation> {
     let (typed, answered) = (folder_of("expected").join("talk.in.txt"), folder_of("expected").join("talk.txt"));
     let output = Command::new(format!("{}/release/host", target_folder("host")))
         .arg("talk")
-        .stdin(fs::File::open(typed)?)
+        .stdin(fs::File::open(&typed)?)
         .output()?;
     let printed = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "the conversation fails:\n{printed}");
@@ -259,6 +272,29 @@ fn talk(bless: bool) -> Result<()> {
     }
     let kept = fs::read_to_string(answered)?;
     ensure!(kept == printed, "the conversation was:\n{printed}but should be:\n{kept}");
+    Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
+}
+
+/// The same conversation over a core's serial line, which shows what is typed, too.
+fn talk_to(core: &Core, conversation: &Conversation) -> Result<()> {
+    const BACKSPACE: &str = "\u{8}";
+    const END: &str = "\u{4}";
+    // A key that is taken back leaves no trace but on the way.
+    let typed = conversation.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
+    let shown = conversation.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
+    let mut answers = conversation.answered.lines();
+    let mut wanted = answers.next().map_or_else(String::new, |greeting| greeting.to_owned() + "\n");
+    for (line, answer) in shown.lines().zip(answers) {
+        wanted += &format!("{line}\n{answer}\n");
+    }
+    let input = target_folder("talk.in.txt");
+    fs::write(&input, typed)?;
+    let mut emulator = emulator(core, &release_of(core).join("talk"));
+    let output = emulator.args(["-monitor", "none", "-serial", "stdio"]).stdin(fs::File::open(input)?).output()?;
+    let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
+    ensure!(output.status.success(), "the conversation with {} fails:\n{printed}", core.name);
+    let found = printed.replace("\r\n", "\n");
+    ensure!(found == wanted, "{} says over the line:\n{found}but should say:\n{wanted}", core.name);
     Ok(())
 }
 
@@ -268,6 +304,58 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     let release = build(&folder_of(core.folder), core.target, "heap")?;
     let printed = compared(&emulate(core, &release.join("heap"))?);
     ensure!(printed == expected["generate"], "with a heap the story is:\n{printed}");
+    Ok(())
+}
+
+/// What a newcomer does, away from this project: makes a project of the template, exports a blob into it, and builds.
+fn template() -> Result<()> {
+    const ANSWERS: [(&str, &str, &str, &str, &str); 2] = [
+        ("stories", "STM32F446RETx", "thumbv7em-none-eabihf", "512K", "128K"),
+        ("home-intent", "nRF5340_xxAA", "thumbv8m.main-none-eabihf", "1M", "512K"),
+    ];
+    let (from, made) = (folder_of("template"), env::temp_dir().join(format!("kinglet-template-{}", process::id())));
+    let questions = fs::read_to_string(from.join("cargo-generate.toml"))?;
+    let questions: Vec<&str> = questions.lines().filter_map(|line| line.strip_prefix("[placeholders.")).collect();
+    let kinglet = format!("path = {:?}", root().join("runtime"));
+    for (model, chip, target, flash, ram) in ANSWERS {
+        let answers = [
+            ("project-name", "newcomer"),
+            ("chip", chip),
+            ("target", target),
+            ("flash_start", "0x08000000"),
+            ("flash", flash),
+            ("ram_start", "0x20000000"),
+            ("ram", ram),
+            ("kinglet", &kinglet),
+        ];
+        for question in &questions {
+            let name = question.trim_end_matches(']');
+            ensure!(answers.iter().any(|(answer, _)| *answer == name), "the template asks for {name}");
+        }
+        for file in
+            [".cargo/config.toml", "Cargo.toml", "README.md", "build.rs", "memory.x", "src/main.rs"].map(Path::new)
+        {
+            let text = fs::read_to_string(from.join(file)).with_context(|| format!("reading {}", file.display()))?;
+            let filled =
+                answers.iter().fold(text, |text, (name, answer)| text.replace(&format!("{{{{{name}}}}}"), answer));
+            ensure!(!filled.contains("{{"), "{} has a placeholder that is not asked for", file.display());
+            let to = made.join(file);
+            fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+            fs::write(to, filled)?;
+        }
+        let blob = made.join("model.kinglet");
+        fs::copy(folder_of("common").join(format!("models/{model}.kinglet")), &blob)?;
+        let (blob, source) = (blob.to_string_lossy(), made.join("src"));
+        cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", source.to_string_lossy()), &[])?;
+        let out = target_folder("firmware/template");
+        cargo_in(&made, &format!("build --quiet --release --target-dir {out}"), &[])?;
+        let program = fs::read(format!("{out}/{target}/release/newcomer"))?;
+        let model = fs::read(source.join("model.kinglet"))?;
+        let beginning = model.get(..64).context("a blob has a prelude")?;
+        ensure!(program.windows(64).any(|bytes| bytes == beginning), "the program has no model in it");
+    }
+    fs::remove_dir_all(made)?;
+    eprintln!("the template becomes projects that build");
     Ok(())
 }
 
@@ -323,21 +411,27 @@ fn target_folder(name: &str) -> String {
     root().join("target").join(name).to_string_lossy().into_owned()
 }
 
-fn emulate(core: &Core, program: &Path) -> Result<String> {
+/// Where [`build`] puts a core's programs.
+fn release_of(core: &Core) -> PathBuf {
+    let out = target_folder(&format!("firmware/{}{}", core.folder, core.features));
+    PathBuf::from(out).join(core.target).join("release")
+}
+
+/// A machine with a core, and a program in it.
+fn emulator(core: &Core, program: &Path) -> Command {
     let options = match core.qemu {
         "virt" => "qemu-system-riscv32 -nographic -icount shift=0 -cpu rv32 -bios none -machine virt".to_owned(),
         machine => format!("{CORTEX_M} {machine}"),
     };
-    let mut words = options.split_whitespace();
-    let qemu = words.next().unwrap_or_default();
     // Where a program hangs, the emulator must not.
-    let output = Command::new("timeout")
-        .args(["300", qemu])
-        .args(words)
-        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-        .arg(program)
-        .output()
-        .with_context(|| format!("running {qemu}: is it installed?"))?;
+    let mut command = Command::new("timeout");
+    command.arg("300").args(options.split_whitespace());
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
+    command
+}
+
+fn emulate(core: &Core, program: &Path) -> Result<String> {
+    let output = emulator(core, program).output().context("running QEMU: is it installed?")?;
     // Semihosting writes to one or the other.
     let printed = [output.stdout, output.stderr].concat();
     let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 use kinglet::MemoryPlan;
-use kinglet::format::spec::{ModelSpec, StackSpec};
+use kinglet::format::spec::{ActivationWidth, ModelSpec, StackSpec, WeightLayout};
 use kinglet_convert::report::memory;
 use serde_json::json;
 
 use super::engine::{open, read_blob};
 use super::output;
 
-/// Say which boards a blob fits, with what left over, and about how long a token takes there.
+/// Say which boards a blob fits, with what left over, and about how long a token takes there: the mean of a text of that length.
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
     /// The blob.
@@ -28,15 +28,29 @@ pub(crate) struct Fit {
     json: bool,
 }
 
-/// How many instructions a core takes for one product of a model's matrices, everything else of a token included: counted under
-/// emulation, on the models that ship.
-#[derive(Clone, Copy)]
+/// A core that boards have.
+#[derive(Clone, Copy, Debug)]
 enum Core {
     M0Plus,
     M4,
     M7,
     M33,
     RiscV,
+}
+
+/// What a core took under emulation. `cargo xtask firmware --kernels --emulated-only` prints all of these.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// Of `kernels`: instructions for a product, "a16, 384 x 384, one token".
+    wide: f64,
+    /// "a16, 64 x 64, one token".
+    narrow: f64,
+    /// "a8 in rows, 384 x 384, one token".
+    rows: f64,
+    /// Of `bench`, which runs the story teller: instructions for "a token, the first 8".
+    early: f64,
+    /// "a token, up to 128", those from the 65th on.
+    late: f64,
 }
 
 impl Core {
@@ -50,13 +64,12 @@ impl Core {
         }
     }
 
-    /// Of `cargo xtask firmware`: a sentence classified, over the products of its matrices.
-    const fn instructions_per_product(self) -> f64 {
+    const fn counted(self) -> Counted {
         match self {
-            Self::M0Plus => 6.0,
-            Self::M4 | Self::M7 => 2.4,
-            Self::M33 => 2.5,
-            Self::RiscV => 5.0,
+            Self::M0Plus => Counted { wide: 3.74, narrow: 4.76, rows: 7.31, early: 1_678_975.0, late: 2_767_206.0 },
+            Self::M4 | Self::M7 => Counted { wide: 1.21, narrow: 1.44, rows: 6.16, early: 618_712.0, late: 965_625.0 },
+            Self::M33 => Counted { wide: 1.21, narrow: 1.46, rows: 6.15, early: 645_358.0, late: 999_636.0 },
+            Self::RiscV => Counted { wide: 3.49, narrow: 3.76, rows: 7.15, early: 1_273_649.0, late: 1_976_472.0 },
         }
     }
 
@@ -67,6 +80,89 @@ impl Core {
             Self::M4 | Self::M33 => 0.75,
             Self::M7 => 1.3,
         }
+    }
+}
+
+/// What a token asks of a core.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Work {
+    /// Products of the matrices.
+    products: f64,
+    /// What the matrices give, which is requantized, and quantized, normed or activated again.
+    outputs: f64,
+    /// Positions that attention looks at, of all heads of all layers.
+    attended: f64,
+    /// Values of heads at these positions.
+    values: f64,
+}
+
+impl Work {
+    /// A matrix that runs `times`.
+    fn matrix(rows: usize, cols: usize, times: usize) -> Self {
+        let outputs = (rows * times) as f64;
+        Self { products: outputs * cols as f64, outputs, ..Self::default() }
+    }
+
+    /// All heads of all layers of a stack look at so many positions.
+    fn attention(stack: &StackSpec, positions: f64) -> Self {
+        let attention = &stack.block.attention;
+        let heads = f64::from(stack.num_hidden_layers * attention.num_attention_heads);
+        Self {
+            attended: heads * positions,
+            values: heads * positions * f64::from(attention.head_dim),
+            ..Self::default()
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            products: self.products + other.products,
+            outputs: self.outputs + other.outputs,
+            attended: self.attended + other.attended,
+            values: self.values + other.values,
+        }
+    }
+}
+
+/// What a core takes for each part of the work: a straight line through what was counted.
+#[derive(Clone, Copy, Debug)]
+struct Costs {
+    product: f64,
+    output: f64,
+    attended: f64,
+    value: f64,
+}
+
+impl Costs {
+    /// The story teller: 5 layers of 64 with 8 heads of 8, half as many keys and values, 172 inside, 512 tokens.
+    const STORY: Work = Work { products: 259_328.0, outputs: 3512.0, attended: 40.0, values: 320.0 };
+    /// Positions that the first eight tokens of `bench` look at, and those from the 65th to the 128th: their means.
+    const POSITIONS: (f64, f64) = (4.5, 96.5);
+
+    fn of(core: Core, spec: &ModelSpec) -> Self {
+        let counted = core.counted();
+        // A product costs `product + row / columns`.
+        let product = (384.0 * counted.wide - 64.0 * counted.narrow) / (384.0 - 64.0);
+        let position = (counted.late - counted.early) / (Self::POSITIONS.1 - Self::POSITIONS.0);
+        // Each value of a head is in a product with a key's, and in one with a weight.
+        let value = 2.0 * product;
+        let attended = (position - value * Self::STORY.values) / Self::STORY.attended;
+        let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
+        let by_rows =
+            spec.numerics.weights == WeightLayout::RowMajor && spec.numerics.activations == ActivationWidth::A8;
+        Self {
+            product: if by_rows { counted.rows } else { product },
+            output: rest / Self::STORY.outputs,
+            attended,
+            value,
+        }
+    }
+
+    fn instructions(&self, work: Work) -> f64 {
+        self.product * work.products
+            + self.output * work.outputs
+            + self.attended * work.attended
+            + self.value * work.values
     }
 }
 
@@ -95,9 +191,10 @@ const BOARDS: [Board; 12] = [
     Board { name: "Nucleo-G071RB", chip: "STM32G071RB", core: Core::M0Plus, flash: 128, ram: 36, clock: 64 },
 ];
 
-/// What the runtime takes besides the blob and the arena, in bytes: its code with a tokenizer, and its stack.
-const CODE: u64 = 112 * 1024;
-const STACK: u64 = 20 * 1024;
+/// What a program takes besides the blob and the arena, in bytes, with the model as `kinglet export` writes it: code with a
+/// tokenizer, a self test and a logger, and its stack. 46 KB and 6 KB were counted on a Cortex-M4; some room is left.
+const CODE: u64 = 64 * 1024;
+const STACK: u64 = 8 * 1024;
 
 impl Fit {
     pub(crate) fn run(self) -> Result<()> {
@@ -112,7 +209,7 @@ impl Fit {
             let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
             bail!("no board is called \"{wanted}\"\nthere are {}", names.join(", "));
         }
-        let products = products(spec);
+        let products = work(spec, 1).products as u64;
         let mut answers = Vec::new();
         for board in boards {
             let (flash, ram) = (board.flash * 1024, board.ram * 1024);
@@ -124,9 +221,8 @@ impl Fit {
                 Some(tokens) => Some(tokens).filter(fits),
                 None => (1..=longest).rev().find(fits),
             };
-            let milliseconds = products as f64 * board.core.instructions_per_product()
-                / board.core.per_cycle()
-                / (f64::from(board.clock) * 1000.0);
+            let instructions = Costs::of(board.core, spec).instructions(work(spec, tokens.unwrap_or(1)));
+            let milliseconds = instructions / board.core.per_cycle() / (f64::from(board.clock) * 1000.0);
             let ram_left = tokens.map(|tokens| arena(tokens).map(|bytes| room - bytes)).transpose()?;
             let advice = match (flash_left, tokens) {
                 (Some(_), Some(_)) => None,
@@ -164,21 +260,143 @@ impl Fit {
     }
 }
 
-/// Products of the matrices for one token.
-fn products(spec: &ModelSpec) -> u64 {
-    let stack = |stack: &StackSpec| {
-        let (hidden, attention, network) =
-            (u64::from(stack.hidden_size), &stack.block.attention, &stack.block.feed_forward);
-        let queries = attention.query_size() as u64;
-        let keys = attention.key_value_size() as u64;
-        let crossing = if stack.block.cross_attention { 2 * queries * hidden } else { 0 };
-        let network = u64::from(network.intermediate_size)
-            * hidden
-            * if network.gated { 3 } else { 2 }
-            * u64::from(network.networks);
-        u64::from(stack.num_hidden_layers) * (2 * hidden * (queries + keys) + crossing + network)
+/// What is done for a token of a text of so many, on the average, where a model both reads and writes for one of each. The few
+/// instructions of a tokenizer are left out, and a classifier's head, which runs once a text.
+fn work(spec: &ModelSpec, tokens: usize) -> Work {
+    let writing = spec.decoder.as_ref().map_or(Work::default(), |stack| {
+        let attention = &stack.block.attention;
+        // As many positions as are before it: half of the text, or the window.
+        let half = (tokens as f64 + 1.0) / 2.0;
+        let seen = if attention.sliding_layers == 0 { half } else { half.min(f64::from(attention.window)) };
+        let sliding = f64::from(attention.sliding_layers.count_ones()) / f64::from(stack.num_hidden_layers.max(1));
+        writing(spec, stack, seen * sliding + half * (1.0 - sliding), tokens as f64)
+    });
+    spec.encoder.as_ref().map_or(writing, |stack| reading(spec, stack, tokens as f64).and(writing))
+}
+
+/// What an encoder does for a token of a text of so many.
+fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work {
+    let crossed = spec.decoder.as_ref().filter(|decoder| decoder.block.cross_attention);
+    let stored = crossed.map_or(Work::default(), |decoder| {
+        let width = decoder.block.attention.key_value_size();
+        Work::matrix(width, decoder.hidden_size as usize, 2 * decoder.num_hidden_layers as usize)
+    });
+    blocks(stack).and(Work::attention(stack, tokens)).and(stored)
+}
+
+/// What a decoder does for a token that looks at so many positions, and so many of the encoder's.
+fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, source: f64) -> Work {
+    let hidden = stack.hidden_size as usize;
+    let crossing = if stack.block.cross_attention {
+        let (queries, layers) = (stack.block.attention.query_size(), stack.num_hidden_layers as usize);
+        let around = Work::matrix(queries, hidden, layers).and(Work::matrix(hidden, queries, layers));
+        around.and(Work::attention(stack, source))
+    } else {
+        Work::default()
     };
-    // A classifier's head runs once a text, a writer's with every token.
-    let head = spec.decoder.map_or(0, |stack| u64::from(stack.hidden_size) * u64::from(spec.head.num_outputs));
-    [spec.encoder, spec.decoder].iter().flatten().map(stack).sum::<u64>() + head
+    let head = Work::matrix(spec.head.num_outputs as usize, hidden, 1);
+    blocks(stack).and(Work::attention(stack, positions)).and(crossing).and(head)
+}
+
+/// The matrices of a stack's blocks, but for those of cross-attention.
+fn blocks(stack: &StackSpec) -> Work {
+    let (attention, network) = (&stack.block.attention, &stack.block.feed_forward);
+    let (hidden, layers) = (stack.hidden_size as usize, stack.num_hidden_layers as usize);
+    let size = stack.block.inner_size(stack.hidden_size) as usize;
+    let (queries, keys, inner) =
+        (attention.query_size(), attention.key_value_size(), network.intermediate_size as usize);
+    let networks = layers * usize::from(network.networks);
+    let around = if stack.block.bottleneck.is_some() {
+        Work::matrix(size, hidden, layers).and(Work::matrix(hidden, size, layers))
+    } else {
+        Work::default()
+    };
+    Work::matrix(queries + 2 * keys, size, layers)
+        .and(Work::matrix(size, queries, layers))
+        .and(Work::matrix(inner, size, networks * if network.gated { 2 } else { 1 }))
+        .and(Work::matrix(size, inner, networks))
+        .and(around)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+    use kinglet::{AlignedVec, Model};
+
+    use super::*;
+
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+    fn blob(name: &str) -> AlignedVec {
+        let path = Path::new(ROOT).join(format!("firmware-examples/common/models/{name}.kinglet"));
+        AlignedVec::from(fs::read(path).expect("it ships").as_slice())
+    }
+
+    fn tokens(model: &Model<'_>, text: &str) -> f64 {
+        let tokenizer = Tokenizer::from_bytes(model.tokenizer_section()).expect("it has one");
+        let (mut scratch, mut tokens) = ([0; 8192], [Token::default(); 128]);
+        let options = EncodeOptions::default();
+        tokenizer.encode(text, None, &options, &mut scratch, &mut tokens).expect("room") as f64
+    }
+
+    /// What an example answers, as its expected file says: texts and what becomes of them.
+    fn answers(example: &str) -> Vec<(String, String)> {
+        let path = Path::new(ROOT).join(format!("firmware-examples/expected/{example}.txt"));
+        let text = fs::read_to_string(path).expect("it is kept");
+        let pairs = text.lines().filter_map(|line| line.split_once(" -> "));
+        pairs.map(|(text, answer)| (text.to_owned(), answer.to_owned())).collect()
+    }
+
+    /// The first three columns of the table in the README: instructions for a story's token, for a sentence classified, and for a
+    /// sentence to a command.
+    fn counted(core: &str) -> [f64; 3] {
+        let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("it is there");
+        let row =
+            readme.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
+        let mut columns = row.split(" | ").map(|column| column.replace(',', "").parse().expect("a number"));
+        [(); 3].map(|()| columns.next().expect("a column"))
+    }
+
+    #[test]
+    fn the_estimate_is_within_a_seventh_of_what_was_counted() {
+        let [stories, intent, command] = ["stories", "home-intent", "home-command"].map(blob);
+        let [stories, intent, command] =
+            [&stories, &intent, &command].map(|blob| Model::from_bytes(blob).expect("it is whole"));
+        let story = writing(stories.spec(), stories.spec().decoder.as_ref().expect("it writes"), 47.5, 0.0);
+        let classified: Vec<f64> = answers("classify").iter().map(|(text, _)| tokens(&intent, text)).collect();
+        let commanded: Vec<(f64, f64)> = answers("command")
+            .iter()
+            .map(|(text, answer)| (tokens(&command, text), tokens(&command, answer)))
+            .collect();
+        for (core, name) in [
+            (Core::M0Plus, "M0+ code"),
+            (Core::M4, "M4F"),
+            (Core::M7, "M7"),
+            (Core::M33, "M33"),
+            (Core::RiscV, "RV32IMC"),
+        ] {
+            let take = |model: &Model<'_>, work| Costs::of(core, model.spec()).instructions(work);
+            let read = |model: &Model<'_>, tokens: f64| {
+                tokens * take(model, reading(model.spec(), model.spec().encoder.as_ref().expect("it reads"), tokens))
+            };
+            let written = |source: f64, tokens: f64| {
+                let spec = command.spec();
+                let stack = spec.decoder.as_ref().expect("it writes");
+                tokens * take(&command, writing(spec, stack, (tokens + 1.0) / 2.0, source))
+            };
+            let estimates = [
+                take(&stories, story),
+                classified.iter().map(|&tokens| read(&intent, tokens)).sum::<f64>() / classified.len() as f64,
+                commanded.iter().map(|&(source, target)| read(&command, source) + written(source, target)).sum::<f64>()
+                    / commanded.len() as f64,
+            ];
+            for (estimate, counted) in estimates.into_iter().zip(counted(name)) {
+                let ratio = estimate / counted;
+                assert!((ratio - 1.0).abs() < 1.0 / 7.0, "{name}: {estimate:.0} for {counted:.0}");
+            }
+        }
+    }
 }

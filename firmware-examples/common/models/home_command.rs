@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x9361157f,
+        0x42749954,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

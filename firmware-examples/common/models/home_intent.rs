@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x7f58d0c4,
+        0xfe05cdd7,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

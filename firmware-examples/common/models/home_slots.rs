@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0x4e0054bf,
+        0x88047b56,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0xd8976b31,
+        0x4d296cc3,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

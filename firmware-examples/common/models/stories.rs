@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0xfddde2f9,
+        0x3d5ed7a5,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

@@ -9,7 +9,7 @@ pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(
         BLOB,
-        0xba38b6a9,
+        0xc896ccda,
         Manifest {
             spec: ModelSpec {
                 numerics: NumericsSpec {

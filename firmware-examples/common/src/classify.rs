@@ -5,7 +5,7 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_intent;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, bits, took};
 
 /// Tokens of a sentence.
@@ -26,9 +26,9 @@ const SENTENCES: [&str; 8] = [
 
 /// What a sentence asks for; the logits go to `see`.
 pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, Error> {
-    let text = Text::new(&home_intent::TOKENIZER, sentence, arena)?;
+    let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
-    session.encode(&text.ids(), &[])?;
+    session.encode(&ids, &[])?;
     let logits = session.logits()?;
     see(logits);
     Ok(home_intent::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?"))

@@ -6,8 +6,8 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_command;
-use crate::text::Text;
-use crate::{Board, bits, check, took};
+use crate::text::ids;
+use crate::{Board, Terminal, bits, check, took};
 
 /// Tokens of a sentence, and of a command.
 pub const TOKENS: usize = 48;
@@ -26,10 +26,10 @@ const END: u32 = 1;
 
 /// What a sentence means.
 pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, Error> {
-    let text = Text::new(&home_command::TOKENIZER, sentence, arena)?;
+    let ids = ids(&home_command::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
-    session.encode(&text.ids(), &[])?;
-    let (mut decoder, mut command, mut token) = (text.tokenizer.decoder(true), String::new(), START);
+    session.encode(&ids, &[])?;
+    let (mut decoder, mut command, mut token) = (home_command::TOKENIZER.decoder(true), String::new(), START);
     let mut write = |piece: &str| _ = command.push_str(piece);
     while session.remaining() > 0 {
         let logits = session.step(token)?;
@@ -59,17 +59,13 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers every line that `line` reads with its command, until there are no more.
-pub fn talk<B: Board>(
-    board: &mut B,
-    arena: &mut [u8],
-    mut line: impl FnMut(&mut B) -> Option<String<128>>,
-) -> Result<(), Error> {
-    board.print("Say what you want.\n");
-    while let Some(sentence) = line(board) {
+/// Answers every line of a terminal with its command, until there are no more.
+pub fn talk(terminal: &mut impl Terminal, arena: &mut [u8]) -> Result<(), Error> {
+    terminal.print("Say what you want.\n");
+    while let Some(sentence) = terminal.line() {
         let command = understand(&sentence, arena, &mut Fingerprint::default());
-        board.print(command.as_ref().map_or("that is too long", |command| command));
-        board.print("\n");
+        terminal.print(command.as_ref().map_or("that is too long", |command| command));
+        terminal.print("\n");
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use kinglet::task::fill_mask;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_words;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, bits, check};
 
 /// Tokens of a sentence.
@@ -22,10 +22,10 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     check(board, &home_words::MODEL, arena)?;
     let mut fingerprint = Fingerprint::default();
     for sentence in SENTENCES {
-        let text = Text::new(&home_words::TOKENIZER, sentence, arena)?;
+        let ids = ids(&home_words::TOKENIZER, sentence, arena)?;
         let mut session = Session::new(&home_words::MODEL, arena, TOKENS)?;
         let mut guesses = [0; 3];
-        fill_mask(&mut session, &text.ids(), &[], MASK, |_, logits| {
+        fill_mask(&mut session, &ids, &[], MASK, |_, logits| {
             fingerprint.update(logits);
             top(logits, &mut guesses);
         })?;
@@ -33,7 +33,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         board.print(" ->");
         for guess in guesses {
             board.print(" ");
-            text.tokenizer.decode(&[guess], true, &mut |piece| board.print(piece));
+            home_words::TOKENIZER.decode(&[guess], true, &mut |piece| board.print(piece));
         }
         board.print("\n");
     }

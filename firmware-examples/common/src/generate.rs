@@ -5,7 +5,7 @@ use kinglet::sample::argmax;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::stories;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, bits, took};
 
 /// Tokens of the text, with what it begins with.
@@ -18,10 +18,9 @@ const NEW_TOKENS: usize = 64;
 const END: u32 = 2;
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
-    let text = Text::new(&stories::TOKENIZER, BEGINNING, arena)?;
+    let ids = ids(&stories::TOKENIZER, BEGINNING, arena)?;
     let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
-    let mut decoder = text.tokenizer.decoder(true);
-    let ids = text.ids();
+    let mut decoder = stories::TOKENIZER.decoder(true);
     for &id in &ids {
         decoder.push(id, &mut |piece| board.print(piece));
     }

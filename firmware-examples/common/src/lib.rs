@@ -25,7 +25,7 @@ pub mod score;
 pub mod self_test;
 pub mod tag;
 
-pub use lines::Lines;
+pub use lines::{Line, Lines, Serial, Terminal};
 
 use kinglet::golden::Fingerprint;
 use kinglet::{Aligned, Error, Model};

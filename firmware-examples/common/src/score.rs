@@ -5,7 +5,7 @@ use kinglet::task::score;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::stories_backward;
-use crate::text::Text;
+use crate::text::ids;
 use crate::{Board, bits, check, number};
 
 /// Tokens of a text.
@@ -23,10 +23,10 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     check(board, &stories_backward::MODEL, arena)?;
     let mut fingerprint = Fingerprint::default();
     for line in TEXTS {
-        let text = Text::new(&stories_backward::TOKENIZER, line, arena)?;
+        let ids = ids(&stories_backward::TOKENIZER, line, arena)?;
         let mut session = Session::new(&stories_backward::MODEL, arena, TOKENS)?;
         let mut sum = 0.0;
-        score(&mut session, &text.ids(), |_, log_probability| sum -= log_probability)?;
+        score(&mut session, &ids, |_, log_probability| sum -= log_probability)?;
         fingerprint.update(session.logits()?);
         board.print(line);
         board.print(" -> ");

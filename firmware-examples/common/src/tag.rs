@@ -2,10 +2,11 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
+use kinglet::tokenizer::Token;
 use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_slots;
-use crate::text::Text;
+use crate::text::{MAX_TOKENS, ids_of, tokens};
 use crate::{Board, bits, check};
 
 /// Tokens of a sentence.
@@ -23,11 +24,12 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     check(board, &home_slots::MODEL, arena)?;
     let mut fingerprint = Fingerprint::default();
     for sentence in SENTENCES {
-        let text = Text::new(&home_slots::TOKENIZER, sentence, arena)?;
+        let mut memory = [Token::default(); MAX_TOKENS];
+        let tokens = tokens(&home_slots::TOKENIZER, sentence, arena, &mut memory)?;
         let mut session = Session::new(&home_slots::MODEL, arena, TOKENS)?;
-        session.encode(&text.ids(), &[])?;
+        session.encode(&ids_of(tokens), &[])?;
         let mut words = 0;
-        for (position, token) in text.tokens.iter().enumerate() {
+        for (position, token) in tokens.iter().enumerate() {
             let logits = session.logits_at(position)?;
             fingerprint.update(logits);
             let label = home_slots::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?");
@@ -35,8 +37,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
             if token.text.is_none() || token.continues {
                 continue;
             }
-            let end =
-                text.tokens.iter().skip(position + 1).take_while(|next| next.continues).last().unwrap_or(token).end;
+            let end = tokens.iter().skip(position + 1).take_while(|next| next.continues).last().unwrap_or(token).end;
             board.print(if words > 0 { " " } else { "" });
             board.print(sentence.get(token.start as usize..end as usize).unwrap_or("?"));
             if label != "O" {

@@ -8,29 +8,32 @@ use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 /// The longest text of the examples, in tokens.
 pub const MAX_TOKENS: usize = 64;
 
-/// A text's tokens, with what it takes to print tokens.
-pub struct Text {
-    pub tokenizer: &'static Tokenizer<'static>,
-    pub tokens: Vec<Token, MAX_TOKENS>,
+/// A text's tokens, with their places in it. They go to the caller's memory: it is a kilobyte, and stacks are small.
+///
+/// Takes the arena for the tokenizer, as long as no session uses it.
+pub fn tokens<'t>(
+    tokenizer: &Tokenizer<'_>,
+    text: &str,
+    arena: &mut [u8],
+    tokens: &'t mut [Token; MAX_TOKENS],
+) -> Result<&'t [Token], Error> {
+    let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
+    let count = tokenizer.encode(text, None, &EncodeOptions::default(), scratch, tokens)?;
+    Ok(tokens.get(..count).unwrap_or(&[]))
 }
 
-impl Text {
-    /// Takes the arena for the tokenizer, as long as no session uses it.
-    #[inline(never)]
-    pub fn new(tokenizer: &'static Tokenizer<'static>, text: &str, arena: &mut [u8]) -> Result<Self, Error> {
-        let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
-        let mut tokens = Vec::from_array([Token::default(); MAX_TOKENS]);
-        let count = tokenizer.encode(text, None, &EncodeOptions::default(), scratch, &mut tokens)?;
-        tokens.truncate(count);
-        Ok(Self { tokenizer, tokens })
+/// The ids of tokens.
+pub fn ids_of(tokens: &[Token]) -> Vec<u32, MAX_TOKENS> {
+    let mut ids = Vec::new();
+    for token in tokens {
+        // There is room for as many ids as tokens.
+        _ = ids.push(token.id);
     }
+    ids
+}
 
-    pub fn ids(&self) -> Vec<u32, MAX_TOKENS> {
-        let mut ids = Vec::new();
-        for token in &self.tokens {
-            // There is room for as many ids as tokens.
-            _ = ids.push(token.id);
-        }
-        ids
-    }
+/// The ids of a text's tokens. The tokens themselves are gone before a session begins.
+#[inline(never)]
+pub fn ids(tokenizer: &Tokenizer<'_>, text: &str, arena: &mut [u8]) -> Result<Vec<u32, MAX_TOKENS>, Error> {
+    tokens(tokenizer, text, arena, &mut [Token::default(); MAX_TOKENS]).map(ids_of)
 }

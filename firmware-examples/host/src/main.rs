@@ -7,8 +7,8 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask, generate, kernels,
-    score, self_test, tag,
+    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask, generate,
+    kernels, score, self_test, tag,
 };
 
 struct Desktop(Instant);
@@ -23,6 +23,16 @@ impl Board for Desktop {
 
     fn count(&mut self) -> u64 {
         self.0.elapsed().as_nanos() as u64
+    }
+}
+
+impl Terminal for Desktop {
+    fn print(&mut self, text: &str) {
+        Board::print(self, text);
+    }
+
+    fn line(&mut self) -> Option<Line> {
+        Line::try_from(io::stdin().lines().next()?.ok()?.as_str()).ok()
     }
 }
 
@@ -48,11 +58,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
         };
     }
     if example == "talk" {
-        let line = |_: &mut Desktop| {
-            let line = io::stdin().lines().next()?.ok()?;
-            heapless::String::try_from(line.as_str()).ok()
-        };
-        return Some(command::talk(&mut desktop, &mut AlignedVec::zeroed(command::ARENA), line));
+        return Some(command::talk(&mut desktop, &mut AlignedVec::zeroed(command::ARENA)));
     }
     if example == "kernels" {
         return Some(kernels::run(&mut desktop, &mut Box::new(kernels::Memory::new())));

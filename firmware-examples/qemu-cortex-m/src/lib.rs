@@ -1,6 +1,8 @@
 //! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances with each instruction.
 #![no_std]
 
+mod serial;
+
 #[cfg(not(feature = "heap"))]
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +13,8 @@ use cortex_m_rt::exception;
 use kinglet::Error;
 use kinglet_examples::{Board, number};
 use semihosting::sys::arm_compat::sys_writec;
+
+pub use serial::Uart;
 
 /// Nanoseconds of an instruction: `-icount shift=6`.
 const INSTRUCTION_NS: u64 = 64;
@@ -41,10 +45,12 @@ pub struct Machine(());
 impl Board for Machine {
     const UNIT: &'static str = "instructions";
 
+    #[inline(never)]
     fn print(&mut self, text: &str) {
         text.bytes().for_each(sys_writec);
     }
 
+    #[inline(never)]
     fn count(&mut self) -> u64 {
         let ticks = loop {
             let wraps = WRAPS.load(Ordering::Relaxed);

@@ -1,6 +1,8 @@
 //! QEMU's `virt` machine as a board: text by semihosting, time by the counter of instructions.
 #![no_std]
 
+mod serial;
+
 use core::panic::PanicInfo;
 
 use kinglet::Error;
@@ -8,16 +10,20 @@ use kinglet_examples::{Board, number};
 use riscv_rt as _;
 use semihosting::sys::arm_compat::sys_writec;
 
+pub use serial::Uart;
+
 /// The machine.
 pub struct Machine(());
 
 impl Board for Machine {
     const UNIT: &'static str = "instructions";
 
+    #[inline(never)]
     fn print(&mut self, text: &str) {
         text.bytes().for_each(sys_writec);
     }
 
+    #[inline(never)]
     fn count(&mut self) -> u64 {
         riscv::register::instret::read64()
     }

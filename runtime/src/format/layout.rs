@@ -8,6 +8,7 @@ use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
     NormSpec, OutputProjection, PACKED_COLS, Residual, StackSpec, TILE, WeightLayout, at_least_one,
 };
+use crate::parts;
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
 pub const ALIGNMENT: usize = 16;
@@ -310,6 +311,9 @@ impl StackPart {
         };
         let matrix = |rows, cols| Shape::matrix(rows, cols, false);
         match self {
+            Self::EmbeddingProjection if !parts::PROJECTED_EMBEDDINGS => None,
+            Self::RelativeBias | Self::RelativeIndex if !parts::RELATIVE_ATTENTION => None,
+            Self::Convolution | Self::ConvolutionNorm | Self::ConvolutionTable if !parts::CONVOLUTIONS => None,
             Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
             Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
             Self::TokenTypeEmbedding => {
@@ -320,8 +324,8 @@ impl StackPart {
                 embedding.projected_size() as usize,
                 embedding.projection_bias,
             )),
-            Self::EmbeddingNorm => embedding.norm.map(|norm| Shape::norm(normed, &norm)),
-            Self::FinalNorm => stack.final_norm.map(|norm| Shape::norm(hidden, &norm)),
+            Self::EmbeddingNorm => embedding.norm.as_ref().map(|norm| Shape::norm(normed, norm)),
+            Self::FinalNorm => stack.final_norm.as_ref().map(|norm| Shape::norm(hidden, norm)),
             Self::Rotary | Self::RotaryLocal => match attention.position {
                 AttentionPosition::Rotary { dims, local, .. } if local || self == Self::Rotary => {
                     Some(Shape::Halfwords { len: positions * dims as usize })
@@ -345,7 +349,7 @@ impl StackPart {
             Self::Convolution => stack
                 .convolution
                 .map(|convolution| Shape::matrix(hidden, convolution.kernel_size as usize * hidden, convolution.bias)),
-            Self::ConvolutionNorm => stack.convolution.map(|_| Shape::norm(hidden, &stack.block.norm)),
+            Self::ConvolutionNorm => stack.convolution.as_ref().map(|_| Shape::norm(hidden, &stack.block.norm)),
             Self::ConvolutionTable => stack.convolution.and_then(|convolution| table(convolution.activation)),
         }
     }
@@ -396,79 +400,86 @@ impl BlockPart {
         Self::FeedForwardNorm3,
     ];
 
+    /// Whether the blocks of a stack have the part.
+    fn is_in(self, stack: &StackSpec) -> bool {
+        let block = &stack.block;
+        let networks = block.feed_forward.networks;
+        match self {
+            Self::AttentionNorm | Self::Query | Self::Key | Self::Value | Self::Output => true,
+            Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.is_some(),
+            Self::AttentionPostNorm | Self::FeedForwardPostNorm => block.residual == Residual::Sandwich,
+            Self::CrossNorm | Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => {
+                parts::CROSS_ATTENTION && block.cross_attention
+            }
+            Self::FeedForwardNorm => networks > 0 && block.residual != Residual::ParallelShared,
+            Self::Up | Self::Down => networks > 0,
+            Self::Gate => block.feed_forward.gated,
+            Self::PositionKey | Self::PositionQuery => match block.attention.position {
+                AttentionPosition::Disentangled { content_to_position, position_to_content, .. } => {
+                    let met = if self == Self::PositionKey { content_to_position } else { position_to_content };
+                    parts::RELATIVE_ATTENTION && met
+                }
+                _ => false,
+            },
+            Self::Narrow | Self::NarrowNorm | Self::Widen | Self::WidenNorm => {
+                parts::BOTTLENECKS && block.bottleneck.is_some()
+            }
+            Self::NarrowShared | Self::NarrowSharedNorm => {
+                parts::BOTTLENECKS
+                    && block.bottleneck.is_some_and(|bottleneck| bottleneck.attention == BottleneckAttention::Shared)
+            }
+            Self::Up1 | Self::Down1 | Self::FeedForwardNorm1 => parts::BOTTLENECKS && networks > 1,
+            Self::Up2 | Self::Down2 | Self::FeedForwardNorm2 => parts::BOTTLENECKS && networks > 2,
+            Self::Up3 | Self::Down3 | Self::FeedForwardNorm3 => parts::BOTTLENECKS && networks > 3,
+        }
+    }
+
     /// What the part is in a block of a stack, if its blocks have it.
     fn shape(self, stack: &StackSpec) -> Option<Shape> {
+        if !self.is_in(stack) {
+            return None;
+        }
         let block = &stack.block;
         let (attention, feed_forward) = (&block.attention, &block.feed_forward);
         let hidden = stack.hidden_size as usize;
         let size = block.inner_size(stack.hidden_size) as usize;
         let inner = feed_forward.intermediate_size as usize;
         let (query, key_value) = (attention.query_size(), attention.key_value_size());
-        let (key_input, value_input) = match block.bottleneck.map(|bottleneck| bottleneck.attention) {
-            None | Some(BottleneckAttention::Wide) => (hidden, hidden),
-            Some(BottleneckAttention::Narrow) => (size, size),
-            Some(BottleneckAttention::Shared) => (size, hidden),
-        };
-        let norm = Some(Shape::norm(size, &block.norm));
-        let head_norm = attention.query_key_norm.map(|norm| Shape::norm(attention.head_dim as usize, &norm));
-        let matrix = |rows, cols, bias| Some(Shape::matrix(rows, cols, bias));
-        let networks = feed_forward.networks as usize;
-        let network = |of: Self| {
-            NETWORKS.iter().take(networks).find_map(|&(up, down, norm_part)| match of {
-                _ if of == up => matrix(inner, size, feed_forward.bias),
-                _ if of == down => matrix(size, inner, feed_forward.bias),
-                _ if of == norm_part => norm,
-                _ => None,
-            })
-        };
-        let bottleneck = |shape: Option<Shape>| shape.filter(|_| block.bottleneck.is_some());
-        let shares = block.bottleneck.is_some_and(|bottleneck| bottleneck.attention == BottleneckAttention::Shared);
-        let shared_stream = |shape: Option<Shape>| shape.filter(|_| shares);
-        match self {
-            Self::AttentionNorm => norm,
-            Self::Query => matrix(query, key_input, attention.qkv_bias),
-            Self::Key => matrix(key_value, key_input, attention.qkv_bias),
-            Self::Value => matrix(key_value, value_input, attention.qkv_bias),
-            Self::QueryNorm | Self::KeyNorm => head_norm,
-            Self::Output => matrix(size, query, attention.output_bias),
-            Self::AttentionPostNorm | Self::FeedForwardPostNorm => {
-                norm.filter(|_| block.residual == Residual::Sandwich)
+        let narrow = block.bottleneck.map(|bottleneck| bottleneck.attention);
+        let key_input = if matches!(narrow, None | Some(BottleneckAttention::Wide)) { hidden } else { size };
+        let value_input = if matches!(narrow, Some(BottleneckAttention::Narrow)) { size } else { hidden };
+        let (rows, cols, bias) = match self {
+            Self::QueryNorm | Self::KeyNorm => {
+                return attention.query_key_norm.as_ref().map(|norm| Shape::norm(attention.head_dim.into(), norm));
             }
-            Self::CrossNorm => norm.filter(|_| block.cross_attention),
-            Self::CrossQuery if block.cross_attention => matrix(query, hidden, attention.qkv_bias),
-            Self::CrossKey | Self::CrossValue if block.cross_attention => matrix(key_value, hidden, attention.qkv_bias),
-            Self::CrossOutput if block.cross_attention => matrix(hidden, query, attention.output_bias),
-            Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => None,
-            Self::FeedForwardNorm if block.residual == Residual::ParallelShared => None,
-            Self::Gate if feed_forward.gated => matrix(inner, size, feed_forward.bias),
-            Self::Gate => None,
-            Self::PositionKey | Self::PositionQuery => match attention.position {
-                AttentionPosition::Disentangled { positions, content_to_position, position_to_content, .. } => {
-                    let met = if self == Self::PositionKey { content_to_position } else { position_to_content };
-                    let rows = attention.num_attention_heads as usize * positions as usize;
-                    matrix(rows, attention.head_dim as usize, false).filter(|_| met)
-                }
-                _ => None,
-            },
-            Self::Narrow => bottleneck(matrix(size, hidden, true)),
-            Self::NarrowNorm => bottleneck(norm),
-            Self::NarrowShared => shared_stream(matrix(size, hidden, true)),
-            Self::NarrowSharedNorm => shared_stream(norm),
-            Self::Widen => bottleneck(matrix(hidden, size, true)),
-            Self::WidenNorm => bottleneck(Some(Shape::norm(hidden, &block.norm))),
-            Self::FeedForwardNorm
-            | Self::Up
-            | Self::Down
-            | Self::Up1
-            | Self::Down1
+            Self::WidenNorm => return Some(Shape::norm(hidden, &block.norm)),
+            Self::AttentionNorm
+            | Self::AttentionPostNorm
+            | Self::CrossNorm
+            | Self::FeedForwardNorm
             | Self::FeedForwardNorm1
-            | Self::Up2
-            | Self::Down2
             | Self::FeedForwardNorm2
-            | Self::Up3
-            | Self::Down3
-            | Self::FeedForwardNorm3 => network(self),
-        }
+            | Self::FeedForwardNorm3
+            | Self::FeedForwardPostNorm
+            | Self::NarrowNorm
+            | Self::NarrowSharedNorm => return Some(Shape::norm(size, &block.norm)),
+            Self::Query => (query, key_input, attention.qkv_bias),
+            Self::Key => (key_value, key_input, attention.qkv_bias),
+            Self::Value => (key_value, value_input, attention.qkv_bias),
+            Self::Output => (size, query, attention.output_bias),
+            Self::CrossQuery => (query, hidden, attention.qkv_bias),
+            Self::CrossKey | Self::CrossValue => (key_value, hidden, attention.qkv_bias),
+            Self::CrossOutput => (hidden, query, attention.output_bias),
+            Self::PositionKey | Self::PositionQuery => {
+                let AttentionPosition::Disentangled { positions, .. } = attention.position else { return None };
+                (attention.num_attention_heads as usize * positions as usize, attention.head_dim.into(), false)
+            }
+            Self::Narrow | Self::NarrowShared => (size, hidden, true),
+            Self::Widen => (hidden, size, true),
+            Self::Gate | Self::Up | Self::Up1 | Self::Up2 | Self::Up3 => (inner, size, feed_forward.bias),
+            Self::Down | Self::Down1 | Self::Down2 | Self::Down3 => (size, inner, feed_forward.bias),
+        };
+        Some(Shape::matrix(rows, cols, bias))
     }
 }
 
@@ -483,11 +494,11 @@ impl HeadPart {
         let stack = spec.last_stack().ok()?;
         let hidden = stack.hidden_size as usize;
         let caps =
-            [spec.encoder, spec.decoder].into_iter().flatten().any(|stack| stack.block.attention.soft_cap.is_some());
+            [&spec.encoder, &spec.decoder].into_iter().flatten().any(|stack| stack.block.attention.soft_cap.is_some());
         match self {
             Self::Transform => head.transform.map(|t| Shape::matrix(t.size as usize, hidden, t.bias)),
             Self::TransformNorm => {
-                let transform = head.transform?;
+                let transform = head.transform.as_ref()?;
                 transform.norm.map(|norm| Shape::norm(transform.size as usize, &norm))
             }
             Self::ActivationTable => head.transform.and_then(|transform| table(transform.activation)),
@@ -498,6 +509,7 @@ impl HeadPart {
             )),
             Self::OutputBias => (head.output == OutputProjection::Tied && head.bias)
                 .then_some(Shape::Words { len: head.num_outputs as usize }),
+            Self::TanhTable if !parts::SOFT_CAPS => None,
             Self::TanhTable => {
                 (caps || head.soft_cap.is_some()).then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
             }

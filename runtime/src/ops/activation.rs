@@ -7,6 +7,7 @@ use crate::format::layout::ACTIVATION_TABLE_LEN;
 use crate::format::spec::{Activation, Multiplier};
 use crate::kernels::Kernels;
 use crate::model::Halfwords;
+use crate::parts;
 use crate::quant::{mul_high, multiply, shift_round};
 
 /// Applies an activation to each value.
@@ -43,6 +44,9 @@ pub(crate) fn activate(
 
 /// `cap * tanh(x / cap)` on each value.
 pub(crate) fn soft_cap(cap: Multiplier, tanh_table: Halfwords<'_>, fraction_bits: u8, values: &mut [i32]) {
+    if !parts::SOFT_CAPS {
+        return;
+    }
     let bits = u32::from(fraction_bits);
     // 1 / cap with sixteen bits: 2^31 over a mantissa of 2^15 to 2^16 is 2^15 to 2^16.
     let inverse = ((1_u32 << 31) / (cap.mantissa as u32 >> 15).max(1)) as i32;

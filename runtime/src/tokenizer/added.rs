@@ -115,12 +115,12 @@ impl<'m> Added<'m> {
 
     /// Finds tokens in the text as it is.
     pub(crate) fn extract_raw(&self, text: &mut Text<'_>) -> Result<(), Error> {
-        text.each_split(|text, range| self.extract(&self.raw, text, range))
+        text.each_split(&mut |text, range| self.extract(&self.raw, text, range))
     }
 
     /// Finds tokens in the normalized text.
     pub(crate) fn extract_normalized(&self, text: &mut Text<'_>) -> Result<(), Error> {
-        text.each_split(|text, range| self.extract(&self.normalized, text, range))
+        text.each_split(&mut |text, range| self.extract(&self.normalized, text, range))
     }
 
     fn extract(&self, finder: &Finder<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {

@@ -34,7 +34,13 @@ pub struct Decoder<'t, 'm> {
     partial_len: usize,
     /// Bytes of this run of byte tokens that are no characters, each a mark of its own.
     broken: bool,
+    /// What a token becomes.
+    step: Step,
 }
+
+/// One way of decoding: takes a token, and whether it is the first. Of a tokenizer that is a constant the compiler knows which it is,
+/// and leaves out the code of all others.
+type Step = fn(&mut Decoder<'_, '_>, u32, bool, &mut dyn FnMut(&str));
 
 /// What is put where bytes are no text.
 const REPLACEMENT: &str = "\u{fffd}";
@@ -43,9 +49,18 @@ pub(crate) const MAX_CLEANED: usize = 256;
 
 impl<'t, 'm> Decoder<'t, 'm> {
     pub(super) fn new(tokenizer: &'t Tokenizer<'m>, skip_special: bool) -> Self {
-        let strip = match tokenizer.header.decoder {
-            DecoderSpec::ByteFallback { strip, .. } => strip,
-            _ => 0,
+        let mut strip = 0;
+        let step: Step = match tokenizer.header.decoder {
+            DecoderSpec::Spaces => spaces,
+            DecoderSpec::Fuse => fuse,
+            DecoderSpec::ByteLevel => byte_level,
+            DecoderSpec::WordPiece { .. } => word_piece,
+            DecoderSpec::Suffix { .. } => suffixed,
+            DecoderSpec::Metaspace { .. } => metaspace,
+            DecoderSpec::ByteFallback { strip: spaces, .. } => {
+                strip = spaces;
+                byte_fallback
+            }
         };
         Self {
             tokenizer,
@@ -56,6 +71,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
             partial: [0; 4],
             partial_len: 0,
             broken: false,
+            step,
         }
     }
 
@@ -67,48 +83,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
         let first = self.tokens == 0;
         self.tokens += 1;
-        match tokenizer.header.decoder {
-            DecoderSpec::Spaces => {
-                if !first {
-                    out(" ");
-                }
-                self.text(id, out);
-            }
-            DecoderSpec::Fuse => self.text(id, out),
-            DecoderSpec::ByteLevel => {
-                tokenizer.pieces(id, &mut |piece| piece.iter().for_each(|&byte| self.byte(byte, out)))
-            }
-            DecoderSpec::WordPiece { prefix, cleanup } => {
-                self.word_piece(id, tokenizer.bytes(prefix), cleanup, first, out)
-            }
-            DecoderSpec::Suffix { suffix } => {
-                if core::mem::take(&mut self.pending_space) {
-                    out(" ");
-                }
-                self.suffixed(id, tokenizer.bytes(suffix), out);
-            }
-            DecoderSpec::Metaspace { replacement, drop_first } => {
-                let space = if first && drop_first { "" } else { " " };
-                self.replaced(id, Some(replacement), |c, _| {
-                    out(if c == Some(replacement) { space } else { return put(c, out) })
-                });
-            }
-            DecoderSpec::ByteFallback { replacement, .. } => match tokenizer.byte_of(id) {
-                Some(byte) => self.byte(byte, out),
-                None => {
-                    self.end_bytes(out);
-                    self.replaced(id, replacement, |c, this| {
-                        let c = if c.is_some() && c == replacement { Some(' ') } else { c };
-                        if c != Some(' ') || this.strip == 0 {
-                            this.strip = 0;
-                            put(c, out);
-                        } else {
-                            this.strip -= 1;
-                        }
-                    });
-                }
-            },
-        }
+        (self.step)(self, id, first, out);
     }
 
     /// There are no more tokens.
@@ -121,13 +96,8 @@ impl<'t, 'm> Decoder<'t, 'm> {
         self.broken = broken;
     }
 
-    /// A token's text as it is.
-    fn text(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
-        self.replaced(id, None, |c, _| put(c, out));
-    }
-
     /// Hands each character of a token to `each`.
-    fn replaced(&mut self, id: u32, _: Option<char>, mut each: impl FnMut(Option<char>, &mut Self)) {
+    fn characters(&mut self, id: u32, mut each: impl FnMut(Option<char>, &mut Self)) {
         let tokenizer = self.tokenizer;
         let (mut bytes, mut filled) = ([0; 4], 0);
         tokenizer.pieces(id, &mut |piece| {
@@ -191,53 +161,102 @@ impl<'t, 'm> Decoder<'t, 'm> {
         (0..marks).for_each(|_| out(REPLACEMENT));
         self.broken = false;
     }
+}
 
-    fn word_piece(&mut self, id: u32, prefix: &[u8], cleanup: bool, first: bool, out: &mut dyn FnMut(&str)) {
-        let mut buffer = [0; MAX_CLEANED];
-        let mut filled = 0;
-        let mut add = |bytes: &[u8]| {
-            if let Some(to) = buffer.get_mut(filled..filled + bytes.len()) {
-                to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-                filled += bytes.len();
-            }
-        };
-        add(b" ");
-        self.tokenizer.pieces(id, &mut add);
-        let token = buffer.get(1..filled).unwrap_or(&[]);
-        let begin = match first {
-            true => 1,
-            false if token.starts_with(prefix) => 1 + prefix.len(),
-            false => 0,
-        };
-        let text = buffer.get_mut(begin..filled).unwrap_or(&mut []);
-        let len = if cleanup { clean(text) } else { text.len() };
-        out(core::str::from_utf8(text.get(..len).unwrap_or(&[])).unwrap_or(REPLACEMENT));
+fn spaces(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn FnMut(&str)) {
+    if !first {
+        out(" ");
     }
+    fuse(decoder, id, first, out);
+}
 
-    /// A token without its suffixes, each of which is a space unless nothing comes after.
-    fn suffixed(&mut self, id: u32, suffix: &[u8], out: &mut dyn FnMut(&str)) {
-        let mut buffer = [0; MAX_CLEANED];
-        let mut filled = 0;
-        self.tokenizer.pieces(id, &mut |piece: &[u8]| {
-            if let Some(to) = buffer.get_mut(filled..filled + piece.len()) {
-                to.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
-                filled += piece.len();
-            }
-        });
-        let mut text = buffer.get(..filled).unwrap_or(&[]);
-        while let Some(at) = text.windows(suffix.len().max(1)).position(|window| window == suffix) {
-            let (before, after) = text.split_at_checked(at).unwrap_or((&[], &[]));
-            out(core::str::from_utf8(before).unwrap_or(REPLACEMENT));
-            text = after.get(suffix.len()..).unwrap_or(&[]);
-            // In the middle of the last token it would be nothing too; no vocabulary has one there.
-            self.pending_space = true;
-            if !text.is_empty() {
-                self.pending_space = false;
-                out(" ");
-            }
+/// A token's text as it is.
+fn fuse(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
+    decoder.characters(id, |c, _| put(c, out));
+}
+
+fn byte_level(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
+    decoder.tokenizer.pieces(id, &mut |piece| piece.iter().for_each(|&byte| decoder.byte(byte, out)));
+}
+
+fn metaspace(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn FnMut(&str)) {
+    let DecoderSpec::Metaspace { replacement, drop_first } = decoder.tokenizer.header.decoder else { return };
+    let space = if first && drop_first { "" } else { " " };
+    decoder.characters(id, |c, _| if c == Some(replacement) { out(space) } else { put(c, out) });
+}
+
+fn byte_fallback(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
+    let DecoderSpec::ByteFallback { replacement, .. } = decoder.tokenizer.header.decoder else { return };
+    if let Some(byte) = decoder.tokenizer.byte_of(id) {
+        return decoder.byte(byte, out);
+    }
+    decoder.end_bytes(out);
+    decoder.characters(id, |c, decoder| {
+        let c = if c.is_some() && c == replacement { Some(' ') } else { c };
+        if c != Some(' ') || decoder.strip == 0 {
+            decoder.strip = 0;
+            put(c, out);
+        } else {
+            decoder.strip -= 1;
         }
-        out(core::str::from_utf8(text).unwrap_or(REPLACEMENT));
+    });
+}
+
+/// A token with a space before it, unless it goes on with a word.
+fn word_piece(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn FnMut(&str)) {
+    let tokenizer = decoder.tokenizer;
+    let DecoderSpec::WordPiece { prefix, cleanup } = tokenizer.header.decoder else { return };
+    let prefix = tokenizer.bytes(prefix);
+    let mut buffer = [0; MAX_CLEANED];
+    let mut filled = 0;
+    let mut add = |bytes: &[u8]| {
+        if let Some(to) = buffer.get_mut(filled..filled + bytes.len()) {
+            to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            filled += bytes.len();
+        }
+    };
+    add(b" ");
+    tokenizer.pieces(id, &mut add);
+    let token = buffer.get(1..filled).unwrap_or(&[]);
+    let begin = match first {
+        true => 1,
+        false if token.starts_with(prefix) => 1 + prefix.len(),
+        false => 0,
+    };
+    let text = buffer.get_mut(begin..filled).unwrap_or(&mut []);
+    let len = if cleanup { clean(text) } else { text.len() };
+    out(core::str::from_utf8(text.get(..len).unwrap_or(&[])).unwrap_or(REPLACEMENT));
+}
+
+/// A token without its suffixes, each of which is a space unless nothing comes after.
+fn suffixed(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
+    let tokenizer = decoder.tokenizer;
+    let DecoderSpec::Suffix { suffix } = tokenizer.header.decoder else { return };
+    let suffix = tokenizer.bytes(suffix);
+    if core::mem::take(&mut decoder.pending_space) {
+        out(" ");
     }
+    let mut buffer = [0; MAX_CLEANED];
+    let mut filled = 0;
+    tokenizer.pieces(id, &mut |piece: &[u8]| {
+        if let Some(to) = buffer.get_mut(filled..filled + piece.len()) {
+            to.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            filled += piece.len();
+        }
+    });
+    let mut text = buffer.get(..filled).unwrap_or(&[]);
+    while let Some(at) = text.windows(suffix.len().max(1)).position(|window| window == suffix) {
+        let (before, after) = text.split_at_checked(at).unwrap_or((&[], &[]));
+        out(core::str::from_utf8(before).unwrap_or(REPLACEMENT));
+        text = after.get(suffix.len()..).unwrap_or(&[]);
+        // In the middle of the last token it would be nothing too; no vocabulary has one there.
+        decoder.pending_space = true;
+        if !text.is_empty() {
+            decoder.pending_space = false;
+            out(" ");
+        }
+    }
+    out(core::str::from_utf8(text).unwrap_or(REPLACEMENT));
 }
 
 fn put(c: Option<char>, out: &mut dyn FnMut(&str)) {

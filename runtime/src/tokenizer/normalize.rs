@@ -46,29 +46,29 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text:
     match *step {
         NormalizerStep::Map { entries, sequences } if uses.has(Uses::MAP) => {
             let map = CharMap::new(bytes(entries), bytes(sequences));
-            text.each_split(|text, range| map_range(map, text, range))
+            text.each_split(&mut |text, range| map_range(map, text, range))
         }
         NormalizerStep::Decompose { entries, sequences, classes } if uses.has(Uses::DECOMPOSE) => {
             let (map, classes) = (CharMap::new(bytes(entries), bytes(sequences)), Classes::new(bytes(classes)));
-            text.each_split(|text, range| decompose(map, classes, text, range))
+            text.each_split(&mut |text, range| decompose(map, classes, text, range))
         }
         NormalizerStep::Compose { classes, pairs } if uses.has(Uses::COMPOSE) => {
             let (classes, pairs) = (Classes::new(bytes(classes)), Words::new(bytes(pairs)));
-            text.each_split(|text, range| compose(classes, pairs, text, range))
+            text.each_split(&mut |text, range| compose(classes, pairs, text, range))
         }
         NormalizerStep::Charsmap { trie, strings, graphemes } if uses.has(Uses::CHARSMAP) => {
             let charsmap = Charsmap { trie: Words::new(bytes(trie)), strings: bytes(strings) };
             let classes = Classes::new(bytes(graphemes));
-            text.each_split(|text, range| charsmap.normalize(classes, text, range))
+            text.each_split(&mut |text, range| charsmap.normalize(classes, text, range))
         }
         NormalizerStep::Replace { pattern, content } if uses.has(Uses::REPLACE) => {
             let matcher = Matcher::new(section, &pattern).unwrap_or_default();
             let content = core::str::from_utf8(bytes(content)).unwrap_or("");
-            text.each_split(|text, range| replace(&matcher, content, text, range))
+            text.each_split(&mut |text, range| replace(&matcher, content, text, range))
         }
         NormalizerStep::Strip { left, right, spaces } if uses.has(Uses::STRIP) => {
             let spaces = Classes::new(bytes(spaces));
-            text.each_split(|text, mut range| {
+            text.each_split(&mut |text, mut range| {
                 let is_space = |text: &Text<'_>, at: usize| text.get(at).is_some_and(|c| spaces.has(c.character()));
                 while left && !range.is_empty() && is_space(text, range.start) {
                     range.start += 1;
@@ -81,7 +81,7 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text:
         }
         NormalizerStep::Prepend { content } if uses.has(Uses::PREPEND) => {
             let content = core::str::from_utf8(bytes(content)).unwrap_or("");
-            text.each_split(|text, range| {
+            text.each_split(&mut |text, range| {
                 if let Some(first) = text.get(range.start) {
                     content.chars().try_for_each(|c| text.push(first.with(c.into())))?;
                 }

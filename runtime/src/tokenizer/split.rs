@@ -12,16 +12,16 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Tex
     match *step {
         SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {
             let matcher = Matcher::new(section, &pattern).unwrap_or_default();
-            text.each_split(|text, range| split_at(&matcher, behavior, invert, text, range))
+            text.each_split(&mut |text, range| split_at(&matcher, behavior, invert, text, range))
         }
-        SplitStep::PrefixSpace if uses.has(Uses::PREFIX_SPACE) => text.each_split(|text, range| {
+        SplitStep::PrefixSpace if uses.has(Uses::PREFIX_SPACE) => text.each_split(&mut |text, range| {
             prepend(' ', text, range.start)?;
             text.copy(range)
         }),
         SplitStep::Metaspace { replacement, prepend: scheme, split } if uses.has(Uses::METASPACE) => {
             // Whether the text was in one piece until now: what was taken from its beginning still counts as its beginning.
             let whole = !text.chars().from(1).iter().any(Char::begins_split);
-            text.each_split(|text, range| {
+            text.each_split(&mut |text, range| {
                 let first = text.get(range.start).is_some_and(|c| c.start == 0 || (whole && range.start == 0));
                 metaspace(
                     replacement,

@@ -109,6 +109,12 @@ impl<'m> Classes<'m> {
         if let Some(&class) = self.ascii.get(character as usize) {
             return class;
         }
+        self.of_others(character)
+    }
+
+    /// The same beyond ASCII, in one place: it is asked for in many.
+    #[inline(never)]
+    fn of_others(self, character: u32) -> u8 {
         match self.words.partition(|word| word >> 8 <= character).checked_sub(1) {
             Some(index) => self.words.get(index) as u8,
             None => 0,
@@ -152,10 +158,12 @@ impl<'m> CharMap<'m> {
     /// Hands what a character becomes to `each`; says whether it changes at all.
     #[inline]
     pub(crate) fn apply(self, character: u32, mut each: impl FnMut(u32)) -> bool {
+        self.ascii.get(character as usize) != Some(&0) && self.look_up(character, &mut each)
+    }
+
+    #[inline(never)]
+    fn look_up(self, character: u32, each: &mut dyn FnMut(u32)) -> bool {
         const SPACE: u32 = ' ' as u32;
-        if self.ascii.get(character as usize) == Some(&0) {
-            return false;
-        }
         let words = |entry: &[u8; 8]| {
             let entry = u64::from_le_bytes(*entry);
             (entry as u32, (entry >> 32) as u32)

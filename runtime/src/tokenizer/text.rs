@@ -234,7 +234,7 @@ impl<'a> Text<'a> {
     /// Rewrites the text split by split: `step` is given each split without its added tokens, which stay where they are.
     pub(crate) fn each_split(
         &mut self,
-        mut step: impl FnMut(&mut Self, Range<usize>) -> Result<(), Error>,
+        step: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut start = 0;
         while start < self.len {
@@ -337,7 +337,7 @@ mod tests {
         }
         text.turn();
         let mut seen = heapless::Vec::<_, 4>::new();
-        text.each_split(|text, range| {
+        text.each_split(&mut |text, range| {
             seen.push(range.clone()).expect("room");
             text.push(Char::new(32, 9, 9))?;
             text.copy(range)
@@ -348,7 +348,7 @@ mod tests {
             text.chars().iter().map(|c| (c.as_token().unwrap_or(c.character()), c.begins_split())).collect();
         assert_eq!(values, [(32, true), (97, false), (98, false), (7, true), (32, true), (99, false)]);
         assert!(matches!(
-            text.each_split(|text, range| (0..9).try_for_each(|_| text.copy(range.clone()))),
+            text.each_split(&mut |text, range| (0..9).try_for_each(|_| text.copy(range.clone()))),
             Err(Error::BufferTooSmall { .. })
         ));
     }

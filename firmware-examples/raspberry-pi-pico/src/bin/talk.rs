@@ -5,23 +5,23 @@
 use cortex_m_rt::entry;
 use defmt::error;
 use embassy_rp::uart::{Blocking, Config, Uart};
-use heapless::String;
-use kinglet_examples::{Arena, Board, command as example};
+use kinglet_examples::{Arena, Serial, command as example};
 use raspberry_pi_pico as _;
 
-/// The serial line as a board: what is printed goes there.
-struct Terminal(Uart<'static, Blocking>);
+struct Port(Uart<'static, Blocking>);
 
-impl Board for Terminal {
-    const UNIT: &'static str = "microseconds";
-
-    fn print(&mut self, text: &str) {
+impl Serial for Port {
+    fn send(&mut self, byte: u8) {
         // Nothing is at the other end, or everything arrives: there is no one else to tell.
-        _ = self.0.blocking_write(text.as_bytes());
+        _ = self.0.blocking_write(&[byte]);
     }
 
-    fn count(&mut self) -> u64 {
-        embassy_time::Instant::now().as_micros()
+    fn receive(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        // What was garbled on the way is read again by whoever typed it.
+        while self.0.blocking_read(&mut byte).is_err() {}
+        let [byte] = byte;
+        Some(byte)
     }
 }
 
@@ -29,27 +29,11 @@ impl Board for Terminal {
 fn main() -> ! {
     static mut ARENA: Arena<{ example::ARENA }> = kinglet::arena!(example::ARENA);
     let board = embassy_rp::init(embassy_rp::config::Config::default());
-    let mut terminal = Terminal(Uart::new_blocking(board.UART0, board.PIN_0, board.PIN_1, Config::default()));
-    let line = |terminal: &mut Terminal| {
-        let mut line = String::<128>::new();
-        let mut byte = [0];
-        while terminal.0.blocking_read(&mut byte).is_ok() {
-            let [character] = byte.map(char::from);
-            if matches!(character, '\r' | '\n') {
-                terminal.print("\r\n");
-                return Some(line);
-            }
-            // What is typed is shown; what does not fit is not taken.
-            if character.is_ascii() && line.push(character).is_ok() {
-                terminal.print(character.encode_utf8(&mut [0; 4]));
-            }
-        }
-        None
-    };
-    if let Err(error) = example::talk(&mut terminal, &mut ARENA.0, line) {
-        error!("{}", error);
-    }
+    let mut port = Port(Uart::new_blocking(board.UART0, board.PIN_0, board.PIN_1, Config::default()));
     loop {
-        cortex_m::asm::wfe();
+        // The end of one transmission is not the end of the board.
+        if let Err(error) = example::talk(&mut port, &mut ARENA.0) {
+            error!("{}", error);
+        }
     }
 }
