@@ -113,3 +113,26 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
     timed(&["minilm: 256 tokens encoded"], RTEN, "30.5 ms"),
     timed(&["minilm: 256 tokens encoded"], PRODUCTS, "13.3 ms"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_one_that_the_firmware_counts() {
+        let source = std::fs::read_to_string(crate::root().join("firmware-examples/common/src/kernels.rs"));
+        let source = source.expect("the examples are there");
+        for what in OPERATIONS {
+            assert!(source.contains(&format!("\"{what}\"")), "{what}");
+        }
+    }
+
+    #[test]
+    fn every_figure_is_of_a_core_that_there_is() {
+        for other in ELSEWHERE {
+            for core in other.cores.iter().flat_map(|(cores, _)| *cores) {
+                assert!(crate::firmware::CORES.iter().any(|known| known.name == *core), "{core} of {}", other.who);
+            }
+        }
+    }
+}
