@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use object::{Object, ObjectSection};
 
@@ -36,8 +36,8 @@ pub(crate) struct Firmware {
 }
 
 /// A core that QEMU emulates.
-struct Core {
-    name: &'static str,
+pub(crate) struct Core {
+    pub(crate) name: &'static str,
     folder: &'static str,
     target: &'static str,
     features: &'static str,
@@ -46,7 +46,7 @@ struct Core {
 
 const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
 
-const CORES: [Core; 7] = [
+pub(crate) const CORES: [Core; 7] = [
     Core { name: "M0+ code", folder: "qemu-cortex-m", target: "thumbv6m-none-eabi", features: "", qemu: "mps2-an385" },
     Core { name: "M3", folder: "qemu-cortex-m", target: "thumbv7m-none-eabi", features: "", qemu: "mps2-an385" },
     Core { name: "M4F", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an386" },
@@ -105,16 +105,19 @@ const BLOBS: [(&str, &str, &str); 6] = [
     ("models/home/command", "home-command", ""),
 ];
 
+/// What a program counted of itself, by what it counted.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
 /// What a firmware measured of itself, and its sizes.
 #[derive(Default)]
 struct Measured {
-    values: BTreeMap<String, u64>,
+    values: Counts,
     code: u64,
     model: u64,
     memory: u64,
 }
 
-const KINGLET: &str = "run --quiet --release --package kinglet-convert --bin kinglet --";
+pub(crate) const KINGLET: &str = "run --quiet --release --package kinglet-convert --bin kinglet --";
 
 /// Converts the models that ship and exports them again: the bytes must be those that the examples embed.
 pub(crate) fn blobs(write: bool) -> Result<()> {
@@ -153,7 +156,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     let table = table(&rows);
     eprintln!("{table}");
     if options.bless && options.core.is_empty() {
-        write_table(&table)?;
+        write_table("README.md", "firmware", &table)?;
     }
     if options.kernels {
         for (core, examples) in &rows {
@@ -198,10 +201,11 @@ fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
     Ok(expected)
 }
 
-/// Single operations on every core, as the host has them.
-fn kernels(only: &str) -> Result<()> {
+/// Single operations on every core, as the host has them: what each core counted.
+pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let wanted = Command::new(format!("{}/release/host", target_folder("host"))).arg("kernels").output()?;
     let wanted = compared(&String::from_utf8(wanted.stdout)?);
+    let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(only)) {
         let out = target_folder(&format!("firmware/kernels-{}{}", core.folder, core.features));
         let (target, features) = (core.target, format!("bench,{}", core.features));
@@ -211,21 +215,24 @@ fn kernels(only: &str) -> Result<()> {
         let printed = emulate(core, &PathBuf::from(out).join(target).join("release/kernels"))?;
         ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
         eprintln!("{}:\n{printed}", core.name);
+        rows.push((core.name, counts(&printed)?));
     }
-    Ok(())
+    Ok(rows)
 }
 
-/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes.
-fn checkpoint(folder: &Path, only: &str) -> Result<()> {
+/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter.
+pub(crate) fn checkpoint(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let blob = target_folder("checkpoint.kinglet");
     let folder = folder.to_str().context("a folder whose name is not text")?;
     cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force"), &[])?;
     cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", target_folder("")), &[])?;
     let module = target_folder("checkpoint.rs");
+    let mut rows = Vec::new();
     for tokens in ["512", "128"] {
         let program = format!("{}/release/host", target_folder("host"));
         let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
+        rows.clear();
         for core in CORES.iter().filter(|core| core.name.contains(only)) {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
             let features = format!("checkpoint,{}", core.features);
@@ -247,9 +254,10 @@ fn checkpoint(folder: &Path, only: &str) -> Result<()> {
                 grouped(measured.memory),
                 grouped(value("bytes of stack"))
             );
+            rows.push((core.name, measured.values));
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// What a person types, and what comes back.
@@ -364,7 +372,7 @@ fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTr
     let release = build(&folder_of(core.folder), core.target, core.features)?;
     let lean = build_lean(core)?;
     let measured = Mutex::new(BTreeMap::new());
-    let queue = Mutex::new(EXAMPLES.iter());
+    let queue = Mutex::new(expected.keys());
     let work = || -> Result<()> {
         loop {
             let next = queue.lock().expect("nobody panics with it").next();
@@ -382,8 +390,27 @@ fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTr
         let mine = work();
         other.join().expect("it returns its errors").and(mine)
     })?;
-    eprintln!("{}: {} examples print what the host prints", core.name, EXAMPLES.len());
+    eprintln!("{}: {} examples print what the host prints", core.name, expected.len());
     Ok(measured.into_inner().expect("nobody panics with it"))
+}
+
+/// Some examples on every core: what each counted of itself.
+pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, BTreeMap<&'static str, Counts>)>> {
+    let mut expected = on_the_host(false)?;
+    expected.retain(|example, _| names.contains(example));
+    let cores = CORES.iter().filter(|core| core.name.contains(only));
+    let rows = cores.map(|core| {
+        let measured = on_core(core, &expected)?.into_iter();
+        Ok((core.name, measured.map(|(example, measured)| (example, measured.values)).collect()))
+    });
+    rows.collect()
+}
+
+/// An example on this machine, as it was built for [`examples`]: what it counted of itself.
+pub(crate) fn here(arguments: &[&str]) -> Result<Counts> {
+    let output = Command::new(format!("{}/release/host", target_folder("host"))).args(arguments).output()?;
+    ensure!(output.status.success(), "{arguments:?} fails on the host");
+    counts(&String::from_utf8(output.stdout)?)
 }
 
 /// Builds the programs whose code is measured, and says where they are.
@@ -407,7 +434,7 @@ fn build(folder: &Path, target: &str, features: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
-fn target_folder(name: &str) -> String {
+pub(crate) fn target_folder(name: &str) -> String {
     root().join("target").join(name).to_string_lossy().into_owned()
 }
 
@@ -444,12 +471,18 @@ fn compared(printed: &str) -> String {
     printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
 }
 
+/// The lines that are not compared.
+fn counts(printed: &str) -> Result<Counts> {
+    let lines = printed.lines().filter_map(|line| line.strip_prefix("# "));
+    let each = lines.map(|line| {
+        let (what, value) = line.rsplit_once(": ").with_context(|| format!("no measurement: {line}"))?;
+        Ok((what.to_owned(), value.parse()?))
+    });
+    each.collect()
+}
+
 fn measure(program: &Path, printed: &str) -> Result<Measured> {
-    let mut measured = Measured::default();
-    for line in printed.lines().filter_map(|line| line.strip_prefix("# ")) {
-        let Some((what, value)) = line.rsplit_once(": ") else { bail!("no measurement: {line}") };
-        measured.values.insert(what.to_owned(), value.parse()?);
-    }
+    let mut measured = Measured { values: counts(printed)?, ..Measured::default() };
     let bytes = fs::read(program)?;
     ensure!(!bytes.windows(12).any(|name| name == b"__rust_alloc"), "{} has a heap", program.display());
     let file = object::File::parse(bytes.as_slice())?;
@@ -489,7 +522,7 @@ fn table(rows: &[(&str, BTreeMap<&str, Measured>)]) -> String {
 }
 
 /// A number with commas.
-fn grouped(value: u64) -> String {
+pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let first = digits.len() % 3;
     let parts = [&digits[..first]].into_iter().filter(|part| !part.is_empty());
@@ -497,13 +530,13 @@ fn grouped(value: u64) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// Puts the table between its marks in the README.
-fn write_table(table: &str) -> Result<()> {
-    const MARKS: (&str, &str) = ("<!-- firmware -->\n", "<!-- end of firmware -->");
-    let file = root().join("README.md");
-    let text = fs::read_to_string(&file)?;
-    let (before, rest) = text.split_once(MARKS.0).context("the README has no place for the table")?;
-    let (_, after) = rest.split_once(MARKS.1).context("the README's table has no end")?;
-    fs::write(file, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1))?;
+/// Puts a table between its marks in a file of the project.
+pub(crate) fn write_table(file: &str, name: &str, table: &str) -> Result<()> {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let path = root().join(file);
+    let text = fs::read_to_string(&path)?;
+    let (before, rest) = text.split_once(&start).with_context(|| format!("{file} has no place for the table"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("the table in {file} has no end"))?;
+    fs::write(path, format!("{before}{start}{table}{end}{after}"))?;
     Ok(())
 }

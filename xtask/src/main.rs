@@ -1,5 +1,6 @@
 //! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
 
+mod bench;
 mod firmware;
 mod floats;
 
@@ -40,6 +41,8 @@ enum Task {
     Floats,
     /// The firmware examples: built for every board, and run on every core that QEMU has.
     Firmware(firmware::Firmware),
+    /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
+    Bench(bench::Bench),
     /// The blobs in the firmware examples: converted again, and compared; or written anew.
     Blobs {
         /// Write them.
@@ -66,6 +69,7 @@ fn main() -> Result<()> {
         Task::Targets => targets(),
         Task::Floats => floats::check(),
         Task::Firmware(options) => firmware::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Blobs { write } => firmware::blobs(write),
         Task::Demo => demo(),
     }

@@ -10,10 +10,13 @@ use crate::{Board, bits, count_of, number};
 /// The widest layer.
 const SIZE: usize = 384;
 const TOKENS: usize = 16;
+/// Columns that share a scale, of weights of four bits.
+const GROUP: u8 = 32;
 
 /// All that the operations need, which is too much for a stack.
 pub struct Memory {
     weights: Aligned<[i8; SIZE * SIZE]>,
+    groups: [u8; SIZE * SIZE / GROUP as usize],
     multipliers: [i32; SIZE],
     x: [i32; TOKENS * SIZE],
     quantized: Aligned<[u8; 2 * TOKENS * SIZE]>,
@@ -26,6 +29,7 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             weights: Aligned([0; SIZE * SIZE]),
+            groups: [0; SIZE * SIZE / GROUP as usize],
             multipliers: [0; SIZE],
             x: [0; TOKENS * SIZE],
             quantized: Aligned([0; 2 * TOKENS * SIZE]),
@@ -58,6 +62,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         state >> 8
     };
     memory.weights.0.iter_mut().for_each(|weight| *weight = (next() % 255) as u8 as i8);
+    memory.groups.iter_mut().for_each(|scale| *scale = 1 + (next() % 16) as u8);
     memory.multipliers.iter_mut().for_each(|multiplier| *multiplier = 1 << 30 | next() as i32);
     memory.x.iter_mut().for_each(|x| *x = next() as i32 - (1 << 23));
     let mut fingerprint = Fingerprint::default();
@@ -67,13 +72,23 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         ("a16, 384 x 384, 16 tokens", 384, 16, ActivationWidth::A16, WeightLayout::Tiled),
         ("a8, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::Tiled),
         ("a8 in rows, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::RowMajor),
+        ("a8 in rows, 384 x 384, 16 tokens", 384, 16, ActivationWidth::A8, WeightLayout::RowMajor),
+        ("int4, a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, WeightLayout::Packed { group: GROUP }),
+        ("int4, a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, WeightLayout::Packed { group: GROUP }),
     ];
     for (what, size, tokens, width, layout) in layers {
         let (Some(weights), Some(multipliers)) = (memory.weights.0.get(..size * size), memory.multipliers.get(..size))
         else {
             continue;
         };
-        let layer = Linear::new(weights, &[], multipliers, size, layout, width);
+        let (weights, groups) = match layout {
+            WeightLayout::Packed { .. } => {
+                (weights.get(..size * size / 2), memory.groups.get(..size * size / usize::from(GROUP)))
+            }
+            WeightLayout::RowMajor | WeightLayout::Tiled => (Some(weights), None),
+        };
+        let (weights, groups) = (weights.unwrap_or(&[]), groups.unwrap_or(&[]));
+        let layer = Linear::new(weights, groups, multipliers, size, layout, width);
         let x = memory.x.get(..tokens * size).unwrap_or(&[]);
         layer.quantize(x, &mut memory.quantized.0, &mut memory.scales);
         let out = memory.out.get_mut(..tokens * size).unwrap_or(&mut []);

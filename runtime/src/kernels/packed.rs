@@ -38,13 +38,14 @@ impl Kernels {
 fn multiply<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
     let block_bytes = at_least_one(TILE * cols / 2);
     let rows = packed.weights.len() / block_bytes * TILE;
-    let groups = cols.div_ceil(at_least_one(packed.group));
-    let blocks = packed.weights.chunks_exact(block_bytes).zip(packed.scales.chunks_exact(at_least_one(TILE * groups)));
+    let group = at_least_one(packed.group);
+    let groups = cols.div_ceil(group);
     let mut unpacked = Unpacked([[0; TILE * PACKED_COLS]; COLUMNS / PACKED_COLS]);
-    for (block, (weights, scales)) in blocks.enumerate() {
-        let runs = weights.chunks(TILE * COLUMNS / 2).zip(scales.chunks(at_least_one(TILE * COLUMNS / packed.group)));
-        for (run, (weights, scales)) in runs.enumerate() {
-            let tiles_in_group = at_least_one(packed.group / PACKED_COLS);
+    // Chunks of weights and of scales are not zipped: that is a function of its own, which does not know that their lengths are not 0.
+    for (block, weights) in packed.weights.chunks_exact(block_bytes).enumerate() {
+        for (run, weights) in weights.chunks(TILE * COLUMNS / 2).enumerate() {
+            let scales = packed.scales.get(TILE * (block * groups + run * (COLUMNS / group))..).unwrap_or(&[]);
+            let tiles_in_group = at_least_one(group / PACKED_COLS);
             let words = weights.as_chunks::<{ TILE * PACKED_COLS / 2 }>().0;
             for (at, (words, to)) in words.iter().zip(&mut unpacked.0).enumerate() {
                 let scales = scales.get(at / tiles_in_group * TILE..).and_then(<[u8]>::first_chunk);
