@@ -1,12 +1,13 @@
 //! Cortex-M3, and others of Armv7-M and Armv8-M Mainline without the DSP extension: one product to an instruction.
 //!
-//! A weight is one load and one `MLA`: 36 instructions for the 16 products of a tile.
+//! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions for the 32 products of two tiles.
 #![allow(unsafe_code)]
 
 use super::super::{Kernels, scalar};
 use crate::format::spec::TILE;
+use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
-use crate::quant::{Requantize, Scale};
+use crate::quant::{Requantize, Scale, mul_high, shift_round};
 
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {
@@ -15,6 +16,8 @@ pub(crate) static THUMB2: Kernels = Kernels {
     tiles16,
     requantize,
     quantize16,
+    norm,
+    rotate,
     rectify,
     scores8,
     scores16,
@@ -28,85 +31,120 @@ core::arch::global_asm!(
     .syntax unified
     .thumb
 
-    .macro kinglet_row sum, at
-      ldrsb r2, [r0, #\at]
-      ldrsb r3, [r0, #\at + 1]
-      mla \sum, r2, r8, \sum
-      ldrsb r2, [r0, #\at + 2]
-      mla \sum, r3, r10, \sum
-      ldrsb r3, [r0, #\at + 3]
-      mla \sum, r2, r9, \sum
-      mla \sum, r3, r11, \sum
+    .macro kinglet_weights sum, from, x, at
+      ldrsb r12, [\from, #\at]
+      mla \sum, r12, \x, \sum
     .endm
 
-    .macro kinglet_tile
-      ldrsh r8, [r1], #8
-      ldrsh r9, [r1, #-6]
-      ldrsh r10, [r1, #-4]
-      ldrsh r11, [r1, #-2]
-      kinglet_row r4, 0
-      kinglet_row r5, 4
-      kinglet_row r6, 8
-      kinglet_row r7, 12
-      adds r0, #16
+    // Two columns of four rows.
+    .macro kinglet_columns from, a, b, c, d, at
+      kinglet_weights \d, \from, r3, \at + 13
+      kinglet_weights \d, \from, r2, \at + 12
+      kinglet_weights \c, \from, r3, \at + 9
+      kinglet_weights \c, \from, r2, \at + 8
+      kinglet_weights \b, \from, r3, \at + 5
+      kinglet_weights \b, \from, r2, \at + 4
+      kinglet_weights \a, \from, r3, \at + 1
     .endm
 
-    // weights, x, out, shape: {{blocks of four rows, tiles}}
+    // The last load of a tile goes on to the next.
+    .macro kinglet_last sum, from
+      ldrsb r12, [\from], #16
+      mla \sum, r12, r2, \sum
+    .endm
+
+    // weights, x, out, shape: {{bytes of a block of four rows, blocks}}
     .section .text.kinglet_thumb2_tiles, "ax", %progbits
     .global kinglet_thumb2_tiles
     .type kinglet_thumb2_tiles, %function
     .thumb_func
     kinglet_thumb2_tiles:
       push {{r4-r11, lr}}
-      ldmia r3, {{r3, r4}}
-      // x, out, blocks, tiles
-      sub sp, #16
-      stm sp, {{r1-r4}}
+      ldrd r3, r4, [r3]
+      // x, its end, bytes of a block, out, blocks
+      sub sp, #20
+      add r5, r1, r3, lsr #1
+      strd r1, r5, [sp]
+      strd r3, r2, [sp, #8]
+      subs r4, r4, #2
+      str r4, [sp, #16]
+      blo 3f
     1:
+      ldr lr, [sp, #8]
       ldr r1, [sp]
-      ldr r12, [sp, #12]
+      add lr, r0
       movs r4, #0
       movs r5, #0
       movs r6, #0
       movs r7, #0
-      lsrs r12, r12, #1
-      bcc 2f
-      kinglet_tile
+      mov r8, r4
+      mov r9, r4
+      mov r10, r4
+      mov r11, r4
     2:
-      cmp r12, #0
-      beq 4f
+      ldrsh r2, [r1, #2]
+      ldrsh r3, [r1, #6]
+      kinglet_columns r0, r4, r5, r6, r7, 2
+      kinglet_weights r4, r0, r2, 2
+      kinglet_columns lr, r8, r9, r10, r11, 2
+      kinglet_weights r8, lr, r2, 2
+      ldrsh r3, [r1, #4]
+      ldrsh r2, [r1], #8
+      kinglet_columns r0, r4, r5, r6, r7, 0
+      kinglet_last r4, r0
+      kinglet_columns lr, r8, r9, r10, r11, 0
+      kinglet_last r8, lr
+      ldr r12, [sp, #4]
+      cmp r1, r12
+      bne 2b
+      mov r0, lr
+      ldrd r2, r3, [sp, #12]
+      stmia r2!, {{r4-r11}}
+      subs r3, r3, #2
+      strd r2, r3, [sp, #12]
+      bhs 1b
     3:
-      kinglet_tile
-      kinglet_tile
-      subs r12, r12, #1
-      bne 3b
+      // What is left is -2 or -1: no block or one.
+      ldr r3, [sp, #16]
+      lsls r3, r3, #31
+      beq 5f
+      ldrd r1, lr, [sp]
+      movs r4, #0
+      movs r5, #0
+      movs r6, #0
+      movs r7, #0
     4:
-      ldr r2, [sp, #4]
-      ldr r3, [sp, #8]
+      ldrsh r2, [r1, #2]
+      ldrsh r3, [r1, #6]
+      kinglet_columns r0, r4, r5, r6, r7, 2
+      kinglet_weights r4, r0, r2, 2
+      ldrsh r3, [r1, #4]
+      ldrsh r2, [r1], #8
+      kinglet_columns r0, r4, r5, r6, r7, 0
+      kinglet_last r4, r0
+      cmp r1, lr
+      bne 4b
+      ldr r2, [sp, #12]
       stmia r2!, {{r4-r7}}
-      str r2, [sp, #4]
-      subs r3, r3, #1
-      str r3, [sp, #8]
-      bne 1b
-      add sp, #16
+    5:
+      add sp, #20
       pop {{r4-r11, pc}}
     .size kinglet_thumb2_tiles, . - kinglet_thumb2_tiles
-    .purgem kinglet_tile
-    .purgem kinglet_row
+    .purgem kinglet_weights
+    .purgem kinglet_columns
+    .purgem kinglet_last
 
-    // accumulators, multipliers, count, how: {{headroom, shift}}
+    // accumulators, multipliers, count, shift
     .section .text.kinglet_thumb2_requantize, "ax", %progbits
     .global kinglet_thumb2_requantize
     .type kinglet_thumb2_requantize, %function
     .thumb_func
     kinglet_thumb2_requantize:
       push {{r4-r11, lr}}
-      ldrd r3, r12, [r3]
       // What is shifted out last is the carry: adding it rounds.
       .macro kinglet_scale x, multiplier
-        lsl \x, \x, r3
-        smull lr, \x, \multiplier, \x
-        asrs \x, \x, r12
+        smull r12, \x, \multiplier, \x
+        asrs \x, \x, r3
         adc \x, \x, #0
       .endm
       subs r2, r2, #4
@@ -136,28 +174,68 @@ core::arch::global_asm!(
     .size kinglet_thumb2_requantize, . - kinglet_thumb2_requantize
     .purgem kinglet_scale
 
-    // out, row, count, bits; returns by how many bits the row was shifted
-    .section .text.kinglet_thumb2_quantize16, "ax", %progbits
-    .global kinglet_thumb2_quantize16
-    .type kinglet_thumb2_quantize16, %function
+    // row, count; returns all bits of the magnitudes
+    .section .text.kinglet_thumb2_magnitudes, "ax", %progbits
+    .global kinglet_thumb2_magnitudes
+    .type kinglet_thumb2_magnitudes, %function
     .thumb_func
-    kinglet_thumb2_quantize16:
-      push {{r4-r8, lr}}
-      mov r12, r1
-      mov lr, r2
-      movs r8, #0
+    kinglet_thumb2_magnitudes:
+      push {{r4-r5}}
+      movs r12, #0
+      subs r1, r1, #4
+      blo 2f
+    1:
+      ldmia r0!, {{r2-r5}}
+      eor r2, r2, r2, asr #31
+      eor r3, r3, r3, asr #31
+      eor r4, r4, r4, asr #31
+      eor r5, r5, r5, asr #31
+      orrs r2, r3
+      orrs r4, r5
+      orr r12, r12, r2
+      orr r12, r12, r4
+      subs r1, r1, #4
+      bhs 1b
+    2:
+      adds r1, r1, #4
+      beq 4f
+    3:
+      ldr r2, [r0], #4
+      eor r2, r2, r2, asr #31
+      orr r12, r12, r2
+      subs r1, r1, #1
+      bne 3b
+    4:
+      mov r0, r12
+      pop {{r4-r5}}
+      bx lr
+    .size kinglet_thumb2_magnitudes, . - kinglet_thumb2_magnitudes
+
+    // out, row, count, shift
+    .section .text.kinglet_thumb2_narrow, "ax", %progbits
+    .global kinglet_thumb2_narrow
+    .type kinglet_thumb2_narrow, %function
+    .thumb_func
+    kinglet_thumb2_narrow:
+      push {{r4-r7}}
+      // What is shifted out last is the carry: adding it rounds.
+      .macro kinglet_round x
+        asrs \x, r3
+        adc \x, \x, #0
+        ssat \x, #16, \x
+      .endm
       subs r2, r2, #4
       blo 2f
     1:
       ldmia r1!, {{r4-r7}}
-      eor r4, r4, r4, asr #31
-      eor r5, r5, r5, asr #31
-      eor r6, r6, r6, asr #31
-      eor r7, r7, r7, asr #31
-      orrs r4, r5
-      orrs r6, r7
-      orr r8, r8, r4
-      orr r8, r8, r6
+      kinglet_round r4
+      strh r4, [r0], #8
+      kinglet_round r5
+      strh r5, [r0, #-6]
+      kinglet_round r6
+      strh r6, [r0, #-4]
+      kinglet_round r7
+      strh r7, [r0, #-2]
       subs r2, r2, #4
       bhs 1b
     2:
@@ -165,60 +243,95 @@ core::arch::global_asm!(
       beq 4f
     3:
       ldr r4, [r1], #4
-      eor r4, r4, r4, asr #31
-      orr r8, r8, r4
+      kinglet_round r4
+      strh r4, [r0], #2
       subs r2, r2, #1
       bne 3b
     4:
-      clz r8, r8
-      rsb r8, r8, #32
-      subs r3, r8, r3
-      bls 8f
-      subs r2, lr, #4
-      blo 6f
+      pop {{r4-r7}}
+      bx lr
+    .size kinglet_thumb2_narrow, . - kinglet_thumb2_narrow
+
+    // row, count, shift; returns the sum of the squares
+    .section .text.kinglet_thumb2_squares, "ax", %progbits
+    .global kinglet_thumb2_squares
+    .type kinglet_thumb2_squares, %function
+    .thumb_func
+    kinglet_thumb2_squares:
+      push {{r4-r6}}
+      mov r3, r2
+      movs r5, #0
+      movs r6, #0
+    1:
+      ldr r4, [r0]
+      kinglet_round r4
+      str r4, [r0], #4
+      smlal r5, r6, r4, r4
+      subs r1, r1, #1
+      bne 1b
+      mov r0, r5
+      mov r1, r6
+      pop {{r4-r6}}
+      bx lr
+    .size kinglet_thumb2_squares, . - kinglet_thumb2_squares
+    .purgem kinglet_round
+
+    // row, weights, count, how: {{factor, shift}}
+    .section .text.kinglet_thumb2_scale, "ax", %progbits
+    .global kinglet_thumb2_scale
+    .type kinglet_thumb2_scale, %function
+    .thumb_func
+    kinglet_thumb2_scale:
+      push {{r4-r6}}
+      ldrd r3, r6, [r3]
+    1:
+      ldr r4, [r0]
+      ldr r5, [r1], #4
+      muls r4, r3, r4
+      smull r12, r4, r5, r4
       // What is shifted out last is the carry: adding it rounds.
-    5:
-      ldmia r12!, {{r4-r7}}
+      asrs r4, r6
+      adc r4, r4, #0
+      str r4, [r0], #4
+      subs r2, r2, #1
+      bne 1b
+      pop {{r4-r6}}
+      bx lr
+    .size kinglet_thumb2_scale, . - kinglet_thumb2_scale
+
+    // values, angles, pairs, by how much values are narrowed
+    .section .text.kinglet_thumb2_rotate, "ax", %progbits
+    .global kinglet_thumb2_rotate
+    .type kinglet_thumb2_rotate, %function
+    .thumb_func
+    kinglet_thumb2_rotate:
+      push {{r4-r10, lr}}
+      rsb r12, r3, #15
+      add lr, r0, r2, lsl #2
+    1:
+      ldr r4, [r0]
+      ldr r5, [lr]
+      ldrsh r6, [r1], #4
+      ldrsh r7, [r1, #-2]
+      // What is shifted out last is the carry: adding it rounds.
       asrs r4, r3
       adc r4, r4, #0
-      ssat r4, #16, r4
-      strh r4, [r0], #8
       asrs r5, r3
       adc r5, r5, #0
-      ssat r5, #16, r5
-      strh r5, [r0, #-6]
-      asrs r6, r3
-      adc r6, r6, #0
-      ssat r6, #16, r6
-      strh r6, [r0, #-4]
-      asrs r7, r3
-      adc r7, r7, #0
-      ssat r7, #16, r7
-      strh r7, [r0, #-2]
-      subs r2, r2, #4
-      bhs 5b
-    6:
-      adds r2, r2, #4
-      beq 9f
-    7:
-      ldr r4, [r12], #4
-      asrs r4, r3
-      adc r4, r4, #0
-      ssat r4, #16, r4
-      strh r4, [r0], #2
+      mul r8, r4, r6
+      mls r8, r5, r7, r8
+      mul r9, r5, r6
+      mla r9, r4, r7, r9
+      asrs r8, r8, r12
+      adc r8, r8, #0
+      asrs r9, r9, r12
+      adc r9, r9, #0
+      str r8, [r0], #4
+      str r9, [lr], #4
       subs r2, r2, #1
-      bne 7b
-      b 9f
-    8:
-      movs r3, #0
-      ldr r4, [r12], #4
-      strh r4, [r0], #2
-      subs lr, lr, #1
-      bne 8b
-    9:
-      mov r0, r3
-      pop {{r4-r8, pc}}
-    .size kinglet_thumb2_quantize16, . - kinglet_thumb2_quantize16
+      bne 1b
+      pop {{r4-r10, pc}}
+    .size kinglet_thumb2_rotate, . - kinglet_thumb2_rotate
 
     // values, count, table, how: {{its last place, its last value}}
     .section .text.kinglet_thumb2_rectify, "ax", %progbits
@@ -400,8 +513,12 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_thumb2_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 2]);
-    fn kinglet_thumb2_requantize(accumulators: *mut i32, multipliers: *const i32, count: usize, how: &[u32; 2]);
-    fn kinglet_thumb2_quantize16(out: *mut i16, row: *const i32, count: usize, bits: u32) -> u32;
+    fn kinglet_thumb2_requantize(accumulators: *mut i32, multipliers: *const i32, count: usize, shift: u32);
+    fn kinglet_thumb2_magnitudes(row: *const i32, count: usize) -> u32;
+    fn kinglet_thumb2_narrow(out: *mut i16, row: *const i32, count: usize, shift: u32);
+    fn kinglet_thumb2_squares(row: *mut i32, count: usize, shift: u32) -> u64;
+    fn kinglet_thumb2_scale(row: *mut i32, weights: *const i32, count: usize, how: &[i32; 2]);
+    fn kinglet_thumb2_rotate(values: *mut i32, angles: *const i16, pairs: usize, narrow: u32);
     fn kinglet_thumb2_rectify(values: *mut i32, count: usize, table: *const i16, how: &[i32; 2]);
     fn kinglet_thumb2_scores8(out: *mut i32, query: *const i16, keys: *const i8, shape: &[usize; 3]);
     fn kinglet_thumb2_scores16(out: *mut i32, query: *const i16, keys: *const i16, shape: &[usize; 3]);
@@ -428,35 +545,75 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         // SAFETY: it reads `rows * cols` weights and `cols` activations, and writes `rows` sums: as many as the slices have.
-        unsafe { kinglet_thumb2_tiles(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[rows / TILE, cols / TILE]) };
+        unsafe { kinglet_thumb2_tiles(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[TILE * cols, rows / TILE]) };
     }
 }
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    if by.row.is_some() || !(1..=31).contains(&by.shift) {
+    // Accumulators have the headroom, so the shift to the left can as well be taken off the one to the right: what rounds is the same.
+    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    if by.row.is_some() || !(1..=31).contains(&shift) {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
     let count = accumulators.len().min(multipliers.len());
     // SAFETY: it reads and writes `count` accumulators, and reads as many multipliers.
     unsafe {
-        kinglet_thumb2_requantize(
-            accumulators.as_mut_ptr(),
-            multipliers.as_ptr(),
-            count,
-            &[by.headroom, by.shift as u32],
-        );
+        kinglet_thumb2_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32);
     }
     for (out, &bias) in accumulators.iter_mut().zip(biases) {
         *out = out.saturating_add(bias);
     }
 }
 
+fn magnitude_bits(row: &[i32]) -> u32 {
+    // SAFETY: it reads the row.
+    32 - unsafe { kinglet_thumb2_magnitudes(row.as_ptr(), row.len()) }.leading_zeros()
+}
+
+fn norm(row: &mut [i32], by: &NormRow<'_>) {
+    let narrow = magnitude_bits(row).saturating_sub(15);
+    if by.centered || narrow == 0 || row.len() > by.weights.len() {
+        return (scalar::SCALAR.norm)(row, by);
+    }
+    // SAFETY: it reads and writes the row, in which there is a value with some bits.
+    let squares = unsafe { kinglet_thumb2_squares(row.as_mut_ptr(), row.len(), narrow) };
+    let (inverse, half_exponent) = inverse_sqrt((squares + (by.epsilon >> (2 * narrow))).max(1));
+    let shift = by.shift + half_exponent;
+    if (1..=31).contains(&shift) {
+        let how = [inverse, shift];
+        // SAFETY: it reads and writes the row, in which there is some value, and reads as many weights.
+        unsafe { kinglet_thumb2_scale(row.as_mut_ptr(), by.weights.as_ptr(), row.len(), &how) };
+    } else {
+        for (x, &weight) in row.iter_mut().zip(by.weights) {
+            *x = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
+        }
+    }
+    for (x, &bias) in row.iter_mut().zip(by.biases) {
+        *x = x.saturating_add(bias);
+    }
+}
+
+fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+    let pairs = angles.len() / 2;
+    for head in row.chunks_exact_mut(head_dim.max(1)) {
+        let narrow = head.get(..2 * pairs).map_or(0, magnitude_bits).saturating_sub(14);
+        if !(1..=14).contains(&narrow) {
+            (scalar::SCALAR.rotate)(head, angles, head_dim);
+            continue;
+        }
+        // SAFETY: it reads and writes twice as many values as there are pairs of angles; some value has some bits, so there are some.
+        unsafe { kinglet_thumb2_rotate(head.as_mut_ptr(), angles.as_ptr(), pairs, narrow) };
+    }
+}
+
 fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
-    if row.is_empty() || out.len() != row.len() {
+    let shift = magnitude_bits(row).saturating_sub(bits);
+    if shift == 0 || out.len() != row.len() {
         return (scalar::SCALAR.quantize16)(out, row, bits);
     }
     // SAFETY: it reads a row of some values and writes as many.
-    Scale::power_of_two(unsafe { kinglet_thumb2_quantize16(out.as_mut_ptr(), row.as_ptr(), row.len(), bits) })
+    unsafe { kinglet_thumb2_narrow(out.as_mut_ptr(), row.as_ptr(), row.len(), shift) };
+    Scale::power_of_two(shift)
 }
 
 /// The longest table: where it ends, no sum has left an `i32`.
