@@ -8,8 +8,9 @@ use core::mem::MaybeUninit;
 
 use super::super::{Kernels, scalar};
 use crate::format::spec::TILE;
+use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
-use crate::quant::{Requantize, Scale, multiply};
+use crate::quant::{Requantize, Scale, mul_high, multiply, shift_round};
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {
@@ -18,6 +19,8 @@ pub(crate) static THUMB1: Kernels = Kernels {
     tiles16,
     requantize,
     quantize16,
+    norm,
+    rotate,
     rectify,
     gate,
     scores8,
@@ -117,15 +120,16 @@ core::arch::global_asm!(
       kinglet_column 13
     .endm
 
-    // weights, x as words, sums to add to, shape: {{end of the sums, bytes of a block to read, bytes to the next block}}
+    // weights, x as words, sums, shape: {{end of the sums, bytes of a block to read, bytes to the next block, whether to add to the sums}}
     kinglet_function kinglet_thumb1_tiles
       kinglet_save
-      ldmia r3!, {{r4-r6}}
-      // x, sums, their end
-      sub sp, #12
+      ldmia r3!, {{r4-r7}}
+      // x, sums, their end, whether to add
+      sub sp, #16
       str r1, [sp]
       str r2, [sp, #4]
       str r4, [sp, #8]
+      str r7, [sp, #12]
       // The offset goes up to zero from the end of each row.
       adds r0, r0, r5
       adds r1, r0, #4
@@ -136,8 +140,16 @@ core::arch::global_asm!(
       mov r12, r6
       rsbs r5, r5, #0
       mov lr, r5
-    1:
+      b 1f
+    5:
       kinglet_load_sums 4
+      b 6f
+    1:
+      ldr r5, [sp, #12]
+      cmp r5, #0
+      bne 5b
+      kinglet_no_sums
+    6:
       ldr r7, [sp]
       mov r4, lr
       lsls r5, r4, #27
@@ -159,7 +171,7 @@ core::arch::global_asm!(
       beq 4f
       b 1b
     4:
-      add sp, #12
+      add sp, #16
       kinglet_restore
     .size kinglet_thumb1_tiles, . - kinglet_thumb1_tiles
     .purgem kinglet_tile
@@ -271,16 +283,49 @@ core::arch::global_asm!(
     .purgem kinglet_load_sums
     .purgem kinglet_store_sums
 
-    // accumulators, multipliers, headroom, how: {{end of the accumulators, shift}}
+    // accumulators of at most 2^30, multipliers, their end, shift
     kinglet_function kinglet_thumb1_requantize
       kinglet_save
-      ldmia r3!, {{r4, r5}}
-      mov r8, r4
-      mov r9, r5
+      mov r8, r2
     1:
       ldr r4, [r0]
       ldmia r1!, {{r5}}
-      lsls r4, r2
+      // The high half of their product, of four products of halves. Where the low half of the first has a sign, no sum overflows.
+      sxth r6, r4
+      subs r4, r4, r6
+      asrs r4, r4, #16
+      uxth r7, r5
+      asrs r5, r5, #16
+      movs r2, r6
+      muls r2, r7
+      asrs r2, r2, #16
+      muls r7, r4
+      adds r7, r7, r2
+      muls r6, r5
+      adds r7, r7, r6
+      muls r4, r5
+      asrs r7, r7, #16
+      adds r4, r4, r7
+      // What is shifted out last is the carry: adding it rounds.
+      movs r5, #0
+      asrs r4, r3
+      adcs r4, r5
+      stmia r0!, {{r4}}
+      cmp r1, r8
+      bne 1b
+      kinglet_restore
+    .size kinglet_thumb1_requantize, . - kinglet_thumb1_requantize
+
+    // values, multipliers, their end, how: {{factor, shift}}
+    kinglet_function kinglet_thumb1_scale
+      kinglet_save
+      mov r8, r2
+      ldmia r3!, {{r2, r4}}
+      mov r9, r4
+    1:
+      ldr r4, [r0]
+      ldmia r1!, {{r5}}
+      muls r4, r2
       // The high half of their product, of four products of halves.
       uxth r6, r4
       asrs r4, r4, #16
@@ -305,10 +350,80 @@ core::arch::global_asm!(
       asrs r4, r3
       adcs r4, r5
       stmia r0!, {{r4}}
-      cmp r0, r8
+      cmp r1, r8
       bne 1b
       kinglet_restore
-    .size kinglet_thumb1_requantize, . - kinglet_thumb1_requantize
+    .size kinglet_thumb1_scale, . - kinglet_thumb1_scale
+
+    // row, its end, shift; returns the sum of the squares
+    kinglet_function kinglet_thumb1_squares
+      push {{r4-r7, lr}}
+      movs r3, #0
+      movs r4, #0
+      movs r6, #0
+      ldr r7, =0x7fff
+    1:
+      ldr r5, [r0]
+      asrs r5, r2
+      adcs r5, r6
+      cmp r5, r7
+      ble 2f
+      movs r5, r7
+    2:
+      stmia r0!, {{r5}}
+      muls r5, r5
+      adds r3, r3, r5
+      adcs r4, r6
+      cmp r0, r1
+      bne 1b
+      movs r0, r3
+      movs r1, r4
+      pop {{r4-r7, pc}}
+      .ltorg
+    .size kinglet_thumb1_squares, . - kinglet_thumb1_squares
+
+    // values, the second half of them, angles, by how much values are narrowed
+    kinglet_function kinglet_thumb1_rotate
+      kinglet_save
+      mov r11, r1
+      movs r4, #15
+      subs r4, r4, r3
+      mov r10, r4
+    1:
+      ldr r4, [r0]
+      ldr r5, [r1]
+      movs r7, #0
+      // What is shifted out last is the carry: adding it rounds.
+      asrs r4, r3
+      adcs r4, r7
+      asrs r5, r3
+      adcs r5, r7
+      ldrsh r6, [r2, r7]
+      movs r7, #2
+      ldrsh r7, [r2, r7]
+      adds r2, #4
+      mov r8, r4
+      mov r9, r5
+      muls r4, r6
+      muls r5, r7
+      subs r4, r4, r5
+      mov r5, r9
+      muls r5, r6
+      mov r6, r8
+      muls r6, r7
+      adds r5, r5, r6
+      mov r6, r10
+      movs r7, #0
+      asrs r4, r6
+      adcs r4, r7
+      asrs r5, r6
+      adcs r5, r7
+      stmia r0!, {{r4}}
+      stmia r1!, {{r5}}
+      cmp r0, r11
+      bne 1b
+      kinglet_restore
+    .size kinglet_thumb1_rotate, . - kinglet_thumb1_rotate
 
     // row, how many times two; returns all bits of their magnitudes
     kinglet_function kinglet_thumb1_magnitudes
@@ -342,9 +457,7 @@ core::arch::global_asm!(
         strh \x, [r0, #\at]
       .endm
       movs r6, #0
-      movs r7, #1
-      lsls r7, r7, #15
-      subs r7, r7, #1
+      ldr r7, =0x7fff
     1:
       ldmia r1!, {{r4, r5}}
       // What is shifted out last is the carry: adding it rounds.
@@ -355,6 +468,7 @@ core::arch::global_asm!(
       bne 1b
       pop {{r4-r7}}
       bx lr
+      .ltorg
     .size kinglet_thumb1_narrow, . - kinglet_thumb1_narrow
     .purgem kinglet_narrow
 
@@ -487,12 +601,15 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    fn kinglet_thumb1_tiles(weights: *const i8, x: *const Word, sums: *mut i32, shape: &[usize; 3]);
+    fn kinglet_thumb1_tiles(weights: *const i8, x: *const Word, sums: *mut i32, shape: &[usize; 4]);
     fn kinglet_thumb1_widen(out: *mut Word, x: *const i16, fours: usize);
     fn kinglet_thumb1_scores8(keys: *const i8, query: *const Word, out: *mut i32, shape: &[usize; 2]);
     fn kinglet_thumb1_scores16(keys: *const i16, query: *const Word, out: *mut i32, shape: &[usize; 2]);
     fn kinglet_thumb1_weighted_sum(values: *const i8, weights: *const i32, sums: *mut i32, shape: &[usize; 3]);
-    fn kinglet_thumb1_requantize(accumulators: *mut i32, multipliers: *const i32, headroom: u32, how: &[usize; 2]);
+    fn kinglet_thumb1_requantize(accumulators: *mut i32, multipliers: *const i32, end: *const i32, shift: i32);
+    fn kinglet_thumb1_scale(values: *mut i32, multipliers: *const i32, end: *const i32, how: &[i32; 2]);
+    fn kinglet_thumb1_squares(row: *mut i32, end: *const i32, shift: u32) -> u64;
+    fn kinglet_thumb1_rotate(values: *mut i32, second: *mut i32, angles: *const i16, narrow: u32);
     fn kinglet_thumb1_magnitudes(row: *const i32, pairs: usize) -> u32;
     fn kinglet_thumb1_narrow(out: *mut i16, row: *const i32, pairs: usize, shift: u32);
     fn kinglet_thumb1_rectify(values: *mut i32, end: *const i32, table: *const i16, how: &[i32; 2]);
@@ -558,14 +675,13 @@ fn tiles<X>(
     }
     let mut words = [const { Word::uninit() }; COLUMNS];
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        out.fill(0);
         let mut first = 0;
         for x in x.chunks(COLUMNS) {
             widen(&mut words, x);
-            let shape = [end_of(out), TILE * x.len(), TILE * cols];
+            let shape = [end_of(out), TILE * x.len(), TILE * cols, first];
             let Some(weights) = weights.get(TILE * first..) else { return };
-            // SAFETY: of each block of four rows it reads these columns, and a word for each, at most `COLUMNS`, all widened; it adds to
-            // `rows` sums: as many as the slices have.
+            // SAFETY: of each block of four rows it reads these columns, and a word for each, at most `COLUMNS`, all widened; it writes or
+            // adds to `rows` sums: as many as the slices have.
             unsafe { kinglet_thumb1_tiles(weights.as_ptr(), words.as_ptr(), out.as_mut_ptr(), &shape) };
             first += x.len();
         }
@@ -577,31 +693,77 @@ fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by:
     if by.row.is_some() || !(1..=31).contains(&by.shift) || !same {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
-    let how = [end_of(accumulators), by.shift as usize];
-    // SAFETY: it reads and writes all accumulators, of which there are some, and reads as many multipliers.
-    unsafe { kinglet_thumb1_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), by.headroom, &how) };
+    let (out, range) = (accumulators.as_mut_ptr(), multipliers.as_ptr_range());
+    // Accumulators have the headroom, so the shift to the left can as well be taken off the one to the right: what rounds is the same.
+    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    // SAFETY: they read and write all accumulators, of which there are some, and read as many multipliers.
+    unsafe {
+        if shift > 0 && by.headroom > 0 {
+            kinglet_thumb1_requantize(out, range.start, range.end, shift);
+        } else {
+            kinglet_thumb1_scale(out, range.start, range.end, &[1 << (by.headroom & 31), by.shift]);
+        }
+    }
     for (out, &bias) in accumulators.iter_mut().zip(biases) {
         *out = out.saturating_add(bias);
     }
 }
 
+/// Of a row of even length; zero of others.
+fn magnitude_bits(row: &[i32]) -> u32 {
+    if row.is_empty() || !row.len().is_multiple_of(2) {
+        return 0;
+    }
+    // SAFETY: it reads the row, in which there are some pairs.
+    32 - unsafe { kinglet_thumb1_magnitudes(row.as_ptr(), row.len() / 2) }.leading_zeros()
+}
+
 fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
-    if row.is_empty() || !row.len().is_multiple_of(2) || out.len() != row.len() {
+    let shift = magnitude_bits(row).saturating_sub(bits);
+    if shift == 0 || out.len() != row.len() {
         return (scalar::SCALAR.quantize16)(out, row, bits);
     }
-    let pairs = row.len() / 2;
-    // SAFETY: it reads the row, in which there are some pairs.
-    let magnitudes = unsafe { kinglet_thumb1_magnitudes(row.as_ptr(), pairs) };
-    let shift = (32 - magnitudes.leading_zeros()).saturating_sub(bits);
-    if shift == 0 {
-        for (q, &x) in out.iter_mut().zip(row) {
-            *q = x as i16;
-        }
-    } else {
-        // SAFETY: it reads the row and writes as many values.
-        unsafe { kinglet_thumb1_narrow(out.as_mut_ptr(), row.as_ptr(), pairs, shift) };
-    }
+    // SAFETY: it reads the row, in which there are some pairs, and writes as many values.
+    unsafe { kinglet_thumb1_narrow(out.as_mut_ptr(), row.as_ptr(), row.len() / 2, shift) };
     Scale::power_of_two(shift)
+}
+
+fn norm(row: &mut [i32], by: &NormRow<'_>) {
+    let narrow = magnitude_bits(row).saturating_sub(15);
+    let Some(weights) = by.weights.get(..row.len()).filter(|_| !by.centered && narrow > 0) else {
+        return (scalar::SCALAR.norm)(row, by);
+    };
+    let range = row.as_mut_ptr_range();
+    // SAFETY: it reads and writes the row, in which there is a value with some bits.
+    let squares = unsafe { kinglet_thumb1_squares(range.start, range.end, narrow) };
+    let (inverse, half_exponent) = inverse_sqrt((squares + (by.epsilon >> (2 * narrow))).max(1));
+    let (shift, ends) = (by.shift + half_exponent, weights.as_ptr_range());
+    if (1..=31).contains(&shift) {
+        // SAFETY: it reads and writes the row, in which there is some value, and reads as many weights.
+        unsafe { kinglet_thumb1_scale(range.start, ends.start, ends.end, &[inverse, shift]) };
+    } else {
+        for (x, &weight) in row.iter_mut().zip(weights) {
+            *x = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
+        }
+    }
+    for (x, &bias) in row.iter_mut().zip(by.biases) {
+        *x = x.saturating_add(bias);
+    }
+}
+
+fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+    let pairs = angles.len() / 2;
+    for head in row.chunks_exact_mut(head_dim.max(1)) {
+        let narrow = head.get(..2 * pairs).map_or(0, magnitude_bits).saturating_sub(14);
+        let (first, second) = head.split_at_mut_checked(pairs).unwrap_or((&mut [], &mut []));
+        if (1..=14).contains(&narrow) {
+            // SAFETY: it reads and writes as many values of both parts as there are pairs of angles; some value has some bits, so there
+            // are some.
+            unsafe { kinglet_thumb1_rotate(first.as_mut_ptr(), second.as_mut_ptr(), angles.as_ptr(), narrow) };
+        } else {
+            (scalar::SCALAR.rotate)(head, angles, head_dim);
+        }
+    }
 }
 
 /// The longest table: where it ends, no sum has left an `i32`.

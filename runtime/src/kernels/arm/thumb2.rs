@@ -550,15 +550,20 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 }
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    // Accumulators have the headroom, so the shift to the left can as well be taken off the one to the right: what rounds is the same.
-    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
-    if by.row.is_some() || !(1..=31).contains(&shift) {
+    let count = accumulators.len().min(multipliers.len());
+    if by.row.is_some() || !(1..=31).contains(&by.shift) || count == 0 {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
-    let count = accumulators.len().min(multipliers.len());
-    // SAFETY: it reads and writes `count` accumulators, and reads as many multipliers.
+    // Accumulators have the headroom, so the shift to the left can as well be taken off the one to the right: what rounds is the same.
+    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    // SAFETY: they read and write `count` accumulators, of which there are some, and read as many multipliers.
     unsafe {
-        kinglet_thumb2_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32);
+        if shift > 0 {
+            kinglet_thumb2_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32);
+        } else {
+            let how = [1 << (by.headroom & 31), by.shift];
+            kinglet_thumb2_scale(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, &how);
+        }
     }
     for (out, &bias) in accumulators.iter_mut().zip(biases) {
         *out = out.saturating_add(bias);
