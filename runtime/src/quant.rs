@@ -111,7 +111,7 @@ impl Scale {
     }
 
     /// Of a scale that is a power of two, `2^shift`, for `shift` in `0..=24`.
-    const fn power_of_two(shift: u32) -> Self {
+    pub(crate) const fn power_of_two(shift: u32) -> Self {
         Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
     }
 
