@@ -1,0 +1,167 @@
+//! Attention: four keys at a time for their scores and powers, eight or sixteen columns for the weighted sum.
+#![allow(unsafe_code)]
+
+use core::arch::aarch64::*;
+
+use super::super::{ScoreFactor, scalar};
+use super::neon::{totals, words};
+use crate::ops::softmax::EXP2;
+
+/// Eight values that lie together, as sixteen-bit lanes.
+trait Wide: Copy {
+    fn load(values: &[Self; 8]) -> int16x8_t;
+}
+
+impl Wide for i8 {
+    #[inline(always)]
+    fn load(values: &[Self; 8]) -> int16x8_t {
+        // SAFETY: this module is for targets that have vectors; eight bytes are read, at any alignment.
+        unsafe { vmovl_s8(vld1_s8(values.as_ptr())) }
+    }
+}
+
+impl Wide for i16 {
+    #[inline(always)]
+    fn load(values: &[Self; 8]) -> int16x8_t {
+        // SAFETY: as above, sixteen bytes.
+        unsafe { vld1q_s16(values.as_ptr()) }
+    }
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
+    if !scores(out, query, keys) {
+        (scalar::SCALAR.scores8)(out, query, keys);
+    }
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
+    if !scores(out, query, keys) {
+        (scalar::SCALAR.scores16)(out, query, keys);
+    }
+}
+
+/// Whether the head is one of whole vectors, and the scores are done.
+#[inline]
+#[target_feature(enable = "neon")]
+fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
+    let (query, rest) = query.as_chunks::<8>();
+    let head_dim = 8 * query.len();
+    if head_dim == 0 || !rest.is_empty() {
+        return false;
+    }
+    for (out, keys) in out.chunks_mut(4).zip(keys.chunks(4 * head_dim)) {
+        let mut sums = [vdupq_n_s32(0); 4];
+        for (sum, key) in sums.iter_mut().zip(keys.chunks_exact(head_dim)) {
+            let (mut low, mut high) = (vdupq_n_s32(0), vdupq_n_s32(0));
+            for (query, key) in query.iter().zip(key.as_chunks().0) {
+                let (query, key) = (i16::load(query), K::load(key));
+                low = vmlal_s16(low, vget_low_s16(query), vget_low_s16(key));
+                high = vmlal_high_s16(high, query, key);
+            }
+            *sum = vaddq_s32(low, high);
+        }
+        for (out, sum) in out.iter_mut().zip(words(totals(sums))) {
+            *out = sum;
+        }
+    }
+    true
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
+    let width = out.len();
+    if width == 0 || !width.is_multiple_of(8) {
+        return (scalar::SCALAR.weighted_sum)(out, weights, values);
+    }
+    let mut first = 0;
+    while let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<16>) {
+        columns::<2, 16>(out, weights, values.get(first..).unwrap_or(&[]), width);
+        first += 16;
+    }
+    if let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<8>) {
+        columns::<1, 8>(out, weights, values.get(first..).unwrap_or(&[]), width);
+    }
+}
+
+/// `E` times eight columns, which are `C`. Weights have fifteen bits.
+#[inline]
+#[target_feature(enable = "neon")]
+fn columns<const E: usize, const C: usize>(out: &mut [i32; C], weights: &[i32], values: &[i8], width: usize) {
+    let mut sums = [[vdupq_n_s32(0); 2]; E];
+    for (&weight, row) in weights.iter().zip(values.chunks(width)) {
+        for ([low, high], values) in sums.iter_mut().zip(row.as_chunks().0) {
+            let values = i8::load(values);
+            *low = vmlal_n_s16(*low, vget_low_s16(values), weight as i16);
+            *high = vmlal_high_n_s16(*high, values, weight as i16);
+        }
+    }
+    for (out, sums) in out.as_chunks_mut::<4>().0.iter_mut().zip(sums.as_flattened()) {
+        *out = words(vaddq_s32(load_words(out), *sums));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_words(words: &[i32; 4]) -> int32x4_t {
+    // SAFETY: four words are read.
+    unsafe { vld1q_s32(words.as_ptr()) }
+}
+
+/// Four scales, a word each.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_scales(scales: &[u16; 4]) -> uint32x4_t {
+    // SAFETY: four halfwords are read.
+    unsafe { vmovl_u16(vld1_u16(scales.as_ptr())) }
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
+    let narrow = vdupq_n_s32(-((factor.narrow & 31) as i32));
+    // A scale's exponent is its upper five bits less 17.
+    let shift = vdupq_n_s32(factor.shift + 17);
+    let (mut largest, mut rare) = (vdupq_n_s32(i32::MIN), i32::MIN);
+    let (fours, rest) = scores.as_chunks_mut::<4>();
+    for (four, bits) in fours.iter_mut().zip(keys.as_chunks().0) {
+        let scales = load_scales(bits);
+        let shifts = vsubq_s32(shift, vreinterpretq_s32_u32(vshrq_n_u32::<11>(scales)));
+        if vminvq_s32(shifts) < 0 {
+            // A shift to the left is rare.
+            rare = rare.max((scalar::SCALAR.scale_scores)(four, bits, factor));
+            continue;
+        }
+        let mantissas = vreinterpretq_s32_u32(vandq_u32(scales, vdupq_n_u32(0x7ff)));
+        let product = vmulq_s32(vshlq_s32(load_words(four), narrow), mantissas);
+        let scaled = vshlq_s32(product, vnegq_s32(vminq_s32(shifts, vdupq_n_s32(31))));
+        largest = vmaxq_s32(largest, scaled);
+        *four = words(scaled);
+    }
+    let done = 4 * fours.len();
+    rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
+    rare.max(vmaxvq_s32(largest))
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
+    let mut sums = vdupq_n_u32(0);
+    let (fours, rest) = scores.as_chunks_mut::<4>();
+    // A shift by more than all bits leaves nothing, as one by 31 does: powers have sixteen bits, and weights 27.
+    let shift_right = |x, by| vshlq_u32(x, vnegq_s32(vreinterpretq_s32_u32(vminq_u32(by, vdupq_n_u32(31)))));
+    for (four, bits) in fours.iter_mut().zip(values.as_chunks().0) {
+        let z = four.map(|score| largest.wrapping_sub(score));
+        let powers = z.map(|z| u32::from(EXP2[(z >> 7) as usize % EXP2.len()]));
+        let whole = vshrq_n_u32::<16>(vreinterpretq_u32_s32(load_words(&z)));
+        // SAFETY: four words are read.
+        let powers = shift_right(unsafe { vld1q_u32(powers.as_ptr()) }, whole);
+        sums = vaddq_u32(sums, powers);
+        let bits = load_scales(bits);
+        let weights = vmulq_u32(powers, vandq_u32(bits, vdupq_n_u32(0x7ff)));
+        let weights = shift_right(weights, vsubq_u32(vdupq_n_u32(lowered), vshrq_n_u32::<11>(bits)));
+        *four = words(vreinterpretq_s32_u32(weights));
+    }
+    let done = 4 * fours.len();
+    let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
+    sum.wrapping_add(vaddvq_u32(sums))
+}
