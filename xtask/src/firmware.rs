@@ -68,7 +68,8 @@ const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-const EXAMPLES: [&str; 8] = ["generate", "classify", "tag", "command", "score", "fill_mask", "bench", "self_test"];
+pub(crate) const EXAMPLES: [&str; 8] =
+    ["generate", "classify", "tag", "command", "score", "fill_mask", "bench", "self_test"];
 
 /// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
 const LEAN: [&str; 2] = ["generate", "classify"];
@@ -156,7 +157,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     Ok(())
 }
 
-fn folder_of(name: &str) -> PathBuf {
+pub(crate) fn folder_of(name: &str) -> PathBuf {
     root().join("firmware-examples").join(name)
 }
 
@@ -308,7 +309,7 @@ fn build(folder: &Path, target: &str, features: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
-fn target_folder(name: &str) -> String {
+pub(crate) fn target_folder(name: &str) -> String {
     root().join("target").join(name).to_string_lossy().into_owned()
 }
 
@@ -335,7 +336,7 @@ fn emulate(core: &Core, program: &Path) -> Result<String> {
 }
 
 /// The lines that must be the same everywhere.
-fn compared(printed: &str) -> String {
+pub(crate) fn compared(printed: &str) -> String {
     printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
 }
 

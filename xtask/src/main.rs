@@ -2,6 +2,7 @@
 
 mod firmware;
 mod floats;
+mod portable;
 
 use std::path::Path;
 use std::process::Command;
@@ -10,12 +11,13 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 /// Where the runtime must build without a default feature.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 7] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv8m.main-none-eabihf",
     "riscv32imc-unknown-none-elf",
+    "aarch64-unknown-none",
     "wasm32-unknown-unknown",
 ];
 
@@ -40,6 +42,8 @@ enum Task {
     Floats,
     /// The firmware examples: built for every board, and run on every core that QEMU has.
     Firmware(firmware::Firmware),
+    /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
+    Portable,
     /// The blobs in the firmware examples: converted again, and compared; or written anew.
     Blobs {
         /// Write them.
@@ -56,6 +60,7 @@ fn main() -> Result<()> {
             lint()?;
             test()?;
             targets()?;
+            portable::check()?;
             floats::check()?;
             firmware::blobs(false)?;
             firmware::run(&firmware::Firmware::default())?;
@@ -64,6 +69,7 @@ fn main() -> Result<()> {
         Task::Lint => lint(),
         Task::Test => test(),
         Task::Targets => targets(),
+        Task::Portable => portable::check(),
         Task::Floats => floats::check(),
         Task::Firmware(options) => firmware::run(&options),
         Task::Blobs { write } => firmware::blobs(write),

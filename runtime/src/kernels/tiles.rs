@@ -82,9 +82,3 @@ pub(super) fn multiply<X, R: Copy>(
         }
     }
 }
-
-/// Four neighbours in the order of a tile's row.
-#[inline(always)]
-pub(super) fn order<X>([a, b, c, d]: [X; TILE]) -> [X; TILE] {
-    [a, c, b, d]
-}

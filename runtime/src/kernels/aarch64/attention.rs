@@ -1,4 +1,5 @@
-//! Attention: four keys at a time for their scores and powers, eight or sixteen columns for the weighted sum.
+//! Attention and activations: four keys at a time for their scores and powers, eight or sixteen columns for the weighted sum, four
+//! values for a table.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -51,6 +52,10 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     if head_dim == 0 || !rest.is_empty() {
         return false;
     }
+    if let [query] = query {
+        scores_of_8(out, query, keys);
+        return true;
+    }
     for (out, keys) in out.chunks_mut(4).zip(keys.chunks(4 * head_dim)) {
         let mut sums = [vdupq_n_s32(0); 4];
         for (sum, key) in sums.iter_mut().zip(keys.chunks_exact(head_dim)) {
@@ -69,28 +74,67 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
+/// Heads of eight: a key is one vector.
+#[inline]
+#[target_feature(enable = "neon")]
+fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
+    let query = i16::load(query);
+    let keys = keys.as_chunks::<8>().0;
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    let others = keys.get(4 * fours.len()..).unwrap_or(&[]);
+    for (out, keys) in fours.iter_mut().zip(keys.as_chunks::<4>().0) {
+        let mut sums = [vdupq_n_s32(0); 4];
+        for (sum, key) in sums.iter_mut().zip(keys) {
+            *sum = products(query, K::load(key));
+        }
+        *out = words(totals(sums));
+    }
+    for (out, key) in rest.iter_mut().zip(others) {
+        *out = vaddvq_s32(products(query, K::load(key)));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn products(a: int16x8_t, b: int16x8_t) -> int32x4_t {
+    vmlal_high_s16(vmull_s16(vget_low_s16(a), vget_low_s16(b)), a, b)
+}
+
 #[target_feature(enable = "neon")]
 pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let width = out.len();
     if width == 0 || !width.is_multiple_of(8) {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
     }
+    if let Ok(out) = <&mut [i32; 8]>::try_from(&mut *out) {
+        return columns::<1, 8>(out, weights, values.as_chunks().0.iter());
+    }
     let mut first = 0;
-    while let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<16>) {
-        columns::<2, 16>(out, weights, values.get(first..).unwrap_or(&[]), width);
+    while let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut) {
+        columns::<2, 16>(out, weights, chunks(values, first, width));
         first += 16;
     }
-    if let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<8>) {
-        columns::<1, 8>(out, weights, values.get(first..).unwrap_or(&[]), width);
+    if let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut) {
+        columns::<1, 8>(out, weights, chunks(values, first, width));
     }
+}
+
+/// Some columns of each row.
+#[inline(always)]
+fn chunks<const C: usize>(values: &[i8], first: usize, width: usize) -> impl Iterator<Item = &[i8; C]> {
+    values.get(first..).unwrap_or(&[]).chunks(width).map_while(<[i8]>::first_chunk)
 }
 
 /// `E` times eight columns, which are `C`. Weights have fifteen bits.
 #[inline]
 #[target_feature(enable = "neon")]
-fn columns<const E: usize, const C: usize>(out: &mut [i32; C], weights: &[i32], values: &[i8], width: usize) {
+fn columns<'v, const E: usize, const C: usize>(
+    out: &mut [i32; C],
+    weights: &[i32],
+    values: impl Iterator<Item = &'v [i8; C]>,
+) {
     let mut sums = [[vdupq_n_s32(0); 2]; E];
-    for (&weight, row) in weights.iter().zip(values.chunks(width)) {
+    for (&weight, row) in weights.iter().zip(values) {
         for ([low, high], values) in sums.iter_mut().zip(row.as_chunks().0) {
             let values = i8::load(values);
             *low = vmlal_n_s16(*low, vget_low_s16(values), weight as i16);
@@ -164,4 +208,32 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     let done = 4 * fours.len();
     let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
     sum.wrapping_add(vaddvq_u32(sums))
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
+    // The last index that has a neighbour.
+    let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
+        return (scalar::SCALAR.rectify)(values, table);
+    };
+    let (fours, rest) = values.as_chunks_mut::<4>();
+    for four in fours {
+        let x = load_words(four);
+        let magnitude = vqabsq_s32(x);
+        let wanted = vshrq_n_s32::<10>(magnitude);
+        let index = vminq_s32(wanted, vdupq_n_s32(end));
+        let beyond = vcgtq_s32(wanted, index);
+        let pairs = words(index).map(|index| {
+            // SAFETY: no index is negative or above `end`, so both halfwords are in the table.
+            unsafe { table.as_ptr().add(index as usize).cast::<i32>().read_unaligned() }
+        });
+        let pairs = load_words(&pairs);
+        let low = vshrq_n_s32::<16>(vshlq_n_s32::<16>(pairs));
+        let high = vshrq_n_s32::<16>(pairs);
+        let fraction = vandq_s32(magnitude, vdupq_n_s32(1023));
+        let between = vsraq_n_s32::<10>(low, vmulq_s32(vsubq_s32(high, low), fraction));
+        let even = vbslq_s32(beyond, high, between);
+        *four = words(vqaddq_s32(vmaxq_s32(x, vdupq_n_s32(0)), even));
+    }
+    (scalar::SCALAR.rectify)(rest, table);
 }

@@ -1,14 +1,14 @@
 //! Armv8.2's products of bytes: sixteen to an instruction, and the four sums that it adds to are the four rows of a tile.
 //!
-//! Sixteen-bit activations are `256 * high + low`, both bytes with a sign, in two passes over a tile.
+//! Sixteen-bit activations are `256 * high + low`, both bytes with a sign, and each tile meets both.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
 
-use super::super::tiles::{self, COLUMNS, Part, order};
+use super::super::tiles::{self, COLUMNS, Part};
 use super::super::{Kernels, scalar};
-use super::neon::{self, NEON, load, words};
-use crate::format::spec::TILE;
+use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
+use crate::format::spec::{TILE, tile_place};
 
 /// The set, on a processor that has the instruction.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
@@ -35,64 +35,90 @@ fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     scalar::matmul(out, x, weights, cols);
 }
 
-/// The columns of four tiles.
-type Four = [[i8; TILE]; 4];
-
 /// Columns of a row in the order of a tile: `P` bytes of each, the lowest first.
-type Row<const P: usize> = [[Four; P]; COLUMNS / TILE / 4];
+type Row<const P: usize> = [[i8; COLUMNS]; P];
 
-const fn empty<const P: usize>() -> Row<P> {
-    [[[[0; TILE]; 4]; P]; COLUMNS / TILE / 4]
+#[target_feature(enable = "neon")]
+fn reorder8(x: &[i8], [to]: &mut Row<1>) {
+    for (x, to) in x.chunks(16).zip(to.as_chunks_mut().0) {
+        *to = bytes(order(load_some(x)));
+    }
+}
+
+/// The largest number that two bytes with signs make.
+const LARGEST: i16 = 256 * 127 + 127;
+
+#[target_feature(enable = "neon")]
+fn reorder16(x: &[i16], [low, high]: &mut Row<2>) {
+    for ((x, low), high) in x.chunks(16).zip(low.as_chunks_mut().0).zip(high.as_chunks_mut().0) {
+        let x: [i16; 16] = whole(x);
+        // SAFETY: sixteen halfwords are read.
+        let x = unsafe { [vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))] };
+        let x = x.map(|x| vminq_s16(x, vdupq_n_s16(LARGEST)));
+        // Half of the lower byte's range is added, so that the rest is rounded to the nearest.
+        let [a, b] = x.map(|x| vreinterpretq_s8_s16(vaddq_s16(x, vdupq_n_s16(128))));
+        *high = bytes(order(vuzp2q_s8(a, b)));
+        let [a, b] = x.map(|x| vreinterpretq_s8_s16(x));
+        *low = bytes(order(vuzp1q_s8(a, b)));
+    }
 }
 
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let reorder = |x: &[i8], to: &mut Row<1>| {
-        for (x, to) in x.as_chunks::<TILE>().0.iter().zip(to.as_flattened_mut().as_flattened_mut()) {
-            *to = order(*x);
-        }
-    };
     tiles::multiply(
         (out, x, weights, cols),
-        empty::<1>(),
-        reorder,
+        [[0; COLUMNS]],
         // SAFETY: whoever has this table has the instruction.
+        |x, to| unsafe { reorder8(x, to) },
+        // SAFETY: as above.
         |out, x, part| unsafe { multiply::<1, 4, 1>(out, x, part) },
         // SAFETY: as above.
         |out, x, part| unsafe { multiply::<4, 2, 1>(out, x, part) },
     );
 }
 
-/// The largest number that two bytes with signs make.
-const LARGEST: i16 = 256 * 127 + 127;
-
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = (weights.len() / cols).max(1);
     for (x, out) in x.chunks(4 * cols).zip(out.chunks_mut(4 * rows)) {
-        // Larger ones are rare: such a row would be one whose largest is just below the next power of two.
-        if x.iter().fold(0, |largest, &x| largest.max(x)) > LARGEST {
+        // Those that two bytes do not hold are the last 128 of 32,768.
+        let larger: usize =
+            x.chunks(256).map(|x| usize::from(x.iter().map(|&x| u16::from(x > LARGEST)).sum::<u16>())).sum();
+        if larger > FEW {
             neon::tiles16(out, x, weights, cols);
-        } else {
-            tiles16_of_bytes(out, x, weights, cols);
+            continue;
+        }
+        tiles16_of_bytes(out, x, weights, cols);
+        if larger > 0 {
+            for (x, out) in scalar::tokens(x, cols, out, rows) {
+                for (col, &x) in x.iter().enumerate().filter(|&(_, &x)| x > LARGEST) {
+                    add_column(out, x - LARGEST, weights, (col, cols));
+                }
+            }
+        }
+    }
+}
+
+/// Of four rows of activations, so many too large ones are looked at one by one.
+const FEW: usize = 16;
+
+/// One column's products.
+#[cold]
+fn add_column(out: &mut [i32], x: i16, weights: &[i8], (col, cols): (usize, usize)) {
+    let blocks = weights.chunks_exact((TILE * cols).max(1)).zip(out.as_chunks_mut::<TILE>().0);
+    for (block, out) in blocks {
+        for (row, out) in out.iter_mut().enumerate() {
+            let weight = block.get(tile_place(row, col, cols)).map_or(0, |&weight| i32::from(weight));
+            *out = out.wrapping_add(i32::from(x).wrapping_mul(weight));
         }
     }
 }
 
 fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    let reorder = |x: &[i16], to: &mut Row<2>| {
-        for (x, [low, high]) in x.chunks(4 * TILE).zip(to) {
-            for ((x, low), high) in x.as_chunks::<TILE>().0.iter().zip(low).zip(high) {
-                let x = order(*x);
-                *low = x.map(|x| x as i8);
-                // Half of the lower byte's range is added, so that the rest is rounded to the nearest.
-                *high = x.map(|x| (x.wrapping_add(128) >> 8) as i8);
-            }
-        }
-    };
     tiles::multiply(
         (out, x, weights, cols),
-        empty::<2>(),
-        reorder,
+        [[0; COLUMNS]; 2],
+        // SAFETY: as above.
+        |x, to| unsafe { reorder16(x, to) },
         // SAFETY: as above.
         |out, x, part| unsafe { multiply::<1, 4, 2>(out, x, part) },
         // SAFETY: as above.
@@ -102,21 +128,17 @@ fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 
 /// `T` tokens by `B` blocks of four rows at a time, over `P` bytes of each activation.
 #[target_feature(enable = "neon,dotprod")]
-fn multiply<const T: usize, const B: usize, const P: usize>(
-    mut out: [&mut [i32]; T],
-    x: &[Row<P>; T],
-    part: Part<'_>,
-) {
+fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]; T], x: &[Row<P>; T], part: Part<'_>) {
     for (index, blocks) in part.blocks::<B>().enumerate() {
         let mut sums = [[[vdupq_n_s32(0); P]; B]; T];
         let fours = blocks.map(|tiles| tiles.as_chunks::<4>());
-        let whole = part.tiles() / 4;
-        for place in 0..whole {
+        let fours_of_tiles = part.tiles() / 4;
+        for place in 0..fours_of_tiles {
             let mut activations = [[vdupq_n_s8(0); P]; T];
             for (to, x) in activations.iter_mut().zip(x) {
-                if let Some(x) = x.get(place) {
-                    for (to, x) in to.iter_mut().zip(x) {
-                        *to = load_four(x);
+                for (to, x) in to.iter_mut().zip(x) {
+                    if let Some(x) = x.as_chunks().0.get(place) {
+                        *to = load(x);
                     }
                 }
             }
@@ -134,31 +156,27 @@ fn multiply<const T: usize, const B: usize, const P: usize>(
             }
         }
         for (sums, x) in sums.iter_mut().zip(x) {
-            let Some(x) = x.get(whole) else { continue };
             for (sums, (_, rest)) in sums.iter_mut().zip(fours) {
                 for (sum, x) in sums.iter_mut().zip(x) {
-                    for (tile, x) in rest.iter().zip(x) {
-                        let x = vdupq_n_s32(i32::from_le_bytes(x.map(i8::cast_unsigned)));
-                        *sum = dot::<0>(*sum, load(tile), vreinterpretq_s8_s32(x));
+                    for (tile, x) in rest.iter().zip(x.as_chunks().0.iter().skip(4 * fours_of_tiles)) {
+                        *sum = dot::<0>(*sum, load(tile), repeat(x));
                     }
                 }
             }
         }
         for (out, sums) in out.iter_mut().zip(sums) {
-            // The bytes of one activation weigh 256 times as much as those before them.
-            let total = |sums: [int32x4_t; P]| {
-                sums.into_iter().rev().fold(vdupq_n_s32(0), |higher, sum| vaddq_s32(vshlq_n_s32::<8>(higher), sum))
-            };
-            part.put(out, index, sums.map(|sums| words(total(sums))));
+            let mut rows = [[0; TILE]; B];
+            for (rows, sums) in rows.iter_mut().zip(sums) {
+                // The bytes of one activation weigh 256 times as much as those before them.
+                let mut total = vdupq_n_s32(0);
+                for sum in sums.into_iter().rev() {
+                    total = vaddq_s32(vshlq_n_s32::<8>(total), sum);
+                }
+                *rows = words(total);
+            }
+            part.put(out, index, rows);
         }
     }
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn load_four(x: &Four) -> int8x16_t {
-    // SAFETY: there are sixteen bytes, and the load needs no alignment.
-    unsafe { vld1q_s8(x.as_ptr().cast()) }
 }
 
 /// `sums[row] += tile[row] . x[LANE]`, four columns of each. The compiler's own function for it is not stable.

@@ -7,7 +7,7 @@
 
 use core::arch::aarch64::*;
 
-use super::super::tiles::{self, COLUMNS, Part, Tile, order};
+use super::super::tiles::{self, COLUMNS, Part, Tile};
 use super::super::{Kernels, scalar};
 use super::attention;
 use crate::format::spec::TILE;
@@ -26,25 +26,72 @@ pub(crate) static NEON: Kernels = Kernels {
     // SAFETY: as above.
     powers: |scores, values, largest, lowered| unsafe { attention::powers(scores, values, largest, lowered) },
     // SAFETY: as above.
+    rectify: |values, table| unsafe { attention::rectify(values, table) },
+    // SAFETY: as above.
     weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
     ..scalar::SCALAR
 };
 
 /// Columns of a row in the order of a tile.
-type Row<X> = [[X; TILE]; COLUMNS / TILE];
+type Row<X> = [X; COLUMNS];
 
-fn reorder<X: Copy>(x: &[X], to: &mut Row<X>) {
-    for (&x, to) in x.as_chunks::<TILE>().0.iter().zip(to) {
-        *to = order(x);
+#[target_feature(enable = "neon")]
+fn reorder8(x: &[i8], to: &mut Row<i8>) {
+    for (x, to) in x.chunks(16).zip(to.as_chunks_mut().0) {
+        *to = bytes(order(load_some(x)));
     }
+}
+
+#[target_feature(enable = "neon")]
+fn reorder16(x: &[i16], to: &mut Row<i16>) {
+    const ORDER: [u8; 16] = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15];
+    // SAFETY: sixteen bytes are read.
+    let order = unsafe { vld1q_u8(ORDER.as_ptr()) };
+    for (x, to) in x.chunks(8).zip(to.as_chunks_mut::<8>().0) {
+        let x: [i16; 8] = whole(x);
+        // SAFETY: eight halfwords are read, and as many are written.
+        unsafe {
+            let ordered = vqtbl1q_s8(vreinterpretq_s8_s16(vld1q_s16(x.as_ptr())), order);
+            vst1q_s16(to.as_mut_ptr(), vreinterpretq_s16_s8(ordered));
+        }
+    }
+}
+
+/// The columns of four tiles, in their order.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn order(columns: int8x16_t) -> int8x16_t {
+    const ORDER: [u8; 16] = [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15];
+    // SAFETY: sixteen bytes are read.
+    vqtbl1q_s8(columns, unsafe { vld1q_u8(ORDER.as_ptr()) })
+}
+
+/// Bytes, with zeros behind them where there are fewer than sixteen.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn load_some(x: &[i8]) -> int8x16_t {
+    load(&whole(x))
+}
+
+/// The first of a row, with zeros behind them where there are fewer.
+#[inline(always)]
+pub(super) fn whole<X: Copy + Default, const N: usize>(x: &[X]) -> [X; N] {
+    x.first_chunk().copied().unwrap_or_else(|| {
+        let mut filled = [X::default(); N];
+        for (to, &x) in filled.iter_mut().zip(x) {
+            *to = x;
+        }
+        filled
+    })
 }
 
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
-        [[0; TILE]; COLUMNS / TILE],
-        reorder,
+        [0; COLUMNS],
         // SAFETY: this module is for targets that have vectors.
+        |x, to| unsafe { reorder8(x, to) },
+        // SAFETY: as above.
         |out, x, part| unsafe { multiply8::<1, 4>(out, x, part) },
         // SAFETY: as above.
         |out, x, part| unsafe { multiply8::<4, 2>(out, x, part) },
@@ -54,8 +101,9 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
-        [[0; TILE]; COLUMNS / TILE],
-        reorder,
+        [0; COLUMNS],
+        // SAFETY: as above.
+        |x, to| unsafe { reorder16(x, to) },
         // SAFETY: as above.
         |out, x, part| unsafe { multiply16::<1, 2>(out, x, part) },
         // SAFETY: as above.
@@ -72,8 +120,8 @@ fn multiply8<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<
         for pair in 0..part.tiles().div_ceil(2) {
             let mut four = [[vdup_n_s8(0); 2]; T];
             for (to, x) in four.iter_mut().zip(x) {
-                for (to, x) in to.iter_mut().zip(x.iter().skip(2 * pair)) {
-                    *to = vreinterpret_s8_s32(vdup_n_s32(i32::from_le_bytes(x.map(i8::cast_unsigned))));
+                for (to, x) in to.iter_mut().zip(x.as_chunks().0.iter().skip(2 * pair)) {
+                    *to = vget_low_s8(repeat(x));
                 }
             }
             for (block, tiles) in blocks.iter().enumerate() {
@@ -101,7 +149,7 @@ fn multiply16<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row
         for place in 0..part.tiles() {
             let mut four = [vdup_n_s16(0); T];
             for (to, x) in four.iter_mut().zip(x) {
-                if let Some(x) = x.get(place) {
+                if let Some(x) = x.as_chunks().0.get(place) {
                     *to = load_four(x);
                 }
             }
@@ -136,6 +184,23 @@ pub(super) fn load(tile: &Tile) -> int8x16_t {
 fn load_four(x: &[i16; 4]) -> int16x4_t {
     // SAFETY: there are four, and the load needs no more than their own alignment.
     unsafe { vld1_s16(x.as_ptr()) }
+}
+
+/// Four bytes, again and again.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn repeat(x: &[i8; 4]) -> int8x16_t {
+    vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(x.map(i8::cast_unsigned))))
+}
+
+/// The lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn bytes(lanes: int8x16_t) -> [i8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: sixteen bytes are written.
+    unsafe { vst1q_s8(bytes.as_mut_ptr(), lanes) };
+    bytes
 }
 
 /// The lanes.

@@ -5,7 +5,7 @@
 
 use core::arch::wasm32::*;
 
-use super::super::tiles::{self, COLUMNS, Part, order};
+use super::super::tiles::{self, COLUMNS, Part};
 use super::super::{Kernels, scalar};
 use crate::format::spec::TILE;
 
@@ -33,8 +33,8 @@ type Row = [u64; COLUMNS / TILE];
 
 fn reorder<X: Copy + Into<i16>>(x: &[X], to: &mut Row) {
     for (&x, to) in x.as_chunks::<TILE>().0.iter().zip(to) {
-        let [a, b, c, d] = order(x).map(|x| u64::from(x.into().cast_unsigned()));
-        *to = a | b << 16 | c << 32 | d << 48;
+        let [a, b, c, d] = x.map(|x| u64::from(x.into().cast_unsigned()));
+        *to = a | c << 16 | b << 32 | d << 48;
     }
 }
 
