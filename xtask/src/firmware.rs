@@ -126,7 +126,7 @@ pub(crate) fn blobs(write: bool) -> Result<()> {
 
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
-    let folders = ["common", "host", "qemu-cortex-m", "qemu-riscv32"].into_iter();
+    let folders = ["common", "host", "browser", "qemu-cortex-m", "qemu-riscv32"].into_iter();
     folders.chain(BOARDS.map(|(folder, _)| folder)).try_for_each(|name| cargo_in(&folder_of(name), "fmt --check", &[]))
 }
 

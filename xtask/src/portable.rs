@@ -2,6 +2,7 @@
 //! on the host.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -35,41 +36,62 @@ pub(crate) fn check() -> Result<()> {
         machine.tests().and_then(|()| machine.examples()).with_context(|| format!("on {}", machine.name))?;
         eprintln!("{}: the tests pass, and {} examples print what the host prints", machine.name, EXAMPLES.len());
     }
+    browser()
+}
+
+/// The example in a web page, called as the page calls it, writes the story that the others write.
+fn browser() -> Result<()> {
+    let folder = folder_of("browser");
+    cargo_in(&folder, &format!("build --quiet --release --target-dir {}", out()), &[])?;
+    let wanted = fs::read_to_string(folder_of("expected").join("generate.txt"))?;
+    let module = format!("{}/wasm32-unknown-unknown/release/browser.wasm", out());
+    let beginning = wanted.split_inclusive('.').next().unwrap_or_default();
+    let printed = output(
+        Command::new("node").arg("check.mjs").args([&module, "../common/models/stories.kinglet", "64", beginning]),
+        &folder,
+    )?;
+    ensure!(printed == wanted, "the browser example prints:\n{printed}but should print:\n{wanted}");
     Ok(())
+}
+
+/// What a command prints, if it succeeds.
+fn output(command: &mut Command, folder: &Path) -> Result<String> {
+    let output =
+        command.current_dir(folder).output().with_context(|| format!("running {command:?}: is it installed?"))?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}\n{printed}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
+}
+
+/// One folder for all, so that what runs in the compiler is built once.
+fn out() -> String {
+    target_folder("portable")
 }
 
 impl Machine {
     /// The runtime's own tests, among them those of the kernels: every set against the definition.
     fn tests(&self) -> Result<()> {
-        self.cargo("", &format!("test --quiet --release --package kinglet --lib --target-dir {}", self.out("tests")))
+        self.cargo("", "test --quiet --release --package kinglet --lib")
     }
 
     /// Whole models: tokens, text, and the bits of logits.
     fn examples(&self) -> Result<()> {
-        let out = self.out("examples");
-        self.cargo("firmware-examples/host", &format!("build --quiet --release --target-dir {out}"))?;
+        self.cargo("firmware-examples/host", "build --quiet --release")?;
         let suffix = if self.target == WASI { ".wasm" } else { "" };
-        let program = format!("{out}/{}/release/host{suffix}", self.target);
+        let program = format!("{}/{}/release/host{suffix}", out(), self.target);
         for example in EXAMPLES {
             let mut words = self.runs_in.split(' ');
-            let output = Command::new(words.next().unwrap_or_default())
-                .args(words)
-                .args([&program, example])
-                .current_dir(root())
-                .output()
-                .with_context(|| format!("running {}: is it installed?", self.runs_in))?;
-            let printed = compared(&String::from_utf8(output.stdout)?);
-            let errors = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "{example}: {}\n{printed}{errors}", output.status);
+            let mut command = Command::new(words.next().unwrap_or_default());
+            let printed = compared(&output(command.args(words).args([&program, example]), root())?);
             let wanted = fs::read_to_string(folder_of("expected").join(format!("{example}.txt")))?;
             ensure!(printed == wanted, "{example} prints:\n{printed}but should print:\n{wanted}");
         }
         Ok(())
-    }
-
-    /// Where this machine's programs are built: where those of others with its flags are.
-    fn out(&self, what: &str) -> String {
-        target_folder(&format!("portable/{what}{}", if self.flags.is_empty() { "" } else { "-vectors" }))
     }
 
     fn cargo(&self, folder: &str, arguments: &str) -> Result<()> {
@@ -77,6 +99,10 @@ impl Machine {
         let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
         let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
         let environment = [(run.as_str(), runner.as_str()), (&link, "rust-lld"), ("RUSTFLAGS", self.flags)];
-        cargo_in(&root().join(folder), &format!("{arguments} --target {}", self.target), &environment)
+        cargo_in(
+            &root().join(folder),
+            &format!("{arguments} --target {} --target-dir {}", self.target, out()),
+            &environment,
+        )
     }
 }
