@@ -98,8 +98,6 @@ impl Kernels {
         let best = Some(&arm::thumb1::THUMB1);
         #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
         let best = Some(&riscv::RISCV);
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let best = aarch64::dotprod::kernels();
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         let best = Some(&wasm32::simd128::SIMD128);
         #[cfg(not(any(
@@ -111,11 +109,13 @@ impl Kernels {
             all(target_arch = "wasm32", target_feature = "simd128")
         )))]
         let best = None;
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let next = Some(&aarch64::neon::NEON);
         #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
-        let next = None;
-        [best, next, Some(&scalar::SCALAR)].into_iter().flatten()
+        let sets = [best, Some(&scalar::SCALAR)];
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        let [best, next, last] = aarch64::kernels();
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        let sets = [best, next, last, Some(&scalar::SCALAR)];
+        sets.into_iter().flatten()
     }
 
     /// The fastest set that this machine runs.

@@ -11,7 +11,7 @@ use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, word
 use crate::format::spec::{TILE, tile_place};
 
 /// The set, on a processor that has the instruction.
-pub(crate) fn kernels() -> Option<&'static Kernels> {
+pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
     #[cfg(not(any(test, feature = "std")))]
@@ -19,13 +19,13 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&DOTPROD)
 }
 
-/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the instruction.
-static DOTPROD: Kernels = Kernels {
+/// For sets of processors that have the instruction, and for [`kernels`] to hand out: whoever holds it runs on one.
+pub(super) static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
     // SAFETY: the instruction was detected before this table was handed out.
     matmul8: |out, x, weights, cols| unsafe { matmul8(out, x, weights, cols) },
     tiles8,
-    tiles16,
+    tiles16: |out, x, weights, cols| two_bytes((out, x, weights, cols), tiles16),
     ..NEON
 };
 
@@ -51,16 +51,24 @@ const LARGEST: i16 = 256 * 127 + 127;
 #[target_feature(enable = "neon")]
 fn reorder16(x: &[i16], [low, high]: &mut Row<2>) {
     for ((x, low), high) in x.chunks(16).zip(low.as_chunks_mut().0).zip(high.as_chunks_mut().0) {
-        let x: [i16; 16] = whole(x);
-        // SAFETY: sixteen halfwords are read.
-        let x = unsafe { [vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))] };
-        let x = x.map(|x| vminq_s16(x, vdupq_n_s16(LARGEST)));
-        // Half of the lower byte's range is added, so that the rest is rounded to the nearest.
-        let [a, b] = x.map(|x| vreinterpretq_s8_s16(vaddq_s16(x, vdupq_n_s16(128))));
-        *high = bytes(order(vuzp2q_s8(a, b)));
-        let [a, b] = x.map(|x| vreinterpretq_s8_s16(x));
-        *low = bytes(order(vuzp1q_s8(a, b)));
+        let (lower, higher) = split(x);
+        (*low, *high) = (bytes(lower), bytes(higher));
     }
+}
+
+/// The lower and the upper bytes of up to sixteen activations in the order of a tile, with zeros behind them.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
+    let x: [i16; 16] = whole(x);
+    // SAFETY: sixteen halfwords are read.
+    let x = unsafe { [vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))] };
+    let [a, b] = x.map(|x| vminq_s16(x, vdupq_n_s16(LARGEST)));
+    let low = vuzp1q_s8(vreinterpretq_s8_s16(a), vreinterpretq_s8_s16(b));
+    // Half of the lower byte's range is added, so that the rest is rounded to the nearest.
+    let half = vdupq_n_s16(128);
+    let high = vuzp2q_s8(vreinterpretq_s8_s16(vaddq_s16(a, half)), vreinterpretq_s8_s16(vaddq_s16(b, half)));
+    (order(low), order(high))
 }
 
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
@@ -76,7 +84,11 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     );
 }
 
-fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+/// A product over activations that are split into two bytes, by one that takes none above [`LARGEST`] for more than that.
+pub(super) fn two_bytes(
+    (out, x, weights, cols): (&mut [i32], &[i16], &[i8], usize),
+    tiles16: fn(&mut [i32], &[i16], &[i8], usize),
+) {
     let cols = cols.max(1);
     let rows = (weights.len() / cols).max(1);
     for (x, out) in x.chunks(4 * cols).zip(out.chunks_mut(4 * rows)) {
@@ -87,7 +99,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             neon::tiles16(out, x, weights, cols);
             continue;
         }
-        tiles16_of_bytes(out, x, weights, cols);
+        tiles16(out, x, weights, cols);
         if larger > 0 {
             for (x, out) in scalar::tokens(x, cols, out, rows) {
                 for (col, &x) in x.iter().enumerate().filter(|&(_, &x)| x > LARGEST) {
@@ -113,7 +125,7 @@ fn add_column(out: &mut [i32], x: i16, weights: &[i8], (col, cols): (usize, usiz
     }
 }
 
-fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [[0; COLUMNS]; 2],

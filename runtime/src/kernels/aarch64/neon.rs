@@ -13,7 +13,7 @@ use super::attention;
 use crate::format::spec::TILE;
 
 /// The set for this target, which has vectors.
-pub(crate) static NEON: Kernels = Kernels {
+pub(super) static NEON: Kernels = Kernels {
     name: "neon",
     tiles8,
     tiles16,
