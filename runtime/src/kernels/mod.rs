@@ -112,9 +112,9 @@ impl Kernels {
         #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
         let sets = [best, Some(&scalar::SCALAR)];
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let [best, next, last] = aarch64::kernels();
+        let [best, next] = aarch64::kernels();
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let sets = [best, next, last, Some(&scalar::SCALAR)];
+        let sets = [best, next, Some(&scalar::SCALAR)];
         sets.into_iter().flatten()
     }
 

@@ -10,7 +10,8 @@ use super::super::{Kernels, scalar};
 use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
 use crate::format::spec::{TILE, tile_place};
 
-/// The set, on a processor that has the instruction.
+/// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a token they take
+/// more instructions, and for several 6 % fewer.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
@@ -19,13 +20,13 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&DOTPROD)
 }
 
-/// For sets of processors that have the instruction, and for [`kernels`] to hand out: whoever holds it runs on one.
-pub(super) static DOTPROD: Kernels = Kernels {
+/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the instruction.
+static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
     // SAFETY: the instruction was detected before this table was handed out.
     matmul8: |out, x, weights, cols| unsafe { matmul8(out, x, weights, cols) },
     tiles8,
-    tiles16: |out, x, weights, cols| two_bytes((out, x, weights, cols), tiles16),
+    tiles16,
     ..NEON
 };
 
@@ -59,7 +60,7 @@ fn reorder16(x: &[i16], [low, high]: &mut Row<2>) {
 /// The lower and the upper bytes of up to sixteen activations in the order of a tile, with zeros behind them.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
+fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
     let x: [i16; 16] = whole(x);
     // SAFETY: sixteen halfwords are read.
     let x = unsafe { [vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))] };
@@ -84,11 +85,7 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     );
 }
 
-/// A product over activations that are split into two bytes, by one that takes none above [`LARGEST`] for more than that.
-pub(super) fn two_bytes(
-    (out, x, weights, cols): (&mut [i32], &[i16], &[i8], usize),
-    tiles16: fn(&mut [i32], &[i16], &[i8], usize),
-) {
+fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = (weights.len() / cols).max(1);
     for (x, out) in x.chunks(4 * cols).zip(out.chunks_mut(4 * rows)) {
@@ -99,7 +96,7 @@ pub(super) fn two_bytes(
             neon::tiles16(out, x, weights, cols);
             continue;
         }
-        tiles16(out, x, weights, cols);
+        tiles16_of_bytes(out, x, weights, cols);
         if larger > 0 {
             for (x, out) in scalar::tokens(x, cols, out, rows) {
                 for (col, &x) in x.iter().enumerate().filter(|&(_, &x)| x > LARGEST) {
@@ -125,7 +122,7 @@ fn add_column(out: &mut [i32], x: i16, weights: &[i8], (col, cols): (usize, usiz
     }
 }
 
-fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [[0; COLUMNS]; 2],
@@ -141,11 +138,11 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 /// `T` tokens by `B` blocks of four rows at a time, over `P` bytes of each activation.
 #[target_feature(enable = "neon,dotprod")]
 fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]; T], x: &[Row<P>; T], part: Part<'_>) {
+    let whole = (part.tiles() / 4).min(COLUMNS / 16);
     for (index, blocks) in part.blocks::<B>().enumerate() {
         let mut sums = [[[vdupq_n_s32(0); P]; B]; T];
         let fours = blocks.map(|tiles| tiles.as_chunks::<4>());
-        let fours_of_tiles = part.tiles() / 4;
-        for place in 0..fours_of_tiles {
+        for place in 0..whole {
             let mut activations = [[vdupq_n_s8(0); P]; T];
             for (to, x) in activations.iter_mut().zip(x) {
                 for (to, x) in to.iter_mut().zip(x) {
@@ -170,7 +167,7 @@ fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]
         for (sums, x) in sums.iter_mut().zip(x) {
             for (sums, (_, rest)) in sums.iter_mut().zip(fours) {
                 for (sum, x) in sums.iter_mut().zip(x) {
-                    for (tile, x) in rest.iter().zip(x.as_chunks().0.iter().skip(4 * fours_of_tiles)) {
+                    for (tile, x) in rest.iter().zip(x.as_chunks().0.iter().skip(4 * whole)) {
                         *sum = dot::<0>(*sum, load(tile), repeat(x));
                     }
                 }
