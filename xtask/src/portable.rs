@@ -76,7 +76,7 @@ fn out() -> String {
 impl Machine {
     /// The runtime's own tests, among them those of the kernels: every set against the definition.
     fn tests(&self) -> Result<()> {
-        self.cargo("", "test --quiet --release --package kinglet --lib")
+        self.cargo("", "test --quiet --release --package kinglet --features std --lib")
     }
 
     /// Whole models: tokens, text, and the bits of logits.
@@ -98,7 +98,13 @@ impl Machine {
         let runner = self.runs_in.replace("xtask/", &format!("{}/xtask/", root().display()));
         let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
         let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
-        let environment = [(run.as_str(), runner.as_str()), (&link, "rust-lld"), ("RUSTFLAGS", self.flags)];
+        // With the same profile, tests and examples are built from the same dependencies.
+        let environment = [
+            (run.as_str(), runner.as_str()),
+            (&link, "rust-lld"),
+            ("RUSTFLAGS", self.flags),
+            ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+        ];
         cargo_in(
             &root().join(folder),
             &format!("{arguments} --target {} --target-dir {}", self.target, out()),
