@@ -1,12 +1,11 @@
-//! Attention and activations: four keys at a time for their scores and powers, eight or sixteen columns for the weighted sum, four
-//! values for a table.
+//! Attention and activations: four keys at a time for their scores, eight or sixteen columns for the weighted sum, four values for a
+//! table. Powers the compiler makes of the definition with as few instructions.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
 
 use super::super::{ScoreFactor, scalar};
 use super::neon::{totals, words};
-use crate::ops::softmax::EXP2;
 
 /// Eight values that lie together, as sixteen-bit lanes.
 trait Wide: Copy {
@@ -185,29 +184,6 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
     let done = 4 * fours.len();
     rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
     rare.max(vmaxvq_s32(largest))
-}
-
-#[target_feature(enable = "neon")]
-pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
-    let mut sums = vdupq_n_u32(0);
-    let (fours, rest) = scores.as_chunks_mut::<4>();
-    // A shift by more than all bits leaves nothing, as one by 31 does: powers have sixteen bits, and weights 27.
-    let shift_right = |x, by| vshlq_u32(x, vnegq_s32(vreinterpretq_s32_u32(vminq_u32(by, vdupq_n_u32(31)))));
-    for (four, bits) in fours.iter_mut().zip(values.as_chunks().0) {
-        let z = four.map(|score| largest.wrapping_sub(score));
-        let powers = z.map(|z| u32::from(EXP2[(z >> 7) as usize % EXP2.len()]));
-        let whole = vshrq_n_u32::<16>(vreinterpretq_u32_s32(load_words(&z)));
-        // SAFETY: four words are read.
-        let powers = shift_right(unsafe { vld1q_u32(powers.as_ptr()) }, whole);
-        sums = vaddq_u32(sums, powers);
-        let bits = load_scales(bits);
-        let weights = vmulq_u32(powers, vandq_u32(bits, vdupq_n_u32(0x7ff)));
-        let weights = shift_right(weights, vsubq_u32(vdupq_n_u32(lowered), vshrq_n_u32::<11>(bits)));
-        *four = words(vreinterpretq_s32_u32(weights));
-    }
-    let done = 4 * fours.len();
-    let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
-    sum.wrapping_add(vaddvq_u32(sums))
 }
 
 #[target_feature(enable = "neon")]

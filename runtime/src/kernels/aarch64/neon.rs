@@ -24,8 +24,6 @@ pub(super) static NEON: Kernels = Kernels {
     // SAFETY: as above.
     scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
     // SAFETY: as above.
-    powers: |scores, values, largest, lowered| unsafe { attention::powers(scores, values, largest, lowered) },
-    // SAFETY: as above.
     rectify: |values, table| unsafe { attention::rectify(values, table) },
     // SAFETY: as above.
     weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
