@@ -1,5 +1,8 @@
 //! Integer-only, `no_std`, no-heap inference for small quantized transformers.
 #![no_std]
+#[cfg(target_endian = "big")]
+compile_error!("Kinglet runs on little-endian targets: blobs are read where they lie, and nothing else is tested");
+
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

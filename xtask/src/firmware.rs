@@ -68,7 +68,7 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-const EXAMPLES: [&str; 10] = [
+pub(crate) const EXAMPLES: [&str; 10] = [
     "generate",
     "classify",
     "tag",
@@ -139,7 +139,7 @@ pub(crate) fn blobs(write: bool) -> Result<()> {
 
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
-    let folders = ["common", "host", "qemu-cortex-m", "qemu-riscv32"].into_iter();
+    let folders = ["common", "host", "browser", "qemu-cortex-m", "qemu-riscv32"].into_iter();
     folders.chain(BOARDS.map(|(folder, _)| folder)).try_for_each(|name| cargo_in(&folder_of(name), "fmt --check", &[]))
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     Ok(())
 }
 
-fn folder_of(name: &str) -> PathBuf {
+pub(crate) fn folder_of(name: &str) -> PathBuf {
     root().join("firmware-examples").join(name)
 }
 
@@ -467,7 +467,7 @@ fn emulate(core: &Core, program: &Path) -> Result<String> {
 }
 
 /// The lines that must be the same everywhere.
-fn compared(printed: &str) -> String {
+pub(crate) fn compared(printed: &str) -> String {
     printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
 }
 

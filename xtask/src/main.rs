@@ -3,6 +3,7 @@
 mod bench;
 mod firmware;
 mod floats;
+mod portable;
 
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +12,13 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 /// Where the runtime must build without a default feature.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 7] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv8m.main-none-eabihf",
     "riscv32imc-unknown-none-elf",
+    "aarch64-unknown-none",
     "wasm32-unknown-unknown",
 ];
 
@@ -43,6 +45,8 @@ enum Task {
     Firmware(firmware::Firmware),
     /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
     Bench(bench::Bench),
+    /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
+    Portable,
     /// The blobs in the firmware examples: converted again, and compared; or written anew.
     Blobs {
         /// Write them.
@@ -59,6 +63,7 @@ fn main() -> Result<()> {
             lint()?;
             test()?;
             targets()?;
+            portable::check()?;
             floats::check()?;
             firmware::blobs(false)?;
             firmware::run(&firmware::Firmware::default())?;
@@ -67,6 +72,7 @@ fn main() -> Result<()> {
         Task::Lint => lint(),
         Task::Test => test(),
         Task::Targets => targets(),
+        Task::Portable => portable::check(),
         Task::Floats => floats::check(),
         Task::Firmware(options) => firmware::run(&options),
         Task::Bench(options) => bench::run(&options),

@@ -2,6 +2,8 @@
 //!
 //! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
 #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
 mod arm;
 mod multiply;
@@ -11,6 +13,13 @@ mod riscv;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(any(
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
+mod tiles;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -89,14 +98,24 @@ impl Kernels {
         let best = Some(&arm::thumb1::THUMB1);
         #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
         let best = Some(&riscv::RISCV);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let best = Some(&wasm32::simd128::SIMD128);
         #[cfg(not(any(
             target_arch = "x86_64",
             kinglet_thumb1,
             kinglet_thumb2,
-            all(target_arch = "riscv32", target_feature = "m")
+            all(target_arch = "riscv32", target_feature = "m"),
+            all(target_arch = "aarch64", target_feature = "neon"),
+            all(target_arch = "wasm32", target_feature = "simd128")
         )))]
         let best = None;
-        [best, Some(&scalar::SCALAR)].into_iter().flatten()
+        #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
+        let sets = [best, Some(&scalar::SCALAR)];
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        let [best, next] = aarch64::kernels();
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        let sets = [best, next, Some(&scalar::SCALAR)];
+        sets.into_iter().flatten()
     }
 
     /// The fastest set that this machine runs.

@@ -50,7 +50,7 @@ pub(super) fn tokens<'a, X>(
 }
 
 #[inline(always)]
-fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
+pub(super) fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = weights.len() / cols;
     for (row, weights) in weights.chunks_exact(cols).enumerate() {

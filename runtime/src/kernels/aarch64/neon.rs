@@ -1,0 +1,219 @@
+//! The vectors that every 64-bit Arm processor has. What is done to rows the compiler makes vectors of by itself.
+//!
+//! A tile is one load. Over sixteen-bit activations each of its rows is widened and meets the same four columns; over eight-bit
+//! ones two products of bytes are added in sixteen bits, which hold them: no activation is -128, so none is beyond
+//! 2 * 127 * 128.
+#![allow(unsafe_code)]
+
+use core::arch::aarch64::*;
+
+use super::super::tiles::{self, COLUMNS, Part, Tile};
+use super::super::{Kernels, scalar};
+use super::attention;
+use crate::format::spec::TILE;
+
+/// The set for this target, which has vectors.
+pub(super) static NEON: Kernels = Kernels {
+    name: "neon",
+    tiles8,
+    tiles16,
+    // SAFETY: this module is for targets that have vectors, here and below.
+    scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
+    // SAFETY: as above.
+    scores16: |out, query, keys| unsafe { attention::scores16(out, query, keys) },
+    // SAFETY: as above.
+    scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
+    // SAFETY: as above.
+    rectify: |values, table| unsafe { attention::rectify(values, table) },
+    // SAFETY: as above.
+    weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
+    ..scalar::SCALAR
+};
+
+/// Columns of a row in the order of a tile.
+type Row<X> = [X; COLUMNS];
+
+#[target_feature(enable = "neon")]
+fn reorder8(x: &[i8], to: &mut Row<i8>) {
+    for (x, to) in x.chunks(16).zip(to.as_chunks_mut().0) {
+        *to = bytes(order(load_some(x)));
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn reorder16(x: &[i16], to: &mut Row<i16>) {
+    const ORDER: [u8; 16] = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15];
+    // SAFETY: sixteen bytes are read.
+    let order = unsafe { vld1q_u8(ORDER.as_ptr()) };
+    for (x, to) in x.chunks(8).zip(to.as_chunks_mut::<8>().0) {
+        let x: [i16; 8] = whole(x);
+        // SAFETY: eight halfwords are read, and as many are written.
+        unsafe {
+            let ordered = vqtbl1q_s8(vreinterpretq_s8_s16(vld1q_s16(x.as_ptr())), order);
+            vst1q_s16(to.as_mut_ptr(), vreinterpretq_s16_s8(ordered));
+        }
+    }
+}
+
+/// The columns of four tiles, in their order.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn order(columns: int8x16_t) -> int8x16_t {
+    const ORDER: [u8; 16] = [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15];
+    // SAFETY: sixteen bytes are read.
+    vqtbl1q_s8(columns, unsafe { vld1q_u8(ORDER.as_ptr()) })
+}
+
+/// Bytes, with zeros behind them where there are fewer than sixteen.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn load_some(x: &[i8]) -> int8x16_t {
+    load(&whole(x))
+}
+
+/// The first of a row, with zeros behind them where there are fewer.
+#[inline(always)]
+pub(super) fn whole<X: Copy + Default, const N: usize>(x: &[X]) -> [X; N] {
+    x.first_chunk().copied().unwrap_or_else(|| {
+        let mut filled = [X::default(); N];
+        for (to, &x) in filled.iter_mut().zip(x) {
+            *to = x;
+        }
+        filled
+    })
+}
+
+fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    tiles::multiply(
+        (out, x, weights, cols),
+        [0; COLUMNS],
+        // SAFETY: this module is for targets that have vectors.
+        |x, to| unsafe { reorder8(x, to) },
+        // SAFETY: as above.
+        |out, x, part| unsafe { multiply8::<1, 4>(out, x, part) },
+        // SAFETY: as above.
+        |out, x, part| unsafe { multiply8::<4, 2>(out, x, part) },
+    );
+}
+
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    tiles::multiply(
+        (out, x, weights, cols),
+        [0; COLUMNS],
+        // SAFETY: as above.
+        |x, to| unsafe { reorder16(x, to) },
+        // SAFETY: as above.
+        |out, x, part| unsafe { multiply16::<1, 2>(out, x, part) },
+        // SAFETY: as above.
+        |out, x, part| unsafe { multiply16::<4, 1>(out, x, part) },
+    );
+}
+
+/// `T` tokens by `B` blocks of four rows at a time.
+#[target_feature(enable = "neon")]
+fn multiply8<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<i8>; T], part: Part<'_>) {
+    for (index, blocks) in part.blocks::<B>().enumerate() {
+        // Of two rows each, with two sums for a row.
+        let mut sums = [[[vdupq_n_s32(0); 2]; B]; T];
+        for pair in 0..part.tiles().div_ceil(2) {
+            let mut four = [[vdup_n_s8(0); 2]; T];
+            for (to, x) in four.iter_mut().zip(x) {
+                for (to, x) in to.iter_mut().zip(x.as_chunks().0.iter().skip(2 * pair)) {
+                    *to = vget_low_s8(repeat(x));
+                }
+            }
+            for (block, tiles) in blocks.iter().enumerate() {
+                let Some(&first) = tiles.get(2 * pair) else { continue };
+                let (a, b) = (load(&first), load(tiles.get(2 * pair + 1).unwrap_or(&[0; TILE * TILE])));
+                for (sums, [x, y]) in sums.iter_mut().zip(four) {
+                    let low = vmlal_s8(vmull_s8(vget_low_s8(a), x), vget_low_s8(b), y);
+                    let high = vmlal_s8(vmull_s8(vget_high_s8(a), x), vget_high_s8(b), y);
+                    let [upper, lower] = &mut sums[block];
+                    (*upper, *lower) = (vpadalq_s16(*upper, low), vpadalq_s16(*lower, high));
+                }
+            }
+        }
+        for (out, sums) in out.iter_mut().zip(sums) {
+            part.put(out, index, sums.map(|[upper, lower]| words(vpaddq_s32(upper, lower))));
+        }
+    }
+}
+
+/// The same over sixteen-bit activations.
+#[target_feature(enable = "neon")]
+fn multiply16<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<i16>; T], part: Part<'_>) {
+    for (index, blocks) in part.blocks::<B>().enumerate() {
+        let mut sums = [[[vdupq_n_s32(0); TILE]; B]; T];
+        for place in 0..part.tiles() {
+            let mut four = [vdup_n_s16(0); T];
+            for (to, x) in four.iter_mut().zip(x) {
+                if let Some(x) = x.as_chunks().0.get(place) {
+                    *to = load_four(x);
+                }
+            }
+            for (block, tiles) in blocks.iter().enumerate() {
+                let Some(tile) = tiles.get(place) else { continue };
+                let tile = load(tile);
+                let (upper, lower) = (vmovl_s8(vget_low_s8(tile)), vmovl_s8(vget_high_s8(tile)));
+                for (sums, x) in sums.iter_mut().zip(four) {
+                    let [a, b, c, d] = &mut sums[block];
+                    *a = vmlal_s16(*a, vget_low_s16(upper), x);
+                    *b = vmlal_high_s16(*b, upper, vcombine_s16(x, x));
+                    *c = vmlal_s16(*c, vget_low_s16(lower), x);
+                    *d = vmlal_high_s16(*d, lower, vcombine_s16(x, x));
+                }
+            }
+        }
+        for (out, sums) in out.iter_mut().zip(sums) {
+            part.put(out, index, sums.map(|rows| words(totals(rows))));
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn load(tile: &Tile) -> int8x16_t {
+    // SAFETY: the tile has sixteen bytes, and the load needs no alignment.
+    unsafe { vld1q_s8(tile.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_four(x: &[i16; 4]) -> int16x4_t {
+    // SAFETY: there are four, and the load needs no more than their own alignment.
+    unsafe { vld1_s16(x.as_ptr()) }
+}
+
+/// Four bytes, again and again.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn repeat(x: &[i8; 4]) -> int8x16_t {
+    vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(x.map(i8::cast_unsigned))))
+}
+
+/// The lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn bytes(lanes: int8x16_t) -> [i8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: sixteen bytes are written.
+    unsafe { vst1q_s8(bytes.as_mut_ptr(), lanes) };
+    bytes
+}
+
+/// The lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn words(lanes: int32x4_t) -> [i32; 4] {
+    let mut words = [0; 4];
+    // SAFETY: four words are written.
+    unsafe { vst1q_s32(words.as_mut_ptr(), lanes) };
+    words
+}
+
+/// The sums of four times four lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn totals([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {
+    vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
+}

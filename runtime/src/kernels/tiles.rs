@@ -1,0 +1,84 @@
+//! What products over tiled weights have in common where vectors are 16 bytes long, as long as a tile: how activations are brought
+//! into the order of a tile, and how many tokens and rows are multiplied together.
+
+use crate::format::spec::TILE;
+
+/// Columns that are reordered at a time, so that they fit the stack.
+pub(super) const COLUMNS: usize = 512;
+
+/// A tile as it lies.
+pub(super) type Tile = [i8; TILE * TILE];
+
+/// All rows of weights, and some of their columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'m> {
+    weights: &'m [i8],
+    cols: usize,
+    first: usize,
+    width: usize,
+}
+
+impl<'m> Part<'m> {
+    /// `B` blocks of four rows at a time, tiles of the part's columns; those behind the last are empty.
+    #[inline(always)]
+    pub(super) fn blocks<const B: usize>(self) -> impl Iterator<Item = [&'m [Tile]; B]> {
+        self.weights.chunks((B * TILE * self.cols).max(1)).map(move |weights| {
+            let mut blocks = weights.chunks_exact((TILE * self.cols).max(1));
+            core::array::from_fn(|_| {
+                let block = blocks.next().and_then(|block| block.get(TILE * self.first..)).unwrap_or(&[]);
+                block.as_chunks().0.get(..self.width / TILE).unwrap_or(&[])
+            })
+        })
+    }
+
+    /// Tiles in a block.
+    #[inline(always)]
+    pub(super) fn tiles(self) -> usize {
+        self.width / TILE
+    }
+
+    /// The sums of some blocks, the first of which is `index`, go where they belong.
+    #[inline(always)]
+    pub(super) fn put<const B: usize>(self, out: &mut [i32], index: usize, sums: [[i32; TILE]; B]) {
+        let out = out.get_mut(index * B * TILE..).unwrap_or(&mut []);
+        for (out, sums) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(sums) {
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = if self.first > 0 { out.wrapping_add(sum) } else { sum };
+            }
+        }
+    }
+}
+
+/// A product over tiles. `R` is a row of activations as `reorder` makes it of up to [`COLUMNS`] of them, beginning with `empty`;
+/// `one` and `four` multiply so many rows.
+#[inline(always)]
+pub(super) fn multiply<X, R: Copy>(
+    (out, x, weights, cols): (&mut [i32], &[X], &[i8], usize),
+    empty: R,
+    reorder: impl Fn(&[X], &mut R),
+    one: impl Fn([&mut [i32]; 1], &[R; 1], Part<'_>),
+    four: impl Fn([&mut [i32]; 4], &[R; 4], Part<'_>),
+) {
+    let cols = cols.max(TILE);
+    let rows = (weights.len() / cols).max(1);
+    for first in (0..cols).step_by(COLUMNS) {
+        let part = Part { weights, cols, first, width: COLUMNS.min(cols - first) };
+        let of_part = |x: &[X], to: &mut R| reorder(x.get(first..first + part.width).unwrap_or(&[]), to);
+        let (mut x, mut out) = (x.chunks_exact(cols), out.chunks_exact_mut(rows));
+        if x.len() >= 4 {
+            let mut reordered = [empty; 4];
+            while x.len() >= 4 {
+                for (to, x) in reordered.iter_mut().zip(x.by_ref()) {
+                    of_part(x, to);
+                }
+                four(core::array::from_fn(|_| out.next().unwrap_or(&mut [])), &reordered, part);
+            }
+        }
+        let mut reordered = [empty];
+        for (x, out) in x.zip(out) {
+            let [to] = &mut reordered;
+            of_part(x, to);
+            one([out], &reordered, part);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The runtime on processors that this machine does not have: its own tests, and the examples, which must print what they print
+//! on the host.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::firmware::{EXAMPLES, compared, folder_of, target_folder};
+use crate::{cargo_in, root};
+
+/// What a build is for, and what runs it.
+struct Machine {
+    name: &'static str,
+    target: &'static str,
+    flags: &'static str,
+    runs_in: &'static str,
+}
+
+/// Static programs, which the linker that comes with Rust links.
+const ARM: &str = "aarch64-unknown-linux-musl";
+const WASI: &str = "wasm32-wasip1";
+const NODE: &str = "node --no-warnings xtask/wasi.mjs";
+
+/// With the products of bytes that 64-bit Arm may have and without them, with WebAssembly's vectors and without them.
+const MACHINES: [Machine; 4] = [
+    Machine { name: "AArch64 with SDOT", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu max" },
+    Machine { name: "Cortex-A53", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu cortex-a53" },
+    Machine { name: "WebAssembly", target: WASI, flags: "", runs_in: NODE },
+    Machine { name: "WebAssembly with vectors", target: WASI, flags: "-C target-feature=+simd128", runs_in: NODE },
+];
+
+pub(crate) fn check() -> Result<()> {
+    for machine in &MACHINES {
+        machine.tests().and_then(|()| machine.examples()).with_context(|| format!("on {}", machine.name))?;
+        eprintln!("{}: the tests pass, and {} examples print what the host prints", machine.name, EXAMPLES.len());
+    }
+    browser()
+}
+
+/// The example in a web page, called as the page calls it, writes the story that the others write.
+fn browser() -> Result<()> {
+    let folder = folder_of("browser");
+    cargo_in(&folder, &format!("build --quiet --release --target-dir {}", out()), &[])?;
+    let wanted = fs::read_to_string(folder_of("expected").join("generate.txt"))?;
+    let module = format!("{}/wasm32-unknown-unknown/release/browser.wasm", out());
+    let beginning = wanted.split_inclusive('.').next().unwrap_or_default();
+    let printed = output(
+        Command::new("node").arg("check.mjs").args([&module, "../common/models/stories.kinglet", "64", beginning]),
+        &folder,
+    )?;
+    ensure!(printed == wanted, "the browser example prints:\n{printed}but should print:\n{wanted}");
+    Ok(())
+}
+
+/// What a command prints, if it succeeds.
+fn output(command: &mut Command, folder: &Path) -> Result<String> {
+    let output =
+        command.current_dir(folder).output().with_context(|| format!("running {command:?}: is it installed?"))?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}\n{printed}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
+}
+
+/// One folder for all, so that what runs in the compiler is built once.
+fn out() -> String {
+    target_folder("portable")
+}
+
+impl Machine {
+    /// The runtime's own tests, among them those of the kernels: every set against the definition.
+    fn tests(&self) -> Result<()> {
+        self.cargo("", "test --quiet --release --package kinglet --features std --lib")
+    }
+
+    /// Whole models: tokens, text, and the bits of logits.
+    fn examples(&self) -> Result<()> {
+        self.cargo("firmware-examples/host", "build --quiet --release")?;
+        let suffix = if self.target == WASI { ".wasm" } else { "" };
+        let program = format!("{}/{}/release/host{suffix}", out(), self.target);
+        for example in EXAMPLES {
+            let mut words = self.runs_in.split(' ');
+            let mut command = Command::new(words.next().unwrap_or_default());
+            let printed = compared(&output(command.args(words).args([&program, example]), root())?);
+            let wanted = fs::read_to_string(folder_of("expected").join(format!("{example}.txt")))?;
+            ensure!(printed == wanted, "{example} prints:\n{printed}but should print:\n{wanted}");
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, folder: &str, arguments: &str) -> Result<()> {
+        let runner = self.runs_in.replace("xtask/", &format!("{}/xtask/", root().display()));
+        let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
+        let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
+        // With the same profile, tests and examples are built from the same dependencies.
+        let environment = [
+            (run.as_str(), runner.as_str()),
+            (&link, "rust-lld"),
+            ("RUSTFLAGS", self.flags),
+            ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+        ];
+        cargo_in(
+            &root().join(folder),
+            &format!("{arguments} --target {} --target-dir {}", self.target, out()),
+            &environment,
+        )
+    }
+}
