@@ -15,6 +15,8 @@ use kinglet::{AlignedVec, MemoryPlan, Model, Session, heapless};
 
 /// The longest text here, in tokens.
 const TOKENS: usize = 128;
+/// The longest command, which is as long as the model can write.
+const COMMAND: usize = 48;
 const SENTENCE: &str = "turn the lights in the kitchen down to twenty percent";
 
 fn blob(name: &str) -> AlignedVec {
@@ -77,14 +79,14 @@ fn home(criterion: &mut Criterion) {
     let ids = ids(command, SENTENCE);
     let tokens = command.manifest().tokens.clone();
     let start = tokens.decoder_start.expect("what a command begins with");
-    let plan = MemoryPlan::standard(command.spec(), TOKENS).expect("a plan");
+    let plan = MemoryPlan::standard(command.spec(), COMMAND).expect("a plan");
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     group.bench_function("command of a sentence", |bencher| {
         bencher.iter(|| {
             let mut session = Session::with_plan(command, &mut arena, plan).expect("a session");
             session.encode(&ids, &[]).expect("there is room");
-            let mut text = heapless::Vec::<u32, TOKENS>::from_array([start]);
-            let options = GenerateOptions { stop: &tokens.eos, ..GenerateOptions::new(TOKENS - 1) };
+            let mut text = heapless::Vec::<u32, COMMAND>::from_array([start]);
+            let options = GenerateOptions { stop: &tokens.eos, ..GenerateOptions::new(COMMAND - 1) };
             generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
                 .expect("text");
             assert!(text.len() > 2, "a command has more than its ends");

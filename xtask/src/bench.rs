@@ -147,7 +147,12 @@ fn name(folder: &Path) -> String {
 /// What was measured, each with what is known of it elsewhere beneath.
 fn table(rows: &[Row], only: &str) -> String {
     let cores: Vec<&str> = CORES.iter().map(|core| core.name).filter(|core| core.contains(only)).collect();
-    let mut table = format!("| | {} | {} |\n|---|{}\n", cores.join(" | "), processor(), "---|".repeat(cores.len() + 1));
+    let mut table = format!(
+        "| instructions | {} | {} |\n|---|{}\n",
+        cores.join(" | "),
+        processor(),
+        "---|".repeat(cores.len() + 1)
+    );
     for row in rows {
         let figures: Vec<&str> = cores.iter().map(|core| row.cores.get(core).map_or("", String::as_str)).collect();
         _ = writeln!(table, "| **{}** | {} | {} |", row.what, figures.join(" | "), row.here);
