@@ -68,7 +68,7 @@ impl Core {
         match self {
             Self::M0Plus => Counted { wide: 3.74, narrow: 4.76, rows: 7.31, early: 1_678_975.0, late: 2_767_206.0 },
             Self::M4 | Self::M7 => Counted { wide: 1.21, narrow: 1.44, rows: 6.16, early: 618_712.0, late: 965_625.0 },
-            Self::M33 => Counted { wide: 1.21, narrow: 1.46, rows: 6.15, early: 645_358.0, late: 999_636.0 },
+            Self::M33 => Counted { wide: 1.21, narrow: 1.45, rows: 6.15, early: 645_358.0, late: 999_636.0 },
             Self::RiscV => Counted { wide: 3.49, narrow: 3.76, rows: 7.15, early: 1_273_649.0, late: 1_976_472.0 },
         }
     }

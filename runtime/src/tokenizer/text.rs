@@ -143,6 +143,9 @@ const fn tail_of(character: u32, shift: u32) -> u8 {
     0x80 | (character >> shift & 0x3f) as u8
 }
 
+/// What is done to a split, one compiled copy of its walk for all.
+type Step<'s, 'a> = &'s mut dyn FnMut(&mut Text<'a>, Range<usize>) -> Result<(), Error>;
+
 /// Two buffers of characters: every step reads one and writes the other.
 pub(crate) struct Text<'a> {
     from: &'a mut [Cell],
@@ -232,10 +235,7 @@ impl<'a> Text<'a> {
     }
 
     /// Rewrites the text split by split: `step` is given each split without its added tokens, which stay where they are.
-    pub(crate) fn each_split(
-        &mut self,
-        step: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(crate) fn each_split(&mut self, step: Step<'_, 'a>) -> Result<(), Error> {
         let mut start = 0;
         while start < self.len {
             let end = self.end_of_split(start);
