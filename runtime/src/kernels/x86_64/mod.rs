@@ -3,3 +3,4 @@
 mod attention;
 pub(crate) mod avx2;
 mod rows;
+mod tiles;

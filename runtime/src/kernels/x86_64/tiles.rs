@@ -1,0 +1,265 @@
+//! Products over tiles of weights with AVX2.
+//!
+//! Several tokens at a time: eight rows of weights are widened once, with their columns in order, and then serve all tokens, of which
+//! each step broadcasts four columns. What is left in the innermost loop are multiplications and additions. One token at a
+//! time: weights are widened on the way, and the token's columns put in the order of a tile first.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+use core::ops::Range;
+
+use crate::format::spec::TILE;
+
+/// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a first-level cache.
+const COLUMNS: usize = 768;
+/// Tokens whose sums are held in registers, for two blocks of rows.
+const TOKENS: usize = 6;
+/// Tokens whose bytes are widened together.
+const WIDENED: usize = 32;
+
+/// Two blocks of four rows: for each four columns their tiles, sixteen bits a weight.
+#[repr(align(32))]
+struct Panel([[i16; 32]; COLUMNS / TILE]);
+
+#[target_feature(enable = "avx2")]
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens > 1 {
+        return several(out, x, weights, shape);
+    }
+    let mut reordered = [0_i64; COLUMNS / TILE];
+    let Some(x) = x.get(..cols) else { return };
+    for (index, x) in x.chunks(COLUMNS).enumerate() {
+        for (x, to) in x.as_chunks::<TILE>().0.iter().zip(&mut reordered) {
+            *to = in_order(*x);
+        }
+        one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens > 1 {
+        return several8(out, x, weights, shape);
+    }
+    let mut reordered = [0_i64; COLUMNS / TILE];
+    let Some(x) = x.get(..cols) else { return };
+    for (index, x) in x.chunks(COLUMNS).enumerate() {
+        for (x, to) in x.as_chunks::<TILE>().0.iter().zip(&mut reordered) {
+            *to = in_order(x.map(i16::from));
+        }
+        one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
+    }
+}
+
+/// Four columns in the order of a tile, in a word.
+#[inline(always)]
+fn in_order([a, b, c, d]: [i16; TILE]) -> i64 {
+    let [a, c, b, d] = [a, c, b, d].map(|x| i64::from(x.cast_unsigned()));
+    a | c << 16 | b << 32 | d << 48
+}
+
+/// Of a product whose slices are as long as it says.
+#[derive(Clone, Copy)]
+struct Shape {
+    tokens: usize,
+    /// Whole blocks of four rows.
+    blocks: usize,
+    /// From one token's sums to the next one's.
+    rows: usize,
+    /// A multiple of four.
+    cols: usize,
+}
+
+impl Shape {
+    fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
+        if cols == 0 || !cols.is_multiple_of(TILE) {
+            return Self { tokens: 0, blocks: 0, rows: 0, cols: TILE };
+        }
+        let rows = weights.len() / cols;
+        Self { tokens: (x.len() / cols).min(out.len() / rows.max(1)), blocks: rows / TILE, rows, cols }
+    }
+}
+
+/// Bytes are widened, so many tokens and columns at a time that they stay in the second-level cache.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+fn several8(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {
+    let mut wide = [[0_i16; COLUMNS]; WIDENED];
+    let Shape { tokens, rows, cols, .. } = shape;
+    for first in (0..tokens).step_by(WIDENED) {
+        let tokens = WIDENED.min(tokens - first);
+        for start in (0..cols).step_by(COLUMNS) {
+            let width = COLUMNS.min(cols - start);
+            let rows_of_x = x.chunks_exact(cols).skip(first).take(tokens);
+            for (x, wide) in rows_of_x.zip(wide.as_flattened_mut().chunks_exact_mut(width)) {
+                for (&x, wide) in x.iter().skip(start).zip(wide) {
+                    *wide = x.into();
+                }
+            }
+            let out = out.get_mut(first * rows..(first + tokens) * rows).unwrap_or(&mut []);
+            let wide = wide.as_flattened().get(..tokens * width).unwrap_or(&[]);
+            columns(out, (wide, width), weights, Shape { tokens, ..shape }, start..start + width);
+        }
+    }
+}
+
+/// Some columns of all tokens: `x` holds those columns alone.
+#[target_feature(enable = "avx2")]
+fn several(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape) {
+    for start in (0..shape.cols).step_by(COLUMNS) {
+        let width = COLUMNS.min(shape.cols - start);
+        columns(out, (x.get(start..).unwrap_or(&[]), shape.cols), weights, shape, start..start + width);
+    }
+}
+
+/// Some columns of all tokens: `x` begins with them, and the next token's follow after `stride` values.
+#[target_feature(enable = "avx2")]
+fn columns(out: &mut [i32], (x, stride): (&[i16], usize), weights: &[i8], shape: Shape, range: Range<usize>) {
+    let Shape { tokens, blocks, rows, cols } = shape;
+    let words = range.len() / TILE;
+    let mut panel = Panel([[0; 32]; COLUMNS / TILE]);
+    let Some(panel) = panel.0.get_mut(..words) else { return };
+    let groups = tokens.div_ceil(TOKENS);
+    for block in (0..blocks).step_by(2) {
+        for (half, block) in (block..blocks.min(block + 2)).enumerate() {
+            let tiles = weights.get(TILE * (block * cols + range.start)..).unwrap_or(&[]).as_chunks().0;
+            widen(tiles, panel, half);
+        }
+        let mut first = 0;
+        for group in 0..groups {
+            // Groups of nearly the same size.
+            let size = (tokens - first).div_ceil(groups - group);
+            let x = x.get(first * stride..).unwrap_or(&[]);
+            let out = out.get_mut(first * rows + TILE * block..).unwrap_or(&mut []);
+            let to = (out, rows, blocks - block > 1, range.start > 0);
+            match size {
+                1 => multiply::<1>(panel, x, stride, to),
+                2 => multiply::<2>(panel, x, stride, to),
+                3 => multiply::<3>(panel, x, stride, to),
+                4 => multiply::<4>(panel, x, stride, to),
+                5 => multiply::<5>(panel, x, stride, to),
+                _ => multiply::<TOKENS>(panel, x, stride, to),
+            }
+            first += size;
+        }
+    }
+}
+
+/// Tiles become one half of a panel.
+#[target_feature(enable = "avx2")]
+fn widen(tiles: &[[i8; 16]], panel: &mut [[i16; 32]], half: usize) {
+    // Columns 0, 2, 1, 3 of a row.
+    let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    for (tile, to) in tiles.iter().zip(panel) {
+        // SAFETY: sixteen bytes are read, at any alignment.
+        let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
+        if let Some(to) = to.as_chunks_mut::<16>().0.get_mut(half) {
+            let wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(tile, order));
+            // SAFETY: 32 bytes are written, at any alignment.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), wide) };
+        }
+    }
+}
+
+/// `T` tokens by a panel: `out` begins with the first token's sums, and the next one's follow after `rows`. There are four of them, or
+/// eight where `both` halves of the panel are rows, and they are added to what is there where it says so.
+#[target_feature(enable = "avx2")]
+fn multiply<const T: usize>(
+    panel: &[[i16; 32]],
+    x: &[i16],
+    stride: usize,
+    (out, rows, both, add): (&mut [i32], usize, bool, bool),
+) {
+    let mut four: [&[[i16; TILE]]; T] = [&[]; T];
+    for (token, four) in four.iter_mut().enumerate() {
+        let words = x.get(token * stride..).unwrap_or(&[]).as_chunks().0;
+        let Some(words) = words.get(..panel.len()) else { return };
+        *four = words;
+    }
+    let mut sums = [[_mm256_setzero_si256(); 2]; T];
+    for (word, tiles) in panel.iter().enumerate() {
+        let from: *const __m256i = tiles.as_ptr().cast();
+        // SAFETY: a panel's word is 64 bytes, at any alignment.
+        let [first, second] = unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] };
+        for (sums, four) in sums.iter_mut().zip(four) {
+            // SAFETY: each token has as many words as the panel.
+            let x = _mm256_set1_epi64x(unsafe { four.as_ptr().add(word).cast::<i64>().read_unaligned() });
+            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(x, first));
+            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(x, second));
+        }
+    }
+    for (token, [first, second]) in sums.into_iter().enumerate() {
+        let Some(out) = out.get_mut(token * rows..) else { return };
+        // Each row's two sums are neighbours.
+        let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(first, second));
+        if let (true, Some(to)) = (both, out.first_chunk_mut::<8>()) {
+            // SAFETY: eight words, and neither access needs an alignment.
+            unsafe {
+                let to = to.as_mut_ptr().cast();
+                let before = if add { _mm256_loadu_si256(to) } else { _mm256_setzero_si256() };
+                _mm256_storeu_si256(to, _mm256_add_epi32(sums, before));
+            }
+        } else if let Some(to) = out.first_chunk_mut::<4>() {
+            store_block(to, _mm256_castsi256_si128(sums), add);
+        }
+    }
+}
+
+/// Blocks that one token is multiplied by together.
+const BLOCKS: usize = 4;
+
+/// Some columns of one token, reordered.
+#[target_feature(enable = "avx2")]
+fn one(out: &mut [i32], x: &[i64], weights: &[i8], shape: Shape, start: usize) {
+    let Shape { blocks, cols, .. } = shape;
+    let tiles = |block: usize| {
+        let from = TILE * (block * cols + start);
+        weights.get(from..).unwrap_or(&[]).as_chunks::<16>().0.get(..x.len()).unwrap_or(&[])
+    };
+    let (out, _) = out.as_chunks_mut::<TILE>();
+    let mut block = 0;
+    while let Some(out) = out.get_mut(block..).and_then(<[_]>::first_chunk_mut::<BLOCKS>)
+        && block + BLOCKS <= blocks
+    {
+        let sums = dot_tiles(x, core::array::from_fn::<_, BLOCKS, _>(|index| tiles(block + index)));
+        for (out, sums) in out.iter_mut().zip(sums) {
+            store_block(out, sums, start > 0);
+        }
+        block += BLOCKS;
+    }
+    for (block, out) in (block..blocks).zip(out.iter_mut().skip(block)) {
+        let [sums] = dot_tiles(x, [tiles(block)]);
+        store_block(out, sums, start > 0);
+    }
+}
+
+/// The sums of four rows of each block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot_tiles<const B: usize>(x: &[i64], tiles: [&[[i8; 16]]; B]) -> [__m128i; B] {
+    let mut sums = [_mm256_setzero_si256(); B];
+    let words = tiles.iter().fold(x.len(), |words, tiles| words.min(tiles.len()));
+    for (word, &x) in x.iter().enumerate().take(words) {
+        let x = _mm256_set1_epi64x(x);
+        for (sums, tiles) in sums.iter_mut().zip(tiles) {
+            // SAFETY: there are so many tiles of sixteen bytes, which are read at any alignment.
+            let tile = unsafe { _mm_loadu_si128(tiles.as_ptr().add(word).cast()) };
+            *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(tile)));
+        }
+    }
+    sums.map(|sums| _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_hadd_epi32(sums, sums))))
+}
+
+/// A block's four sums go where they belong, or are added to what is there.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
+    // SAFETY: four words, and neither access needs an alignment.
+    unsafe {
+        let to = to.as_mut_ptr().cast();
+        let before = if add { _mm_loadu_si128(to) } else { _mm_setzero_si128() };
+        _mm_storeu_si128(to, _mm_add_epi32(sums, before));
+    }
+}
