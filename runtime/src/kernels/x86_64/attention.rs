@@ -69,6 +69,11 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
         scores_of_8(out, query, keys);
         return true;
     }
+    match head_dim {
+        32 if scores_of::<K, 2>(out, query, keys) => return true,
+        64 if scores_of::<K, 4>(out, query, keys) => return true,
+        _ => {}
+    }
     let mut keys = keys.chunks(4 * head_dim);
     for out in out.chunks_mut(4) {
         let Some(keys) = keys.next() else { break };
@@ -102,6 +107,51 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
+/// Heads of so many times sixteen, eight keys at a time. Says whether it could.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
+    let Some(query) = query.as_chunks::<16>().0.first_chunk::<N>() else { return false };
+    let keys = keys.as_chunks::<16>().0.as_chunks::<N>().0;
+    let mut wide = [_mm256_setzero_si256(); N];
+    for (wide, query) in wide.iter_mut().zip(query) {
+        *wide = i16::load(query);
+    }
+    let (eights, rest) = out.as_chunks_mut::<8>();
+    let done = 8 * eights.len();
+    for (out, keys) in eights.iter_mut().zip(keys.as_chunks::<8>().0) {
+        let [a, b, c, d, e, f, g, h] = keys;
+        let first = _mm256_hadd_epi32(
+            _mm256_hadd_epi32(dot(&wide, a), dot(&wide, b)),
+            _mm256_hadd_epi32(dot(&wide, c), dot(&wide, d)),
+        );
+        let second = _mm256_hadd_epi32(
+            _mm256_hadd_epi32(dot(&wide, e), dot(&wide, f)),
+            _mm256_hadd_epi32(dot(&wide, g), dot(&wide, h)),
+        );
+        let low = _mm256_permute2x128_si256::<0x20>(first, second);
+        store_words(out, _mm256_add_epi32(low, _mm256_permute2x128_si256::<0x31>(first, second)));
+    }
+    for (out, key) in rest.iter_mut().zip(keys.get(done..).unwrap_or(&[])) {
+        let sum = dot(&wide, key);
+        let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_11_10>(sum));
+        *out = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_00_01>(sum)));
+    }
+    true
+}
+
+/// The products of a query and a key, in eight sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m256i {
+    let mut sum = _mm256_setzero_si256();
+    for (&query, key) in query.iter().zip(key) {
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(query, K::load(key)));
+    }
+    sum
+}
+
 /// Heads of eight: two keys are one load, and eight keys are one row of results.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -132,75 +182,42 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if width == 0 || !width.is_multiple_of(8) {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
     }
-    let mut first = 0;
-    while let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<16>) {
-        columns16(out, weights, values.get(first..).unwrap_or(&[]), width);
-        first += 16;
+    let (eights, _) = out.as_chunks_mut::<8>();
+    let (fours, rest) = eights.as_chunks_mut::<4>();
+    for (index, out) in fours.iter_mut().enumerate() {
+        columns::<4>(out, weights, values.get(32 * index..).unwrap_or(&[]), width);
     }
-    if let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<8>) {
-        columns8(out, weights, values.get(first..).unwrap_or(&[]), width);
+    for (index, out) in rest.iter_mut().enumerate() {
+        columns::<1>(core::array::from_mut(out), weights, values.get(32 * fours.len() + 8 * index..).unwrap_or(&[]), width);
     }
 }
 
-/// Two neighbouring weights in each 32-bit lane; the second may be missing.
+/// So many times eight columns of a weighted sum: `values` begins with them, and the next row's follow after `width`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pair(weights: &[i32]) -> __m256i {
-    _mm256_set1_epi32(match *weights {
-        [first, second, ..] => first | second << 16,
-        [only] => only,
-        [] => 0,
-    })
-}
-
-/// The first columns of the next row; zeros where there is none.
-#[inline(always)]
-fn next<'v, const N: usize>(rows: &mut core::slice::Chunks<'v, i8>) -> &'v [i8; N] {
-    match rows.next() {
-        Some(row) => row.first_chunk().unwrap_or(&[0; N]),
-        None => &[0; N],
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn columns16(out: &mut [i32; 16], weights: &[i32], values: &[i8], width: usize) {
-    let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    let mut rows = values.chunks(width);
-    for weights in weights.chunks(2) {
-        let (a, b) = (i8::load(next(&mut rows)), i8::load(next(&mut rows)));
-        let weights = pair(weights);
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), weights));
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), weights));
-    }
-    // Columns 0 to 3 and 8 to 11 are in `low`, the others in `high`.
-    let sums = [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
-    for (out, sums) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-        // SAFETY: eight words, and neither access needs an alignment.
-        unsafe {
-            let to: *mut __m256i = out.as_mut_ptr().cast();
-            _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), sums));
+fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
+    let mut sums = out.each_ref().map(|eight| load_words(eight));
+    let whole = values.len().checked_sub(8 * N).map_or(0, |rest| rest / width.max(1) + 1);
+    let (pairs, last) = weights.get(..whole.min(weights.len())).unwrap_or(&[]).as_chunks::<2>();
+    let mut add = |[first, second]: [i32; 2], [a, b]: [*const i8; 2]| {
+        // Neighbouring weights in each 32-bit lane: they have fifteen bits.
+        let weights = _mm256_set1_epi32(first | second << 16);
+        for (eight, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: a row has so many columns left, which are read at any alignment.
+            let [a, b] = unsafe { [_mm_loadl_epi64(a.add(8 * eight).cast()), _mm_loadl_epi64(b.add(8 * eight).cast())] };
+            let columns = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+            *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(columns, weights));
         }
+    };
+    let row = |row: usize| values.as_ptr().wrapping_add(row * width);
+    for (pair, &weights) in pairs.iter().enumerate() {
+        add(weights, [row(2 * pair), row(2 * pair + 1)]);
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn columns8(out: &mut [i32; 8], weights: &[i32], values: &[i8], width: usize) {
-    let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
-    let mut rows = values.chunks(width);
-    for weights in weights.chunks(2) {
-        let (a, b) = (i8::load_half(next(&mut rows)), i8::load_half(next(&mut rows)));
-        let weights = _mm256_castsi256_si128(pair(weights));
-        low = _mm_add_epi32(low, _mm_madd_epi16(_mm_unpacklo_epi16(a, b), weights));
-        high = _mm_add_epi32(high, _mm_madd_epi16(_mm_unpackhi_epi16(a, b), weights));
+    if let &[weight] = last {
+        add([weight, 0], [row(2 * pairs.len()); 2]);
     }
-    for (out, sums) in out.as_chunks_mut::<4>().0.iter_mut().zip([low, high]) {
-        // SAFETY: four words, and neither access needs an alignment.
-        unsafe {
-            let to: *mut __m128i = out.as_mut_ptr().cast();
-            _mm_storeu_si128(to, _mm_add_epi32(_mm_loadu_si128(to), sums));
-        }
+    for (out, sums) in out.iter_mut().zip(sums) {
+        store_words(out, sums);
     }
 }
 

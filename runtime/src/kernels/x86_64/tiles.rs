@@ -127,10 +127,12 @@ fn columns(out: &mut [i32], (x, stride): (&[i16], usize), weights: &[i8], shape:
             let tiles = weights.get(TILE * (block * cols + range.start)..).unwrap_or(&[]).as_chunks().0;
             widen(tiles, panel, half);
         }
+        // The panel after this one, on its way while this one is multiplied.
+        let mut next = Upcoming::new(weights, (TILE * (block + 2) * cols, TILE * cols), &range, groups);
         let mut first = 0;
-        for group in 0..groups {
-            // Groups of nearly the same size.
-            let size = (tokens - first).div_ceil(groups - group);
+        for _ in 0..groups {
+            let size = (tokens - first).min(TOKENS);
+            next.fetch();
             let x = x.get(first * stride..).unwrap_or(&[]);
             let out = out.get_mut(first * rows + TILE * block..).unwrap_or(&mut []);
             let to = (out, rows, blocks - block > 1, range.start > 0);
@@ -140,9 +142,34 @@ fn columns(out: &mut [i32], (x, stride): (&[i16], usize), weights: &[i8], shape:
                 3 => multiply::<3>(panel, x, stride, to),
                 4 => multiply::<4>(panel, x, stride, to),
                 5 => multiply::<5>(panel, x, stride, to),
-                _ => multiply::<TOKENS>(panel, x, stride, to),
+                _ => multiply_six(panel, x, stride, to),
             }
             first += size;
+        }
+    }
+}
+
+/// The weights of the next panel, asked for a part at a time: memory is slower than what a whole panel asks at once.
+struct Upcoming<'w> {
+    halves: [&'w [i8]; 2],
+    part: usize,
+}
+
+impl<'w> Upcoming<'w> {
+    fn new(weights: &'w [i8], (block, next): (usize, usize), columns: &Range<usize>, parts: usize) -> Self {
+        let half = |block: usize| weights.get(block + TILE * columns.start..block + TILE * columns.end).unwrap_or(&[]);
+        let part = (TILE * columns.len()).div_ceil(parts.max(1)).next_multiple_of(64);
+        Self { halves: [half(block), half(block + next)], part }
+    }
+
+    fn fetch(&mut self) {
+        for half in &mut self.halves {
+            let (part, rest) = half.split_at_checked(self.part).unwrap_or((half, &[]));
+            for line in part.chunks(64) {
+                // SAFETY: a hint, which does nothing but to load a cache.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+            }
+            *half = rest;
         }
     }
 }
@@ -170,7 +197,7 @@ fn multiply<const T: usize>(
     panel: &[[i16; 32]],
     x: &[i16],
     stride: usize,
-    (out, rows, both, add): (&mut [i32], usize, bool, bool),
+    to: (&mut [i32], usize, bool, bool),
 ) {
     let mut four: [&[[i16; TILE]]; T] = [&[]; T];
     for (token, four) in four.iter_mut().enumerate() {
@@ -179,10 +206,11 @@ fn multiply<const T: usize>(
         *four = words;
     }
     let mut sums = [[_mm256_setzero_si256(); 2]; T];
-    for (word, tiles) in panel.iter().enumerate() {
-        let from: *const __m256i = tiles.as_ptr().cast();
-        // SAFETY: a panel's word is 64 bytes, at any alignment.
-        let [first, second] = unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] };
+    let tiles: *const __m256i = panel.as_ptr().cast();
+    for word in 0..panel.len() {
+        // SAFETY: a panel's word is twice 32 bytes, which are read at any alignment.
+        let [first, second] =
+            unsafe { [_mm256_loadu_si256(tiles.add(2 * word)), _mm256_loadu_si256(tiles.add(2 * word + 1))] };
         for (sums, four) in sums.iter_mut().zip(four) {
             // SAFETY: each token has as many words as the panel.
             let x = _mm256_set1_epi64x(unsafe { four.as_ptr().add(word).cast::<i64>().read_unaligned() });
@@ -190,6 +218,64 @@ fn multiply<const T: usize>(
             sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(x, second));
         }
     }
+    store(sums, to);
+}
+
+/// What `multiply` would do for six tokens, whose sums leave four registers: the compiler takes more, and keeps a sum in memory.
+#[target_feature(enable = "avx2")]
+fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
+    let most = x.len().checked_sub(5 * stride);
+    if panel.is_empty() || most.is_none_or(|most| most < TILE * panel.len()) {
+        return;
+    }
+    let mut sums = [[_mm256_setzero_si256(); 2]; 6];
+    let [[a, b], [c, d], [e, f], [g, h], [i, j], [k, l]] = &mut sums;
+    macro_rules! token {
+        ($x:literal, $a:literal, $b:literal) => {
+            concat!(
+                "vpbroadcastq ymm14, qword ptr [", $x, "]\n",
+                "vpmaddwd ymm15, ymm14, ymm12\n",
+                "vpmaddwd ymm14, ymm14, ymm13\n",
+                "vpaddd ymm", $a, ", ymm", $a, ", ymm15\n",
+                "vpaddd ymm", $b, ", ymm", $b, ", ymm14",
+            )
+        };
+    }
+    // SAFETY: it reads a panel's words, and as many of each token, of which the last was found to have them.
+    unsafe {
+        core::arch::asm!(
+            "2:",
+            "vmovdqa ymm12, ymmword ptr [{panel}]",
+            "vmovdqa ymm13, ymmword ptr [{panel} + 32]",
+            token!("{x}", 0, 1),
+            token!("{x} + {stride}", 2, 3),
+            token!("{x} + 2 * {stride}", 4, 5),
+            token!("{y}", 6, 7),
+            token!("{y} + {stride}", 8, 9),
+            token!("{y} + 2 * {stride}", 10, 11),
+            "add {panel}, 64",
+            "add {x}, 8",
+            "add {y}, 8",
+            "cmp {panel}, {end}",
+            "jne 2b",
+            panel = inout(reg) panel.as_ptr() => _,
+            end = in(reg) panel.as_ptr_range().end,
+            x = inout(reg) x.as_ptr() => _,
+            y = inout(reg) x.as_ptr().add(3 * stride) => _,
+            stride = in(reg) size_of::<i16>() * stride,
+            inout("ymm0") *a, inout("ymm1") *b, inout("ymm2") *c, inout("ymm3") *d, inout("ymm4") *e, inout("ymm5") *f,
+            inout("ymm6") *g, inout("ymm7") *h, inout("ymm8") *i, inout("ymm9") *j, inout("ymm10") *k, inout("ymm11") *l,
+            out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
+            options(readonly, nostack),
+        );
+    }
+    store(sums, to);
+}
+
+/// Sums of two blocks go where they belong.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut [i32], usize, bool, bool)) {
     for (token, [first, second]) in sums.into_iter().enumerate() {
         let Some(out) = out.get_mut(token * rows..) else { return };
         // Each row's two sums are neighbours.
