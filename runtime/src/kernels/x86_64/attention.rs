@@ -182,6 +182,9 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if width == 0 || !width.is_multiple_of(8) {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
     }
+    if let Ok(out) = <&mut [i32; 8]>::try_from(&mut *out) {
+        return weighted_sum_of_8(out, weights, values);
+    }
     let (eights, _) = out.as_chunks_mut::<8>();
     let (fours, rest) = eights.as_chunks_mut::<4>();
     for (index, out) in fours.iter_mut().enumerate() {
@@ -189,6 +192,28 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
     for (index, out) in rest.iter_mut().enumerate() {
         columns::<1>(core::array::from_mut(out), weights, values.get(32 * fours.len() + 8 * index..).unwrap_or(&[]), width);
+    }
+}
+
+/// Heads of eight: two rows are one load.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
+    let neighbours = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    let (pairs, last) = weights.as_chunks::<2>();
+    let (values, rest) = values.as_chunks::<16>();
+    let mut sums = load_words(out);
+    for (&[first, second], values) in pairs.iter().zip(values) {
+        // SAFETY: sixteen bytes are read, at any alignment.
+        let columns = _mm_shuffle_epi8(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }, neighbours);
+        let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(columns), _mm256_set1_epi32(first | second << 16));
+        sums = _mm256_add_epi32(sums, product);
+    }
+    store_words(out, sums);
+    if let (&[weight], Some(value)) = (last, values.get(pairs.len()).map_or(rest, |both| both).first_chunk::<8>()) {
+        for (out, &value) in out.iter_mut().zip(value) {
+            *out = out.wrapping_add(weight.wrapping_mul(value.into()));
+        }
     }
 }
 

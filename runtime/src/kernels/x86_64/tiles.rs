@@ -27,11 +27,11 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if shape.tokens > 1 {
         return several(out, x, weights, shape);
     }
-    let mut reordered = [0_i64; COLUMNS / TILE];
+    let mut reordered = [[0; TILE]; COLUMNS / TILE];
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
-        for (x, to) in x.as_chunks::<TILE>().0.iter().zip(&mut reordered) {
-            *to = in_order(*x);
+        for (&[a, b, c, d], to) in x.as_chunks().0.iter().zip(&mut reordered) {
+            *to = [a, c, b, d];
         }
         one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
     }
@@ -43,21 +43,14 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if shape.tokens > 1 {
         return several8(out, x, weights, shape);
     }
-    let mut reordered = [0_i64; COLUMNS / TILE];
+    let mut reordered = [[0; TILE]; COLUMNS / TILE];
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
-        for (x, to) in x.as_chunks::<TILE>().0.iter().zip(&mut reordered) {
-            *to = in_order(x.map(i16::from));
+        for (&[a, b, c, d], to) in x.as_chunks().0.iter().zip(&mut reordered) {
+            *to = [a, c, b, d].map(i16::from);
         }
         one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
     }
-}
-
-/// Four columns in the order of a tile, in a word.
-#[inline(always)]
-fn in_order([a, b, c, d]: [i16; TILE]) -> i64 {
-    let [a, c, b, d] = [a, c, b, d].map(|x| i64::from(x.cast_unsigned()));
-    a | c << 16 | b << 32 | d << 48
 }
 
 /// Of a product whose slices are as long as it says.
@@ -293,49 +286,64 @@ fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut 
     }
 }
 
-/// Blocks that one token is multiplied by together.
-const BLOCKS: usize = 4;
-
-/// Some columns of one token, reordered.
+/// Some columns of one token, in the order of a tile. Weights are read as they lie, which is what memory is fastest at.
 #[target_feature(enable = "avx2")]
-fn one(out: &mut [i32], x: &[i64], weights: &[i8], shape: Shape, start: usize) {
-    let Shape { blocks, cols, .. } = shape;
-    let tiles = |block: usize| {
-        let from = TILE * (block * cols + start);
-        weights.get(from..).unwrap_or(&[]).as_chunks::<16>().0.get(..x.len()).unwrap_or(&[])
-    };
-    let (out, _) = out.as_chunks_mut::<TILE>();
-    let mut block = 0;
-    while let Some(out) = out.get_mut(block..).and_then(<[_]>::first_chunk_mut::<BLOCKS>)
-        && block + BLOCKS <= blocks
-    {
-        let sums = dot_tiles(x, core::array::from_fn::<_, BLOCKS, _>(|index| tiles(block + index)));
-        for (out, sums) in out.iter_mut().zip(sums) {
-            store_block(out, sums, start > 0);
+fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: usize) {
+    let add = start > 0;
+    let (pairs, last) = out.as_chunks_mut::<{ 2 * TILE }>();
+    let mut blocks = weights.chunks_exact(TILE * shape.cols).map(|block| block.get(TILE * start..).unwrap_or(&[]));
+    for to in pairs {
+        let (Some(first), Some(second)) = (blocks.next(), blocks.next()) else { return };
+        let sums = _mm256_hadd_epi32(dot_block(x, first), dot_block(x, second));
+        let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(sums);
+        // SAFETY: eight words, and neither access needs an alignment.
+        unsafe {
+            let to = to.as_mut_ptr().cast();
+            let before = if add { _mm256_loadu_si256(to) } else { _mm256_setzero_si256() };
+            _mm256_storeu_si256(to, _mm256_add_epi32(sums, before));
         }
-        block += BLOCKS;
     }
-    for (block, out) in (block..blocks).zip(out.iter_mut().skip(block)) {
-        let [sums] = dot_tiles(x, [tiles(block)]);
-        store_block(out, sums, start > 0);
+    if let (Some(to), Some(block)) = (last.first_chunk_mut(), blocks.next()) {
+        let sums = dot_block(x, block);
+        let sums = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_hadd_epi32(sums, sums));
+        store_block(to, _mm256_castsi256_si128(sums), add);
     }
 }
 
-/// The sums of four rows of each block.
+/// How far ahead weights are asked for, which the processor by itself does too late.
+const AHEAD: usize = 2048;
+
+/// The sums of four rows, two for each.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot_tiles<const B: usize>(x: &[i64], tiles: [&[[i8; 16]]; B]) -> [__m128i; B] {
-    let mut sums = [_mm256_setzero_si256(); B];
-    let words = tiles.iter().fold(x.len(), |words, tiles| words.min(tiles.len()));
-    for (word, &x) in x.iter().enumerate().take(words) {
-        let x = _mm256_set1_epi64x(x);
-        for (sums, tiles) in sums.iter_mut().zip(tiles) {
-            // SAFETY: there are so many tiles of sixteen bytes, which are read at any alignment.
-            let tile = unsafe { _mm_loadu_si128(tiles.as_ptr().add(word).cast()) };
-            *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(tile)));
-        }
+fn dot_block(x: &[[i16; TILE]], block: &[i8]) -> __m256i {
+    let mut sums = [_mm256_setzero_si256(); 2];
+    let (tiles, rest) = block.as_chunks::<16>().0.as_chunks::<4>();
+    let (fours, last) = x.as_chunks::<4>();
+    for (x, tiles) in fours.iter().zip(tiles) {
+        // SAFETY: a hint, which does nothing but to load a cache.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(tiles.as_ptr().cast::<i8>().wrapping_add(AHEAD)) };
+        let [a, b, c, d] = tiles;
+        let [xa, xb, xc, xd] = x;
+        sums[0] = _mm256_add_epi32(sums[0], dot_tile(xa, a));
+        sums[1] = _mm256_add_epi32(sums[1], dot_tile(xb, b));
+        sums[0] = _mm256_add_epi32(sums[0], dot_tile(xc, c));
+        sums[1] = _mm256_add_epi32(sums[1], dot_tile(xd, d));
     }
-    sums.map(|sums| _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_hadd_epi32(sums, sums))))
+    let others = tiles.get(fours.len()).map_or(rest, |tiles| tiles.as_slice());
+    for (x, tile) in last.iter().zip(others) {
+        sums[0] = _mm256_add_epi32(sums[0], dot_tile(x, tile));
+    }
+    _mm256_add_epi32(sums[0], sums[1])
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot_tile(x: &[i16; TILE], tile: &[i8; 16]) -> __m256i {
+    // SAFETY: eight and sixteen bytes are read, at any alignment.
+    let (word, tile) = unsafe { (x.as_ptr().cast::<i64>().read_unaligned(), _mm_loadu_si128(tile.as_ptr().cast())) };
+    let word = _mm256_set1_epi64x(word);
+    _mm256_madd_epi16(word, _mm256_cvtepi8_epi16(tile))
 }
 
 /// A block's four sums go where they belong, or are added to what is there.
