@@ -133,10 +133,7 @@ fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]
         store_words(out, _mm256_add_epi32(low, _mm256_permute2x128_si256::<0x31>(first, second)));
     }
     for (out, key) in rest.iter_mut().zip(keys.get(done..).unwrap_or(&[])) {
-        let sum = dot(&wide, key);
-        let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_11_10>(sum));
-        *out = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_00_01>(sum)));
+        *out = lanes_sum(dot(&wide, key));
     }
     true
 }
@@ -221,43 +218,90 @@ fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
-    let mut sums = out.each_ref().map(|eight| load_words(eight));
+    let mut sums = [_mm256_setzero_si256(); N];
+    for (sums, out) in sums.iter_mut().zip(&*out) {
+        *sums = load_words(out);
+    }
     let whole = values.len().checked_sub(8 * N).map_or(0, |rest| rest / width.max(1) + 1);
-    let (pairs, last) = weights.get(..whole.min(weights.len())).unwrap_or(&[]).as_chunks::<2>();
-    let mut add = |[first, second]: [i32; 2], [a, b]: [*const i8; 2]| {
-        // Neighbouring weights in each 32-bit lane: they have fifteen bits.
-        let weights = _mm256_set1_epi32(first | second << 16);
-        for (eight, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: a row has so many columns left, which are read at any alignment.
-            let [a, b] = unsafe { [_mm_loadl_epi64(a.add(8 * eight).cast()), _mm_loadl_epi64(b.add(8 * eight).cast())] };
-            let columns = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
-            *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(columns, weights));
-        }
-    };
+    let weights = weights.get(..whole.min(weights.len())).unwrap_or(&[]);
     let row = |row: usize| values.as_ptr().wrapping_add(row * width);
-    for (pair, &weights) in pairs.iter().enumerate() {
-        add(weights, [row(2 * pair), row(2 * pair + 1)]);
+    let (sixteens, rest) = weights.as_chunks::<16>();
+    for (index, sixteen) in sixteens.iter().enumerate() {
+        let pairs = neighbours(sixteen);
+        for (pair, weights) in pairs.iter().enumerate() {
+            let first = 16 * index + 2 * pair;
+            // SAFETY: there are so many rows, each with so many columns left.
+            unsafe { add_pair(&mut sums, *weights, row(first), row(first + 1)) };
+        }
+    }
+    let (pairs, last) = rest.as_chunks::<2>();
+    let mut next = 16 * sixteens.len();
+    for &[first, second] in pairs {
+        // SAFETY: as above.
+        unsafe { add_pair(&mut sums, first | second << 16, row(next), row(next + 1)) };
+        next += 2;
     }
     if let &[weight] = last {
-        add([weight, 0], [row(2 * pairs.len()); 2]);
+        // SAFETY: as above.
+        unsafe { add_pair(&mut sums, weight, row(next), row(next)) };
     }
     for (out, sums) in out.iter_mut().zip(sums) {
         store_words(out, sums);
     }
 }
 
+/// Neighbouring weights, which have fifteen bits, in one word.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_words(words: &[i32; 8]) -> __m256i {
+fn neighbours(weights: &[i32; 16]) -> [i32; 8] {
+    // SAFETY: sixteen words are read, at any alignment.
+    let [low, high] = unsafe {
+        let from: *const __m256i = weights.as_ptr().cast();
+        [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))]
+    };
+    let packed = _mm256_packus_epi32(low, high);
+    let mut pairs = [0; 8];
+    store_words(&mut pairs, _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+    pairs
+}
+
+/// Two rows times two weights.
+///
+/// # Safety
+/// Each row has `8 * N` columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn add_pair<const N: usize>(sums: &mut [__m256i; N], weights: i32, a: *const i8, b: *const i8) {
+    let weights = _mm256_set1_epi32(weights);
+    for (eight, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: they are read at any alignment.
+        let [a, b] = unsafe { [_mm_loadl_epi64(a.add(8 * eight).cast()), _mm_loadl_epi64(b.add(8 * eight).cast())] };
+        let columns = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+        *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(columns, weights));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_words(words: &[i32; 8]) -> __m256i {
     // SAFETY: 32 bytes are read, at any alignment.
     unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_words(to: &mut [i32; 8], words: __m256i) {
+pub(super) fn store_words(to: &mut [i32; 8], words: __m256i) {
     // SAFETY: 32 bytes are written, at any alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
+}
+
+/// The sum of eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn lanes_sum(lanes: __m256i) -> i32 {
+    let four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
 }
 
 /// Eight scales, a word each.
@@ -292,11 +336,13 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
         largest = _mm256_max_epi32(largest, scaled);
         store_words(eight, scaled);
     }
-    let done = eights.len() * 8;
-    rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
-    let mut lanes = [0; 8];
-    store_words(&mut lanes, largest);
-    lanes.into_iter().fold(rare, i32::max)
+    if !rest.is_empty() {
+        let done = eights.len() * 8;
+        rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
+    }
+    let four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256::<1>(largest));
+    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    rare.max(_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two))))
 }
 
 #[target_feature(enable = "avx2")]
@@ -320,11 +366,12 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
         let weights = _mm256_mullo_epi32(powers, _mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
         store_words(eight, _mm256_srlv_epi32(weights, _mm256_sub_epi32(lowered_by, _mm256_srli_epi32::<11>(bits))));
     }
-    let done = eights.len() * 8;
-    let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
-    let mut lanes = [0; 8];
-    store_words(&mut lanes, sums);
-    lanes.iter().fold(sum, |sum, &lane| sum.wrapping_add(lane as u32))
+    let mut sum = lanes_sum(sums) as u32;
+    if !rest.is_empty() {
+        let done = eights.len() * 8;
+        sum = sum.wrapping_add((scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered));
+    }
+    sum
 }
 
 /// The powers with a halfword in front of them, so that each is the upper half of a word.
@@ -368,5 +415,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         let over = _mm256_srai_epi32::<31>(over);
         store_words(eight, _mm256_blendv_epi8(sum, _mm256_set1_epi32(i32::MAX), over));
     }
-    (scalar::SCALAR.rectify)(rest, table);
+    if !rest.is_empty() {
+        (scalar::SCALAR.rectify)(rest, table);
+    }
 }

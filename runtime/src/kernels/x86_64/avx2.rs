@@ -90,7 +90,7 @@ macro_rules! matmul {
                         for ((sums, (_, weights)), out) in sums.iter().zip(weight_blocks).zip(out.iter_mut().skip(row))
                         {
                             let rest = x.iter().zip(weights).map(|(&x, &weight)| i32::from(x) * i32::from(weight));
-                            *out = rest.fold(sum(*sums), i32::wrapping_add);
+                            *out = rest.fold(attention::lanes_sum(*sums), i32::wrapping_add);
                         }
                     }
                 }
@@ -122,13 +122,4 @@ fn load8(block: &[i8; 16]) -> __m256i {
 fn load16(block: &[i16; 16]) -> __m256i {
     // SAFETY: the block has 32 bytes, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(block.as_ptr().cast()) }
-}
-
-/// The sum of eight lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sum(lanes: __m256i) -> i32 {
-    let four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
-    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
-    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
 }

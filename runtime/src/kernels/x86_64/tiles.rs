@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use crate::format::spec::TILE;
@@ -27,13 +28,9 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if shape.tokens > 1 {
         return several(out, x, weights, shape);
     }
-    let mut reordered = [[0; TILE]; COLUMNS / TILE];
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
-        for (&[a, b, c, d], to) in x.as_chunks().0.iter().zip(&mut reordered) {
-            *to = [a, c, b, d];
-        }
-        one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
+        one(out, Reordered::uninit().fill(x), weights, shape, COLUMNS * index);
     }
 }
 
@@ -43,13 +40,30 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if shape.tokens > 1 {
         return several8(out, x, weights, shape);
     }
-    let mut reordered = [[0; TILE]; COLUMNS / TILE];
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
-        for (&[a, b, c, d], to) in x.as_chunks().0.iter().zip(&mut reordered) {
-            *to = [a, c, b, d].map(i16::from);
+        one(out, Reordered::uninit().fill(x), weights, shape, COLUMNS * index);
+    }
+}
+
+/// A token's columns in the order of a tile.
+struct Reordered([MaybeUninit<[i16; TILE]>; COLUMNS / TILE]);
+
+impl Reordered {
+    /// Most are never written: many matrices are narrow.
+    #[inline(always)]
+    fn uninit() -> Self {
+        Self([MaybeUninit::uninit(); COLUMNS / TILE])
+    }
+
+    #[inline(always)]
+    fn fill<X: Copy + Into<i16>>(&mut self, x: &[X]) -> &[[i16; TILE]] {
+        let (words, _) = x.as_chunks::<TILE>();
+        for (&[a, b, c, d], to) in words.iter().zip(&mut self.0) {
+            to.write([a, c, b, d].map(Into::into));
         }
-        one(out, reordered.get(..x.len() / TILE).unwrap_or(&[]), weights, shape, COLUMNS * index);
+        // SAFETY: so many were just written.
+        unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), words.len().min(self.0.len())) }
     }
 }
 
@@ -159,11 +173,20 @@ impl<'w> Upcoming<'w> {
         for half in &mut self.halves {
             let (part, rest) = half.split_at_checked(self.part).unwrap_or((half, &[]));
             for line in part.chunks(64) {
-                // SAFETY: a hint, which does nothing but to load a cache.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+                ask_for(line.as_ptr());
             }
             *half = rest;
         }
+    }
+}
+
+/// Asks for what lies somewhere, and may not be there.
+#[inline(always)]
+fn ask_for(address: *const i8) {
+    // SAFETY: a hint, which does nothing but to load a cache.
+    #[allow(unused_unsafe)]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(address);
     }
 }
 
@@ -291,10 +314,10 @@ fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut 
 fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: usize) {
     let add = start > 0;
     let (pairs, last) = out.as_chunks_mut::<{ 2 * TILE }>();
-    let mut blocks = weights.chunks_exact(TILE * shape.cols).map(|block| block.get(TILE * start..).unwrap_or(&[]));
-    for to in pairs {
-        let (Some(first), Some(second)) = (blocks.next(), blocks.next()) else { return };
-        let sums = _mm256_hadd_epi32(dot_block(x, first), dot_block(x, second));
+    let from = |block: usize| weights.get(TILE * (block * shape.cols + start)..).unwrap_or(&[]);
+    let mut block = 0;
+    for to in pairs.iter_mut().take(shape.blocks / 2) {
+        let sums = _mm256_hadd_epi32(dot_block(x, from(block)), dot_block(x, from(block + 1)));
         let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(sums);
         // SAFETY: eight words, and neither access needs an alignment.
         unsafe {
@@ -302,9 +325,10 @@ fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: 
             let before = if add { _mm256_loadu_si256(to) } else { _mm256_setzero_si256() };
             _mm256_storeu_si256(to, _mm256_add_epi32(sums, before));
         }
+        block += 2;
     }
-    if let (Some(to), Some(block)) = (last.first_chunk_mut(), blocks.next()) {
-        let sums = dot_block(x, block);
+    if let (Some(to), true) = (last.first_chunk_mut(), block < shape.blocks) {
+        let sums = dot_block(x, from(block));
         let sums = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_hadd_epi32(sums, sums));
         store_block(to, _mm256_castsi256_si128(sums), add);
     }
@@ -321,8 +345,7 @@ fn dot_block(x: &[[i16; TILE]], block: &[i8]) -> __m256i {
     let (tiles, rest) = block.as_chunks::<16>().0.as_chunks::<4>();
     let (fours, last) = x.as_chunks::<4>();
     for (x, tiles) in fours.iter().zip(tiles) {
-        // SAFETY: a hint, which does nothing but to load a cache.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(tiles.as_ptr().cast::<i8>().wrapping_add(AHEAD)) };
+        ask_for(tiles.as_ptr().cast::<i8>().wrapping_add(AHEAD));
         let [a, b, c, d] = tiles;
         let [xa, xb, xc, xd] = x;
         sums[0] = _mm256_add_epi32(sums[0], dot_tile(xa, a));
