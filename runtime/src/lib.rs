@@ -22,6 +22,7 @@ mod quant;
 pub mod sample;
 mod session;
 pub mod task;
+mod threads;
 pub mod tokenizer;
 mod workspace;
 
