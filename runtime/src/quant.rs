@@ -139,40 +139,22 @@ impl Scale {
 /// is later multiplied by.
 #[inline(always)]
 pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-    let by = scale_of_eight_bits(abs_max(row));
-    for (q, &x) in out.iter_mut().zip(row) {
-        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
-        let x = (x << by.raise) >> 15;
-        *q = ((x * by.inverse + (1 << (by.shift - 1))) >> by.shift) as i8;
-    }
-    by.scale
-}
-
-/// How a row is quantized to eight bits.
-pub(crate) struct EightBits {
-    pub(crate) scale: Scale,
-    /// By how much a value is raised first; fifteen bits of it are then dropped.
-    pub(crate) raise: u32,
-    pub(crate) inverse: i32,
-    pub(crate) shift: u32,
-}
-
-/// Of a row whose largest magnitude this is.
-#[inline(always)]
-pub(crate) fn scale_of_eight_bits(largest: u32) -> EightBits {
-    let largest = largest.max(1);
+    let largest = abs_max(row).max(1);
     let zeros = largest.leading_zeros();
     let normalized = largest << zeros;
     // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
     let mantissa = normalized.div_ceil(127 << 14);
     let carry = u32::from(mantissa > 2047);
     let mantissa = ((mantissa + carry) >> carry).max(1);
-    EightBits {
-        scale: Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16),
-        raise: zeros - 1,
-        inverse: ((1 << 25) / mantissa) as i32,
-        shift: 23 + carry,
+    let scale = Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
+    let inverse = ((1 << 25) / mantissa) as i32;
+    let shift = 23 + carry;
+    for (q, &x) in out.iter_mut().zip(row) {
+        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
+        let x = (x << (zeros - 1)) >> 15;
+        *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
     }
+    scale
 }
 
 /// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of magnitudes up to 127 overflows.
@@ -203,12 +185,6 @@ pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
             *q = (((x >> ((shift - 1) & 31)) + 1) >> 1).min(i16::MAX.into()) as i16;
         }
     }
-    scale_of_sixteen_bits(shift)
-}
-
-/// Of a row that is lowered by so many bits.
-#[inline(always)]
-pub(crate) const fn scale_of_sixteen_bits(shift: u32) -> Scale {
     Scale::power_of_two(shift)
 }
 

@@ -168,7 +168,8 @@ impl Bench {
             (None, []) => &[What::Generate, What::Prefill],
             (None, run) => run,
         };
-        let kernels = || self.kernels.iter().map(|name| Some(name.as_str())).chain(self.kernels.is_empty().then_some(None));
+        let kernels =
+            || self.kernels.iter().map(|name| Some(name.as_str())).chain(self.kernels.is_empty().then_some(None));
         let mut cases = Vec::new();
         for &tokens in lengths {
             let tokens = tokens.clamp(1, positions.max(1));

@@ -110,7 +110,9 @@ impl Generate {
                 ..self.options(&about, begin.len(), room)
             };
             let texts = match &engine {
-                Engine::Blob(blob, threads) => self.with_runtime((blob, *threads), &about, &reader, &input, &begin, &options)?,
+                Engine::Blob(blob, threads) => {
+                    self.with_runtime((blob, *threads), &about, &reader, &input, &begin, &options)?
+                }
                 Engine::Checkpoint(source, _) => {
                     let mut reference = Reference::new(spec, &source.weights);
                     self.with_reference(&mut reference, &about, &input, &begin, &options)?

@@ -53,12 +53,6 @@ impl NormRow<'_> {
             squares += u64::from(x.wrapping_mul(*x) as u32);
         });
         let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
-        self.scale(row, inverse, half_exponent);
-    }
-
-    /// Multiplies what was narrowed, and adds the biases.
-    #[inline(always)]
-    pub(crate) fn scale(&self, row: &mut [i32], inverse: i32, half_exponent: i32) {
         // Fifteen bits times sixteen, and a sign.
         with_rounding!(self.shift + half_exponent, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
             *x = round(mul_high(x.wrapping_mul(inverse), i32::from_le(weight)));
@@ -81,7 +75,7 @@ fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
 }
 
 /// `1 / sqrt(x)` for `x > 0`, as `(m, e)` with `m * 2^(-31 - e)` and `m` of sixteen bits.
-pub(crate) fn inverse_sqrt(x: u64) -> (i32, i32) {
+fn inverse_sqrt(x: u64) -> (i32, i32) {
     let bits = 64 - x.leading_zeros() as i32;
     let half_exponent = (bits - 31) >> 1;
     let normalized = if half_exponent >= 0 { x >> (2 * half_exponent) } else { x << (-2 * half_exponent) };

@@ -188,7 +188,12 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
         columns::<4>(out, weights, values.get(32 * index..).unwrap_or(&[]), width);
     }
     for (index, out) in rest.iter_mut().enumerate() {
-        columns::<1>(core::array::from_mut(out), weights, values.get(32 * fours.len() + 8 * index..).unwrap_or(&[]), width);
+        columns::<1>(
+            core::array::from_mut(out),
+            weights,
+            values.get(32 * fours.len() + 8 * index..).unwrap_or(&[]),
+            width,
+        );
     }
 }
 

@@ -209,12 +209,7 @@ fn widen(tiles: &[[i8; 16]], panel: &mut [[i16; 32]], half: usize) {
 /// `T` tokens by a panel: `out` begins with the first token's sums, and the next one's follow after `rows`. There are four of them, or
 /// eight where `both` halves of the panel are rows, and they are added to what is there where it says so.
 #[target_feature(enable = "avx2")]
-fn multiply<const T: usize>(
-    panel: &[[i16; 32]],
-    x: &[i16],
-    stride: usize,
-    to: (&mut [i32], usize, bool, bool),
-) {
+fn multiply<const T: usize>(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
     let mut four: [&[[i16; TILE]]; T] = [&[]; T];
     for (token, four) in four.iter_mut().enumerate() {
         let words = x.get(token * stride..).unwrap_or(&[]).as_chunks().0;
@@ -249,11 +244,21 @@ fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], 
     macro_rules! token {
         ($x:literal, $a:literal, $b:literal) => {
             concat!(
-                "vpbroadcastq ymm14, qword ptr [", $x, "]\n",
+                "vpbroadcastq ymm14, qword ptr [",
+                $x,
+                "]\n",
                 "vpmaddwd ymm15, ymm14, ymm12\n",
                 "vpmaddwd ymm14, ymm14, ymm13\n",
-                "vpaddd ymm", $a, ", ymm", $a, ", ymm15\n",
-                "vpaddd ymm", $b, ", ymm", $b, ", ymm14",
+                "vpaddd ymm",
+                $a,
+                ", ymm",
+                $a,
+                ", ymm15\n",
+                "vpaddd ymm",
+                $b,
+                ", ymm",
+                $b,
+                ", ymm14",
             )
         };
     }
