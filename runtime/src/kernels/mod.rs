@@ -96,7 +96,11 @@ impl Kernels {
             all(target_arch = "riscv32", target_feature = "m")
         )))]
         let best = None;
-        [best, Some(&scalar::SCALAR)].into_iter().flatten()
+        #[cfg(all(target_arch = "x86_64", any(test, feature = "std")))]
+        let better = x86_64::vnni::kernels();
+        #[cfg(not(all(target_arch = "x86_64", any(test, feature = "std"))))]
+        let better = None;
+        [better, best, Some(&scalar::SCALAR)].into_iter().flatten()
     }
 
     /// The fastest set that this machine runs.

@@ -16,8 +16,8 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
     detected::get().then_some(&AVX2)
 }
 
-/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with AVX2.
-static AVX2: Kernels = Kernels {
+/// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a processor with AVX2.
+pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",
     // SAFETY: AVX2 was detected before this table was handed out.
     matmul8: |out, x, weights, cols| unsafe { matmul8(out, x, weights, cols) },

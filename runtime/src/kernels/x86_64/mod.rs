@@ -4,3 +4,5 @@ mod attention;
 pub(crate) mod avx2;
 mod rows;
 mod tiles;
+#[cfg(any(test, feature = "std"))]
+pub(crate) mod vnni;

@@ -69,18 +69,18 @@ impl Reordered {
 
 /// Of a product whose slices are as long as it says.
 #[derive(Clone, Copy)]
-struct Shape {
-    tokens: usize,
+pub(super) struct Shape {
+    pub(super) tokens: usize,
     /// Whole blocks of four rows.
-    blocks: usize,
+    pub(super) blocks: usize,
     /// From one token's sums to the next one's.
-    rows: usize,
+    pub(super) rows: usize,
     /// A multiple of four.
-    cols: usize,
+    pub(super) cols: usize,
 }
 
 impl Shape {
-    fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
+    pub(super) fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
         if cols == 0 || !cols.is_multiple_of(TILE) {
             return Self { tokens: 0, blocks: 0, rows: 0, cols: TILE };
         }
