@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     #[arg(long, value_delimiter = ',')]
     run: Vec<What>,
     /// Tokens that go through a layer together.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 128)]
     tile: usize,
     /// Kernel sets, such as scalar; by default the fastest that this machine has.
     #[arg(long, value_delimiter = ',')]

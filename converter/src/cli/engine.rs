@@ -101,10 +101,10 @@ pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
     Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
 }
 
-/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 32.
+/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 128.
 pub(crate) fn plan(spec: &ModelSpec, input: &Input, more: usize) -> Result<MemoryPlan> {
     let target = if spec.encoder.is_some() { input.decoder_ids.len() } else { input.ids.len() } + more;
-    Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 32))?)
+    Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 128))?)
 }
 
 /// Rows of results as real numbers, and as the integers they are where the runtime made them.

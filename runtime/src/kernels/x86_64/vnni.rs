@@ -1,5 +1,5 @@
-//! Products over tiles of weights with the instructions that multiply and add in one (AVX-512 VNNI): bytes by fours, sixteen-bit values
-//! by twos.
+//! Products over tiles of weights with the instructions that multiply and add in one (VNNI, of AVX-512 or without it): bytes by fours,
+//! sixteen-bit values by twos.
 //!
 //! Each lane of a vector is a row of weights, and has all of a few columns in its 32 bits, so that nothing is left to add up in the end. A
 //! panel holds the weights of two vectors' rows in that order, and serves several tokens, of which each step broadcasts as many
@@ -14,15 +14,20 @@ use super::tiles;
 
 /// The set, on a processor that has it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
-    let detected = std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("avx512f")
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    let wide = std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512bw")
         && std::arch::is_x86_feature_detected!("avx512vnni");
-    detected.then_some(&VNNI)
+    if wide {
+        return Some(&AVX512_VNNI);
+    }
+    std::arch::is_x86_feature_detected!("avxvnni").then_some(&AVX_VNNI)
 }
 
 /// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with AVX-512 VNNI.
-static VNNI: Kernels = Kernels {
+static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
     // SAFETY: the features were detected before this table was handed out.
     tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
@@ -31,15 +36,25 @@ static VNNI: Kernels = Kernels {
     ..AVX2
 };
 
+/// The same for processors with AVX-VNNI.
+static AVX_VNNI: Kernels = Kernels {
+    name: "avxvnni",
+    // SAFETY: the features were detected before this table was handed out.
+    tiles8: |out, x, weights, cols| unsafe { narrow::tiles8(out, x, weights, cols) },
+    // SAFETY: as above.
+    tiles16: |out, x, weights, cols| unsafe { narrow::tiles16(out, x, weights, cols) },
+    ..AVX2
+};
+
 /// The same code over AVX2, whose instructions make up what it lacks: for tests on a processor without.
 #[cfg(test)]
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {
-        name: "avx512vnni, emulated",
+        name: "vnni, emulated",
         // SAFETY: AVX2 was detected before this table was handed out.
-        tiles8: |out, x, weights, cols| unsafe { narrow::tiles8(out, x, weights, cols) },
+        tiles8: |out, x, weights, cols| unsafe { emulated::tiles8(out, x, weights, cols) },
         // SAFETY: as above.
-        tiles16: |out, x, weights, cols| unsafe { narrow::tiles16(out, x, weights, cols) },
+        tiles16: |out, x, weights, cols| unsafe { emulated::tiles16(out, x, weights, cols) },
         ..AVX2
     };
     super::avx2::kernels().map(|_| &EMULATED)
@@ -198,6 +213,36 @@ macro_rules! products {
     };
 }
 
+/// Vectors of eight words.
+macro_rules! eights {
+    () => {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn zero() -> __m256i {
+            _mm256_setzero_si256()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn load(words: &[[u8; 4]; ROWS]) -> __m256i {
+            // SAFETY: 32 bytes are read, at any alignment.
+            unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn broadcast(word: i32) -> __m256i {
+            _mm256_set1_epi32(word)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn store(to: &mut [i32; ROWS], words: __m256i) {
+            super::super::attention::store_words(to, words);
+        }
+    };
+}
+
 /// Sixteen rows to a vector.
 mod wide {
     const ROWS: usize = 16;
@@ -245,37 +290,35 @@ mod wide {
     }
 }
 
-/// Eight rows to a vector, and each step of two or seven instructions.
-#[cfg(test)]
+/// Eight rows to a vector.
 mod narrow {
     const ROWS: usize = 8;
 
+    products!("avx2,avxvnni");
+    eights!();
+
+    /// Adds to each lane the products of four unsigned and four signed bytes.
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        _mm256_dpbusd_avx_epi32(sums, unsigned, signed)
+    }
+
+    /// Adds to each lane the products of two and two values of sixteen bits.
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn dot2(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        _mm256_dpwssd_avx_epi32(sums, a, b)
+    }
+}
+
+/// Eight rows to a vector, and several instructions where VNNI has one.
+#[cfg(test)]
+mod emulated {
+    const ROWS: usize = 8;
+
     products!("avx2");
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn zero() -> __m256i {
-        _mm256_setzero_si256()
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn load(words: &[[u8; 4]; ROWS]) -> __m256i {
-        // SAFETY: 32 bytes are read, at any alignment.
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn broadcast(word: i32) -> __m256i {
-        _mm256_set1_epi32(word)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn store(to: &mut [i32; ROWS], words: __m256i) {
-        super::super::attention::store_words(to, words);
-    }
+    eights!();
 
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]
