@@ -25,6 +25,7 @@ mod quant;
 pub mod sample;
 mod session;
 pub mod task;
+mod threads;
 pub mod tokenizer;
 mod workspace;
 

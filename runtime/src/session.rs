@@ -17,6 +17,7 @@ use crate::ops::norm::norm;
 use crate::parts;
 use crate::quant::mean;
 use crate::task::MAX_BEAMS;
+use crate::threads::Threads;
 use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
 
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
@@ -65,6 +66,7 @@ pub struct Session<'s, 'm> {
     source: usize,
     /// How often it began to read, or went elsewhere.
     passes: u32,
+    threads: Threads,
 }
 
 impl<'s, 'm> Session<'s, 'm> {
@@ -94,6 +96,7 @@ impl<'s, 'm> Session<'s, 'm> {
             last_tile: 0,
             source: 0,
             passes: 0,
+            threads: Threads::default(),
         })
     }
 
@@ -114,6 +117,18 @@ impl<'s, 'm> Session<'s, 'm> {
     pub fn set_kernels(&mut self, name: &str) -> Result<(), Error> {
         let found = Kernels::available().find(|set| set.name == name);
         self.kernels = found.ok_or(Error::NotSupported("this machine has no such kernels"))?;
+        Ok(())
+    }
+
+    /// Reads many tokens with so many threads: an encoder's text, or a decoder's prompt in tiles of several tokens. The results are the
+    /// same bits. Threads other than the caller's have scratch memory on the heap, and are started for each part of a layer, which
+    /// pays from models on that are some hundreds of columns wide.
+    ///
+    /// # Errors
+    /// [`Error::BadLayout`] when the plan and the model do not fit each other, which [`Session::new`] has ruled out.
+    #[cfg(feature = "std")]
+    pub fn set_threads(&mut self, count: usize) -> Result<(), Error> {
+        self.threads = Threads::new(count, (self.model.spec(), &self.plan))?;
         Ok(())
     }
 
@@ -245,31 +260,41 @@ impl<'s, 'm> Session<'s, 'm> {
         let (ids, layer) = (pass.ids, pass.layer);
         let text = (ids, pass.token_types);
         let hidden_size = stack.hidden_size();
-        let tile = (self.plan.tile() * hidden_size).max(1);
-        let workspace = &mut self.workspace;
-        let states = workspace.states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
+        let (tile, threads) = (self.plan.tile(), &mut self.threads);
+        let plan = (self.model.spec(), &self.plan);
+        let Workspace { states, encoder_cache, scratch, .. } = &mut self.workspace;
+        let states = states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
         if layer == 0 {
             for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-                embed(stack, self.kernels, text, at, 0, row, &mut workspace.scratch);
+                embed(stack, self.kernels, text, at, 0, row, scratch);
             }
             trace(0, states);
         }
         let block = Block::new(*stack, layer, self.kernels);
         let keys = self.model.spec().numerics.keys;
-        let slots = workspace.encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
-        let mut cache = KeyValueCache::new(workspace.encoder_cache, stack.spec, keys, slots)?;
-        for (index, x) in states.chunks(tile).enumerate() {
-            block.prepare(x, &mut workspace.scratch);
-            block.store(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
+        let slots = encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+        let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
+        // A tile for each thread at a time.
+        let together = tile * threads.count();
+        for (index, x) in states.chunks_mut((together * hidden_size).max(1)).enumerate() {
+            threads.run(plan, x, hidden_size, scratch, |_, x, scratch| {
+                block.prepare(x, scratch);
+                block.keys_and_values(x, scratch);
+            });
+            threads.after(plan, x.len() / hidden_size, scratch, |first, tokens, scratch| {
+                block.store(tokens, index * together + first, &mut cache, scratch);
+            });
         }
-        for (index, x) in states.chunks_mut(tile).enumerate() {
-            block.prepare(x, &mut workspace.scratch);
-            block.forward(x, index * self.plan.tile(), ids.len(), &cache, None, &mut workspace.scratch);
-        }
+        threads.run(plan, states, hidden_size, scratch, |first, states, scratch| {
+            for (index, x) in states.chunks_mut((tile * hidden_size).max(1)).enumerate() {
+                block.prepare(x, scratch);
+                block.forward(x, first + index * tile, ids.len(), &cache, None, scratch);
+            }
+        });
         let convolution = stack.spec.convolution.as_ref().filter(|_| parts::CONVOLUTIONS && layer == 0);
         if let Some(convolution) = convolution {
             for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-                convolve(stack, convolution, self.kernels, text, at, row, &mut workspace.scratch);
+                convolve(stack, convolution, self.kernels, text, at, row, scratch);
             }
         }
         trace(layer + 1, states);
@@ -432,9 +457,18 @@ impl<'s, 'm> Session<'s, 'm> {
             None
         };
         let block = Block::new(*stack, layer, self.kernels);
-        block.prepare(x, scratch);
-        block.store(x, start, &mut own, scratch);
-        block.forward(x, start, start + ids.len(), &own, cross.as_ref().map(|cache| (cache, self.source)), scratch);
+        let (plan, threads, source) = ((self.model.spec(), &self.plan), &mut self.threads, self.source);
+        threads.run(plan, x, hidden_size, scratch, |_, x, scratch| {
+            block.prepare(x, scratch);
+            block.keys_and_values(x, scratch);
+        });
+        threads.after(plan, ids.len(), scratch, |first, tokens, scratch| {
+            block.store(tokens, start + first, &mut own, scratch);
+        });
+        threads.run(plan, x, hidden_size, scratch, |first, x, scratch| {
+            let cross = cross.as_ref().map(|cache| (cache, source));
+            block.forward(x, start + first, start + ids.len(), &own, cross, scratch);
+        });
         trace(layer + 1, x);
         pass.layer += 1;
         if pass.layer == layers {

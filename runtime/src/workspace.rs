@@ -364,6 +364,37 @@ pub(crate) struct Scratch<'a> {
     pub(crate) head: HeadBuffers<'a>,
 }
 
+impl<'a> Scratch<'a> {
+    fn carve(carver: &mut Carver<'a>, sizes: &Sizes, tile: usize, scores: usize) -> Result<Self, Error> {
+        Ok(Self {
+            normed: carver.take(tile * sizes.normed)?,
+            branch: carver.take(tile * sizes.branch)?,
+            wide: carver.take(tile * sizes.wide + sizes.beyond_wide)?,
+            quantized: carver.take(tile * sizes.quantized)?,
+            scales: carver.take(tile * SCALE_BYTES)?,
+            head: HeadBuffers {
+                query: carver.take(sizes.query)?,
+                scores: carver.take(SCORE_BYTES * scores)?,
+                products: carver.take(sizes.products)?,
+            },
+        })
+    }
+
+    /// Another thread's, in memory of [`bytes`](Self::bytes) at a 16-byte boundary.
+    #[cfg(feature = "std")]
+    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, Error> {
+        let scores = plan.tokens.next_multiple_of(ALIGNMENT) + plan.source.next_multiple_of(ALIGNMENT);
+        Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, scores)
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn bytes(spec: &ModelSpec, plan: &MemoryPlan) -> usize {
+        let sizes = Sizes::new(spec);
+        let scores = plan.tokens.next_multiple_of(ALIGNMENT) + plan.source.next_multiple_of(ALIGNMENT);
+        plan.tile * (sizes.tile() - sizes.hidden) + sizes.fixed() + SCORE_BYTES * scores
+    }
+}
+
 /// What one head needs while it attends.
 pub(crate) struct HeadBuffers<'a> {
     /// One token's query, quantized: `[head_dim]`.
@@ -399,18 +430,7 @@ impl<'a> Workspace<'a> {
             cache: carver.take(cache)?,
             encoder_cache: carver.take(source * sizes.encoder_cache)?,
             cross_cache: carver.take(source * (sizes.per_source - states - sizes.encoder_cache))?,
-            scratch: Scratch {
-                normed: carver.take(tile * sizes.normed)?,
-                branch: carver.take(tile * sizes.branch)?,
-                wide: carver.take(tile * sizes.wide + sizes.beyond_wide)?,
-                quantized: carver.take(tile * sizes.quantized)?,
-                scales: carver.take(tile * SCALE_BYTES)?,
-                head: HeadBuffers {
-                    query: carver.take(sizes.query)?,
-                    scores: carver.take(4 * (own + source))?,
-                    products: carver.take(sizes.products)?,
-                },
-            },
+            scratch: Scratch::carve(&mut carver, &sizes, tile, own + source)?,
         })
     }
 }

@@ -181,6 +181,30 @@ fn a_pass_ends_when_the_session_turns_to_something_else() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let ids: Vec<u32> = (0..37).map(|n| n * 11 % tiny::VOCAB_SIZE).collect();
+    for (name, spec) in tiny::specs() {
+        let blob = tiny::blob(&spec, 5);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let run = |threads, tile| {
+            in_session(&model, tile, |session| {
+                session.set_threads(threads).expect("memory for them");
+                if spec.encoder.is_some() {
+                    session.encode(&ids, &[]).expect("it reads");
+                }
+                let logits = if spec.decoder.is_some() { logits_of_each(session, &ids) } else { Vec::new() };
+                (session.encoder_states().to_vec(), logits)
+            })
+        };
+        let alone = run(1, 1);
+        assert!(!alone.0.is_empty() || alone.1.len() == ids.len(), "{name}");
+        for (threads, tile) in [(1, 40), (2, 40), (3, 40), (2, 7), (3, 2), (5, 1), (40, 40)] {
+            assert!(run(threads, tile) == alone, "{name}: {threads} threads, tiles of {tile}");
+        }
+    }
+}
+
+#[test]
 fn the_bits_are_the_ones_written_down() {
     let expected =
         [("decoder", 2483411948), ("sliding", 2761383987), ("encoder", 3556638392), ("encoder-decoder", 3305717577)];

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::engine::{arena, open, read_blob};
 use super::output;
 
-/// Measure how fast a blob runs here, on one thread: medians of several runs.
+/// Measure how fast a blob runs here: medians of several runs, in which all that is measured takes turns.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// The blob.
@@ -23,12 +23,18 @@ pub(crate) struct Bench {
     /// Lengths to run; by default 256 tokens of a decoder, and 8, 32, 128 and 256 of an encoder.
     #[arg(long, value_delimiter = ',')]
     lengths: Vec<usize>,
+    /// What to run of a decoder: generate from nothing, or read a prompt; by default both.
+    #[arg(long, value_delimiter = ',')]
+    run: Vec<What>,
     /// Tokens that go through a layer together.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 128)]
     tile: usize,
-    /// The kernel set, such as scalar; by default the fastest that this machine has.
-    #[arg(long)]
-    kernels: Option<String>,
+    /// Kernel sets, such as scalar; by default the fastest that this machine has.
+    #[arg(long, value_delimiter = ',')]
+    kernels: Vec<String>,
+    /// Numbers of threads.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    threads: Vec<usize>,
     /// Runs of each.
     #[arg(long, default_value_t = 9)]
     runs: usize,
@@ -37,11 +43,46 @@ pub(crate) struct Bench {
     json: bool,
 }
 
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    /// One token after the other, each the likeliest after those before.
+    Generate,
+    /// A prompt, and the logits after it.
+    Prefill,
+    /// A text, and what the head makes of it.
+    #[value(skip)]
+    Encode,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::Prefill => "prefill",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+/// One thing to measure.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    what: What,
+    tokens: usize,
+    kernels: Option<&'a str>,
+    threads: usize,
+}
+
 #[derive(Debug, Serialize)]
 struct Measured {
-    what: &'static str,
+    what: What,
     tokens: usize,
+    threads: usize,
+    /// The median.
     milliseconds: f64,
+    milliseconds_best: f64,
     tokens_per_second: f64,
     arena_bytes: u64,
     kernels: &'static str,
@@ -51,90 +92,127 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
-        let spec = model.spec();
-        let positions = spec.encoder.as_ref().or(spec.decoder.as_ref()).map_or(0, |stack| stack.max_positions as usize);
-        let defaults: &[usize] = if spec.encoder.is_some() { &[8, 32, 128, 256] } else { &[256] };
-        let wanted = if self.lengths.is_empty() { defaults } else { &self.lengths };
-        let lengths: Vec<usize> = wanted.iter().map(|&len| len.clamp(1, positions.max(1))).collect();
-        let kinds: &[&str] = if spec.encoder.is_some() { &["encode"] } else { &["generate", "prefill"] };
-        let progress = ProgressBar::new((lengths.len() * kinds.len() * self.runs) as u64);
-        let mut answers = Vec::new();
-        for &tokens in &lengths {
-            for &what in kinds {
-                answers.push(self.measure(&model, what, tokens, &progress)?);
+        let cases = self.cases(&model);
+        let mut arenas = cases
+            .iter()
+            .map(|case| {
+                let plan = self.plan(&model, case)?;
+                Ok((plan, arena(&plan)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut sessions = Vec::new();
+        for (case, (plan, arena)) in cases.iter().zip(&mut arenas) {
+            let mut session = Session::with_plan(&model, arena, *plan)?;
+            if let Some(kernels) = case.kernels {
+                session.set_kernels(kernels)?;
+            }
+            session.set_threads(case.threads)?;
+            sessions.push((case, session, plan.bytes(), Vec::new()));
+        }
+        let runs = self.runs.max(1);
+        let progress = ProgressBar::new((cases.len() * (runs + 1)) as u64);
+        for run in 0..=runs {
+            for (case, session, _, times) in &mut sessions {
+                let time = time(&model, session, case)?;
+                // The first run finds caches cold.
+                times.extend((run > 0).then_some(time));
+                progress.inc(1);
             }
         }
         progress.finish_and_clear();
+        let answers: Vec<Measured> = sessions
+            .into_iter()
+            .map(|(case, session, arena_bytes, mut times)| {
+                times.sort_unstable();
+                let median = times[times.len() / 2].as_secs_f64();
+                Measured {
+                    what: case.what,
+                    tokens: case.tokens,
+                    threads: case.threads,
+                    milliseconds: median * 1e3,
+                    milliseconds_best: times[0].as_secs_f64() * 1e3,
+                    tokens_per_second: case.tokens as f64 / median,
+                    arena_bytes,
+                    kernels: session.kernels(),
+                }
+            })
+            .collect();
         if self.json {
             return output::json(&serde_json::json!({ "bench": answers }));
         }
         for answer in answers {
             output::line(&format!(
-                "{} {} tokens: {:.3} ms, {:.0} tokens/s, {} bytes of arena, {} kernels",
-                answer.what,
+                "{} {} tokens: {:.3} ms ({:.3} at best), {:.0} tokens/s, {} bytes of arena, {} kernels, {} thread{}",
+                answer.what.name(),
                 answer.tokens,
                 answer.milliseconds,
+                answer.milliseconds_best,
                 answer.tokens_per_second,
                 answer.arena_bytes,
-                answer.kernels
+                answer.kernels,
+                answer.threads,
+                if answer.threads == 1 { "" } else { "s" }
             ))?;
         }
         Ok(())
     }
 
-    fn measure(
-        &self,
-        model: &Model<'_>,
-        what: &'static str,
-        tokens: usize,
-        progress: &ProgressBar,
-    ) -> Result<Measured> {
+    /// What to measure: each length in each way.
+    fn cases(&self, model: &Model<'_>) -> Vec<Case<'_>> {
         let spec = model.spec();
-        // One token at a time needs no tile.
-        let tile = if what == "generate" { 1 } else { self.tile };
-        let encoder = spec.encoder.is_some();
-        let plan = MemoryPlan::new(spec, if encoder { 1 } else { tokens }, if encoder { tokens } else { 0 }, tile)?;
-        let mut arena = arena(&plan)?;
-        let mut session = Session::with_plan(model, &mut arena, plan)?;
-        if let Some(kernels) = &self.kernels {
-            session.set_kernels(kernels)?;
-        }
-        let stack = spec.encoder.as_ref().or(spec.decoder.as_ref());
-        let ids = spread_ids(tokens, stack.map_or(1, |stack| stack.embedding.vocab_size));
-        let mut run = || -> Result<Duration> {
-            let start = Instant::now();
-            match what {
-                "encode" => {
-                    session.encode(&ids, &[])?;
-                    session.logits()?;
-                }
-                "prefill" => {
-                    session.reset();
-                    session.prefill(&ids)?;
-                    session.logits()?;
-                }
-                _ => {
-                    session.reset();
-                    let mut token = ids.first().copied().unwrap_or(0);
-                    for _ in 0..tokens {
-                        token = argmax(session.step(token)?);
-                    }
+        let positions = spec.encoder.as_ref().or(spec.decoder.as_ref()).map_or(0, |stack| stack.max_positions as usize);
+        let defaults: &[usize] = if spec.encoder.is_some() { &[8, 32, 128, 256] } else { &[256] };
+        let lengths = if self.lengths.is_empty() { defaults } else { &self.lengths };
+        let whats: &[What] = match (&spec.encoder, self.run.as_slice()) {
+            (Some(_), _) => &[What::Encode],
+            (None, []) => &[What::Generate, What::Prefill],
+            (None, run) => run,
+        };
+        let kernels =
+            || self.kernels.iter().map(|name| Some(name.as_str())).chain(self.kernels.is_empty().then_some(None));
+        let mut cases = Vec::new();
+        for &tokens in lengths {
+            let tokens = tokens.clamp(1, positions.max(1));
+            for &what in whats {
+                for kernels in kernels() {
+                    cases.extend(self.threads.iter().map(|&threads| Case { what, tokens, kernels, threads }));
                 }
             }
-            progress.inc(1);
-            Ok(start.elapsed())
-        };
-        run()?;
-        let mut times = (0..self.runs.max(1)).map(|_| run()).collect::<Result<Vec<_>>>()?;
-        times.sort_unstable();
-        let median = times[times.len() / 2].as_secs_f64();
-        Ok(Measured {
-            what,
-            tokens,
-            milliseconds: median * 1e3,
-            tokens_per_second: tokens as f64 / median,
-            arena_bytes: plan.bytes(),
-            kernels: session.kernels(),
-        })
+        }
+        cases
     }
+
+    fn plan(&self, model: &Model<'_>, case: &Case<'_>) -> Result<MemoryPlan> {
+        // One token at a time needs no tile.
+        let tile = if case.what == What::Generate { 1 } else { self.tile };
+        let (target, source) = if case.what == What::Encode { (1, case.tokens) } else { (case.tokens, 0) };
+        Ok(MemoryPlan::new(model.spec(), target, source, tile)?)
+    }
+}
+
+/// How long one run takes.
+fn time(model: &Model<'_>, session: &mut Session<'_, '_>, case: &Case<'_>) -> Result<Duration> {
+    let spec = model.spec();
+    let stack = spec.encoder.as_ref().or(spec.decoder.as_ref());
+    let ids = spread_ids(case.tokens, stack.map_or(1, |stack| stack.embedding.vocab_size));
+    let start = Instant::now();
+    match case.what {
+        What::Encode => {
+            session.encode(&ids, &[])?;
+            session.logits()?;
+        }
+        What::Prefill => {
+            session.reset();
+            session.prefill(&ids)?;
+            session.logits()?;
+        }
+        What::Generate => {
+            session.reset();
+            let mut token = ids.first().copied().unwrap_or(0);
+            for _ in 0..case.tokens {
+                token = argmax(session.step(token)?);
+            }
+        }
+    }
+    Ok(start.elapsed())
 }

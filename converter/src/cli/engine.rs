@@ -28,6 +28,9 @@ pub(crate) struct ModelArgs {
     /// Which way the checkpoint was trained to read, for --reference.
     #[arg(long, default_value = "forward")]
     direction: DirectionArg,
+    /// Threads that read a text of many tokens; the result is the same. Not for --reference.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
 }
 
 /// Which way a decoder reads.
@@ -51,8 +54,8 @@ impl From<DirectionArg> for Direction {
 
 /// A model, ready to be asked.
 pub(crate) enum Engine {
-    /// The integer runtime.
-    Blob(AlignedVec),
+    /// The integer runtime, with so many threads.
+    Blob(AlignedVec, usize),
     /// The reference, with the tokenizer's section.
     Checkpoint(Box<Source>, Vec<u8>),
 }
@@ -70,7 +73,7 @@ impl ModelArgs {
                         path.display()
                     ));
                 }
-                Ok(Engine::Blob(read_blob(path)?))
+                Ok(Engine::Blob(read_blob(path)?, self.threads))
             }
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
@@ -98,10 +101,10 @@ pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
     Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
 }
 
-/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 32.
+/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 128.
 pub(crate) fn plan(spec: &ModelSpec, input: &Input, more: usize) -> Result<MemoryPlan> {
     let target = if spec.encoder.is_some() { input.decoder_ids.len() } else { input.ids.len() } + more;
-    Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 32))?)
+    Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 128))?)
 }
 
 /// Rows of results as real numbers, and as the integers they are where the runtime made them.
@@ -136,7 +139,7 @@ impl Engine {
     /// What there is to know before it runs.
     pub(crate) fn about(&self) -> Result<About> {
         match self {
-            Self::Blob(blob) => {
+            Self::Blob(blob, _) => {
                 let model = open(blob)?;
                 let manifest = model.manifest();
                 Ok(About {
@@ -161,7 +164,7 @@ impl Engine {
     /// What makes tokens of texts for the model.
     pub(crate) fn reader(&self) -> Result<Reader> {
         let section = match self {
-            Self::Blob(blob) => open(blob)?.tokenizer_section().to_vec(),
+            Self::Blob(blob, _) => open(blob)?.tokenizer_section().to_vec(),
             Self::Checkpoint(_, section) => section.clone(),
         };
         let spec = self.about()?.spec;
@@ -185,11 +188,12 @@ impl Engine {
             input.decoder_ids.push(start);
         }
         let mut rows = match self {
-            Self::Blob(blob) => {
+            Self::Blob(blob, threads) => {
                 let model = open(blob)?;
                 let plan = plan(&spec, &input, 0)?;
                 let mut arena = arena(&plan)?;
                 let mut session = Session::with_plan(&model, &mut arena, plan)?;
+                session.set_threads(*threads)?;
                 let integers = fidelity::run(&mut session, &input.ids, &input.token_types, &input.decoder_ids)?;
                 let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
                 let real = integers.iter().map(|row| row.iter().map(|&x| x as f32 * unit).collect()).collect();
@@ -206,7 +210,7 @@ impl Engine {
             rows.real.reverse();
             rows.integers.iter_mut().for_each(|rows| rows.reverse());
         }
-        if let Self::Blob(_) = self {
+        if let Self::Blob(..) = self {
             normalize(&spec.head, &mut rows.real);
         }
         Ok(rows)

@@ -154,7 +154,7 @@ const MAX_TEXT: usize = 256;
 
 /// What an encoder-decoder makes of an input, the likeliest token each time.
 fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Result<String> {
-    let Engine::Blob(blob) = engine else {
+    let Engine::Blob(blob, threads) = engine else {
         bail!("the reference writes one text at a time\ngive a blob");
     };
     let model: Model<'_> = open(blob)?;
@@ -168,6 +168,7 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
     let plan = plan(model.spec(), &decoder_input, room)?;
     let mut arena = arena(&plan)?;
     let mut session = Session::with_plan(&model, &mut arena, plan)?;
+    session.set_threads(*threads)?;
     session.encode(&input.ids, &input.token_types)?;
     let mut text = heapless::Vec::<u32, MAX_TEXT>::from_array([start]);
     let options = GenerateOptions { stop: &about.tokens.eos, ..GenerateOptions::new(room) };

@@ -110,7 +110,9 @@ impl Generate {
                 ..self.options(&about, begin.len(), room)
             };
             let texts = match &engine {
-                Engine::Blob(blob) => self.with_runtime(blob, &about, &reader, &input, &begin, &options)?,
+                Engine::Blob(blob, threads) => {
+                    self.with_runtime((blob, *threads), &about, &reader, &input, &begin, &options)?
+                }
                 Engine::Checkpoint(source, _) => {
                     let mut reference = Reference::new(spec, &source.weights);
                     self.with_reference(&mut reference, &about, &input, &begin, &options)?
@@ -173,7 +175,7 @@ impl Generate {
     /// The texts that the runtime writes, the best first.
     fn with_runtime(
         &self,
-        blob: &[u8],
+        (blob, threads): (&[u8], usize),
         about: &About,
         reader: &Reader,
         input: &Input,
@@ -189,6 +191,7 @@ impl Generate {
         let plan = plan.with_beams(beams.map_or(1, |beams| beams.num_beams));
         let mut arena = arena(&plan)?;
         let mut session = Session::with_plan(&model, &mut arena, plan)?;
+        session.set_threads(threads)?;
         if model.spec().encoder.is_some() {
             session.encode(&input.ids, &input.token_types)?;
         }

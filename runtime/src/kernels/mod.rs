@@ -86,40 +86,36 @@ pub(crate) struct Kernels {
 impl Kernels {
     /// Every set that this machine runs, the fastest first.
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
-        #[cfg(target_arch = "x86_64")]
-        let best = x86_64::avx2::kernels();
-        #[cfg(all(kinglet_dsp, feature = "mve"))]
-        let best = Some(&arm::mve::MVE);
-        #[cfg(all(kinglet_dsp, not(feature = "mve")))]
-        let best = Some(&arm::dsp::DSP);
-        #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
-        let best = Some(&arm::thumb2::THUMB2);
-        #[cfg(kinglet_thumb1)]
-        let best = Some(&arm::thumb1::THUMB1);
-        #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
-        let best = Some(&riscv::RISCV);
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        let best = Some(&wasm32::simd128::SIMD128);
-        #[cfg(not(any(
-            target_arch = "x86_64",
-            kinglet_thumb1,
-            kinglet_thumb2,
-            all(target_arch = "riscv32", target_feature = "m"),
-            all(target_arch = "aarch64", target_feature = "neon"),
-            all(target_arch = "wasm32", target_feature = "simd128")
-        )))]
-        let best = None;
-        #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
-        let sets = [best, Some(&scalar::SCALAR)];
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let [best, next] = aarch64::kernels();
-        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let sets = [best, next, Some(&scalar::SCALAR)];
-        sets.into_iter().flatten()
+        Self::faster().into_iter().flatten().chain([&scalar::SCALAR])
     }
 
-    /// The fastest set that this machine runs.
+    /// The fastest set that this machine runs. Where that is known when the crate is built, the definition is not linked.
     pub(crate) fn best() -> &'static Self {
-        Self::available().next().unwrap_or(&scalar::SCALAR)
+        let [first, second] = Self::faster();
+        first.or(second).unwrap_or(&scalar::SCALAR)
+    }
+
+    /// The sets besides the definition, the fastest first.
+    #[inline(always)]
+    fn faster() -> [Option<&'static Self>; 2] {
+        #[cfg(target_arch = "x86_64")]
+        return x86_64::kernels();
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        return aarch64::kernels();
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return [Some(&wasm32::simd128::SIMD128), None];
+        #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
+        return [Some(&riscv::RISCV), None];
+        #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
+        return [Some(arm::KERNELS), None];
+        #[cfg(not(any(
+            target_arch = "x86_64",
+            all(target_arch = "aarch64", target_feature = "neon"),
+            all(target_arch = "wasm32", target_feature = "simd128"),
+            all(target_arch = "riscv32", target_feature = "m"),
+            kinglet_thumb1,
+            kinglet_thumb2,
+        )))]
+        [None, None]
     }
 }

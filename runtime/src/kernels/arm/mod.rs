@@ -8,3 +8,18 @@ pub(crate) mod mve;
 pub(crate) mod thumb1;
 #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
 pub(crate) mod thumb2;
+
+use super::Kernels;
+
+/// The set of this core.
+pub(crate) const KERNELS: &Kernels = {
+    #[cfg(all(kinglet_dsp, feature = "mve"))]
+    let set = &mve::MVE;
+    #[cfg(all(kinglet_dsp, not(feature = "mve")))]
+    let set = &dsp::DSP;
+    #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
+    let set = &thumb2::THUMB2;
+    #[cfg(kinglet_thumb1)]
+    let set = &thumb1::THUMB1;
+    set
+};

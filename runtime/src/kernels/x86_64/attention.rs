@@ -69,6 +69,11 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
         scores_of_8(out, query, keys);
         return true;
     }
+    match head_dim {
+        32 if scores_of::<K, 2>(out, query, keys) => return true,
+        64 if scores_of::<K, 4>(out, query, keys) => return true,
+        _ => {}
+    }
     let mut keys = keys.chunks(4 * head_dim);
     for out in out.chunks_mut(4) {
         let Some(keys) = keys.next() else { break };
@@ -102,6 +107,48 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
+/// Heads of so many times sixteen, eight keys at a time. Says whether it could.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
+    let Some(query) = query.as_chunks::<16>().0.first_chunk::<N>() else { return false };
+    let keys = keys.as_chunks::<16>().0.as_chunks::<N>().0;
+    let mut wide = [_mm256_setzero_si256(); N];
+    for (wide, query) in wide.iter_mut().zip(query) {
+        *wide = i16::load(query);
+    }
+    let (eights, rest) = out.as_chunks_mut::<8>();
+    let done = 8 * eights.len();
+    for (out, keys) in eights.iter_mut().zip(keys.as_chunks::<8>().0) {
+        let [a, b, c, d, e, f, g, h] = keys;
+        let first = _mm256_hadd_epi32(
+            _mm256_hadd_epi32(dot(&wide, a), dot(&wide, b)),
+            _mm256_hadd_epi32(dot(&wide, c), dot(&wide, d)),
+        );
+        let second = _mm256_hadd_epi32(
+            _mm256_hadd_epi32(dot(&wide, e), dot(&wide, f)),
+            _mm256_hadd_epi32(dot(&wide, g), dot(&wide, h)),
+        );
+        let low = _mm256_permute2x128_si256::<0x20>(first, second);
+        store_words(out, _mm256_add_epi32(low, _mm256_permute2x128_si256::<0x31>(first, second)));
+    }
+    for (out, key) in rest.iter_mut().zip(keys.get(done..).unwrap_or(&[])) {
+        *out = lanes_sum(dot(&wide, key));
+    }
+    true
+}
+
+/// The products of a query and a key, in eight sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m256i {
+    let mut sum = _mm256_setzero_si256();
+    for (&query, key) in query.iter().zip(key) {
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(query, K::load(key)));
+    }
+    sum
+}
+
 /// Heads of eight: two keys are one load, and eight keys are one row of results.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -132,90 +179,134 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if width == 0 || !width.is_multiple_of(8) {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
     }
-    let mut first = 0;
-    while let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<16>) {
-        columns16(out, weights, values.get(first..).unwrap_or(&[]), width);
-        first += 16;
+    if let Ok(out) = <&mut [i32; 8]>::try_from(&mut *out) {
+        return weighted_sum_of_8(out, weights, values);
     }
-    if let Some(out) = out.get_mut(first..).and_then(<[i32]>::first_chunk_mut::<8>) {
-        columns8(out, weights, values.get(first..).unwrap_or(&[]), width);
+    let (eights, _) = out.as_chunks_mut::<8>();
+    let (fours, rest) = eights.as_chunks_mut::<4>();
+    for (index, out) in fours.iter_mut().enumerate() {
+        columns::<4>(out, weights, values.get(32 * index..).unwrap_or(&[]), width);
+    }
+    for (index, out) in rest.iter_mut().enumerate() {
+        columns::<1>(
+            core::array::from_mut(out),
+            weights,
+            values.get(32 * fours.len() + 8 * index..).unwrap_or(&[]),
+            width,
+        );
     }
 }
 
-/// Two neighbouring weights in each 32-bit lane; the second may be missing.
+/// Heads of eight: two rows are one load.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pair(weights: &[i32]) -> __m256i {
-    _mm256_set1_epi32(match *weights {
-        [first, second, ..] => first | second << 16,
-        [only] => only,
-        [] => 0,
-    })
-}
-
-/// The first columns of the next row; zeros where there is none.
-#[inline(always)]
-fn next<'v, const N: usize>(rows: &mut core::slice::Chunks<'v, i8>) -> &'v [i8; N] {
-    match rows.next() {
-        Some(row) => row.first_chunk().unwrap_or(&[0; N]),
-        None => &[0; N],
+fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
+    let neighbours = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    let (pairs, last) = weights.as_chunks::<2>();
+    let (values, rest) = values.as_chunks::<16>();
+    let mut sums = load_words(out);
+    for (&[first, second], values) in pairs.iter().zip(values) {
+        // SAFETY: sixteen bytes are read, at any alignment.
+        let columns = _mm_shuffle_epi8(unsafe { _mm_loadu_si128(values.as_ptr().cast()) }, neighbours);
+        let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(columns), _mm256_set1_epi32(first | second << 16));
+        sums = _mm256_add_epi32(sums, product);
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn columns16(out: &mut [i32; 16], weights: &[i32], values: &[i8], width: usize) {
-    let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    let mut rows = values.chunks(width);
-    for weights in weights.chunks(2) {
-        let (a, b) = (i8::load(next(&mut rows)), i8::load(next(&mut rows)));
-        let weights = pair(weights);
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), weights));
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), weights));
-    }
-    // Columns 0 to 3 and 8 to 11 are in `low`, the others in `high`.
-    let sums = [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
-    for (out, sums) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-        // SAFETY: eight words, and neither access needs an alignment.
-        unsafe {
-            let to: *mut __m256i = out.as_mut_ptr().cast();
-            _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), sums));
+    store_words(out, sums);
+    if let (&[weight], Some(value)) = (last, values.get(pairs.len()).map_or(rest, |both| both).first_chunk::<8>()) {
+        for (out, &value) in out.iter_mut().zip(value) {
+            *out = out.wrapping_add(weight.wrapping_mul(value.into()));
         }
     }
 }
 
+/// So many times eight columns of a weighted sum: `values` begins with them, and the next row's follow after `width`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn columns8(out: &mut [i32; 8], weights: &[i32], values: &[i8], width: usize) {
-    let (mut low, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
-    let mut rows = values.chunks(width);
-    for weights in weights.chunks(2) {
-        let (a, b) = (i8::load_half(next(&mut rows)), i8::load_half(next(&mut rows)));
-        let weights = _mm256_castsi256_si128(pair(weights));
-        low = _mm_add_epi32(low, _mm_madd_epi16(_mm_unpacklo_epi16(a, b), weights));
-        high = _mm_add_epi32(high, _mm_madd_epi16(_mm_unpackhi_epi16(a, b), weights));
+fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
+    let mut sums = [_mm256_setzero_si256(); N];
+    for (sums, out) in sums.iter_mut().zip(&*out) {
+        *sums = load_words(out);
     }
-    for (out, sums) in out.as_chunks_mut::<4>().0.iter_mut().zip([low, high]) {
-        // SAFETY: four words, and neither access needs an alignment.
-        unsafe {
-            let to: *mut __m128i = out.as_mut_ptr().cast();
-            _mm_storeu_si128(to, _mm_add_epi32(_mm_loadu_si128(to), sums));
+    let whole = values.len().checked_sub(8 * N).map_or(0, |rest| rest / width.max(1) + 1);
+    let weights = weights.get(..whole.min(weights.len())).unwrap_or(&[]);
+    let row = |row: usize| values.as_ptr().wrapping_add(row * width);
+    let (sixteens, rest) = weights.as_chunks::<16>();
+    for (index, sixteen) in sixteens.iter().enumerate() {
+        let pairs = neighbours(sixteen);
+        for (pair, weights) in pairs.iter().enumerate() {
+            let first = 16 * index + 2 * pair;
+            // SAFETY: there are so many rows, each with so many columns left.
+            unsafe { add_pair(&mut sums, *weights, row(first), row(first + 1)) };
         }
+    }
+    let (pairs, last) = rest.as_chunks::<2>();
+    let mut next = 16 * sixteens.len();
+    for &[first, second] in pairs {
+        // SAFETY: as above.
+        unsafe { add_pair(&mut sums, first | second << 16, row(next), row(next + 1)) };
+        next += 2;
+    }
+    if let &[weight] = last {
+        // SAFETY: as above.
+        unsafe { add_pair(&mut sums, weight, row(next), row(next)) };
+    }
+    for (out, sums) in out.iter_mut().zip(sums) {
+        store_words(out, sums);
+    }
+}
+
+/// Neighbouring weights, which have fifteen bits, in one word.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn neighbours(weights: &[i32; 16]) -> [i32; 8] {
+    // SAFETY: sixteen words are read, at any alignment.
+    let [low, high] = unsafe {
+        let from: *const __m256i = weights.as_ptr().cast();
+        [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))]
+    };
+    let packed = _mm256_packus_epi32(low, high);
+    let mut pairs = [0; 8];
+    store_words(&mut pairs, _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+    pairs
+}
+
+/// Two rows times two weights.
+///
+/// # Safety
+/// Each row has `8 * N` columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn add_pair<const N: usize>(sums: &mut [__m256i; N], weights: i32, a: *const i8, b: *const i8) {
+    let weights = _mm256_set1_epi32(weights);
+    for (eight, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: they are read at any alignment.
+        let [a, b] = unsafe { [_mm_loadl_epi64(a.add(8 * eight).cast()), _mm_loadl_epi64(b.add(8 * eight).cast())] };
+        let columns = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+        *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(columns, weights));
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_words(words: &[i32; 8]) -> __m256i {
+pub(super) fn load_words(words: &[i32; 8]) -> __m256i {
     // SAFETY: 32 bytes are read, at any alignment.
     unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_words(to: &mut [i32; 8], words: __m256i) {
+pub(super) fn store_words(to: &mut [i32; 8], words: __m256i) {
     // SAFETY: 32 bytes are written, at any alignment.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
+}
+
+/// The sum of eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn lanes_sum(lanes: __m256i) -> i32 {
+    let four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
 }
 
 /// Eight scales, a word each.
@@ -250,11 +341,13 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
         largest = _mm256_max_epi32(largest, scaled);
         store_words(eight, scaled);
     }
-    let done = eights.len() * 8;
-    rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
-    let mut lanes = [0; 8];
-    store_words(&mut lanes, largest);
-    lanes.into_iter().fold(rare, i32::max)
+    if !rest.is_empty() {
+        let done = eights.len() * 8;
+        rare = rare.max((scalar::SCALAR.scale_scores)(rest, keys.get(done..).unwrap_or(&[]), factor));
+    }
+    let four = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256::<1>(largest));
+    let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    rare.max(_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two))))
 }
 
 #[target_feature(enable = "avx2")]
@@ -278,11 +371,12 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
         let weights = _mm256_mullo_epi32(powers, _mm256_and_si256(bits, _mm256_set1_epi32(0x7ff)));
         store_words(eight, _mm256_srlv_epi32(weights, _mm256_sub_epi32(lowered_by, _mm256_srli_epi32::<11>(bits))));
     }
-    let done = eights.len() * 8;
-    let sum = (scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered);
-    let mut lanes = [0; 8];
-    store_words(&mut lanes, sums);
-    lanes.iter().fold(sum, |sum, &lane| sum.wrapping_add(lane as u32))
+    let mut sum = lanes_sum(sums) as u32;
+    if !rest.is_empty() {
+        let done = eights.len() * 8;
+        sum = sum.wrapping_add((scalar::SCALAR.powers)(rest, values.get(done..).unwrap_or(&[]), largest, lowered));
+    }
+    sum
 }
 
 /// The powers with a halfword in front of them, so that each is the upper half of a word.
@@ -326,5 +420,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         let over = _mm256_srai_epi32::<31>(over);
         store_words(eight, _mm256_blendv_epi8(sum, _mm256_set1_epi32(i32::MAX), over));
     }
-    (scalar::SCALAR.rectify)(rest, table);
+    if !rest.is_empty() {
+        (scalar::SCALAR.rectify)(rest, table);
+    }
 }

@@ -1,0 +1,338 @@
+//! Products over tiles of weights with the instructions that multiply and add in one (VNNI, of AVX-512 or without it): bytes by fours,
+//! sixteen-bit values by twos.
+//!
+//! Each lane of a vector is a row of weights, and has all of a few columns in its 32 bits, so that nothing is left to add up in the end. A
+//! panel holds the weights of two vectors' rows in that order, and serves several tokens, of which each step broadcasts as many
+//! columns. Bytes are multiplied unsigned by signed: weights have 128 added, and 128 times the sum of a token's values is taken off.
+//!
+//! One token at a time is bound by memory: AVX2 does it. With the feature `std` alone, which is what knows these processors.
+#![allow(unsafe_code)]
+
+use super::super::Kernels;
+use super::avx2::AVX2;
+use super::tiles;
+
+/// The set, on a processor that has it.
+pub(crate) fn kernels() -> Option<&'static Kernels> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    let wide = std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vnni");
+    if wide {
+        return Some(&AVX512_VNNI);
+    }
+    std::arch::is_x86_feature_detected!("avxvnni").then_some(&AVX_VNNI)
+}
+
+/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with AVX-512 VNNI.
+static AVX512_VNNI: Kernels = Kernels {
+    name: "avx512vnni",
+    // SAFETY: the features were detected before this table was handed out.
+    tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
+    // SAFETY: as above.
+    tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
+    ..AVX2
+};
+
+/// The same for processors with AVX-VNNI.
+static AVX_VNNI: Kernels = Kernels {
+    name: "avxvnni",
+    // SAFETY: the features were detected before this table was handed out.
+    tiles8: |out, x, weights, cols| unsafe { narrow::tiles8(out, x, weights, cols) },
+    // SAFETY: as above.
+    tiles16: |out, x, weights, cols| unsafe { narrow::tiles16(out, x, weights, cols) },
+    ..AVX2
+};
+
+/// The same code over AVX2, whose instructions make up what it lacks: for tests on a processor without.
+#[cfg(test)]
+pub(crate) fn emulated() -> Option<&'static Kernels> {
+    static EMULATED: Kernels = Kernels {
+        name: "vnni, emulated",
+        // SAFETY: AVX2 was detected before this table was handed out.
+        tiles8: |out, x, weights, cols| unsafe { emulated::tiles8(out, x, weights, cols) },
+        // SAFETY: as above.
+        tiles16: |out, x, weights, cols| unsafe { emulated::tiles16(out, x, weights, cols) },
+        ..AVX2
+    };
+    super::avx2::kernels().map(|_| &EMULATED)
+}
+
+/// Words of a panel: so many times four columns of bytes, or two of sixteen bits.
+const WORDS: usize = 192;
+/// Tokens whose sums are held in registers.
+const TOKENS: usize = 6;
+/// Tokens that a panel serves.
+const TOGETHER: usize = 64;
+
+/// Defines the products over vectors of some size.
+macro_rules! products {
+    ($features:literal) => {
+        use core::arch::x86_64::*;
+        use core::ops::Range;
+
+        use super::super::tiles::Shape;
+        use super::{TOGETHER, TOKENS, WORDS, tiles};
+        use crate::format::spec::TILE;
+
+        /// Two vectors' rows, a word of four bytes each.
+        #[repr(align(64))]
+        struct Panel([[[[u8; 4]; ROWS]; 2]; WORDS]);
+
+        #[target_feature(enable = $features)]
+        pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+            let shape = Shape::new(out, x, weights, cols);
+            if shape.tokens < 2 {
+                return tiles::tiles8(out, x, weights, cols);
+            }
+            products::<1>(out, bytemuck::cast_slice(x), weights, shape);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+            let shape = Shape::new(out, x, weights, cols);
+            if shape.tokens < 2 {
+                return tiles::tiles16(out, x, weights, cols);
+            }
+            products::<2>(out, bytemuck::cast_slice(x), weights, shape);
+        }
+
+        /// Over values of `W` bytes.
+        #[target_feature(enable = $features)]
+        fn products<const W: usize>(out: &mut [i32], x: &[u8], weights: &[i8], shape: Shape) {
+            let Shape { tokens, blocks, rows, cols } = shape;
+            let mut panel = Panel([[[[0; 4]; ROWS]; 2]; WORDS]);
+            for start in (0..cols).step_by(WORDS * 4 / W) {
+                let columns = start..cols.min(start + WORDS * 4 / W);
+                let Some(panel) = panel.0.get_mut(..columns.len() * W / 4) else { return };
+                for first in (0..tokens).step_by(TOGETHER) {
+                    let tokens = TOGETHER.min(tokens - first);
+                    let mut sums = [0; TOGETHER];
+                    if W == 1 {
+                        for (sum, x) in sums.iter_mut().zip(x.chunks_exact(cols).skip(first).take(tokens)) {
+                            let x = x.get(columns.clone()).unwrap_or(&[]);
+                            *sum = 128 * x.iter().map(|&x| i32::from(x.cast_signed())).sum::<i32>();
+                        }
+                    }
+                    for block in (0..blocks).step_by(2 * ROWS / TILE) {
+                        for (at, block) in (block..blocks).take(2 * ROWS / TILE).enumerate() {
+                            fill::<W>(panel, at, weights.get(TILE * cols * block..).unwrap_or(&[]), &columns);
+                        }
+                        let rows_left = TILE * (blocks - block);
+                        for group in (0..tokens).step_by(TOKENS) {
+                            let token = first + group;
+                            let x = x.get(W * (token * cols + start)..).unwrap_or(&[]);
+                            let out = out.get_mut(token * rows + TILE * block..).unwrap_or(&mut []);
+                            let to = (out, rows, rows_left, start > 0);
+                            let sums = sums.get(group..).unwrap_or(&[]);
+                            match tokens - group {
+                                1 => multiply::<1, W>(panel, x, cols, sums, to),
+                                2 => multiply::<2, W>(panel, x, cols, sums, to),
+                                3 => multiply::<3, W>(panel, x, cols, sums, to),
+                                4 => multiply::<4, W>(panel, x, cols, sums, to),
+                                5 => multiply::<5, W>(panel, x, cols, sums, to),
+                                _ => multiply::<TOKENS, W>(panel, x, cols, sums, to),
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
+        /// The weights of a block of four rows go to their place among a panel's.
+        #[target_feature(enable = $features)]
+        fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], at: usize, block: &[i8], columns: &Range<usize>) {
+            let tiles = block.get(TILE * columns.start..TILE * columns.end).unwrap_or(&[]).as_chunks::<16>().0;
+            // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
+            let in_order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+            let by_twos = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+            for (tile, words) in tiles.iter().zip(panel.chunks_exact_mut(W)) {
+                // SAFETY: sixteen bytes are read, at any alignment.
+                let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
+                let parts = if W == 1 {
+                    let unsigned = _mm_xor_si128(_mm_shuffle_epi8(tile, in_order), _mm_set1_epi8(-128));
+                    [unsigned, unsigned]
+                } else {
+                    let wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(tile, by_twos));
+                    [_mm256_castsi256_si128(wide), _mm256_extracti128_si256::<1>(wide)]
+                };
+                for (word, part) in words.iter_mut().zip(parts) {
+                    if let Some(to) = word.as_flattened_mut().as_chunks_mut::<TILE>().0.get_mut(at) {
+                        // SAFETY: four words of four bytes are written, at any alignment.
+                        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), part) };
+                    }
+                }
+            }
+        }
+
+        /// `T` tokens by a panel: as in `tiles`, with what is to be taken off each token's sums.
+        #[target_feature(enable = $features)]
+        fn multiply<const T: usize, const W: usize>(
+            panel: &[[[[u8; 4]; ROWS]; 2]],
+            x: &[u8],
+            cols: usize,
+            less: &[i32],
+            (out, rows, rows_left, add): (&mut [i32], usize, usize, bool),
+        ) {
+            let mut words: [&[[u8; 4]]; T] = [&[]; T];
+            for (token, words) in words.iter_mut().enumerate() {
+                let of_token = x.get(W * token * cols..).unwrap_or(&[]).as_chunks().0;
+                let Some(of_token) = of_token.get(..panel.len()) else { return };
+                *words = of_token;
+            }
+            let mut sums = [[zero(); 2]; T];
+            for (index, [first, second]) in panel.iter().enumerate() {
+                let (first, second) = (load(first), load(second));
+                for (sums, words) in sums.iter_mut().zip(words) {
+                    // SAFETY: each token has as many words as the panel.
+                    let x = broadcast(i32::from_le_bytes(unsafe { *words.get_unchecked(index) }));
+                    if W == 1 {
+                        sums[0] = dot4(sums[0], first, x);
+                        sums[1] = dot4(sums[1], second, x);
+                    } else {
+                        sums[0] = dot2(sums[0], first, x);
+                        sums[1] = dot2(sums[1], second, x);
+                    }
+                }
+            }
+            for ((token, sums), less) in sums.into_iter().enumerate().zip(less) {
+                let out = out.get_mut(token * rows..).unwrap_or(&mut []);
+                let (to, _) = out.split_at_mut(rows_left.min(2 * ROWS).min(out.len()));
+                for (to, sums) in to.chunks_mut(ROWS).zip(sums) {
+                    let mut lanes = [0; ROWS];
+                    store(&mut lanes, sums);
+                    for (to, sum) in to.iter_mut().zip(lanes) {
+                        let before = if add { *to } else { 0 };
+                        *to = before.wrapping_add(sum.wrapping_sub(*less));
+                    }
+                }
+            }
+        }
+    };
+}
+
+/// Vectors of eight words.
+macro_rules! eights {
+    () => {
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn zero() -> __m256i {
+            _mm256_setzero_si256()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn load(words: &[[u8; 4]; ROWS]) -> __m256i {
+            // SAFETY: 32 bytes are read, at any alignment.
+            unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn broadcast(word: i32) -> __m256i {
+            _mm256_set1_epi32(word)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn store(to: &mut [i32; ROWS], words: __m256i) {
+            super::super::attention::store_words(to, words);
+        }
+    };
+}
+
+/// Sixteen rows to a vector.
+mod wide {
+    const ROWS: usize = 16;
+
+    products!("avx2,avx512f,avx512bw,avx512vnni");
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn zero() -> __m512i {
+        _mm512_setzero_si512()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load(words: &[[u8; 4]; ROWS]) -> __m512i {
+        // SAFETY: 64 bytes are read, at any alignment.
+        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn broadcast(word: i32) -> __m512i {
+        _mm512_set1_epi32(word)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(to: &mut [i32; ROWS], words: __m512i) {
+        // SAFETY: 64 bytes are written, at any alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), words) };
+    }
+
+    /// Adds to each lane the products of four unsigned and four signed bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn dot4(sums: __m512i, unsigned: __m512i, signed: __m512i) -> __m512i {
+        _mm512_dpbusd_epi32(sums, unsigned, signed)
+    }
+
+    /// Adds to each lane the products of two and two values of sixteen bits.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn dot2(sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        _mm512_dpwssd_epi32(sums, a, b)
+    }
+}
+
+/// Eight rows to a vector.
+mod narrow {
+    const ROWS: usize = 8;
+
+    products!("avx2,avxvnni");
+    eights!();
+
+    /// Adds to each lane the products of four unsigned and four signed bytes.
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        _mm256_dpbusd_avx_epi32(sums, unsigned, signed)
+    }
+
+    /// Adds to each lane the products of two and two values of sixteen bits.
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn dot2(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        _mm256_dpwssd_avx_epi32(sums, a, b)
+    }
+}
+
+/// Eight rows to a vector, and several instructions where VNNI has one.
+#[cfg(test)]
+mod emulated {
+    const ROWS: usize = 8;
+
+    products!("avx2");
+    eights!();
+
+    /// Even and odd bytes apart, as sixteen-bit values.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        let even = _mm256_and_si256(unsigned, _mm256_set1_epi16(255));
+        let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(signed)));
+        let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(unsigned), _mm256_srai_epi16::<8>(signed));
+        _mm256_add_epi32(sums, _mm256_add_epi32(even, odd))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn dot2(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        _mm256_add_epi32(sums, _mm256_madd_epi16(a, b))
+    }
+}
