@@ -10,8 +10,8 @@ use super::super::{Kernels, scalar};
 use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
 use crate::format::spec::{TILE, tile_place};
 
-/// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a token they take
-/// more instructions, and for several 6 % fewer.
+/// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a
+/// token they take more instructions, and for several 6 % fewer.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
