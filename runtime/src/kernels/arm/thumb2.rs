@@ -630,12 +630,7 @@ fn rectify(values: &mut [i32], table: &[i16]) {
     };
     // SAFETY: it reads and writes all values, of which there are some, and reads pairs that begin before the table's last place.
     unsafe {
-        kinglet_thumb2_rectify(
-            values.as_mut_ptr(),
-            values.len(),
-            table.as_ptr(),
-            &[others.len() as i32, last.into()],
-        );
+        kinglet_thumb2_rectify(values.as_mut_ptr(), values.len(), table.as_ptr(), &[others.len() as i32, last.into()]);
     }
 }
 

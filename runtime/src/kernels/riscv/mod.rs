@@ -367,10 +367,23 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_riscv_tiles(weights: *const i8, x: *const i16, out: *mut i32, bytes: usize, blocks: usize);
-    fn kinglet_riscv_requantize(accumulators: *mut i32, multipliers: *const i32, count: usize, headroom: u32, shift: u32);
+    fn kinglet_riscv_requantize(
+        accumulators: *mut i32,
+        multipliers: *const i32,
+        count: usize,
+        headroom: u32,
+        shift: u32,
+    );
     fn kinglet_riscv_rectify(values: *mut i32, end: *const i32, table: *const i16, last: usize, value: i32);
     fn kinglet_riscv_scores8(out: *mut i32, query: *const i16, keys: *const i8, n: usize, bytes: usize, blocks: usize);
-    fn kinglet_riscv_scores16(out: *mut i32, query: *const i16, keys: *const i16, n: usize, bytes: usize, blocks: usize);
+    fn kinglet_riscv_scores16(
+        out: *mut i32,
+        query: *const i16,
+        keys: *const i16,
+        n: usize,
+        bytes: usize,
+        blocks: usize,
+    );
     fn kinglet_riscv_weighted_sum(
         out: *mut i32,
         weights: *const i32,
