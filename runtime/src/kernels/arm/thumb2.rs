@@ -7,6 +7,7 @@ use super::super::{Kernels, Packed, scalar};
 use crate::format::spec::{PACKED_COLS, TILE};
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
+use crate::parts;
 use crate::quant::{Requantize, Scale, mul_high, shift_round};
 
 /// The set for this target.
@@ -14,7 +15,7 @@ pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
     tiles8,
     tiles16,
-    packed16: Some(packed16),
+    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
     requantize,
     quantize16,
     norm,
@@ -646,7 +647,7 @@ const GROUPS: usize = 64;
 /// A weight is a field of bits and a product. They are raised by eight, so the sums of a group begin with as much less.
 fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
     let (cols, group) = (cols.max(1), packed.group.max(1));
-    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / (2 * cols));
+    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / 2 / cols);
     let rows = TILE * blocks;
     let whole = cols.is_multiple_of(PACKED_COLS) && group.is_multiple_of(PACKED_COLS) && groups <= GROUPS;
     let aligned = packed.weights.as_ptr().addr().is_multiple_of(4);
