@@ -3,10 +3,11 @@
 //! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions for the 32 products of two tiles.
 #![allow(unsafe_code)]
 
-use super::super::{Kernels, scalar};
-use crate::format::spec::TILE;
+use super::super::{Kernels, Packed, scalar};
+use crate::format::spec::{PACKED_COLS, TILE};
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
+use crate::parts;
 use crate::quant::{Requantize, Scale, mul_high, shift_round};
 
 /// The set for this target.
@@ -14,6 +15,7 @@ pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
     tiles8,
     tiles16,
+    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
     requantize,
     quantize16,
     norm,
@@ -133,6 +135,85 @@ core::arch::global_asm!(
     .purgem kinglet_weights
     .purgem kinglet_columns
     .purgem kinglet_last
+
+    // Two columns of four rows: nibbles, raised by eight.
+    .macro kinglet_nibbles sum, word, low
+      ubfx r12, \word, #\low, #4
+      mla \sum, r12, r2, \sum
+      ubfx r12, \word, #\low + 16, #4
+      mla \sum, r12, r3, \sum
+    .endm
+    .macro kinglet_pair low
+      ldrsh r2, [r1], #4
+      ldrsh r3, [r1, #-2]
+      kinglet_nibbles r4, r8, \low
+      kinglet_nibbles r5, r9, \low
+      kinglet_nibbles r6, r10, \low
+      kinglet_nibbles r7, r11, \low
+    .endm
+
+    // weights, x, sums to add to,
+    // shape: {{blocks of four rows, tiles of a row, tiles of a group, scales, what each group's sums begin with}}
+    .section .text.kinglet_thumb2_packed, "ax", %progbits
+    .global kinglet_thumb2_packed
+    .type kinglet_thumb2_packed, %function
+    .thumb_func
+    kinglet_thumb2_packed:
+      push {{r4-r11, lr}}
+      ldm r3, {{r4-r8}}
+      // x, sums, blocks, tiles of a row, of a group, scales, beginnings; tiles left, the group's beginning
+      sub sp, #36
+      stm sp, {{r1, r2, r4-r8}}
+    1:
+      ldr r1, [sp]
+      ldr r2, [sp, #24]
+      ldr r3, [sp, #12]
+    2:
+      ldr r4, [r2], #4
+      ldr lr, [sp, #16]
+      cmp r3, lr
+      it lo
+      movlo lr, r3
+      sub r3, r3, lr
+      strd r3, r2, [sp, #28]
+      mov r5, r4
+      mov r6, r4
+      mov r7, r4
+    3:
+      ldmia r0!, {{r8-r11}}
+      kinglet_pair 0
+      kinglet_pair 4
+      kinglet_pair 8
+      kinglet_pair 12
+      subs lr, lr, #1
+      bne 3b
+      ldrd r3, r2, [sp, #16]
+      ldr r3, [r2], #4
+      str r2, [sp, #20]
+      ldr r2, [sp, #4]
+      ldm r2, {{r8-r11}}
+      uxtb r12, r3
+      mla r8, r4, r12, r8
+      ubfx r12, r3, #8, #8
+      mla r9, r5, r12, r9
+      ubfx r12, r3, #16, #8
+      mla r10, r6, r12, r10
+      lsrs r3, r3, #24
+      mla r11, r7, r3, r11
+      stm r2, {{r8-r11}}
+      ldrd r3, r2, [sp, #28]
+      cmp r3, #0
+      bne 2b
+      ldrd r2, r3, [sp, #4]
+      adds r2, r2, #16
+      subs r3, r3, #1
+      strd r2, r3, [sp, #4]
+      bne 1b
+      add sp, #36
+      pop {{r4-r11, pc}}
+    .size kinglet_thumb2_packed, . - kinglet_thumb2_packed
+    .purgem kinglet_pair
+    .purgem kinglet_nibbles
 
     // accumulators, multipliers, count, shift
     .section .text.kinglet_thumb2_requantize, "ax", %progbits
@@ -513,6 +594,7 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_thumb2_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 2]);
+    fn kinglet_thumb2_packed(weights: *const u8, x: *const i16, sums: *mut i32, shape: &PackedShape);
     fn kinglet_thumb2_requantize(accumulators: *mut i32, multipliers: *const i32, count: usize, shift: u32);
     fn kinglet_thumb2_magnitudes(row: *const i32, count: usize) -> u32;
     fn kinglet_thumb2_narrow(out: *mut i16, row: *const i32, count: usize, shift: u32);
@@ -524,6 +606,16 @@ unsafe extern "C" {
     fn kinglet_thumb2_scores16(out: *mut i32, query: *const i16, keys: *const i16, shape: &[usize; 3]);
     fn kinglet_thumb2_powers(scores: *mut i32, values: *const u16, count: usize, how: &Powers) -> u32;
     fn kinglet_thumb2_weighted_sum(out: *mut i32, weights: *const i32, values: *const i8, shape: &[usize; 3]);
+}
+
+/// What the loop over packed weights reads.
+#[repr(C)]
+struct PackedShape {
+    blocks: usize,
+    tiles: usize,
+    tiles_in_group: usize,
+    scales: *const u8,
+    beginnings: *const i32,
 }
 
 /// What the loop over powers reads.
@@ -547,6 +639,39 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
         // SAFETY: it reads `rows * cols` weights and `cols` activations, and writes `rows` sums: as many as the slices have.
         unsafe { kinglet_thumb2_tiles(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[TILE * cols, rows / TILE]) };
     }
+}
+
+/// Groups of the widest row that is multiplied without being unpacked.
+const GROUPS: usize = 64;
+
+/// A weight is a field of bits and a product. They are raised by eight, so the sums of a group begin with as much less.
+fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+    let (cols, group) = (cols.max(1), packed.group.max(1));
+    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / 2 / cols);
+    let rows = TILE * blocks;
+    let whole = cols.is_multiple_of(PACKED_COLS) && group.is_multiple_of(PACKED_COLS) && groups <= GROUPS;
+    let aligned = packed.weights.as_ptr().addr().is_multiple_of(4);
+    if !whole || !aligned || blocks == 0 || packed.scales.len() < rows * groups {
+        return false;
+    }
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        let mut beginnings = [0; GROUPS];
+        for (beginning, x) in beginnings.iter_mut().zip(x.chunks(group)) {
+            *beginning = -8 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
+        }
+        out.fill(0);
+        let shape = PackedShape {
+            blocks,
+            tiles: cols / PACKED_COLS,
+            tiles_in_group: group / PACKED_COLS,
+            scales: packed.scales.as_ptr(),
+            beginnings: beginnings.as_ptr(),
+        };
+        // SAFETY: it reads `rows * cols / 2` bytes at a word's boundary, `cols` activations, `rows * groups` scales, and a beginning for
+        // each group; it adds to `rows` sums: as many as the slices have.
+        unsafe { kinglet_thumb2_packed(packed.weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
+    }
+    true
 }
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {

@@ -4,8 +4,9 @@
 //! tiles.
 #![allow(unsafe_code)]
 
-use super::{Kernels, scalar};
-use crate::format::spec::TILE;
+use super::{Kernels, Packed, scalar};
+use crate::format::spec::{PACKED_COLS, TILE};
+use crate::parts;
 use crate::quant::Requantize;
 
 /// The set for this target.
@@ -13,6 +14,7 @@ pub(crate) static RISCV: Kernels = Kernels {
     name: "riscv-m",
     tiles8,
     tiles16,
+    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
     requantize,
     rectify,
     scores8,
@@ -154,7 +156,97 @@ core::arch::global_asm!(
     .purgem kinglet_row
     .purgem kinglet_columns
 
-    // accumulators, multipliers, count, headroom, all but one of the shift
+    // A nibble of t4, raised by eight, times an activation.
+    .macro kinglet_nibble sum, low, x
+      .if \low != 0
+      srli t5, t4, \low
+      .endif
+      .if \low == 0
+      andi t5, t4, 15
+      .elseif \low != 28
+      andi t5, t5, 15
+      .endif
+      mul t5, t5, \x
+      add \sum, \sum, t5
+    .endm
+    .macro kinglet_nibbles sum, at, low
+      lw t4, \at(a0)
+      kinglet_nibble \sum, \low, t0
+      kinglet_nibble \sum, \low + 16, t1
+      kinglet_nibble \sum, \low + 4, t2
+      kinglet_nibble \sum, \low + 20, t3
+    .endm
+    .macro kinglet_half at, low
+      lh t0, \at(s8)
+      lh t1, \at + 2(s8)
+      lh t2, \at + 4(s8)
+      lh t3, \at + 6(s8)
+      kinglet_nibbles s4, 0, \low
+      kinglet_nibbles s5, 4, \low
+      kinglet_nibbles s6, 8, \low
+      kinglet_nibbles s7, 12, \low
+    .endm
+
+    // weights, x, out, tiles of a row, of a group, scales, what each group's sums begin with, blocks of four rows
+    .section .text.kinglet_riscv_packed, "ax", @progbits
+    .global kinglet_riscv_packed
+    .type kinglet_riscv_packed, @function
+    kinglet_riscv_packed:
+      kinglet_save
+    1:
+      mv s8, a1
+      mv s9, a6
+      mv s10, a3
+      li s0, 0
+      li s1, 0
+      li s2, 0
+      li s3, 0
+    2:
+      lw s4, 0(s9)
+      addi s9, s9, 4
+      mv s5, s4
+      mv s6, s4
+      mv s7, s4
+      mv s11, a4
+      bgeu s10, a4, 3f
+      mv s11, s10
+    3:
+      sub s10, s10, s11
+    4:
+      kinglet_half 0, 0
+      kinglet_half 8, 8
+      addi a0, a0, 16
+      addi s8, s8, 16
+      addi s11, s11, -1
+      bnez s11, 4b
+      lbu t0, 0(a5)
+      lbu t1, 1(a5)
+      lbu t2, 2(a5)
+      lbu t3, 3(a5)
+      addi a5, a5, 4
+      mul s4, s4, t0
+      mul s5, s5, t1
+      mul s6, s6, t2
+      mul s7, s7, t3
+      add s0, s0, s4
+      add s1, s1, s5
+      add s2, s2, s6
+      add s3, s3, s7
+      bnez s10, 2b
+      sw s0, 0(a2)
+      sw s1, 4(a2)
+      sw s2, 8(a2)
+      sw s3, 12(a2)
+      addi a2, a2, 16
+      addi a7, a7, -1
+      bnez a7, 1b
+      kinglet_restore
+    .size kinglet_riscv_packed, . - kinglet_riscv_packed
+    .purgem kinglet_half
+    .purgem kinglet_nibbles
+    .purgem kinglet_nibble
+
+    // accumulators, multipliers, count, all but one of the shift
     .section .text.kinglet_riscv_requantize, "ax", @progbits
     .global kinglet_riscv_requantize
     .type kinglet_riscv_requantize, @function
@@ -162,9 +254,8 @@ core::arch::global_asm!(
       .macro kinglet_scale at
         lw t0, \at(a0)
         lw t1, \at(a1)
-        sll t0, t0, a3
         mulh t0, t0, t1
-        sra t0, t0, a4
+        sra t0, t0, a3
         addi t0, t0, 1
         srai t0, t0, 1
         sw t0, \at(a0)
@@ -367,13 +458,17 @@ core::arch::global_asm!(
 
 unsafe extern "C" {
     fn kinglet_riscv_tiles(weights: *const i8, x: *const i16, out: *mut i32, bytes: usize, blocks: usize);
-    fn kinglet_riscv_requantize(
-        accumulators: *mut i32,
-        multipliers: *const i32,
-        count: usize,
-        headroom: u32,
-        shift: u32,
+    fn kinglet_riscv_packed(
+        weights: *const u8,
+        x: *const i16,
+        out: *mut i32,
+        tiles: usize,
+        tiles_in_group: usize,
+        scales: *const u8,
+        beginnings: *const i32,
+        blocks: usize,
     );
+    fn kinglet_riscv_requantize(accumulators: *mut i32, multipliers: *const i32, count: usize, shift: u32);
     fn kinglet_riscv_rectify(values: *mut i32, end: *const i32, table: *const i16, last: usize, value: i32);
     fn kinglet_riscv_scores8(out: *mut i32, query: *const i16, keys: *const i8, n: usize, bytes: usize, blocks: usize);
     fn kinglet_riscv_scores16(
@@ -410,21 +505,51 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
 }
 
+/// Groups of the widest row that is multiplied without being unpacked.
+const GROUPS: usize = 64;
+
+/// A weight is a field of bits and a product. They are raised by eight, so the sums of a group begin with as much less.
+fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+    let (cols, group) = (cols.max(1), packed.group.max(1));
+    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / 2 / cols);
+    let rows = TILE * blocks;
+    let whole = cols.is_multiple_of(PACKED_COLS) && group.is_multiple_of(PACKED_COLS) && groups <= GROUPS;
+    let aligned = packed.weights.as_ptr().addr().is_multiple_of(4);
+    if !whole || !aligned || blocks == 0 || packed.scales.len() < rows * groups {
+        return false;
+    }
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        let mut beginnings = [0; GROUPS];
+        for (beginning, x) in beginnings.iter_mut().zip(x.chunks(group)) {
+            *beginning = -8 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
+        }
+        // SAFETY: it reads `rows * cols / 2` bytes at a word's boundary, `cols` activations, `rows * groups` scales, and a beginning for
+        // each group, and writes `rows` sums: as many as the slices have.
+        unsafe {
+            kinglet_riscv_packed(
+                packed.weights.as_ptr(),
+                x.as_ptr(),
+                out.as_mut_ptr(),
+                cols / PACKED_COLS,
+                group / PACKED_COLS,
+                packed.scales.as_ptr(),
+                beginnings.as_ptr(),
+                blocks,
+            );
+        }
+    }
+    true
+}
+
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    if by.row.is_some() || !(2..=31).contains(&by.shift) {
+    // Accumulators have the headroom, so the shift to the left can as well be taken off the one to the right: what rounds is the same.
+    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    let count = accumulators.len().min(multipliers.len());
+    if by.row.is_some() || by.shift > 31 || shift < 1 {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
-    let count = accumulators.len().min(multipliers.len());
     // SAFETY: it reads and writes `count` accumulators, and reads as many multipliers.
-    unsafe {
-        kinglet_riscv_requantize(
-            accumulators.as_mut_ptr(),
-            multipliers.as_ptr(),
-            count,
-            by.headroom,
-            by.shift as u32 - 1,
-        );
-    }
+    unsafe { kinglet_riscv_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32 - 1) };
     for (out, &bias) in accumulators.iter_mut().zip(biases) {
         *out = out.saturating_add(bias);
     }
