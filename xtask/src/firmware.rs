@@ -197,18 +197,34 @@ fn kernels(only: &str) -> Result<()> {
     Ok(())
 }
 
+/// How a checkpoint is converted, and whether for the core with the vector extension or for all others.
+const CONVERSIONS: [(&str, bool); 3] =
+    [("--target portable", false), ("--target m55", true), ("--target m55 --activations a8", true)];
+
 /// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes.
 fn checkpoint(folder: &Path, only: &str) -> Result<()> {
+    for (options, vectors) in CONVERSIONS {
+        let cores = CORES.iter().filter(|core| core.name.contains(only) && core.features.contains("m55") == vectors);
+        let cores: Vec<_> = cores.collect();
+        if !cores.is_empty() {
+            converted(folder, options, &cores)?;
+        }
+    }
+    Ok(())
+}
+
+/// A checkpoint, converted with these options, on some cores.
+fn converted(folder: &Path, options: &str, cores: &[&Core]) -> Result<()> {
     let blob = target_folder("checkpoint.kinglet");
     let folder = folder.to_str().context("a folder whose name is not text")?;
-    cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force"), &[])?;
+    cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force {options}"), &[])?;
     cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", target_folder("")), &[])?;
     let module = target_folder("checkpoint.rs");
     for tokens in ["512", "128"] {
         let program = format!("{}/release/host", target_folder("host"));
         let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
-        for core in CORES.iter().filter(|core| core.name.contains(only)) {
+        for core in cores {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
             let features = format!("checkpoint,{}", core.features);
             let (target, environment) =
@@ -223,7 +239,7 @@ fn checkpoint(folder: &Path, only: &str) -> Result<()> {
             let measured = measure(&program, &printed)?;
             let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
             eprintln!(
-                "{} at {tokens}: {} instructions a token, {} bytes of static RAM and {} of stack",
+                "{} at {tokens}, {options}: {} instructions a token, {} bytes of static RAM and {} of stack",
                 core.name,
                 grouped(value("instructions a token")),
                 grouped(measured.memory),

@@ -75,7 +75,7 @@ fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
 }
 
 /// `1 / sqrt(x)` for `x > 0`, as `(m, e)` with `m * 2^(-31 - e)` and `m` of sixteen bits.
-fn inverse_sqrt(x: u64) -> (i32, i32) {
+pub(crate) fn inverse_sqrt(x: u64) -> (i32, i32) {
     let bits = 64 - x.leading_zeros() as i32;
     let half_exponent = (bits - 31) >> 1;
     let normalized = if half_exponent >= 0 { x >> (2 * half_exponent) } else { x << (-2 * half_exponent) };
