@@ -114,6 +114,79 @@ core::arch::global_asm!(
     .size kinglet_mve_rows8_of_64, . - kinglet_mve_rows8_of_64
     .purgem kinglet_mve_row64
 
+    // Half a row of 64 weights, by the upper and lower bytes of 32 activations.
+    .macro kinglet_mve_half_row sum, first
+      vldrb.u8 q0, [r0, #16]
+      vldrb.u8 q1, [r0], #64
+      vmladav.s8 r12, q0, q7
+      \first \sum, q0, q6
+      vmladava.s8 r12, q1, q5
+      vmladava.s8 \sum, q1, q4
+      add \sum, \sum, r12, lsl #8
+    .endm
+
+    // 32 activations as bytes: 256 times the upper one, and a lower one that has a sign.
+    .macro kinglet_mve_bytes
+      vld20.8 {{q4, q5}}, [r1]
+      vld21.8 {{q4, q5}}, [r1]!
+      vld20.8 {{q6, q7}}, [r1]
+      vld21.8 {{q6, q7}}, [r1]!
+      vshr.s8 q0, q4, #7
+      vshr.s8 q1, q6, #7
+      vsub.i8 q5, q5, q0
+      vsub.i8 q7, q7, q1
+    .endm
+
+    // weights, x, out, blocks of four rows; returns 0, or the largest x, and has done nothing, where its bytes would overflow
+    .section .text.kinglet_mve_rows16_of_64, "ax", %progbits
+    .global kinglet_mve_rows16_of_64
+    .type kinglet_mve_rows16_of_64, %function
+    .thumb_func
+    kinglet_mve_rows16_of_64:
+      push {{r0, r2, r4-r10, lr}}
+      mov r5, r1
+      movs r4, #0
+      mov lr, #64
+      dlstp.16 lr, lr
+    1:
+      vldrh.u16 q0, [r5], #16
+      vmaxv.s16 r4, q0
+      letp lr, 1b
+      movw r5, #32640
+      cmp r4, r5
+      bge 4f
+      vpush {{d8-d15}}
+      kinglet_mve_bytes
+      dls lr, r3
+    2:
+      kinglet_mve_half_row r4, vmladav.s8
+      kinglet_mve_half_row r6, vmladav.s8
+      kinglet_mve_half_row r8, vmladav.s8
+      kinglet_mve_half_row r10, vmladav.s8
+      stmia r2!, {{r4, r6, r8, r10}}
+      le lr, 2b
+      kinglet_mve_bytes
+      ldrd r0, r2, [sp, #64]
+      adds r0, #32
+      dls lr, r3
+    3:
+      ldm r2, {{r4, r6, r8, r10}}
+      kinglet_mve_half_row r4, vmladava.s8
+      kinglet_mve_half_row r6, vmladava.s8
+      kinglet_mve_half_row r8, vmladava.s8
+      kinglet_mve_half_row r10, vmladava.s8
+      stmia r2!, {{r4, r6, r8, r10}}
+      le lr, 3b
+      vpop {{d8-d15}}
+      movs r4, #0
+    4:
+      mov r0, r4
+      add sp, #8
+      pop {{r4-r10, pc}}
+    .size kinglet_mve_rows16_of_64, . - kinglet_mve_rows16_of_64
+    .purgem kinglet_mve_bytes
+    .purgem kinglet_mve_half_row
+
     // out, query, keys, how many
     .macro kinglet_mve_of_8 name, load, step
     .section .text.kinglet_mve_\name, "ax", %progbits
@@ -162,6 +235,7 @@ unsafe extern "C" {
     fn kinglet_mve_dot16(weights: *const i8, x: *const i16, cols: usize) -> i32;
     fn kinglet_mve_dot_key16(key: *const i16, query: *const i16, cols: usize) -> i32;
     fn kinglet_mve_rows8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize);
+    fn kinglet_mve_rows16_of_64(weights: *const i8, x: *const i16, out: *mut i32, blocks: usize) -> i32;
     fn kinglet_mve_keys8_of_8(out: *mut i32, query: *const i16, keys: *const i8, count: usize);
     fn kinglet_mve_keys16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize);
 }
@@ -196,11 +270,15 @@ impl<X, W> Products<X, W> {
     }
 }
 
+/// A row that has loops of its own, with activations in registers.
+const WIDTH: usize = 64;
+
 pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    let products = Products { rows: kinglet_mve_rows8, dot: kinglet_mve_dot8 };
+    let (rows, products) =
+        (weights.len() / cols.max(1), Products { rows: kinglet_mve_rows8, dot: kinglet_mve_dot8 });
+    let special = cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK);
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        if cols == 64 && rows.is_multiple_of(BLOCK) && rows > 0 {
+        if special {
             // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
             unsafe { kinglet_mve_rows8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
         } else {
@@ -210,9 +288,17 @@ pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 }
 
 pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    let products = Products { rows: kinglet_mve_rows16, dot: kinglet_mve_dot16 };
-    for (x, out) in scalar::tokens(x, cols, out, weights.len() / cols.max(1)) {
-        products.run(out, x, weights);
+    let (rows, products) =
+        (weights.len() / cols.max(1), Products { rows: kinglet_mve_rows16, dot: kinglet_mve_dot16 });
+    let special = cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK);
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        let done = special && {
+            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
+            unsafe { kinglet_mve_rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) == 0 }
+        };
+        if !done {
+            products.run(out, x, weights);
+        }
     }
 }
 
