@@ -7,6 +7,7 @@
 mod attention;
 mod products;
 mod rows;
+mod tiles;
 
 use super::super::Kernels;
 use super::dsp::DSP;
@@ -16,6 +17,8 @@ pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
     matmul8: products::matmul8,
     matmul16: products::matmul16,
+    tiles8: tiles::tiles8,
+    tiles16: tiles::tiles16,
     requantize: rows::requantize,
     quantize8: rows::quantize8,
     quantize16: rows::quantize16,
