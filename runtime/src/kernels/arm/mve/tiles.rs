@@ -93,6 +93,13 @@ core::arch::global_asm!(
       sub \at, #12
     .endm
 
+    .macro kinglet_mve_products product, x, a, b, c, d
+      \product \a, q0, \x
+      \product \b, q1, \x
+      \product \c, q2, \x
+      \product \d, q3, \x
+    .endm
+
     // weights, x, out, shape: {{blocks of four rows, cols / 16, cols % 16, bytes to the next block}}; adds to out
     kinglet_mve_begin tiles8
       push {{r1, r4-r10, lr}}
@@ -108,10 +115,7 @@ core::arch::global_asm!(
     2:
       vldrb.u8 q4, [r1], #16
       kinglet_mve_tiles r0
-      vmladava.s8 r4, q0, q4
-      vmladava.s8 r6, q1, q4
-      vmladava.s8 r8, q2, q4
-      vmladava.s8 r10, q3, q4
+      kinglet_mve_products vmladava.s8, q4, r4, r6, r8, r10
       le lr, 2b
     3:
       cbz r7, 4f
@@ -119,10 +123,7 @@ core::arch::global_asm!(
       vpst
       vldrbt.u8 q4, [r1]
       kinglet_mve_few_tiles r0
-      vmladava.s8 r4, q0, q4
-      vmladava.s8 r6, q1, q4
-      vmladava.s8 r8, q2, q4
-      vmladava.s8 r10, q3, q4
+      kinglet_mve_products vmladava.s8, q4, r4, r6, r8, r10
     4:
       add r0, r9
       stmia r2!, {{r4, r6, r8, r10}}
@@ -131,17 +132,6 @@ core::arch::global_asm!(
       vpop {{d8-d13}}
       pop {{r1, r4-r10, pc}}
     .size kinglet_mve_tiles8, . - kinglet_mve_tiles8
-
-    .macro kinglet_mve_two_products
-      vmladava.s8 r0, q0, q4
-      vmladava.s8 r8, q0, q5
-      vmladava.s8 r2, q1, q4
-      vmladava.s8 r10, q1, q5
-      vmladava.s8 r4, q2, q4
-      vmladava.s8 r12, q2, q5
-      vmladava.s8 r6, q3, q4
-      vmladava.s8 lr, q3, q5
-    .endm
 
     // weights, lower and upper bytes of x, out, shape: as above; adds to out
     kinglet_mve_begin tiles16
@@ -168,7 +158,8 @@ core::arch::global_asm!(
       vldrb.u8 q4, [r3], #16
       vldrb.u8 q5, [r5], #16
       kinglet_mve_tiles r1
-      kinglet_mve_two_products
+      kinglet_mve_products vmladava.s8, q4, r0, r2, r4, r6
+      kinglet_mve_products vmladava.s8, q5, r8, r10, r12, lr
       subs r7, #1
       bne 2b
     3:
@@ -179,7 +170,8 @@ core::arch::global_asm!(
       vldrbt.u8 q4, [r3]
       vldrbt.u8 q5, [r5]
       kinglet_mve_few_tiles r1
-      kinglet_mve_two_products
+      kinglet_mve_products vmladava.s8, q4, r0, r2, r4, r6
+      kinglet_mve_products vmladava.s8, q5, r8, r10, r12, lr
     4:
       ldr r7, [sp, #16]
       add r0, r0, r8, lsl #8
@@ -194,7 +186,118 @@ core::arch::global_asm!(
       vpop {{d8-d13}}
       pop {{r0, r4-r11, pc}}
     .size kinglet_mve_tiles16, . - kinglet_mve_tiles16
-    .purgem kinglet_mve_two_products
+
+    // weights, x, out, blocks of four rows of 64 columns
+    kinglet_mve_begin tiles8_of_64
+      push {{r4, r6, r8, lr}}
+      vpush {{d8-d15}}
+      adr r12, 9f
+      vldrb.u8 q0, [r12]
+      vldrb.u8 q4, [r1, q0]
+      adds r1, #16
+      vldrb.u8 q5, [r1, q0]
+      adds r1, #16
+      vldrb.u8 q6, [r1, q0]
+      adds r1, #16
+      vldrb.u8 q7, [r1, q0]
+      dls lr, r3
+    1:
+      kinglet_mve_tiles r0
+      kinglet_mve_products vmladav.s8, q4, r4, r6, r8, r12
+      kinglet_mve_tiles r0
+      kinglet_mve_products vmladava.s8, q5, r4, r6, r8, r12
+      kinglet_mve_tiles r0
+      kinglet_mve_products vmladava.s8, q6, r4, r6, r8, r12
+      kinglet_mve_tiles r0
+      kinglet_mve_products vmladava.s8, q7, r4, r6, r8, r12
+      stmia r2!, {{r4, r6, r8, r12}}
+      le lr, 1b
+      vpop {{d8-d15}}
+      pop {{r4, r6, r8, pc}}
+    kinglet_mve_order 1
+    .size kinglet_mve_tiles8_of_64, . - kinglet_mve_tiles8_of_64
+
+    // 32 activations, in order, as bytes.
+    .macro kinglet_mve_bytes x, other
+      vldrb.u8 q4, [\x, q0]
+      adds \other, \x, #1
+      vldrb.u8 q5, [\other, q0]
+      adds \x, #32
+      vldrb.u8 q6, [\x, q0]
+      adds \other, \x, #1
+      vldrb.u8 q7, [\other, q0]
+      adds \x, #32
+      vshr.s8 q1, q4, #7
+      vshr.s8 q2, q6, #7
+      vsub.i8 q5, q5, q1
+      vsub.i8 q7, q7, q2
+    .endm
+
+    // Half of four rows of 64 weights.
+    .macro kinglet_mve_half_rows first
+      kinglet_mve_tiles r1
+      kinglet_mve_products \first, q4, r0, r2, r4, r6
+      kinglet_mve_products vmladav.s8, q5, r8, r10, r12, lr
+      kinglet_mve_tiles r1
+      kinglet_mve_products vmladava.s8, q6, r0, r2, r4, r6
+      kinglet_mve_products vmladava.s8, q7, r8, r10, r12, lr
+      add r0, r0, r8, lsl #8
+      add r2, r2, r10, lsl #8
+      add r4, r4, r12, lsl #8
+      add r6, r6, lr, lsl #8
+      stmia r3!, {{r0, r2, r4, r6}}
+      adds r1, #128
+    .endm
+
+    // weights, x, out, blocks of four rows of 64 columns; returns 0, or the largest x, and has done nothing, where its bytes would
+    // overflow
+    kinglet_mve_begin tiles16_of_64
+      push {{r0-r10, lr}}
+      mov r5, r1
+      movs r4, #0
+      mov lr, #64
+      dlstp.16 lr, lr
+    1:
+      vldrh.u16 q0, [r5], #16
+      vmaxv.s16 r4, q0
+      letp lr, 1b
+      movw r5, #32640
+      cmp r4, r5
+      bge 4f
+      vpush {{d8-d15}}
+      adr r5, 9f
+      vldrb.u8 q0, [r5]
+      mov r7, r1
+      kinglet_mve_bytes r7, r5
+      mov r1, r0
+      mov r5, r3
+      mov r3, r2
+    2:
+      kinglet_mve_half_rows vmladav.s8
+      subs r5, #1
+      bne 2b
+      adr r5, 9f
+      vldrb.u8 q0, [r5]
+      kinglet_mve_bytes r7, r5
+      add r7, sp, #64
+      ldm r7, {{r1, r2, r3, r5}}
+      adds r1, #128
+    3:
+      ldm r3, {{r0, r2, r4, r6}}
+      kinglet_mve_half_rows vmladava.s8
+      subs r5, #1
+      bne 3b
+      vpop {{d8-d15}}
+      movs r4, #0
+    4:
+      mov r0, r4
+      add sp, #16
+      pop {{r4-r10, pc}}
+    kinglet_mve_order 2
+    .size kinglet_mve_tiles16_of_64, . - kinglet_mve_tiles16_of_64
+    .purgem kinglet_mve_half_rows
+    .purgem kinglet_mve_bytes
+    .purgem kinglet_mve_products
     .purgem kinglet_mve_few_tiles
     .purgem kinglet_mve_tiles
     .purgem kinglet_mve_order
@@ -206,6 +309,8 @@ unsafe extern "C" {
     fn kinglet_mve_order8(out: *mut i8, x: *const i8, count: usize);
     fn kinglet_mve_order16(lower: *mut i8, x: *const i16, count: usize, upper: *mut i8) -> i32;
     fn kinglet_mve_tiles8(weights: *const i8, x: *const i8, out: *mut i32, shape: &[usize; 4]);
+    fn kinglet_mve_tiles8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize);
+    fn kinglet_mve_tiles16_of_64(weights: *const i8, x: *const i16, out: *mut i32, blocks: usize) -> i32;
     fn kinglet_mve_tiles16(
         weights: *const i8,
         lower: *const i8,
@@ -215,6 +320,8 @@ unsafe extern "C" {
     );
 }
 
+/// A row that has loops of its own, with activations in registers.
+const WIDTH: usize = 64;
 /// Columns whose activations are brought into order at a time, on the stack.
 const PANEL: usize = 512;
 
@@ -247,6 +354,11 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let mut ordered = Ordered::uninit();
     let ordered = ordered.as_mut_ptr().cast();
     for (x, out) in scalar::tokens(x, cols, out, rows) {
+        if cols == WIDTH {
+            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
+            unsafe { kinglet_mve_tiles8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
+            continue;
+        }
         out.fill(0);
         for (from, x, shape) in panels(x, rows / TILE) {
             // SAFETY: at most `PANEL` activations are brought into order; the weights from the panel's first tile to each block's last
@@ -267,17 +379,22 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let (mut lower, mut upper) = (Ordered::uninit(), Ordered::uninit());
     let (lower, upper) = (lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast());
     for (token, out) in scalar::tokens(x, cols, out, rows) {
-        out.fill(0);
-        let done = panels(token, rows / TILE).all(|(from, x, shape)| {
-            // SAFETY: as above.
-            unsafe {
-                let bytes = kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper) < 127;
-                if bytes {
-                    kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
+        let done = if cols == WIDTH {
+            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
+            unsafe { kinglet_mve_tiles16_of_64(weights.as_ptr(), token.as_ptr(), out.as_mut_ptr(), rows / TILE) == 0 }
+        } else {
+            out.fill(0);
+            panels(token, rows / TILE).all(|(from, x, shape)| {
+                // SAFETY: as in `tiles8`.
+                unsafe {
+                    let bytes = kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper) < 127;
+                    if bytes {
+                        kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
+                    }
+                    bytes
                 }
-                bytes
-            }
-        });
+            })
+        };
         // A value next to the largest has no two bytes with a sign.
         if !done {
             (DSP.tiles16)(out, token, weights, cols);
