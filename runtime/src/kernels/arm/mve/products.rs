@@ -133,29 +133,21 @@ core::arch::global_asm!(
       vld21.8 {{q6, q7}}, [r1]!
       vshr.s8 q0, q4, #7
       vshr.s8 q1, q6, #7
-      vsub.i8 q5, q5, q0
-      vsub.i8 q7, q7, q1
+      vqsub.s8 q5, q5, q0
+      vqsub.s8 q7, q7, q1
+      vmaxv.s8 r5, q5
+      vmaxv.s8 r5, q7
     .endm
 
-    // weights, x, out, blocks of four rows; returns 0, or the largest x, and has done nothing, where its bytes would overflow
+    // weights, x, out, blocks of four rows; returns the largest upper byte
     .section .text.kinglet_mve_rows16_of_64, "ax", %progbits
     .global kinglet_mve_rows16_of_64
     .type kinglet_mve_rows16_of_64, %function
     .thumb_func
     kinglet_mve_rows16_of_64:
       push {{r0, r2, r4-r10, lr}}
-      mov r5, r1
-      movs r4, #0
-      mov lr, #64
-      dlstp.16 lr, lr
-    1:
-      vldrh.u16 q0, [r5], #16
-      vmaxv.s16 r4, q0
-      letp lr, 1b
-      movw r5, #32640
-      cmp r4, r5
-      bge 4f
       vpush {{d8-d15}}
+      mvn r5, #127
       kinglet_mve_bytes
       dls lr, r3
     2:
@@ -178,9 +170,7 @@ core::arch::global_asm!(
       stmia r2!, {{r4, r6, r8, r10}}
       le lr, 3b
       vpop {{d8-d15}}
-      movs r4, #0
-    4:
-      mov r0, r4
+      sxtb r0, r5
       add sp, #8
       pop {{r4-r10, pc}}
     .size kinglet_mve_rows16_of_64, . - kinglet_mve_rows16_of_64
@@ -292,12 +282,24 @@ pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) 
         (weights.len() / cols.max(1), Products { rows: kinglet_mve_rows16, dot: kinglet_mve_dot16 });
     let special = cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK);
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        let done = special && {
-            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
-            unsafe { kinglet_mve_rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) == 0 }
-        };
-        if !done {
+        if !special {
             products.run(out, x, weights);
+            continue;
+        }
+        // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
+        let largest =
+            unsafe { kinglet_mve_rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
+        if largest == i8::MAX.into() {
+            add_missing(out, x, |row, col| weights.get(row * cols + col));
+        }
+    }
+}
+
+/// A value next to the largest is no two bytes with signs: 127 and what is below zero are 256 less than it.
+pub(super) fn add_missing<'a>(out: &mut [i32], x: &[i16], weight: impl Fn(usize, usize) -> Option<&'a i8>) {
+    for (col, _) in x.iter().enumerate().filter(|(_, x)| **x >= (127 << 8) + 128) {
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = out.wrapping_add(i32::from(*weight(row, col).unwrap_or(&0)) << 8);
         }
     }
 }

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 
 use super::super::super::scalar;
 use super::super::dsp::DSP;
-use crate::format::spec::TILE;
+use super::products::add_missing;
+use crate::format::spec::{TILE, tile_place};
 
 core::arch::global_asm!(
     r#"
@@ -45,7 +46,7 @@ core::arch::global_asm!(
     kinglet_mve_order 1
     .size kinglet_mve_order8, . - kinglet_mve_order8
 
-    // lower bytes, x, how many, upper bytes; returns the largest upper byte, of which 127 may overflow
+    // lower bytes, x, how many, upper bytes; returns the largest upper byte
     kinglet_mve_begin order16
       push {{r4, lr}}
       adr r4, 9f
@@ -60,7 +61,7 @@ core::arch::global_asm!(
       vstrb.8 q0, [r0], #16
       vshr.s8 q0, q0, #7
       adds r1, #32
-      vsub.i8 q1, q1, q0
+      vqsub.s8 q1, q1, q0
       adds r4, #32
       vstrb.8 q1, [r3], #16
       letp lr, 1b
@@ -229,8 +230,10 @@ core::arch::global_asm!(
       adds \x, #32
       vshr.s8 q1, q4, #7
       vshr.s8 q2, q6, #7
-      vsub.i8 q5, q5, q1
-      vsub.i8 q7, q7, q2
+      vqsub.s8 q5, q5, q1
+      vqsub.s8 q7, q7, q2
+      vmaxv.s8 r9, q5
+      vmaxv.s8 r9, q7
     .endm
 
     // Half of four rows of 64 weights.
@@ -249,25 +252,14 @@ core::arch::global_asm!(
       adds r1, #128
     .endm
 
-    // weights, x, out, blocks of four rows of 64 columns; returns 0, or the largest x, and has done nothing, where its bytes would
-    // overflow
+    // weights, x, out, blocks of four rows of 64 columns; returns the largest upper byte
     kinglet_mve_begin tiles16_of_64
       push {{r0-r10, lr}}
-      mov r5, r1
-      movs r4, #0
-      mov lr, #64
-      dlstp.16 lr, lr
-    1:
-      vldrh.u16 q0, [r5], #16
-      vmaxv.s16 r4, q0
-      letp lr, 1b
-      movw r5, #32640
-      cmp r4, r5
-      bge 4f
       vpush {{d8-d15}}
       adr r5, 9f
       vldrb.u8 q0, [r5]
       mov r7, r1
+      mvn r9, #127
       kinglet_mve_bytes r7, r5
       mov r1, r0
       mov r5, r3
@@ -279,8 +271,8 @@ core::arch::global_asm!(
       adr r5, 9f
       vldrb.u8 q0, [r5]
       kinglet_mve_bytes r7, r5
-      add r7, sp, #64
-      ldm r7, {{r1, r2, r3, r5}}
+      ldr r1, [sp, #64]
+      ldrd r3, r5, [sp, #72]
       adds r1, #128
     3:
       ldm r3, {{r0, r2, r4, r6}}
@@ -288,9 +280,7 @@ core::arch::global_asm!(
       subs r5, #1
       bne 3b
       vpop {{d8-d15}}
-      movs r4, #0
-    4:
-      mov r0, r4
+      sxtb r0, r9
       add sp, #16
       pop {{r4-r10, pc}}
     kinglet_mve_order 2
@@ -378,26 +368,25 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols;
     let (mut lower, mut upper) = (Ordered::uninit(), Ordered::uninit());
     let (lower, upper) = (lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast());
-    for (token, out) in scalar::tokens(x, cols, out, rows) {
-        let done = if cols == WIDTH {
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        let mut largest;
+        if cols == WIDTH {
             // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
-            unsafe { kinglet_mve_tiles16_of_64(weights.as_ptr(), token.as_ptr(), out.as_mut_ptr(), rows / TILE) == 0 }
+            largest =
+                unsafe { kinglet_mve_tiles16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
         } else {
+            largest = 0;
             out.fill(0);
-            panels(token, rows / TILE).all(|(from, x, shape)| {
+            for (from, x, shape) in panels(x, rows / TILE) {
                 // SAFETY: as in `tiles8`.
                 unsafe {
-                    let bytes = kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper) < 127;
-                    if bytes {
-                        kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
-                    }
-                    bytes
+                    largest = largest.max(kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper));
+                    kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
                 }
-            })
-        };
-        // A value next to the largest has no two bytes with a sign.
-        if !done {
-            (DSP.tiles16)(out, token, weights, cols);
+            }
+        }
+        if largest == i8::MAX.into() {
+            add_missing(out, x, |row, col| weights.get(tile_place(row, col, cols)));
         }
     }
 }
