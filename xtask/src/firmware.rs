@@ -44,6 +44,20 @@ struct Core {
     qemu: &'static str,
 }
 
+impl Core {
+    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that loops may count in a register, that
+    /// there are selects, and vectors.
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        const CORTEX_M55: (&str, &str) =
+            ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
+        if self.has_vectors() { &[CORTEX_M55] } else { &[] }
+    }
+
+    fn has_vectors(&self) -> bool {
+        self.features.contains("m55")
+    }
+}
+
 const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
 
 const CORES: [Core; 7] = [
@@ -150,7 +164,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     if !options.emulated_only {
         for (folder, target) in BOARDS {
-            build(&folder_of(folder), target, "")?;
+            build(&folder_of(folder), target, "", &[])?;
         }
     }
     Ok(())
@@ -189,7 +203,7 @@ fn kernels(only: &str) -> Result<()> {
         let (target, features) = (core.target, format!("bench,{}", core.features));
         let build =
             format!("build --quiet --release --bin kernels --target {target} --target-dir {out} --features {features}");
-        cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &[])?;
+        cargo_in(&folder_of(core.folder), build.trim_end_matches(','), core.environment())?;
         let printed = emulate(core, &PathBuf::from(out).join(target).join("release/kernels"))?;
         ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
         eprintln!("{}:\n{printed}", core.name);
@@ -204,7 +218,7 @@ const CONVERSIONS: [(&str, bool); 3] =
 /// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes.
 fn checkpoint(folder: &Path, only: &str) -> Result<()> {
     for (options, vectors) in CONVERSIONS {
-        let cores = CORES.iter().filter(|core| core.name.contains(only) && core.features.contains("m55") == vectors);
+        let cores = CORES.iter().filter(|core| core.name.contains(only) && core.has_vectors() == vectors);
         let cores: Vec<_> = cores.collect();
         if !cores.is_empty() {
             converted(folder, options, &cores)?;
@@ -227,12 +241,12 @@ fn converted(folder: &Path, options: &str, cores: &[&Core]) -> Result<()> {
         for core in cores {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
             let features = format!("checkpoint,{}", core.features);
-            let (target, environment) =
-                (core.target, [("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)]);
+            let target = core.target;
+            let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
             let build = format!(
                 "build --quiet --release --bin checkpoint --target {target} --target-dir {out} --features {features}"
             );
-            cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &environment)?;
+            cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &environment.concat())?;
             let program = PathBuf::from(out).join(target).join("release/checkpoint");
             let printed = emulate(core, &program)?;
             ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
@@ -270,7 +284,7 @@ fn talk(bless: bool) -> Result<()> {
 /// The one example with a heap writes the story that the others write.
 fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     let core = &CORES[2];
-    let release = build(&folder_of(core.folder), core.target, "heap")?;
+    let release = build(&folder_of(core.folder), core.target, "heap", &[])?;
     let printed = compared(&emulate(core, &release.join("heap"))?);
     ensure!(printed == expected["generate"], "with a heap the story is:\n{printed}");
     Ok(())
@@ -278,7 +292,7 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
 
 /// Builds all examples for a core and runs them, two at a time.
 fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
-    let release = build(&folder_of(core.folder), core.target, core.features)?;
+    let release = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
     let lean = build_lean(core)?;
     let measured = Mutex::new(BTreeMap::new());
     let queue = Mutex::new(EXAMPLES.iter());
@@ -310,17 +324,18 @@ fn build_lean(core: &Core) -> Result<PathBuf> {
     let bins = LEAN.map(|name| format!("--bin {name}")).join(" ");
     let build = format!("build --quiet --release {bins} --target {target} --target-dir {out} --no-default-features");
     let features = if features.is_empty() { String::new() } else { format!(" --features {features}") };
-    cargo_in(&folder_of(folder), &(build + &features), &[])?;
+    cargo_in(&folder_of(folder), &(build + &features), core.environment())?;
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
 /// Builds a folder's programs and says where they are.
-fn build(folder: &Path, target: &str, features: &str) -> Result<PathBuf> {
+fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
     let name = folder.file_name().and_then(|name| name.to_str()).context("a folder has a name")?;
     let out = target_folder(&format!("firmware/{name}{features}"));
     let bins = if features == "heap" { "--bin heap" } else { "--bins" };
     let features = if features.is_empty() { String::new() } else { format!("--features {features}") };
-    cargo_in(folder, &format!("build --quiet --release {bins} --target {target} --target-dir {out} {features}"), &[])?;
+    let build = format!("build --quiet --release {bins} --target {target} --target-dir {out} {features}");
+    cargo_in(folder, &build, environment)?;
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
