@@ -264,42 +264,47 @@ impl<X, W> Products<X, W> {
 const WIDTH: usize = 64;
 
 pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let (rows, products) =
-        (weights.len() / cols.max(1), Products { rows: kinglet_mve_rows8, dot: kinglet_mve_dot8 });
-    let special = cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK);
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        if special {
+    let rows = weights.len() / cols.max(1);
+    if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
+        for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows)) {
             // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
             unsafe { kinglet_mve_rows8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
-        } else {
-            products.run(out, x, weights);
         }
+        return;
+    }
+    let products = Products { rows: kinglet_mve_rows8, dot: kinglet_mve_dot8 };
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        products.run(out, x, weights);
     }
 }
 
 pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    let (rows, products) =
-        (weights.len() / cols.max(1), Products { rows: kinglet_mve_rows16, dot: kinglet_mve_dot16 });
-    let special = cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK);
+    let rows = weights.len() / cols.max(1);
+    if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
+        for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows)) {
+            // SAFETY: as in `matmul8`.
+            let largest =
+                unsafe { kinglet_mve_rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
+            if largest == i8::MAX.into() {
+                add_missing(out, x, weights, |row, col, cols| row * cols + col);
+            }
+        }
+        return;
+    }
+    let products = Products { rows: kinglet_mve_rows16, dot: kinglet_mve_dot16 };
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        if !special {
-            products.run(out, x, weights);
-            continue;
-        }
-        // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
-        let largest =
-            unsafe { kinglet_mve_rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
-        if largest == i8::MAX.into() {
-            add_missing(out, x, |row, col| weights.get(row * cols + col));
-        }
+        products.run(out, x, weights);
     }
 }
 
 /// A value next to the largest is no two bytes with signs: 127 and what is below zero are 256 less than it.
-pub(super) fn add_missing<'a>(out: &mut [i32], x: &[i16], weight: impl Fn(usize, usize) -> Option<&'a i8>) {
+#[cold]
+#[inline(never)]
+pub(super) fn add_missing(out: &mut [i32], x: &[i16], weights: &[i8], place: fn(usize, usize, usize) -> usize) {
     for (col, _) in x.iter().enumerate().filter(|(_, x)| **x >= (127 << 8) + 128) {
         for (row, out) in out.iter_mut().enumerate() {
-            *out = out.wrapping_add(i32::from(*weight(row, col).unwrap_or(&0)) << 8);
+            let weight = weights.get(place(row, col, x.len())).copied().unwrap_or(0);
+            *out = out.wrapping_add(i32::from(weight) << 8);
         }
     }
 }

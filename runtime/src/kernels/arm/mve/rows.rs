@@ -337,7 +337,7 @@ unsafe extern "C" {
 }
 
 /// `row += others`, saturating, as far as both go.
-fn add(row: &mut [i32], others: &[i32]) {
+pub(super) fn add(row: &mut [i32], others: &[i32]) {
     // SAFETY: it reads and writes as many values as the shorter slice has.
     unsafe { kinglet_mve_add(row.as_mut_ptr(), others.as_ptr(), row.len().min(others.len())) };
 }
@@ -421,7 +421,9 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
 }
 
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    let Some(last) = table.len().checked_sub(1) else { return (scalar::SCALAR.rectify)(values, table) };
+    let Some(last) = table.len().checked_sub(1) else {
+        return values.iter_mut().for_each(|x| *x = (*x).max(0));
+    };
     // SAFETY: it reads the table up to its last value, and reads and writes the other slice.
     unsafe { kinglet_mve_rectify(values.as_mut_ptr(), table.as_ptr(), values.len(), last) };
 }

@@ -4,7 +4,6 @@
 use core::mem::MaybeUninit;
 
 use super::super::super::scalar;
-use super::super::dsp::DSP;
 use super::products::add_missing;
 use crate::format::spec::{TILE, tile_place};
 
@@ -301,13 +300,7 @@ unsafe extern "C" {
     fn kinglet_mve_tiles8(weights: *const i8, x: *const i8, out: *mut i32, shape: &[usize; 4]);
     fn kinglet_mve_tiles8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize);
     fn kinglet_mve_tiles16_of_64(weights: *const i8, x: *const i16, out: *mut i32, blocks: usize) -> i32;
-    fn kinglet_mve_tiles16(
-        weights: *const i8,
-        lower: *const i8,
-        upper: *const i8,
-        out: *mut i32,
-        shape: &[usize; 4],
-    );
+    fn kinglet_mve_tiles16(weights: *const i8, lower: *const i8, upper: *const i8, out: *mut i32, shape: &[usize; 4]);
 }
 
 /// A row that has loops of its own, with activations in registers.
@@ -336,19 +329,34 @@ fn fits(weights: &[i8], cols: usize) -> bool {
         && weights.as_ptr().addr().is_multiple_of(4)
 }
 
+/// Shapes that no model has.
+#[cold]
+fn at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
+    for (x, out) in scalar::tokens(x, cols, out, weights.len() / cols.max(1)) {
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = x.iter().enumerate().fold(0, |sum, (col, &x)| {
+                let weight = weights.get(tile_place(row, col, cols)).copied().unwrap_or(0);
+                sum.wrapping_add(x.into().wrapping_mul(weight.into()))
+            });
+        }
+    }
+}
+
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
-        return (DSP.tiles8)(out, x, weights, cols);
+        return at_places(out, x, weights, cols);
     }
     let rows = weights.len() / cols;
+    if cols == WIDTH {
+        for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows.max(1))) {
+            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
+            unsafe { kinglet_mve_tiles8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
+        }
+        return;
+    }
     let mut ordered = Ordered::uninit();
     let ordered = ordered.as_mut_ptr().cast();
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        if cols == WIDTH {
-            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
-            unsafe { kinglet_mve_tiles8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
-            continue;
-        }
         out.fill(0);
         for (from, x, shape) in panels(x, rows / TILE) {
             // SAFETY: at most `PANEL` activations are brought into order; the weights from the panel's first tile to each block's last
@@ -363,30 +371,34 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
-        return (DSP.tiles16)(out, x, weights, cols);
+        return at_places(out, x, weights, cols);
     }
     let rows = weights.len() / cols;
+    if cols == WIDTH {
+        for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows.max(1))) {
+            // SAFETY: as in `tiles8`.
+            let largest =
+                unsafe { kinglet_mve_tiles16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
+            if largest == i8::MAX.into() {
+                add_missing(out, x, weights, tile_place);
+            }
+        }
+        return;
+    }
     let (mut lower, mut upper) = (Ordered::uninit(), Ordered::uninit());
     let (lower, upper) = (lower.as_mut_ptr().cast(), upper.as_mut_ptr().cast());
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        let mut largest;
-        if cols == WIDTH {
-            // SAFETY: it reads `rows` rows of 64 weights and as many activations, and writes `rows` sums: as many as the slices have.
-            largest =
-                unsafe { kinglet_mve_tiles16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
-        } else {
-            largest = 0;
-            out.fill(0);
-            for (from, x, shape) in panels(x, rows / TILE) {
-                // SAFETY: as in `tiles8`.
-                unsafe {
-                    largest = largest.max(kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper));
-                    kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
-                }
+        out.fill(0);
+        let mut largest = 0;
+        for (from, x, shape) in panels(x, rows / TILE) {
+            // SAFETY: as in `tiles8`.
+            unsafe {
+                largest = largest.max(kinglet_mve_order16(lower, x.as_ptr(), x.len(), upper));
+                kinglet_mve_tiles16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &shape);
             }
         }
         if largest == i8::MAX.into() {
-            add_missing(out, x, |row, col| weights.get(tile_place(row, col, cols)));
+            add_missing(out, x, weights, tile_place);
         }
     }
 }
