@@ -250,7 +250,7 @@ impl<X, W> Products<X, W> {
             // SAFETY: it reads `x` and as many rows of its length as the slice has, or fewer, and writes as many sums as there are.
             unsafe { (self.rows)(rows.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[blocks, cols]) };
         }
-        if count % BLOCK == 0 {
+        if count.is_multiple_of(BLOCK) {
             return;
         }
         for (out, row) in out.iter_mut().zip(rows.chunks_exact(cols.max(1))).skip(BLOCK * blocks) {
