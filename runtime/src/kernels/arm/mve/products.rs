@@ -300,7 +300,7 @@ pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) 
 /// A value next to the largest is no two bytes with signs: 127 and what is below zero are 256 less than it.
 #[cold]
 #[inline(never)]
-pub(super) fn add_missing(out: &mut [i32], x: &[i16], weights: &[i8], place: fn(usize, usize, usize) -> usize) {
+pub(super) fn add_missing(out: &mut [i32], x: &[i16], weights: &[i8], place: impl Fn(usize, usize, usize) -> usize) {
     for (col, _) in x.iter().enumerate().filter(|(_, x)| **x >= (127 << 8) + 128) {
         for (row, out) in out.iter_mut().enumerate() {
             let weight = weights.get(place(row, col, x.len())).copied().unwrap_or(0);
