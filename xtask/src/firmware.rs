@@ -44,6 +44,20 @@ pub(crate) struct Core {
     qemu: &'static str,
 }
 
+impl Core {
+    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that loops may count in a register, that
+    /// there are selects, and vectors.
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        const CORTEX_M55: (&str, &str) =
+            ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
+        if self.has_vectors() { &[CORTEX_M55] } else { &[] }
+    }
+
+    fn has_vectors(&self) -> bool {
+        self.features.contains("m55")
+    }
+}
+
 const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
 
 pub(crate) const CORES: [Core; 7] = [
@@ -171,7 +185,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     if !options.emulated_only {
         for (folder, target) in BOARDS {
-            build(&folder_of(folder), target, "")?;
+            build(&folder_of(folder), target, "", &[])?;
         }
     }
     Ok(())
@@ -211,7 +225,7 @@ pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
         let (target, features) = (core.target, format!("bench,{}", core.features));
         let build =
             format!("build --quiet --release --bin kernels --target {target} --target-dir {out} --features {features}");
-        cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &[])?;
+        cargo_in(&folder_of(core.folder), build.trim_end_matches(','), core.environment())?;
         let printed = emulate(core, &PathBuf::from(out).join(target).join("release/kernels"))?;
         ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
         eprintln!("{}:\n{printed}", core.name);
@@ -220,11 +234,30 @@ pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     Ok(rows)
 }
 
-/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter.
+/// How a checkpoint is converted, and whether for the core with the vector extension or for all others.
+const CONVERSIONS: [(&str, bool); 3] =
+    [("--target portable", false), ("--target m55 --activations a8", true), ("--target m55", true)];
+
+/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter, with
+/// 16-bit activations.
 pub(crate) fn checkpoint(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
+    let mut rows = Vec::new();
+    for (options, vectors) in CONVERSIONS {
+        let cores = CORES.iter().filter(|core| core.name.contains(only) && core.has_vectors() == vectors);
+        let cores: Vec<_> = cores.collect();
+        if !cores.is_empty() {
+            let converted = converted(folder, options, &cores)?;
+            rows.extend(converted.into_iter().filter(|_| !options.contains("a8")));
+        }
+    }
+    Ok(rows)
+}
+
+/// A checkpoint, converted with these options, on some cores.
+fn converted(folder: &Path, options: &str, cores: &[&'static Core]) -> Result<Vec<(&'static str, Counts)>> {
     let blob = target_folder("checkpoint.kinglet");
     let folder = folder.to_str().context("a folder whose name is not text")?;
-    cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force"), &[])?;
+    cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force {options}"), &[])?;
     cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", target_folder("")), &[])?;
     let module = target_folder("checkpoint.rs");
     let mut rows = Vec::new();
@@ -233,22 +266,22 @@ pub(crate) fn checkpoint(folder: &Path, only: &str) -> Result<Vec<(&'static str,
         let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
         rows.clear();
-        for core in CORES.iter().filter(|core| core.name.contains(only)) {
+        for core in cores {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
             let features = format!("checkpoint,{}", core.features);
-            let (target, environment) =
-                (core.target, [("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)]);
+            let target = core.target;
+            let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
             let build = format!(
                 "build --quiet --release --bin checkpoint --target {target} --target-dir {out} --features {features}"
             );
-            cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &environment)?;
+            cargo_in(&folder_of(core.folder), build.trim_end_matches(','), &environment.concat())?;
             let program = PathBuf::from(out).join(target).join("release/checkpoint");
             let printed = emulate(core, &program)?;
             ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
             let measured = measure(&program, &printed)?;
             let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
             eprintln!(
-                "{} at {tokens}: {} instructions a token, {} bytes of static RAM and {} of stack",
+                "{} at {tokens}, {options}: {} instructions a token, {} bytes of static RAM and {} of stack",
                 core.name,
                 grouped(value("instructions a token")),
                 grouped(measured.memory),
@@ -309,7 +342,7 @@ fn talk_to(core: &Core, conversation: &Conversation) -> Result<()> {
 /// The one example with a heap writes the story that the others write.
 fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     let core = &CORES[2];
-    let release = build(&folder_of(core.folder), core.target, "heap")?;
+    let release = build(&folder_of(core.folder), core.target, "heap", &[])?;
     let printed = compared(&emulate(core, &release.join("heap"))?);
     ensure!(printed == expected["generate"], "with a heap the story is:\n{printed}");
     Ok(())
@@ -369,7 +402,7 @@ fn template() -> Result<()> {
 
 /// Builds all examples for a core and runs them, two at a time.
 fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
-    let release = build(&folder_of(core.folder), core.target, core.features)?;
+    let release = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
     let lean = build_lean(core)?;
     let measured = Mutex::new(BTreeMap::new());
     let queue = Mutex::new(expected.keys());
@@ -420,17 +453,18 @@ fn build_lean(core: &Core) -> Result<PathBuf> {
     let bins = LEAN.map(|name| format!("--bin {name}")).join(" ");
     let build = format!("build --quiet --release {bins} --target {target} --target-dir {out} --no-default-features");
     let features = if features.is_empty() { String::new() } else { format!(" --features {features}") };
-    cargo_in(&folder_of(folder), &(build + &features), &[])?;
+    cargo_in(&folder_of(folder), &(build + &features), core.environment())?;
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
 /// Builds a folder's programs and says where they are.
-fn build(folder: &Path, target: &str, features: &str) -> Result<PathBuf> {
+fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
     let name = folder.file_name().and_then(|name| name.to_str()).context("a folder has a name")?;
     let out = target_folder(&format!("firmware/{name}{features}"));
     let bins = if features == "heap" { "--bin heap" } else { "--bins" };
     let features = if features.is_empty() { String::new() } else { format!("--features {features}") };
-    cargo_in(folder, &format!("build --quiet --release {bins} --target {target} --target-dir {out} {features}"), &[])?;
+    let build = format!("build --quiet --release {bins} --target {target} --target-dir {out} {features}");
+    cargo_in(folder, &build, environment)?;
     Ok(PathBuf::from(out).join(target).join("release"))
 }
 
