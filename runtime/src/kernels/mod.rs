@@ -16,6 +16,8 @@ mod x86_64;
 
 pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
+#[cfg(feature = "bench")]
+pub(crate) use scalar::SCALAR;
 
 use crate::ops::norm::NormRow;
 use crate::quant::{Requantize, Scale};
@@ -48,6 +50,8 @@ pub(crate) struct Kernels {
     pub(crate) packed16: Option<PackedProduct>,
     /// Accumulators become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
+    /// `row += other`, saturated.
+    pub(crate) add: fn(row: &mut [i32], other: &[i32]),
     /// See [`quantize8`](crate::quant::quantize8).
     pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
     /// See [`quantize16`](crate::quant::quantize16).
@@ -77,30 +81,35 @@ pub(crate) struct Kernels {
 impl Kernels {
     /// Every set that this machine runs, the fastest first.
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
+        [Self::fastest(), Some(&scalar::SCALAR)].into_iter().flatten()
+    }
+
+    /// The fastest set that this machine runs. Where that is known when the crate is built, the definition is not linked.
+    pub(crate) fn best() -> &'static Self {
+        Self::fastest().unwrap_or(&scalar::SCALAR)
+    }
+
+    /// The fastest set besides the definition.
+    #[inline(always)]
+    fn fastest() -> Option<&'static Self> {
         #[cfg(target_arch = "x86_64")]
-        let best = x86_64::avx2::kernels();
+        return x86_64::avx2::kernels();
         #[cfg(all(kinglet_dsp, feature = "mve"))]
-        let best = Some(&arm::mve::MVE);
+        return Some(&arm::mve::MVE);
         #[cfg(all(kinglet_dsp, not(feature = "mve")))]
-        let best = Some(&arm::dsp::DSP);
+        return Some(&arm::dsp::DSP);
         #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
-        let best = Some(&arm::thumb2::THUMB2);
+        return Some(&arm::thumb2::THUMB2);
         #[cfg(kinglet_thumb1)]
-        let best = Some(&arm::thumb1::THUMB1);
+        return Some(&arm::thumb1::THUMB1);
         #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
-        let best = Some(&riscv::RISCV);
+        return Some(&riscv::RISCV);
         #[cfg(not(any(
             target_arch = "x86_64",
             kinglet_thumb1,
             kinglet_thumb2,
             all(target_arch = "riscv32", target_feature = "m")
         )))]
-        let best = None;
-        [best, Some(&scalar::SCALAR)].into_iter().flatten()
-    }
-
-    /// The fastest set that this machine runs.
-    pub(crate) fn best() -> &'static Self {
-        Self::available().next().unwrap_or(&scalar::SCALAR)
+        None
     }
 }
