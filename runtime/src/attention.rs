@@ -90,6 +90,46 @@ fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 
     [base + start..base + start + first, base..base + len - first]
 }
 
+/// What a cache holds in a run of slots.
+struct Run<'a> {
+    keys: KeyRows<'a>,
+    key_scales: &'a [u16],
+    values: &'a [i8],
+    value_scales: &'a [u16],
+}
+
+/// Rows of keys at either width.
+enum KeyRows<'a> {
+    K8(&'a [i8]),
+    K16(&'a [i16]),
+}
+
+impl<'a> Run<'a> {
+    fn new(cache: &'a KeyValueCache<'_>, slots: &Range<usize>, head_dim: usize) -> Self {
+        Self {
+            keys: match &cache.keys {
+                Keys::K8(keys) => KeyRows::K8(rows(keys, slots, head_dim)),
+                Keys::K16(keys) => KeyRows::K16(rows(keys, slots, head_dim)),
+            },
+            key_scales: cache.key_scales.get(slots.clone()).unwrap_or(&[]),
+            values: rows(cache.values, slots, head_dim),
+            value_scales: cache.value_scales.get(slots.clone()).unwrap_or(&[]),
+        }
+    }
+
+    /// The scores of a query, and the largest of them; none is the least.
+    fn score(&self, kernels: &Kernels, query: &[i16], scores: &mut [i32], factor: ScoreFactor) -> i32 {
+        if scores.is_empty() {
+            return i32::MIN;
+        }
+        match &self.keys {
+            KeyRows::K8(keys) => (kernels.scores8)(scores, query, keys),
+            KeyRows::K16(keys) => (kernels.scores16)(scores, query, keys),
+        }
+        (kernels.scale_scores)(scores, self.key_scales, factor)
+    }
+}
+
 /// The `head_dim`-wide rows of some slots.
 fn rows<'a, T>(all: &'a [T], slots: &Range<usize>, head_dim: usize) -> &'a [T] {
     all.get(slots.start * head_dim..slots.end * head_dim).unwrap_or(&[])
@@ -136,16 +176,25 @@ impl Attention<'_> {
         ) else {
             return;
         };
+        let key_bits = cache.keys.bits();
+        let factor = self.score_factor(key_bits, head_dim);
         let weight_bits = 15 - weight_bits_off(visible.len());
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
-            let scales = runs.each_ref().map(|run| cache.value_scales.get(run.clone()).unwrap_or(&[]));
+            let [near, far] = runs.each_ref().map(|run| Run::new(cache, run, head_dim));
+            let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
                 let head = key_head * group + in_group;
-                let power = self.quantize_query(cache.keys.bits(), query, row);
-                let mut largest = self.score(cache, power, query, &runs, scores);
+                let power = self.quantize_query(key_bits, query, row);
+                let factor = ScoreFactor { shift: factor.shift - power, ..factor };
+                let (first, second) =
+                    scores.split_at_mut_checked(near.value_scales.len()).unwrap_or((&mut [], &mut []));
+                let mut largest = near.score(self.kernels, query, first, factor);
+                if !second.is_empty() {
+                    largest = largest.max(far.score(self.kernels, query, second, factor));
+                }
                 if parts::RELATIVE_ATTENTION {
                     self.content_to_position(head, position, visible.clone(), (query, power), products, scores);
                     self.position_to_content(head, position, visible.start, cache, &runs, scores);
@@ -163,10 +212,10 @@ impl Attention<'_> {
                 let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
                 row.fill(0);
-                let (first, second) = scores.split_at_checked(runs[0].len()).unwrap_or((&[], &[]));
-                (self.kernels.weighted_sum)(row, first, rows(cache.values, &runs[0], head_dim));
+                let (first, second) = scores.split_at_checked(near.value_scales.len()).unwrap_or((&[], &[]));
+                (self.kernels.weighted_sum)(row, first, near.values);
                 if !second.is_empty() {
-                    (self.kernels.weighted_sum)(row, second, rows(cache.values, &runs[1], head_dim));
+                    (self.kernels.weighted_sum)(row, second, far.values);
                 }
                 let shift = spare as i32 - 32 - normalizer.exponent;
                 with_rounding!(shift, |round| for out in row {
@@ -192,35 +241,12 @@ impl Attention<'_> {
         scale.power() + 31 - i32::from(self.spec.scale.exponent)
     }
 
-    /// One head's scores in base two, and the largest of them.
-    fn score(
-        &self,
-        cache: &KeyValueCache<'_>,
-        power: i32,
-        query: &[i16],
-        runs: &[Range<usize>; 2],
-        scores: &mut [i32],
-    ) -> i32 {
-        let head_dim = query.len();
-        let key_bits = cache.keys.bits();
+    /// How products become scores in base two, but for the power of two that one of a query stands for.
+    fn score_factor(&self, key_bits: u32, head_dim: usize) -> ScoreFactor {
         // Nineteen bits of a product and eleven of a key's scale make thirty.
         let product_bits = key_bits + bits_beside(key_bits, head_dim) + head_dim.next_power_of_two().trailing_zeros();
         let narrow = product_bits.saturating_sub(19);
-        let shift = 2 * i32::from(self.fraction_bits) - SCORE_BITS - power - narrow as i32;
-        let (first, second) = scores.split_at_mut_checked(runs[0].len()).unwrap_or((&mut [], &mut []));
-        let mut largest = i32::MIN;
-        for (run, scores) in runs.iter().zip([first, second]) {
-            if scores.is_empty() {
-                continue;
-            }
-            match &cache.keys {
-                Keys::K8(keys) => (self.kernels.scores8)(scores, query, rows(keys, run, head_dim)),
-                Keys::K16(keys) => (self.kernels.scores16)(scores, query, rows(keys, run, head_dim)),
-            }
-            let keys = cache.key_scales.get(run.clone()).unwrap_or(&[]);
-            largest = largest.max((self.kernels.scale_scores)(scores, keys, ScoreFactor { narrow, shift }));
-        }
-        largest
+        ScoreFactor { narrow, shift: 2 * i32::from(self.fraction_bits) - SCORE_BITS - narrow as i32 }
     }
 
     /// Adds what a query makes of its distances to the keys.

@@ -1,5 +1,9 @@
 //! Single operations for benchmarks: what the sessions run inside, without a model around it.
 
+mod compare;
+
+pub use compare::compare;
+
 use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
@@ -50,4 +54,9 @@ impl<'a> Linear<'a> {
 /// Scores to weights, in their place.
 pub fn softmax_of(scores: &mut [i32], scales: &[u16]) {
     softmax(Kernels::best(), scores, scores_max(scores), [scales, &[]], largest_scale([scales, &[]]));
+}
+
+/// The first of some values.
+fn part<T>(values: &[T], len: usize) -> &[T] {
+    values.get(..len).unwrap_or(values)
 }

@@ -102,14 +102,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     fn residual(&self, part: BlockPart, post: BlockPart, x: &mut [i32], scratch: &mut Scratch<'_>) {
         let result = scratch.normed.get_mut(..x.len()).unwrap_or(&mut []);
         match self.stack.spec.block.residual {
-            Residual::PreNorm | Residual::Parallel | Residual::ParallelShared => add(x, result),
+            Residual::PreNorm | Residual::Parallel | Residual::ParallelShared => (self.kernels.add)(x, result),
             Residual::PostNorm => {
-                add(x, result);
+                (self.kernels.add)(x, result);
                 self.norm(part, x);
             }
             Residual::Sandwich => {
                 self.norm(post, result);
-                add(x, result);
+                (self.kernels.add)(x, result);
             }
         }
     }
@@ -244,7 +244,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         scratch.branch = branch;
         let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
         linear(self.kernels, &inside, &self.matrix(BlockPart::Widen), scratch.normed);
-        add(x, scratch.normed);
+        (self.kernels.add)(x, scratch.normed);
         self.norm(BlockPart::WidenNorm, x);
     }
 
@@ -284,7 +284,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             if let (Residual::Parallel | Residual::ParallelShared, Some(branch)) =
                 (self.stack.spec.block.residual, scratch.branch.get(..size))
             {
-                add(x, branch);
+                (self.kernels.add)(x, branch);
             }
             self.residual(norm, FeedForwardPostNorm, x, scratch);
         }
@@ -365,13 +365,6 @@ enum Reach {
     Own { stored: usize },
     /// All of the encoder's.
     Cross { source: usize },
-}
-
-/// `x += y`, saturating.
-pub(crate) fn add(x: &mut [i32], y: &[i32]) {
-    for (x, &y) in x.iter_mut().zip(y) {
-        *x = x.saturating_add(y);
-    }
 }
 
 /// `to = from`, as far as both go.

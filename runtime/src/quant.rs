@@ -139,7 +139,20 @@ impl Scale {
 /// is later multiplied by.
 #[inline(always)]
 pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-    let largest = abs_max(row).max(1);
+    let (scale, lift, inverse, shift) = scale8(abs_max(row));
+    for (q, &x) in out.iter_mut().zip(row) {
+        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
+        let x = (x << lift) >> 15;
+        *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
+    }
+    scale
+}
+
+/// The scale of a row with such a largest magnitude, and how a value becomes one of eight bits: by how much it is lifted first, what it is
+/// multiplied by after it has lost fifteen bits, and how many more it loses.
+#[inline]
+pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
+    let largest = largest.max(1);
     let zeros = largest.leading_zeros();
     let normalized = largest << zeros;
     // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
@@ -147,14 +160,7 @@ pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let carry = u32::from(mantissa > 2047);
     let mantissa = ((mantissa + carry) >> carry).max(1);
     let scale = Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
-    let inverse = ((1 << 25) / mantissa) as i32;
-    let shift = 23 + carry;
-    for (q, &x) in out.iter_mut().zip(row) {
-        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
-        let x = (x << (zeros - 1)) >> 15;
-        *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
-    }
-    scale
+    (scale, zeros - 1, ((1 << 25) / mantissa) as i32, 23 + carry)
 }
 
 /// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of magnitudes up to 127 overflows.

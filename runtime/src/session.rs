@@ -4,7 +4,7 @@
 //! encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How tokens are cut into tiles
 //! does not change a bit of any result.
 
-use crate::block::{Block, add, copy};
+use crate::block::{Block, copy};
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
 use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling, at_least_one};
@@ -725,7 +725,7 @@ fn convolve(
         linear(kernels, &x, &stack.matrix(StackPart::Convolution), out);
         let table = stack.model.halfwords(Role::Stack(stack.id, StackPart::ConvolutionTable));
         activate(kernels, spec.activation, table, bits, out);
-        add(state, out);
+        (kernels.add)(state, out);
         norm(kernels, &stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
     }
     scratch.wide = wide;

@@ -1,6 +1,6 @@
 //! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does, and a softmax.
 
-use kinglet::bench::{Linear, softmax_of};
+use kinglet::bench::{Linear, compare, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
 use kinglet::{Aligned, Error};
@@ -9,14 +9,16 @@ use crate::{Board, bits, count_of, number};
 
 /// The widest layer.
 const SIZE: usize = 384;
-const TOKENS: usize = 16;
-/// Columns that share a scale, of weights of four bits.
-const GROUP: u8 = 32;
+/// As many as a short text has.
+const TOKENS: usize = 64;
+/// Columns of a group of packed weights.
+const GROUP: usize = 64;
+const PACKED: WeightLayout = WeightLayout::Packed { group: GROUP as u8 };
 
 /// All that the operations need, which is too much for a stack.
 pub struct Memory {
     weights: Aligned<[i8; SIZE * SIZE]>,
-    groups: [u8; SIZE * SIZE / GROUP as usize],
+    group_scales: Aligned<[u8; SIZE * SIZE / GROUP]>,
     multipliers: [i32; SIZE],
     x: [i32; TOKENS * SIZE],
     quantized: Aligned<[u8; 2 * TOKENS * SIZE]>,
@@ -29,7 +31,7 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             weights: Aligned([0; SIZE * SIZE]),
-            groups: [0; SIZE * SIZE / GROUP as usize],
+            group_scales: Aligned([0; SIZE * SIZE / GROUP]),
             multipliers: [0; SIZE],
             x: [0; TOKENS * SIZE],
             quantized: Aligned([0; 2 * TOKENS * SIZE]),
@@ -62,33 +64,32 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         state >> 8
     };
     memory.weights.0.iter_mut().for_each(|weight| *weight = (next() % 255) as u8 as i8);
-    memory.groups.iter_mut().for_each(|scale| *scale = 1 + (next() % 16) as u8);
+    memory.group_scales.0.iter_mut().for_each(|scale| *scale = 1 + (next() % 16) as u8);
     memory.multipliers.iter_mut().for_each(|multiplier| *multiplier = 1 << 30 | next() as i32);
-    memory.x.iter_mut().for_each(|x| *x = next() as i32 - (1 << 23));
+    memory.x.iter_mut().for_each(|x| *x = (next() as i32 - (1 << 23)) >> 4);
     let mut fingerprint = Fingerprint::default();
     let layers = [
         ("a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, WeightLayout::Tiled),
         ("a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, WeightLayout::Tiled),
-        ("a16, 384 x 384, 16 tokens", 384, 16, ActivationWidth::A16, WeightLayout::Tiled),
+        ("a16, 384 x 384, 64 tokens", 384, 64, ActivationWidth::A16, WeightLayout::Tiled),
         ("a8, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::Tiled),
+        ("a8, 384 x 384, 64 tokens", 384, 64, ActivationWidth::A8, WeightLayout::Tiled),
         ("a8 in rows, 384 x 384, one token", 384, 1, ActivationWidth::A8, WeightLayout::RowMajor),
-        ("a8 in rows, 384 x 384, 16 tokens", 384, 16, ActivationWidth::A8, WeightLayout::RowMajor),
-        ("int4, a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, WeightLayout::Packed { group: GROUP }),
-        ("int4, a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, WeightLayout::Packed { group: GROUP }),
+        ("a8 in rows, 384 x 384, 64 tokens", 384, 64, ActivationWidth::A8, WeightLayout::RowMajor),
+        ("int4, a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, PACKED),
+        ("int4, a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, PACKED),
     ];
     for (what, size, tokens, width, layout) in layers {
-        let (Some(weights), Some(multipliers)) = (memory.weights.0.get(..size * size), memory.multipliers.get(..size))
-        else {
+        let packed = matches!(layout, WeightLayout::Packed { .. });
+        let bytes = if packed { size * size / 2 } else { size * size };
+        let (Some(weights), Some(multipliers), Some(scales)) = (
+            memory.weights.0.get(..bytes),
+            memory.multipliers.get(..size),
+            memory.group_scales.0.get(..if packed { size * size / GROUP } else { 0 }),
+        ) else {
             continue;
         };
-        let (weights, groups) = match layout {
-            WeightLayout::Packed { .. } => {
-                (weights.get(..size * size / 2), memory.groups.get(..size * size / usize::from(GROUP)))
-            }
-            WeightLayout::RowMajor | WeightLayout::Tiled => (Some(weights), None),
-        };
-        let (weights, groups) = (weights.unwrap_or(&[]), groups.unwrap_or(&[]));
-        let layer = Linear::new(weights, groups, multipliers, size, layout, width);
+        let layer = Linear::new(weights, scales, multipliers, size, layout, width);
         let x = memory.x.get(..tokens * size).unwrap_or(&[]);
         layer.quantize(x, &mut memory.quantized.0, &mut memory.scales);
         let out = memory.out.get_mut(..tokens * size).unwrap_or(&mut []);
@@ -107,5 +108,11 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     each(board, "softmax of 256, an element", count, 256);
     fingerprint.update(&scores);
     bits(board, fingerprint);
+    compare(&mut |what, at| {
+        board.print(what);
+        board.print(" is not as defined at ");
+        number(board, at);
+        board.print("\n");
+    });
     Ok(())
 }

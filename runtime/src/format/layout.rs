@@ -493,8 +493,9 @@ impl HeadPart {
         let head = &spec.head;
         let stack = spec.last_stack().ok()?;
         let hidden = stack.hidden_size as usize;
-        let caps =
-            [&spec.encoder, &spec.decoder].into_iter().flatten().any(|stack| stack.block.attention.soft_cap.is_some());
+        let caps = || {
+            spec.encoder.iter().chain(&spec.decoder).any(|stack: &StackSpec| stack.block.attention.soft_cap.is_some())
+        };
         match self {
             Self::Transform => head.transform.map(|t| Shape::matrix(t.size as usize, hidden, t.bias)),
             Self::TransformNorm => {
@@ -511,7 +512,7 @@ impl HeadPart {
                 .then_some(Shape::Words { len: head.num_outputs as usize }),
             Self::TanhTable if !parts::SOFT_CAPS => None,
             Self::TanhTable => {
-                (caps || head.soft_cap.is_some()).then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
+                (head.soft_cap.is_some() || caps()).then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
             }
         }
     }

@@ -25,6 +25,8 @@ mod x86_64;
 
 pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
+#[cfg(feature = "bench")]
+pub(crate) use scalar::SCALAR;
 
 use crate::ops::norm::NormRow;
 use crate::quant::{Requantize, Scale};
@@ -57,6 +59,8 @@ pub(crate) struct Kernels {
     pub(crate) packed16: Option<PackedProduct>,
     /// Accumulators become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
+    /// `row += other`, saturated.
+    pub(crate) add: fn(row: &mut [i32], other: &[i32]),
     /// See [`quantize8`](crate::quant::quantize8).
     pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
     /// See [`quantize16`](crate::quant::quantize16).

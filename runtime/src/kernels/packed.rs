@@ -1,6 +1,8 @@
 //! Products over packed weights, four bits each. They are the products over tiles of the bytes that the weights stand for: a few
 //! columns of four rows are unpacked at a time, and every set multiplies them as it does others.
 
+use bytemuck::cast_slice;
+
 use super::{Kernels, scalar};
 use crate::format::spec::{PACKED_COLS, TILE, at_least_one};
 
@@ -16,9 +18,6 @@ pub(crate) struct Packed<'m> {
 
 /// Columns that are unpacked at a time.
 const COLUMNS: usize = 128;
-
-/// Columns 0, 2, 1, 3 of a row of a tile are neighbours.
-const ORDER: [usize; TILE] = [0, 2, 1, 3];
 
 impl Kernels {
     /// As [`tiles8`](Self::tiles8), over packed weights.
@@ -36,15 +35,17 @@ impl Kernels {
 }
 
 fn multiply<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
-    let block_bytes = at_least_one(TILE * cols / 2);
-    let rows = packed.weights.len() / block_bytes * TILE;
     let group = at_least_one(packed.group);
-    let groups = cols.div_ceil(group);
-    let mut unpacked = Unpacked([[0; TILE * PACKED_COLS]; COLUMNS / PACKED_COLS]);
-    // Chunks of weights and of scales are not zipped: that is a function of its own, which does not know that their lengths are not 0.
-    for (block, weights) in packed.weights.chunks_exact(block_bytes).enumerate() {
-        for (run, weights) in weights.chunks(TILE * COLUMNS / 2).enumerate() {
-            let scales = packed.scales.get(TILE * (block * groups + run * (COLUMNS / group))..).unwrap_or(&[]);
+    let block_bytes = at_least_one(TILE * cols / 2);
+    let blocks = packed.weights.len() / block_bytes;
+    let (rows, groups) = (blocks * TILE, cols.div_ceil(group));
+    let (mut weights, mut scales) = (packed.weights, packed.scales);
+    let mut unpacked = Unpacked([[0; TILE * PACKED_COLS / 4]; COLUMNS / PACKED_COLS]);
+    for block in 0..blocks {
+        let (mut weights, mut scales) = (first(&mut weights, block_bytes), first(&mut scales, TILE * groups));
+        for run in 0..cols.div_ceil(COLUMNS) {
+            let weights = first(&mut weights, TILE * COLUMNS / 2);
+            let scales = first(&mut scales, TILE * COLUMNS / group);
             let tiles_in_group = at_least_one(group / PACKED_COLS);
             let words = weights.as_chunks::<{ TILE * PACKED_COLS / 2 }>().0;
             for (at, (words, to)) in words.iter().zip(&mut unpacked.0).enumerate() {
@@ -52,7 +53,7 @@ fn multiply<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles
                 unpack(words, scales.unwrap_or(&[0; TILE]), to);
             }
             let width = 2 * weights.len() / TILE;
-            let bytes = unpacked.0.as_flattened().get(..TILE * width).unwrap_or(&[]);
+            let bytes = cast_slice(unpacked.0.as_flattened()).get(..TILE * width).unwrap_or(&[]);
             for (x, out) in scalar::tokens(x, cols, out, rows) {
                 let Some(x) = x.get(run * COLUMNS..run * COLUMNS + width) else { continue };
                 let mut sums = [0; TILE];
@@ -65,20 +66,36 @@ fn multiply<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles
     }
 }
 
-/// Tiles of bytes, at a word's boundary.
-#[repr(align(16))]
-struct Unpacked([[i8; TILE * PACKED_COLS]; COLUMNS / PACKED_COLS]);
+/// Takes the first values of a slice, as many as there are of `len`: zips of chunks divide by sizes that the compiler does not always know
+/// not to be 0.
+fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
+    let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+    *rest = others;
+    first
+}
 
-/// A tile of eight columns becomes two of four.
-fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [i8; TILE * PACKED_COLS]) {
-    for (row, (word, &scale)) in words.as_chunks::<4>().0.iter().zip(scales).enumerate() {
-        let word = u32::from_le_bytes(*word);
-        for (half, tile) in to.as_chunks_mut::<{ TILE * TILE }>().0.iter_mut().enumerate() {
-            for (to, column) in tile.iter_mut().skip(TILE * row).zip(ORDER) {
-                let (pair, high) = (2 * half + column / 2, column % 2);
-                let weight = (word >> (4 * pair + 16 * high) & 15) as i8 - 8;
-                *to = weight.wrapping_mul(scale as i8);
-            }
-        }
+/// Tiles of bytes, a word for each row.
+#[repr(align(16))]
+struct Unpacked([[u32; TILE * PACKED_COLS / 4]; COLUMNS / PACKED_COLS]);
+
+/// A tile of eight columns becomes two of four, a row of four weights at a time.
+///
+/// Pairs of neighbours are sixteen bits apart. Times the scale, of two pairs each four bytes: columns 0, 2, 1, 3, as a tile has them.
+fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u32; TILE * PACKED_COLS / 4]) {
+    const PAIR: u32 = 0x000f_000f;
+    const SIGNS: u32 = 0x8080_8080;
+    let (left, right) = to.split_at_mut(TILE);
+    let rows = words.as_chunks::<4>().0.iter().zip(scales);
+    for ((word, &scale), (left, right)) in rows.zip(left.iter_mut().zip(right)) {
+        let (word, scale) = (u32::from_le_bytes(*word), u32::from(scale));
+        // What weights are raised by, in each byte.
+        let raised = scale.wrapping_mul(0x0808_0808);
+        let four = |word: u32| {
+            let products = (word & PAIR).wrapping_mul(scale) | (word >> 4 & PAIR).wrapping_mul(scale) << 8;
+            // A difference byte by byte: the uppermost bits lend to none.
+            ((products | SIGNS).wrapping_sub(raised & !SIGNS) ^ ((products ^ !raised) & SIGNS)).to_le()
+        };
+        *left = four(word);
+        *right = four(word >> 8);
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{Kernels, ScoreFactor};
 use crate::format::spec::TILE;
+#[cfg(kinglet_dsp)]
+use crate::format::spec::tile_place;
 use crate::ops::softmax::{MAX_SCORE, exp2_neg};
 use crate::position::rotate;
 use crate::quant::{Scale, multiply, quantize8, quantize16, shift_round};
@@ -15,6 +17,7 @@ pub(crate) static SCALAR: Kernels = Kernels {
     tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
     packed16: None,
     requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
+    add: |row, other| add(row, other),
     quantize8: |out, row| quantize8(out, row),
     quantize16: |out, row, bits| quantize16(out, row, bits),
     norm: |row, by| by.apply(row),
@@ -63,11 +66,11 @@ pub(super) fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i
 }
 
 /// Columns of a row that is widened on the stack.
-#[cfg(any(kinglet_dsp, kinglet_thumb2, target_arch = "riscv32"))]
+#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 const WIDENED: usize = 512;
 
 /// The product over eight-bit activations by that over sixteen-bit ones, where multiplying bytes is no faster.
-#[cfg(any(kinglet_dsp, kinglet_thumb2, target_arch = "riscv32"))]
+#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 pub(super) fn widened(
     out: &mut [i32],
     x: &[i8],
@@ -115,6 +118,21 @@ fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
     }
 }
 
+/// The same in few instructions, for shapes that no model has.
+#[cfg(kinglet_dsp)]
+#[cold]
+pub(super) fn tiles_at_places(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    let rows = weights.len() / cols.max(1);
+    for (x, out) in tokens(x, cols, out, rows) {
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = x.iter().enumerate().fold(0, |sum, (col, &x)| {
+                let weight = weights.get(tile_place(row, col, cols)).copied().unwrap_or(0);
+                sum.wrapping_add(i32::from(x).wrapping_mul(weight.into()))
+            });
+        }
+    }
+}
+
 #[inline(always)]
 fn scores<K: Copy + Into<i32>>(out: &mut [i32], query: &[i16], keys: &[K]) {
     for (out, key) in out.iter_mut().zip(keys.chunks_exact(query.len().max(1))) {
@@ -146,6 +164,13 @@ fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32
         *score = ((power * u32::from(value & 0x7ff)) >> shift) as i32;
     }
     sum
+}
+
+#[inline(always)]
+pub(super) fn add(row: &mut [i32], other: &[i32]) {
+    for (x, &y) in row.iter_mut().zip(other) {
+        *x = x.saturating_add(y);
+    }
 }
 
 #[inline(always)]
@@ -185,10 +210,23 @@ fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
             *out = [a, b, c, d];
         } else {
             for (&weight, value) in weights.iter().zip(values) {
-                for (out, &value) in out.iter_mut().zip(value) {
-                    *out = out.wrapping_add(weight.wrapping_mul(value.into()));
-                }
+                add_weighted(out, weight, value);
             }
         }
+    }
+}
+
+/// The same in few instructions, for heads that few models have.
+#[cfg(kinglet_dsp)]
+#[cold]
+pub(super) fn weighted_sum_of_any(out: &mut [i32], weights: &[i32], values: &[i8]) {
+    for (&weight, value) in weights.iter().zip(values.chunks(out.len().max(1))) {
+        add_weighted(out, weight, value);
+    }
+}
+
+fn add_weighted(out: &mut [i32], weight: i32, value: &[i8]) {
+    for (out, &value) in out.iter_mut().zip(value) {
+        *out = out.wrapping_add(weight.wrapping_mul(value.into()));
     }
 }

@@ -214,6 +214,7 @@ fn every_set_does_to_rows_what_scalar_does() {
                     let angles = angles.get(..head_dim / 2 * 2).unwrap_or(&[]);
                     add(&|row| (set.rotate)(row, angles, head_dim));
                 }
+                add(&|row| (set.add)(row, &biases));
                 for fraction_bits in [8, 16, 20] {
                     add(&|row| (set.gate)(row, &others_of, fraction_bits));
                 }

@@ -41,10 +41,7 @@ impl NormRow<'_> {
     #[inline(always)]
     pub(crate) fn apply(&self, row: &mut [i32]) {
         if self.centered {
-            let center = mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32);
-            for x in &mut *row {
-                *x = x.saturating_sub(center);
-            }
+            Self::center(row);
         }
         let narrow = magnitude_bits(row).saturating_sub(15) as i32;
         let mut squares = 0_u64;
@@ -52,14 +49,30 @@ impl NormRow<'_> {
             *x = round(*x).min(i16::MAX.into());
             squares += u64::from(x.wrapping_mul(*x) as u32);
         });
-        let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
+        let (inverse, shift) = self.inverse(squares, narrow as u32);
         // Fifteen bits times sixteen, and a sign.
-        with_rounding!(self.shift + half_exponent, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
+        with_rounding!(shift, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
             *x = round(mul_high(x.wrapping_mul(inverse), i32::from_le(weight)));
         });
         for (x, &bias) in row.iter_mut().zip(self.biases) {
             *x = x.saturating_add(i32::from_le(bias));
         }
+    }
+
+    /// Takes the mean off.
+    #[inline(always)]
+    pub(crate) fn center(row: &mut [i32]) {
+        let center = mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32);
+        for x in row {
+            *x = x.saturating_sub(center);
+        }
+    }
+
+    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far the products are shifted.
+    #[inline]
+    pub(crate) fn inverse(&self, squares: u64, narrow: u32) -> (i32, i32) {
+        let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
+        (inverse, self.shift + half_exponent)
     }
 }
 

@@ -39,14 +39,23 @@ pub(crate) struct Normalizer {
     pub(crate) exponent: i32,
 }
 
+/// The largest of some values, or `least`. Four at a time are fewer instructions, also where the compiler minds the size.
+#[inline(always)]
+fn largest<T: Copy + Ord>(values: &[T], least: T) -> T {
+    let (fours, rest) = values.as_chunks();
+    let largest = fours.iter().fold(least, |largest, &[a, b, c, d]| largest.max(a).max(b).max(c).max(d));
+    rest.iter().fold(largest, |largest, &value| largest.max(value))
+}
+
 /// The largest of some scores.
+#[inline(never)]
 pub(crate) fn scores_max(scores: &[i32]) -> i32 {
-    scores.iter().fold(i32::MIN, |largest, &score| largest.max(score))
+    largest(scores, i32::MIN)
 }
 
 /// The bits of the largest scale of two runs: their upper bits are the exponent.
 pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
-    scales.into_iter().flatten().fold(0, |top, &scale| top.max(scale))
+    scales.into_iter().fold(0, |top, scales| largest(scales, top))
 }
 
 /// By how many bits the weights of so many keys are lowered, so that the sum of their products with values stays in an `i32`: by none

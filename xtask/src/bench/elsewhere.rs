@@ -4,15 +4,16 @@
 //! are of one thread of an x86-64 server (Zen 4, with VNNI), the best of several rounds.
 
 /// The operations that the firmware counts.
-pub(super) const OPERATIONS: [&str; 9] =
-    [A16, A16_SMALL, A16_TOKENS, A8, A8_ROWS, A8_ROWS_TOKENS, INT4, INT4_SMALL, SOFTMAX];
+pub(super) const OPERATIONS: [&str; 10] =
+    [A16, A16_SMALL, A16_TOKENS, A8, A8_TOKENS, A8_ROWS, A8_ROWS_TOKENS, INT4, INT4_SMALL, SOFTMAX];
 
 const A16: &str = "a16, 384 x 384, one token";
 const A16_SMALL: &str = "a16, 64 x 64, one token";
-const A16_TOKENS: &str = "a16, 384 x 384, 16 tokens";
+const A16_TOKENS: &str = "a16, 384 x 384, 64 tokens";
 const A8: &str = "a8, 384 x 384, one token";
 const A8_ROWS: &str = "a8 in rows, 384 x 384, one token";
-const A8_ROWS_TOKENS: &str = "a8 in rows, 384 x 384, 16 tokens";
+const A8_ROWS_TOKENS: &str = "a8 in rows, 384 x 384, 64 tokens";
+const A8_TOKENS: &str = "a8, 384 x 384, 64 tokens";
 const INT4: &str = "int4, a16, 384 x 384, one token";
 const INT4_SMALL: &str = "int4, a16, 64 x 64, one token";
 const SOFTMAX: &str = "softmax of 256, an element";
@@ -66,7 +67,7 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
     counted(&[A16, A8, A8_ROWS], CMSIS, &[(M0, "6.25"), (M3, "3.43"), (M4, "2.01"), (M55, "0.19")]),
     counted(&[A16_SMALL], CMSIS, &[(M0, "7.52"), (M3, "3.91"), (M4, "2.66"), (M55, "0.34")]),
     counted(
-        &[A16_TOKENS, A8_ROWS_TOKENS],
+        &[A16_TOKENS, A8_TOKENS, A8_ROWS_TOKENS],
         "CMSIS-NN, int8 of 64 tokens",
         &[(M0, "6.32"), (M3, "2.64"), (M4, "1.58"), (M55, "0.21")],
     ),

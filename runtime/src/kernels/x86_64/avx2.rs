@@ -33,6 +33,8 @@ pub(super) static AVX2: Kernels = Kernels {
         rows::requantize(accumulators, multipliers, biases, by)
     },
     // SAFETY: as above.
+    add: |row, other| unsafe { rows::add(row, other) },
+    // SAFETY: as above.
     quantize8: |out, row| unsafe { rows::quantize8(out, row) },
     // SAFETY: as above.
     quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },

@@ -11,6 +11,11 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
 }
 
 #[target_feature(enable = "avx2")]
+pub(super) fn add(row: &mut [i32], other: &[i32]) {
+    scalar::add(row, other);
+}
+
+#[target_feature(enable = "avx2")]
 pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     crate::quant::quantize8(out, row)
 }

@@ -20,6 +20,7 @@ pub(crate) static MVE: Kernels = Kernels {
     tiles8: tiles::tiles8,
     tiles16: tiles::tiles16,
     requantize: rows::requantize,
+    add: rows::add,
     quantize8: rows::quantize8,
     quantize16: rows::quantize16,
     norm: rows::norm,
