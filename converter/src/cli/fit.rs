@@ -66,10 +66,10 @@ impl Core {
 
     const fn counted(self) -> Counted {
         match self {
-            Self::M0Plus => Counted { wide: 3.74, narrow: 4.76, rows: 7.31, early: 1_678_975.0, late: 2_767_206.0 },
-            Self::M4 | Self::M7 => Counted { wide: 1.21, narrow: 1.44, rows: 6.16, early: 618_712.0, late: 965_625.0 },
-            Self::M33 => Counted { wide: 1.21, narrow: 1.45, rows: 6.15, early: 645_358.0, late: 999_636.0 },
-            Self::RiscV => Counted { wide: 3.49, narrow: 3.76, rows: 7.15, early: 1_273_649.0, late: 1_976_472.0 },
+            Self::M0Plus => Counted { wide: 3.64, narrow: 4.14, rows: 7.25, early: 1_340_901.0, late: 1_772_305.0 },
+            Self::M4 | Self::M7 => Counted { wide: 1.16, narrow: 1.33, rows: 6.07, early: 475_566.0, late: 663_182.0 },
+            Self::M33 => Counted { wide: 1.16, narrow: 1.33, rows: 6.07, early: 475_729.0, late: 663_345.0 },
+            Self::RiscV => Counted { wide: 3.28, narrow: 3.48, rows: 7.09, early: 1_118_986.0, late: 1_501_870.0 },
         }
     }
 
