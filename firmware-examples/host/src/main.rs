@@ -7,8 +7,8 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask, generate,
-    kernels, score, self_test, tag,
+    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask,
+    generate, kernels, score, self_test, tag,
 };
 
 struct Desktop(Instant);
