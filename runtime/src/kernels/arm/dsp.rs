@@ -1331,7 +1331,9 @@ fn add(row: &mut [i32], other: &[i32]) {
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
     scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0));
-    add(accumulators, biases);
+    if !biases.is_empty() {
+        add(accumulators, biases);
+    }
 }
 
 /// [`magnitude_bits`](crate::quant::magnitude_bits).
