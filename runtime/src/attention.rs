@@ -91,6 +91,7 @@ fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 
 }
 
 /// What a cache holds in a run of slots.
+#[derive(Default)]
 struct Run<'a> {
     keys: KeyRows<'a>,
     key_scales: &'a [u16],
@@ -104,7 +105,14 @@ enum KeyRows<'a> {
     K16(&'a [i16]),
 }
 
+impl Default for KeyRows<'_> {
+    fn default() -> Self {
+        Self::K8(&[])
+    }
+}
+
 impl<'a> Run<'a> {
+    #[inline(never)]
     fn new(cache: &'a KeyValueCache<'_>, slots: &Range<usize>, head_dim: usize) -> Self {
         Self {
             keys: match &cache.keys {
@@ -182,7 +190,10 @@ impl Attention<'_> {
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
-            let [near, far] = runs.each_ref().map(|run| Run::new(cache, run, head_dim));
+            let [first, second] = &runs;
+            let near = Run::new(cache, first, head_dim);
+            // Rings that wrap round are rare.
+            let far = if second.is_empty() { Run::default() } else { Run::new(cache, second, head_dim) };
             let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
@@ -218,8 +229,14 @@ impl Attention<'_> {
                     (self.kernels.weighted_sum)(row, second, far.values);
                 }
                 let shift = spare as i32 - 32 - normalizer.exponent;
-                with_rounding!(shift, |round| for out in row {
-                    *out = round(mul_high(*out << spare, normalizer.multiplier));
+                with_rounding!(shift, |round| {
+                    let scaled = |out: i32| round(mul_high(out << (spare & 31), normalizer.multiplier));
+                    let (fours, rest) = row.as_chunks_mut();
+                    for four in fours {
+                        let [a, b, c, d] = *four;
+                        *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
+                    }
+                    rest.iter_mut().for_each(|out| *out = scaled(*out));
                 });
             }
         }
@@ -235,9 +252,13 @@ impl Attention<'_> {
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
         let mantissa = self.spec.scale.mantissa >> 16;
-        for q in query {
-            *q = ((i32::from(*q) * mantissa + (1 << 14)) >> 15) as i16;
+        let scaled = |q: i16| ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16;
+        let (fours, rest) = query.as_chunks_mut();
+        for four in fours {
+            let [a, b, c, d] = *four;
+            *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
         }
+        rest.iter_mut().for_each(|q| *q = scaled(*q));
         scale.power() + 31 - i32::from(self.spec.scale.exponent)
     }
 
