@@ -188,6 +188,7 @@ impl Attention<'_> {
         let factor = self.score_factor(key_bits, head_dim);
         let weight_bits = 15 - weight_bits_off(visible.len());
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
+        let more = parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
             let [first, second] = &runs;
@@ -206,19 +207,9 @@ impl Attention<'_> {
                 if !second.is_empty() {
                     largest = largest.max(far.score(self.kernels, query, second, factor));
                 }
-                if parts::RELATIVE_ATTENTION {
-                    self.content_to_position(head, position, visible.clone(), (query, power), products, scores);
-                    self.position_to_content(head, position, visible.start, cache, &runs, scores);
-                }
-                if let Some(cap) = self.spec.soft_cap {
-                    soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
-                }
-                if parts::RELATIVE_ATTENTION {
-                    self.relative_bias.add(head, position, visible.clone(), scores);
-                }
-                if self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances() {
-                    scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
-                    largest = scores_max(scores);
+                if more {
+                    let query = (&*query, power);
+                    largest = self.score_more(head, position, visible.clone(), cache, &runs, query, products, scores);
                 }
                 let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
@@ -240,6 +231,34 @@ impl Attention<'_> {
                 });
             }
         }
+    }
+
+    /// What few models make of scores besides: what depends on distances, and a soft cap. Returns the largest.
+    #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
+    #[inline(never)]
+    fn score_more(
+        &self,
+        head: usize,
+        position: usize,
+        visible: Range<usize>,
+        cache: &KeyValueCache<'_>,
+        runs: &[Range<usize>; 2],
+        query: (&[i16], i32),
+        products: &mut [i32],
+        scores: &mut [i32],
+    ) -> i32 {
+        if parts::RELATIVE_ATTENTION {
+            self.content_to_position(head, position, visible.clone(), query, products, scores);
+            self.position_to_content(head, position, visible.start, cache, runs, scores);
+        }
+        if let Some(cap) = self.spec.soft_cap {
+            soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
+        }
+        if parts::RELATIVE_ATTENTION {
+            self.relative_bias.add(head, position, visible, scores);
+        }
+        scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
+        scores_max(scores)
     }
 
     /// Whether scores depend on distances.

@@ -5,7 +5,7 @@ use bytemuck::{Pod, try_cast_slice};
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::error::Error;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
-use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
+use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 use crate::parts;
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
@@ -304,18 +304,6 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// The weight at a place; 0 where there is none.
-    #[inline(always)]
-    pub(crate) fn weight(&self, row: usize, col: usize) -> i8 {
-        let place = match self.layout {
-            WeightLayout::RowMajor => row * self.cols + col,
-            WeightLayout::Tiled => tile_place(row, col, self.cols),
-            // No table is.
-            WeightLayout::Packed { .. } => return 0,
-        };
-        self.weights.get(place).copied().unwrap_or(0)
-    }
-
     /// `len` rows of a matrix that lies row by row from `start` on, without their biases; fewer where the matrix ends.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));

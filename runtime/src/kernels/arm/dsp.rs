@@ -781,6 +781,49 @@ core::arch::global_asm!(
       pop {{r4-r11, pc}}
     .size kinglet_dsp_scale, . - kinglet_dsp_scale
 
+    // row, multipliers, count, shift: as above with factors of one
+    .section .text.kinglet_dsp_requantize, "ax", %progbits
+    .global kinglet_dsp_requantize
+    .type kinglet_dsp_requantize, %function
+    .thumb_func
+    kinglet_dsp_requantize:
+      push {{r4-r11, lr}}
+      rsbs r2, r2, #3
+      bpl 2f
+    1:
+      ldm r0, {{r4-r7}}
+      ldmia r1!, {{r8-r11}}
+      smmul r4, r4, r8
+      asrs r4, r4, r3
+      adc r4, r4, #0
+      smmul r5, r5, r9
+      asrs r5, r5, r3
+      adc r5, r5, #0
+      smmul r6, r6, r10
+      asrs r6, r6, r3
+      adc r6, r6, #0
+      smmul r7, r7, r11
+      asrs r7, r7, r3
+      adc r7, r7, #0
+      stmia r0!, {{r4-r7}}
+      adds r2, r2, #4
+      bmi 1b
+    2:
+      subs r2, r2, #3
+      beq 4f
+    3:
+      ldr r4, [r0]
+      ldr r8, [r1], #4
+      smmul r4, r4, r8
+      asrs r4, r4, r3
+      adc r4, r4, #0
+      str r4, [r0], #4
+      adds r2, r2, #1
+      bmi 3b
+    4:
+      pop {{r4-r11, pc}}
+    .size kinglet_dsp_requantize, . - kinglet_dsp_requantize
+
     // row, other, count: the sums, saturated
     .section .text.kinglet_dsp_add, "ax", %progbits
     .global kinglet_dsp_add
@@ -1308,6 +1351,7 @@ unsafe extern "C" {
     fn kinglet_dsp_narrow16(out: *mut i16, row: *const i32, count: usize, shift: u32);
     fn kinglet_dsp_squares(row: *mut i32, count: usize, shift: u32) -> u64;
     fn kinglet_dsp_scale(row: *mut i32, multipliers: *const i32, count: usize, by: &[i32; 3]);
+    fn kinglet_dsp_requantize(row: *mut i32, multipliers: *const i32, count: usize, shift: u32);
     fn kinglet_dsp_add(row: *mut i32, other: *const i32, count: usize);
     fn kinglet_dsp_rotate(row: *mut i32, angles: *const i16, shape: &[usize; 3]);
     fn kinglet_dsp_rectify(values: *mut i32, count: usize, table: *const i16, beyond: &[usize; 2]);
@@ -1456,7 +1500,17 @@ fn add(row: &mut [i32], other: &[i32]) {
 }
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0));
+    // Where more bits go than the headroom has, it need not be used: no bit is lost, and none is gained.
+    match (by.row, by.shift.checked_sub_unsigned(by.headroom)) {
+        (None, Some(shift @ 1..)) if by.shift < 32 => {
+            let count = accumulators.len().min(multipliers.len());
+            // SAFETY: it reads `count` of both, and writes as many.
+            unsafe {
+                kinglet_dsp_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift.cast_unsigned());
+            }
+        }
+        _ => scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0)),
+    }
     if !biases.is_empty() {
         add(accumulators, biases);
     }
