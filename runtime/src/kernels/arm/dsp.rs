@@ -86,10 +86,10 @@ core::arch::global_asm!(
     kinglet_dsp_tiles:
       push {{r4-r11, lr}}
       ldm r3, {{r4, r5}}
-      // Eight tiles to a turn: the first turn leaves out those that lack, of 70 bytes each.
-      adds r6, r4, #7
-      lsrs r6, r6, #3
-      rsb r4, r4, r6, lsl #3
+      // Sixteen tiles to a turn: the first turn leaves out those that lack, of 70 bytes each.
+      add r6, r4, #15
+      lsrs r6, r6, #4
+      rsb r4, r4, r6, lsl #4
       movs r7, #70
       muls r4, r7
       adr r7, 2f
@@ -107,14 +107,9 @@ core::arch::global_asm!(
       ldm sp, {{r1, r6, r7, r8, r11, r12, pc}}
       .p2align 2
     2:
+      .rept 16
       kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
+      .endr
       subs r11, r11, #1
       bne 2b
       ldrd r2, r3, [sp, #28]
