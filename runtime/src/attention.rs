@@ -151,16 +151,17 @@ impl Attention<'_> {
         for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
             let index = head * cache.slots + slot;
             let row = index * head_dim..(index + 1) * head_dim;
-            let key_scale = match &mut cache.keys {
-                Keys::K8(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize8)(out, key)),
-                Keys::K16(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize16)(out, key, 15)),
+            let (Some(key_scale), Some(value_scale), Some(to)) =
+                (cache.key_scales.get_mut(index), cache.value_scales.get_mut(index), cache.values.get_mut(row.clone()))
+            else {
+                return;
             };
-            let value_scale = cache.values.get_mut(row).map(|out| (self.kernels.quantize8)(out, value));
-            for (scales, scale) in [(&mut *cache.key_scales, key_scale), (&mut *cache.value_scales, value_scale)] {
-                if let (Some(to), Some(scale)) = (scales.get_mut(index), scale) {
-                    *to = scale.to_bits();
-                }
-            }
+            *value_scale = (self.kernels.quantize8)(to, value).to_bits();
+            let scale = match &mut cache.keys {
+                Keys::K8(keys) => (self.kernels.quantize8)(keys.get_mut(row).unwrap_or(&mut []), key),
+                Keys::K16(keys) => (self.kernels.quantize16)(keys.get_mut(row).unwrap_or(&mut []), key, 15),
+            };
+            *key_scale = scale.to_bits();
         }
     }
 

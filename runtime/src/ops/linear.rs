@@ -120,7 +120,8 @@ pub(crate) fn linear_with_bias(
             row_bits(cols)
         }
     };
-    let bound = (cols as u64) << (7 + bits);
+    // Rows are so short that 32 bits hold it.
+    let bound = u64::from((cols as u32) << (7 + bits));
     for &scale in x.scales {
         let Some((row, rest)) = mem::take(&mut out).split_at_mut_checked(rows) else { return };
         let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);

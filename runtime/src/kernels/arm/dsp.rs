@@ -492,24 +492,32 @@ core::arch::global_asm!(
     .type kinglet_dsp_magnitude, %function
     .thumb_func
     kinglet_dsp_magnitude:
-      push {{r4-r6, lr}}
+      push {{r4-r10, lr}}
       movs r2, #0
-      rsbs r1, r1, #3
+      rsbs r1, r1, #7
       bpl 2f
     1:
-      ldmia r0!, {{r3-r6}}
+      ldmia r0!, {{r3-r10}}
       eor r3, r3, r3, asr #31
-      orrs r2, r3
+      orr r2, r2, r3
       eor r4, r4, r4, asr #31
-      orrs r2, r4
+      orr r2, r2, r4
       eor r5, r5, r5, asr #31
-      orrs r2, r5
+      orr r2, r2, r5
       eor r6, r6, r6, asr #31
-      orrs r2, r6
-      adds r1, r1, #4
+      orr r2, r2, r6
+      eor r7, r7, r7, asr #31
+      orr r2, r2, r7
+      eor r8, r8, r8, asr #31
+      orr r2, r2, r8
+      eor r9, r9, r9, asr #31
+      orr r2, r2, r9
+      eor r10, r10, r10, asr #31
+      orr r2, r2, r10
+      adds r1, r1, #8
       bmi 1b
     2:
-      subs r1, r1, #3
+      subs r1, r1, #7
       beq 4f
     3:
       ldr r3, [r0], #4
@@ -519,7 +527,7 @@ core::arch::global_asm!(
       bmi 3b
     4:
       mov r0, r2
-      pop {{r4-r6, pc}}
+      pop {{r4-r10, pc}}
     .size kinglet_dsp_magnitude, . - kinglet_dsp_magnitude
 
     // row, count: the largest magnitude
@@ -881,11 +889,11 @@ core::arch::global_asm!(
       mov r5, r0
       mov r10, r1
       rsb r11, r4, #0
+      // No carry, which a shift by nothing leaves as it is.
+      cmn r11, #0
     3:
       ldr r8, [r5]
       ldr r9, [r5, r4, lsl #2]
-      // No carry, which a shift by nothing leaves as it is.
-      cmn r11, #0
       asrs r8, r8, r7
       adc r8, r8, #0
       asrs r9, r9, r7
