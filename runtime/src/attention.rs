@@ -189,7 +189,8 @@ impl Attention<'_> {
         let factor = self.score_factor(key_bits, head_dim);
         let weight_bits = 15 - weight_bits_off(visible.len());
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
-        let more = parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances();
+        let more =
+            parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
             let [first, second] = &runs;

@@ -474,6 +474,7 @@ impl BlockPart {
     }
 
     /// Rows, columns and whether there are biases, if the part is a matrix and the blocks of a stack have it.
+    #[inline(always)]
     pub(crate) fn matrix(self, stack: &StackSpec) -> Option<(usize, usize, bool)> {
         let block = &stack.block;
         let (attention, feed_forward) = (&block.attention, &block.feed_forward);
