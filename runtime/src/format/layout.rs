@@ -277,8 +277,8 @@ impl Shape {
 const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) -> WeightLayout {
     match layout {
         WeightLayout::RowMajor => WeightLayout::RowMajor,
-        _ if rows % TILE != 0 || cols % TILE != 0 => WeightLayout::RowMajor,
-        WeightLayout::Packed { .. } if table || cols % PACKED_COLS != 0 => WeightLayout::Tiled,
+        _ if !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) => WeightLayout::RowMajor,
+        WeightLayout::Packed { .. } if table || !cols.is_multiple_of(PACKED_COLS) => WeightLayout::Tiled,
         layout => layout,
     }
 }
