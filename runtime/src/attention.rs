@@ -91,6 +91,7 @@ fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 
 }
 
 /// What a cache holds in a run of slots.
+#[derive(Default)]
 struct Run<'a> {
     keys: KeyRows<'a>,
     key_scales: &'a [u16],
@@ -104,7 +105,14 @@ enum KeyRows<'a> {
     K16(&'a [i16]),
 }
 
+impl Default for KeyRows<'_> {
+    fn default() -> Self {
+        Self::K8(&[])
+    }
+}
+
 impl<'a> Run<'a> {
+    #[inline(never)]
     fn new(cache: &'a KeyValueCache<'_>, slots: &Range<usize>, head_dim: usize) -> Self {
         Self {
             keys: match &cache.keys {
@@ -143,16 +151,17 @@ impl Attention<'_> {
         for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
             let index = head * cache.slots + slot;
             let row = index * head_dim..(index + 1) * head_dim;
-            let key_scale = match &mut cache.keys {
-                Keys::K8(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize8)(out, key)),
-                Keys::K16(keys) => keys.get_mut(row.clone()).map(|out| (self.kernels.quantize16)(out, key, 15)),
+            let (Some(key_scale), Some(value_scale), Some(to)) =
+                (cache.key_scales.get_mut(index), cache.value_scales.get_mut(index), cache.values.get_mut(row.clone()))
+            else {
+                return;
             };
-            let value_scale = cache.values.get_mut(row).map(|out| (self.kernels.quantize8)(out, value));
-            for (scales, scale) in [(&mut *cache.key_scales, key_scale), (&mut *cache.value_scales, value_scale)] {
-                if let (Some(to), Some(scale)) = (scales.get_mut(index), scale) {
-                    *to = scale.to_bits();
-                }
-            }
+            *value_scale = (self.kernels.quantize8)(to, value).to_bits();
+            let scale = match &mut cache.keys {
+                Keys::K8(keys) => (self.kernels.quantize8)(keys.get_mut(row).unwrap_or(&mut []), key),
+                Keys::K16(keys) => (self.kernels.quantize16)(keys.get_mut(row).unwrap_or(&mut []), key, 15),
+            };
+            *key_scale = scale.to_bits();
         }
     }
 
@@ -180,9 +189,14 @@ impl Attention<'_> {
         let factor = self.score_factor(key_bits, head_dim);
         let weight_bits = 15 - weight_bits_off(visible.len());
         let spare = headroom((127 * visible.len() as u64) << weight_bits);
+        let more =
+            parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
-            let [near, far] = runs.each_ref().map(|run| Run::new(cache, run, head_dim));
+            let [first, second] = &runs;
+            let near = Run::new(cache, first, head_dim);
+            // Rings that wrap round are rare.
+            let far = if second.is_empty() { Run::default() } else { Run::new(cache, second, head_dim) };
             let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
@@ -195,19 +209,9 @@ impl Attention<'_> {
                 if !second.is_empty() {
                     largest = largest.max(far.score(self.kernels, query, second, factor));
                 }
-                if parts::RELATIVE_ATTENTION {
-                    self.content_to_position(head, position, visible.clone(), (query, power), products, scores);
-                    self.position_to_content(head, position, visible.start, cache, &runs, scores);
-                }
-                if let Some(cap) = self.spec.soft_cap {
-                    soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
-                }
-                if parts::RELATIVE_ATTENTION {
-                    self.relative_bias.add(head, position, visible.clone(), scores);
-                }
-                if self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances() {
-                    scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
-                    largest = scores_max(scores);
+                if more {
+                    let query = (&*query, power);
+                    largest = self.score_more(head, position, visible.clone(), cache, &runs, query, products, scores);
                 }
                 let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
@@ -218,11 +222,45 @@ impl Attention<'_> {
                     (self.kernels.weighted_sum)(row, second, far.values);
                 }
                 let shift = spare as i32 - 32 - normalizer.exponent;
-                with_rounding!(shift, |round| for out in row {
-                    *out = round(mul_high(*out << spare, normalizer.multiplier));
+                with_rounding!(shift, |round| {
+                    let scaled = |out: i32| round(mul_high(out << (spare & 31), normalizer.multiplier));
+                    let (fours, rest) = row.as_chunks_mut();
+                    for four in fours {
+                        let [a, b, c, d] = *four;
+                        *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
+                    }
+                    rest.iter_mut().for_each(|out| *out = scaled(*out));
                 });
             }
         }
+    }
+
+    /// What few models make of scores besides: what depends on distances, and a soft cap. Returns the largest.
+    #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
+    #[inline(never)]
+    fn score_more(
+        &self,
+        head: usize,
+        position: usize,
+        visible: Range<usize>,
+        cache: &KeyValueCache<'_>,
+        runs: &[Range<usize>; 2],
+        query: (&[i16], i32),
+        products: &mut [i32],
+        scores: &mut [i32],
+    ) -> i32 {
+        if parts::RELATIVE_ATTENTION {
+            self.content_to_position(head, position, visible.clone(), query, products, scores);
+            self.position_to_content(head, position, visible.start, cache, runs, scores);
+        }
+        if let Some(cap) = self.spec.soft_cap {
+            soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
+        }
+        if parts::RELATIVE_ATTENTION {
+            self.relative_bias.add(head, position, visible, scores);
+        }
+        scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
+        scores_max(scores)
     }
 
     /// Whether scores depend on distances.
@@ -235,9 +273,13 @@ impl Attention<'_> {
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
         let mantissa = self.spec.scale.mantissa >> 16;
-        for q in query {
-            *q = ((i32::from(*q) * mantissa + (1 << 14)) >> 15) as i16;
+        let scaled = |q: i16| ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16;
+        let (fours, rest) = query.as_chunks_mut();
+        for four in fours {
+            let [a, b, c, d] = *four;
+            *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
         }
+        rest.iter_mut().for_each(|q| *q = scaled(*q));
         scale.power() + 31 - i32::from(self.spec.scale.exponent)
     }
 

@@ -18,6 +18,8 @@ use crate::workspace::{KeyValueCache, Scratch};
 pub(crate) struct Block<'a, 'm> {
     stack: StackView<'a, 'm>,
     layer: usize,
+    /// The stored block that the layer runs.
+    block: u16,
     kernels: &'static Kernels,
     attention: Attention<'m>,
     rotary: Option<(Halfwords<'m>, usize)>,
@@ -28,6 +30,7 @@ pub(crate) struct Block<'a, 'm> {
 impl<'a: 'm, 'm> Block<'a, 'm> {
     pub(crate) fn new(stack: StackView<'a, 'm>, layer: usize, kernels: &'static Kernels) -> Self {
         let spec = &stack.spec.block.attention;
+        let block = stack.spec.block_of(layer) as u16;
         let numerics = &stack.model.spec().numerics;
         let table = |part| stack.model.halfwords(Role::Stack(stack.id, part));
         let sliding = spec.window_of(layer).is_some();
@@ -51,15 +54,18 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                 disentangled = Disentangled {
                     index: table(StackPart::RelativeIndex),
                     positions: positions as usize,
-                    keys: stack.block_matrix(layer, BlockPart::PositionKey),
-                    queries: stack.block_matrix(layer, BlockPart::PositionQuery),
+                    keys: stack.block_matrix(block, BlockPart::PositionKey),
+                    queries: stack.block_matrix(block, BlockPart::PositionQuery),
                 };
             }
         }
-        let tanh_table = stack.model.halfwords(Role::Head(HeadPart::TanhTable));
+        let tanh_table = match spec.soft_cap {
+            Some(_) => stack.model.halfwords(Role::Head(HeadPart::TanhTable)),
+            None => Halfwords::default(),
+        };
         let fraction_bits = numerics.fraction_bits;
         let attention = Attention { spec, kernels, fraction_bits, tanh_table, relative_bias, disentangled };
-        Self { stack, layer, kernels, attention, rotary, width: numerics.activations, fraction_bits }
+        Self { stack, layer, block, kernels, attention, rotary, width: numerics.activations, fraction_bits }
     }
 
     fn hidden_size(&self) -> usize {
@@ -67,7 +73,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 
     fn matrix(&self, part: BlockPart) -> Matrix<'m> {
-        self.stack.block_matrix(self.layer, part)
+        self.stack.block_matrix(self.block, part)
     }
 
     /// Width of the stream that goes through attention and the network.
@@ -77,7 +83,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// Norms rows in place, each as wide as the norm.
     fn norm(&self, part: BlockPart, rows: &mut [i32]) {
-        let numbers = self.stack.block_norm(self.layer, part);
+        let numbers = self.stack.block_norm(self.block, part);
         for row in rows.chunks_exact_mut(numbers.weight.len().max(1)) {
             norm(self.kernels, &self.stack.spec.block.norm, &numbers, self.fraction_bits, row);
         }
@@ -209,7 +215,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     fn position(&self, part: BlockPart, position: usize, row: &mut [i32]) {
         let head_dim = self.attention.spec.head_size();
         if let Some(spec) = &self.attention.spec.query_key_norm {
-            let numbers = self.stack.block_norm(self.layer, part);
+            let numbers = self.stack.block_norm(self.block, part);
             for head in row.chunks_exact_mut(head_dim) {
                 norm(self.kernels, spec, &numbers, self.fraction_bits, head);
             }
@@ -311,14 +317,16 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
-        let unbiased = Attention {
-            relative_bias: RelativeBias::default(),
-            disentangled: Disentangled::default(),
-            ..self.attention
-        };
+        let unbiased;
         // Distances to the encoder's tokens mean nothing.
         let positioned = matches!(reach, Reach::Own { .. }) || !parts::RELATIVE_ATTENTION;
-        let attention = if positioned { &self.attention } else { &unbiased };
+        let attention = if positioned {
+            &self.attention
+        } else {
+            let (relative_bias, disentangled) = (RelativeBias::default(), Disentangled::default());
+            unbiased = Attention { relative_bias, disentangled, ..self.attention };
+            &unbiased
+        };
         for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
             let position = start + token;
             let visible = match reach {

@@ -5,7 +5,7 @@ use bytemuck::{Pod, try_cast_slice};
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::error::Error;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
-use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one, tile_place};
+use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 use crate::parts;
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
@@ -145,35 +145,43 @@ impl<'m> Model<'m> {
 
     fn matrix_at(&self, role: Role, shape: Shape) -> Matrix<'m> {
         let Shape::Matrix { rows, cols, bias, layout } = shape else { return Matrix::default() };
-        let offset = self.layout.offset(role);
-        let numbers = offset + shape.weight_bytes() as usize;
-        let scales = shape.group_scales() as usize;
-        let packed = parts::PACKED_WEIGHTS && scales > 0;
+        self.matrix_of(self.layout.offset(role), (rows, cols, bias), layout)
+    }
+
+    /// The matrix of this shape at an offset of the payload, all of which fits 32 bits.
+    fn matrix_of(&self, offset: usize, (rows, cols, bias): (usize, usize, bool), layout: WeightLayout) -> Matrix<'m> {
+        let mut count = rows * cols;
+        let mut scales: &[u8] = &[];
+        let mut numbers = offset + count.next_multiple_of(ALIGNMENT);
+        if let (WeightLayout::Packed { .. }, true) = (layout, parts::PACKED_WEIGHTS) {
+            let shape = Shape::Matrix { rows, cols, bias, layout };
+            let groups = shape.group_scales() as usize;
+            count /= 2;
+            numbers = offset + shape.weight_bytes() as usize;
+            scales = self.slice(numbers - groups.next_multiple_of(ALIGNMENT), groups);
+        }
+        let numbers: &[i32] = self.slice(numbers, 1 + rows + if bias { rows } else { 0 });
+        let (exponent, numbers) = numbers.split_first().unwrap_or((&0, &[]));
+        let (multipliers, biases) = numbers.split_at_checked(rows).unwrap_or((&[], &[]));
         Matrix {
             rows,
             cols,
             layout,
-            weights: self.slice(offset, if packed { rows * cols / 2 } else { rows * cols }),
-            scales: if packed { self.slice(numbers - scales.next_multiple_of(ALIGNMENT), scales) } else { &[] },
-            exponent: self.exponent(numbers),
-            multipliers: Words(self.slice(numbers + 4, rows)),
-            bias: Words(self.slice(numbers + 4 + 4 * rows, if bias { rows } else { 0 })),
+            weights: self.slice(offset, count),
+            scales,
+            exponent: bounded(i32::from_le(*exponent)),
+            multipliers: Words(multipliers),
+            bias: Words(biases),
         }
     }
 
     fn norm_at(&self, offset: usize, shape: Shape) -> Norm<'m> {
         let Shape::Norm { size, bias, .. } = shape else { return Norm::default() };
         Norm {
-            exponent: self.exponent(offset),
+            exponent: bounded(Words(self.slice(offset, 1)).get(0)),
             weight: Words(self.slice(offset + 4, size)),
             bias: Words(self.slice(offset + 4 + 4 * size, if bias { size } else { 0 })),
         }
-    }
-
-    /// An exponent, kept within its bounds whatever the bytes say by now.
-    fn exponent(&self, offset: usize) -> i32 {
-        let exponent = Words(self.slice(offset, 1)).get(0);
-        if Multiplier::EXPONENTS.contains(&exponent) { exponent } else { 0 }
     }
 
     /// A matrix by role; an empty one where the model has none.
@@ -218,6 +226,11 @@ impl<'m> Model<'m> {
     }
 }
 
+/// An exponent, kept within its bounds whatever the bytes say by now.
+fn bounded(exponent: i32) -> i32 {
+    if Multiplier::EXPONENTS.contains(&exponent) { exponent } else { 0 }
+}
+
 /// A stack of a model.
 #[derive(Clone, Copy)]
 pub(crate) struct StackView<'a, 'm> {
@@ -240,12 +253,16 @@ impl<'m> StackView<'_, 'm> {
         self.model.norm(Role::Stack(self.id, part))
     }
 
-    pub(crate) fn block_matrix(&self, layer: usize, part: BlockPart) -> Matrix<'m> {
-        self.model.matrix(Role::Block(self.id, self.spec.block_of(layer) as u16, part))
+    /// A matrix of a stored block: found without [`Role::shape`], which knows all of a model.
+    #[inline(never)]
+    pub(crate) fn block_matrix(&self, block: u16, part: BlockPart) -> Matrix<'m> {
+        let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };
+        let layout = part.laid(shape.0, shape.1, self.model.spec().numerics.weights);
+        self.model.matrix_of(self.model.layout.offset(Role::Block(self.id, block, part)), shape, layout)
     }
 
-    pub(crate) fn block_norm(&self, layer: usize, part: BlockPart) -> Norm<'m> {
-        self.model.norm(Role::Block(self.id, self.spec.block_of(layer) as u16, part))
+    pub(crate) fn block_norm(&self, block: u16, part: BlockPart) -> Norm<'m> {
+        self.model.norm(Role::Block(self.id, block, part))
     }
 
     /// The token table, which may be the encoder's.
@@ -287,18 +304,6 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// The weight at a place; 0 where there is none.
-    #[inline(always)]
-    pub(crate) fn weight(&self, row: usize, col: usize) -> i8 {
-        let place = match self.layout {
-            WeightLayout::RowMajor => row * self.cols + col,
-            WeightLayout::Tiled => tile_place(row, col, self.cols),
-            // No table is.
-            WeightLayout::Packed { .. } => return 0,
-        };
-        self.weights.get(place).copied().unwrap_or(0)
-    }
-
     /// `len` rows of a matrix that lies row by row from `start` on, without their biases; fewer where the matrix ends.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));

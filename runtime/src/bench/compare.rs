@@ -88,6 +88,8 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
     };
     for (row, headroom, shift) in
         [(None, 0, 5), (None, 3, 0), (Some(0x5555_5555), 1, 1), (None, 0, -2), (Some(1 << 30), 2, 33), (None, 1, 300)]
+            .into_iter()
+            .chain([1, 9, 17].map(|more| (None, 31 - bits, (31 - bits + more) as i32)))
     {
         let by = Requantize { row, headroom, shift };
         same("requantize", &|set, row| {

@@ -244,16 +244,13 @@ impl Shape {
     /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled attention is read a row at a time.
     const fn laid(self, role: Role, layout: WeightLayout) -> Self {
         let Self::Matrix { rows, cols, bias, .. } = self else { return self };
-        let by_row = matches!(role, Role::Block(_, _, BlockPart::PositionKey | BlockPart::PositionQuery));
-        let table = matches!(
-            role,
-            Role::Stack(_, StackPart::TokenEmbedding | StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding)
-        );
-        let layout = match layout {
-            WeightLayout::RowMajor => WeightLayout::RowMajor,
-            _ if by_row || rows % TILE != 0 || cols % TILE != 0 => WeightLayout::RowMajor,
-            WeightLayout::Packed { .. } if table || cols % PACKED_COLS != 0 => WeightLayout::Tiled,
-            layout => layout,
+        let layout = match role {
+            Role::Block(_, _, part) => part.laid(rows, cols, layout),
+            Role::Stack(
+                _,
+                StackPart::TokenEmbedding | StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding,
+            ) => fitting(rows, cols, layout, true),
+            _ => fitting(rows, cols, layout, false),
         };
         Self::Matrix { rows, cols, bias, layout }
     }
@@ -272,6 +269,17 @@ impl Shape {
     /// Bytes in the payload, padding to the next tensor included.
     pub const fn bytes(self) -> u64 {
         self.weight_bytes() + self.number_bytes().next_multiple_of(ALIGNMENT as u64)
+    }
+}
+
+/// As near to a layout as a shape allows; tables stay in bytes.
+#[inline(always)]
+const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) -> WeightLayout {
+    match layout {
+        WeightLayout::RowMajor => WeightLayout::RowMajor,
+        _ if !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) => WeightLayout::RowMajor,
+        WeightLayout::Packed { .. } if table || !cols.is_multiple_of(PACKED_COLS) => WeightLayout::Tiled,
+        layout => layout,
     }
 }
 
@@ -436,23 +444,21 @@ impl BlockPart {
 
     /// What the part is in a block of a stack, if its blocks have it.
     fn shape(self, stack: &StackSpec) -> Option<Shape> {
+        let block = &stack.block;
+        let hidden = stack.hidden_size as usize;
+        let size = block.inner_size(stack.hidden_size) as usize;
+        if let Some((rows, cols, bias)) = self.matrix(stack) {
+            return Some(Shape::matrix(rows, cols, bias));
+        }
         if !self.is_in(stack) {
             return None;
         }
-        let block = &stack.block;
-        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
-        let hidden = stack.hidden_size as usize;
-        let size = block.inner_size(stack.hidden_size) as usize;
-        let inner = feed_forward.intermediate_size as usize;
-        let (query, key_value) = (attention.query_size(), attention.key_value_size());
-        let narrow = block.bottleneck.map(|bottleneck| bottleneck.attention);
-        let key_input = if matches!(narrow, None | Some(BottleneckAttention::Wide)) { hidden } else { size };
-        let value_input = if matches!(narrow, Some(BottleneckAttention::Narrow)) { size } else { hidden };
-        let (rows, cols, bias) = match self {
+        match self {
             Self::QueryNorm | Self::KeyNorm => {
-                return attention.query_key_norm.as_ref().map(|norm| Shape::norm(attention.head_dim.into(), norm));
+                let attention = &block.attention;
+                attention.query_key_norm.as_ref().map(|norm| Shape::norm(attention.head_dim.into(), norm))
             }
-            Self::WidenNorm => return Some(Shape::norm(hidden, &block.norm)),
+            Self::WidenNorm => Some(Shape::norm(hidden, &block.norm)),
             Self::AttentionNorm
             | Self::AttentionPostNorm
             | Self::CrossNorm
@@ -462,7 +468,29 @@ impl BlockPart {
             | Self::FeedForwardNorm3
             | Self::FeedForwardPostNorm
             | Self::NarrowNorm
-            | Self::NarrowSharedNorm => return Some(Shape::norm(size, &block.norm)),
+            | Self::NarrowSharedNorm => Some(Shape::norm(size, &block.norm)),
+            _ => None,
+        }
+    }
+
+    /// Rows, columns and whether there are biases, if the part is a matrix and the blocks of a stack have it.
+    #[inline(always)]
+    pub(crate) fn matrix(self, stack: &StackSpec) -> Option<(usize, usize, bool)> {
+        let block = &stack.block;
+        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
+        let hidden = stack.hidden_size as usize;
+        let (query, key_value) = (attention.query_size(), attention.key_value_size());
+        let inner = feed_forward.intermediate_size as usize;
+        let (mut size, mut key_input, mut value_input) = (hidden, hidden, hidden);
+        if let Some(bottleneck) = block.bottleneck.as_ref().filter(|_| parts::BOTTLENECKS) {
+            size = bottleneck.size as usize;
+            match bottleneck.attention {
+                BottleneckAttention::Wide => {}
+                BottleneckAttention::Shared => key_input = size,
+                BottleneckAttention::Narrow => (key_input, value_input) = (size, size),
+            }
+        }
+        let shape = match self {
             Self::Query => (query, key_input, attention.qkv_bias),
             Self::Key => (key_value, key_input, attention.qkv_bias),
             Self::Value => (key_value, value_input, attention.qkv_bias),
@@ -478,8 +506,18 @@ impl BlockPart {
             Self::Widen => (hidden, size, true),
             Self::Gate | Self::Up | Self::Up1 | Self::Up2 | Self::Up3 => (inner, size, feed_forward.bias),
             Self::Down | Self::Down1 | Self::Down2 | Self::Down3 => (size, inner, feed_forward.bias),
+            _ => return None,
         };
-        Some(Shape::matrix(rows, cols, bias))
+        self.is_in(stack).then_some(shape)
+    }
+
+    /// How a matrix of the part lies. What queries and keys meet in disentangled attention is read a row at a time.
+    #[inline(always)]
+    pub(crate) const fn laid(self, rows: usize, cols: usize, layout: WeightLayout) -> WeightLayout {
+        match self {
+            Self::PositionKey | Self::PositionQuery => WeightLayout::RowMajor,
+            _ => fitting(rows, cols, layout, false),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Kernels {
     pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
     /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
     pub(crate) packed16: Option<PackedProduct>,
-    /// Accumulators become fixed-point values, in place: see [`Requantize::apply`].
+    /// Accumulators, which leave the headroom free, become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.
     pub(crate) add: fn(row: &mut [i32], other: &[i32]),

@@ -1,6 +1,6 @@
 //! Rows of int8 tables as fixed-point values.
 
-use crate::format::spec::Multiplier;
+use crate::format::spec::{Multiplier, TILE, WeightLayout, tile_place};
 use crate::model::Matrix;
 use crate::quant::{mul_high, shift_round};
 
@@ -20,8 +20,19 @@ pub(crate) fn embed_row(
         multiplier = mul_high(multiplier, scale.mantissa);
         shift += i32::from(scale.exponent) - 32;
     }
-    for (col, out) in out.iter_mut().enumerate().take(table.cols) {
-        let value = shift_round(mul_high(i32::from(table.weight(row, col)) << 24, multiplier), shift);
+    let put = |out: &mut i32, weight: i8| {
+        let value = shift_round(mul_high(i32::from(weight) << 24, multiplier), shift);
         *out = if add { out.saturating_add(value) } else { value };
+    };
+    let cols = table.cols;
+    let from = |start: usize| table.weights.get(start..).unwrap_or(&[]);
+    if table.layout == WeightLayout::RowMajor {
+        out.iter_mut().zip(from(row * cols)).take(cols).for_each(|(out, &weight)| put(out, weight));
+        return;
+    }
+    // A word of each tile along the row: columns 0, 2, 1, 3.
+    let words = from(tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(TILE);
+    for (out, &[a, c, b, d]) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
+        out.iter_mut().zip([a, b, c, d]).for_each(|(out, weight)| put(out, weight));
     }
 }

@@ -1,5 +1,7 @@
 //! Linear layers: quantize the rows, multiply, scale back.
 
+use core::mem;
+
 use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
 
 use crate::format::spec::{ActivationWidth, WeightLayout};
@@ -41,21 +43,36 @@ pub(crate) fn quantize_rows(
     buffer: &mut [u8],
     scales: &mut [u16],
 ) {
-    let cols = cols.max(1);
-    let rows = rows.chunks_exact(cols).zip(scales);
     match width {
         ActivationWidth::A8 => {
             let buffer: &mut [i8] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
-            for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
-                *scale = (kernels.quantize8)(out, row).to_bits();
-            }
+            each_row(rows, cols, buffer, scales, |out, row| (kernels.quantize8)(out, row));
         }
         ActivationWidth::A16 => {
             let buffer: &mut [i16] = try_cast_slice_mut(buffer).unwrap_or(&mut []);
-            for ((row, scale), out) in rows.zip(buffer.chunks_exact_mut(cols)) {
-                *scale = (kernels.quantize16)(out, row, row_bits(cols)).to_bits();
-            }
+            let bits = row_bits(cols);
+            each_row(rows, cols, buffer, scales, |out, row| (kernels.quantize16)(out, row, bits));
         }
+    }
+}
+
+/// What a zip of chunks would do, without a division, which not every core has.
+#[inline(always)]
+fn each_row<T>(
+    mut rows: &[i32],
+    cols: usize,
+    mut buffer: &mut [T],
+    scales: &mut [u16],
+    quantize: impl Fn(&mut [T], &[i32]) -> Scale,
+) {
+    for scale in scales {
+        let (Some((row, others)), Some((out, rest))) =
+            (rows.split_at_checked(cols), mem::take(&mut buffer).split_at_mut_checked(cols))
+        else {
+            return;
+        };
+        *scale = quantize(out, row).to_bits();
+        (rows, buffer) = (others, rest);
     }
 }
 
@@ -76,7 +93,7 @@ pub(crate) fn linear_with_bias(
     if x.cols != cols {
         return;
     }
-    let out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
+    let mut out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
     let packed = match matrix.layout {
         WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
             let weights = cast_slice(matrix.weights);
@@ -103,9 +120,12 @@ pub(crate) fn linear_with_bias(
             row_bits(cols)
         }
     };
-    let bound = (cols as u64) << (7 + bits);
-    for (out, &scale) in out.chunks_exact_mut(rows.max(1)).zip(x.scales) {
+    // Rows are so short that 32 bits hold it.
+    let bound = u64::from((cols as u32) << (7 + bits));
+    for &scale in x.scales {
+        let Some((row, rest)) = mem::take(&mut out).split_at_mut_checked(rows) else { return };
         let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);
-        (kernels.requantize)(out, matrix.multipliers.as_slice(), bias.as_slice(), &requantize);
+        (kernels.requantize)(row, matrix.multipliers.as_slice(), bias.as_slice(), &requantize);
+        out = rest;
     }
 }

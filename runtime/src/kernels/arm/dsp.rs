@@ -60,21 +60,21 @@ core::arch::global_asm!(
     .macro kinglet_tile
       ldrd r9, r10, [r1], #8
       ldmia r0!, {{r2-r5}}
-      sxtb16 r11, r2
+      sxtb16 lr, r2
       sxtb16 r2, r2, ror #8
-      smlad r6, r11, r9, r6
+      smlad r6, lr, r9, r6
       smlad r6, r2, r10, r6
-      sxtb16 r11, r3
+      sxtb16 lr, r3
       sxtb16 r3, r3, ror #8
-      smlad r7, r11, r9, r7
+      smlad r7, lr, r9, r7
       smlad r7, r3, r10, r7
-      sxtb16 r11, r4
+      sxtb16 lr, r4
       sxtb16 r4, r4, ror #8
-      smlad r8, r11, r9, r8
+      smlad r8, lr, r9, r8
       smlad r8, r4, r10, r8
-      sxtb16 r11, r5
+      sxtb16 lr, r5
       sxtb16 r5, r5, ror #8
-      smlad r12, r11, r9, r12
+      smlad r12, lr, r9, r12
       smlad r12, r5, r10, r12
     .endm
 
@@ -86,45 +86,38 @@ core::arch::global_asm!(
     kinglet_dsp_tiles:
       push {{r4-r11, lr}}
       ldm r3, {{r4, r5}}
-      // Eight tiles to a turn: the first turn leaves out those that lack, of 70 bytes each.
-      adds r6, r4, #7
-      lsrs r6, r6, #3
-      rsb r4, r4, r6, lsl #3
+      // Sixteen tiles to a turn: the first turn leaves out those that lack, of 70 bytes each.
+      add r6, r4, #15
+      lsrs r6, r6, #4
+      rsb r4, r4, r6, lsl #4
       movs r7, #70
       muls r4, r7
       adr r7, 2f
       add r4, r7
       orr r4, r4, #1
-      // x, turns, where the first begins, out, blocks
-      sub sp, #20
-      strd r1, r6, [sp]
-      str r4, [sp, #8]
-      strd r2, r5, [sp, #12]
-    1:
-      ldrd r1, lr, [sp]
-      movs r6, #0
+      // What a block begins with, in the order of the registers: x, three sums, turns, a sum, where the first turn begins; then out, blocks
+      sub sp, #36
       movs r7, #0
-      mov r8, r6
-      mov r12, r6
-      ldr pc, [sp, #8]
+      strd r1, r7, [sp]
+      strd r7, r7, [sp, #8]
+      strd r6, r7, [sp, #16]
+      strd r4, r2, [sp, #24]
+      str r5, [sp, #32]
+    1:
+      ldm sp, {{r1, r6, r7, r8, r11, r12, pc}}
       .p2align 2
     2:
+      .rept 16
       kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      kinglet_tile
-      subs lr, lr, #1
+      .endr
+      subs r11, r11, #1
       bne 2b
-      ldrd r2, r3, [sp, #12]
+      ldrd r2, r3, [sp, #28]
       stmia r2!, {{r6, r7, r8, r12}}
       subs r3, r3, #1
-      strd r2, r3, [sp, #12]
+      strd r2, r3, [sp, #28]
       bne 1b
-      add sp, #20
+      add sp, #36
       pop {{r4-r11, pc}}
     .size kinglet_dsp_tiles, . - kinglet_dsp_tiles
     .purgem kinglet_tile
@@ -499,24 +492,32 @@ core::arch::global_asm!(
     .type kinglet_dsp_magnitude, %function
     .thumb_func
     kinglet_dsp_magnitude:
-      push {{r4-r6, lr}}
+      push {{r4-r10, lr}}
       movs r2, #0
-      rsbs r1, r1, #3
+      rsbs r1, r1, #7
       bpl 2f
     1:
-      ldmia r0!, {{r3-r6}}
+      ldmia r0!, {{r3-r10}}
       eor r3, r3, r3, asr #31
-      orrs r2, r3
+      orr r2, r2, r3
       eor r4, r4, r4, asr #31
-      orrs r2, r4
+      orr r2, r2, r4
       eor r5, r5, r5, asr #31
-      orrs r2, r5
+      orr r2, r2, r5
       eor r6, r6, r6, asr #31
-      orrs r2, r6
-      adds r1, r1, #4
+      orr r2, r2, r6
+      eor r7, r7, r7, asr #31
+      orr r2, r2, r7
+      eor r8, r8, r8, asr #31
+      orr r2, r2, r8
+      eor r9, r9, r9, asr #31
+      orr r2, r2, r9
+      eor r10, r10, r10, asr #31
+      orr r2, r2, r10
+      adds r1, r1, #8
       bmi 1b
     2:
-      subs r1, r1, #3
+      subs r1, r1, #7
       beq 4f
     3:
       ldr r3, [r0], #4
@@ -526,7 +527,7 @@ core::arch::global_asm!(
       bmi 3b
     4:
       mov r0, r2
-      pop {{r4-r6, pc}}
+      pop {{r4-r10, pc}}
     .size kinglet_dsp_magnitude, . - kinglet_dsp_magnitude
 
     // row, count: the largest magnitude
@@ -783,6 +784,49 @@ core::arch::global_asm!(
       pop {{r4-r11, pc}}
     .size kinglet_dsp_scale, . - kinglet_dsp_scale
 
+    // row, multipliers, count, shift: as above with factors of one
+    .section .text.kinglet_dsp_requantize, "ax", %progbits
+    .global kinglet_dsp_requantize
+    .type kinglet_dsp_requantize, %function
+    .thumb_func
+    kinglet_dsp_requantize:
+      push {{r4-r11, lr}}
+      rsbs r2, r2, #3
+      bpl 2f
+    1:
+      ldm r0, {{r4-r7}}
+      ldmia r1!, {{r8-r11}}
+      smmul r4, r4, r8
+      asrs r4, r4, r3
+      adc r4, r4, #0
+      smmul r5, r5, r9
+      asrs r5, r5, r3
+      adc r5, r5, #0
+      smmul r6, r6, r10
+      asrs r6, r6, r3
+      adc r6, r6, #0
+      smmul r7, r7, r11
+      asrs r7, r7, r3
+      adc r7, r7, #0
+      stmia r0!, {{r4-r7}}
+      adds r2, r2, #4
+      bmi 1b
+    2:
+      subs r2, r2, #3
+      beq 4f
+    3:
+      ldr r4, [r0]
+      ldr r8, [r1], #4
+      smmul r4, r4, r8
+      asrs r4, r4, r3
+      adc r4, r4, #0
+      str r4, [r0], #4
+      adds r2, r2, #1
+      bmi 3b
+    4:
+      pop {{r4-r11, pc}}
+    .size kinglet_dsp_requantize, . - kinglet_dsp_requantize
+
     // row, other, count: the sums, saturated
     .section .text.kinglet_dsp_add, "ax", %progbits
     .global kinglet_dsp_add
@@ -845,11 +889,11 @@ core::arch::global_asm!(
       mov r5, r0
       mov r10, r1
       rsb r11, r4, #0
+      // No carry, which a shift by nothing leaves as it is.
+      cmn r11, #0
     3:
       ldr r8, [r5]
       ldr r9, [r5, r4, lsl #2]
-      // No carry, which a shift by nothing leaves as it is.
-      cmn r11, #0
       asrs r8, r8, r7
       adc r8, r8, #0
       asrs r9, r9, r7
@@ -897,32 +941,78 @@ core::arch::global_asm!(
     .type kinglet_dsp_rectify, %function
     .thumb_func
     kinglet_dsp_rectify:
-      push {{r4-r8, lr}}
+      push {{r4-r11, lr}}
       ldm r3, {{r3, r12}}
-      add lr, r2, #2
-    1:
+      mov r10, #1024
+      movw r11, #0xffff
+      lsrs r1, r1, #1
+      bcc 1f
       ldr r4, [r0]
-      eor r5, r4, r4, asr #31
-      sub r5, r5, r4, asr #31
-      lsrs r6, r5, #10
-      cmp r6, r3
-      bhs 3f
-      ldrsh r7, [r2, r6, lsl #1]
-      ldrsh r8, [lr, r6, lsl #1]
-      ubfx r5, r5, #0, #10
-      sub r8, r8, r7
-      mul r8, r8, r5
-      add r7, r7, r8, asr #10
-    2:
-      usat r4, #31, r4
-      qadd r4, r4, r7
+      bl 6f
       str r4, [r0], #4
-      subs r1, r1, #1
-      bne 1b
-      pop {{r4-r8, pc}}
+    1:
+      cmp r1, #0
+      beq 5f
+    2:
+      ldrd r4, r5, [r0]
+      eor r6, r4, r4, asr #31
+      sub r6, r6, r4, asr #31
+      eor r7, r5, r5, asr #31
+      sub r7, r7, r5, asr #31
+      lsr r8, r6, #10
+      cmp r8, r3
+      bhs 4f
+      lsr r9, r7, #10
+      cmp r9, r3
+      bhs 4f
+      // Two neighbours, times 1024 less the fraction and the fraction.
+      ldr r8, [r2, r8, lsl #1]
+      ldr r9, [r2, r9, lsl #1]
+      ubfx r6, r6, #0, #10
+      ubfx r7, r7, #0, #10
+      mla r6, r6, r11, r10
+      mla r7, r7, r11, r10
+      smuad r6, r8, r6
+      smuad r7, r9, r7
+      asrs r6, r6, #10
+      asrs r7, r7, #10
+      usat r4, #31, r4
+      usat r5, #31, r5
+      qadd r4, r4, r6
+      qadd r5, r5, r7
     3:
-      mov r7, r12
-      b 2b
+      strd r4, r5, [r0], #8
+      subs r1, r1, #1
+      bne 2b
+    5:
+      pop {{r4-r11, pc}}
+    4:
+      bl 6f
+      mov r9, r4
+      mov r4, r5
+      bl 6f
+      mov r5, r4
+      mov r4, r9
+      b 3b
+      // One value.
+    6:
+      eor r6, r4, r4, asr #31
+      sub r6, r6, r4, asr #31
+      lsr r8, r6, #10
+      cmp r8, r3
+      bhs 7f
+      ldr r8, [r2, r8, lsl #1]
+      ubfx r6, r6, #0, #10
+      mla r6, r6, r11, r10
+      smuad r6, r8, r6
+      usat r4, #31, r4
+      asrs r6, r6, #10
+      qadd r4, r4, r6
+      bx lr
+    7:
+      usat r4, #31, r4
+      qadd r4, r4, r12
+      bx lr
     .size kinglet_dsp_rectify, . - kinglet_dsp_rectify
 
     // values, gates, count, fraction bits
@@ -931,33 +1021,75 @@ core::arch::global_asm!(
     .type kinglet_dsp_gate, %function
     .thumb_func
     kinglet_dsp_gate:
-      push {{r4-r10, lr}}
+      push {{r4-r11, lr}}
       mov r12, #1
       sub r6, r3, #1
       lsl r7, r12, r6
       rsb r8, r3, #32
-    1:
+      lsrs r2, r2, #1
+      bcc 1f
       ldr r4, [r0]
-      ldr r5, [r1], #4
-      smull r4, r5, r4, r5
-      adds r4, r4, r7
-      adc r5, r5, #0
-      lsrs r4, r4, r3
-      lsl r9, r5, r8
-      orr r4, r4, r9
-      // What is left of the upper half must be its sign.
-      asr r9, r5, r6
-      cmp r9, r5, asr #31
-      bne 3f
-    2:
+      ldr r9, [r1], #4
+      smull r4, r9, r4, r9
+      bl 6f
       str r4, [r0], #4
-      subs r2, r2, #1
-      bne 1b
-      pop {{r4-r10, pc}}
+    1:
+      cmp r2, #0
+      beq 5f
+    2:
+      ldrd r4, r5, [r0]
+      ldrd r9, r10, [r1], #8
+      smull r4, r9, r4, r9
+      smull r5, r10, r5, r10
+      adds r12, r4, r7
+      adc r11, r9, #0
+      lsr r12, r12, r3
+      lsl lr, r11, r8
+      orr r12, r12, lr
+      // What is left of the upper half must be its sign.
+      asr lr, r11, r6
+      cmp lr, r11, asr #31
+      bne 4f
+      adds r9, r5, r7
+      adc r11, r10, #0
+      lsr r9, r9, r3
+      lsl lr, r11, r8
+      orr r9, r9, lr
+      asr lr, r11, r6
+      cmp lr, r11, asr #31
+      bne 7f
     3:
-      mvn r4, #0x80000000
-      eor r4, r4, r5, asr #31
-      b 2b
+      strd r12, r9, [r0], #8
+      subs r2, r2, #1
+      bne 2b
+    5:
+      pop {{r4-r11, pc}}
+    4:
+      bl 6f
+      str r4, [r0]
+      mov r4, r5
+      mov r9, r10
+      bl 6f
+      mov r9, r4
+      ldr r12, [r0]
+      b 3b
+    7:
+      mvn r9, #0x80000000
+      eor r9, r9, r11, asr #31
+      b 3b
+      // One product.
+    6:
+      adds r4, r4, r7
+      adc r11, r9, #0
+      lsr r4, r4, r3
+      lsl r12, r11, r8
+      orr r4, r4, r12
+      asr r12, r11, r6
+      cmp r12, r11, asr #31
+      itt ne
+      mvnne r4, #0x80000000
+      eorne r4, r4, r11, asr #31
+      bx lr
     .size kinglet_dsp_gate, . - kinglet_dsp_gate
 
     // scores, bits of scales, count, by: {{narrow, shift}}: the largest
@@ -966,40 +1098,80 @@ core::arch::global_asm!(
     .type kinglet_dsp_scale_scores, %function
     .thumb_func
     kinglet_dsp_scale_scores:
-      push {{r4-r7, lr}}
+      push {{r4-r9, lr}}
       ldm r3, {{r3, r4}}
       mov r12, #0x80000000
-    1:
+      lsrs r2, r2, #1
+      bcc 1f
       ldr r5, [r0]
-      ldrh r6, [r1], #2
+      ldrh r7, [r1], #2
       asrs r5, r3
-      ubfx r7, r6, #0, #11
-      muls r5, r7
-      subs r7, r4, r6, lsr #11
-      bmi 4f
-      asrs r5, r7
-    2:
+      ubfx r8, r7, #0, #11
+      mul r5, r5, r8
+      sub r8, r4, r7, lsr #11
+      bl 8f
       str r5, [r0], #4
+      mov r12, r5
+    1:
+      cmp r2, #0
+      beq 6f
+    2:
+      ldrd r5, r6, [r0]
+      ldr r7, [r1], #4
+      asrs r5, r3
+      asrs r6, r3
+      ubfx r8, r7, #0, #11
+      mul r5, r5, r8
+      ubfx r8, r7, #16, #11
+      mul r6, r6, r8
+      ubfx r8, r7, #11, #5
+      sub r8, r4, r8
+      sub r7, r4, r7, lsr #27
+      orrs r9, r7, r8
+      bmi 7f
+      asr r5, r5, r8
+      asrs r6, r7
+    3:
+      strd r5, r6, [r0], #8
       cmp r5, r12
       bgt 5f
-    3:
-      subs r2, r2, #1
-      bne 1b
-      mov r0, r12
-      pop {{r4-r7, pc}}
     4:
+      cmp r6, r12
+      it gt
+      movgt r12, r6
+      subs r2, r2, #1
+      bne 2b
+    6:
+      mov r0, r12
+      pop {{r4-r9, pc}}
+    5:
+      mov r12, r5
+      b 4b
+    7:
+      bl 8f
+      mov r9, r5
+      mov r5, r6
+      mov r8, r7
+      bl 8f
+      mov r6, r5
+      mov r5, r9
+      b 3b
+      // One product.
+    8:
+      cmp r8, #0
+      bmi 9f
+      asr r5, r5, r8
+      bx lr
+    9:
       qadd r5, r5, r5
-      adds r7, r7, #1
-      bne 4b
+      adds r8, r8, #1
+      bne 9b
       // To the same bound on both sides.
       ssat r5, #31, r5
       cmp r5, #0xc0000000
       it eq
       addeq r5, #1
-      b 2b
-    5:
-      mov r12, r5
-      b 3b
+      bx lr
     .size kinglet_dsp_scale_scores, . - kinglet_dsp_scale_scores
 
     // scores, bits of scales, table, by: {{largest, lowered, count}}: the sum
@@ -1182,6 +1354,7 @@ unsafe extern "C" {
     fn kinglet_dsp_narrow16(out: *mut i16, row: *const i32, count: usize, shift: u32);
     fn kinglet_dsp_squares(row: *mut i32, count: usize, shift: u32) -> u64;
     fn kinglet_dsp_scale(row: *mut i32, multipliers: *const i32, count: usize, by: &[i32; 3]);
+    fn kinglet_dsp_requantize(row: *mut i32, multipliers: *const i32, count: usize, shift: u32);
     fn kinglet_dsp_add(row: *mut i32, other: *const i32, count: usize);
     fn kinglet_dsp_rotate(row: *mut i32, angles: *const i16, shape: &[usize; 3]);
     fn kinglet_dsp_rectify(values: *mut i32, count: usize, table: *const i16, beyond: &[usize; 2]);
@@ -1330,8 +1503,20 @@ fn add(row: &mut [i32], other: &[i32]) {
 }
 
 fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0));
-    add(accumulators, biases);
+    // Where more bits go than the headroom has, it need not be used: no bit is lost, and none is gained.
+    match (by.row, by.shift.checked_sub_unsigned(by.headroom)) {
+        (None, Some(shift @ 1..)) if by.shift < 32 => {
+            let count = accumulators.len().min(multipliers.len());
+            // SAFETY: it reads `count` of both, and writes as many.
+            unsafe {
+                kinglet_dsp_requantize(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift.cast_unsigned());
+            }
+        }
+        _ => scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0)),
+    }
+    if !biases.is_empty() {
+        add(accumulators, biases);
+    }
 }
 
 /// [`magnitude_bits`](crate::quant::magnitude_bits).
