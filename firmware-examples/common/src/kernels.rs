@@ -49,7 +49,10 @@ impl Default for Memory {
 
 /// A measurement with two places: hundredths of instructions for each of `units`.
 fn each(board: &mut impl Board, what: &str, count: u64, units: u32) {
-    let hundredths = count_of(count * 100) / units.max(1);
+    let hundredths = match u32::try_from(count * 100) {
+        Ok(hundreds) => hundreds / units.max(1),
+        Err(_) => count_of(count) / (units / 100).max(1),
+    };
     board.print("# ");
     board.print(what);
     board.print(", hundredths of instructions: ");
