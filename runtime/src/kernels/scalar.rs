@@ -121,13 +121,13 @@ fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
 /// The same in few instructions, for shapes that no model has.
 #[cfg(kinglet_dsp)]
 #[cold]
-pub(super) fn tiles_at_places(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(super) fn tiles_at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     for (x, out) in tokens(x, cols, out, rows) {
         for (row, out) in out.iter_mut().enumerate() {
             *out = x.iter().enumerate().fold(0, |sum, (col, &x)| {
                 let weight = weights.get(tile_place(row, col, cols)).copied().unwrap_or(0);
-                sum.wrapping_add(i32::from(x).wrapping_mul(weight.into()))
+                sum.wrapping_add(x.into().wrapping_mul(weight.into()))
             });
         }
     }

@@ -1,6 +1,6 @@
 //! From products of queries and keys to weights, and the sum of values by them.
 
-use super::super::super::ScoreFactor;
+use super::super::super::{ScoreFactor, scalar};
 use crate::ops::softmax::EXP2;
 
 core::arch::global_asm!(
@@ -195,7 +195,7 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let head_dim = out.len();
     let count = weights.len().min(values.len() / head_dim.max(1));
     if count == 0 || !head_dim.is_multiple_of(8) {
-        return weighted_sum_of_any(out, weights, values);
+        return scalar::weighted_sum_of_any(out, weights, values);
     }
     // SAFETY: they read `count` weights and as many values of `head_dim`, and read and write `head_dim` sums.
     unsafe {
@@ -205,16 +205,6 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
                 let shape = [count, head_dim, head_dim / 8];
                 kinglet_mve_weighted_sum(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), &shape);
             }
-        }
-    }
-}
-
-/// Heads that few models have.
-#[cold]
-fn weighted_sum_of_any(out: &mut [i32], weights: &[i32], values: &[i8]) {
-    for (&weight, value) in weights.iter().zip(values.chunks(out.len().max(1))) {
-        for (out, &value) in out.iter_mut().zip(value) {
-            *out = out.wrapping_add(weight.wrapping_mul(value.into()));
         }
     }
 }

@@ -329,22 +329,9 @@ fn fits(weights: &[i8], cols: usize) -> bool {
         && weights.as_ptr().addr().is_multiple_of(4)
 }
 
-/// Shapes that no model has.
-#[cold]
-fn at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
-    for (x, out) in scalar::tokens(x, cols, out, weights.len() / cols.max(1)) {
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = x.iter().enumerate().fold(0, |sum, (col, &x)| {
-                let weight = weights.get(tile_place(row, col, cols)).copied().unwrap_or(0);
-                sum.wrapping_add(x.into().wrapping_mul(weight.into()))
-            });
-        }
-    }
-}
-
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
-        return at_places(out, x, weights, cols);
+        return scalar::tiles_at_places(out, x, weights, cols);
     }
     let rows = weights.len() / cols;
     if cols == WIDTH {
@@ -371,7 +358,7 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
-        return at_places(out, x, weights, cols);
+        return scalar::tiles_at_places(out, x, weights, cols);
     }
     let rows = weights.len() / cols;
     if cols == WIDTH {
