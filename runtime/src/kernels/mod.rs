@@ -40,6 +40,9 @@ pub(crate) struct ScoreFactor {
     pub(crate) shift: i32,
 }
 
+/// What an architecture has besides the definition, the fastest first.
+pub(crate) type Sets = [Option<&'static Kernels>; 4];
+
 /// See [`Kernels::packed16`].
 pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
 
@@ -95,23 +98,23 @@ impl Kernels {
 
     /// The fastest set that this machine runs. Where that is known when the crate is built, the definition is not linked.
     pub(crate) fn best() -> &'static Self {
-        let [first, second] = Self::faster();
-        first.or(second).unwrap_or(&scalar::SCALAR)
+        let [a, b, c, d] = Self::faster();
+        a.or(b).or(c).or(d).unwrap_or(&scalar::SCALAR)
     }
 
     /// The sets besides the definition, the fastest first.
     #[inline(always)]
-    fn faster() -> [Option<&'static Self>; 2] {
+    fn faster() -> Sets {
         #[cfg(target_arch = "x86_64")]
         return x86_64::kernels();
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         return aarch64::kernels();
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        return [Some(&wasm32::simd128::SIMD128), None];
+        return [Some(&wasm32::simd128::SIMD128), None, None, None];
         #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
-        return [Some(&riscv::RISCV), None];
+        return [Some(&riscv::RISCV), None, None, None];
         #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
-        return [Some(arm::KERNELS), None];
+        return [Some(arm::KERNELS), None, None, None];
         #[cfg(not(any(
             target_arch = "x86_64",
             all(target_arch = "aarch64", target_feature = "neon"),
@@ -120,6 +123,6 @@ impl Kernels {
             kinglet_thumb1,
             kinglet_thumb2,
         )))]
-        [None, None]
+        [None; 4]
     }
 }

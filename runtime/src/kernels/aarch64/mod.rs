@@ -5,9 +5,9 @@ mod attention;
 mod dotprod;
 mod neon;
 
-use super::Kernels;
+use super::Sets;
 
 /// The sets of this processor, the fastest first.
-pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
-    [dotprod::kernels(), Some(&neon::NEON)]
+pub(crate) fn kernels() -> Sets {
+    [dotprod::kernels(), Some(&neon::NEON), None, None]
 }

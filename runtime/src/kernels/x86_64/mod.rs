@@ -1,5 +1,7 @@
 //! x86-64: chosen when the program runs, by what the processor has.
 
+#[cfg(feature = "std")]
+mod amx;
 mod attention;
 mod avx2;
 mod rows;
@@ -7,13 +9,17 @@ mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
 
-use super::Kernels;
+use super::Sets;
 
 /// The sets of this processor, the fastest first.
-pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
+pub(crate) fn kernels() -> Sets {
+    #[cfg(feature = "std")]
+    let amx = amx::kernels();
+    #[cfg(not(feature = "std"))]
+    let amx = None;
     #[cfg(any(test, feature = "std"))]
-    let vnni = vnni::kernels();
+    let [wide, narrow] = vnni::kernels();
     #[cfg(not(any(test, feature = "std")))]
-    let vnni = None;
-    [vnni, avx2::kernels()]
+    let [wide, narrow] = [None; 2];
+    [amx, wide, narrow, avx2::kernels()]
 }

@@ -12,22 +12,19 @@ use super::super::Kernels;
 use super::avx2::AVX2;
 use super::tiles;
 
-/// The set, on a processor that has it.
-pub(crate) fn kernels() -> Option<&'static Kernels> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
-        return None;
-    }
-    let wide = std::arch::is_x86_feature_detected!("avx512f")
+/// The sets of AVX-512 and without it, on a processor that has them.
+pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
+    let avx2 = std::arch::is_x86_feature_detected!("avx2");
+    let wide = avx2
+        && std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512bw")
         && std::arch::is_x86_feature_detected!("avx512vnni");
-    if wide {
-        return Some(&AVX512_VNNI);
-    }
-    std::arch::is_x86_feature_detected!("avxvnni").then_some(&AVX_VNNI)
+    let narrow = avx2 && std::arch::is_x86_feature_detected!("avxvnni");
+    [wide.then_some(&AVX512_VNNI), narrow.then_some(&AVX_VNNI)]
 }
 
-/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with AVX-512 VNNI.
-static AVX512_VNNI: Kernels = Kernels {
+/// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a processor with AVX-512 VNNI.
+pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
     // SAFETY: the features were detected before this table was handed out.
     tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
@@ -117,9 +114,7 @@ macro_rules! products {
                         }
                     }
                     for block in (0..blocks).step_by(2 * ROWS / TILE) {
-                        for (at, block) in (block..blocks).take(2 * ROWS / TILE).enumerate() {
-                            fill::<W>(panel, at, weights.get(TILE * cols * block..).unwrap_or(&[]), &columns);
-                        }
+                        fill::<W>(panel, weights.get(TILE * cols * block..).unwrap_or(&[]), cols, &columns);
                         let rows_left = TILE * (blocks - block);
                         for group in (0..tokens).step_by(TOKENS) {
                             let token = first + group;
@@ -136,32 +131,6 @@ macro_rules! products {
                                 _ => multiply::<TOKENS, W>(panel, x, cols, sums, to),
                             }
                         }
-                    }
-                }
-            }
-        }
-
-        /// The weights of a block of four rows go to their place among a panel's.
-        #[target_feature(enable = $features)]
-        fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], at: usize, block: &[i8], columns: &Range<usize>) {
-            let tiles = block.get(TILE * columns.start..TILE * columns.end).unwrap_or(&[]).as_chunks::<16>().0;
-            // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
-            let in_order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-            let by_twos = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-            for (tile, words) in tiles.iter().zip(panel.chunks_exact_mut(W)) {
-                // SAFETY: sixteen bytes are read, at any alignment.
-                let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
-                let parts = if W == 1 {
-                    let unsigned = _mm_xor_si128(_mm_shuffle_epi8(tile, in_order), _mm_set1_epi8(-128));
-                    [unsigned, unsigned]
-                } else {
-                    let wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(tile, by_twos));
-                    [_mm256_castsi256_si128(wide), _mm256_extracti128_si256::<1>(wide)]
-                };
-                for (word, part) in words.iter_mut().zip(parts) {
-                    if let Some(to) = word.as_flattened_mut().as_chunks_mut::<TILE>().0.get_mut(at) {
-                        // SAFETY: four words of four bytes are written, at any alignment.
-                        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), part) };
                     }
                 }
             }
@@ -216,6 +185,40 @@ macro_rules! products {
 /// Vectors of eight words.
 macro_rules! eights {
     () => {
+        /// The weights of two vectors' rows, of which there may be fewer, go to their places.
+        #[target_feature(enable = "avx2")]
+        fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], weights: &[i8], cols: usize, columns: &Range<usize>) {
+            for (at, block) in weights.chunks_exact(TILE * cols).take(2 * ROWS / TILE).enumerate() {
+                fill_block::<W>(panel, at, block, columns);
+            }
+        }
+
+        /// The weights of a block of four rows go to their place among a panel's.
+        #[target_feature(enable = "avx2")]
+        fn fill_block<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], at: usize, block: &[i8], columns: &Range<usize>) {
+            let tiles = block.get(TILE * columns.start..TILE * columns.end).unwrap_or(&[]).as_chunks::<16>().0;
+            // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
+            let in_order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+            let by_twos = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+            for (tile, words) in tiles.iter().zip(panel.chunks_exact_mut(W)) {
+                // SAFETY: sixteen bytes are read, at any alignment.
+                let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
+                let parts = if W == 1 {
+                    let unsigned = _mm_xor_si128(_mm_shuffle_epi8(tile, in_order), _mm_set1_epi8(-128));
+                    [unsigned, unsigned]
+                } else {
+                    let wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(tile, by_twos));
+                    [_mm256_castsi256_si128(wide), _mm256_extracti128_si256::<1>(wide)]
+                };
+                for (word, part) in words.iter_mut().zip(parts) {
+                    if let Some(to) = word.as_flattened_mut().as_chunks_mut::<TILE>().0.get_mut(at) {
+                        // SAFETY: four words of four bytes are written, at any alignment.
+                        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), part) };
+                    }
+                }
+            }
+        }
+
         #[inline]
         #[target_feature(enable = "avx2")]
         fn zero() -> __m256i {
@@ -244,10 +247,64 @@ macro_rules! eights {
 }
 
 /// Sixteen rows to a vector.
-mod wide {
+pub(super) mod wide {
     const ROWS: usize = 16;
 
     products!("avx2,avx512f,avx512bw,avx512vnni");
+
+    /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
+    #[target_feature(enable = "avx2,avx512f,avx512bw")]
+    fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], weights: &[i8], cols: usize, columns: &Range<usize>) {
+        fill_with::<W>(panel, weights, cols, columns, 128);
+    }
+
+    /// The same with a number added to each weight, where it is a byte.
+    ///
+    /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place, too.
+    #[target_feature(enable = "avx2,avx512f,avx512bw")]
+    pub(in super::super) fn fill_with<const W: usize>(
+        panel: &mut [[[[u8; 4]; ROWS]; 2]],
+        weights: &[i8],
+        cols: usize,
+        columns: &Range<usize>,
+        add: u8,
+    ) {
+        // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
+        let in_order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
+        let by_twos = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+        let add = _mm512_set1_epi8(add.cast_signed());
+        let block = |index: usize| {
+            let from = TILE * (cols * index + columns.start);
+            weights.get(from..from + TILE * columns.len()).map(|block| block.as_chunks::<16>().0)
+        };
+        for half in 0..2 {
+            let Some(first) = block(half * ROWS / TILE) else { return };
+            let rows = core::array::from_fn::<_, 4, _>(|index| block(half * ROWS / TILE + index).unwrap_or(first));
+            for (tile, words) in panel.chunks_exact_mut(W).take(first.len()).enumerate() {
+                let [a, b, c, d] = rows.map(|tiles| {
+                    // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read at any alignment.
+                    unsafe { _mm_loadu_si128(tiles.get_unchecked(tile).as_ptr().cast()) }
+                });
+                let ab = _mm256_set_m128i(b, a);
+                let tiles = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(ab), _mm256_set_m128i(d, c));
+                if let [word] = &mut *words {
+                    store_row(&mut word[half], _mm512_add_epi8(_mm512_shuffle_epi8(tiles, in_order), add));
+                } else if let [first, second, ..] = words {
+                    let lower_first = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+                    let twos = _mm512_permutexvar_epi64(lower_first, _mm512_shuffle_epi8(tiles, by_twos));
+                    store_row(&mut first[half], _mm512_cvtepi8_epi16(_mm512_castsi512_si256(twos)));
+                    store_row(&mut second[half], _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64::<1>(twos)));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store_row(to: &mut [[u8; 4]; ROWS], words: __m512i) {
+        // SAFETY: 64 bytes are written, at any alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), words) };
+    }
 
     #[inline]
     #[target_feature(enable = "avx512f")]

@@ -1,0 +1,348 @@
+//! Products over tiles of weights with AMX: sixteen tokens by sixteen rows by 64 bytes to an instruction.
+//!
+//! The weights of 32 rows are laid out as in `vnni`, a word of four columns for each row, and serve the tokens of a group after each
+//! other. Activations of sixteen bits are two planes of bytes, the upper ones signed and the lower ones not, each with sums
+//! of its own.
+//!
+//! The instructions have no stable names in Rust, so the innermost loop is assembly. An operating system lends the registers
+//! only to those who ask for them: see [`detected`].
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use std::sync::LazyLock;
+
+use super::super::Kernels;
+use super::tiles::Shape;
+use super::vnni::{AVX512_VNNI, wide};
+use crate::format::spec::TILE;
+
+/// The set, on a processor and an operating system that have it.
+pub(crate) fn kernels() -> Option<&'static Kernels> {
+    static DETECTED: LazyLock<bool> = LazyLock::new(detected);
+    DETECTED.then_some(&AMX)
+}
+
+/// Private, so that [`kernels`] alone hands it out.
+static AMX: Kernels = Kernels {
+    name: "amx",
+    // SAFETY: the features were detected before this table was handed out.
+    tiles8: |out, x, weights, cols| unsafe { tiles8(out, x, weights, cols) },
+    // SAFETY: as above.
+    tiles16: |out, x, weights, cols| unsafe { tiles16(out, x, weights, cols) },
+    ..AVX512_VNNI
+};
+
+/// Whether the processor has tiles of bytes, and the operating system lends them to this process when it is asked.
+fn detected() -> bool {
+    /// Of the features of leaf 7: tiles, and their products of bytes.
+    const TILES: u32 = 1 << 24 | 1 << 25;
+    const XSAVE_IN_USE: u32 = 1 << 27;
+    /// Of the registers that the operating system keeps: the tiles' shape and their contents.
+    const KEPT: u64 = 0b11 << 17;
+    if super::vnni::kernels()[0].is_none() || __cpuid(0).eax < 7 || __cpuid(1).ecx & XSAVE_IN_USE == 0 {
+        return false;
+    }
+    // SAFETY: the processor has XGETBV, as bit 27 said.
+    __cpuid_count(7, 0).edx & TILES == TILES && unsafe { _xgetbv(0) } & KEPT == KEPT && lent()
+}
+
+/// Asks the operating system for the tiles' contents, 8 KB for each thread that uses them.
+#[cfg(target_os = "linux")]
+fn lent() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    let mut result = ARCH_PRCTL;
+    // SAFETY: the call changes what this process may use, and no memory.
+    unsafe {
+        asm!("syscall", inout("rax") result, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XFEATURE_XTILEDATA, out("rcx") _,
+            out("r11") _, options(nostack));
+    }
+    result == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lent() -> bool {
+    false
+}
+
+/// Rows of a tile, and words of four bytes in each.
+const SIDE: usize = 16;
+/// Bytes of a row of a tile.
+const STEP: usize = 4 * SIDE;
+/// Columns that a panel holds.
+const COLUMNS: usize = 768;
+/// Fewer tokens are not worth the trouble.
+const LEAST_TOKENS: usize = 2;
+/// Tokens that a panel serves.
+const TOGETHER: usize = 64;
+
+/// Tiles' shapes, as the instruction that sets them reads them.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl Configuration {
+    /// Sums in tiles 0 to 3, two for each tile of activations, which are 4 and 5, of so many tokens; weights in 6 and 7.
+    fn new(first: usize, second: usize) -> Self {
+        let mut all = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let tokens = [first, first, second, second, first, second, SIDE, SIDE];
+        for (to, rows) in all.rows.iter_mut().zip(tokens) {
+            *to = rows as u8;
+        }
+        all.row_bytes.iter_mut().take(tokens.len()).for_each(|bytes| *bytes = STEP as u16);
+        all
+    }
+
+    fn set(&self) {
+        // SAFETY: 64 bytes are read, and say what the processor can do.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, readonly)) };
+    }
+}
+
+/// The weights of 32 rows, a word of four columns each.
+#[repr(align(64))]
+struct Panel([[[[u8; 4]; SIDE]; 2]; COLUMNS / 4]);
+
+/// The sums of two tiles of activations by two of weights.
+#[repr(align(64))]
+struct Sums([[[[i32; SIDE]; SIDE]; 2]; 2]);
+
+/// What activations are multiplied from: rows of bytes, one after the other, padded to whole steps.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: *const u8,
+    stride: usize,
+}
+
+impl Rows {
+    fn row(self, row: usize) -> *const u8 {
+        self.first.wrapping_add(self.stride * row)
+    }
+}
+
+/// Activations of either width.
+trait Activations: bytemuck::Pod {
+    /// Tokens whose sums are in tiles at a time: with two planes each has two tiles.
+    const GROUP: usize;
+
+    /// Rows of columns as bytes, which are there already or are written to `planes`, of which the second one follows the first's
+    /// [`TOGETHER`] rows.
+    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows;
+
+    /// Where the two tiles of activations of a group begin, and how many tokens each has, at least one. The group begins with this
+    /// row, and so many are left.
+    fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2];
+
+    /// # Safety
+    /// The tiles are configured, `x` are two tiles' first rows, followed by others `stride` bytes apart, with so many steps in each,
+    /// and the panel has as many steps.
+    unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, panel: *const u8, steps: usize);
+}
+
+/// Defines the innermost loop: the instruction for the second tile of activations is named.
+macro_rules! multiply {
+    ($second:literal) => {
+        unsafe fn multiply(sums: &mut Sums, [x, y]: [*const u8; 2], stride: usize, panel: *const u8, steps: usize) {
+            // SAFETY: what is read is there, as the caller says, and each tile of sums has a kilobyte.
+            unsafe {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "tileloadd tmm6, [{panel} + {pair}]",
+                    "tileloadd tmm4, [{x} + {stride}]",
+                    "tileloadd tmm7, [{panel} + {pair} + 64]",
+                    "tdpbssd tmm0, tmm4, tmm6",
+                    "tileloadd tmm5, [{y} + {stride}]",
+                    "tdpbssd tmm1, tmm4, tmm7",
+                    concat!($second, " tmm2, tmm5, tmm6"),
+                    concat!($second, " tmm3, tmm5, tmm7"),
+                    "add {x}, 64",
+                    "add {y}, 64",
+                    "add {panel}, 2048",
+                    "sub {steps}, 1",
+                    "jnz 2b",
+                    "tilestored [{sums} + {line}], tmm0",
+                    "tilestored [{sums} + {line} + 1024], tmm1",
+                    "tilestored [{sums} + {line} + 2048], tmm2",
+                    "tilestored [{sums} + {line} + 3072], tmm3",
+                    x = inout(reg) x => _,
+                    y = inout(reg) y => _,
+                    panel = inout(reg) panel => _,
+                    steps = inout(reg) steps => _,
+                    stride = in(reg) stride,
+                    sums = in(reg) sums.0.as_mut_ptr(),
+                    pair = in(reg) 128_usize,
+                    line = in(reg) 64_usize,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+impl Activations for i8 {
+    const GROUP: usize = 2 * SIDE;
+
+    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows {
+        if columns.len().is_multiple_of(STEP) {
+            return Rows { first: x.as_ptr().wrapping_add(columns.start).cast(), stride: cols };
+        }
+        for (x, to) in x.chunks_exact(cols).zip(&mut planes.0[0]) {
+            let x: &[u8] = bytemuck::cast_slice(x.get(columns.clone()).unwrap_or(&[]));
+            let (to, rest) = to.split_at_mut(x.len());
+            to.iter_mut().zip(x).for_each(|(to, &x)| _ = to.write(x));
+            rest.iter_mut().take(STEP).for_each(|to| _ = to.write(0));
+        }
+        planes.rows()
+    }
+
+    fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2] {
+        let second = if left > SIDE { (rows.row(first + SIDE), left - SIDE) } else { (rows.row(first), 1) };
+        [(rows.row(first), left.min(SIDE)), second]
+    }
+
+    multiply!("tdpbssd");
+}
+
+impl Activations for i16 {
+    const GROUP: usize = SIDE;
+
+    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows {
+        let [upper, lower] = &mut planes.0;
+        for ((x, upper), lower) in x.chunks_exact(cols).zip(&mut *upper).zip(&mut *lower) {
+            let x = x.get(columns.clone()).unwrap_or(&[]);
+            for ((x, upper), lower) in x.iter().zip(&mut *upper).zip(&mut *lower) {
+                let [low, high] = x.to_le_bytes();
+                upper.write(high);
+                lower.write(low);
+            }
+            for rest in [upper, lower] {
+                rest.iter_mut().skip(x.len()).take(STEP).for_each(|to| _ = to.write(0));
+            }
+        }
+        planes.rows()
+    }
+
+    fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2] {
+        [(rows.row(first), left), (rows.row(TOGETHER + first), left)]
+    }
+
+    multiply!("tdpbusd");
+}
+
+/// Bytes of activations: of those of sixteen bits the upper and the lower ones.
+#[repr(align(64))]
+struct Planes([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; 2]);
+
+impl Planes {
+    fn rows(&self) -> Rows {
+        Rows { first: self.0.as_ptr().cast(), stride: COLUMNS }
+    }
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens < LEAST_TOKENS {
+        return (AVX512_VNNI.tiles8)(out, x, weights, cols);
+    }
+    products(out, x, weights, shape);
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens < LEAST_TOKENS {
+        return (AVX512_VNNI.tiles16)(out, x, weights, cols);
+    }
+    products(out, x, weights, shape);
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+fn products<X: Activations>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
+    let Shape { tokens, blocks, rows, cols } = shape;
+    let mut planes = Planes([[[MaybeUninit::uninit(); COLUMNS]; TOGETHER]; 2]);
+    let mut panel = Panel([[[[0; 4]; SIDE]; 2]; COLUMNS / 4]);
+    let mut sums = Sums([[[[0; SIDE]; SIDE]; 2]; 2]);
+    let mut configured = 0;
+    for start in (0..cols).step_by(COLUMNS) {
+        let columns = start..cols.min(start + COLUMNS);
+        let steps = columns.len().div_ceil(STEP);
+        // What follows the last column to the end of a step is zero.
+        panel.0.iter_mut().take(steps * SIDE).skip(columns.len() / 4).for_each(|word| *word = [[[0; 4]; SIDE]; 2]);
+        for first in (0..tokens).step_by(TOGETHER) {
+            let tokens = TOGETHER.min(tokens - first);
+            let x = X::rows(x.get(first * cols..(first + tokens) * cols).unwrap_or(&[]), cols, &columns, &mut planes);
+            for block in (0..blocks).step_by(2 * SIDE / TILE) {
+                let (words, _) = panel.0.split_at_mut(columns.len() / 4);
+                wide::fill_with::<1>(words, weights.get(TILE * cols * block..).unwrap_or(&[]), cols, &columns, 0);
+                for group in (0..tokens).step_by(X::GROUP) {
+                    let left = X::GROUP.min(tokens - group);
+                    let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
+                    if left != configured {
+                        Configuration::new(first_rows, second_rows).set();
+                        configured = left;
+                    }
+                    let tiles = [first_tile, second_tile];
+                    // SAFETY: the tiles were configured for as many tokens as are left; their activations have `steps` steps, and so
+                    // has the panel.
+                    unsafe { X::multiply(&mut sums, tiles, x.stride, panel.0.as_ptr().cast(), steps) };
+                    let to = out.get_mut((first + group) * rows + TILE * block..).unwrap_or(&mut []);
+                    let shape = (left, rows, TILE * (blocks - block));
+                    store(to, shape, &sums, X::GROUP == SIDE, start > 0);
+                }
+            }
+        }
+    }
+    // SAFETY: nothing is left in the tiles.
+    unsafe { asm!("tilerelease", options(nomem, nostack)) };
+}
+
+/// Sums go where they belong, or are added to what is there: `to` begins with the first token's, and the next one's follow after
+/// `rows`, of which so many are left.
+#[target_feature(enable = "avx512f")]
+fn store(
+    to: &mut [i32],
+    (tokens, rows, rows_left): (usize, usize, usize),
+    Sums([first, second]): &Sums,
+    planes: bool,
+    add: bool,
+) {
+    for (token, to) in to.chunks_mut(rows).take(tokens).enumerate() {
+        let (to, _) = to.split_at_mut(to.len().min(rows_left).min(2 * SIDE));
+        for (half, to) in to.chunks_mut(SIDE).enumerate() {
+            let tile = if token < SIDE { &first[half] } else { &second[half] };
+            let mut sums = load(&tile[token % SIDE]);
+            if planes {
+                sums = _mm512_add_epi32(_mm512_slli_epi32::<8>(sums), load(&second[half][token]));
+            }
+            let lanes = ((1_u32 << to.len()) - 1) as u16;
+            // SAFETY: as many lanes are read and written as there are.
+            unsafe {
+                let before = if add { _mm512_maskz_loadu_epi32(lanes, to.as_ptr()) } else { _mm512_setzero_si512() };
+                _mm512_mask_storeu_epi32(to.as_mut_ptr(), lanes, _mm512_add_epi32(before, sums));
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(words: &[i32; SIDE]) -> __m512i {
+    // SAFETY: 64 bytes are read, at any alignment.
+    unsafe { _mm512_loadu_epi32(words.as_ptr()) }
+}
