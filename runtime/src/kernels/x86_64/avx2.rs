@@ -7,7 +7,8 @@
 use core::arch::x86_64::*;
 
 use super::super::Kernels;
-use super::{attention, rows, tiles};
+use super::rows::narrow as rows;
+use super::{attention, tiles};
 
 cpufeatures::new!(detected, "avx2");
 

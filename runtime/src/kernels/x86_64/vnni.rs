@@ -10,6 +10,7 @@
 
 use super::super::Kernels;
 use super::avx2::AVX2;
+use super::rows::wide as rows;
 use super::tiles;
 
 /// The sets of AVX-512 and without it, on a processor that has them.
@@ -18,6 +19,8 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
     let wide = avx2
         && std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
         && std::arch::is_x86_feature_detected!("avx512vnni");
     let narrow = avx2 && std::arch::is_x86_feature_detected!("avxvnni");
     [wide.then_some(&AVX512_VNNI), narrow.then_some(&AVX_VNNI)]
@@ -30,6 +33,22 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
+    // SAFETY: as above.
+    requantize: |accumulators, multipliers, biases, by| unsafe {
+        rows::requantize(accumulators, multipliers, biases, by)
+    },
+    // SAFETY: as above.
+    add: |row, other| unsafe { rows::add(row, other) },
+    // SAFETY: as above.
+    quantize8: |out, row| unsafe { rows::quantize8(out, row) },
+    // SAFETY: as above.
+    quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
+    // SAFETY: as above.
+    norm: |row, by| unsafe { rows::norm(row, by) },
+    // SAFETY: as above.
+    rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
+    // SAFETY: as above.
+    gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
     ..AVX2
 };
 
@@ -187,7 +206,12 @@ macro_rules! eights {
     () => {
         /// The weights of two vectors' rows, of which there may be fewer, go to their places.
         #[target_feature(enable = "avx2")]
-        fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], weights: &[i8], cols: usize, columns: &Range<usize>) {
+        fn fill<const W: usize>(
+            panel: &mut [[[[u8; 4]; ROWS]; 2]],
+            weights: &[i8],
+            cols: usize,
+            columns: &Range<usize>,
+        ) {
             for (at, block) in weights.chunks_exact(TILE * cols).take(2 * ROWS / TILE).enumerate() {
                 fill_block::<W>(panel, at, block, columns);
             }
@@ -195,7 +219,12 @@ macro_rules! eights {
 
         /// The weights of a block of four rows go to their place among a panel's.
         #[target_feature(enable = "avx2")]
-        fn fill_block<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], at: usize, block: &[i8], columns: &Range<usize>) {
+        fn fill_block<const W: usize>(
+            panel: &mut [[[[u8; 4]; ROWS]; 2]],
+            at: usize,
+            block: &[i8],
+            columns: &Range<usize>,
+        ) {
             let tiles = block.get(TILE * columns.start..TILE * columns.end).unwrap_or(&[]).as_chunks::<16>().0;
             // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
             let in_order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
