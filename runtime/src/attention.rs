@@ -10,10 +10,13 @@ use crate::format::spec::AttentionSpec;
 use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
-use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, weight_bits_off};
+use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, spare_bits};
 use crate::parts;
-use crate::quant::{Scale, bits_beside, headroom, mul_high, shift_round, with_rounding};
+use crate::quant::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
+
+#[cfg(feature = "std")]
+pub(crate) mod together;
 
 /// Fraction bits of a score: scores are logarithms in base two.
 const SCORE_BITS: i32 = 16;
@@ -80,6 +83,12 @@ impl RelativeBias<'_> {
             *score = score.saturating_add(table.get(index));
         }
     }
+}
+
+/// A quantized query times the softmax's scale, of which `mantissa` has fifteen bits.
+#[inline(always)]
+pub(crate) fn scale_query(q: i16, mantissa: i32) -> i16 {
+    ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16
 }
 
 /// One head's runs of cache slots for a range of positions: two where a ring wraps round.
@@ -187,10 +196,8 @@ impl Attention<'_> {
         };
         let key_bits = cache.keys.bits();
         let factor = self.score_factor(key_bits, head_dim);
-        let weight_bits = 15 - weight_bits_off(visible.len());
-        let spare = headroom((127 * visible.len() as u64) << weight_bits);
-        let more =
-            parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances();
+        let spare = spare_bits(visible.len());
+        let more = self.has_more();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let runs = slots(key_head, &visible, cache.slots);
             let [first, second] = &runs;
@@ -221,16 +228,7 @@ impl Attention<'_> {
                 if !second.is_empty() {
                     (self.kernels.weighted_sum)(row, second, far.values);
                 }
-                let shift = spare as i32 - 32 - normalizer.exponent;
-                with_rounding!(shift, |round| {
-                    let scaled = |out: i32| round(mul_high(out << (spare & 31), normalizer.multiplier));
-                    let (fours, rest) = row.as_chunks_mut();
-                    for four in fours {
-                        let [a, b, c, d] = *four;
-                        *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
-                    }
-                    rest.iter_mut().for_each(|out| *out = scaled(*out));
-                });
+                normalizer.apply(row, spare);
             }
         }
     }
@@ -263,6 +261,11 @@ impl Attention<'_> {
         scores_max(scores)
     }
 
+    /// Whether scores are more than products of queries and keys.
+    fn has_more(&self) -> bool {
+        parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances()
+    }
+
     /// Whether scores depend on distances.
     fn has_distances(&self) -> bool {
         !self.relative_bias.table.is_empty() || self.disentangled.keys.rows > 0 || self.disentangled.queries.rows > 0
@@ -272,15 +275,25 @@ impl Attention<'_> {
     /// two. One of it then stands for the power of two that is returned.
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
-        let mantissa = self.spec.scale.mantissa >> 16;
-        let scaled = |q: i16| ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16;
+        let mantissa = self.query_mantissa();
+        let scaled = |q| scale_query(q, mantissa);
         let (fours, rest) = query.as_chunks_mut();
         for four in fours {
             let [a, b, c, d] = *four;
             *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
         }
         rest.iter_mut().for_each(|q| *q = scaled(*q));
-        scale.power() + 31 - i32::from(self.spec.scale.exponent)
+        scale.power() + self.query_power()
+    }
+
+    /// What a quantized query is multiplied by, of fifteen bits.
+    fn query_mantissa(&self) -> i32 {
+        self.spec.scale.mantissa >> 16
+    }
+
+    /// The power of two that one of a query then stands for, besides that of its own scale.
+    fn query_power(&self) -> i32 {
+        31 - i32::from(self.spec.scale.exponent)
     }
 
     /// How products become scores in base two, but for the power of two that one of a query stands for.

@@ -327,16 +327,24 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             unbiased = Attention { relative_bias, disentangled, ..self.attention };
             &unbiased
         };
-        for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
-            let position = start + token;
-            let visible = match reach {
-                Reach::Own { stored } => {
-                    self.position(BlockPart::QueryNorm, position, row);
-                    self.visible(position, stored)
-                }
-                Reach::Cross { source } => 0..source,
-            };
-            attention.attend(cache, position, visible, row, &mut scratch.head);
+        let own = matches!(reach, Reach::Own { .. });
+        let visible = |token: usize| match reach {
+            Reach::Own { stored } => self.visible(start + token, stored),
+            Reach::Cross { source } => 0..source,
+        };
+        if own {
+            for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
+                self.position(BlockPart::QueryNorm, start + token, row);
+            }
+        }
+        #[cfg(feature = "std")]
+        let done = tokens > 1 && attention.attend_together(cache, queries, &visible);
+        #[cfg(not(feature = "std"))]
+        let done = false;
+        if !done {
+            for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
+                attention.attend(cache, start + token, visible(token), row, &mut scratch.head);
+            }
         }
         quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);

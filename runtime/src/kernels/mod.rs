@@ -25,9 +25,11 @@ mod x86_64;
 
 pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
-#[cfg(feature = "bench")]
+#[cfg(any(test, feature = "bench"))]
 pub(crate) use scalar::SCALAR;
 
+#[cfg(feature = "std")]
+use crate::attention::together::{Head, Queries};
 use crate::ops::norm::NormRow;
 use crate::quant::{Requantize, Scale};
 
@@ -45,6 +47,10 @@ pub(crate) type Sets = [Option<&'static Kernels>; 4];
 
 /// See [`Kernels::packed16`].
 pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
+
+/// See [`Kernels::attend`].
+#[cfg(feature = "std")]
+pub(crate) type Attend = fn(head: &Head<'_>, queries: &mut Queries<'_>) -> bool;
 
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
@@ -88,6 +94,9 @@ pub(crate) struct Kernels {
     pub(crate) powers: fn(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32,
     /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`, and weights have fifteen bits.
     pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[i32], values: &[i8]),
+    /// Several queries' attention to one head's keys, all at once: see [`Head`]. Says whether it could.
+    #[cfg(feature = "std")]
+    pub(crate) attend: Option<Attend>,
 }
 
 impl Kernels {

@@ -29,6 +29,8 @@ pub(crate) static SCALAR: Kernels = Kernels {
     scale_scores,
     powers,
     weighted_sum,
+    #[cfg(feature = "std")]
+    attend: None,
 };
 
 /// The sum of products. Exact: callers bound the factors so that no sum leaves an `i32`.

@@ -1,7 +1,7 @@
 //! The softmax of one head's scores over its keys, in base two, with the scales of the values folded in.
 
 use crate::kernels::Kernels;
-use crate::quant::Scale;
+use crate::quant::{Scale, headroom, mul_high, with_rounding};
 
 /// No score is farther from zero, so that no two are farther apart than an `i32` holds.
 pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;
@@ -32,11 +32,52 @@ pub(crate) fn exp2_neg(z: i32) -> u32 {
 }
 
 /// What the weighted sum of values is to be multiplied by: `multiplier * 2^exponent`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Normalizer {
     /// At most `2^30`.
     pub(crate) multiplier: i32,
     pub(crate) exponent: i32,
+}
+
+impl Normalizer {
+    /// From the sum of the powers of so many keys, and the bits of the largest of their values' scales.
+    #[inline(always)]
+    pub(crate) fn new(sum: u32, top_scale: u16, keys: usize) -> Self {
+        let off = weight_bits_off(keys);
+        let top_exponent = Scale::from_bits(top_scale).exponent();
+        // Normalized to sixteen bits, so that it takes one 32-bit division.
+        let sum = sum.max(1);
+        let zeros = sum.leading_zeros();
+        let inverse = ((1_u32 << 31) / (sum << zeros >> 16).max(1)) as i32;
+        Self { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
+    }
+
+    /// Makes a row of weighted sums what they are in fixed point. So many bits are free in each.
+    #[inline(always)]
+    pub(crate) fn apply(self, row: &mut [i32], spare: u32) {
+        with_rounding!(spare as i32 - 32 - self.exponent, |round| {
+            let scaled = |sum: i32| round(mul_high(sum << (spare & 31), self.multiplier));
+            let (fours, rest) = row.as_chunks_mut();
+            for four in fours {
+                let [a, b, c, d] = *four;
+                *four = [scaled(a), scaled(b), scaled(c), scaled(d)];
+            }
+            rest.iter_mut().for_each(|sum| *sum = scaled(*sum));
+        });
+    }
+}
+
+/// Bits that are free in weighted sums of so many keys.
+pub(crate) fn spare_bits(keys: usize) -> u32 {
+    headroom((127 * keys as u64) << (15 - weight_bits_off(keys)))
+}
+
+/// By how many bits the product of a power and a value's scale is lowered to become a weight, besides the exponent of the scale: from the
+/// bits of the largest scale of so many values.
+#[inline(always)]
+pub(crate) fn lowered_by(top_scale: u16, keys: usize) -> u32 {
+    // Eleven bits are a scale's mantissa, and its exponent is in the upper five, raised by 17.
+    u32::from(top_scale >> 11) + 11 + weight_bits_off(keys)
 }
 
 /// The largest of some values, or `least`. Four at a time are fewer instructions, also where the compiler minds the size.
@@ -75,20 +116,14 @@ pub(crate) fn softmax(
     scales: [&[u16]; 2],
     top_scale: u16,
 ) -> Normalizer {
-    let off = weight_bits_off(scores.len());
-    let top_exponent = Scale::from_bits(top_scale).exponent();
+    let keys = scores.len();
+    let lowered = lowered_by(top_scale, keys);
     let (first, second) = scores.split_at_mut_checked(scales[0].len()).unwrap_or((&mut [], &mut []));
-    // Eleven bits are a scale's mantissa, and its exponent is in the upper five, raised by 17.
-    let lowered = u32::from(top_scale >> 11) + 11 + off;
     let mut sum = (kernels.powers)(first, scales[0], largest, lowered);
     if !second.is_empty() {
         sum += (kernels.powers)(second, scales[1], largest, lowered);
     }
-    // Normalized to sixteen bits, so that it takes one 32-bit division.
-    let sum = sum.max(1);
-    let zeros = sum.leading_zeros();
-    let inverse = ((1_u32 << 31) / (sum << zeros >> 16).max(1)) as i32;
-    Normalizer { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
+    Normalizer::new(sum, top_scale, keys)
 }
 
 #[cfg(test)]

@@ -380,7 +380,7 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
 }
 
 /// The powers with a halfword in front of them, so that each is the upper half of a word.
-static GATHERED: [u16; 513] = {
+pub(super) static GATHERED: [u16; 513] = {
     let mut table = [0; 513];
     let mut i = 0;
     while i < 512 {

@@ -57,6 +57,8 @@ pub(super) static AVX2: Kernels = Kernels {
     powers: |scores, values, largest, lowered| unsafe { attention::powers(scores, values, largest, lowered) },
     // SAFETY: as above.
     weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
+    #[cfg(feature = "std")]
+    attend: None,
 };
 
 /// Tokens whose rows are multiplied together, so that widened weights serve more than once.

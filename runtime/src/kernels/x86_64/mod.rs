@@ -4,6 +4,8 @@
 mod amx;
 mod attention;
 mod avx2;
+#[cfg(feature = "std")]
+mod heads;
 mod rows;
 mod tiles;
 #[cfg(any(test, feature = "std"))]

@@ -33,6 +33,9 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
+    #[cfg(feature = "std")]
+    // SAFETY: as above.
+    attend: Some(|head, queries| unsafe { super::heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
         rows::requantize(accumulators, multipliers, biases, by)

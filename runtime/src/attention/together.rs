@@ -1,0 +1,209 @@
+//! Several tokens' attention at once, for sets of kernels that bring keys and values in order first.
+
+use core::ops::Range;
+
+use super::{Attention, Run};
+use crate::kernels::ScoreFactor;
+use crate::quant::bits_beside;
+use crate::workspace::{KeyValueCache, Keys};
+
+/// What one head has of the keys and values in a run of slots, and what becomes of queries that meet them.
+pub(crate) struct Head<'a> {
+    /// `[keys, width]`.
+    pub(crate) keys: &'a [i8],
+    /// Bits of the keys' scales.
+    pub(crate) key_scales: &'a [u16],
+    /// `[keys, width]`.
+    pub(crate) values: &'a [i8],
+    /// Bits of the values' scales.
+    pub(crate) value_scales: &'a [u16],
+    /// Columns of a key, a value and a query.
+    pub(crate) width: usize,
+    /// Bits of a quantized query.
+    pub(crate) query_bits: u32,
+    /// What it is multiplied by then, of fifteen bits.
+    pub(crate) query_mantissa: i32,
+    /// The power of two that one of it then stands for, besides that of its own scale.
+    pub(crate) query_power: i32,
+    /// How products become scores, but for that power of two.
+    pub(crate) factor: ScoreFactor,
+}
+
+/// Rows of queries of the heads that share keys, by token, then by head.
+pub(crate) struct Queries<'a> {
+    rows: &'a mut [i32],
+    tokens: usize,
+    stride: usize,
+    group: usize,
+    width: usize,
+    visible: &'a dyn Fn(usize) -> Range<usize>,
+}
+
+impl Queries<'_> {
+    pub(crate) fn count(&self) -> usize {
+        self.tokens * self.group
+    }
+
+    /// A query, in whose place its result goes.
+    pub(crate) fn row(&mut self, index: usize) -> &mut [i32] {
+        let start = index / self.group * self.stride + index % self.group * self.width;
+        self.rows.get_mut(start..start + self.width).unwrap_or(&mut [])
+    }
+
+    /// The keys that it sees, counted in the head's run.
+    pub(crate) fn visible(&self, index: usize) -> Range<usize> {
+        (self.visible)(index / self.group)
+    }
+}
+
+impl Attention<'_> {
+    /// Attention of several tokens at once, where a set of kernels has it and scores are nothing but products; says whether it was done.
+    ///
+    /// `rows` are as in [`attend`](Self::attend), one after the other, and `visible` says what each sees.
+    pub(crate) fn attend_together(
+        &self,
+        cache: &KeyValueCache<'_>,
+        rows: &mut [i32],
+        visible: &dyn Fn(usize) -> Range<usize>,
+    ) -> bool {
+        let (Some(attend), Keys::K8(keys), false) = (self.kernels.attend, &cache.keys, self.has_more()) else {
+            return false;
+        };
+        let (width, stride) = (self.spec.head_size(), self.spec.query_size());
+        let tokens = rows.len() / stride.max(1);
+        let seen = (0..tokens).map(visible).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+        let first = seen.start % cache.slots.max(1);
+        if first + seen.len() > cache.slots {
+            return false;
+        }
+        let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)).max(1) as usize;
+        for key_head in 0..stride / (width * group).max(1) {
+            let slots = key_head * cache.slots + first..key_head * cache.slots + first + seen.len();
+            let run = Run::new(cache, &slots, width);
+            let head = Head {
+                keys: super::rows(keys, &slots, width),
+                key_scales: run.key_scales,
+                values: run.values,
+                value_scales: run.value_scales,
+                width,
+                query_bits: bits_beside(cache.keys.bits(), width),
+                query_mantissa: self.query_mantissa(),
+                query_power: self.query_power(),
+                factor: self.score_factor(cache.keys.bits(), width),
+            };
+            let visible = |token: usize| {
+                let visible = visible(token);
+                visible.start - seen.start..visible.end - seen.start
+            };
+            let from = key_head * group * width;
+            let rows = rows.get_mut(from..).unwrap_or(&mut []);
+            let mut queries = Queries { rows, tokens, stride, group, width, visible: &visible };
+            if !attend(&head, &mut queries) {
+                // Whether it can depends on what is the same for all heads, and so it could not do the first.
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::attention::{Disentangled, RelativeBias};
+    use crate::format::spec::{AttentionPosition, AttentionSpec, Multiplier};
+    use crate::kernels::Kernels;
+    use crate::model::Halfwords;
+    use crate::workspace::HeadBuffers;
+
+    /// Numbers of different sizes, the same in every run.
+    fn numbers(seed: u64) -> impl Iterator<Item = i32> {
+        let mut state = seed;
+        core::iter::repeat_with(move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as i32 >> ((state >> 28) % 15)
+        })
+    }
+
+    fn spec(width: u16, group: u16) -> AttentionSpec {
+        AttentionSpec {
+            num_attention_heads: 2 * group,
+            num_key_value_heads: 2,
+            head_dim: width,
+            qkv_bias: false,
+            output_bias: false,
+            scale: Multiplier { mantissa: 0x5c55_1d94, exponent: 32 },
+            query_key_norm: None,
+            position: AttentionPosition::None,
+            window: 0,
+            sliding_layers: 0,
+            soft_cap: None,
+        }
+    }
+
+    #[test]
+    fn several_tokens_at_once_become_what_each_becomes_alone() {
+        type Visible = fn(usize, usize) -> Range<usize>;
+        let all: Visible = |_, stored| 0..stored;
+        let before: Visible = |position, _| 0..position + 1;
+        let window: Visible = |position, stored| position.saturating_sub(3)..(position + 4).min(stored);
+        let shapes = [
+            (16, 1, 5, 0),
+            (32, 1, 33, 0),
+            (32, 2, 7, 9),
+            (48, 1, 9, 64),
+            (64, 3, 12, 500),
+            (32, 1, 40, 600),
+            (24, 1, 6, 2),
+        ];
+        let mut done = 0;
+        for (width, group, tokens, start) in shapes {
+            for (kernels, visible) in Kernels::available().flat_map(|set| [all, before, window].map(|seen| (set, seen)))
+            {
+                let spec = spec(width as u16, group as u16);
+                let attention = Attention {
+                    spec: &spec,
+                    kernels,
+                    fraction_bits: 16,
+                    tanh_table: Halfwords::default(),
+                    relative_bias: RelativeBias::default(),
+                    disentangled: Disentangled::default(),
+                };
+                let (stored, slots) = (start + tokens, start + tokens + 3);
+                let mut numbers = numbers((width + tokens + start) as u64);
+                let mut take = |len: usize| numbers.by_ref().take(len).collect::<Vec<_>>();
+                let (mut keys, mut values) = (std::vec![0; 2 * slots * width], std::vec![0; 2 * slots * width]);
+                let (mut key_scales, mut value_scales) = (std::vec![0; 2 * slots], std::vec![0; 2 * slots]);
+                let mut cache = KeyValueCache {
+                    keys: Keys::K8(&mut keys),
+                    values: &mut values,
+                    key_scales: &mut key_scales,
+                    value_scales: &mut value_scales,
+                    slots,
+                };
+                for position in 0..stored {
+                    attention.store(&mut cache, position, &take(2 * width), &take(2 * width));
+                }
+                let mut together = take(tokens * spec.query_size());
+                let mut alone = together.clone();
+                if attention.attend_together(&cache, &mut together, &|token| visible(start + token, stored)) {
+                    done += 1;
+                } else {
+                    assert!(together == alone, "{}: queries are as they were where nothing was done", kernels.name);
+                    continue;
+                }
+                let scalar = Attention { kernels: &crate::kernels::SCALAR, ..attention };
+                let (mut query, mut scores) = (std::vec![0; width], std::vec![0; stored]);
+                for (token, row) in alone.chunks_exact_mut(spec.query_size()).enumerate() {
+                    let mut buffers = HeadBuffers { query: &mut query, scores: &mut scores, products: &mut [] };
+                    scalar.attend(&cache, start + token, visible(start + token, stored), row, &mut buffers);
+                }
+                assert!(together == alone, "{}: {width}, {group}, {tokens} tokens from {start}", kernels.name);
+            }
+        }
+        let sets = Kernels::available().filter(|set| set.attend.is_some()).count();
+        assert_eq!(done, sets * (5 * 3 + 1), "heads of 16 to 64 columns, and up to 512 keys");
+    }
+}
