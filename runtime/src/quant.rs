@@ -76,7 +76,7 @@ pub(crate) fn mean(sum: i64, count: u32) -> i32 {
 /// The largest magnitude in a row, as a positive `i32`.
 #[inline(always)]
 pub(crate) fn abs_max(row: &[i32]) -> u32 {
-    row.iter().fold(0, |max: i32, x| max.max(x.saturating_abs())) as u32
+    row.iter().fold(0, |max: u32, x| max.max(x.unsigned_abs())).min(i32::MAX as u32)
 }
 
 /// How many bits the values of a row have besides their sign. Cheaper than the largest magnitude: no comparison.

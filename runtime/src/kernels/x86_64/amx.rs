@@ -78,7 +78,7 @@ const COLUMNS: usize = 768;
 /// Fewer tokens are not worth the trouble.
 const LEAST_TOKENS: usize = 2;
 /// Tokens that a panel serves.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 128;
 
 /// Tiles' shapes, as the instruction that sets them reads them.
 #[repr(C, align(64))]

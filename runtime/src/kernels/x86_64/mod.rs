@@ -10,6 +10,8 @@ mod rows;
 mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
+#[cfg(any(test, feature = "std"))]
+mod wide;
 
 use super::Sets;
 

@@ -20,16 +20,6 @@ macro_rules! rows {
         }
 
         #[target_feature(enable = $features)]
-        pub(in super::super) fn add(row: &mut [i32], other: &[i32]) {
-            scalar::add(row, other);
-        }
-
-        #[target_feature(enable = $features)]
-        pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-            crate::quant::quantize8(out, row)
-        }
-
-        #[target_feature(enable = $features)]
         pub(in super::super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
             crate::quant::quantize16(out, row, bits)
         }
@@ -53,6 +43,16 @@ macro_rules! rows {
 
 pub(super) mod narrow {
     rows!("avx2");
+
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn add(row: &mut [i32], other: &[i32]) {
+        scalar::add(row, other);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
+        crate::quant::quantize8(out, row)
+    }
 }
 
 #[cfg(any(test, feature = "std"))]

@@ -38,18 +38,20 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     attend: Some(|head, queries| unsafe { super::heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
-        rows::requantize(accumulators, multipliers, biases, by)
+        super::wide::requantize(accumulators, multipliers, biases, by)
     },
     // SAFETY: as above.
-    add: |row, other| unsafe { rows::add(row, other) },
+    add: |row, other| unsafe { super::wide::add(row, other) },
     // SAFETY: as above.
-    quantize8: |out, row| unsafe { rows::quantize8(out, row) },
+    quantize8: |out, row| unsafe { super::wide::quantize8(out, row) },
     // SAFETY: as above.
     quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
     // SAFETY: as above.
     norm: |row, by| unsafe { rows::norm(row, by) },
     // SAFETY: as above.
     rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
+    // SAFETY: as above.
+    rectify: |values, table| unsafe { super::wide::rectify(values, table) },
     // SAFETY: as above.
     gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
     ..AVX2
@@ -313,6 +315,12 @@ pub(super) mod wide {
             let Some(first) = block(half * ROWS / TILE) else { return };
             let rows = core::array::from_fn::<_, 4, _>(|index| block(half * ROWS / TILE + index).unwrap_or(first));
             for (tile, words) in panel.chunks_exact_mut(W).take(first.len()).enumerate() {
+                if tile % 4 == 0 {
+                    for tiles in rows {
+                        let next = tiles.as_ptr().wrapping_add(tile + 2 * ROWS / TILE * cols / TILE);
+                        _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                    }
+                }
                 let [a, b, c, d] = rows.map(|tiles| {
                     // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read at any alignment.
                     unsafe { _mm_loadu_si128(tiles.get_unchecked(tile).as_ptr().cast()) }
