@@ -16,20 +16,43 @@ pub(super) fn lanes(count: usize) -> __mmask16 {
     ((1_u32 << count.min(LANES)) - 1) as u16
 }
 
-/// As many words as there are, at most sixteen; the others are zero.
+/// `count` words from one on, at most sixteen; the others are zero.
+///
+/// # Safety
+/// There are as many.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn load(words: &[i32]) -> __m512i {
+unsafe fn load(words: &[i32], at: usize, count: usize) -> __m512i {
     // SAFETY: as many lanes are read as there are words.
-    unsafe { _mm512_maskz_loadu_epi32(lanes(words.len()), words.as_ptr()) }
+    unsafe { _mm512_maskz_loadu_epi32(lanes(count), words.as_ptr().add(at)) }
 }
 
-/// As many words as there is room for, at most sixteen.
+/// `count` words go where there is room for them, from one on, at most sixteen.
+///
+/// # Safety
+/// There is room.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn store(to: &mut [i32], words: __m512i) {
+unsafe fn store(to: &mut [i32], at: usize, count: usize, words: __m512i) {
     // SAFETY: as many lanes are written as there is room for.
-    unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr(), lanes(to.len()), words) };
+    unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().add(at), lanes(count), words) };
+}
+
+/// Goes through rows sixteen values at a time, and once more under a mask for those that are left: without masks all but the last step are
+/// half as long.
+macro_rules! by_sixteens {
+    ($len:expr, |$at:ident, $count:ident| $body:expr) => {{
+        let len: usize = $len;
+        let whole = len & !(LANES - 1);
+        for $at in (0..whole).step_by(LANES) {
+            let $count = LANES;
+            $body
+        }
+        if whole < len {
+            let ($at, $count) = (whole, len - whole);
+            $body
+        }
+    }};
 }
 
 /// The upper halves of products: of even lanes, and of odd ones, which are moved down first.
@@ -63,43 +86,52 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
     let headroom = _mm_cvtsi32_si128(by.headroom as i32);
     let all_but_one = _mm_cvtsi32_si128(by.shift - 1);
     let row = by.row.map(|row| _mm512_set1_epi32(row));
-    let mut biases = biases.chunks(LANES);
-    for (out, multipliers) in accumulators.chunks_mut(LANES).zip(multipliers.chunks(LANES)) {
-        let mut multiplier = load(multipliers);
+    by_sixteens!(accumulators.len(), |at, count| {
+        // SAFETY: there are as many multipliers as accumulators, and as many biases, or none.
+        let [sums, mut multiplier, bias] = unsafe {
+            let bias = if biases.is_empty() { _mm512_setzero_si512() } else { load(biases, at, count) };
+            [load(accumulators, at, count), load(multipliers, at, count), bias]
+        };
         if let Some(row) = row {
             multiplier = mul_high(multiplier, row);
         }
-        let product = mul_high(_mm512_sll_epi32(load(out), headroom), multiplier);
+        let product = mul_high(_mm512_sll_epi32(sums, headroom), multiplier);
         let half = _mm512_add_epi32(_mm512_sra_epi32(product, all_but_one), _mm512_set1_epi32(1));
-        let bias = biases.next().map_or_else(|| _mm512_setzero_si512(), |biases| load(biases));
-        store(out, saturating_add(_mm512_srai_epi32::<1>(half), bias));
-    }
+        let sum = saturating_add(_mm512_srai_epi32::<1>(half), bias);
+        // SAFETY: as above.
+        unsafe { store(accumulators, at, count, sum) };
+    });
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
 pub(super) fn add(row: &mut [i32], other: &[i32]) {
-    for (x, y) in row.chunks_mut(LANES).zip(other.chunks(LANES)) {
-        let (x, _) = x.split_at_mut(x.len().min(y.len()));
-        let sum = saturating_add(load(x), load(y));
-        store(x, sum);
-    }
+    by_sixteens!(row.len().min(other.len()), |at, count| {
+        // SAFETY: both rows are as long.
+        unsafe {
+            let sum = saturating_add(load(row, at, count), load(other, at, count));
+            store(row, at, count, sum);
+        }
+    });
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-    let largest = row
-        .chunks(LANES)
-        .fold(_mm512_setzero_si512(), |largest, x| _mm512_max_epu32(largest, _mm512_abs_epi32(load(x))));
+    let mut largest = _mm512_setzero_si512();
+    by_sixteens!(row.len(), |at, count| {
+        // SAFETY: the row is as long.
+        largest = _mm512_max_epu32(largest, _mm512_abs_epi32(unsafe { load(row, at, count) }));
+    });
     let largest = _mm512_reduce_max_epu32(largest).min(i32::MAX as u32);
     let (scale, lift, inverse, shift) = scale8(largest);
     let (lift, all) = (_mm_cvtsi32_si128(lift as i32), _mm_cvtsi32_si128(shift as i32));
     let (inverse, half) = (_mm512_set1_epi32(inverse), _mm512_set1_epi32(1 << (shift - 1)));
-    for (out, x) in out.chunks_mut(LANES).zip(row.chunks(LANES)) {
-        let x = _mm512_srai_epi32::<15>(_mm512_sll_epi32(load(x), lift));
+    by_sixteens!(row.len().min(out.len()), |at, count| {
+        // SAFETY: the row is as long.
+        let x = _mm512_srai_epi32::<15>(_mm512_sll_epi32(unsafe { load(row, at, count) }, lift));
         let q = _mm512_sra_epi32(_mm512_add_epi32(_mm512_mullo_epi32(x, inverse), half), all);
-        // SAFETY: as many lanes are written as there is room for.
-        unsafe { _mm512_mask_cvtepi32_storeu_epi8(out.as_mut_ptr(), lanes(out.len()), q) };
-    }
+        // SAFETY: there is room for as many.
+        unsafe { _mm512_mask_cvtepi32_storeu_epi8(out.as_mut_ptr().add(at), lanes(count), q) };
+    });
     scale
 }
 
@@ -110,8 +142,9 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let end = _mm512_set1_epi32(end);
-    for values in values.chunks_mut(LANES) {
-        let x = load(values);
+    by_sixteens!(values.len(), |at, count| {
+        // SAFETY: there are as many values.
+        let x = unsafe { load(values, at, count) };
         // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the definition.
         let magnitude = _mm512_min_epu32(_mm512_abs_epi32(x), _mm512_set1_epi32(i32::MAX));
         let wanted = _mm512_srli_epi32::<10>(magnitude);
@@ -119,12 +152,13 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         // SAFETY: no index is above `end`, so both halfwords of each word are in the table.
         let pairs = unsafe { _mm512_i32gather_epi32::<2>(index, table.as_ptr().cast()) };
         let high = _mm512_srai_epi32::<16>(pairs);
-        // `high - low` and `low` from the halfwords: a fraction's product, and what it is added to.
         let low = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs));
         let fraction = _mm512_and_si512(magnitude, _mm512_set1_epi32(1023));
         let product = _mm512_mullo_epi32(_mm512_sub_epi32(high, low), fraction);
         let between = _mm512_add_epi32(low, _mm512_srai_epi32::<10>(product));
         let even = _mm512_mask_mov_epi32(between, _mm512_cmpgt_epi32_mask(wanted, index), high);
-        store(values, saturating_add(_mm512_max_epi32(x, _mm512_setzero_si512()), even));
-    }
+        let sum = saturating_add(_mm512_max_epi32(x, _mm512_setzero_si512()), even);
+        // SAFETY: as above.
+        unsafe { store(values, at, count, sum) };
+    });
 }
