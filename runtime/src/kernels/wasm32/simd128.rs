@@ -39,13 +39,7 @@ fn reorder<X: Copy + Into<i16>>(x: &[X], to: &mut Row) {
 }
 
 fn tiles<X: Copy + Into<i16>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
-    tiles::multiply(
-        (out, x, weights, cols),
-        [0; COLUMNS / TILE],
-        reorder,
-        |out, x, part| multiply::<1, 4>(out, x, part),
-        |out, x, part| multiply::<4, 1>(out, x, part),
-    );
+    tiles::multiply((out, x, weights, cols), [0; COLUMNS / TILE], reorder, multiply::<1, 4>, multiply::<4, 1>);
 }
 
 /// `T` tokens by `B` blocks of four rows at a time.
