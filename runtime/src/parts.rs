@@ -19,10 +19,16 @@ pub(crate) const SOFT_CAPS: bool = cfg!(feature = "soft-caps");
 /// Weights of four bits.
 pub(crate) const PACKED_WEIGHTS: bool = cfg!(feature = "packed-weights");
 
+/// Rows of weights in pairs.
+pub(crate) const PAIRED_WEIGHTS: bool = cfg!(feature = "paired-weights");
+
 /// A feature that a model needs and this program does not have.
 pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
     if matches!(spec.numerics.weights, WeightLayout::Packed { .. }) && !PACKED_WEIGHTS {
         return Some("the crate's feature `packed-weights` is off");
+    }
+    if matches!(spec.numerics.weights, WeightLayout::Paired) && !PAIRED_WEIGHTS {
+        return Some("the crate's feature `paired-weights` is off");
     }
     if spec.head.soft_cap.is_some() && !SOFT_CAPS {
         return Some(NO_SOFT_CAPS);

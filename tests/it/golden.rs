@@ -1,6 +1,6 @@
 //! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer runtime.
 
-use kinglet::format::layout::roles;
+use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling, WeightLayout};
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::{BeamOptions, EarlyStopping, GenerateOptions, generate};
@@ -186,6 +186,27 @@ fn packed_weights_count_as_what_they_stand_for() {
         assert!(near >= LEAST_COSINE_PACKED, "{}: {near}", case.name);
     }
     assert!(packed > 1000, "only {packed} matrices are packed");
+}
+
+#[test]
+fn bytes_give_the_same_bits_however_they_lie() {
+    let mut paired = 0;
+    for case in golden_cases() {
+        for activations in [ActivationWidth::A8, ActivationWidth::A16] {
+            let blobs = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired]
+                .map(|weights| case.convert(&Options { activations, weights, ..case.options() }).1.blob);
+            let [by_rows, tiles, pairs] = [0, 1, 2].map(|at| Model::from_bytes(&blobs[at]).expect("the blob is valid"));
+            let in_pairs =
+                |(_, shape): &(_, Shape)| matches!(shape, Shape::Matrix { layout: WeightLayout::Paired, .. });
+            paired += roles(pairs.spec()).filter(in_pairs).count();
+            for input in case.inputs.iter().map(input) {
+                let wanted = bits(&tiles, &input, 3);
+                assert_eq!(bits(&by_rows, &input, 3), wanted, "{} in rows", case.name);
+                assert_eq!(bits(&pairs, &input, 3), wanted, "{} in pairs", case.name);
+            }
+        }
+    }
+    assert!(paired > 1000, "only {paired} matrices are in pairs");
 }
 
 /// All results of all inputs in one row each.

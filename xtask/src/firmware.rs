@@ -234,16 +234,20 @@ pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     Ok(rows)
 }
 
-/// How a checkpoint is converted, and whether for the core with the vector extension or for all others.
-const CONVERSIONS: [(&str, bool); 3] =
-    [("--target portable", false), ("--target m55 --activations a8", true), ("--target m55", true)];
+/// How a checkpoint is converted, and for which cores.
+const CONVERSIONS: [(&str, &[&str]); 4] = [
+    ("--target portable", &["M0+ code", "M3", "RV32IMC"]),
+    ("--target cortex-m4", &["M4F", "M7", "M33"]),
+    ("--target m55 --activations a8", &["M55"]),
+    ("--target m55", &["M55"]),
+];
 
 /// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter, with
 /// 16-bit activations.
 pub(crate) fn checkpoint(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
-    for (options, vectors) in CONVERSIONS {
-        let cores = CORES.iter().filter(|core| core.name.contains(only) && core.has_vectors() == vectors);
+    for (options, names) in CONVERSIONS {
+        let cores = CORES.iter().filter(|core| core.name.contains(only) && names.contains(&core.name));
         let cores: Vec<_> = cores.collect();
         if !cores.is_empty() {
             let converted = converted(folder, options, &cores)?;

@@ -104,6 +104,9 @@ enum TargetArg {
     Portable,
     /// As portable, encoders two: a third less memory, and 1 % more instructions.
     CortexM,
+    /// Cortex-M4, M7, M33: as cortex-m, with the rows of int8 weights in pairs, as their DSP extension takes them.
+    #[value(name = "cortex-m4")]
+    CortexM4,
     /// As portable, with weights row after row, as units that multiply long runs of bytes like them.
     M55,
     /// The desktop: 32 tokens at a time.
@@ -120,7 +123,7 @@ impl TargetArg {
     fn tile(self, encoder: bool) -> Option<u16> {
         match self {
             Self::Portable | Self::M55 => None,
-            Self::CortexM => Some(if encoder { 2 } else { 1 }),
+            Self::CortexM | Self::CortexM4 => Some(if encoder { 2 } else { 1 }),
             Self::X86 => Some(32),
         }
     }
@@ -219,6 +222,7 @@ impl Convert {
             weights: match (self.weights, self.target) {
                 (WeightsArg::Int4, _) => WeightLayout::Packed { group: if self.group_size == "64" { 64 } else { 32 } },
                 (_, TargetArg::M55) => WeightLayout::RowMajor,
+                (_, TargetArg::CortexM4) => WeightLayout::Paired,
                 (_, TargetArg::Portable | TargetArg::CortexM | TargetArg::X86) => WeightLayout::Tiled,
             },
             direction: self.direction.into(),

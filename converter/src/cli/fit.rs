@@ -47,6 +47,10 @@ struct Counted {
     narrow: f64,
     /// "a8 in rows, 384 x 384, one token".
     rows: f64,
+    /// "a16 in pairs, 384 x 384, one token".
+    wide_pairs: f64,
+    /// "a16 in pairs, 64 x 64, one token".
+    narrow_pairs: f64,
     /// Of `bench`, which runs the story teller: instructions for "a token, the first 8".
     early: f64,
     /// "a token, up to 128", those from the 65th on.
@@ -66,10 +70,34 @@ impl Core {
 
     const fn counted(self) -> Counted {
         match self {
-            Self::M0Plus => Counted { wide: 3.64, narrow: 4.14, rows: 7.25, early: 1_340_901.0, late: 1_772_305.0 },
-            Self::M4 | Self::M7 => Counted { wide: 1.16, narrow: 1.33, rows: 6.07, early: 475_566.0, late: 663_182.0 },
-            Self::M33 => Counted { wide: 1.16, narrow: 1.33, rows: 6.07, early: 475_729.0, late: 663_345.0 },
-            Self::RiscV => Counted { wide: 3.28, narrow: 3.48, rows: 7.09, early: 1_118_986.0, late: 1_501_870.0 },
+            Self::M0Plus => Counted {
+                wide: 3.64,
+                narrow: 4.13,
+                rows: 7.25,
+                wide_pairs: 9.82,
+                narrow_pairs: 11.12,
+                early: 1_340_901.0,
+                late: 1_772_305.0,
+            },
+            Self::M4 | Self::M7 => Counted {
+                wide: 1.14,
+                narrow: 1.28,
+                rows: 6.07,
+                wide_pairs: 0.90,
+                narrow_pairs: 1.08,
+                early: 475_566.0,
+                late: 663_182.0,
+            },
+            Self::M33 => Counted { early: 475_729.0, late: 663_345.0, ..Self::M4.counted() },
+            Self::RiscV => Counted {
+                wide: 3.28,
+                narrow: 3.48,
+                rows: 7.09,
+                wide_pairs: 8.08,
+                narrow_pairs: 8.89,
+                early: 1_118_986.0,
+                late: 1_501_870.0,
+            },
         }
     }
 
@@ -142,16 +170,20 @@ impl Costs {
     fn of(core: Core, spec: &ModelSpec) -> Self {
         let counted = core.counted();
         // A product costs `product + row / columns`.
-        let product = (384.0 * counted.wide - 64.0 * counted.narrow) / (384.0 - 64.0);
+        let slope = |wide: f64, narrow: f64| (384.0 * wide - 64.0 * narrow) / (384.0 - 64.0);
+        let product = slope(counted.wide, counted.narrow);
         let position = (counted.late - counted.early) / (Self::POSITIONS.1 - Self::POSITIONS.0);
         // Each value of a head is in a product with a key's, and in one with a weight.
         let value = 2.0 * product;
         let attended = (position - value * Self::STORY.values) / Self::STORY.attended;
         let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
-        let by_rows =
-            spec.numerics.weights == WeightLayout::RowMajor && spec.numerics.activations == ActivationWidth::A8;
+        let as_they_lie = match (spec.numerics.weights, spec.numerics.activations) {
+            (WeightLayout::RowMajor, ActivationWidth::A8) => counted.rows,
+            (WeightLayout::Paired, _) => slope(counted.wide_pairs, counted.narrow_pairs),
+            _ => product,
+        };
         Self {
-            product: if by_rows { counted.rows } else { product },
+            product: as_they_lie,
             output: rest / Self::STORY.outputs,
             attended,
             value,

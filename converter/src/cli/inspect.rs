@@ -98,8 +98,8 @@ impl Inspect {
         }
         let numerics = &spec.numerics;
         output::line(&format!(
-            "numerics: {:?} activations, {:?} keys, {} fraction bits, {} tokens at a time",
-            numerics.activations, numerics.keys, numerics.fraction_bits, numerics.tile
+            "numerics: {:?} weights, {:?} activations, {:?} keys, {} fraction bits, {} tokens at a time",
+            numerics.weights, numerics.activations, numerics.keys, numerics.fraction_bits, numerics.tile
         ))?;
         if !labels.is_empty() {
             output::line(&format!("labels: {}", labels.join(", ")))?;

@@ -72,6 +72,26 @@ fn weights_are_off_by_half_a_step_at_most() {
 }
 
 #[test]
+fn bytes_come_back_however_they_lie() {
+    let mut next = random(13);
+    let (rows, cols) = (8, 12);
+    let weight: Vec<f32> = (0..rows * cols).map(|_| next()).collect();
+    let [by_rows, tiled, paired] = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired].map(|layout| {
+        let shape = Shape::Matrix { rows, cols, bias: false, layout };
+        let quantized = one(shape, &weight, &[]).unwrap();
+        assert_eq!(quantized.bytes.len() as u64, shape.bytes());
+        (dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap().weight, quantized.bytes)
+    });
+    assert!(by_rows.0 == tiled.0 && by_rows.0 == paired.0);
+    // A halfword of two rows: the upper one's weight, raised by 128, and 256 times the lower one's.
+    let of = |row: usize, col: usize| i16::from(by_rows.1[row * cols + col].cast_signed());
+    let halfwords: Vec<i16> = paired.1.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
+    for (at, (row, col)) in [(0, (0, 0)), (3, (0, 3)), (4, (2, 0)), (8, (0, 4)), (24, (4, 0)), (47, (6, 11))] {
+        assert_eq!(halfwords[at], of(row, col) + 128 + 256 * of(row + 1, col), "{row}, {col}");
+    }
+}
+
+#[test]
 fn packed_weights_come_back_to_four_bits() {
     let mut next = random(11);
     for group in [32, 64] {

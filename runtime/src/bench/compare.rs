@@ -182,6 +182,8 @@ fn compare_products(
         (part(all, rows * cols), part(&narrow.0, tokens * cols), part(&wide.0, tokens * cols));
     same("tiles8", &|set, out| (set.tiles8)(out, narrow, weights, cols));
     same("tiles16", &|set, out| (set.tiles16)(out, wide, weights, cols));
+    same("paired8", &|set, out| set.paired8(out, narrow, weights, cols));
+    same("paired16", &|set, out| set.paired16(out, wide, weights, cols));
     same("matmul8", &|set, out| (set.matmul8)(out, narrow, weights, cols));
     same("matmul16", &|set, out| (set.matmul16)(out, wide, weights, cols));
     for group in [32, 64] {

@@ -221,7 +221,9 @@ impl Shape {
         let Self::Matrix { rows, cols, layout, .. } = self else { return 0 };
         let weights = rows as u64 * cols as u64;
         match layout {
-            WeightLayout::RowMajor | WeightLayout::Tiled => weights.next_multiple_of(ALIGNMENT as u64),
+            WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired => {
+                weights.next_multiple_of(ALIGNMENT as u64)
+            }
             WeightLayout::Packed { .. } => {
                 (weights / 2).next_multiple_of(ALIGNMENT as u64)
                     + self.group_scales().next_multiple_of(ALIGNMENT as u64)

@@ -96,6 +96,9 @@ pub enum WeightLayout {
         /// Columns in a group, of which the last of a row may be shorter.
         group: u8,
     },
+    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword (see [`pair_place`]): for cores that
+    /// multiply pairs of halfwords, as Cortex-M4, M7 and M33 do.
+    Paired,
 }
 
 /// Rows and columns of a tile.
@@ -106,6 +109,20 @@ pub const TILE: usize = 4;
 pub const fn tile_place(row: usize, col: usize, cols: usize) -> usize {
     const ORDER: [usize; TILE] = [0, 2, 1, 3];
     (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE * TILE + ORDER[col % TILE]
+}
+
+/// Where a weight lies whose matrix has its rows in pairs: tiles along the columns, then along the rows, as [`tile_place`] has them; in a
+/// tile two rows and then two, of both column after column, the upper row's weight below the other's in a halfword.
+///
+/// Weights of upper rows are raised by 128 ([`pair_byte`]): so a halfword is the upper row's, which is not negative then, and 256 times
+/// the other's.
+pub const fn pair_place(row: usize, col: usize, cols: usize) -> usize {
+    (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE / 2 * 2 * TILE + col % TILE * 2 + row % 2
+}
+
+/// The byte that a weight of a row is where rows are in pairs, and the weight that such a byte is.
+pub const fn pair_byte(row: usize, weight: i8) -> i8 {
+    if row.is_multiple_of(2) { weight ^ i8::MIN } else { weight }
 }
 
 /// Columns of a tile of packed weights.

@@ -8,6 +8,8 @@ mod aarch64;
 mod arm;
 mod multiply;
 mod packed;
+mod paired;
+mod restored;
 #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
 mod riscv;
 mod scalar;
@@ -52,6 +54,9 @@ pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<
 #[cfg(feature = "std")]
 pub(crate) type Attend = fn(head: &Head<'_>, queries: &mut Queries<'_>) -> bool;
 
+/// See [`Kernels::paired16`].
+pub(crate) type PairedProduct<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) -> bool;
+
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
     /// As the vendor writes the instruction set.
@@ -66,6 +71,11 @@ pub(crate) struct Kernels {
     pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
     /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
     pub(crate) packed16: Option<PackedProduct>,
+    /// As `tiles8`, over weights with their rows in pairs ([`pair_place`](crate::format::spec::pair_place)), as they lie; says whether it
+    /// could.
+    pub(crate) paired8: Option<PairedProduct<i8>>,
+    /// As `tiles16`, over such weights.
+    pub(crate) paired16: Option<PairedProduct<i16>>,
     /// Accumulators, which leave the headroom free, become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.

@@ -1,9 +1,8 @@
 //! Products over packed weights, four bits each. They are the products over tiles of the bytes that the weights stand for: a few
 //! columns of four rows are unpacked at a time, and every set multiplies them as it does others.
 
-use bytemuck::cast_slice;
-
-use super::{Kernels, scalar};
+use super::Kernels;
+use super::restored::{Tiles, first, multiply};
 use crate::format::spec::{PACKED_COLS, TILE, at_least_one};
 
 /// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::spec::packed_place) and
@@ -12,71 +11,39 @@ use crate::format::spec::{PACKED_COLS, TILE, at_least_one};
 pub(crate) struct Packed<'m> {
     pub(crate) weights: &'m [u8],
     pub(crate) scales: &'m [u8],
-    /// Columns in a group: a multiple of [`PACKED_COLS`] that divides [`COLUMNS`].
+    /// Columns in a group: a multiple of [`PACKED_COLS`] that divides [`COLUMNS`](super::restored::COLUMNS).
     pub(crate) group: usize,
 }
-
-/// Columns that are unpacked at a time.
-const COLUMNS: usize = 128;
 
 impl Kernels {
     /// As [`tiles8`](Self::tiles8), over packed weights.
     pub(crate) fn packed8(&self, out: &mut [i32], x: &[i8], weights: &Packed<'_>, cols: usize) {
-        multiply(out, x, weights, cols, self.tiles8);
+        in_tiles(out, x, weights, cols, self.tiles8);
     }
 
     /// As [`tiles16`](Self::tiles16), over packed weights.
     pub(crate) fn packed16(&self, out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) {
         let done = self.packed16.is_some_and(|fused| fused(out, x, weights, cols));
         if !done {
-            multiply(out, x, weights, cols, self.tiles16);
+            in_tiles(out, x, weights, cols, self.tiles16);
         }
     }
 }
 
-fn multiply<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
-    let group = at_least_one(packed.group);
-    let block_bytes = at_least_one(TILE * cols / 2);
-    let blocks = packed.weights.len() / block_bytes;
-    let (rows, groups) = (blocks * TILE, cols.div_ceil(group));
+fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
+    let blocks = packed.weights.len() / at_least_one(TILE * cols / 2);
     let (mut weights, mut scales) = (packed.weights, packed.scales);
-    let mut unpacked = Unpacked([[0; TILE * PACKED_COLS / 4]; COLUMNS / PACKED_COLS]);
-    for block in 0..blocks {
-        let (mut weights, mut scales) = (first(&mut weights, block_bytes), first(&mut scales, TILE * groups));
-        for run in 0..cols.div_ceil(COLUMNS) {
-            let weights = first(&mut weights, TILE * COLUMNS / 2);
-            let scales = first(&mut scales, TILE * COLUMNS / group);
-            let tiles_in_group = at_least_one(group / PACKED_COLS);
-            let words = weights.as_chunks::<{ TILE * PACKED_COLS / 2 }>().0;
-            for (at, (words, to)) in words.iter().zip(&mut unpacked.0).enumerate() {
-                let scales = scales.get(at / tiles_in_group * TILE..).and_then(<[u8]>::first_chunk);
-                unpack(words, scales.unwrap_or(&[0; TILE]), to);
-            }
-            let width = 2 * weights.len() / TILE;
-            let bytes = cast_slice(unpacked.0.as_flattened()).get(..TILE * width).unwrap_or(&[]);
-            for (x, out) in scalar::tokens(x, cols, out, rows) {
-                let Some(x) = x.get(run * COLUMNS..run * COLUMNS + width) else { continue };
-                let mut sums = [0; TILE];
-                tiles(&mut sums, x, bytes, width);
-                for (out, sum) in out.iter_mut().skip(TILE * block).zip(sums) {
-                    *out = if run == 0 { sum } else { out.wrapping_add(sum) };
-                }
-            }
+    multiply(out, x, (blocks, cols), tiles, &mut |width, to: &mut Tiles| {
+        let group = at_least_one(packed.group);
+        let tiles_in_group = at_least_one(group / PACKED_COLS);
+        let words = first(&mut weights, TILE * width / 2).as_chunks::<{ TILE * PACKED_COLS / 2 }>().0;
+        let scales = first(&mut scales, TILE * width.div_ceil(group));
+        for (at, (words, to)) in words.iter().zip(to.as_chunks_mut().0).enumerate() {
+            let scales = scales.get(at / tiles_in_group * TILE..).and_then(<[u8]>::first_chunk);
+            unpack(words, scales.unwrap_or(&[0; TILE]), to);
         }
-    }
+    });
 }
-
-/// Takes the first values of a slice, as many as there are of `len`: zips of chunks divide by sizes that the compiler does not always know
-/// not to be 0.
-fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
-    let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-    *rest = others;
-    first
-}
-
-/// Tiles of bytes, a word for each row.
-#[repr(align(16))]
-struct Unpacked([[u32; TILE * PACKED_COLS / 4]; COLUMNS / PACKED_COLS]);
 
 /// A tile of eight columns becomes two of four, a row of four weights at a time.
 ///

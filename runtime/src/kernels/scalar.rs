@@ -16,6 +16,8 @@ pub(crate) static SCALAR: Kernels = Kernels {
     tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
     tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
     packed16: None,
+    paired8: None,
+    paired16: None,
     requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
     add: |row, other| add(row, other),
     quantize8: |out, row| quantize8(out, row),

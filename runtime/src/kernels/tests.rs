@@ -4,7 +4,9 @@ use std::vec::Vec;
 
 use super::scalar::SCALAR;
 use super::{Kernels, Packed, ScoreFactor};
-use crate::format::spec::{GROUP_SIZES, MAX_GROUP_SCALE, TILE, group_place, packed_place, tile_place};
+use crate::format::spec::{
+    GROUP_SIZES, MAX_GROUP_SCALE, TILE, group_place, packed_place, pair_byte, pair_place, tile_place,
+};
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::MAX_SCORE;
 use crate::quant::Requantize;
@@ -88,9 +90,11 @@ fn every_set_multiplies_as_scalar_does() {
         if rows % TILE != 0 || cols % TILE != 0 {
             continue;
         }
-        let mut tiled = weights.clone();
-        for (place, weight) in weights.iter().enumerate() {
-            tiled[tile_place(place / cols, place % cols, cols)] = *weight;
+        let (mut tiled, mut paired) = (weights.clone(), weights.clone());
+        for (place, &weight) in weights.iter().enumerate() {
+            let (row, col) = (place / cols, place % cols);
+            tiled[tile_place(row, col, cols)] = weight;
+            paired[pair_place(row, col, cols)] = pair_byte(row, weight);
         }
         let run_tiled = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
@@ -98,8 +102,16 @@ fn every_set_multiplies_as_scalar_does() {
             (set.tiles16)(&mut out16, &wide, &tiled, cols);
             (out8, out16)
         };
+        let run_paired = |set: &Kernels| {
+            let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+            set.paired8(&mut out8, &narrow, &paired, cols);
+            set.paired16(&mut out16, &wide, &paired, cols);
+            (out8, out16)
+        };
+        let wanted = run(&SCALAR);
         for set in all() {
-            assert!(run_tiled(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
+            assert!(run_tiled(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
+            assert!(run_paired(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns in pairs", set.name);
         }
     }
 }

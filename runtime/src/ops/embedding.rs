@@ -1,7 +1,8 @@
 //! Rows of int8 tables as fixed-point values.
 
-use crate::format::spec::{Multiplier, TILE, WeightLayout, tile_place};
+use crate::format::spec::{Multiplier, TILE, WeightLayout, pair_byte, pair_place, tile_place};
 use crate::model::Matrix;
+use crate::parts;
 use crate::quant::{mul_high, shift_round};
 
 /// Writes a row of a table to `out`, or adds it, times `scale` if there is one.
@@ -28,6 +29,15 @@ pub(crate) fn embed_row(
     let from = |start: usize| table.weights.get(start..).unwrap_or(&[]);
     if table.layout == WeightLayout::RowMajor {
         out.iter_mut().zip(from(row * cols)).take(cols).for_each(|(out, &weight)| put(out, weight));
+        return;
+    }
+    if table.layout == WeightLayout::Paired && parts::PAIRED_WEIGHTS {
+        // Two rows of each tile: every second byte is of this one.
+        let pairs = from(pair_place(row & !1, 0, cols)).as_chunks::<{ 2 * TILE }>().0.iter().step_by(2);
+        for (out, pairs) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(pairs).take(cols / TILE) {
+            let bytes = pairs.iter().skip(row % 2).step_by(2);
+            out.iter_mut().zip(bytes).for_each(|(out, &byte)| put(out, pair_byte(row, byte)));
+        }
         return;
     }
     // A word of each tile along the row: columns 0, 2, 1, 3.

@@ -21,6 +21,8 @@ pub(crate) static DSP: Kernels = Kernels {
     tiles8,
     tiles16,
     packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
+    paired8: if parts::PAIRED_WEIGHTS { Some(paired8) } else { None },
+    paired16: if parts::PAIRED_WEIGHTS { Some(paired16) } else { None },
     requantize,
     add,
     quantize8,
@@ -182,6 +184,209 @@ core::arch::global_asm!(
       pop {{r4-r11, pc}}
     .size kinglet_dsp_tiles_of_two, . - kinglet_dsp_tiles_of_two
     .purgem kinglet_tile_of_two
+
+    // Two pairs of rows: halfwords with what they are, and again with the upper rows alone.
+    .macro kinglet_paired_tile
+      ldrd r6, lr, [r1], #8
+      ldmia r0!, {{r2-r5}}
+      smlald r8, r9, r2, r6
+      uxtb16 r2, r2
+      smlad r7, r2, r6, r7
+      smlald r8, r9, r3, lr
+      uxtb16 r3, r3
+      smlad r7, r3, lr, r7
+      smlald r11, r12, r4, r6
+      uxtb16 r4, r4
+      smlad r10, r4, r6, r10
+      smlald r11, r12, r5, lr
+      uxtb16 r5, r5
+      smlad r10, r5, lr, r10
+    .endm
+
+    // Lower rows are what upper ones leave of the sums, over 256.
+    .macro kinglet_apart upper, low, high
+      lsr \low, \low, #8
+      orr \low, \low, \high, lsl #24
+      sub \low, \low, \upper, asr #8
+    .endm
+
+    // weights, x, out, by: {{tiles, blocks of four rows, what sums begin with}}
+    .section .text.kinglet_dsp_paired, "ax", %progbits
+    .global kinglet_dsp_paired
+    .type kinglet_dsp_paired, %function
+    .thumb_func
+    kinglet_dsp_paired:
+      push {{r4-r11, lr}}
+      ldm r3, {{r4-r7}}
+      // Sixteen tiles to a turn: the first turn leaves out those that lack, of 54 bytes each.
+      add r8, r1, r4, lsl #3
+      rsbs r4, r4, #0
+      and r4, r4, #15
+      mov r9, #54
+      mul r4, r4, r9
+      adr r9, 2f
+      add r4, r9
+      orr r4, r4, #1
+      // What a block begins with, in the order of the registers: x, sums of either pair, where the first turn begins; then x's end, out, blocks
+      sub sp, #44
+      strd r1, r6, [sp]
+      strd r6, r7, [sp, #8]
+      strd r6, r6, [sp, #16]
+      strd r7, r4, [sp, #24]
+      strd r8, r2, [sp, #32]
+      str r5, [sp, #40]
+    1:
+      ldm sp, {{r1, r7, r8, r9, r10, r11, r12, pc}}
+      .p2align 2
+    2:
+      .rept 16
+      kinglet_paired_tile
+      .endr
+      ldr r2, [sp, #32]
+      cmp r1, r2
+      bne 2b
+      kinglet_apart r7, r8, r9
+      kinglet_apart r10, r11, r12
+      ldrd r2, r3, [sp, #36]
+      stmia r2!, {{r7, r8, r10, r11}}
+      subs r3, r3, #1
+      strd r2, r3, [sp, #36]
+      bne 1b
+      add sp, #44
+      pop {{r4-r11, pc}}
+    .size kinglet_dsp_paired, . - kinglet_dsp_paired
+    .purgem kinglet_paired_tile
+
+    .macro kinglet_paired_tile_of_two
+      ldrd r6, r7, [r0], #16
+      ldmia r1!, {{r2-r5}}
+      smlald r9, r10, r6, r2
+      smlald r12, lr, r6, r4
+      uxtb16 r6, r6
+      smlad r8, r6, r2, r8
+      smlad r11, r6, r4, r11
+      smlald r9, r10, r7, r3
+      smlald r12, lr, r7, r5
+      uxtb16 r7, r7
+      smlad r8, r7, r3, r8
+      smlad r11, r7, r5, r11
+    .endm
+
+    // One pair of rows of each block, two tokens by turns in x. weights, x, out, by: {{what sums begin with, tiles, blocks, bytes of a token's out}}
+    .section .text.kinglet_dsp_paired_of_two, "ax", %progbits
+    .global kinglet_dsp_paired_of_two
+    .type kinglet_dsp_paired_of_two, %function
+    .thumb_func
+    kinglet_dsp_paired_of_two:
+      push {{r4-r11, lr}}
+      ldm r3, {{r4-r10}}
+      // Eight tiles to a turn, of 46 bytes each.
+      add r11, r1, r8, lsl #4
+      rsbs r8, r8, #0
+      and r8, r8, #7
+      mov r12, #46
+      mul r8, r8, r12
+      adr r12, 2f
+      add r8, r12
+      orr r8, r8, #1
+      // x, sums of either token; where the first turn begins, x's end, out of both, blocks
+      sub sp, #48
+      strd r1, r4, [sp]
+      strd r4, r5, [sp, #8]
+      strd r6, r6, [sp, #16]
+      strd r7, r8, [sp, #24]
+      strd r11, r2, [sp, #32]
+      add r2, r10
+      strd r2, r9, [sp, #40]
+    1:
+      ldm sp, {{r1, r8, r9, r10, r11, r12, lr}}
+      ldr pc, [sp, #28]
+      .p2align 2
+    2:
+      .rept 8
+      kinglet_paired_tile_of_two
+      .endr
+      ldr r2, [sp, #32]
+      cmp r1, r2
+      bne 2b
+      kinglet_apart r8, r9, r10
+      kinglet_apart r11, r12, lr
+      ldrd r2, r3, [sp, #36]
+      ldr r4, [sp, #44]
+      strd r8, r9, [r2], #16
+      strd r11, r12, [r3], #16
+      subs r4, r4, #1
+      strd r2, r3, [sp, #36]
+      str r4, [sp, #44]
+      bne 1b
+      add sp, #48
+      pop {{r4-r11, pc}}
+    .size kinglet_dsp_paired_of_two, . - kinglet_dsp_paired_of_two
+    .purgem kinglet_paired_tile_of_two
+    .purgem kinglet_apart
+
+    // x, tiles: the sum
+    .section .text.kinglet_dsp_sum, "ax", %progbits
+    .global kinglet_dsp_sum
+    .type kinglet_dsp_sum, %function
+    .thumb_func
+    kinglet_dsp_sum:
+      push {{r4-r10, lr}}
+      mov r2, #0x00010001
+      movs r3, #0
+      lsrs r10, r1, #2
+      beq 2f
+    1:
+      ldmia r0!, {{r4-r9, r12, lr}}
+      smlad r3, r4, r2, r3
+      smlad r3, r5, r2, r3
+      smlad r3, r6, r2, r3
+      smlad r3, r7, r2, r3
+      smlad r3, r8, r2, r3
+      smlad r3, r9, r2, r3
+      smlad r3, r12, r2, r3
+      smlad r3, lr, r2, r3
+      subs r10, r10, #1
+      bne 1b
+    2:
+      ands r1, r1, #3
+      beq 4f
+    3:
+      ldrd r4, r5, [r0], #8
+      smlad r3, r4, r2, r3
+      smlad r3, r5, r2, r3
+      subs r1, r1, #1
+      bne 3b
+    4:
+      mov r0, r3
+      pop {{r4-r10, pc}}
+    .size kinglet_dsp_sum, . - kinglet_dsp_sum
+
+    // to, x of one token, x of another, tiles: four values of either by turns, and the sums of both in two words
+    .section .text.kinglet_dsp_by_turns, "ax", %progbits
+    .global kinglet_dsp_by_turns
+    .type kinglet_dsp_by_turns, %function
+    .thumb_func
+    kinglet_dsp_by_turns:
+      push {{r4-r9}}
+      mov r12, #0x00010001
+      movs r8, #0
+      movs r9, #0
+    1:
+      ldrd r4, r5, [r1], #8
+      ldrd r6, r7, [r2], #8
+      smlad r8, r4, r12, r8
+      smlad r9, r6, r12, r9
+      smlad r8, r5, r12, r8
+      smlad r9, r7, r12, r9
+      stmia r0!, {{r4-r7}}
+      subs r3, r3, #1
+      bne 1b
+      mov r0, r8
+      mov r1, r9
+      pop {{r4-r9}}
+      bx lr
+    .size kinglet_dsp_by_turns, . - kinglet_dsp_by_turns
 
     .macro kinglet_pair row, sum, shift
       and r12, lr, \row, lsr #\shift
@@ -1338,6 +1543,10 @@ core::arch::global_asm!(
 unsafe extern "C" {
     fn kinglet_dsp_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 2]);
     fn kinglet_dsp_tiles_of_two(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 3]);
+    fn kinglet_dsp_paired(weights: *const i8, x: *const i16, out: *mut i32, by: &PairedSums);
+    fn kinglet_dsp_paired_of_two(weights: *const i8, x: *const i16, out: *mut i32, by: &PairedSumsOfTwo);
+    fn kinglet_dsp_sum(x: *const i16, tiles: usize) -> i32;
+    fn kinglet_dsp_by_turns(to: *mut i16, x: *const i16, other: *const i16, tiles: usize) -> u64;
     fn kinglet_dsp_packed(weights: *const u8, x: *const i32, scales: *const u8, by: &PackedSums);
     fn kinglet_dsp_summed(to: *mut i32, x: *const i16, groups: usize, group: usize);
     fn kinglet_dsp_weighted_sum_of_8(out: *mut i32, weights: *const i32, values: *const i8, count: usize);
@@ -1437,6 +1646,93 @@ fn tiles16(out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
         // as many as the slices have.
         unsafe { kinglet_dsp_tiles(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[cols / TILE, blocks]) };
     }
+}
+
+/// What a product over rows in pairs takes besides three pointers.
+#[repr(C)]
+struct PairedSums {
+    tiles: usize,
+    blocks: usize,
+    begin: i64,
+}
+
+/// The same of two tokens.
+#[repr(C)]
+struct PairedSumsOfTwo {
+    begin: [i64; 2],
+    tiles: usize,
+    blocks: usize,
+    /// Of one token.
+    out_bytes: usize,
+}
+
+/// What sums over rows in pairs begin with: upper rows are raised by 128, which is so many times the sum of the activations too much.
+/// Lower rows are right as long as the upper one's sum has no more than 32 bits. Activations have so few that it has 2^31 at the most, and
+/// just that only where all of them are the least that there is, and all weights -128: then there is no beginning.
+fn begin_of(sum: i32) -> Option<i64> {
+    (sum > -1 << 24).then(|| i64::from(sum) * -128)
+}
+
+fn paired8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) -> bool {
+    let rows = weights.len() / cols.max(1);
+    let mut wide = Wide([0; WIDENED]);
+    let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
+    cols <= WIDENED
+        && x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))).all(|(x, out)| {
+            let Some(wide) = wide.0.get_mut(..x.len()) else { return false };
+            widen(wide, x);
+            paired16(out, wide, weights, cols)
+        })
+}
+
+fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) -> bool {
+    let rows = weights.len() / cols.max(1);
+    let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
+    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
+        return false;
+    }
+    if x.len() >= 2 * cols && 2 * cols <= WIDENED {
+        match paired_of_two(out, x, weights, cols) {
+            Some(tokens) => {
+                x = x.get(tokens * cols..).unwrap_or(&[]);
+                out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
+            }
+            None => return false,
+        }
+    }
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        // SAFETY: it reads `cols` activations at a word's boundary.
+        let Some(begin) = begin_of(unsafe { kinglet_dsp_sum(x.as_ptr(), cols / TILE) }) else { return false };
+        let by = PairedSums { tiles: cols / TILE, blocks: rows / TILE, begin };
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary, and writes `rows` sums: as many as
+        // the slices have.
+        unsafe { kinglet_dsp_paired(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &by) };
+    }
+    true
+}
+
+/// Two tokens at a time: how many were multiplied, unless a sum has no beginning.
+#[inline(never)]
+fn paired_of_two(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<usize> {
+    let (rows, tiles) = (weights.len() / cols.max(1), cols / TILE);
+    let mut by_turns = Wide([0; WIDENED]);
+    let mut done = 0;
+    for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
+        // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many, for which there is room.
+        let sums = unsafe { kinglet_dsp_by_turns(by_turns.0.as_mut_ptr(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
+        let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
+        let by = PairedSumsOfTwo { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
+        for half in [0, 2] {
+            // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of two tokens, and writes as many sums:
+            // `out` has `rows` of each token.
+            unsafe {
+                let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
+                kinglet_dsp_paired_of_two(weights, by_turns.0.as_ptr(), out, &by);
+            }
+        }
+        done += 2;
+    }
+    Some(done)
 }
 
 /// What a product over packed weights takes besides three pointers.

@@ -29,6 +29,8 @@ pub(super) static AVX2: Kernels = Kernels {
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { tiles::tiles16(out, x, weights, cols) },
     packed16: None,
+    paired8: None,
+    paired16: None,
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
         rows::requantize(accumulators, multipliers, biases, by)

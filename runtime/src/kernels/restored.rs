@@ -1,0 +1,53 @@
+//! Products over weights that are not in tiles of bytes, but can be put into them: a few columns of four rows at a time, which every set
+//! multiplies as it does others.
+
+use bytemuck::cast_slice;
+
+use super::scalar;
+use crate::format::spec::TILE;
+
+/// Columns that are restored at a time.
+pub(super) const COLUMNS: usize = 128;
+
+/// Tiles of bytes, a word for each row.
+pub(super) type Tiles = [u32; TILE * COLUMNS / 4];
+
+#[repr(align(16))]
+struct Restored(Tiles);
+
+/// `out = x * weights^T` over blocks of four rows. `restore` puts the next columns, of which it is told how many, into tiles.
+///
+/// Never inlined: what it has on the stack is for those alone who need it.
+#[inline(never)]
+pub(super) fn multiply<X>(
+    out: &mut [i32],
+    x: &[X],
+    (blocks, cols): (usize, usize),
+    tiles: fn(&mut [i32], &[X], &[i8], usize),
+    restore: &mut dyn FnMut(usize, &mut Tiles),
+) {
+    let mut restored = Restored([0; TILE * COLUMNS / 4]);
+    for block in 0..blocks {
+        for start in (0..cols).step_by(COLUMNS) {
+            let width = (cols - start).min(COLUMNS);
+            restore(width, &mut restored.0);
+            let bytes = cast_slice(&restored.0).get(..TILE * width).unwrap_or(&[]);
+            for (x, out) in scalar::tokens(x, cols, out, TILE * blocks) {
+                let Some(x) = x.get(start..start + width) else { continue };
+                let mut sums = [0; TILE];
+                tiles(&mut sums, x, bytes, width);
+                for (out, sum) in out.iter_mut().skip(TILE * block).zip(sums) {
+                    *out = if start == 0 { sum } else { out.wrapping_add(sum) };
+                }
+            }
+        }
+    }
+}
+
+/// Takes the first values of a slice, as many as there are of `len`: zips of chunks divide by sizes that the compiler does not always know
+/// not to be 0.
+pub(super) fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
+    let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+    *rest = others;
+    first
+}
