@@ -3,6 +3,8 @@
 mod attention;
 mod avx2;
 mod rows;
+#[cfg(any(test, feature = "std"))]
+mod single;
 mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
