@@ -7,6 +7,8 @@ mod avx2;
 #[cfg(feature = "std")]
 mod heads;
 mod rows;
+#[cfg(any(test, feature = "std"))]
+mod single;
 mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;

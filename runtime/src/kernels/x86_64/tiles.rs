@@ -182,7 +182,7 @@ impl<'w> Upcoming<'w> {
 
 /// Asks for what lies somewhere, and may not be there.
 #[inline(always)]
-fn ask_for(address: *const i8) {
+pub(super) fn ask_for(address: *const i8) {
     // SAFETY: a hint, which does nothing but to load a cache.
     #[allow(unused_unsafe)]
     unsafe {
@@ -377,7 +377,7 @@ fn dot_tile(x: &[i16; TILE], tile: &[i8; 16]) -> __m256i {
 /// A block's four sums go where they belong, or are added to what is there.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
+pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
     // SAFETY: four words, and neither access needs an alignment.
     unsafe {
         let to = to.as_mut_ptr().cast();

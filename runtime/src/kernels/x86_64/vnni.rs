@@ -5,7 +5,7 @@
 //! panel holds the weights of two vectors' rows in that order, and serves several tokens, of which each step broadcasts as many
 //! columns. Bytes are multiplied unsigned by signed: weights have 128 added, and 128 times the sum of a token's values is taken off.
 //!
-//! One token at a time is bound by memory: AVX2 does it. With the feature `std` alone, which is what knows these processors.
+//! One token at a time is for `single`, or for AVX2. With the feature `std` alone, which is what knows these processors.
 #![allow(unsafe_code)]
 
 use super::super::Kernels;
@@ -95,7 +95,7 @@ macro_rules! products {
         use core::ops::Range;
 
         use super::super::tiles::Shape;
-        use super::{TOGETHER, TOKENS, WORDS, tiles};
+        use super::{TOGETHER, TOKENS, WORDS};
         use crate::format::spec::TILE;
 
         /// Two vectors' rows, a word of four bytes each.
@@ -104,19 +104,19 @@ macro_rules! products {
 
         #[target_feature(enable = $features)]
         pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-            let shape = Shape::new(out, x, weights, cols);
-            if shape.tokens < 2 {
-                return tiles::tiles8(out, x, weights, cols);
+            if x.len() < 2 * cols {
+                return one8(out, x, weights, cols);
             }
+            let shape = Shape::new(out, x, weights, cols);
             products::<1>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
         #[target_feature(enable = $features)]
         pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-            let shape = Shape::new(out, x, weights, cols);
-            if shape.tokens < 2 {
-                return tiles::tiles16(out, x, weights, cols);
+            if x.len() < 2 * cols {
+                return one16(out, x, weights, cols);
             }
+            let shape = Shape::new(out, x, weights, cols);
             products::<2>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
@@ -284,6 +284,8 @@ macro_rules! eights {
 pub(super) mod wide {
     const ROWS: usize = 16;
 
+    use super::super::single::{tiles8 as one8, tiles16 as one16};
+
     products!("avx2,avx512f,avx512bw,avx512vnni");
 
     /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
@@ -391,6 +393,8 @@ pub(super) mod wide {
 mod narrow {
     const ROWS: usize = 8;
 
+    use super::tiles::{tiles8 as one8, tiles16 as one16};
+
     products!("avx2,avxvnni");
     eights!();
 
@@ -413,6 +417,8 @@ mod narrow {
 #[cfg(test)]
 mod emulated {
     const ROWS: usize = 8;
+
+    use super::tiles::{tiles8 as one8, tiles16 as one16};
 
     products!("avx2");
     eights!();
