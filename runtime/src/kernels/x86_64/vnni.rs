@@ -11,7 +11,6 @@
 use super::super::Kernels;
 use super::avx2::AVX2;
 use super::rows::wide as rows;
-use super::tiles;
 
 /// The sets of AVX-512 and without it, on a processor that has them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
@@ -105,7 +104,7 @@ macro_rules! products {
         #[target_feature(enable = $features)]
         pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one8(out, x, weights, cols);
+                return single::tiles8(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<1>(out, bytemuck::cast_slice(x), weights, shape);
@@ -114,7 +113,7 @@ macro_rules! products {
         #[target_feature(enable = $features)]
         pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one16(out, x, weights, cols);
+                return single::tiles16(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<2>(out, bytemuck::cast_slice(x), weights, shape);
@@ -284,9 +283,9 @@ macro_rules! eights {
 pub(super) mod wide {
     const ROWS: usize = 16;
 
-    use super::super::single::{tiles8 as one8, tiles16 as one16};
+    use super::super::single::avx512 as single;
 
-    products!("avx2,avx512f,avx512bw,avx512vnni");
+    products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
     /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
@@ -393,7 +392,7 @@ pub(super) mod wide {
 mod narrow {
     const ROWS: usize = 8;
 
-    use super::tiles::{tiles8 as one8, tiles16 as one16};
+    use super::super::single::avx as single;
 
     products!("avx2,avxvnni");
     eights!();
@@ -415,10 +414,10 @@ mod narrow {
 
 /// Eight rows to a vector, and several instructions where VNNI has one.
 #[cfg(test)]
-mod emulated {
+pub(super) mod emulated {
     const ROWS: usize = 8;
 
-    use super::tiles::{tiles8 as one8, tiles16 as one16};
+    use super::super::single::emulated as single;
 
     products!("avx2");
     eights!();
@@ -426,7 +425,7 @@ mod emulated {
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    pub(in super::super) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
         let even = _mm256_and_si256(unsigned, _mm256_set1_epi16(255));
         let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(signed)));
         let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(unsigned), _mm256_srai_epi16::<8>(signed));
