@@ -256,22 +256,24 @@ impl Planes {
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let shape = Shape::new(out, x, weights, cols);
-    if shape.tokens < LEAST_TOKENS {
+    if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles8)(out, x, weights, cols);
     }
+    let shape = Shape::new(out, x, weights, cols);
     products(out, x, weights, shape);
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    let shape = Shape::new(out, x, weights, cols);
-    if shape.tokens < LEAST_TOKENS {
+    if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles16)(out, x, weights, cols);
     }
+    let shape = Shape::new(out, x, weights, cols);
     products(out, x, weights, shape);
 }
 
+/// Not inlined: its stack is prepared page by page, which would take most of a single token's time.
+#[inline(never)]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
 fn products<X: Activations>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
     let Shape { tokens, blocks, rows, cols } = shape;
