@@ -25,6 +25,8 @@ fn layers(criterion: &mut Criterion) {
     let kinds = [
         ("int8, a16", ActivationWidth::A16, WeightLayout::Tiled),
         ("int8, a8", ActivationWidth::A8, WeightLayout::Tiled),
+        ("int8 in wide tiles, a16", ActivationWidth::A16, WeightLayout::WideTiled),
+        ("int8 in wide tiles, a8", ActivationWidth::A8, WeightLayout::WideTiled),
         ("int8 in rows, a8", ActivationWidth::A8, WeightLayout::RowMajor),
         ("int4, a16", ActivationWidth::A16, WeightLayout::Packed { group: GROUP }),
         ("int4, a8", ActivationWidth::A8, WeightLayout::Packed { group: GROUP }),
@@ -35,7 +37,9 @@ fn layers(criterion: &mut Criterion) {
             let mut next = numbers();
             let mut weights = AlignedVec::zeroed(match layout {
                 WeightLayout::Packed { .. } => size * size / 2,
-                WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired => size * size,
+                WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired | WeightLayout::WideTiled => {
+                    size * size
+                }
             });
             weights.iter_mut().for_each(|weight| *weight = (next() % 255) as u8);
             let groups: Vec<u8> = (0..size * size / usize::from(GROUP)).map(|_| 1 + (next() % 16) as u8).collect();

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
 use kinglet::format::spec::{
     Activation, ModelSpec, Multiplier, NormKind, WeightLayout, group_place, packed_place, pair_byte, pair_place,
-    tile_place,
+    tile_place, wide_tile_place,
 };
 
 use crate::calibrate::{Calibration, reader};
@@ -154,6 +154,7 @@ fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, 
         WeightLayout::RowMajor => bytes[row * cols + col] = q.cast_unsigned(),
         WeightLayout::Tiled => bytes[tile_place(row, col, cols)] = q.cast_unsigned(),
         WeightLayout::Paired => bytes[pair_place(row, col, cols)] = pair_byte(row, q).cast_unsigned(),
+        WeightLayout::WideTiled => bytes[wide_tile_place(row, col, cols)] = q.cast_unsigned(),
         WeightLayout::Packed { .. } => {
             let (byte, shift) = packed_place(row, col, cols);
             bytes[byte] |= ((q + 8).cast_unsigned() & 15) << shift;
@@ -168,6 +169,7 @@ fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
         WeightLayout::RowMajor => bytes[row * cols + col].cast_signed().into(),
         WeightLayout::Tiled => bytes[tile_place(row, col, cols)].cast_signed().into(),
         WeightLayout::Paired => pair_byte(row, bytes[pair_place(row, col, cols)].cast_signed()).into(),
+        WeightLayout::WideTiled => bytes[wide_tile_place(row, col, cols)].cast_signed().into(),
         WeightLayout::Packed { group } => {
             let (byte, shift) = packed_place(row, col, cols);
             let scales = bytes.len() - (shape.group_scales() as usize).next_multiple_of(ALIGNMENT);

@@ -18,9 +18,10 @@ pub(crate) const CROSS_ATTENTION: bool = cfg!(feature = "cross-attention");
 pub(crate) const SOFT_CAPS: bool = cfg!(feature = "soft-caps");
 /// Weights of four bits.
 pub(crate) const PACKED_WEIGHTS: bool = cfg!(feature = "packed-weights");
-
 /// Rows of weights in pairs.
 pub(crate) const PAIRED_WEIGHTS: bool = cfg!(feature = "paired-weights");
+/// Weights in tiles of sixteen rows.
+pub(crate) const WIDE_TILES: bool = cfg!(feature = "wide-tiles");
 
 /// A feature that a model needs and this program does not have.
 pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
@@ -29,6 +30,9 @@ pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
     }
     if matches!(spec.numerics.weights, WeightLayout::Paired) && !PAIRED_WEIGHTS {
         return Some("the crate's feature `paired-weights` is off");
+    }
+    if matches!(spec.numerics.weights, WeightLayout::WideTiled) && !WIDE_TILES {
+        return Some("the crate's feature `wide-tiles` is off");
     }
     if spec.head.soft_cap.is_some() && !SOFT_CAPS {
         return Some(NO_SOFT_CAPS);

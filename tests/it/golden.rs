@@ -190,23 +190,29 @@ fn packed_weights_count_as_what_they_stand_for() {
 
 #[test]
 fn bytes_give_the_same_bits_however_they_lie() {
-    let mut paired = 0;
+    let (mut paired, mut wide) = (0, 0);
     for case in golden_cases() {
         for activations in [ActivationWidth::A8, ActivationWidth::A16] {
-            let blobs = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired]
-                .map(|weights| case.convert(&Options { activations, weights, ..case.options() }).1.blob);
-            let [by_rows, tiles, pairs] = [0, 1, 2].map(|at| Model::from_bytes(&blobs[at]).expect("the blob is valid"));
-            let in_pairs =
-                |(_, shape): &(_, Shape)| matches!(shape, Shape::Matrix { layout: WeightLayout::Paired, .. });
-            paired += roles(pairs.spec()).filter(in_pairs).count();
+            let layouts = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired, WeightLayout::WideTiled];
+            let blobs = layouts.map(|weights| case.convert(&Options { activations, weights, ..case.options() }).1.blob);
+            let [by_rows, tiles, pairs, wide_tiles] =
+                [0, 1, 2, 3].map(|at| Model::from_bytes(&blobs[at]).expect("the blob is valid"));
+            let count = |model: &Model<'_>, wanted: WeightLayout| {
+                let is = |(_, shape): &(_, Shape)| matches!(shape, Shape::Matrix { layout, .. } if *layout == wanted);
+                roles(model.spec()).filter(is).count()
+            };
+            paired += count(&pairs, WeightLayout::Paired);
+            wide += count(&wide_tiles, WeightLayout::WideTiled);
             for input in case.inputs.iter().map(input) {
                 let wanted = bits(&tiles, &input, 3);
                 assert_eq!(bits(&by_rows, &input, 3), wanted, "{} in rows", case.name);
                 assert_eq!(bits(&pairs, &input, 3), wanted, "{} in pairs", case.name);
+                assert_eq!(bits(&wide_tiles, &input, 3), wanted, "{} in wide tiles", case.name);
             }
         }
     }
     assert!(paired > 1000, "only {paired} matrices are in pairs");
+    assert!(wide > 1000, "only {wide} matrices are in wide tiles");
 }
 
 /// All results of all inputs in one row each.

@@ -178,7 +178,7 @@ impl Costs {
         let attended = (position - value * Self::STORY.values) / Self::STORY.attended;
         let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
         let as_they_lie = match (spec.numerics.weights, spec.numerics.activations) {
-            (WeightLayout::RowMajor, ActivationWidth::A8) => counted.rows,
+            (WeightLayout::RowMajor, ActivationWidth::A8) | (WeightLayout::WideTiled, _) => counted.rows,
             (WeightLayout::Paired, _) => slope(counted.wide_pairs, counted.narrow_pairs),
             _ => product,
         };

@@ -74,15 +74,19 @@ fn weights_are_off_by_half_a_step_at_most() {
 #[test]
 fn bytes_come_back_however_they_lie() {
     let mut next = random(13);
-    let (rows, cols) = (8, 12);
+    let (rows, cols) = (32, 12);
     let weight: Vec<f32> = (0..rows * cols).map(|_| next()).collect();
-    let [by_rows, tiled, paired] = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired].map(|layout| {
+    let layouts = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired, WeightLayout::WideTiled];
+    let [by_rows, tiled, paired, wide] = layouts.map(|layout| {
         let shape = Shape::Matrix { rows, cols, bias: false, layout };
         let quantized = one(shape, &weight, &[]).unwrap();
         assert_eq!(quantized.bytes.len() as u64, shape.bytes());
         (dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap().weight, quantized.bytes)
     });
-    assert!(by_rows.0 == tiled.0 && by_rows.0 == paired.0);
+    assert!(by_rows.0 == tiled.0 && by_rows.0 == paired.0 && by_rows.0 == wide.0);
+    for (at, (row, col)) in [(0, (0, 0)), (1, (0, 1)), (4, (1, 0)), (63, (15, 3)), (64, (0, 4)), (192, (16, 0))] {
+        assert_eq!(wide.1[at], by_rows.1[row * cols + col], "{row}, {col}");
+    }
     // A halfword of two rows: the upper one's weight, raised by 128, and 256 times the lower one's.
     let of = |row: usize, col: usize| i16::from(by_rows.1[row * cols + col].cast_signed());
     let halfwords: Vec<i16> = paired.1.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();

@@ -4,6 +4,7 @@ use bytemuck::cast_slice;
 
 use super::part;
 use crate::Aligned;
+use crate::format::spec::WIDE_TILE_ROWS;
 use crate::kernels::{Kernels, Packed, SCALAR, ScoreFactor};
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::largest_scale;
@@ -184,6 +185,10 @@ fn compare_products(
     same("tiles16", &|set, out| (set.tiles16)(out, wide, weights, cols));
     same("paired8", &|set, out| set.paired8(out, narrow, weights, cols));
     same("paired16", &|set, out| set.paired16(out, wide, weights, cols));
+    if rows.is_multiple_of(WIDE_TILE_ROWS) {
+        same("wide_tiles8", &|set, out| set.wide_tiles8(out, narrow, weights, cols));
+        same("wide_tiles16", &|set, out| set.wide_tiles16(out, wide, weights, cols));
+    }
     same("matmul8", &|set, out| (set.matmul8)(out, narrow, weights, cols));
     same("matmul16", &|set, out| (set.matmul16)(out, wide, weights, cols));
     for group in [32, 64] {

@@ -6,7 +6,7 @@
 
 use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
-    NormSpec, OutputProjection, PACKED_COLS, Residual, StackSpec, TILE, WeightLayout, at_least_one,
+    NormSpec, OutputProjection, PACKED_COLS, Residual, StackSpec, TILE, WIDE_TILE_ROWS, WeightLayout, at_least_one,
 };
 use crate::parts;
 
@@ -221,7 +221,7 @@ impl Shape {
         let Self::Matrix { rows, cols, layout, .. } = self else { return 0 };
         let weights = rows as u64 * cols as u64;
         match layout {
-            WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired => {
+            WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired | WeightLayout::WideTiled => {
                 weights.next_multiple_of(ALIGNMENT as u64)
             }
             WeightLayout::Packed { .. } => {
@@ -280,6 +280,7 @@ const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) ->
     match layout {
         WeightLayout::RowMajor => WeightLayout::RowMajor,
         _ if !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) => WeightLayout::RowMajor,
+        WeightLayout::WideTiled if !rows.is_multiple_of(WIDE_TILE_ROWS) => WeightLayout::Tiled,
         WeightLayout::Packed { .. } if table || !cols.is_multiple_of(PACKED_COLS) => WeightLayout::Tiled,
         layout => layout,
     }

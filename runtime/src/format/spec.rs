@@ -99,6 +99,9 @@ pub enum WeightLayout {
     /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword (see [`pair_place`]): for cores that
     /// multiply pairs of halfwords, as Cortex-M4, M7 and M33 do.
     Paired,
+    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole ones ([`wide_tile_place`]), and as
+    /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have as many lanes.
+    WideTiled,
 }
 
 /// Rows and columns of a tile.
@@ -123,6 +126,16 @@ pub const fn pair_place(row: usize, col: usize, cols: usize) -> usize {
 /// The byte that a weight of a row is where rows are in pairs, and the weight that such a byte is.
 pub const fn pair_byte(row: usize, weight: i8) -> i8 {
     if row.is_multiple_of(2) { weight ^ i8::MIN } else { weight }
+}
+
+/// Rows of a wide tile; it has as many columns as others.
+pub const WIDE_TILE_ROWS: usize = 16;
+
+/// Where a weight lies in a matrix of whole wide tiles: tiles along the columns, then along the rows; in a tile row after row, with the
+/// columns in order.
+pub const fn wide_tile_place(row: usize, col: usize, cols: usize) -> usize {
+    let tile = row / WIDE_TILE_ROWS * cols + col / TILE * TILE;
+    tile * WIDE_TILE_ROWS + row % WIDE_TILE_ROWS * TILE + col % TILE
 }
 
 /// Columns of a tile of packed weights.

@@ -22,6 +22,7 @@ mod tests;
 mod tiles;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm32;
+mod wide_tiles;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -54,6 +55,9 @@ pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<
 #[cfg(feature = "std")]
 pub(crate) type Attend = fn(head: &Head<'_>, queries: &mut Queries<'_>) -> bool;
 
+/// See [`Kernels::wide_tiles16`].
+pub(crate) type Product<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize);
+
 /// See [`Kernels::paired16`].
 pub(crate) type PairedProduct<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) -> bool;
 
@@ -76,6 +80,10 @@ pub(crate) struct Kernels {
     pub(crate) paired8: Option<PairedProduct<i8>>,
     /// As `tiles16`, over such weights.
     pub(crate) paired16: Option<PairedProduct<i16>>,
+    /// As `tiles8`, over weights in wide tiles ([`wide_tile_place`](crate::format::spec::wide_tile_place)).
+    pub(crate) wide_tiles8: Option<Product<i8>>,
+    /// As `tiles16`, over such weights.
+    pub(crate) wide_tiles16: Option<Product<i16>>,
     /// Accumulators, which leave the headroom free, become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.

@@ -18,6 +18,8 @@ pub(crate) static SCALAR: Kernels = Kernels {
     packed16: None,
     paired8: None,
     paired16: None,
+    wide_tiles8: None,
+    wide_tiles16: None,
     requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
     add: |row, other| add(row, other),
     quantize8: |out, row| quantize8(out, row),

@@ -5,7 +5,8 @@ use std::vec::Vec;
 use super::scalar::SCALAR;
 use super::{Kernels, Packed, ScoreFactor};
 use crate::format::spec::{
-    GROUP_SIZES, MAX_GROUP_SCALE, TILE, group_place, packed_place, pair_byte, pair_place, tile_place,
+    GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
+    wide_tile_place,
 };
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::MAX_SCORE;
@@ -30,7 +31,17 @@ impl Numbers {
     }
 }
 
-const SHAPES: [(usize, usize, usize); 23] = [
+const SHAPES: [(usize, usize, usize); 33] = [
+    (1, 16, 64),
+    (1, 48, 100),
+    (2, 16, 8),
+    (7, 80, 64),
+    (17, 48, 68),
+    (33, 32, 128),
+    (130, 16, 64),
+    (1, 32, 2052),
+    (3, 32, 1540),
+    (70, 48, 772),
     (35, 24, 1544),
     (11, 20, 776),
     (6, 8, 12),
@@ -108,10 +119,26 @@ fn every_set_multiplies_as_scalar_does() {
             set.paired16(&mut out16, &wide, &paired, cols);
             (out8, out16)
         };
+        let mut wide_tiles = tiled.clone();
+        if rows % WIDE_TILE_ROWS == 0 {
+            for (place, &weight) in weights.iter().enumerate() {
+                wide_tiles[wide_tile_place(place / cols, place % cols, cols)] = weight;
+            }
+        }
+        let run_wide_tiles = |set: &Kernels| {
+            let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
+            set.wide_tiles8(&mut out8, &narrow, &wide_tiles, cols);
+            set.wide_tiles16(&mut out16, &wide, &wide_tiles, cols);
+            (out8, out16)
+        };
         let wanted = run(&SCALAR);
         for set in all() {
             assert!(run_tiled(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
             assert!(run_paired(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns in pairs", set.name);
+            if rows % WIDE_TILE_ROWS == 0 {
+                let found = run_wide_tiles(set);
+                assert!(found == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns, wide tiles", set.name);
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Rows of int8 tables as fixed-point values.
 
-use crate::format::spec::{Multiplier, TILE, WeightLayout, pair_byte, pair_place, tile_place};
+use crate::format::spec::{
+    Multiplier, TILE, WIDE_TILE_ROWS, WeightLayout, pair_byte, pair_place, tile_place, wide_tile_place,
+};
 use crate::model::Matrix;
 use crate::parts;
 use crate::quant::{mul_high, shift_round};
@@ -40,7 +42,15 @@ pub(crate) fn embed_row(
         }
         return;
     }
-    // A word of each tile along the row: columns 0, 2, 1, 3.
+    if table.layout == WeightLayout::WideTiled && parts::WIDE_TILES {
+        // A word of each tile along the row.
+        let words = from(wide_tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(WIDE_TILE_ROWS);
+        for (out, word) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
+            out.iter_mut().zip(word).for_each(|(out, &weight)| put(out, weight));
+        }
+        return;
+    }
+    // The same: columns 0, 2, 1, 3.
     let words = from(tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(TILE);
     for (out, &[a, c, b, d]) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
         out.iter_mut().zip([a, b, c, d]).for_each(|(out, weight)| put(out, weight));

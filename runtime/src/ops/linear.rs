@@ -104,6 +104,7 @@ pub(crate) fn linear_with_bias(
                     kernels.packed8(out, values, &packed(group), cols);
                 }
                 WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired8(out, values, weights, cols),
+                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles8(out, values, weights, cols),
                 _ => (if by_rows { kernels.matmul8 } else { kernels.tiles8 })(out, values, weights, cols),
             }
             7
@@ -114,6 +115,7 @@ pub(crate) fn linear_with_bias(
                     kernels.packed16(out, values, &packed(group), cols);
                 }
                 WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired16(out, values, weights, cols),
+                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles16(out, values, weights, cols),
                 _ => (if by_rows { kernels.matmul16 } else { kernels.tiles16 })(out, values, weights, cols),
             }
             row_bits(cols)

@@ -32,6 +32,10 @@ pub(super) static AVX2: Kernels = Kernels {
     paired8: None,
     paired16: None,
     // SAFETY: as above.
+    wide_tiles8: Some(|out, x, weights, cols| unsafe { tiles::wide_tiles8(out, x, weights, cols) }),
+    // SAFETY: as above.
+    wide_tiles16: Some(|out, x, weights, cols| unsafe { tiles::wide_tiles16(out, x, weights, cols) }),
+    // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
         rows::requantize(accumulators, multipliers, biases, by)
     },

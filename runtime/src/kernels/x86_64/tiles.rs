@@ -1,4 +1,4 @@
-//! Products over tiles of weights with AVX2.
+//! Products over tiles of weights with AVX2, narrow ones and wide ones.
 //!
 //! Several tokens at a time: eight rows of weights are widened once, with their columns in order, and then serve all tokens, of which
 //! each step broadcasts four columns. What is left in the innermost loop are multiplications and additions. One token at a
@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use crate::format::spec::TILE;
+use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a first-level cache.
 const COLUMNS: usize = 768;
@@ -26,7 +26,7 @@ struct Panel([[i16; 32]; COLUMNS / TILE]);
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
-        return several(out, x, weights, shape);
+        return several::<false>(out, x, weights, shape);
     }
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
@@ -38,11 +38,35 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
-        return several8(out, x, weights, shape);
+        return several8::<false>(out, x, weights, shape);
     }
     let Some(x) = x.get(..cols) else { return };
     for (index, x) in x.chunks(COLUMNS).enumerate() {
         one(out, Reordered::uninit().fill(x), weights, shape, COLUMNS * index);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens > 1 {
+        return several::<true>(out, x, weights, shape);
+    }
+    one_by_wide_tiles(out, x.get(..cols).unwrap_or(&[]), weights, shape, 0);
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if shape.tokens > 1 {
+        return several8::<true>(out, x, weights, shape);
+    }
+    let mut wide = [0; COLUMNS];
+    for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
+        for (wide, &x) in wide.iter_mut().zip(x) {
+            *wide = x.into();
+        }
+        one_by_wide_tiles(out, wide.get(..x.len()).unwrap_or(&[]), weights, shape, COLUMNS * index);
     }
 }
 
@@ -92,7 +116,7 @@ impl Shape {
 /// Bytes are widened, so many tokens and columns at a time that they stay in the second-level cache.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-fn several8(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {
+fn several8<const WIDE: bool>(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {
     let mut wide = [[0_i16; COLUMNS]; WIDENED];
     let Shape { tokens, rows, cols, .. } = shape;
     for first in (0..tokens).step_by(WIDENED) {
@@ -107,23 +131,29 @@ fn several8(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {
             }
             let out = out.get_mut(first * rows..(first + tokens) * rows).unwrap_or(&mut []);
             let wide = wide.as_flattened().get(..tokens * width).unwrap_or(&[]);
-            columns(out, (wide, width), weights, Shape { tokens, ..shape }, start..start + width);
+            columns::<WIDE>(out, (wide, width), weights, Shape { tokens, ..shape }, start..start + width);
         }
     }
 }
 
 /// Some columns of all tokens: `x` holds those columns alone.
 #[target_feature(enable = "avx2")]
-fn several(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape) {
+fn several<const WIDE: bool>(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape) {
     for start in (0..shape.cols).step_by(COLUMNS) {
         let width = COLUMNS.min(shape.cols - start);
-        columns(out, (x.get(start..).unwrap_or(&[]), shape.cols), weights, shape, start..start + width);
+        columns::<WIDE>(out, (x.get(start..).unwrap_or(&[]), shape.cols), weights, shape, start..start + width);
     }
 }
 
 /// Some columns of all tokens: `x` begins with them, and the next token's follow after `stride` values.
 #[target_feature(enable = "avx2")]
-fn columns(out: &mut [i32], (x, stride): (&[i16], usize), weights: &[i8], shape: Shape, range: Range<usize>) {
+fn columns<const WIDE: bool>(
+    out: &mut [i32],
+    (x, stride): (&[i16], usize),
+    weights: &[i8],
+    shape: Shape,
+    range: Range<usize>,
+) {
     let Shape { tokens, blocks, rows, cols } = shape;
     let words = range.len() / TILE;
     let mut panel = Panel([[0; 32]; COLUMNS / TILE]);
@@ -131,11 +161,18 @@ fn columns(out: &mut [i32], (x, stride): (&[i16], usize), weights: &[i8], shape:
     let groups = tokens.div_ceil(TOKENS);
     for block in (0..blocks).step_by(2) {
         for (half, block) in (block..blocks.min(block + 2)).enumerate() {
-            let tiles = weights.get(TILE * (block * cols + range.start)..).unwrap_or(&[]).as_chunks().0;
-            widen(tiles, panel, half);
+            let (place, apart) = if WIDE {
+                (wide_tile_place(TILE * block, range.start, cols), WIDE_TILE_ROWS / TILE)
+            } else {
+                (TILE * (block * cols + range.start), 1)
+            };
+            let tiles = weights.get(place..).unwrap_or(&[]).as_chunks().0;
+            widen::<WIDE>(tiles.iter().step_by(apart), panel, half);
         }
-        // The panel after this one, on its way while this one is multiplied.
-        let mut next = Upcoming::new(weights, (TILE * (block + 2) * cols, TILE * cols), &range, groups);
+        // The panel after this one, on its way while this one is multiplied; half of the next wide tiles, of which this one and its
+        // neighbour are two halves.
+        let next = block + if WIDE { WIDE_TILE_ROWS / TILE } else { 2 };
+        let mut next = Upcoming::new(weights, (TILE * next * cols, TILE * cols), &range, groups);
         let mut first = 0;
         for _ in 0..groups {
             let size = (tokens - first).min(TOKENS);
@@ -190,16 +227,16 @@ pub(super) fn ask_for(address: *const i8) {
     }
 }
 
-/// Tiles become one half of a panel.
+/// Tiles of four rows, or such parts of wide tiles, become one half of a panel.
 #[target_feature(enable = "avx2")]
-fn widen(tiles: &[[i8; 16]], panel: &mut [[i16; 32]], half: usize) {
+fn widen<'w, const WIDE: bool>(tiles: impl Iterator<Item = &'w [i8; 16]>, panel: &mut [[i16; 32]], half: usize) {
     // Columns 0, 2, 1, 3 of a row.
     let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    for (tile, to) in tiles.iter().zip(panel) {
+    for (tile, to) in tiles.zip(panel) {
         // SAFETY: sixteen bytes are read, at any alignment.
         let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
         if let Some(to) = to.as_chunks_mut::<16>().0.get_mut(half) {
-            let wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(tile, order));
+            let wide = _mm256_cvtepi8_epi16(if WIDE { tile } else { _mm_shuffle_epi8(tile, order) });
             // SAFETY: 32 bytes are written, at any alignment.
             unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), wide) };
         }
@@ -336,6 +373,27 @@ fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: 
         let sums = dot_block(x, from(block));
         let sums = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_hadd_epi32(sums, sums));
         store_block(to, _mm256_castsi256_si128(sums), add);
+    }
+}
+
+/// Some columns of one token, from `start` on, by wide tiles, which are read as they lie.
+#[target_feature(enable = "avx2")]
+fn one_by_wide_tiles(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape, start: usize) {
+    let add = start > 0;
+    let blocks = weights.chunks_exact(WIDE_TILE_ROWS * shape.cols);
+    for (to, block) in out.as_chunks_mut::<WIDE_TILE_ROWS>().0.iter_mut().zip(blocks) {
+        let tiles = block.get(WIDE_TILE_ROWS * start..).unwrap_or(&[]).as_chunks::<{ WIDE_TILE_ROWS * TILE }>().0;
+        let mut sums = [_mm256_setzero_si256(); WIDE_TILE_ROWS / TILE];
+        for (x, tile) in x.as_chunks::<TILE>().0.iter().zip(tiles) {
+            ask_for(tile.as_ptr().wrapping_add(AHEAD));
+            for (sum, tile) in sums.iter_mut().zip(tile.as_chunks().0) {
+                *sum = _mm256_add_epi32(*sum, dot_tile(x, tile));
+            }
+        }
+        let [a, b, c, d] = sums;
+        for (to, (a, b)) in to.as_chunks_mut::<{ 2 * TILE }>().0.iter_mut().zip([(a, b), (c, d)]) {
+            store([[a, b]], (to, 2 * TILE, true, add));
+        }
     }
 }
 

@@ -1,0 +1,40 @@
+//! Products over weights in tiles of sixteen rows. Sets that have no loop of their own for them put them into tiles of four first.
+
+use super::Kernels;
+use super::restored::{Tiles, multiply};
+use crate::format::spec::{TILE, at_least_one, wide_tile_place};
+
+impl Kernels {
+    /// As [`tiles8`](Self::tiles8), over weights in wide tiles.
+    pub(crate) fn wide_tiles8(&self, out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        match self.wide_tiles8 {
+            Some(product) => product(out, x, weights, cols),
+            None => in_tiles(out, x, weights, cols, self.tiles8),
+        }
+    }
+
+    /// As [`tiles16`](Self::tiles16), over weights in wide tiles.
+    pub(crate) fn wide_tiles16(&self, out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        match self.wide_tiles16 {
+            Some(product) => product(out, x, weights, cols),
+            None => in_tiles(out, x, weights, cols, self.tiles16),
+        }
+    }
+}
+
+fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
+    let blocks = weights.len() / at_least_one(TILE * cols);
+    let mut from = 0;
+    multiply(out, x, (blocks, cols), tiles, &mut |width, to: &mut Tiles| {
+        let (block, first) = (from / at_least_one(cols), from % at_least_one(cols));
+        for (at, tile) in to.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(width / TILE) {
+            let place = wide_tile_place(TILE * block, first + TILE * at, cols);
+            let rows = weights.get(place..).unwrap_or(&[]).as_chunks::<TILE>().0;
+            // Columns 0, 2, 1, 3.
+            for (to, &[a, b, c, d]) in tile.iter_mut().zip(rows) {
+                *to = u32::from_ne_bytes([a, c, b, d].map(i8::cast_unsigned));
+            }
+        }
+        from += width;
+    });
+}
