@@ -9,6 +9,8 @@ mod heads;
 mod rows;
 #[cfg(any(test, feature = "std"))]
 mod single;
+#[cfg(any(test, feature = "std"))]
+mod single_wide;
 mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;

@@ -10,9 +10,9 @@
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
 /// How far ahead weights are asked for, which the processor by itself does too late.
-const AHEAD: usize = 16384;
+pub(super) const AHEAD: usize = 16384;
 /// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-const NEAR: usize = 65536;
+pub(super) const NEAR: usize = 65536;
 
 /// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of values of two.
 static ORDERS: [[[u8; 32]; 2]; 2] = {

@@ -32,6 +32,10 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
+    // SAFETY: as above.
+    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide::wide_tiles8(out, x, weights, cols) }),
+    // SAFETY: as above.
+    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide::wide_tiles16(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
     attend: Some(|head, queries| unsafe { super::heads::attend(head, queries) }),
@@ -63,6 +67,10 @@ static AVX_VNNI: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { narrow::tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { narrow::tiles16(out, x, weights, cols) },
+    // SAFETY: as above.
+    wide_tiles8: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles8(out, x, weights, cols) }),
+    // SAFETY: as above.
+    wide_tiles16: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles16(out, x, weights, cols) }),
     ..AVX2
 };
 
@@ -75,6 +83,10 @@ pub(crate) fn emulated() -> Option<&'static Kernels> {
         tiles8: |out, x, weights, cols| unsafe { emulated::tiles8(out, x, weights, cols) },
         // SAFETY: as above.
         tiles16: |out, x, weights, cols| unsafe { emulated::tiles16(out, x, weights, cols) },
+        // SAFETY: as above.
+        wide_tiles8: Some(|out, x, weights, cols| unsafe { emulated::wide_tiles8(out, x, weights, cols) }),
+        // SAFETY: as above.
+        wide_tiles16: Some(|out, x, weights, cols| unsafe { emulated::wide_tiles16(out, x, weights, cols) }),
         ..AVX2
     };
     super::avx2::kernels().map(|_| &EMULATED)
@@ -93,7 +105,7 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::ops::Range;
 
-        use super::super::tiles::Shape;
+        use super::super::tiles::{self, Shape};
         use super::{TOGETHER, TOKENS, WORDS};
         use crate::format::spec::TILE;
 
@@ -117,6 +129,22 @@ macro_rules! products {
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<2>(out, bytemuck::cast_slice(x), weights, shape);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+            if x.len() < 2 * cols {
+                return single_wide::tiles8(out, x, weights, cols);
+            }
+            tiles::wide_tiles8(out, x, weights, cols);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+            if x.len() < 2 * cols {
+                return single_wide::tiles16(out, x, weights, cols);
+            }
+            tiles::wide_tiles16(out, x, weights, cols);
         }
 
         /// Over values of `W` bytes.
@@ -284,6 +312,7 @@ pub(super) mod wide {
     const ROWS: usize = 16;
 
     use super::super::single::avx512 as single;
+    use super::super::single_wide::wide as single_wide;
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
@@ -393,6 +422,7 @@ mod narrow {
     const ROWS: usize = 8;
 
     use super::super::single::avx as single;
+    use super::super::single_wide::narrow as single_wide;
 
     products!("avx2,avxvnni");
     eights!();
@@ -418,6 +448,7 @@ pub(super) mod emulated {
     const ROWS: usize = 8;
 
     use super::super::single::emulated as single;
+    use super::super::single_wide::emulated as single_wide;
 
     products!("avx2");
     eights!();
