@@ -1,7 +1,7 @@
 //! Products over tiles of weights with AMX: sixteen tokens by sixteen rows by 64 bytes to an instruction.
 //!
-//! The weights of 32 rows are laid out as in `vnni`, a word of four columns for each row, and serve the tokens of a group after each
-//! other. Activations of sixteen bits are two planes of bytes, the upper ones signed and the lower ones not, each with sums
+//! The weights of 32 rows serve the tokens of a group after each other. A word of four columns of each row must follow another's: so
+//! they lie in wide tiles, and those of other tiles are brought into that order, as in `vnni`. Activations of sixteen bits are two planes of bytes, the upper ones signed and the lower ones not, each with sums
 //! of its own.
 //!
 //! The instructions have no stable names in Rust, so the innermost loop is assembly. An operating system lends the registers
@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use super::super::Kernels;
 use super::tiles::Shape;
 use super::vnni::{AVX512_VNNI, wide};
-use crate::format::spec::TILE;
+use crate::format::spec::{TILE, wide_tile_place};
 
 /// The set, on a processor and an operating system that have it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
@@ -32,6 +32,10 @@ static AMX: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { tiles16(out, x, weights, cols) },
+    // SAFETY: as above.
+    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide_tiles8(out, x, weights, cols) }),
+    // SAFETY: as above.
+    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles16(out, x, weights, cols) }),
     ..AVX512_VNNI
 };
 
@@ -121,6 +125,8 @@ struct Sums([[[[i32; SIDE]; SIDE]; 2]; 2]);
 struct Rows {
     first: *const u8,
     stride: usize,
+    /// Rows from a plane to the next one.
+    next_plane: usize,
 }
 
 impl Rows {
@@ -129,14 +135,23 @@ impl Rows {
     }
 }
 
+/// The weights of 32 rows, sixteen from each beginning on: words of four columns of sixteen rows, so many bytes apart.
+#[derive(Clone, Copy)]
+struct Weights {
+    halves: [*const u8; 2],
+    apart: usize,
+}
+
 /// Activations of either width.
 trait Activations: bytemuck::Pod {
     /// Tokens whose sums are in tiles at a time: with two planes each has two tiles.
     const GROUP: usize;
 
-    /// Rows of columns as bytes, which are there already or are written to `planes`, of which the second one follows the first's
-    /// [`TOGETHER`] rows.
-    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows;
+    /// Rows of so many columns as they lie, where that is how they are multiplied.
+    fn as_they_lie(x: &[Self], cols: usize, columns: &Range<usize>) -> Option<Rows>;
+
+    /// Writes rows of columns to the planes that they are multiplied from.
+    fn fill<const TOKENS: usize>(planes: &mut Planes<TOKENS>, x: &[Self], cols: usize, columns: &Range<usize>);
 
     /// Where the two tiles of activations of a group begin, and how many tokens each has, at least one. The group begins with this
     /// row, and so many are left.
@@ -144,14 +159,14 @@ trait Activations: bytemuck::Pod {
 
     /// # Safety
     /// The tiles are configured, `x` are two tiles' first rows, followed by others `stride` bytes apart, with so many steps in each,
-    /// and the panel has as many steps.
-    unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, panel: *const u8, steps: usize);
+    /// and there are weights for as many steps.
+    unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, weights: Weights, steps: usize);
 }
 
 /// Defines the innermost loop: the instruction for the second tile of activations is named.
 macro_rules! multiply {
     ($second:literal) => {
-        unsafe fn multiply(sums: &mut Sums, [x, y]: [*const u8; 2], stride: usize, panel: *const u8, steps: usize) {
+        unsafe fn multiply(sums: &mut Sums, [x, y]: [*const u8; 2], stride: usize, weights: Weights, steps: usize) {
             // SAFETY: what is read is there, as the caller says, and each tile of sums has a kilobyte.
             unsafe {
                 asm!(
@@ -160,9 +175,9 @@ macro_rules! multiply {
                     "tilezero tmm2",
                     "tilezero tmm3",
                     "2:",
-                    "tileloadd tmm6, [{panel} + {pair}]",
+                    "tileloadd tmm6, [{a} + {apart}]",
                     "tileloadd tmm4, [{x} + {stride}]",
-                    "tileloadd tmm7, [{panel} + {pair} + 64]",
+                    "tileloadd tmm7, [{b} + {apart}]",
                     "tdpbssd tmm0, tmm4, tmm6",
                     "tileloadd tmm5, [{y} + {stride}]",
                     "tdpbssd tmm1, tmm4, tmm7",
@@ -170,7 +185,8 @@ macro_rules! multiply {
                     concat!($second, " tmm3, tmm5, tmm7"),
                     "add {x}, 64",
                     "add {y}, 64",
-                    "add {panel}, 2048",
+                    "add {a}, {step}",
+                    "add {b}, {step}",
                     "sub {steps}, 1",
                     "jnz 2b",
                     "tilestored [{sums} + {line}], tmm0",
@@ -179,11 +195,13 @@ macro_rules! multiply {
                     "tilestored [{sums} + {line} + 3072], tmm3",
                     x = inout(reg) x => _,
                     y = inout(reg) y => _,
-                    panel = inout(reg) panel => _,
+                    a = inout(reg) weights.halves[0] => _,
+                    b = inout(reg) weights.halves[1] => _,
                     steps = inout(reg) steps => _,
                     stride = in(reg) stride,
+                    apart = in(reg) weights.apart,
+                    step = in(reg) SIDE * weights.apart,
                     sums = in(reg) sums.0.as_mut_ptr(),
-                    pair = in(reg) 128_usize,
                     line = in(reg) 64_usize,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
@@ -197,17 +215,17 @@ macro_rules! multiply {
 impl Activations for i8 {
     const GROUP: usize = 2 * SIDE;
 
-    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows {
-        if columns.len().is_multiple_of(STEP) {
-            return Rows { first: x.as_ptr().wrapping_add(columns.start).cast(), stride: cols };
-        }
+    fn as_they_lie(x: &[Self], cols: usize, columns: &Range<usize>) -> Option<Rows> {
+        let whole = columns.len().is_multiple_of(STEP);
+        whole.then(|| Rows { first: x.as_ptr().wrapping_add(columns.start).cast(), stride: cols, next_plane: 0 })
+    }
+
+    fn fill<const TOKENS: usize>(planes: &mut Planes<TOKENS>, x: &[Self], cols: usize, columns: &Range<usize>) {
         for (x, to) in x.chunks_exact(cols).zip(&mut planes.0[0]) {
-            let x: &[u8] = bytemuck::cast_slice(x.get(columns.clone()).unwrap_or(&[]));
-            let (to, rest) = to.split_at_mut(x.len());
-            to.iter_mut().zip(x).for_each(|(to, &x)| _ = to.write(x));
-            rest.iter_mut().take(STEP).for_each(|to| _ = to.write(0));
+            let x = x.get(columns.clone()).unwrap_or(&[]);
+            to.iter_mut().zip(x).for_each(|(to, x)| _ = to.write(x.cast_unsigned()));
+            to.iter_mut().skip(x.len()).take(STEP).for_each(|to| _ = to.write(0));
         }
-        planes.rows()
     }
 
     fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2] {
@@ -221,9 +239,13 @@ impl Activations for i8 {
 impl Activations for i16 {
     const GROUP: usize = SIDE;
 
-    fn rows(x: &[Self], cols: usize, columns: &Range<usize>, planes: &mut Planes) -> Rows {
+    fn as_they_lie(_: &[Self], _: usize, _: &Range<usize>) -> Option<Rows> {
+        None
+    }
+
+    fn fill<const TOKENS: usize>(planes: &mut Planes<TOKENS>, x: &[Self], cols: usize, columns: &Range<usize>) {
         let [upper, lower] = &mut planes.0;
-        for ((x, upper), lower) in x.chunks_exact(cols).zip(&mut *upper).zip(&mut *lower) {
+        for ((x, upper), lower) in x.chunks_exact(cols).zip(upper).zip(lower) {
             let x = x.get(columns.clone()).unwrap_or(&[]);
             for ((x, upper), lower) in x.iter().zip(&mut *upper).zip(&mut *lower) {
                 let [low, high] = x.to_le_bytes();
@@ -234,33 +256,25 @@ impl Activations for i16 {
                 rest.iter_mut().skip(x.len()).take(STEP).for_each(|to| _ = to.write(0));
             }
         }
-        planes.rows()
     }
 
     fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2] {
-        [(rows.row(first), left), (rows.row(TOGETHER + first), left)]
+        [(rows.row(first), left), (rows.row(rows.next_plane + first), left)]
     }
 
     multiply!("tdpbusd");
 }
 
-/// Bytes of activations: of those of sixteen bits the upper and the lower ones.
+/// Bytes of activations: of those of sixteen bits the upper ones, then the lower ones.
 #[repr(align(64))]
-struct Planes([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; 2]);
-
-impl Planes {
-    fn rows(&self) -> Rows {
-        Rows { first: self.0.as_ptr().cast(), stride: COLUMNS }
-    }
-}
+struct Planes<const TOKENS: usize>([[[MaybeUninit<u8>; COLUMNS]; TOKENS]; 2]);
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles8)(out, x, weights, cols);
     }
-    let shape = Shape::new(out, x, weights, cols);
-    products(out, x, weights, shape);
+    products::<_, false>(out, x, weights, cols);
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -268,50 +282,156 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles16)(out, x, weights, cols);
     }
-    let shape = Shape::new(out, x, weights, cols);
-    products(out, x, weights, shape);
+    products::<_, false>(out, x, weights, cols);
 }
 
-/// Not inlined: its stack is prepared page by page, which would take most of a single token's time.
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    if x.len() < LEAST_TOKENS * cols {
+        return AVX512_VNNI.wide_tiles8(out, x, weights, cols);
+    }
+    products::<_, true>(out, x, weights, cols);
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    if x.len() < LEAST_TOKENS * cols {
+        return AVX512_VNNI.wide_tiles16(out, x, weights, cols);
+    }
+    products::<_, true>(out, x, weights, cols);
+}
+
+/// Weights are multiplied as they lie, or from a panel.
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn products<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
+    let shape = Shape::new(out, x, weights, cols);
+    if WIDE && cols.is_multiple_of(STEP) {
+        by_columns::<X, WIDE>(out, x, weights, shape, None);
+    } else {
+        from_panel::<X, WIDE>(out, x, weights, shape);
+    }
+}
+
+/// Not inlined, as most products need no panel, which takes a page of stack after the other.
 #[inline(never)]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn products<X: Activations>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
-    let Shape { tokens, blocks, rows, cols } = shape;
-    let mut planes = Planes([[[MaybeUninit::uninit(); COLUMNS]; TOGETHER]; 2]);
+fn from_panel<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
     let mut panel = Panel([[[[0; 4]; SIDE]; 2]; COLUMNS / 4]);
-    let mut sums = Sums([[[[0; SIDE]; SIDE]; 2]; 2]);
-    let mut configured = 0;
+    by_columns::<X, WIDE>(out, x, weights, shape, Some(&mut panel));
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn by_columns<X: Activations, const WIDE: bool>(
+    out: &mut [i32],
+    x: &[X],
+    weights: &[i8],
+    shape: Shape,
+    mut panel: Option<&mut Panel>,
+) {
+    let Shape { tokens, rows, cols, .. } = shape;
+    let mut tiles = Tiles { configured: 0, sums: Sums([[[[0; SIDE]; SIDE]; 2]; 2]) };
     for start in (0..cols).step_by(COLUMNS) {
         let columns = start..cols.min(start + COLUMNS);
-        let steps = columns.len().div_ceil(STEP);
-        // What follows the last column to the end of a step is zero.
-        panel.0.iter_mut().take(steps * SIDE).skip(columns.len() / 4).for_each(|word| *word = [[[0; 4]; SIDE]; 2]);
         for first in (0..tokens).step_by(TOGETHER) {
             let tokens = TOGETHER.min(tokens - first);
-            let x = X::rows(x.get(first * cols..(first + tokens) * cols).unwrap_or(&[]), cols, &columns, &mut planes);
-            for block in (0..blocks).step_by(2 * SIDE / TILE) {
-                let (words, _) = panel.0.split_at_mut(columns.len() / 4);
-                wide::fill_with::<1>(words, weights.get(TILE * cols * block..).unwrap_or(&[]), cols, &columns, 0);
-                for group in (0..tokens).step_by(X::GROUP) {
-                    let left = X::GROUP.min(tokens - group);
-                    let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
-                    if left != configured {
-                        Configuration::new(first_rows, second_rows).set();
-                        configured = left;
-                    }
-                    let tiles = [first_tile, second_tile];
-                    // SAFETY: the tiles were configured for as many tokens as are left; their activations have `steps` steps, and so
-                    // has the panel.
-                    unsafe { X::multiply(&mut sums, tiles, x.stride, panel.0.as_ptr().cast(), steps) };
-                    let to = out.get_mut((first + group) * rows + TILE * block..).unwrap_or(&mut []);
-                    let shape = (left, rows, TILE * (blocks - block));
-                    store(to, shape, &sums, X::GROUP == SIDE, start > 0);
-                }
+            let x = x.get(first * cols..(first + tokens) * cols).unwrap_or(&[]);
+            let out = out.get_mut(first * rows..(first + tokens) * rows).unwrap_or(&mut []);
+            let part = Part { weights, columns: columns.clone(), shape: Shape { tokens, ..shape } };
+            let panel = panel.as_deref_mut();
+            match X::as_they_lie(x, cols, &columns) {
+                Some(rows) => tiles.blocks::<X, WIDE>(out, rows, &part, panel),
+                None if tokens <= SIDE => tiles.from_planes::<X, WIDE, SIDE>(out, x, &part, panel),
+                None => tiles.from_planes::<X, WIDE, TOGETHER>(out, x, &part, panel),
             }
         }
     }
     // SAFETY: nothing is left in the tiles.
     unsafe { asm!("tilerelease", options(nomem, nostack)) };
+}
+
+/// Some columns of all rows of weights, and how many tokens meet them.
+struct Part<'w> {
+    weights: &'w [i8],
+    columns: Range<usize>,
+    shape: Shape,
+}
+
+impl Part<'_> {
+    /// The weights of 32 rows, of which there may be but sixteen, from a block of four on. From a panel of theirs, if there is one.
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn weights<const WIDE: bool>(&self, block: usize, panel: Option<&mut Panel>) -> Option<Weights> {
+        let Self { weights, columns, shape } = self;
+        let Some(panel) = panel else {
+            let half = |row: usize| {
+                let from = wide_tile_place(row, columns.start, shape.cols);
+                weights.get(from..from + SIDE * columns.len()).map(|half| half.as_ptr().cast())
+            };
+            let first = half(TILE * block)?;
+            return Some(Weights { halves: [first, half(TILE * block + SIDE).unwrap_or(first)], apart: STEP });
+        };
+        let (words, rest) = panel.0.split_at_mut(columns.len() / 4);
+        // What follows the last column to the end of a step is zero.
+        rest.iter_mut().take(SIDE).for_each(|word| *word = [[[0; 4]; SIDE]; 2]);
+        let weights = weights.get(TILE * shape.cols * block..)?;
+        wide::fill_with::<1, WIDE>(words, weights, shape.cols, columns, 0);
+        let first = panel.0.as_ptr().cast();
+        Some(Weights { halves: [first, first.wrapping_add(STEP)], apart: 2 * STEP })
+    }
+}
+
+/// The registers, and what is moved out of them.
+struct Tiles {
+    /// Tokens that they have been configured for.
+    configured: usize,
+    sums: Sums,
+}
+
+impl Tiles {
+    /// Activations are written to planes first. Not inlined, because planes take a page of stack after the other.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn from_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
+        &mut self,
+        out: &mut [i32],
+        x: &[X],
+        part: &Part<'_>,
+        panel: Option<&mut Panel>,
+    ) {
+        let mut planes = Planes([[[MaybeUninit::uninit(); COLUMNS]; TOKENS]; 2]);
+        X::fill(&mut planes, x, part.shape.cols, &part.columns);
+        let rows = Rows { first: planes.0.as_ptr().cast(), stride: COLUMNS, next_plane: TOKENS };
+        self.blocks::<X, WIDE>(out, rows, part, panel);
+    }
+
+    /// All rows of weights, 32 at a time.
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn blocks<X: Activations, const WIDE: bool>(
+        &mut self,
+        out: &mut [i32],
+        x: Rows,
+        part: &Part<'_>,
+        mut panel: Option<&mut Panel>,
+    ) {
+        let Shape { tokens, blocks, rows, .. } = part.shape;
+        let steps = part.columns.len().div_ceil(STEP);
+        for block in (0..blocks).step_by(2 * SIDE / TILE) {
+            let Some(weights) = part.weights::<WIDE>(block, panel.as_deref_mut()) else { return };
+            for group in (0..tokens).step_by(X::GROUP) {
+                let left = X::GROUP.min(tokens - group);
+                let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
+                if left != self.configured {
+                    Configuration::new(first_rows, second_rows).set();
+                    self.configured = left;
+                }
+                // SAFETY: the tiles were configured for as many tokens as are left; their activations have as many steps, and so have
+                // the weights.
+                unsafe { X::multiply(&mut self.sums, [first_tile, second_tile], x.stride, weights, steps) };
+                let to = out.get_mut(group * rows + TILE * block..).unwrap_or(&mut []);
+                let shape = (left, rows, TILE * (blocks - block));
+                store(to, shape, &self.sums, X::GROUP == SIDE, part.columns.start > 0);
+            }
+        }
+    }
 }
 
 /// Sums go where they belong, or are added to what is there: `to` begins with the first token's, and the next one's follow after

@@ -17,8 +17,10 @@ use crate::quant::quantize16;
 
 /// Words of a vector, of two values of sixteen bits each.
 const LANES: usize = 16;
-/// Keys that panels have room for.
+/// Keys that panels have room for, at most.
 const KEYS: usize = 512;
+/// The same where there are so few: large panels take a page of stack after the other.
+const FEW_KEYS: usize = 64;
 /// Columns of a head that panels have room for.
 const WIDTH: usize = 64;
 /// Queries whose sums are held in registers, two vectors each.
@@ -31,11 +33,14 @@ type Pair = [[i32; LANES]; 2];
 
 /// Of keys two columns of 32 keys, then their next two columns; of values 32 columns of two keys, then the next two keys.
 #[repr(align(64))]
-struct Panel([MaybeUninit<Pair>; KEYS * WIDTH / 64]);
+struct Panel<const KEYS: usize>([MaybeUninit<Pair>; KEYS]);
 
-impl Panel {
+/// The widest head's columns, by twos, of 32 keys each, are as many pairs as there are keys.
+const _: () = assert!(KEYS * WIDTH * size_of::<i16>() == KEYS * size_of::<Pair>());
+
+impl<const KEYS: usize> Panel<KEYS> {
     fn uninit() -> Self {
-        Self([MaybeUninit::uninit(); KEYS * WIDTH / 64])
+        Self([MaybeUninit::uninit(); KEYS])
     }
 }
 
@@ -43,14 +48,14 @@ impl Panel {
 macro_rules! by_count {
     ($count:expr, $function:ident($($argument:expr),*)) => {
         match $count {
-            1 => $function::<1>($($argument),*),
-            2 => $function::<2>($($argument),*),
-            3 => $function::<3>($($argument),*),
-            4 => $function::<4>($($argument),*),
-            5 => $function::<5>($($argument),*),
-            6 => $function::<6>($($argument),*),
-            7 => $function::<7>($($argument),*),
-            _ => $function::<QUERIES>($($argument),*),
+            1 => $function::<1, KEYS>($($argument),*),
+            2 => $function::<2, KEYS>($($argument),*),
+            3 => $function::<3, KEYS>($($argument),*),
+            4 => $function::<4, KEYS>($($argument),*),
+            5 => $function::<5, KEYS>($($argument),*),
+            6 => $function::<6, KEYS>($($argument),*),
+            7 => $function::<7, KEYS>($($argument),*),
+            _ => $function::<QUERIES, KEYS>($($argument),*),
         }
     };
 }
@@ -64,7 +69,20 @@ pub(super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     if queries.count() < LEAST_QUERIES || !fits || !whole {
         return false;
     }
-    let (mut key_panel, mut value_panel) = (Panel::uninit(), Panel::uninit());
+    if keys <= FEW_KEYS {
+        attend_to::<FEW_KEYS>(head, queries)
+    } else {
+        attend_to::<KEYS>(head, queries)
+    }
+    true
+}
+
+/// To so many keys at most.
+#[inline(never)]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn attend_to<const KEYS: usize>(head: &Head<'_>, queries: &mut Queries<'_>) {
+    let (width, keys) = (head.width, head.key_scales.len());
+    let (mut key_panel, mut value_panel) = (Panel::<KEYS>::uninit(), Panel::<KEYS>::uninit());
     let key_panel = fill_keys(&mut key_panel, head.keys, width);
     let value_panel = fill_values(&mut value_panel, head.values, width);
     let mut quantized = [[0; WIDTH]; QUERIES];
@@ -112,7 +130,6 @@ pub(super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
             normalizer.apply(row, spare_bits(seen));
         }
     }
-    true
 }
 
 /// As [`Head`] says.
@@ -129,7 +146,7 @@ fn quantize(head: &Head<'_>, quantized: &mut [i16; WIDTH], row: &[i32]) -> i32 {
 
 /// For 32 keys at a time two columns after the other; keys that lack are zero.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn fill_keys<'p>(panel: &'p mut Panel, keys: &[i8], width: usize) -> &'p [Pair] {
+fn fill_keys<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, keys: &[i8], width: usize) -> &'p [Pair] {
     // Two of a lane's four bytes become the upper halves of its two words.
     let first_two = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
     let last_two = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
@@ -163,7 +180,7 @@ fn fill_keys<'p>(panel: &'p mut Panel, keys: &[i8], width: usize) -> &'p [Pair] 
 
 /// For 32 columns at a time two keys' values after the other; values that lack are zero.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn fill_values<'p>(panel: &'p mut Panel, values: &[i8], width: usize) -> &'p [Pair] {
+fn fill_values<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, values: &[i8], width: usize) -> &'p [Pair] {
     let (keys, _) = values.as_chunks::<LANES>();
     let per_key = width / LANES;
     let vector = |key: usize, index: usize| {
@@ -194,7 +211,7 @@ fn fill_values<'p>(panel: &'p mut Panel, values: &[i8], width: usize) -> &'p [Pa
 
 /// `Q` queries by the keys that they see, 32 at a time.
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn products<const Q: usize>(
+fn products<const Q: usize, const KEYS: usize>(
     scores: &mut [[i32; KEYS]; QUERIES],
     queries: &[[i16; WIDTH]; QUERIES],
     panel: &[Pair],
@@ -216,7 +233,7 @@ fn products<const Q: usize>(
 
 /// The weighted sums of `Q` queries, 32 columns at a time.
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn weighted_sums<const Q: usize>(
+fn weighted_sums<const Q: usize, const KEYS: usize>(
     sums: &mut [[i32; WIDTH]; QUERIES],
     weights: &[[i16; KEYS]; QUERIES],
     panel: &[Pair],

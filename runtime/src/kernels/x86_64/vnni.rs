@@ -92,6 +92,14 @@ pub(crate) fn emulated() -> Option<&'static Kernels> {
     super::avx2::kernels().map(|_| &EMULATED)
 }
 
+/// The bytes of a tile as a panel has them, all four columns of each row in order, or of all rows columns 0 and 1, then 2 and 3: from
+/// columns 0, 2, 1, 3 of each row.
+const TILE_ORDERS: [[i8; 16]; 2] =
+    [[0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15], [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]];
+/// The same from columns in order.
+const WIDE_TILE_ORDERS: [[i8; 16]; 2] =
+    [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]];
+
 /// Words of a panel: so many times four columns of bytes, or two of sixteen bits.
 const WORDS: usize = 192;
 /// Tokens whose sums are held in registers.
@@ -105,9 +113,9 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::ops::Range;
 
-        use super::super::tiles::{self, Shape};
-        use super::{TOGETHER, TOKENS, WORDS};
-        use crate::format::spec::TILE;
+        use super::super::tiles::Shape;
+        use super::{TILE_ORDERS, TOGETHER, TOKENS, WIDE_TILE_ORDERS, WORDS};
+        use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
         /// Two vectors' rows, a word of four bytes each.
         #[repr(align(64))]
@@ -119,7 +127,7 @@ macro_rules! products {
                 return single::tiles8(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
-            products::<1>(out, bytemuck::cast_slice(x), weights, shape);
+            products::<1, false>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
         #[target_feature(enable = $features)]
@@ -128,7 +136,7 @@ macro_rules! products {
                 return single::tiles16(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
-            products::<2>(out, bytemuck::cast_slice(x), weights, shape);
+            products::<2, false>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
         #[target_feature(enable = $features)]
@@ -136,7 +144,8 @@ macro_rules! products {
             if x.len() < 2 * cols {
                 return single_wide::tiles8(out, x, weights, cols);
             }
-            tiles::wide_tiles8(out, x, weights, cols);
+            let shape = Shape::new(out, x, weights, cols);
+            products::<1, true>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
         #[target_feature(enable = $features)]
@@ -144,12 +153,13 @@ macro_rules! products {
             if x.len() < 2 * cols {
                 return single_wide::tiles16(out, x, weights, cols);
             }
-            tiles::wide_tiles16(out, x, weights, cols);
+            let shape = Shape::new(out, x, weights, cols);
+            products::<2, true>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
-        /// Over values of `W` bytes.
+        /// Over values of `W` bytes, with weights in tiles or in wide tiles.
         #[target_feature(enable = $features)]
-        fn products<const W: usize>(out: &mut [i32], x: &[u8], weights: &[i8], shape: Shape) {
+        fn products<const W: usize, const WIDE: bool>(out: &mut [i32], x: &[u8], weights: &[i8], shape: Shape) {
             let Shape { tokens, blocks, rows, cols } = shape;
             let mut panel = Panel([[[[0; 4]; ROWS]; 2]; WORDS]);
             for start in (0..cols).step_by(WORDS * 4 / W) {
@@ -165,7 +175,7 @@ macro_rules! products {
                         }
                     }
                     for block in (0..blocks).step_by(2 * ROWS / TILE) {
-                        fill::<W>(panel, weights.get(TILE * cols * block..).unwrap_or(&[]), cols, &columns);
+                        fill::<W, WIDE>(panel, weights.get(TILE * cols * block..).unwrap_or(&[]), cols, &columns);
                         let rows_left = TILE * (blocks - block);
                         for group in (0..tokens).step_by(TOKENS) {
                             let token = first + group;
@@ -238,32 +248,36 @@ macro_rules! eights {
     () => {
         /// The weights of two vectors' rows, of which there may be fewer, go to their places.
         #[target_feature(enable = "avx2")]
-        fn fill<const W: usize>(
+        fn fill<const W: usize, const WIDE: bool>(
             panel: &mut [[[[u8; 4]; ROWS]; 2]],
             weights: &[i8],
             cols: usize,
             columns: &Range<usize>,
         ) {
-            for (at, block) in weights.chunks_exact(TILE * cols).take(2 * ROWS / TILE).enumerate() {
-                fill_block::<W>(panel, at, block, columns);
+            for at in 0..(2 * ROWS / TILE).min(weights.len() / (TILE * cols)) {
+                let (place, apart) = if WIDE {
+                    (wide_tile_place(TILE * at, columns.start, cols), WIDE_TILE_ROWS / TILE)
+                } else {
+                    (TILE * (at * cols + columns.start), 1)
+                };
+                let tiles = weights.get(place..).unwrap_or(&[]).as_chunks().0;
+                fill_block::<W, WIDE>(panel, at, tiles.iter().step_by(apart));
             }
         }
 
         /// The weights of a block of four rows go to their place among a panel's.
         #[target_feature(enable = "avx2")]
-        fn fill_block<const W: usize>(
+        fn fill_block<'w, const W: usize, const WIDE: bool>(
             panel: &mut [[[[u8; 4]; ROWS]; 2]],
             at: usize,
-            block: &[i8],
-            columns: &Range<usize>,
+            tiles: impl Iterator<Item = &'w [i8; 16]>,
         ) {
-            let tiles = block.get(TILE * columns.start..TILE * columns.end).unwrap_or(&[]).as_chunks::<16>().0;
-            // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
-            let in_order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-            let by_twos = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-            for (tile, words) in tiles.iter().zip(panel.chunks_exact_mut(W)) {
-                // SAFETY: sixteen bytes are read, at any alignment.
-                let tile = unsafe { _mm_loadu_si128(tile.as_ptr().cast()) };
+            let [in_order, by_twos] = if WIDE { WIDE_TILE_ORDERS } else { TILE_ORDERS };
+            // SAFETY: sixteen bytes are read, at any alignment.
+            let load = |bytes: &[i8; 16]| unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+            let (in_order, by_twos) = (load(&in_order), load(&by_twos));
+            for (tile, words) in tiles.zip(panel.chunks_exact_mut(W)) {
+                let tile = load(tile);
                 let parts = if W == 1 {
                     let unsigned = _mm_xor_si128(_mm_shuffle_epi8(tile, in_order), _mm_set1_epi8(-128));
                     [unsigned, unsigned]
@@ -318,45 +332,63 @@ pub(super) mod wide {
 
     /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
-    fn fill<const W: usize>(panel: &mut [[[[u8; 4]; ROWS]; 2]], weights: &[i8], cols: usize, columns: &Range<usize>) {
-        fill_with::<W>(panel, weights, cols, columns, 128);
+    fn fill<const W: usize, const WIDE: bool>(
+        panel: &mut [[[[u8; 4]; ROWS]; 2]],
+        weights: &[i8],
+        cols: usize,
+        columns: &Range<usize>,
+    ) {
+        fill_with::<W, WIDE>(panel, weights, cols, columns, 128);
     }
 
     /// The same with a number added to each weight, where it is a byte.
     ///
     /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place, too.
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
-    pub(in super::super) fn fill_with<const W: usize>(
+    pub(in super::super) fn fill_with<const W: usize, const WIDE: bool>(
         panel: &mut [[[[u8; 4]; ROWS]; 2]],
         weights: &[i8],
         cols: usize,
         columns: &Range<usize>,
         add: u8,
     ) {
-        // Of a tile's rows columns 0, 2, 1, 3: all four in order, or for all rows 0 and 1, then 2 and 3.
-        let in_order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15));
-        let by_twos = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+        let [in_order, by_twos] = if WIDE { WIDE_TILE_ORDERS } else { TILE_ORDERS }.map(|order| {
+            // SAFETY: sixteen bytes are read, at any alignment.
+            _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(order.as_ptr().cast()) })
+        });
         let add = _mm512_set1_epi8(add.cast_signed());
+        // Of four rows; a wide tile has four such tiles, next to each other.
         let block = |index: usize| {
-            let from = TILE * (cols * index + columns.start);
-            weights.get(from..from + TILE * columns.len()).map(|block| block.as_chunks::<16>().0)
+            let from = if WIDE {
+                wide_tile_place(TILE * index, columns.start, cols)
+            } else {
+                TILE * (cols * index + columns.start)
+            };
+            let apart = if WIDE { WIDE_TILE_ROWS } else { TILE };
+            weights.get(from..from + apart * (columns.len() - TILE) + TILE * TILE)
         };
         for half in 0..2 {
             let Some(first) = block(half * ROWS / TILE) else { return };
             let rows = core::array::from_fn::<_, 4, _>(|index| block(half * ROWS / TILE + index).unwrap_or(first));
-            for (tile, words) in panel.chunks_exact_mut(W).take(first.len()).enumerate() {
-                if tile % 4 == 0 {
-                    for tiles in rows {
-                        let next = tiles.as_ptr().wrapping_add(tile + 2 * ROWS / TILE * cols / TILE);
-                        _mm_prefetch::<_MM_HINT_T1>(next.cast());
+            for (tile, words) in panel.chunks_exact_mut(W).take(columns.len() / TILE).enumerate() {
+                let tiles = if WIDE {
+                    let from = first.as_ptr().wrapping_add(WIDE_TILE_ROWS * TILE * tile);
+                    // SAFETY: the last of the four tiles of which the first is there is, too: the matrix has whole wide tiles.
+                    unsafe { _mm512_loadu_si512(from.cast()) }
+                } else {
+                    if tile % 4 == 0 {
+                        for tiles in rows {
+                            let next = TILE * TILE * tile + 2 * ROWS * cols;
+                            _mm_prefetch::<_MM_HINT_T1>(tiles.as_ptr().wrapping_add(next));
+                        }
                     }
-                }
-                let [a, b, c, d] = rows.map(|tiles| {
-                    // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read at any alignment.
-                    unsafe { _mm_loadu_si128(tiles.get_unchecked(tile).as_ptr().cast()) }
-                });
-                let ab = _mm256_set_m128i(b, a);
-                let tiles = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(ab), _mm256_set_m128i(d, c));
+                    let [a, b, c, d] = rows.map(|tiles| {
+                        // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read at any alignment.
+                        unsafe { _mm_loadu_si128(tiles.as_ptr().add(TILE * TILE * tile).cast()) }
+                    });
+                    let ab = _mm256_set_m128i(b, a);
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(ab), _mm256_set_m128i(d, c))
+                };
                 if let [word] = &mut *words {
                     store_row(&mut word[half], _mm512_add_epi8(_mm512_shuffle_epi8(tiles, in_order), add));
                 } else if let [first, second, ..] = words {
