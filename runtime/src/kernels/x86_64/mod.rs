@@ -5,6 +5,8 @@ mod amx;
 mod attention;
 mod avx2;
 #[cfg(feature = "std")]
+mod few;
+#[cfg(feature = "std")]
 mod heads;
 mod rows;
 #[cfg(any(test, feature = "std"))]

@@ -38,7 +38,7 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     wide_tiles16: Some(|out, x, weights, cols| unsafe { wide::wide_tiles16(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { super::heads::attend(head, queries) }),
+    attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
         super::wide::requantize(accumulators, multipliers, biases, by)
