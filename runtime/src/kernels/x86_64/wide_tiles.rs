@@ -1,18 +1,24 @@
-//! Products of one token over wide tiles of weights, with VNNI of AVX-512.
+//! Products over wide tiles of weights, with VNNI of AVX-512.
 //!
-//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of the token's. Values of sixteen bits
-//! are cut in two: the upper byte, signed, is multiplied by weights that have 128 added, which is taken off in the end; the lower one,
-//! unsigned, by the weights as they are.
+//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of a token's, which the instruction
+//! takes unsigned. So 128 is added to bytes, and as many times the sum of a row's weights is taken off. Values of sixteen bits are cut
+//! in two: the upper byte is such a byte, and the lower one has no sign.
+//!
+//! For one token alone weights would be summed up for nothing: there its signed bytes are multiplied by weights that have 128 added.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::tiles::ask_for;
-use crate::format::spec::{TILE, WIDE_TILE_ROWS};
+use super::tiles::{Shape, ask_for};
+use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
-/// Columns that are multiplied at a time.
+/// Columns of one token that are multiplied at a time.
 const COLUMNS: usize = 2048;
+/// The same of several: the weights of 32 rows then stay in a first-level cache.
+const PART: usize = 768;
+/// Tokens that meet the same weights, one group of them after the other.
+const TOGETHER: usize = 64;
 /// Sums of each row, so that one instruction need not wait for another.
 const SUMS: usize = 4;
 /// How far ahead weights are asked for, which the processor by itself does too late.
@@ -25,6 +31,9 @@ type Four<const W: usize> = [[u8; TILE]; W];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    if x.len() >= 2 * cols {
+        return several::<1>(out, x, weights, Shape::new(out, x, weights, cols));
+    }
     let x: &[u8] = bytemuck::cast_slice(x);
     for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
         product::<1>(out, bytemuck::cast_slice(x.as_chunks::<TILE>().0), weights, (cols, COLUMNS * index));
@@ -33,6 +42,9 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    if x.len() >= 2 * cols {
+        return several::<2>(out, x, weights, Shape::new(out, x, weights, cols));
+    }
     let mut planes: [MaybeUninit<Four<2>>; COLUMNS / TILE] = [MaybeUninit::uninit(); COLUMNS / TILE];
     for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
         let (fours, _) = x.as_chunks::<TILE>();
@@ -58,9 +70,8 @@ fn product<const W: usize>(out: &mut [i32], x: &[Four<W>], weights: &[i8], (cols
         let tiles = block.get(WIDE_TILE_ROWS * start..).unwrap_or(&[]).as_chunks::<{ WIDE_TILE_ROWS * TILE }>().0;
         let (mut upper, mut lower) = ([_mm512_setzero_si512(); SUMS], [_mm512_setzero_si512(); SUMS]);
         upper[0] = less;
-        let mut add = |at: usize, x: &Four<W>, tile: &[i8; WIDE_TILE_ROWS * TILE]| {
-            // SAFETY: 64 bytes are read, at any alignment.
-            let tile = unsafe { _mm512_loadu_si512(tile.as_ptr().cast()) };
+        let mut add = |at: usize, x: &Four<W>, tile: &Tile| {
+            let tile = load(tile);
             let word = |bytes: [u8; TILE]| _mm512_set1_epi32(i32::from_ne_bytes(bytes));
             upper[at] = _mm512_dpbusd_epi32(upper[at], _mm512_xor_si512(tile, flip), word(x[0]));
             if let Some(&x) = x.get(1) {
@@ -81,15 +92,169 @@ fn product<const W: usize>(out: &mut [i32], x: &[Four<W>], weights: &[i8], (cols
         for (x, tile) in last.iter().zip(of_last) {
             add(0, x, tile);
         }
-        let all = |[a, b, c, d]: [__m512i; SUMS]| _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
         let mut sums = all(upper);
         if W == 2 {
             sums = _mm512_add_epi32(_mm512_slli_epi32::<8>(sums), all(lower));
         }
-        // SAFETY: sixteen words are read and written, at any alignment.
-        unsafe {
-            let before = if start > 0 { _mm512_loadu_epi32(to.as_ptr()) } else { _mm512_setzero_si512() };
-            _mm512_storeu_epi32(to.as_mut_ptr(), _mm512_add_epi32(sums, before));
+        put(to, sums, start > 0);
+    }
+}
+
+/// A token's bytes, unsigned: of values of sixteen bits the upper ones, then the lower ones.
+trait Bytes<const W: usize>: Copy {
+    fn bytes(self) -> [u8; W];
+}
+
+impl Bytes<1> for i8 {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 1] {
+        [self.cast_unsigned() ^ 128]
+    }
+}
+
+impl Bytes<2> for i16 {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 2] {
+        let [lower, upper] = self.to_le_bytes();
+        [upper ^ 128, lower]
+    }
+}
+
+/// Several tokens' bytes, plane by plane.
+struct Planes<const W: usize>([[[MaybeUninit<u8>; PART]; TOGETHER]; W]);
+
+/// Four columns of sixteen rows.
+type Tile = [i8; WIDE_TILE_ROWS * TILE];
+
+/// Where sums go, or what they are added to: the first token's, of which so many are left, and the next one's after `rows`.
+struct To<'o> {
+    sums: &'o mut [i32],
+    rows: usize,
+    left: usize,
+    add: bool,
+}
+
+/// Not inlined: planes take a page of stack after the other.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8], shape: Shape) {
+    let Shape { tokens, blocks, rows, cols } = shape;
+    let mut planes = Planes([[[MaybeUninit::uninit(); PART]; TOGETHER]; W]);
+    for start in (0..cols).step_by(PART) {
+        let width = PART.min(cols - start);
+        for first in (0..tokens).step_by(TOGETHER) {
+            let tokens = TOGETHER.min(tokens - first);
+            for (token, x) in x.chunks_exact(cols).skip(first).take(tokens).enumerate() {
+                for (column, x) in x.iter().skip(start).take(width).enumerate() {
+                    for (plane, byte) in planes.0.iter_mut().zip(x.bytes()) {
+                        plane[token][column].write(byte);
+                    }
+                }
+            }
+            let half = |row: usize| {
+                let from = wide_tile_place(row, start, cols);
+                weights.get(from..from + WIDE_TILE_ROWS * width).map(|half| half.as_chunks().0)
+            };
+            for row in (0..TILE * blocks).step_by(2 * WIDE_TILE_ROWS) {
+                let Some(one) = half(row) else { return };
+                let halves = [one, half(row + WIDE_TILE_ROWS).unwrap_or(one)];
+                let less = halves.map(|half| less(half));
+                let mut token = 0;
+                while token < tokens {
+                    let to = out.get_mut((first + token) * rows + row..).unwrap_or(&mut []);
+                    let to = To { sums: to, rows, left: rows - row, add: start > 0 };
+                    // SAFETY: so many tokens' planes were just written, as wide as the halves.
+                    token += unsafe {
+                        match (W, tokens - token) {
+                            (1, 12..) => multiply::<W, 12>(&planes, token, halves, less, to),
+                            (1, 8..) => multiply::<W, 8>(&planes, token, halves, less, to),
+                            (_, 6..) => multiply::<W, 6>(&planes, token, halves, less, to),
+                            (_, 4..) => multiply::<W, 4>(&planes, token, halves, less, to),
+                            (_, 2..) => multiply::<W, 2>(&planes, token, halves, less, to),
+                            _ => multiply::<W, 1>(&planes, token, halves, less, to),
+                        }
+                    };
+                }
+            }
         }
+    }
+}
+
+/// What 128 in each column makes of sixteen rows' sums, negative.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn less(tiles: &[Tile]) -> __m512i {
+    let mut sums = [_mm512_setzero_si512(); SUMS];
+    for tiles in tiles.chunks(SUMS) {
+        for (sum, tile) in sums.iter_mut().zip(tiles) {
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), load(tile));
+        }
+    }
+    _mm512_sub_epi32(_mm512_setzero_si512(), all(sums))
+}
+
+/// `T` tokens, from one on, by two times sixteen rows. Returns how many tokens these were.
+///
+/// # Safety
+/// As many tokens' planes are written, four bytes for each tile of a half, of which both have as many.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn multiply<const W: usize, const T: usize>(
+    planes: &Planes<W>,
+    token: usize,
+    [one, other]: [&[Tile]; 2],
+    less: [__m512i; 2],
+    to: To<'_>,
+) -> usize {
+    let mut sums = [[[_mm512_setzero_si512(); 2]; T]; W];
+    sums[0] = [less; T];
+    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(PART * token));
+    for (index, (one, other)) in one.iter().zip(other).enumerate() {
+        let (one, other) = (load(one), load(other));
+        for (sums, from) in sums.iter_mut().zip(from) {
+            for (token, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: as the caller says.
+                let word = unsafe { from.add(PART * token + TILE * index).cast::<i32>().read_unaligned() };
+                let word = _mm512_set1_epi32(word);
+                sums[0] = _mm512_dpbusd_epi32(sums[0], word, one);
+                sums[1] = _mm512_dpbusd_epi32(sums[1], word, other);
+            }
+        }
+    }
+    for token in 0..T {
+        let Some(to_token) = to.sums.get_mut(token * to.rows..) else { break };
+        let (to_token, _) = to_token.split_at_mut(to_token.len().min(to.left));
+        for (half, to_half) in to_token.as_chunks_mut().0.iter_mut().take(2).enumerate() {
+            let mut sum = sums[0][token][half];
+            if let Some(lower) = sums.get(1) {
+                sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(sum), lower[token][half]);
+            }
+            put(to_half, sum, to.add);
+        }
+    }
+    T
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(tile: &Tile) -> __m512i {
+    // SAFETY: 64 bytes are read, at any alignment.
+    unsafe { _mm512_loadu_si512(tile.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn all([a, b, c, d]: [__m512i; SUMS]) -> __m512i {
+    _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
+}
+
+/// Sixteen sums go where they belong, or are added to what is there.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn put(to: &mut [i32; WIDE_TILE_ROWS], sums: __m512i, add: bool) {
+    // SAFETY: sixteen words are read and written, at any alignment.
+    unsafe {
+        let before = if add { _mm512_loadu_epi32(to.as_ptr()) } else { _mm512_setzero_si512() };
+        _mm512_storeu_epi32(to.as_mut_ptr(), _mm512_add_epi32(sums, before));
     }
 }
