@@ -18,7 +18,7 @@ const COLUMNS: usize = 2048;
 /// The same of several: the weights of 32 rows then stay in a first-level cache.
 const PART: usize = 768;
 /// Tokens that meet the same weights, one group of them after the other.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 128;
 /// Sums of each row, so that one instruction need not wait for another.
 const SUMS: usize = 4;
 /// How far ahead weights are asked for, which the processor by itself does too late.
@@ -145,9 +145,10 @@ fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8],
         for first in (0..tokens).step_by(TOGETHER) {
             let tokens = TOGETHER.min(tokens - first);
             for (token, x) in x.chunks_exact(cols).skip(first).take(tokens).enumerate() {
-                for (column, x) in x.iter().skip(start).take(width).enumerate() {
-                    for (plane, byte) in planes.0.iter_mut().zip(x.bytes()) {
-                        plane[token][column].write(byte);
+                let x = x.get(start..start + width).unwrap_or(&[]);
+                for (index, plane) in planes.0.iter_mut().enumerate() {
+                    for (to, x) in plane[token].iter_mut().zip(x) {
+                        to.write(x.bytes()[index]);
                     }
                 }
             }
