@@ -182,12 +182,7 @@ impl Costs {
             (WeightLayout::Paired, _) => slope(counted.wide_pairs, counted.narrow_pairs),
             _ => product,
         };
-        Self {
-            product: as_they_lie,
-            output: rest / Self::STORY.outputs,
-            attended,
-            value,
-        }
+        Self { product: as_they_lie, output: rest / Self::STORY.outputs, attended, value }
     }
 
     fn instructions(&self, work: Work) -> f64 {
