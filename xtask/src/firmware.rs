@@ -234,31 +234,36 @@ pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     Ok(rows)
 }
 
-/// How a checkpoint is converted, and for which cores.
-const CONVERSIONS: [(&str, &[&str]); 4] = [
-    ("--target portable", &["M0+ code", "M3", "RV32IMC"]),
-    ("--target cortex-m4", &["M4F", "M7", "M33"]),
-    ("--target m55 --activations a8", &["M55"]),
-    ("--target m55", &["M55"]),
+/// How a checkpoint is converted, what its firmware must have, and on which cores it runs.
+const CONVERSIONS: [(&str, &str, &[&str]); 4] = [
+    ("--target portable", "checkpoint", &["M0+ code", "M3", "RV32IMC"]),
+    ("--target cortex-m4", "checkpoint,pairs", &["M4F", "M7", "M33"]),
+    ("--target m55 --activations a8", "checkpoint", &["M55"]),
+    ("--target m55", "checkpoint", &["M55"]),
 ];
 
 /// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter, with
 /// 16-bit activations.
 pub(crate) fn checkpoint(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
-    for (options, names) in CONVERSIONS {
+    for (options, features, names) in CONVERSIONS {
         let cores = CORES.iter().filter(|core| core.name.contains(only) && names.contains(&core.name));
         let cores: Vec<_> = cores.collect();
         if !cores.is_empty() {
-            let converted = converted(folder, options, &cores)?;
+            let converted = converted(folder, options, features, &cores)?;
             rows.extend(converted.into_iter().filter(|_| !options.contains("a8")));
         }
     }
     Ok(rows)
 }
 
-/// A checkpoint, converted with these options, on some cores.
-fn converted(folder: &Path, options: &str, cores: &[&'static Core]) -> Result<Vec<(&'static str, Counts)>> {
+/// A checkpoint, converted with these options, on some cores, with firmware of these features.
+fn converted(
+    folder: &Path,
+    options: &str,
+    features: &str,
+    cores: &[&'static Core],
+) -> Result<Vec<(&'static str, Counts)>> {
     let blob = target_folder("checkpoint.kinglet");
     let folder = folder.to_str().context("a folder whose name is not text")?;
     cargo_in(root(), &format!("{KINGLET} convert {folder} --output {blob} --force {options}"), &[])?;
@@ -272,7 +277,7 @@ fn converted(folder: &Path, options: &str, cores: &[&'static Core]) -> Result<Ve
         rows.clear();
         for core in cores {
             let out = target_folder(&format!("firmware/checkpoint-{}{}", core.folder, core.features));
-            let features = format!("checkpoint,{}", core.features);
+            let features = format!("{features},{}", core.features);
             let target = core.target;
             let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
             let build = format!(

@@ -57,6 +57,7 @@ pub fn compare(wrong: &mut dyn FnMut(&'static str, u32)) {
     ] {
         compare_products(shape, &mut numbers, wrong);
     }
+    compare_extremes(wrong);
 }
 
 /// Both sets.
@@ -211,6 +212,32 @@ fn compare_products(
             (set.scores16)(part_mut(out, wide_keys), part(&small, query.len()), part(wide, wide_keys * head_dim));
         });
         same("weighted_sum", &|set, out| (set.weighted_sum)(part_mut(out, head_dim), part(sums, keys), values));
+    }
+}
+
+/// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations are the least and the largest that
+/// rows of so many columns have, but for the last.
+#[inline(never)]
+fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
+    const COLS: usize = 1024;
+    const EXTREME: i16 = 1 << row_bits(COLS);
+    let mut weights = Aligned([-128_i8; 4 * COLS]);
+    weights.0.iter_mut().step_by(2).for_each(|upper| *upper = 0);
+    for (at, (x, last)) in [EXTREME, -EXTREME].into_iter().flat_map(|x| [x, x / 2, 0].map(|last| (x, last))).enumerate()
+    {
+        let mut wide = Aligned([x; 2 * COLS]);
+        wide.0.iter_mut().skip(COLS - 1).step_by(COLS).for_each(|x| *x = last);
+        for cols in [COLS, COLS / 4] {
+            let run = |set: &Kernels| {
+                let mut sums = [0; 8];
+                set.paired16(&mut sums, part(&wide.0, 2 * cols), part(&weights.0, 4 * cols), cols);
+                sums
+            };
+            let [first, second] = sets().map(run);
+            if first != second {
+                wrong("paired16", (at * 10_000 + cols) as u32);
+            }
+        }
     }
 }
 

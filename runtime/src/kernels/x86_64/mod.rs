@@ -18,6 +18,8 @@ mod tiles;
 pub(crate) mod vnni;
 #[cfg(any(test, feature = "std"))]
 mod wide;
+#[cfg(any(test, feature = "std"))]
+mod wide_tiles;
 
 use super::Sets;
 

@@ -11,6 +11,7 @@
 use super::super::Kernels;
 use super::avx2::AVX2;
 use super::rows::wide as rows;
+use super::wide_tiles;
 
 /// The sets of AVX-512 and without it, on a processor that has them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
@@ -34,9 +35,9 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
     // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide::wide_tiles8(out, x, weights, cols) }),
+    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles8(out, x, weights, cols) }),
     // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide::wide_tiles16(out, x, weights, cols) }),
+    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
     attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
@@ -140,24 +141,6 @@ macro_rules! products {
             products::<2, false>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
-        #[target_feature(enable = $features)]
-        pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-            if x.len() < 2 * cols {
-                return single_wide::tiles8(out, x, weights, cols);
-            }
-            let shape = Shape::new(out, x, weights, cols);
-            products::<1, true>(out, bytemuck::cast_slice(x), weights, shape);
-        }
-
-        #[target_feature(enable = $features)]
-        pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-            if x.len() < 2 * cols {
-                return single_wide::tiles16(out, x, weights, cols);
-            }
-            let shape = Shape::new(out, x, weights, cols);
-            products::<2, true>(out, bytemuck::cast_slice(x), weights, shape);
-        }
-
         /// Over values of `W` bytes, with weights in tiles or in wide tiles.
         #[target_feature(enable = $features)]
         fn products<const W: usize, const WIDE: bool>(out: &mut [i32], x: &[u8], weights: &[i8], shape: Shape) {
@@ -246,7 +229,25 @@ macro_rules! products {
 
 /// Vectors of eight words.
 macro_rules! eights {
-    () => {
+    ($features:literal) => {
+        #[target_feature(enable = $features)]
+        pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+            if x.len() < 2 * cols {
+                return single_wide::tiles8(out, x, weights, cols);
+            }
+            let shape = Shape::new(out, x, weights, cols);
+            products::<1, true>(out, bytemuck::cast_slice(x), weights, shape);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+            if x.len() < 2 * cols {
+                return single_wide::tiles16(out, x, weights, cols);
+            }
+            let shape = Shape::new(out, x, weights, cols);
+            products::<2, true>(out, bytemuck::cast_slice(x), weights, shape);
+        }
+
         /// The weights of two vectors' rows, of which there may be fewer, go to their places.
         #[target_feature(enable = "avx2")]
         fn fill<const W: usize, const WIDE: bool>(
@@ -327,7 +328,6 @@ pub(super) mod wide {
     const ROWS: usize = 16;
 
     use super::super::single::avx512 as single;
-    use super::super::single_wide::wide as single_wide;
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
@@ -458,7 +458,7 @@ mod narrow {
     use super::super::single_wide::narrow as single_wide;
 
     products!("avx2,avxvnni");
-    eights!();
+    eights!("avx2,avxvnni");
 
     /// Adds to each lane the products of four unsigned and four signed bytes.
     #[inline]
@@ -484,7 +484,7 @@ pub(super) mod emulated {
     use super::super::single_wide::emulated as single_wide;
 
     products!("avx2");
-    eights!();
+    eights!("avx2");
 
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]

@@ -1,0 +1,198 @@
+//! Products over wide tiles of weights, with VNNI of AVX-512.
+//!
+//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of a token's, which the instruction
+//! takes unsigned. So 128 is added to bytes, and as many times the sum of a row's weights is taken off. Values of sixteen bits are cut
+//! in two: the upper byte is such a byte, and the lower one has no sign.
+//!
+//! For one token alone weights would be summed up for nothing: see `single_wide`.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::single_wide::wide as single_wide;
+use super::tiles::Shape;
+use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
+
+/// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
+const PART: usize = 768;
+/// Tokens that meet the same weights, one group of them after the other.
+const TOGETHER: usize = 128;
+/// Sums of each row, so that one instruction need not wait for another.
+const SUMS: usize = 4;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    if x.len() < 2 * cols {
+        return single_wide::tiles8(out, x, weights, cols);
+    }
+    several::<1>(out, x, weights, Shape::new(out, x, weights, cols));
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    if x.len() < 2 * cols {
+        return single_wide::tiles16(out, x, weights, cols);
+    }
+    several::<2>(out, x, weights, Shape::new(out, x, weights, cols));
+}
+
+/// A token's bytes, unsigned: of values of sixteen bits the upper ones, then the lower ones.
+trait Bytes<const W: usize>: Copy {
+    fn bytes(self) -> [u8; W];
+}
+
+impl Bytes<1> for i8 {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 1] {
+        [self.cast_unsigned() ^ 128]
+    }
+}
+
+impl Bytes<2> for i16 {
+    #[inline(always)]
+    fn bytes(self) -> [u8; 2] {
+        let [lower, upper] = self.to_le_bytes();
+        [upper ^ 128, lower]
+    }
+}
+
+/// Several tokens' bytes, plane by plane.
+struct Planes<const W: usize>([[[MaybeUninit<u8>; PART]; TOGETHER]; W]);
+
+/// Four columns of sixteen rows.
+type Tile = [i8; WIDE_TILE_ROWS * TILE];
+
+/// Where sums go, or what they are added to: the first token's, of which so many are left, and the next one's after `rows`.
+struct To<'o> {
+    sums: &'o mut [i32],
+    rows: usize,
+    left: usize,
+    add: bool,
+}
+
+/// Not inlined: planes take a page of stack after the other.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8], shape: Shape) {
+    let Shape { tokens, blocks, rows, cols } = shape;
+    let mut planes = Planes([[[MaybeUninit::uninit(); PART]; TOGETHER]; W]);
+    for start in (0..cols).step_by(PART) {
+        let width = PART.min(cols - start);
+        for first in (0..tokens).step_by(TOGETHER) {
+            let tokens = TOGETHER.min(tokens - first);
+            for (token, x) in x.chunks_exact(cols).skip(first).take(tokens).enumerate() {
+                let x = x.get(start..start + width).unwrap_or(&[]);
+                for (index, plane) in planes.0.iter_mut().enumerate() {
+                    for (to, x) in plane[token].iter_mut().zip(x) {
+                        to.write(x.bytes()[index]);
+                    }
+                }
+            }
+            let half = |row: usize| {
+                let from = wide_tile_place(row, start, cols);
+                weights.get(from..from + WIDE_TILE_ROWS * width).map(|half| half.as_chunks().0)
+            };
+            for row in (0..TILE * blocks).step_by(2 * WIDE_TILE_ROWS) {
+                let Some(one) = half(row) else { return };
+                let halves = [one, half(row + WIDE_TILE_ROWS).unwrap_or(one)];
+                let less = halves.map(|half| less(half));
+                let mut token = 0;
+                while token < tokens {
+                    let to = out.get_mut((first + token) * rows + row..).unwrap_or(&mut []);
+                    let to = To { sums: to, rows, left: rows - row, add: start > 0 };
+                    // SAFETY: so many tokens' planes were just written, as wide as the halves.
+                    token += unsafe {
+                        match (W, tokens - token) {
+                            (1, 12..) => multiply::<W, 12>(&planes, token, halves, less, to),
+                            (1, 8..) => multiply::<W, 8>(&planes, token, halves, less, to),
+                            (_, 6..) => multiply::<W, 6>(&planes, token, halves, less, to),
+                            (_, 4..) => multiply::<W, 4>(&planes, token, halves, less, to),
+                            (_, 2..) => multiply::<W, 2>(&planes, token, halves, less, to),
+                            _ => multiply::<W, 1>(&planes, token, halves, less, to),
+                        }
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// What 128 in each column makes of sixteen rows' sums, negative.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn less(tiles: &[Tile]) -> __m512i {
+    let mut sums = [_mm512_setzero_si512(); SUMS];
+    for tiles in tiles.chunks(SUMS) {
+        for (sum, tile) in sums.iter_mut().zip(tiles) {
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), load(tile));
+        }
+    }
+    _mm512_sub_epi32(_mm512_setzero_si512(), all(sums))
+}
+
+/// `T` tokens, from one on, by two times sixteen rows. Returns how many tokens these were.
+///
+/// # Safety
+/// As many tokens' planes are written, four bytes for each tile of a half, of which both have as many.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn multiply<const W: usize, const T: usize>(
+    planes: &Planes<W>,
+    token: usize,
+    [one, other]: [&[Tile]; 2],
+    less: [__m512i; 2],
+    to: To<'_>,
+) -> usize {
+    let mut sums = [[[_mm512_setzero_si512(); 2]; T]; W];
+    sums[0] = [less; T];
+    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(PART * token));
+    for (index, (one, other)) in one.iter().zip(other).enumerate() {
+        let (one, other) = (load(one), load(other));
+        for (sums, from) in sums.iter_mut().zip(from) {
+            for (token, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: as the caller says.
+                let word = unsafe { from.add(PART * token + TILE * index).cast::<i32>().read_unaligned() };
+                let word = _mm512_set1_epi32(word);
+                sums[0] = _mm512_dpbusd_epi32(sums[0], word, one);
+                sums[1] = _mm512_dpbusd_epi32(sums[1], word, other);
+            }
+        }
+    }
+    for token in 0..T {
+        let Some(to_token) = to.sums.get_mut(token * to.rows..) else { break };
+        let (to_token, _) = to_token.split_at_mut(to_token.len().min(to.left));
+        for (half, to_half) in to_token.as_chunks_mut().0.iter_mut().take(2).enumerate() {
+            let mut sum = sums[0][token][half];
+            if let Some(lower) = sums.get(1) {
+                sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(sum), lower[token][half]);
+            }
+            put(to_half, sum, to.add);
+        }
+    }
+    T
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(tile: &Tile) -> __m512i {
+    // SAFETY: 64 bytes are read, at any alignment.
+    unsafe { _mm512_loadu_si512(tile.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn all([a, b, c, d]: [__m512i; SUMS]) -> __m512i {
+    _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
+}
+
+/// Sixteen sums go where they belong, or are added to what is there.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn put(to: &mut [i32; WIDE_TILE_ROWS], sums: __m512i, add: bool) {
+    // SAFETY: sixteen words are read and written, at any alignment.
+    unsafe {
+        let before = if add { _mm512_loadu_epi32(to.as_ptr()) } else { _mm512_setzero_si512() };
+        _mm512_storeu_epi32(to.as_mut_ptr(), _mm512_add_epi32(sums, before));
+    }
+}
