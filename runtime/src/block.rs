@@ -338,7 +338,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             }
         }
         #[cfg(feature = "std")]
-        let done = tokens > 1 && attention.attend_together(cache, queries, &visible);
+        let done = attention.attend_together(cache, queries, &visible);
         #[cfg(not(feature = "std"))]
         let done = false;
         if !done {

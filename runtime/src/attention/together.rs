@@ -157,6 +157,9 @@ mod tests {
             (64, 3, 12, 500),
             (32, 1, 40, 600),
             (24, 1, 6, 2),
+            (8, 2, 1, 300),
+            (8, 1, 1, 14),
+            (8, 3, 7, 0),
         ];
         let mut done = 0;
         for (width, group, tokens, start) in shapes {
@@ -204,6 +207,6 @@ mod tests {
             }
         }
         let sets = Kernels::available().filter(|set| set.attend.is_some()).count();
-        assert_eq!(done, sets * (5 * 3 + 1), "heads of 16 to 64 columns, and up to 512 keys");
+        assert_eq!(done, sets * (8 * 3 + 1), "heads of 8 columns, and of 16 to 64 with up to 512 keys");
     }
 }

@@ -269,7 +269,7 @@ impl Activations for i16 {
 #[repr(align(64))]
 struct Planes<const TOKENS: usize>([[[MaybeUninit<u8>; COLUMNS]; TOKENS]; 2]);
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles8)(out, x, weights, cols);
@@ -277,7 +277,7 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     products::<_, false>(out, x, weights, cols);
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return (AVX512_VNNI.tiles16)(out, x, weights, cols);
@@ -285,7 +285,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     products::<_, false>(out, x, weights, cols);
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return AVX512_VNNI.wide_tiles8(out, x, weights, cols);
@@ -293,7 +293,7 @@ fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     products::<_, true>(out, x, weights, cols);
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
         return AVX512_VNNI.wide_tiles16(out, x, weights, cols);
@@ -302,7 +302,7 @@ fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 }
 
 /// Weights are multiplied as they lie, or from a panel.
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn products<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if WIDE && cols.is_multiple_of(STEP) {
@@ -314,13 +314,13 @@ fn products<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights:
 
 /// Not inlined, as most products need no panel, which takes a page of stack after the other.
 #[inline(never)]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn from_panel<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
     let mut panel = Panel([[[[0; 4]; SIDE]; 2]; COLUMNS / 4]);
     by_columns::<X, WIDE>(out, x, weights, shape, Some(&mut panel));
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn by_columns<X: Activations, const WIDE: bool>(
     out: &mut [i32],
     x: &[X],
@@ -358,7 +358,7 @@ struct Part<'w> {
 
 impl Part<'_> {
     /// The weights of 32 rows, of which there may be but sixteen, from a block of four on. From a panel of theirs, if there is one.
-    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn weights<const WIDE: bool>(&self, block: usize, panel: Option<&mut Panel>) -> Option<Weights> {
         let Self { weights, columns, shape } = self;
         let Some(panel) = panel else {
@@ -389,7 +389,7 @@ struct Tiles {
 impl Tiles {
     /// Activations are written to planes first. Not inlined, because planes take a page of stack after the other.
     #[inline(never)]
-    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn from_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
         &mut self,
         out: &mut [i32],
@@ -404,7 +404,7 @@ impl Tiles {
     }
 
     /// All rows of weights, 32 at a time.
-    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn blocks<X: Activations, const WIDE: bool>(
         &mut self,
         out: &mut [i32],

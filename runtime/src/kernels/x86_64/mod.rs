@@ -5,10 +5,14 @@ mod amx;
 mod attention;
 mod avx2;
 #[cfg(feature = "std")]
+mod few;
+#[cfg(feature = "std")]
 mod heads;
 mod rows;
 #[cfg(any(test, feature = "std"))]
 mod single;
+#[cfg(any(test, feature = "std"))]
+mod single_wide;
 mod tiles;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;

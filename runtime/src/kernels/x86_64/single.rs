@@ -1,192 +1,207 @@
-//! Products of one token over tiles of weights, with VNNI of AVX-512.
+//! Products of one token over tiles of weights with VNNI.
 //!
-//! A vector is four tiles as they lie: each 32 bits are four columns of a row. The token's columns are brought into that order once.
+//! A vector is two tiles as they lie: each 32 bits are four columns of a row. The token's columns are brought into that order once.
 //! Values of sixteen bits are cut in two: the upper byte, signed, is multiplied by weights that have 128 added, which is taken off all
 //! sums beforehand; the lower one, unsigned, by the weights as they are.
+//!
+//! Vectors of AVX-512's size multiply faster by a fifth, and then the processor runs slower by a tenth: all else of a token loses as much.
 #![allow(unsafe_code)]
 
-use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
-
-use super::tiles::{ask_for, store_block};
-use crate::format::spec::TILE;
-
-/// Columns of a vector.
-const WIDTH: usize = 4 * TILE;
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
-/// Blocks of four rows whose sums make a vector.
-const BLOCKS: usize = 4;
 /// How far ahead weights are asked for, which the processor by itself does too late.
-const AHEAD: usize = 16384;
+pub(super) const AHEAD: usize = 16384;
 /// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-const NEAR: usize = 65536;
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    product::<1>(out, bytemuck::cast_slice(x), weights, cols);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    product::<2>(out, bytemuck::cast_slice(x), weights, cols);
-}
-
-/// Over values of `W` bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn product<const W: usize>(out: &mut [i32], x: &[u8], weights: &[i8], cols: usize) {
-    if cols == 0 || !cols.is_multiple_of(TILE) {
-        return;
-    }
-    for start in (0..cols).step_by(COLUMNS) {
-        let width = COLUMNS.min(cols - start);
-        let Some(x) = x.get(W * start..W * (start + width)) else { return };
-        let mut space = [MaybeUninit::uninit(); COLUMNS / WIDTH];
-        let part = Part::<W>::new(x, weights.len() > NEAR, &mut space);
-        let (groups, last) = out.as_chunks_mut::<{ BLOCKS * TILE }>();
-        let mut weights = weights;
-        for to in groups {
-            let Some((group, rest)) = weights.split_at_checked(BLOCKS * TILE * cols) else { return };
-            weights = rest;
-            let block = |index: usize| group.as_ptr().wrapping_add(TILE * (index * cols + start));
-            // SAFETY: each block has the part's columns there. Sixteen words are read and written, at any alignment.
-            unsafe {
-                let [a, b, c, d] = part.sums([block(0), block(1), block(2), block(3)]);
-                let (ab, cd) = (halves(a, b), halves(c, d));
-                let even = _mm512_shuffle_i64x2::<0b10_00_10_00>(ab, cd);
-                let sums = _mm512_add_epi32(even, _mm512_shuffle_i64x2::<0b11_01_11_01>(ab, cd));
-                let to = to.as_mut_ptr();
-                let before = if start > 0 { _mm512_loadu_epi32(to) } else { _mm512_setzero_si512() };
-                _mm512_storeu_epi32(to, _mm512_add_epi32(sums, before));
-            }
-        }
-        for to in last.as_chunks_mut::<TILE>().0 {
-            let Some((block, rest)) = weights.split_at_checked(TILE * cols) else { return };
-            weights = rest;
-            // SAFETY: the block has the part's columns there.
-            let [sums] = unsafe { part.sums([block.as_ptr().wrapping_add(TILE * start)]) };
-            let sums = halves(sums, sums);
-            let sums = _mm512_add_epi32(sums, _mm512_shuffle_i64x2::<0b01>(sums, sums));
-            store_block(to, _mm512_castsi512_si128(sums), start > 0);
-        }
-    }
-}
-
-/// The lower half of two vectors plus the upper one.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn halves(a: __m512i, b: __m512i) -> __m512i {
-    _mm512_add_epi32(_mm512_shuffle_i64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_i64x2::<0b11_10_11_10>(a, b))
-}
-
-/// Some columns of a token.
-struct Part<'a, const W: usize> {
-    /// In the order of tiles, a lane's for each of its rows: upper bytes, and lower ones where there are.
-    columns: &'a [[__m512i; W]],
-    /// What is taken off the products of upper bytes.
-    less: __m512i,
-    /// Columns in a last vector that is not whole.
-    last: usize,
-    /// Whether weights are to be asked for.
-    far: bool,
-}
-
-impl<'a, const W: usize> Part<'a, W> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn new(x: &[u8], far: bool, space: &'a mut [MaybeUninit<[__m512i; W]>; COLUMNS / WIDTH]) -> Self {
-        // SAFETY: 64 bytes are read, at any alignment.
-        let orders = ORDERS[W - 1].map(|order| unsafe { _mm512_loadu_si512(order.as_ptr().cast()) });
-        let mut sums = _mm512_setzero_si512();
-        let mut vectors = 0;
-        for (x, to) in x.chunks(W * WIDTH).zip(&mut *space) {
-            let mut whole = [0; 2 * WIDTH];
-            let x = if x.len() == W * WIDTH {
-                x.as_ptr()
-            } else {
-                whole.iter_mut().zip(x).for_each(|(to, &x)| *to = x);
-                whole.as_ptr()
-            };
-            // SAFETY: as many bytes are read as there are, at any alignment.
-            let x = unsafe {
-                if W == 1 {
-                    _mm512_broadcast_i32x4(_mm_loadu_si128(x.cast()))
-                } else {
-                    let x = _mm512_castsi256_si512(_mm256_loadu_si256(x.cast()));
-                    _mm512_shuffle_i64x2::<0b01_01_00_00>(x, x)
-                }
-            };
-            let mut bytes = [x; W];
-            for (bytes, order) in bytes.iter_mut().zip(orders) {
-                *bytes = _mm512_shuffle_epi8(x, order);
-            }
-            sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), bytes[0]);
-            to.write(bytes);
-            vectors += 1;
-        }
-        // SAFETY: so many were just written.
-        let columns = unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) };
-        let less = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<7>(sums));
-        Self { columns, less, last: x.len() / W % WIDTH, far }
-    }
-
-    /// The sums of some blocks, of which each lane has a part of each row's.
-    ///
-    /// # Safety
-    /// Each of them has so many columns where it is pointed to.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    unsafe fn sums<const B: usize>(&self, blocks: [*const i8; B]) -> [__m512i; B] {
-        let mut upper = [self.less; B];
-        let mut lower = [_mm512_setzero_si512(); B];
-        let mut add = |x: &[__m512i; W], weights: [__m512i; B]| {
-            for ((upper, lower), weights) in upper.iter_mut().zip(&mut lower).zip(weights) {
-                let unsigned = _mm512_xor_si512(weights, _mm512_set1_epi8(-128));
-                *upper = _mm512_dpbusd_epi32(*upper, unsigned, x[0]);
-                if let Some(&x) = x.get(1) {
-                    *lower = _mm512_dpbusd_epi32(*lower, x, weights);
-                }
-            }
-        };
-        let (whole, last) = self.columns.split_at(self.columns.len() - usize::from(self.last > 0));
-        let ahead = blocks[0].wrapping_add(AHEAD);
-        let mut at = 0;
-        for x in whole {
-            if self.far {
-                for line in 0..B {
-                    ask_for(ahead.wrapping_add(B * at + 64 * line));
-                }
-            }
-            // SAFETY: so many columns are there, at any alignment.
-            add(x, blocks.map(|block| unsafe { _mm512_loadu_si512(block.wrapping_add(at).cast()) }));
-            at += 64;
-        }
-        if let [x] = last {
-            let there = !0 >> (WIDTH - self.last);
-            // SAFETY: what is not there is not read.
-            add(x, blocks.map(|block| unsafe { _mm512_maskz_loadu_epi32(there, block.wrapping_add(at).cast()) }));
-        }
-        for (upper, lower) in upper.iter_mut().zip(lower) {
-            if W == 2 {
-                *upper = _mm512_add_epi32(_mm512_slli_epi32::<8>(*upper), lower);
-            }
-        }
-        upper
-    }
-}
+pub(super) const NEAR: usize = 65536;
 
 /// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of values of two.
-static ORDERS: [[[u8; 64]; 2]; 2] = {
-    const COLUMN: [u8; TILE] = [0, 2, 1, 3];
-    let mut orders = [[[0; 64]; 2]; 2];
+static ORDERS: [[[u8; 32]; 2]; 2] = {
+    const COLUMN: [u8; 4] = [0, 2, 1, 3];
+    let mut orders = [[[0; 32]; 2]; 2];
     let mut at = 0;
-    while at < 64 {
-        let column = (at / 16 * TILE) as u8 + COLUMN[at % TILE];
+    while at < 32 {
+        let column = (at / 16 * 4) as u8 + COLUMN[at % 4];
         orders[0][0][at] = column;
-        orders[1][0][at] = 2 * column % 16 + 1;
-        orders[1][1][at] = 2 * column % 16;
+        orders[1][0][at] = 2 * column + 1;
+        orders[1][1][at] = 2 * column;
         at += 1;
     }
     orders
 };
+
+/// Defines the products with some set of instructions, of which `dot` adds to each lane the products of four unsigned and four signed
+/// bytes.
+macro_rules! products {
+    ($features:literal, $dot:expr) => {
+        use core::arch::x86_64::*;
+        use core::mem::MaybeUninit;
+
+        use super::super::tiles::{ask_for, store_block};
+        use super::{AHEAD, COLUMNS, NEAR, ORDERS};
+        use crate::format::spec::TILE;
+        use crate::kernels::x86_64::attention::store_words;
+
+        /// Columns of a vector.
+        const WIDTH: usize = 2 * TILE;
+        /// Blocks of four rows that are multiplied together.
+        const BLOCKS: usize = 4;
+
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+            product::<1>(out, bytemuck::cast_slice(x), weights, cols);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+            product::<2>(out, bytemuck::cast_slice(x), weights, cols);
+        }
+
+        /// Over values of `W` bytes.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn product<const W: usize>(out: &mut [i32], x: &[u8], weights: &[i8], cols: usize) {
+            if cols == 0 || !cols.is_multiple_of(TILE) {
+                return;
+            }
+            for start in (0..cols).step_by(COLUMNS) {
+                let width = COLUMNS.min(cols - start);
+                let Some(x) = x.get(W * start..W * (start + width)) else { return };
+                let mut space = [MaybeUninit::uninit(); COLUMNS / WIDTH];
+                let part = Part::<W>::new(x, weights.len() > NEAR, &mut space);
+                let (groups, last) = out.as_chunks_mut::<{ BLOCKS * TILE }>();
+                let mut weights = weights;
+                for to in groups {
+                    let Some((group, rest)) = weights.split_at_checked(BLOCKS * TILE * cols) else { return };
+                    weights = rest;
+                    let block = |index: usize| group.as_ptr().wrapping_add(TILE * (index * cols + start));
+                    // SAFETY: each block has the part's columns there.
+                    let [a, b, c, d] = unsafe { part.sums([block(0), block(1), block(2), block(3)]) };
+                    for (to, sums) in to.as_chunks_mut().0.iter_mut().zip([halves(a, b), halves(c, d)]) {
+                        // SAFETY: eight words are read, at any alignment.
+                        let before = unsafe { _mm256_loadu_si256(to.as_ptr().cast()) };
+                        store_words(to, if start > 0 { _mm256_add_epi32(sums, before) } else { sums });
+                    }
+                }
+                for to in last.as_chunks_mut::<TILE>().0 {
+                    let Some((block, rest)) = weights.split_at_checked(TILE * cols) else { return };
+                    weights = rest;
+                    // SAFETY: the block has the part's columns there.
+                    let [sums] = unsafe { part.sums([block.as_ptr().wrapping_add(TILE * start)]) };
+                    store_block(to, _mm256_castsi256_si128(halves(sums, sums)), start > 0);
+                }
+            }
+        }
+
+        /// The lower halves of two vectors plus the upper ones.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn halves(a: __m256i, b: __m256i) -> __m256i {
+            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
+        }
+
+        /// Some columns of a token.
+        struct Part<'a, const W: usize> {
+            /// In the order of tiles, each tile's for each of its rows: upper bytes, and lower ones where there are.
+            columns: &'a [[__m256i; W]],
+            /// What is taken off the products of upper bytes.
+            less: __m256i,
+            /// Whether half a vector more is there than whole ones.
+            half: bool,
+            /// Whether weights are to be asked for.
+            far: bool,
+        }
+
+        impl<'a, const W: usize> Part<'a, W> {
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn new(x: &[u8], far: bool, space: &'a mut [MaybeUninit<[__m256i; W]>; COLUMNS / WIDTH]) -> Self {
+                // SAFETY: 32 bytes are read, at any alignment.
+                let orders = ORDERS[W - 1].map(|order| unsafe { _mm256_loadu_si256(order.as_ptr().cast()) });
+                let mut sums = _mm256_setzero_si256();
+                let mut vectors = 0;
+                for (x, to) in x.chunks(W * WIDTH).zip(&mut *space) {
+                    let at = x.as_ptr();
+                    // SAFETY: no more bytes are read than there are, at any alignment.
+                    let x = unsafe {
+                        match x.len() {
+                            16 => _mm_loadu_si128(at.cast()),
+                            8 => _mm_loadl_epi64(at.cast()),
+                            _ => _mm_loadu_si32(at),
+                        }
+                    };
+                    let mut bytes = [_mm256_broadcastsi128_si256(x); W];
+                    for (bytes, order) in bytes.iter_mut().zip(orders) {
+                        *bytes = _mm256_shuffle_epi8(*bytes, order);
+                    }
+                    sums = $dot(sums, _mm256_set1_epi8(1), bytes[0]);
+                    to.write(bytes);
+                    vectors += 1;
+                }
+                // SAFETY: so many were just written.
+                let columns = unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) };
+                let less = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sums));
+                Self { columns, less, half: !x.len().is_multiple_of(W * WIDTH), far }
+            }
+
+            /// The sums of some blocks, of which each half has a part of each row's.
+            ///
+            /// # Safety
+            /// Each of them has so many columns where it is pointed to.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn sums<const B: usize>(&self, blocks: [*const i8; B]) -> [__m256i; B] {
+                let mut upper = [self.less; B];
+                let mut lower = [_mm256_setzero_si256(); B];
+                let mut add = |x: &[__m256i; W], weights: [__m256i; B]| {
+                    for ((upper, lower), weights) in upper.iter_mut().zip(&mut lower).zip(weights) {
+                        let unsigned = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+                        *upper = $dot(*upper, unsigned, x[0]);
+                        if let Some(&x) = x.get(1) {
+                            *lower = $dot(*lower, x, weights);
+                        }
+                    }
+                };
+                let (whole, half) = self.columns.split_at(self.columns.len() - usize::from(self.half));
+                let ahead = blocks[0].wrapping_add(AHEAD);
+                let mut at = 0;
+                for x in whole {
+                    if self.far {
+                        for line in 0..B.div_ceil(2) {
+                            ask_for(ahead.wrapping_add(B * at + 64 * line));
+                        }
+                    }
+                    // SAFETY: so many columns are there, at any alignment.
+                    add(x, blocks.map(|block| unsafe { _mm256_loadu_si256(block.wrapping_add(at).cast()) }));
+                    at += 32;
+                }
+                if let [x] = half {
+                    // SAFETY: a tile is there, at any alignment.
+                    let tile = |block: *const i8| unsafe { _mm_loadu_si128(block.wrapping_add(at).cast()) };
+                    add(x, blocks.map(|block| _mm256_zextsi128_si256(tile(block))));
+                }
+                for (upper, lower) in upper.iter_mut().zip(lower) {
+                    if W == 2 {
+                        *upper = _mm256_add_epi32(_mm256_slli_epi32::<8>(*upper), lower);
+                    }
+                }
+                upper
+            }
+        }
+    };
+}
+
+/// With what AVX-512 has of it.
+pub(super) mod avx512 {
+    products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
+}
+
+/// With AVX-VNNI.
+pub(super) mod avx {
+    products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+}
+
+/// With AVX2, whose instructions make up what it lacks: for tests on a processor without.
+#[cfg(test)]
+pub(super) mod emulated {
+    products!("avx2", super::super::vnni::emulated::dot4);
+}

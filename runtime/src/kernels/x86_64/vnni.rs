@@ -39,7 +39,7 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { super::heads::attend(head, queries) }),
+    attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
         super::wide::requantize(accumulators, multipliers, biases, by)
@@ -125,7 +125,7 @@ macro_rules! products {
         #[target_feature(enable = $features)]
         pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one8(out, x, weights, cols);
+                return single::tiles8(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<1, false>(out, bytemuck::cast_slice(x), weights, shape);
@@ -134,7 +134,7 @@ macro_rules! products {
         #[target_feature(enable = $features)]
         pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one16(out, x, weights, cols);
+                return single::tiles16(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<2, false>(out, bytemuck::cast_slice(x), weights, shape);
@@ -232,7 +232,7 @@ macro_rules! eights {
         #[target_feature(enable = $features)]
         pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one_by_wide_tiles8(out, x, weights, cols);
+                return single_wide::tiles8(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<1, true>(out, bytemuck::cast_slice(x), weights, shape);
@@ -241,7 +241,7 @@ macro_rules! eights {
         #[target_feature(enable = $features)]
         pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
-                return one_by_wide_tiles16(out, x, weights, cols);
+                return single_wide::tiles16(out, x, weights, cols);
             }
             let shape = Shape::new(out, x, weights, cols);
             products::<2, true>(out, bytemuck::cast_slice(x), weights, shape);
@@ -326,9 +326,9 @@ macro_rules! eights {
 pub(super) mod wide {
     const ROWS: usize = 16;
 
-    use super::super::single::{tiles8 as one8, tiles16 as one16};
+    use super::super::single::avx512 as single;
 
-    products!("avx2,avx512f,avx512bw,avx512vnni");
+    products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
     /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
@@ -453,9 +453,8 @@ pub(super) mod wide {
 mod narrow {
     const ROWS: usize = 8;
 
-    use super::super::tiles::{
-        tiles8 as one8, tiles16 as one16, wide_tiles8 as one_by_wide_tiles8, wide_tiles16 as one_by_wide_tiles16,
-    };
+    use super::super::single::avx as single;
+    use super::super::single_wide::narrow as single_wide;
 
     products!("avx2,avxvnni");
     eights!("avx2,avxvnni");
@@ -477,12 +476,11 @@ mod narrow {
 
 /// Eight rows to a vector, and several instructions where VNNI has one.
 #[cfg(test)]
-mod emulated {
+pub(super) mod emulated {
     const ROWS: usize = 8;
 
-    use super::super::tiles::{
-        tiles8 as one8, tiles16 as one16, wide_tiles8 as one_by_wide_tiles8, wide_tiles16 as one_by_wide_tiles16,
-    };
+    use super::super::single::emulated as single;
+    use super::super::single_wide::emulated as single_wide;
 
     products!("avx2");
     eights!("avx2");
@@ -490,7 +488,7 @@ mod emulated {
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    pub(in super::super) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
         let even = _mm256_and_si256(unsigned, _mm256_set1_epi16(255));
         let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(signed)));
         let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(unsigned), _mm256_srai_epi16::<8>(signed));

@@ -1,103 +1,40 @@
-//! Products over wide tiles of weights, with VNNI of AVX-512.
+//! Products of several tokens over wide tiles of weights, with VNNI of AVX-512.
 //!
 //! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of a token's, which the instruction
 //! takes unsigned. So 128 is added to bytes, and as many times the sum of a row's weights is taken off. Values of sixteen bits are cut
 //! in two: the upper byte is such a byte, and the lower one has no sign.
 //!
-//! For one token alone weights would be summed up for nothing: there its signed bytes are multiplied by weights that have 128 added.
+//! For one token alone weights would be summed up for nothing: see `single_wide`.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::tiles::{Shape, ask_for};
+use super::single_wide::wide as single_wide;
+use super::tiles::Shape;
 use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
-/// Columns of one token that are multiplied at a time.
-const COLUMNS: usize = 2048;
-/// The same of several: the weights of 32 rows then stay in a first-level cache.
-const PART: usize = 768;
+/// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
+const COLUMNS: usize = 768;
 /// Tokens that meet the same weights, one group of them after the other.
 const TOGETHER: usize = 128;
-/// Sums of each row, so that one instruction need not wait for another.
+/// Sums of a row's weights, so that one instruction need not wait for another.
 const SUMS: usize = 4;
-/// How far ahead weights are asked for, which the processor by itself does too late.
-const AHEAD: usize = 4096;
-/// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-const NEAR: usize = 65536;
-
-/// Four columns of a token: upper bytes, and lower ones where there are.
-type Four<const W: usize> = [[u8; TILE]; W];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    if x.len() >= 2 * cols {
-        return several::<1>(out, x, weights, Shape::new(out, x, weights, cols));
+    if x.len() < 2 * cols {
+        return single_wide::tiles8(out, x, weights, cols);
     }
-    let x: &[u8] = bytemuck::cast_slice(x);
-    for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
-        product::<1>(out, bytemuck::cast_slice(x.as_chunks::<TILE>().0), weights, (cols, COLUMNS * index));
-    }
+    several::<1>(out, x, weights, Shape::new(out, x, weights, cols));
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    if x.len() >= 2 * cols {
-        return several::<2>(out, x, weights, Shape::new(out, x, weights, cols));
+    if x.len() < 2 * cols {
+        return single_wide::tiles16(out, x, weights, cols);
     }
-    let mut planes: [MaybeUninit<Four<2>>; COLUMNS / TILE] = [MaybeUninit::uninit(); COLUMNS / TILE];
-    for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
-        let (fours, _) = x.as_chunks::<TILE>();
-        for (to, four) in planes.iter_mut().zip(fours) {
-            let bytes = four.map(i16::to_le_bytes);
-            to.write([bytes.map(|[_, upper]| upper), bytes.map(|[lower, _]| lower)]);
-        }
-        // SAFETY: so many were just written.
-        let fours = unsafe { core::slice::from_raw_parts(planes.as_ptr().cast(), fours.len()) };
-        product::<2>(out, fours, weights, (cols, COLUMNS * index));
-    }
-}
-
-/// Some columns of a token, from `start` on of `cols`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn product<const W: usize>(out: &mut [i32], x: &[Four<W>], weights: &[i8], (cols, start): (usize, usize)) {
-    let far = weights.len() > NEAR;
-    let flip = _mm512_set1_epi8(-128);
-    let sum = x.iter().flat_map(|four| four[0]).map(|x| i32::from(x.cast_signed())).sum::<i32>();
-    let less = _mm512_set1_epi32(-128 * sum);
-    let blocks = weights.chunks_exact((WIDE_TILE_ROWS * cols).max(1));
-    for (to, block) in out.as_chunks_mut::<WIDE_TILE_ROWS>().0.iter_mut().zip(blocks) {
-        let tiles = block.get(WIDE_TILE_ROWS * start..).unwrap_or(&[]).as_chunks::<{ WIDE_TILE_ROWS * TILE }>().0;
-        let (mut upper, mut lower) = ([_mm512_setzero_si512(); SUMS], [_mm512_setzero_si512(); SUMS]);
-        upper[0] = less;
-        let mut add = |at: usize, x: &Four<W>, tile: &Tile| {
-            let tile = load(tile);
-            let word = |bytes: [u8; TILE]| _mm512_set1_epi32(i32::from_ne_bytes(bytes));
-            upper[at] = _mm512_dpbusd_epi32(upper[at], _mm512_xor_si512(tile, flip), word(x[0]));
-            if let Some(&x) = x.get(1) {
-                lower[at] = _mm512_dpbusd_epi32(lower[at], word(x), tile);
-            }
-        };
-        let (fours, last) = x.as_chunks::<SUMS>();
-        let (of_fours, of_last) = tiles.as_chunks::<SUMS>();
-        for (x, tiles) in fours.iter().zip(of_fours) {
-            for (at, (x, tile)) in x.iter().zip(tiles).enumerate() {
-                if far {
-                    ask_for(tile.as_ptr().wrapping_add(AHEAD));
-                }
-                add(at, x, tile);
-            }
-        }
-        let of_last = of_fours.get(fours.len()).map_or(of_last, |tiles| tiles.as_slice());
-        for (x, tile) in last.iter().zip(of_last) {
-            add(0, x, tile);
-        }
-        let mut sums = all(upper);
-        if W == 2 {
-            sums = _mm512_add_epi32(_mm512_slli_epi32::<8>(sums), all(lower));
-        }
-        put(to, sums, start > 0);
-    }
+    several::<2>(out, x, weights, Shape::new(out, x, weights, cols));
 }
 
 /// A token's bytes, unsigned: of values of sixteen bits the upper ones, then the lower ones.
@@ -121,7 +58,7 @@ impl Bytes<2> for i16 {
 }
 
 /// Several tokens' bytes, plane by plane.
-struct Planes<const W: usize>([[[MaybeUninit<u8>; PART]; TOGETHER]; W]);
+struct Planes<const W: usize>([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; W]);
 
 /// Four columns of sixteen rows.
 type Tile = [i8; WIDE_TILE_ROWS * TILE];
@@ -139,9 +76,9 @@ struct To<'o> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8], shape: Shape) {
     let Shape { tokens, blocks, rows, cols } = shape;
-    let mut planes = Planes([[[MaybeUninit::uninit(); PART]; TOGETHER]; W]);
-    for start in (0..cols).step_by(PART) {
-        let width = PART.min(cols - start);
+    let mut planes = Planes([[[MaybeUninit::uninit(); COLUMNS]; TOGETHER]; W]);
+    for start in (0..cols).step_by(COLUMNS) {
+        let width = COLUMNS.min(cols - start);
         for first in (0..tokens).step_by(TOGETHER) {
             let tokens = TOGETHER.min(tokens - first);
             for (token, x) in x.chunks_exact(cols).skip(first).take(tokens).enumerate() {
@@ -209,13 +146,13 @@ unsafe fn multiply<const W: usize, const T: usize>(
 ) -> usize {
     let mut sums = [[[_mm512_setzero_si512(); 2]; T]; W];
     sums[0] = [less; T];
-    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(PART * token));
+    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(COLUMNS * token));
     for (index, (one, other)) in one.iter().zip(other).enumerate() {
         let (one, other) = (load(one), load(other));
         for (sums, from) in sums.iter_mut().zip(from) {
             for (token, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: as the caller says.
-                let word = unsafe { from.add(PART * token + TILE * index).cast::<i32>().read_unaligned() };
+                let word = unsafe { from.add(COLUMNS * token + TILE * index).cast::<i32>().read_unaligned() };
                 let word = _mm512_set1_epi32(word);
                 sums[0] = _mm512_dpbusd_epi32(sums[0], word, one);
                 sums[1] = _mm512_dpbusd_epi32(sums[1], word, other);

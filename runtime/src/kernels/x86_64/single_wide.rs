@@ -1,0 +1,279 @@
+//! Products of one token over wide tiles of weights with VNNI.
+//!
+//! Each lane of a vector is a row of weights, as they lie, and has four columns: nothing is left to add up in the end. Values of sixteen
+//! bits are cut into bytes as in `single`.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::single::NEAR;
+use crate::format::spec::TILE;
+
+/// Columns that are multiplied at a time.
+const COLUMNS: usize = 2048;
+
+/// Room for bytes by fours.
+type Space<const W: usize> = [MaybeUninit<[i32; W]>; COLUMNS / TILE];
+
+/// Values of sixteen bits by fours: their upper bytes, and their lower ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn split<'s>(x: &[i16], space: &'s mut Space<2>) -> &'s [[i32; 2]] {
+    let apart = _mm_setr_epi8(1, 3, 5, 7, 0, 2, 4, 6, 9, 11, 13, 15, 8, 10, 12, 14);
+    let (eights, four) = x.as_chunks::<{ 2 * TILE }>();
+    for (x, to) in eights.iter().zip(space.as_chunks_mut::<2>().0) {
+        // SAFETY: sixteen bytes are read and written, at any alignment.
+        unsafe {
+            let x = _mm_loadu_si128(x.as_ptr().cast());
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_shuffle_epi8(x, apart));
+        }
+    }
+    if let (Some(x), Some(to)) = (four.first_chunk::<TILE>(), space.get_mut(2 * eights.len())) {
+        // SAFETY: eight bytes are read and written, at any alignment.
+        unsafe {
+            let x = _mm_loadl_epi64(x.as_ptr().cast());
+            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_shuffle_epi8(x, apart));
+        }
+    }
+    // SAFETY: so many were just written, as far as there is room.
+    unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), (x.len() / TILE).min(COLUMNS / TILE)) }
+}
+
+/// The same of values of eight bits, which are their own upper bytes.
+fn copied<'s>(x: &[i8], space: &'s mut Space<1>) -> &'s [[i32; 1]] {
+    let words = x.as_chunks::<TILE>().0;
+    for (&x, to) in words.iter().zip(&mut *space) {
+        to.write([i32::from_le_bytes(x.map(i8::cast_unsigned))]);
+    }
+    // SAFETY: so many were just written.
+    unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), words.len().min(COLUMNS / TILE)) }
+}
+
+/// Whether the weights of a matrix are so far away that they are to be asked for.
+fn is_far(weights: &[i8]) -> bool {
+    weights.len() > NEAR
+}
+
+/// Defines the products over vectors of some size.
+macro_rules! products {
+    ($features:literal) => {
+        use core::mem::MaybeUninit;
+
+        use super::super::single::AHEAD;
+        use super::super::tiles::ask_for;
+        use super::{COLUMNS, copied, is_far, split};
+        use crate::format::spec::{TILE, WIDE_TILE_ROWS};
+
+        /// Vectors of a tile.
+        const PARTS: usize = WIDE_TILE_ROWS / LANES;
+        /// The bytes of a tile.
+        type Tile = [[i8; TILE * LANES]; PARTS];
+
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+            for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
+                let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
+                let upper = x.iter().map(|&x| i32::from(x)).sum();
+                product(out, (copied(x, &mut space), upper), weights, (cols, COLUMNS * index));
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+            for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
+                let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
+                let upper = x.iter().map(|&x| i32::from(x >> 8)).sum();
+                product(out, (split(x, &mut space), upper), weights, (cols, COLUMNS * index));
+            }
+        }
+
+        /// Over the columns from `start` on whose bytes are `words`, upper ones and lower ones where there are; `upper` is the sum of the
+        /// upper ones.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn product<const W: usize>(
+            out: &mut [i32],
+            (words, upper): (&[[i32; W]], i32),
+            mut weights: &[i8],
+            (cols, start): (usize, usize),
+        ) {
+            let far = is_far(weights);
+            for to in out.as_chunks_mut::<WIDE_TILE_ROWS>().0 {
+                let Some((rows, rest)) = weights.split_at_checked(WIDE_TILE_ROWS * cols) else { return };
+                weights = rest;
+                let bytes = rows.get(WIDE_TILE_ROWS * start..).unwrap_or(&[]).as_chunks::<{ TILE * LANES }>().0;
+                let tiles: &[Tile] = bytes.as_chunks().0;
+                // Of even and of odd words, so that fewer wait for each other.
+                let mut sums = [[[broadcast(-128 * upper), zero()]; PARTS], [[zero(); 2]; PARTS]];
+                let (pairs, last) = words.as_chunks::<2>();
+                for (pair, tiles) in pairs.iter().zip(tiles.as_chunks::<2>().0) {
+                    for ((sums, words), tile) in sums.iter_mut().zip(pair).zip(tiles) {
+                        if far {
+                            ask_for(tile.as_ptr().cast::<i8>().wrapping_add(AHEAD));
+                        }
+                        add(sums, words, tile);
+                    }
+                }
+                if let ([words], Some(tile)) = (last, tiles.get(2 * pairs.len())) {
+                    add(&mut sums[0], words, tile);
+                }
+                let [even, odd] = sums;
+                for ((even, odd), to) in even.into_iter().zip(odd).zip(to.as_chunks_mut::<LANES>().0) {
+                    let upper = plus(even[0], odd[0]);
+                    let sum = if W == 1 { upper } else { plus(raised(upper), plus(even[1], odd[1])) };
+                    store(to, if start > 0 { plus(sum, load(bytemuck::cast_ref(to))) } else { sum });
+                }
+            }
+        }
+
+        /// Adds the products of a tile with four columns' upper bytes, and those with their lower ones.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add<const W: usize>(sums: &mut [[Vector; 2]; PARTS], words: &[i32; W], tile: &Tile) {
+            for ([upper, lower], weights) in sums.iter_mut().zip(tile) {
+                let weights = load(weights);
+                *upper = dot4(*upper, unsigned(weights), broadcast(words[0]));
+                if let Some(&word) = words.get(1) {
+                    *lower = dot4(*lower, broadcast(word), weights);
+                }
+            }
+        }
+    };
+}
+
+/// Sixteen rows to a vector.
+pub(super) mod wide {
+    use core::arch::x86_64::*;
+
+    const LANES: usize = 16;
+    type Vector = __m512i;
+
+    products!("avx512f,avx512bw,avx512vnni");
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn zero() -> Vector {
+        _mm512_setzero_si512()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load(bytes: &[i8; 64]) -> Vector {
+        // SAFETY: 64 bytes are read, at any alignment.
+        unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(to: &mut [i32; LANES], x: Vector) {
+        // SAFETY: 64 bytes are written, at any alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) };
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn broadcast(word: i32) -> Vector {
+        _mm512_set1_epi32(word)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn plus(a: Vector, b: Vector) -> Vector {
+        _mm512_add_epi32(a, b)
+    }
+
+    /// Times 256.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn raised(x: Vector) -> Vector {
+        _mm512_slli_epi32::<8>(x)
+    }
+
+    /// Each byte plus 128.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn unsigned(weights: Vector) -> Vector {
+        _mm512_xor_si512(weights, _mm512_set1_epi8(-128))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn dot4(sums: Vector, unsigned: Vector, signed: Vector) -> Vector {
+        _mm512_dpbusd_epi32(sums, unsigned, signed)
+    }
+}
+
+/// Eight rows to a vector.
+macro_rules! eights {
+    ($features:literal, $dot:expr) => {
+        use core::arch::x86_64::*;
+
+        const LANES: usize = 8;
+        type Vector = __m256i;
+
+        products!($features);
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn zero() -> Vector {
+            _mm256_setzero_si256()
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn load(bytes: &[i8; 32]) -> Vector {
+            // SAFETY: 32 bytes are read, at any alignment.
+            unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn store(to: &mut [i32; LANES], x: Vector) {
+            super::super::attention::store_words(to, x);
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn broadcast(word: i32) -> Vector {
+            _mm256_set1_epi32(word)
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn plus(a: Vector, b: Vector) -> Vector {
+            _mm256_add_epi32(a, b)
+        }
+
+        /// Times 256.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn raised(x: Vector) -> Vector {
+            _mm256_slli_epi32::<8>(x)
+        }
+
+        /// Each byte plus 128.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn unsigned(weights: Vector) -> Vector {
+            _mm256_xor_si256(weights, _mm256_set1_epi8(-128))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn dot4(sums: Vector, unsigned: Vector, signed: Vector) -> Vector {
+            $dot(sums, unsigned, signed)
+        }
+    };
+}
+
+/// Eight rows to a vector, with AVX-VNNI.
+pub(super) mod narrow {
+    eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+}
+
+/// The same with AVX2, whose instructions make up what it lacks: for tests on a processor without.
+#[cfg(test)]
+pub(super) mod emulated {
+    eights!("avx2", super::super::vnni::emulated::dot4);
+}
