@@ -1,4 +1,4 @@
-//! Products over wide tiles of weights, with VNNI of AVX-512.
+//! Products of several tokens over wide tiles of weights, with VNNI of AVX-512.
 //!
 //! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of a token's, which the instruction
 //! takes unsigned. So 128 is added to bytes, and as many times the sum of a row's weights is taken off. Values of sixteen bits are cut
@@ -15,10 +15,10 @@ use super::tiles::Shape;
 use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
-const PART: usize = 768;
+const COLUMNS: usize = 768;
 /// Tokens that meet the same weights, one group of them after the other.
 const TOGETHER: usize = 128;
-/// Sums of each row, so that one instruction need not wait for another.
+/// Sums of a row's weights, so that one instruction need not wait for another.
 const SUMS: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -58,7 +58,7 @@ impl Bytes<2> for i16 {
 }
 
 /// Several tokens' bytes, plane by plane.
-struct Planes<const W: usize>([[[MaybeUninit<u8>; PART]; TOGETHER]; W]);
+struct Planes<const W: usize>([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; W]);
 
 /// Four columns of sixteen rows.
 type Tile = [i8; WIDE_TILE_ROWS * TILE];
@@ -76,9 +76,9 @@ struct To<'o> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8], shape: Shape) {
     let Shape { tokens, blocks, rows, cols } = shape;
-    let mut planes = Planes([[[MaybeUninit::uninit(); PART]; TOGETHER]; W]);
-    for start in (0..cols).step_by(PART) {
-        let width = PART.min(cols - start);
+    let mut planes = Planes([[[MaybeUninit::uninit(); COLUMNS]; TOGETHER]; W]);
+    for start in (0..cols).step_by(COLUMNS) {
+        let width = COLUMNS.min(cols - start);
         for first in (0..tokens).step_by(TOGETHER) {
             let tokens = TOGETHER.min(tokens - first);
             for (token, x) in x.chunks_exact(cols).skip(first).take(tokens).enumerate() {
@@ -146,13 +146,13 @@ unsafe fn multiply<const W: usize, const T: usize>(
 ) -> usize {
     let mut sums = [[[_mm512_setzero_si512(); 2]; T]; W];
     sums[0] = [less; T];
-    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(PART * token));
+    let from = planes.0.each_ref().map(|plane| plane.as_ptr().cast::<u8>().wrapping_add(COLUMNS * token));
     for (index, (one, other)) in one.iter().zip(other).enumerate() {
         let (one, other) = (load(one), load(other));
         for (sums, from) in sums.iter_mut().zip(from) {
             for (token, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: as the caller says.
-                let word = unsafe { from.add(PART * token + TILE * index).cast::<i32>().read_unaligned() };
+                let word = unsafe { from.add(COLUMNS * token + TILE * index).cast::<i32>().read_unaligned() };
                 let word = _mm512_set1_epi32(word);
                 sums[0] = _mm512_dpbusd_epi32(sums[0], word, one);
                 sums[1] = _mm512_dpbusd_epi32(sums[1], word, other);
