@@ -146,7 +146,17 @@ fn every_set_multiplies_as_scalar_does() {
 #[test]
 fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
     let mut numbers = Numbers(5);
-    for (tokens, rows, cols) in [(1, 4, 8), (2, 8, 40), (3, 4, 128), (1, 12, 64), (5, 8, 200), (2, 4, 1032)] {
+    for (tokens, rows, cols) in [
+        (1, 4, 8),
+        (2, 8, 40),
+        (3, 4, 128),
+        (1, 12, 64),
+        (5, 8, 200),
+        (2, 4, 1032),
+        (1, 20, 40),
+        (1, 16, 72),
+        (1, 36, 2088),
+    ] {
         for group in GROUP_SIZES.map(usize::from) {
             let mut weights = std::vec![0_u8; rows * cols / 2];
             let scales: Vec<u8> = numbers.row(rows * cols.div_ceil(group), 0, MAX_GROUP_SCALE.into());

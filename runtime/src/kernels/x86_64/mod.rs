@@ -12,6 +12,8 @@ mod rows;
 #[cfg(any(test, feature = "std"))]
 mod single;
 #[cfg(any(test, feature = "std"))]
+mod single_packed;
+#[cfg(any(test, feature = "std"))]
 mod single_wide;
 mod tiles;
 #[cfg(any(test, feature = "std"))]

@@ -38,6 +38,8 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     wide_tiles8: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles8(out, x, weights, cols) }),
     // SAFETY: as above.
     wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
+    // SAFETY: as above.
+    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::product(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
     attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
