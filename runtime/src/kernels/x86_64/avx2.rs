@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 
 use super::super::Kernels;
 use super::rows::narrow as rows;
-use super::{attention, tiles};
+use super::{attention, single_packed, tiles};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -28,7 +28,8 @@ pub(super) static AVX2: Kernels = Kernels {
     tiles8: |out, x, weights, cols| unsafe { tiles::tiles8(out, x, weights, cols) },
     // SAFETY: as above.
     tiles16: |out, x, weights, cols| unsafe { tiles::tiles16(out, x, weights, cols) },
-    packed16: None,
+    // SAFETY: as above.
+    packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx2::product(out, x, weights, cols) }),
     paired8: None,
     paired16: None,
     // SAFETY: as above.

@@ -11,7 +11,6 @@ mod heads;
 mod rows;
 #[cfg(any(test, feature = "std"))]
 mod single;
-#[cfg(any(test, feature = "std"))]
 mod single_packed;
 #[cfg(any(test, feature = "std"))]
 mod single_wide;

@@ -9,10 +9,6 @@
 
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
-/// How far ahead weights are asked for, which the processor by itself does too late.
-pub(super) const AHEAD: usize = 16384;
-/// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-pub(super) const NEAR: usize = 65536;
 
 /// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of values of two.
 static ORDERS: [[[u8; 32]; 2]; 2] = {
@@ -36,8 +32,8 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::mem::MaybeUninit;
 
-        use super::super::tiles::{ask_for, store_block};
-        use super::{AHEAD, COLUMNS, NEAR, ORDERS};
+        use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
+        use super::{COLUMNS, ORDERS};
         use crate::format::spec::TILE;
         use crate::kernels::x86_64::attention::store_words;
 
@@ -162,7 +158,7 @@ macro_rules! products {
                     }
                 };
                 let (whole, half) = self.columns.split_at(self.columns.len() - usize::from(self.half));
-                let ahead = blocks[0].wrapping_add(AHEAD);
+                let ahead = blocks[0].wrapping_add(FAR_AHEAD);
                 let mut at = 0;
                 for x in whole {
                     if self.far {

@@ -1,159 +1,226 @@
-//! Products of one token over packed weights, with VNNI of AVX-512: they are not unpacked to bytes, but multiplied as they are, and the
-//! sums of a group by its scale.
+//! Products of one token over packed weights: they are not unpacked to bytes, but multiplied as they are, and the sums of a group by its
+//! scale.
 //!
-//! A vector is four tiles as they lie, eight columns of four rows each. The token's columns are brought into the order of lower and
+//! A vector is two tiles as they lie, eight columns of four rows each. The token's columns are brought into the order of lower and
 //! of upper half bytes once, their upper bytes apart from the lower ones. Weights are not negative, as they are raised by eight, which is
-//! taken off each group.
+//! taken off each group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
 #![allow(unsafe_code)]
 
-use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
-
-use super::super::Packed;
-use super::single::{AHEAD, NEAR};
-use super::tiles::ask_for;
-use crate::format::spec::{PACKED_COLS, TILE};
+use crate::format::spec::PACKED_COLS;
 
 /// Columns of a vector.
-const WIDTH: usize = 4 * PACKED_COLS;
+const WIDTH: usize = 2 * PACKED_COLS;
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
-/// Blocks of four rows whose sums make a vector.
-const BLOCKS: usize = 4;
 
-/// Columns in the order of tiles, a lane's for each of its rows.
-#[derive(Clone, Copy)]
-struct Columns {
-    /// Upper bytes of those that meet lower half bytes, and of those that meet upper ones.
-    upper: [__m512i; 2],
-    /// Their lower bytes.
-    lower: [__m512i; 2],
-    /// What eight in each weight makes, negative.
-    less: __m512i,
-}
+/// Defines the products with some set of instructions, of which `dot` adds to each lane the products of four unsigned and four signed
+/// bytes, the ones or the others of at most four bits.
+macro_rules! products {
+    ($features:literal, $dot:expr) => {
+        use core::arch::x86_64::*;
+        use core::mem::MaybeUninit;
 
-/// Says whether it could: for one token.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
-    let in_group = packed.group / WIDTH;
-    if x.len() < cols || x.len() >= 2 * cols || !cols.is_multiple_of(PACKED_COLS) || in_group == 0 {
-        return false;
-    }
-    let mut space = [MaybeUninit::uninit(); COLUMNS / WIDTH];
-    for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
-        let part =
-            Part { columns: arrange(&mut space, x), last: x.len() % WIDTH, start: index * COLUMNS, in_group, cols };
-        let (groups, last) = out.as_chunks_mut::<{ BLOCKS * TILE }>();
-        let mut block = 0;
-        for to in groups {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|of_group| part.sums(packed, block + of_group));
-            let (ab, cd) = (halves(a, b), halves(c, d));
-            let even = _mm512_shuffle_i64x2::<0b10_00_10_00>(ab, cd);
-            let sums = _mm512_add_epi32(even, _mm512_shuffle_i64x2::<0b11_01_11_01>(ab, cd));
-            // SAFETY: sixteen words are read and written, at any alignment.
-            unsafe {
-                let before = if index > 0 { _mm512_loadu_epi32(to.as_ptr()) } else { _mm512_setzero_si512() };
-                _mm512_storeu_epi32(to.as_mut_ptr(), _mm512_add_epi32(sums, before));
+        use super::super::attention::store_words;
+        use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
+        use super::{COLUMNS, WIDTH};
+        use crate::format::spec::{PACKED_COLS, TILE};
+        use crate::kernels::Packed;
+
+        /// Columns in the order of tiles, a lane's for each of its rows.
+        #[derive(Clone, Copy)]
+        struct Columns {
+            /// Upper bytes of those that meet lower half bytes, and of those that meet upper ones.
+            upper: [__m256i; 2],
+            /// Their lower bytes.
+            lower: [__m256i; 2],
+            /// What eight in each weight makes, negative.
+            less: __m256i,
+        }
+
+        /// Says whether it could: for one token.
+        #[target_feature(enable = $features)]
+        pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+            let one = x.len() < 2 * cols && cols.is_multiple_of(PACKED_COLS);
+            match packed.group / WIDTH {
+                2 if one => by_groups::<2>(out, x, packed, cols),
+                4 if one => by_groups::<4>(out, x, packed, cols),
+                _ => return false,
             }
-            block += BLOCKS;
+            true
         }
-        for to in last.as_chunks_mut::<TILE>().0 {
-            let sums = part.sums(packed, block);
-            let sums = halves(sums, sums);
-            let sums = _mm512_add_epi32(sums, _mm512_shuffle_i64x2::<0b01>(sums, sums));
-            super::tiles::store_block(to, _mm512_castsi512_si128(sums), index > 0);
-            block += 1;
-        }
-    }
-    true
-}
 
-/// The lower halves of two vectors plus the upper ones.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn halves(a: __m512i, b: __m512i) -> __m512i {
-    _mm512_add_epi32(_mm512_shuffle_i64x2::<0b01_00_01_00>(a, b), _mm512_shuffle_i64x2::<0b11_10_11_10>(a, b))
-}
-
-/// Brings columns into order; those that lack in the last vector are zero.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn arrange<'s>(space: &'s mut [MaybeUninit<Columns>; COLUMNS / WIDTH], x: &[i16]) -> &'s [Columns] {
-    let every_row = |bytes: i32| _mm512_set1_epi32(bytes);
-    // Of a tile's columns 0, 4, 1, 5 and 2, 6, 3, 7.
-    let lower = [every_row(0x0a02_0800), every_row(0x0e06_0c04)];
-    let upper = lower.map(|order| _mm512_add_epi8(order, _mm512_set1_epi8(1)));
-    let eight = _mm512_set1_epi8(8);
-    let mut vectors = 0;
-    for (x, to) in x.chunks(WIDTH).zip(&mut *space) {
-        let there = !0 >> (WIDTH - x.len());
-        // SAFETY: as many values are read as there are.
-        let x = unsafe { _mm512_maskz_loadu_epi16(there, x.as_ptr()) };
-        let [upper, lower] = [upper, lower].map(|orders| orders.map(|order| _mm512_shuffle_epi8(x, order)));
-        let mut less = _mm512_setzero_si512();
-        for upper in upper {
-            less = _mm512_dpbusd_epi32(less, eight, upper);
-        }
-        less = _mm512_slli_epi32::<8>(less);
-        for lower in lower {
-            less = _mm512_dpbusd_epi32(less, lower, eight);
-        }
-        to.write(Columns { upper, lower, less: _mm512_sub_epi32(_mm512_setzero_si512(), less) });
-        vectors += 1;
-    }
-    // SAFETY: so many were just written.
-    unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) }
-}
-
-/// Some columns of a token.
-struct Part<'a> {
-    columns: &'a [Columns],
-    /// Columns in a last vector that is not whole.
-    last: usize,
-    /// Where they begin among so many.
-    start: usize,
-    cols: usize,
-    /// Vectors to a group.
-    in_group: usize,
-}
-
-impl Part<'_> {
-    /// The sums of a block of four rows, of which each of four lanes has a part of each row's.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums(&self, packed: &Packed<'_>, block: usize) -> __m512i {
-        let far = packed.weights.len() > NEAR;
-        let mut all = _mm512_setzero_si512();
-        let from = TILE / 2 * (block * self.cols + self.start);
-        let bytes = TILE / 2 * (WIDTH * (self.columns.len() - usize::from(self.last > 0)) + self.last);
-        let Some(weights) = packed.weights.get(from..from + bytes) else { return all };
-        let groups = self.cols.div_ceil(packed.group);
-        let scales = packed.scales.get(TILE * (block * groups + self.start / packed.group)..).unwrap_or(&[]);
-        let mut at = weights.as_ptr();
-        let (nibbles, mut left) = (_mm512_set1_epi8(15), self.columns.len());
-        for (columns, scales) in self.columns.chunks(self.in_group).zip(scales.as_chunks::<TILE>().0) {
-            let (mut upper, mut lower) = ([_mm512_setzero_si512(); 2], [_mm512_setzero_si512(); 2]);
-            for columns in columns {
-                left -= 1;
-                let there = if left == 0 && self.last > 0 { !0 >> (16 - self.last / 2) } else { !0 };
-                if far {
-                    ask_for(at.cast::<i8>().wrapping_add(AHEAD));
+        /// Of `G` vectors.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn by_groups<const G: usize>(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) {
+            let mut space = [MaybeUninit::uninit(); COLUMNS / WIDTH];
+            for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
+                let half = !x.len().is_multiple_of(WIDTH);
+                let part = Part { columns: arrange(&mut space, x), half, start: index * COLUMNS, cols };
+                let (pairs, last) = out.as_chunks_mut::<{ 2 * TILE }>();
+                let single = 2 * pairs.len();
+                for (pair, to) in pairs.iter_mut().enumerate() {
+                    let sums = halves(part.sums::<G>(packed, 2 * pair), part.sums::<G>(packed, 2 * pair + 1));
+                    // SAFETY: eight words are read, at any alignment.
+                    let before = unsafe { _mm256_loadu_si256(to.as_ptr().cast()) };
+                    store_words(to, if index > 0 { _mm256_add_epi32(sums, before) } else { sums });
                 }
-                // SAFETY: what is read are weights that are there.
-                let weights = unsafe { _mm512_maskz_loadu_epi32(there, at.cast()) };
-                at = at.wrapping_add(64);
-                let halves = [weights, _mm512_srli_epi16::<4>(weights)].map(|half| _mm512_and_si512(half, nibbles));
+                if let Some(to) = last.first_chunk_mut() {
+                    let sums = part.sums::<G>(packed, single);
+                    store_block(to, _mm256_castsi256_si128(halves(sums, sums)), index > 0);
+                }
+            }
+        }
+
+        /// The lower halves of two vectors plus the upper ones.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn halves(a: __m256i, b: __m256i) -> __m256i {
+            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
+        }
+
+        /// Brings columns into order; those that lack in the last vector are zero.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn arrange<'s>(space: &'s mut [MaybeUninit<Columns>; COLUMNS / WIDTH], x: &[i16]) -> &'s [Columns] {
+            // Of a tile's columns 0, 4, 1, 5 and 2, 6, 3, 7.
+            let lower = [_mm256_set1_epi32(0x0a02_0800), _mm256_set1_epi32(0x0e06_0c04)];
+            let upper = lower.map(|order| _mm256_add_epi8(order, _mm256_set1_epi8(1)));
+            let eight = _mm256_set1_epi8(8);
+            let mut vectors = 0;
+            for (x, to) in x.chunks(WIDTH).zip(&mut *space) {
+                // SAFETY: as many values are read as there are, at any alignment.
+                let x = unsafe {
+                    match x.first_chunk::<WIDTH>() {
+                        Some(whole) => _mm256_loadu_si256(whole.as_ptr().cast()),
+                        None => _mm256_zextsi128_si256(_mm_loadu_si128(x.as_ptr().cast())),
+                    }
+                };
+                let [upper, lower] = [upper, lower].map(|orders| orders.map(|order| _mm256_shuffle_epi8(x, order)));
+                let [a, b] = upper;
+                let less = _mm256_slli_epi32::<8>($dot($dot(_mm256_setzero_si256(), eight, a), eight, b));
+                let [a, b] = lower;
+                let less = _mm256_sub_epi32(_mm256_setzero_si256(), $dot($dot(less, a, eight), b, eight));
+                to.write(Columns { upper, lower, less });
+                vectors += 1;
+            }
+            // SAFETY: so many were just written.
+            unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) }
+        }
+
+        /// Some columns of a token.
+        struct Part<'a> {
+            columns: &'a [Columns],
+            /// Whether the last vector is half of one.
+            half: bool,
+            /// Where they begin among so many.
+            start: usize,
+            cols: usize,
+        }
+
+        impl Part<'_> {
+            /// The sums of a block of four rows, of which each half has a part of each row's. There are `G` vectors to a group.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn sums<const G: usize>(&self, packed: &Packed<'_>, block: usize) -> __m256i {
+                let mut all = _mm256_setzero_si256();
+                let groups = self.cols.div_ceil(G * WIDTH);
+                let scales = packed.scales.get(TILE * (block * groups + self.start / (G * WIDTH))..).unwrap_or(&[]);
+                let from = TILE * (block * self.cols + self.start) / 2;
+                let bytes = TILE * WIDTH / 2 * self.columns.len() - if self.half { TILE * PACKED_COLS / 2 } else { 0 };
+                let Some(weights) = packed.weights.get(from..from + bytes) else { return all };
+                let far = packed.weights.len() > NEAR;
+                let (vectors, half) = weights.as_chunks::<{ TILE * WIDTH / 2 }>();
+                let (whole, last) = vectors.as_chunks::<G>();
+                let (columns, last_columns) = self.columns.as_chunks::<G>();
+                let scales = scales.as_chunks::<TILE>().0;
+                for ((weights, columns), scales) in whole.iter().zip(columns).zip(scales) {
+                    if far {
+                        for line in 0..G / 2 {
+                            ask_for(weights.as_ptr().cast::<i8>().wrapping_add(FAR_AHEAD + 64 * line));
+                        }
+                    }
+                    let mut sums = Sums::zero();
+                    for (weights, columns) in weights.iter().zip(columns) {
+                        // SAFETY: 32 bytes are read, at any alignment.
+                        sums.add(columns, unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) });
+                    }
+                    all = _mm256_add_epi32(all, sums.scaled(scales));
+                }
+                if let (Some(scales), false) = (scales.get(whole.len()), last_columns.is_empty()) {
+                    let mut sums = Sums::zero();
+                    for (weights, columns) in last.iter().zip(last_columns) {
+                        // SAFETY: as above.
+                        sums.add(columns, unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) });
+                    }
+                    if let (Some(weights), Some(columns)) = (half.first_chunk::<16>(), last_columns.last()) {
+                        // SAFETY: sixteen bytes are read, at any alignment.
+                        let weights = unsafe { _mm_loadu_si128(weights.as_ptr().cast()) };
+                        sums.add(columns, _mm256_zextsi128_si256(weights));
+                    }
+                    all = _mm256_add_epi32(all, sums.scaled(scales));
+                }
+                all
+            }
+        }
+
+        /// The sums of a group, with upper bytes and with lower ones, of lower half bytes and of upper ones.
+        struct Sums {
+            upper: [__m256i; 2],
+            lower: [__m256i; 2],
+        }
+
+        impl Sums {
+            #[inline]
+            #[target_feature(enable = "avx2")]
+            fn zero() -> Self {
+                Self { upper: [_mm256_setzero_si256(); 2], lower: [_mm256_setzero_si256(); 2] }
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn add(&mut self, columns: &Columns, weights: __m256i) {
+                let bits = _mm256_set1_epi8(15);
+                let halves = [weights, _mm256_srli_epi16::<4>(weights)].map(|half| _mm256_and_si256(half, bits));
                 for (half, weights) in halves.into_iter().enumerate() {
-                    upper[half] = _mm512_dpbusd_epi32(upper[half], weights, columns.upper[half]);
-                    lower[half] = _mm512_dpbusd_epi32(lower[half], columns.lower[half], weights);
+                    self.upper[half] = $dot(self.upper[half], weights, columns.upper[half]);
+                    self.lower[half] = $dot(self.lower[half], columns.lower[half], weights);
                 }
-                lower[0] = _mm512_add_epi32(lower[0], columns.less);
+                self.lower[0] = _mm256_add_epi32(self.lower[0], columns.less);
             }
-            let upper = _mm512_slli_epi32::<8>(_mm512_add_epi32(upper[0], upper[1]));
-            let sums = _mm512_add_epi32(upper, _mm512_add_epi32(lower[0], lower[1]));
-            let scales = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(i32::from_le_bytes(*scales)));
-            all = _mm512_add_epi32(all, _mm512_mullo_epi32(sums, _mm512_broadcast_i32x4(scales)));
+
+            #[inline]
+            #[target_feature(enable = "avx2")]
+            fn scaled(self, scales: &[u8; TILE]) -> __m256i {
+                let upper = _mm256_slli_epi32::<8>(_mm256_add_epi32(self.upper[0], self.upper[1]));
+                let sums = _mm256_add_epi32(upper, _mm256_add_epi32(self.lower[0], self.lower[1]));
+                let scales = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(i32::from_le_bytes(*scales)));
+                _mm256_mullo_epi32(sums, _mm256_broadcastsi128_si256(scales))
+            }
         }
-        all
+    };
+}
+
+/// With what AVX-512 has of VNNI.
+#[cfg(any(test, feature = "std"))]
+pub(super) mod avx512 {
+    products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
+}
+
+/// With AVX-VNNI.
+#[cfg(any(test, feature = "std"))]
+pub(super) mod avx {
+    products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+}
+
+/// Without.
+pub(super) mod avx2 {
+    products!("avx2", dot);
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn dot(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        let pairs = _mm256_maddubs_epi16(unsigned, signed);
+        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     }
 }

@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::single::NEAR;
+use super::tiles::NEAR;
 use crate::format::spec::TILE;
 
 /// Columns that are multiplied at a time.
@@ -60,8 +60,7 @@ macro_rules! products {
     ($features:literal) => {
         use core::mem::MaybeUninit;
 
-        use super::super::single::AHEAD;
-        use super::super::tiles::ask_for;
+        use super::super::tiles::{FAR_AHEAD, ask_for};
         use super::{COLUMNS, copied, is_far, split};
         use crate::format::spec::{TILE, WIDE_TILE_ROWS};
 
@@ -110,7 +109,7 @@ macro_rules! products {
                 for (pair, tiles) in pairs.iter().zip(tiles.as_chunks::<2>().0) {
                     for ((sums, words), tile) in sums.iter_mut().zip(pair).zip(tiles) {
                         if far {
-                            ask_for(tile.as_ptr().cast::<i8>().wrapping_add(AHEAD));
+                            ask_for(tile.as_ptr().cast::<i8>().wrapping_add(FAR_AHEAD));
                         }
                         add(sums, words, tile);
                     }

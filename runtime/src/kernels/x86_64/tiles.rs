@@ -217,6 +217,11 @@ impl<'w> Upcoming<'w> {
     }
 }
 
+/// How far ahead one token's products ask for weights of a matrix that is far, which the processor by itself does too late.
+pub(super) const FAR_AHEAD: usize = 16384;
+/// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
+pub(super) const NEAR: usize = 65536;
+
 /// Asks for what lies somewhere, and may not be there.
 #[inline(always)]
 pub(super) fn ask_for(address: *const i8) {

@@ -39,7 +39,7 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: as above.
     wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
     // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::product(out, x, weights, cols) }),
+    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::avx512::product(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
     attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
@@ -75,6 +75,8 @@ static AVX_VNNI: Kernels = Kernels {
     wide_tiles8: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles8(out, x, weights, cols) }),
     // SAFETY: as above.
     wide_tiles16: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles16(out, x, weights, cols) }),
+    // SAFETY: as above.
+    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::avx::product(out, x, weights, cols) }),
     ..AVX2
 };
 
