@@ -28,7 +28,7 @@ mod x86_64;
 
 pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
-#[cfg(any(test, feature = "bench"))]
+#[cfg(any(feature = "bench", all(test, feature = "std")))]
 pub(crate) use scalar::SCALAR;
 
 #[cfg(feature = "std")]

@@ -340,8 +340,8 @@ fn by_columns<X: Activations, const WIDE: bool>(
             let panel = panel.as_deref_mut();
             match X::as_they_lie(x, cols, &columns) {
                 Some(rows) => tiles.blocks::<X, WIDE>(out, rows, &part, panel),
-                None if tokens <= SIDE => tiles.from_planes::<X, WIDE, SIDE>(out, x, &part, panel),
-                None => tiles.from_planes::<X, WIDE, TOGETHER>(out, x, &part, panel),
+                None if tokens <= SIDE => tiles.by_planes::<X, WIDE, SIDE>(out, x, &part, panel),
+                None => tiles.by_planes::<X, WIDE, TOGETHER>(out, x, &part, panel),
             }
         }
     }
@@ -390,7 +390,7 @@ impl Tiles {
     /// Activations are written to planes first. Not inlined, because planes take a page of stack after the other.
     #[inline(never)]
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn from_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
+    fn by_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
         &mut self,
         out: &mut [i32],
         x: &[X],

@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::super::{ScoreFactor, scalar};
-use super::attention::GATHERED;
+use super::attention::{GATHERED, store_words};
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
 use crate::ops::softmax::{Normalizer, lowered_by, spare_bits};
@@ -30,39 +30,61 @@ pub(super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     if head.width != WIDTH || head.key_scales.len() > KEYS {
         return false;
     }
-    let (keys, values) = (head.keys.as_chunks().0, head.values.as_chunks().0);
-    for index in 0..queries.count() {
+    let mut index = 0;
+    while index < queries.count() {
         let visible = queries.visible(index);
-        let (Some(keys), Some(key_scales), Some(values), Some(value_scales), Ok(row)) = (
-            keys.get(visible.clone()),
+        let (Some(keys), Some(key_scales), Some(values), Some(value_scales)) = (
+            head.keys.as_chunks().0.get(visible.clone()),
             head.key_scales.get(visible.clone()),
-            values.get(visible.clone()),
-            head.value_scales.get(visible),
-            queries.row(index).try_into(),
+            head.values.as_chunks().0.get(visible.clone()),
+            head.value_scales.get(visible.clone()),
         ) else {
-            continue;
+            return true;
         };
-        one(head, (keys, key_scales), (values, value_scales), row);
+        let (keys, values) = ((keys, key_scales), (values, value_scales));
+        if index + 1 < queries.count() && queries.visible(index + 1) == visible {
+            several::<2>(head, keys, values, queries, index);
+            index += 2;
+        } else {
+            several::<1>(head, keys, values, queries, index);
+            index += 1;
+        }
     }
     true
 }
 
-/// One query and the keys and values that it sees, of which there are as many, and as many scales.
+/// Some queries, and the keys and values that they see, of which there are as many, and as many scales.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn one(head: &Head<'_>, keys: (&[[i8; WIDTH]], &[u16]), values: (&[[i8; WIDTH]], &[u16]), row: &mut [i32; WIDTH]) {
-    let mut query = [0; WIDTH];
-    let power = quantize16(&mut query, row, head.query_bits).power() + head.query_power;
-    let query = query.map(|q| scale_query(q, head.query_mantissa));
-    let mut space: Scores = [MaybeUninit::uninit(); KEYS / LANES];
-    let factor = ScoreFactor { shift: head.factor.shift - power, ..head.factor };
-    let largest = scores(&mut space, &query, keys, factor);
+fn several<const Q: usize>(
+    head: &Head<'_>,
+    keys: (&[[i8; WIDTH]], &[u16]),
+    values: (&[[i8; WIDTH]], &[u16]),
+    queries: &mut Queries<'_>,
+    first: usize,
+) {
+    let mut factors = [head.factor; Q];
+    let mut quantized = [[0; WIDTH]; Q];
+    for (index, (quantized, factor)) in quantized.iter_mut().zip(&mut factors).enumerate() {
+        let Ok(row) = <&mut [i32; WIDTH]>::try_from(queries.row(first + index)) else { return };
+        let power = quantize16(quantized, row, head.query_bits).power() + head.query_power;
+        *quantized = quantized.map(|q| scale_query(q, head.query_mantissa));
+        factor.shift -= power;
+    }
+    let mut space: [Scores; Q] = [[MaybeUninit::uninit(); KEYS / LANES]; Q];
+    let largest = scores(&mut space, &quantized, keys, &factors);
     let top_scale = largest_scale(values.1);
     let count = values.0.len();
     // SAFETY: `scores` wrote one for each key, of which there are as many as values.
-    let scores = unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), count.div_ceil(LANES)) };
-    let sum = weighted_sum(row, scores, values, (largest, lowered_by(top_scale, count)));
-    Normalizer::new(sum, top_scale, count).apply(row, spare_bits(count));
+    let scores = space
+        .each_ref()
+        .map(|space| unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), count.div_ceil(LANES)) });
+    let (rows, sums) = weighted_sums(scores, values, (largest, lowered_by(top_scale, count)));
+    for (index, (sums, total)) in rows.into_iter().zip(sums).enumerate() {
+        let Ok(row) = <&mut [i32; WIDTH]>::try_from(queries.row(first + index)) else { return };
+        *row = sums;
+        Normalizer::new(total, top_scale, count).apply(row, spare_bits(count));
+    }
 }
 
 /// So many lanes, at most all.
@@ -90,106 +112,131 @@ fn largest_scale(scales: &[u16]) -> u16 {
     _mm512_reduce_max_epi32(largest) as u16
 }
 
-/// The scores of a query, and the largest of them.
+/// The scores of queries, and the largest of each.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn scores(
-    space: &mut Scores,
-    query: &[i16; WIDTH],
+fn scores<const Q: usize>(
+    space: &mut [Scores; Q],
+    queries: &[[i16; WIDTH]; Q],
     (keys, scales): (&[[i8; WIDTH]], &[u16]),
-    factor: ScoreFactor,
-) -> i32 {
-    let bytes = query.map(i16::to_le_bytes);
-    let upper = _mm512_set1_epi64(i64::from_le_bytes(bytes.map(|[_, upper]| upper)));
-    let lower = _mm512_set1_epi64(i64::from_le_bytes(bytes.map(|[lower, _]| lower)));
+    factors: &[ScoreFactor; Q],
+) -> [i32; Q] {
     let sign = _mm512_set1_epi8(-128);
-    let less = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_dpbusd_epi32(_mm512_setzero_si512(), sign, upper));
-    let narrow = _mm_cvtsi32_si128(factor.narrow as i32);
+    let mut bytes = [[_mm512_setzero_si512(); 3]; Q];
+    for ([upper, lower, less], query) in bytes.iter_mut().zip(queries) {
+        let parts = query.map(i16::to_le_bytes);
+        *upper = _mm512_set1_epi64(i64::from_le_bytes(parts.map(|[_, upper]| upper)));
+        *lower = _mm512_set1_epi64(i64::from_le_bytes(parts.map(|[lower, _]| lower)));
+        let more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), sign, *upper);
+        *less = _mm512_sub_epi32(_mm512_setzero_si512(), more);
+    }
     // A scale's exponent is its upper five bits less 17.
-    let shift = _mm512_set1_epi32(factor.shift + 17);
+    let shifts = factors.each_ref().map(|factor| _mm512_set1_epi32(factor.shift + 17));
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    let mut largest = _mm512_set1_epi32(i32::MIN);
-    let mut rare = i32::MIN;
-    for ((keys, scales), to) in keys.chunks(LANES).zip(scales.chunks(LANES)).zip(space) {
+    let mut largest = [_mm512_set1_epi32(i32::MIN); Q];
+    let mut rare = [i32::MIN; Q];
+    for (block, (keys, scales)) in keys.chunks(LANES).zip(scales.chunks(LANES)).enumerate() {
         let there = lanes(keys.len());
-        // Eight keys, of each the sums of its two halves.
-        let halves = |first: usize| {
+        // Eight keys each.
+        let [a, b] = [0, 8].map(|first| {
             let from: *const i64 = keys.as_ptr().wrapping_add(first).cast();
             // SAFETY: as many keys are read as there are.
-            let keys = unsafe { _mm512_maskz_loadu_epi64((there >> first) as u8, from) };
-            let upper = _mm512_dpbusd_epi32(less, _mm512_xor_si512(keys, sign), upper);
-            _mm512_dpbusd_epi32(_mm512_slli_epi32::<8>(upper), lower, keys)
-        };
-        let (a, b) = (halves(0), halves(8));
-        let dots = _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
+            unsafe { _mm512_maskz_loadu_epi64((there >> first) as u8, from) }
+        });
         let bits = load_scales(scales);
-        let shifts = _mm512_sub_epi32(shift, _mm512_srli_epi32::<11>(bits));
-        let to = to.write([0; LANES]);
-        if _mm512_movepi32_mask(shifts) & there != 0 {
-            // A shift to the left is rare.
-            store(to, dots);
-            let (there, _) = to.split_at_mut(scales.len());
-            rare = rare.max((scalar::SCALAR.scale_scores)(there, scales, factor));
-            continue;
+        let (exponents, mantissas) = (_mm512_srli_epi32::<11>(bits), _mm512_and_si512(bits, _mm512_set1_epi32(0x7ff)));
+        for (query, [upper, lower, less]) in bytes.into_iter().enumerate() {
+            // Of each key the sums of its two halves.
+            let [a, b] = [a, b].map(|keys| {
+                let upper = _mm512_dpbusd_epi32(less, _mm512_xor_si512(keys, sign), upper);
+                _mm512_dpbusd_epi32(_mm512_slli_epi32::<8>(upper), lower, keys)
+            });
+            let dots = _mm512_add_epi32(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
+            let shifts = _mm512_sub_epi32(shifts[query], exponents);
+            let Some(to) = space[query].get_mut(block) else { continue };
+            let to = to.write([0; LANES]);
+            if _mm512_movepi32_mask(shifts) & there != 0 {
+                // A shift to the left is rare.
+                store(to, dots);
+                let (there, _) = to.split_at_mut(scales.len());
+                rare[query] = rare[query].max((scalar::SCALAR.scale_scores)(there, scales, factors[query]));
+                continue;
+            }
+            let narrow = _mm_cvtsi32_si128(factors[query].narrow as i32);
+            let product = _mm512_mullo_epi32(_mm512_sra_epi32(dots, narrow), mantissas);
+            // A shift by 32 and more leaves the sign, here as in the definition.
+            let scaled = _mm512_srav_epi32(product, shifts);
+            largest[query] = _mm512_mask_max_epi32(largest[query], there, largest[query], scaled);
+            store(to, scaled);
         }
-        let mantissas = _mm512_and_si512(bits, _mm512_set1_epi32(0x7ff));
-        let product = _mm512_mullo_epi32(_mm512_sra_epi32(dots, narrow), mantissas);
-        // A shift by 32 and more leaves the sign, here as in the definition.
-        let scaled = _mm512_srav_epi32(product, shifts);
-        largest = _mm512_mask_max_epi32(largest, there, largest, scaled);
-        store(to, scaled);
     }
-    rare.max(_mm512_reduce_max_epi32(largest))
+    let mut all = rare;
+    for (all, largest) in all.iter_mut().zip(largest) {
+        *all = (*all).max(_mm512_reduce_max_epi32(largest));
+    }
+    all
 }
 
-/// The sum of the values, weighted by the powers of their scores less the largest one; returns the sum of the powers.
+/// The sums of the values, weighted by the powers of their scores less the largest one, and the sums of the powers.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn weighted_sum(
-    out: &mut [i32; WIDTH],
-    scores: &[[i32; LANES]],
+fn weighted_sums<const Q: usize>(
+    scores: [&[[i32; LANES]]; Q],
     (values, scales): (&[[i8; WIDTH]], &[u16]),
-    (largest, lowered): (i32, u32),
-) -> u32 {
-    let (largest, lowered) = (_mm512_set1_epi32(largest), _mm512_set1_epi32(lowered as i32));
+    (largest, lowered): ([i32; Q], u32),
+) -> ([[i32; WIDTH]; Q], [u32; Q]) {
+    let lowered = _mm512_set1_epi32(lowered as i32);
     // Bytes of two values by turns.
     let by_turns = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
     let first_pairs = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    let mut powers_sum = _mm512_setzero_si512();
-    let mut sums = [_mm512_setzero_si512(); 4];
-    for ((scores, values), scales) in scores.iter().zip(values.chunks(LANES)).zip(scales.chunks(LANES)) {
+    let mut totals = [_mm512_setzero_si512(); Q];
+    let mut sums = [[_mm512_setzero_si512(); 2]; Q];
+    for (block, (values, scales)) in values.chunks(LANES).zip(scales.chunks(LANES)).enumerate() {
         let there = lanes(values.len());
-        // SAFETY: 64 bytes are read, at any alignment.
-        let scores = unsafe { _mm512_loadu_epi32(scores.as_ptr()) };
-        let z = _mm512_sub_epi32(largest, scores);
-        let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
-        // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
-        let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
-        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
-        let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
-        // Sixteen bits: shifted by sixteen or more nothing is left.
-        let powers = _mm512_srli_epi32::<16>(powers);
-        let powers = _mm512_maskz_srlv_epi32(there, powers, _mm512_srli_epi32::<16>(z));
-        powers_sum = _mm512_add_epi32(powers_sum, powers);
-        let bits = load_scales(scales);
-        let products = _mm512_mullo_epi32(powers, _mm512_and_si512(bits, _mm512_set1_epi32(0x7ff)));
-        let weights = _mm512_srlv_epi32(products, _mm512_sub_epi32(lowered, _mm512_srli_epi32::<11>(bits)));
-        let pairs = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(weights));
-        for (four, sums) in sums.iter_mut().enumerate() {
+        let mut words = [_mm512_setzero_si512(); 4];
+        for (four, words) in words.iter_mut().enumerate() {
             let from: *const i64 = values.as_ptr().wrapping_add(4 * four).cast();
             // SAFETY: as many values are read as there are.
             let bytes = unsafe { _mm256_maskz_loadu_epi64((there >> (4 * four)) as u8, from) };
-            let words = _mm512_cvtepi8_epi16(_mm256_shuffle_epi8(bytes, by_turns));
-            let pair = _mm512_add_epi32(first_pairs, _mm512_set1_epi32(2 * four as i32));
-            *sums = _mm512_dpwssd_epi32(*sums, words, _mm512_permutexvar_epi32(pair, pairs));
+            *words = _mm512_cvtepi8_epi16(_mm256_shuffle_epi8(bytes, by_turns));
+        }
+        let bits = load_scales(scales);
+        let lowered = _mm512_sub_epi32(lowered, _mm512_srli_epi32::<11>(bits));
+        let mantissas = _mm512_and_si512(bits, _mm512_set1_epi32(0x7ff));
+        for (query, (sums, totals)) in sums.iter_mut().zip(&mut totals).enumerate() {
+            let Some(scores) = scores[query].get(block) else { continue };
+            // SAFETY: 64 bytes are read, at any alignment.
+            let scores = unsafe { _mm512_loadu_epi32(scores.as_ptr()) };
+            let z = _mm512_sub_epi32(_mm512_set1_epi32(largest[query]), scores);
+            let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
+            // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
+            let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
+            // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
+            let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
+            // Sixteen bits: shifted by sixteen or more nothing is left.
+            let powers = _mm512_srli_epi32::<16>(powers);
+            let powers = _mm512_maskz_srlv_epi32(there, powers, _mm512_srli_epi32::<16>(z));
+            *totals = _mm512_add_epi32(*totals, powers);
+            let weights = _mm512_srlv_epi32(_mm512_mullo_epi32(powers, mantissas), lowered);
+            let pairs = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(weights));
+            for (four, words) in words.into_iter().enumerate() {
+                let pair = _mm512_add_epi32(first_pairs, _mm512_set1_epi32(2 * four as i32));
+                let sum = &mut sums[four % 2];
+                *sum = _mm512_dpwssd_epi32(*sum, words, _mm512_permutexvar_epi32(pair, pairs));
+            }
         }
     }
-    let [a, b, c, d] = sums;
-    let sums = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
-    let sums = _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64::<1>(sums));
-    super::attention::store_words(out, sums);
-    _mm512_reduce_add_epi32(powers_sum) as u32
+    let mut rows = [[0; WIDTH]; Q];
+    for (row, [a, b]) in rows.iter_mut().zip(sums) {
+        let sum = _mm512_add_epi32(a, b);
+        store_words(row, _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+    }
+    let mut all = [0; Q];
+    for (all, totals) in all.iter_mut().zip(totals) {
+        *all = _mm512_reduce_add_epi32(totals) as u32;
+    }
+    (rows, all)
 }
 
 #[inline]

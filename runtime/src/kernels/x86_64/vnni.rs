@@ -19,6 +19,7 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
     let wide = avx2
         && std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512cd")
         && std::arch::is_x86_feature_detected!("avx512dq")
         && std::arch::is_x86_feature_detected!("avx512vl")
         && std::arch::is_x86_feature_detected!("avx512vnni");
@@ -53,7 +54,7 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: as above.
     norm: |row, by| unsafe { rows::norm(row, by) },
     // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
+    rotate: |row, angles, head_dim| unsafe { super::wide::rotate(row, angles, head_dim) },
     // SAFETY: as above.
     rectify: |values, table| unsafe { super::wide::rectify(values, table) },
     // SAFETY: as above.

@@ -162,3 +162,45 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         unsafe { store(values, at, count, sum) };
     });
 }
+
+/// Heads of eight, two at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+    let (Ok(pairs), 8) = (<&[i16; 8]>::try_from(angles), head_dim) else {
+        return generic::rotate(row, angles, head_dim);
+    };
+    // SAFETY: sixteen bytes are read, at any alignment.
+    let pairs = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(pairs.as_ptr().cast()) });
+    let cos = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs));
+    let sin = _mm512_srai_epi32::<16>(pairs);
+    // The first half of a head loses what the second one is multiplied by.
+    let sin = _mm512_mask_sub_epi32(sin, 0x0f0f, _mm512_setzero_si512(), sin);
+    let one = _mm512_set1_epi32(1);
+    let other_half = |x| _mm512_shuffle_i64x2::<0b10_11_00_01>(x, x);
+    by_sixteens!(row.len() / 8 * 8, |at, count| {
+        // SAFETY: the row is as long.
+        let x = unsafe { load(row, at, count) };
+        let bits = _mm512_xor_si512(x, _mm512_srai_epi32::<31>(x));
+        let bits = _mm512_or_si512(bits, other_half(bits));
+        let bits = _mm512_or_si512(bits, _mm512_shuffle_epi32::<0b01_00_11_10>(bits));
+        let bits = _mm512_or_si512(bits, _mm512_shuffle_epi32::<0b10_11_00_01>(bits));
+        // By how much a head has more than fourteen bits.
+        let narrow = _mm512_sub_epi32(_mm512_set1_epi32(18), _mm512_lzcnt_epi32(bits));
+        let narrow = _mm512_max_epi32(narrow, _mm512_setzero_si512());
+        if _mm512_cmpgt_epi32_mask(narrow, _mm512_set1_epi32(14)) != 0 {
+            // Rare: what becomes of the products is no shift to the right.
+            let (_, rest) = row.split_at_mut(at);
+            let (heads, _) = rest.split_at_mut(count);
+            generic::rotate(heads, angles, head_dim);
+        } else {
+            let round =
+                |x, all_but_one| _mm512_srai_epi32::<1>(_mm512_add_epi32(_mm512_srav_epi32(x, all_but_one), one));
+            let narrowed = round(x, _mm512_sub_epi32(narrow, one));
+            let x = _mm512_mask_mov_epi32(narrowed, _mm512_testn_epi32_mask(narrow, narrow), x);
+            let turned = _mm512_add_epi32(_mm512_mullo_epi32(x, cos), _mm512_mullo_epi32(other_half(x), sin));
+            let turned = round(turned, _mm512_sub_epi32(_mm512_set1_epi32(14), narrow));
+            // SAFETY: as above.
+            unsafe { store(row, at, count, turned) };
+        }
+    });
+}
