@@ -96,38 +96,28 @@ pub(crate) fn linear_with_bias(
     let mut out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
     let weights = matrix.weights;
     let packed = |group: u8| Packed { weights: cast_slice(weights), scales: matrix.scales, group: group.into() };
-    let tiled = matrix.layout != WeightLayout::RowMajor;
-    let bits = match (&x.values, matrix.layout) {
-        (Values::A8(values), WeightLayout::Packed { group }) if parts::PACKED_WEIGHTS => {
-            kernels.packed8(out, values, &packed(group), cols);
+    let by_rows = matrix.layout == WeightLayout::RowMajor;
+    let bits = match &x.values {
+        Values::A8(values) => {
+            match matrix.layout {
+                WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+                    kernels.packed8(out, values, &packed(group), cols);
+                }
+                WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired8(out, values, weights, cols),
+                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles8(out, values, weights, cols),
+                _ => (if by_rows { kernels.matmul8 } else { kernels.tiles8 })(out, values, weights, cols),
+            }
             7
         }
-        (Values::A16(values), WeightLayout::Packed { group }) if parts::PACKED_WEIGHTS => {
-            kernels.packed16(out, values, &packed(group), cols);
-            row_bits(cols)
-        }
-        (Values::A8(values), WeightLayout::Paired) if parts::PAIRED_WEIGHTS => {
-            kernels.paired8(out, values, weights, cols);
-            7
-        }
-        (Values::A16(values), WeightLayout::Paired) if parts::PAIRED_WEIGHTS => {
-            kernels.paired16(out, values, weights, cols);
-            row_bits(cols)
-        }
-        (Values::A8(values), WeightLayout::WideTiled) if parts::WIDE_TILES => {
-            kernels.wide_tiles8(out, values, weights, cols);
-            7
-        }
-        (Values::A16(values), WeightLayout::WideTiled) if parts::WIDE_TILES => {
-            kernels.wide_tiles16(out, values, weights, cols);
-            row_bits(cols)
-        }
-        (Values::A8(values), _) => {
-            (if tiled { kernels.tiles8 } else { kernels.matmul8 })(out, values, weights, cols);
-            7
-        }
-        (Values::A16(values), _) => {
-            (if tiled { kernels.tiles16 } else { kernels.matmul16 })(out, values, weights, cols);
+        Values::A16(values) => {
+            match matrix.layout {
+                WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+                    kernels.packed16(out, values, &packed(group), cols);
+                }
+                WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired16(out, values, weights, cols),
+                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles16(out, values, weights, cols),
+                _ => (if by_rows { kernels.matmul16 } else { kernels.tiles16 })(out, values, weights, cols),
+            }
             row_bits(cols)
         }
     };
