@@ -121,8 +121,8 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     /// Reads many tokens with so many threads: an encoder's text, or a decoder's prompt in tiles of several tokens. The results are the
-    /// same bits. Threads other than the caller's have scratch memory on the heap, and are started for each part of a layer, which
-    /// pays from models on that are some hundreds of columns wide.
+    /// same bits. Threads other than the caller's have scratch memory on the heap, and wait for each other twice in a layer: they pay
+    /// from models on that are some hundreds of columns wide.
     ///
     /// # Errors
     /// [`Error::BadLayout`] when the plan and the model do not fit each other, which [`Session::new`] has ruled out.

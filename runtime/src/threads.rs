@@ -1,13 +1,18 @@
 //! Several threads for one text: each takes some of the tokens through a layer, with scratch memory of its own.
 //!
 //! What a token becomes depends on no other token of its tile, so the results are the same bits for any number of threads. Threads
-//! are started for each part of a layer, which takes some tens of microseconds: it pays for many tokens of a model that is
-//! hundreds of columns wide. One token at a time stays on one thread.
+//! wait for each other twice in a layer: they pay for many tokens of a model that is hundreds of columns wide. One token at a time
+//! stays on one thread.
 //!
 //! Without the feature `std` there is one thread, the caller's, and nothing of this is left.
 
 #[cfg(feature = "std")]
+use std::format;
+#[cfg(feature = "std")]
 use std::vec::Vec;
+
+#[cfg(feature = "std")]
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 #[cfg(feature = "std")]
 use crate::aligned::AlignedVec;
@@ -23,7 +28,10 @@ const LEAST_TOKENS: usize = 4;
 /// The threads of a session.
 #[derive(Default)]
 pub(crate) struct Threads {
-    /// Scratch memory of each thread but the caller's.
+    /// All but the caller's.
+    #[cfg(feature = "std")]
+    pool: Option<ThreadPool>,
+    /// Scratch memory of each of them.
     #[cfg(feature = "std")]
     others: Vec<AlignedVec>,
 }
@@ -33,15 +41,25 @@ pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 
 #[cfg(feature = "std")]
 impl Threads {
-    /// So many threads, at least one.
+    /// So many threads, at least one. Where the system has no others to give it is one.
     pub(crate) fn new(count: usize, (spec, plan): Plan<'_>) -> Result<Self, Error> {
+        let others_wanted = count.saturating_sub(1);
+        let pool = if others_wanted > 0 {
+            ThreadPoolBuilder::new()
+                .num_threads(others_wanted)
+                .thread_name(|index| format!("kinglet {index}"))
+                .build()
+                .ok()
+        } else {
+            None
+        };
         let mut others = Vec::new();
-        for _ in 1..count {
+        for _ in 0..pool.as_ref().map_or(0, ThreadPool::current_num_threads) {
             let mut bytes = AlignedVec::zeroed(Scratch::bytes(spec, plan));
             Scratch::new(spec, plan, &mut bytes)?;
             others.push(bytes);
         }
-        Ok(Self { others })
+        Ok(Self { pool, others })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -64,14 +82,14 @@ impl Threads {
     ) {
         let share = self.share(rows.len() / width.max(1), plan);
         let (first, others) = rows.split_at_mut(rows.len().min(share * width));
-        if others.is_empty() {
+        let Some(pool) = self.pool.as_ref().filter(|_| !others.is_empty()) else {
             return work(0, first, scratch);
-        }
-        std::thread::scope(|scope| {
+        };
+        pool.in_place_scope(|scope| {
             let work = &work;
             let shares = others.chunks_mut((share * width).max(1));
             for (index, (rows, bytes)) in shares.zip(&mut self.others).enumerate() {
-                scope.spawn(move || {
+                scope.spawn(move |_| {
                     if let Ok(mut scratch) = Scratch::new(spec, plan, bytes) {
                         work((index + 1) * share, rows, &mut scratch);
                     }
