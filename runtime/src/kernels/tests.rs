@@ -156,6 +156,9 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
         (1, 20, 40),
         (1, 16, 72),
         (1, 36, 2088),
+        (1, 8, 24),
+        (1, 12, 56),
+        (1, 4, 120),
     ] {
         for group in GROUP_SIZES.map(usize::from) {
             let mut weights = std::vec![0_u8; rows * cols / 2];

@@ -132,9 +132,9 @@ macro_rules! products {
                 let far = packed.weights.len() > NEAR;
                 let (vectors, half) = weights.as_chunks::<{ TILE * WIDTH / 2 }>();
                 let (whole, last) = vectors.as_chunks::<G>();
-                let (columns, last_columns) = self.columns.as_chunks::<G>();
+                let (columns, last_columns) = self.columns.split_at(G * whole.len());
                 let scales = scales.as_chunks::<TILE>().0;
-                for ((weights, columns), scales) in whole.iter().zip(columns).zip(scales) {
+                for ((weights, columns), scales) in whole.iter().zip(columns.as_chunks::<G>().0).zip(scales) {
                     if far {
                         for line in 0..G / 2 {
                             ask_for(weights.as_ptr().cast::<i8>().wrapping_add(FAR_AHEAD + 64 * line));
