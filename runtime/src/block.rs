@@ -120,7 +120,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Readies a tile for [`keys_and_values`](Self::keys_and_values) and [`forward`](Self::forward): quantized is what queries and keys are
+    /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what queries and keys are
     /// made of, and the narrow stream of a bottleneck is in `scratch.branch`.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
         let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| parts::BOTTLENECKS);
@@ -147,8 +147,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         quantize_rows(self.kernels, self.width, input, size, scratch.quantized, scratch.scales);
     }
 
-    /// Keys and values of a prepared tile, to `scratch.wide`.
-    pub(crate) fn keys_and_values(&self, x: &[i32], scratch: &mut Scratch<'_>) {
+    /// Keys and values of a prepared tile go to the cache.
+    pub(crate) fn store(&self, x: &[i32], start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let tokens = x.len() / self.hidden_size();
         self.project(BlockPart::Key, 0, tokens, scratch);
         let separate = self.stack.spec.block.bottleneck.is_some_and(|b| b.attention == BottleneckAttention::Shared);
@@ -156,10 +156,6 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
         }
         self.project(BlockPart::Value, tokens * self.attention.spec.key_value_size(), tokens, scratch);
-    }
-
-    /// These go to the cache.
-    pub(crate) fn store(&self, tokens: usize, start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         self.cache(tokens, start, true, cache, scratch);
     }
 

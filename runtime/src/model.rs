@@ -304,12 +304,19 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// `len` rows of a matrix that lies row by row from `start` on, without their biases; fewer where the matrix ends.
+    /// `len` rows from `start` on, without their biases; fewer where the matrix ends. Of a matrix in tiles both are whole tiles.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
+        let (weights, scales) = match self.layout {
+            WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+                (self.cols / 2, self.cols.div_ceil(at_least_one(group.into())))
+            }
+            _ => (self.cols, 0),
+        };
         Self {
             rows: end - start,
-            weights: self.weights.get(start * self.cols..end * self.cols).unwrap_or(&[]),
+            weights: self.weights.get(start * weights..end * weights).unwrap_or(&[]),
+            scales: self.scales.get(start * scales..end * scales).unwrap_or(&[]),
             multipliers: self.multipliers.from(start),
             bias: Words::default(),
             ..*self

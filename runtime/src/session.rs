@@ -12,7 +12,7 @@ use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
 use crate::ops::activation::{activate, soft_cap};
 use crate::ops::embedding::embed_row;
-use crate::ops::linear::{QuantizedRows, linear, linear_with_bias, quantize_rows};
+use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
 use crate::parts;
 use crate::quant::mean;
@@ -120,9 +120,9 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Reads many tokens with so many threads: an encoder's text, or a decoder's prompt in tiles of several tokens. The results are the
-    /// same bits. Threads other than the caller's have scratch memory on the heap, and wait for each other twice in a layer: they pay
-    /// from models on that are some hundreds of columns wide.
+    /// Reads many tokens with so many threads: an encoder's text, or a decoder's prompt in tiles of several tokens; and makes the logits
+    /// of a large vocabulary with them. The results are the same bits. Threads other than the caller's have memory of their own on the
+    /// heap, and wait for each other awake, twice in a layer: they pay from models on that are some hundreds of columns wide.
     ///
     /// # Errors
     /// [`Error::BadLayout`] when the plan and the model do not fit each other, which [`Session::new`] has ruled out.
@@ -277,12 +277,10 @@ impl<'s, 'm> Session<'s, 'm> {
         // A tile for each thread at a time.
         let together = tile * threads.count();
         for (index, x) in states.chunks_mut((together * hidden_size).max(1)).enumerate() {
-            threads.run(plan, x, hidden_size, scratch, |_, x, scratch| {
+            let cache = (stack.spec, &mut cache, index * together);
+            threads.fill(plan, x, hidden_size, cache, scratch, |start, x, cache, scratch| {
                 block.prepare(x, scratch);
-                block.keys_and_values(x, scratch);
-            });
-            threads.after(plan, x.len() / hidden_size, scratch, |first, tokens, scratch| {
-                block.store(tokens, index * together + first, &mut cache, scratch);
+                block.store(x, start, cache, scratch);
             });
         }
         threads.run(plan, states, hidden_size, scratch, |first, states, scratch| {
@@ -458,12 +456,9 @@ impl<'s, 'm> Session<'s, 'm> {
         };
         let block = Block::new(*stack, layer, self.kernels);
         let (plan, threads, source) = ((self.model.spec(), &self.plan), &mut self.threads, self.source);
-        threads.run(plan, x, hidden_size, scratch, |_, x, scratch| {
+        threads.fill(plan, x, hidden_size, (stack.spec, &mut own, start), scratch, |start, x, own, scratch| {
             block.prepare(x, scratch);
-            block.keys_and_values(x, scratch);
-        });
-        threads.after(plan, ids.len(), scratch, |first, tokens, scratch| {
-            block.store(tokens, start + first, &mut own, scratch);
+            block.store(x, start, own, scratch);
         });
         threads.run(plan, x, hidden_size, scratch, |first, x, scratch| {
             let cross = cross.as_ref().map(|cache| (cache, source));
@@ -583,7 +578,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let out = scratch.wide.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
         quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
-        linear_with_bias(kernels, &x, &matrix, bias, out);
+        self.threads.linear_with_bias(kernels, &x, &matrix, bias, out);
         if let Some(cap) = head.soft_cap {
             soft_cap(cap, model.halfwords(Role::Head(HeadPart::TanhTable)), bits, out);
         }

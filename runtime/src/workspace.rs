@@ -507,6 +507,27 @@ impl<'a> KeyValueCache<'a> {
         (attention.key_value_size() * (key_bytes + 1) + attention.num_key_value_heads as usize * 2 * Scale::BYTES)
             * slots
     }
+
+    /// Takes over the tokens at these positions, which the other cache holds.
+    #[cfg(feature = "std")]
+    pub(crate) fn copy_from(&mut self, other: &KeyValueCache<'_>, positions: core::ops::Range<usize>) {
+        let head_dim = self.values.len() / self.value_scales.len().max(1);
+        for head in 0..self.value_scales.len() / self.slots.max(1) {
+            for position in positions.clone() {
+                let to = head * self.slots + position % self.slots;
+                let from = head * other.slots + position % other.slots;
+                let (to_row, from_row) = (to * head_dim..(to + 1) * head_dim, from * head_dim..(from + 1) * head_dim);
+                self.key_scales[to] = other.key_scales[from];
+                self.value_scales[to] = other.value_scales[from];
+                self.values[to_row.clone()].copy_from_slice(&other.values[from_row.clone()]);
+                match (&mut self.keys, &other.keys) {
+                    (Keys::K8(keys), Keys::K8(other)) => keys[to_row].copy_from_slice(&other[from_row]),
+                    (Keys::K16(keys), Keys::K16(other)) => keys[to_row].copy_from_slice(&other[from_row]),
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 /// Where a decoder's layer finds its cache, and how many slots it has.
