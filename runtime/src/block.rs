@@ -9,9 +9,10 @@ use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttentio
 use crate::kernels::Kernels;
 use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
-use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
+use crate::ops::linear::{QuantizedRows, quantize_rows};
 use crate::ops::norm::norm;
 use crate::parts;
+use crate::threads::Others;
 use crate::workspace::{KeyValueCache, Scratch};
 
 /// One layer of a stack, at work on a tile of tokens.
@@ -21,6 +22,8 @@ pub(crate) struct Block<'a, 'm> {
     /// The stored block that the layer runs.
     block: u16,
     kernels: &'static Kernels,
+    /// Those that help with each product.
+    others: Others,
     attention: Attention<'m>,
     rotary: Option<(Halfwords<'m>, usize)>,
     width: ActivationWidth,
@@ -28,7 +31,7 @@ pub(crate) struct Block<'a, 'm> {
 }
 
 impl<'a: 'm, 'm> Block<'a, 'm> {
-    pub(crate) fn new(stack: StackView<'a, 'm>, layer: usize, kernels: &'static Kernels) -> Self {
+    pub(crate) fn new(stack: StackView<'a, 'm>, layer: usize, kernels: &'static Kernels, others: Others) -> Self {
         let spec = &stack.spec.block.attention;
         let block = stack.spec.block_of(layer) as u16;
         let numerics = &stack.model.spec().numerics;
@@ -65,7 +68,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         let fraction_bits = numerics.fraction_bits;
         let attention = Attention { spec, kernels, fraction_bits, tanh_table, relative_bias, disentangled };
-        Self { stack, layer, block, kernels, attention, rotary, width: numerics.activations, fraction_bits }
+        Self { stack, layer, block, kernels, others, attention, rotary, width: numerics.activations, fraction_bits }
     }
 
     fn hidden_size(&self) -> usize {
@@ -132,14 +135,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
         let wide = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
         let narrow = scratch.branch.get_mut(..tokens * size).unwrap_or(&mut []);
-        linear(self.kernels, &wide, &self.matrix(BlockPart::Narrow), narrow);
+        self.linear(&wide, &self.matrix(BlockPart::Narrow), narrow);
         self.norm(BlockPart::NarrowNorm, narrow);
         let input = match bottleneck.attention {
             BottleneckAttention::Wide => return,
             BottleneckAttention::Narrow => narrow,
             BottleneckAttention::Shared => {
                 let shared = scratch.normed.get_mut(..tokens * size).unwrap_or(&mut []);
-                linear(self.kernels, &wide, &self.matrix(BlockPart::NarrowShared), shared);
+                self.linear(&wide, &self.matrix(BlockPart::NarrowShared), shared);
                 self.norm(BlockPart::NarrowSharedNorm, shared);
                 shared
             }
@@ -174,12 +177,16 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.cache(tokens, start, false, cache, scratch);
     }
 
+    fn linear(&self, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, out: &mut [i32]) {
+        self.others.linear_with_bias(self.kernels, x, matrix, matrix.bias, out);
+    }
+
     /// The quantized tile through a matrix, to `scratch.wide` from `to` on.
     fn project(&self, part: BlockPart, to: usize, tokens: usize, scratch: &mut Scratch<'_>) {
         let matrix = self.matrix(part);
         let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
         let out = scratch.wide.get_mut(to..to + tokens * matrix.rows).unwrap_or(&mut []);
-        linear(self.kernels, &x, &matrix, out);
+        self.linear(&x, &matrix, out);
     }
 
     /// The keys and values in `scratch.wide` go to the cache.
@@ -245,7 +252,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         quantize_rows(self.kernels, self.width, narrow, size, scratch.quantized, scratch.scales);
         scratch.branch = branch;
         let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
-        linear(self.kernels, &inside, &self.matrix(BlockPart::Widen), scratch.normed);
+        self.linear(&inside, &self.matrix(BlockPart::Widen), scratch.normed);
         (self.kernels.add)(x, scratch.normed);
         self.norm(BlockPart::WidenNorm, x);
     }
@@ -344,7 +351,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
         quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
-        linear(self.kernels, &context, &self.matrix(output), scratch.normed);
+        self.linear(&context, &self.matrix(output), scratch.normed);
     }
 
     /// A feed-forward network of the quantized tile, its result in `scratch.normed`.
@@ -366,7 +373,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
         quantize_rows(self.kernels, self.width, up, inner, scratch.quantized, scratch.scales);
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
-        linear(self.kernels, &inside, &self.matrix(down), scratch.normed);
+        self.linear(&inside, &self.matrix(down), scratch.normed);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ops::norm::norm;
 use crate::parts;
 use crate::quant::mean;
 use crate::task::MAX_BEAMS;
-use crate::threads::Threads;
+use crate::threads::{Others, Threads};
 use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
 
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
@@ -120,9 +120,9 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Reads many tokens with so many threads: an encoder's text, or a decoder's prompt in tiles of several tokens; and makes the logits
-    /// of a large vocabulary with them. The results are the same bits. Threads other than the caller's have memory of their own on the
-    /// heap, and wait for each other awake, twice in a layer: they pay from models on that are some hundreds of columns wide.
+    /// Works with so many threads: of a text or a prompt each takes some tokens, and of one token's large matrices some rows. The results
+    /// are the same bits. Threads other than the caller's have memory of their own on the heap, and wait for each other awake for up to a
+    /// tenth of a millisecond: they pay from models on that are some hundreds of columns wide.
     ///
     /// # Errors
     /// [`Error::BadLayout`] when the plan and the model do not fit each other, which [`Session::new`] has ruled out.
@@ -270,7 +270,7 @@ impl<'s, 'm> Session<'s, 'm> {
             }
             trace(0, states);
         }
-        let block = Block::new(*stack, layer, self.kernels);
+        let block = Block::new(*stack, layer, self.kernels, threads.beside(ids.len()));
         let keys = self.model.spec().numerics.keys;
         let slots = encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
         let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
@@ -325,7 +325,7 @@ impl<'s, 'm> Session<'s, 'm> {
         for (layer, region) in workspace.cross_cache.chunks_exact_mut(region.max(1)).enumerate() {
             let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
             for (index, x) in states.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
-                let block = Block::new(stack, layer, self.kernels);
+                let block = Block::new(stack, layer, self.kernels, Others::default());
                 block.store_cross(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
             }
         }
@@ -454,8 +454,8 @@ impl<'s, 'm> Session<'s, 'm> {
         } else {
             None
         };
-        let block = Block::new(*stack, layer, self.kernels);
         let (plan, threads, source) = ((self.model.spec(), &self.plan), &mut self.threads, self.source);
+        let block = Block::new(*stack, layer, self.kernels, threads.beside(ids.len()));
         threads.fill(plan, x, hidden_size, (stack.spec, &mut own, start), scratch, |start, x, own, scratch| {
             block.prepare(x, scratch);
             block.store(x, start, own, scratch);
@@ -578,7 +578,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let out = scratch.wide.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
         quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
-        self.threads.linear_with_bias(kernels, &x, &matrix, bias, out);
+        self.threads.beside(1).linear_with_bias(kernels, &x, &matrix, bias, out);
         if let Some(cap) = head.soft_cap {
             soft_cap(cap, model.halfwords(Role::Head(HeadPart::TanhTable)), bits, out);
         }

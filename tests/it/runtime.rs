@@ -205,6 +205,27 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
+fn threads_that_share_a_matrix_give_the_same_bits() {
+    let mut spec = tiny::decoder();
+    let network = &mut spec.decoder.as_mut().expect("a decoder").block.feed_forward;
+    // Threads share from 131,072 weights each on: here, twelve columns.
+    network.intermediate_size = 4 * 131_072 / 12;
+    let blob = tiny::blob(&spec, 9);
+    let model = Model::from_bytes(&blob).expect("a model");
+    let run = |threads| {
+        in_session(&model, 1, |session| {
+            session.set_threads(threads).expect("memory for them");
+            logits_of_each(session, &[3, 14, 15, 9])
+        })
+    };
+    let alone = run(1);
+    assert!(alone.windows(2).all(|logits| logits[0] != logits[1]));
+    for threads in [2, 3, 5] {
+        assert!(run(threads) == alone, "{threads} threads");
+    }
+}
+
+#[test]
 fn the_bits_are_the_ones_written_down() {
     let expected =
         [("decoder", 2483411948), ("sliding", 2761383987), ("encoder", 3556638392), ("encoder-decoder", 3305717577)];

@@ -28,7 +28,7 @@ pub(crate) struct ModelArgs {
     /// Which way the checkpoint was trained to read, for --reference.
     #[arg(long, default_value = "forward")]
     direction: DirectionArg,
-    /// Threads that read a text of many tokens; the result is the same. Not for --reference.
+    /// Threads that work on a text; the result is the same. Not for --reference.
     #[arg(long, default_value_t = 1)]
     threads: usize,
 }

@@ -1,0 +1,276 @@
+//! The caller's thread and others, out of a pool of the session's own.
+
+use core::hint;
+use core::iter::{once, repeat_n};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::format;
+use std::sync::Arc;
+use std::time::Instant;
+use std::vec::Vec;
+
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
+
+use super::{Filled, Plan};
+use crate::aligned::AlignedVec;
+use crate::format::error::Error;
+use crate::format::layout::ALIGNMENT;
+use crate::format::spec::WIDE_TILE_ROWS;
+use crate::kernels::Kernels;
+use crate::model::{Matrix, Words};
+use crate::ops::linear::{QuantizedRows, linear_with_bias};
+use crate::workspace::{KeyValueCache, MemoryPlan, Scratch};
+
+/// Fewer tokens than this are not worth a thread.
+const LEAST_TOKENS: usize = 4;
+
+/// Fewer weights than this are not worth one for a single token.
+const LEAST_WEIGHTS: usize = 1 << 17;
+
+/// How long a thread stays awake for what comes next.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+/// The threads of a session.
+#[derive(Default)]
+pub(crate) struct Threads {
+    /// All but the caller's.
+    others: Others,
+    /// Memory of each of them.
+    memory: Vec<Memory>,
+}
+
+/// Threads that help the caller's.
+#[derive(Clone, Default)]
+pub(crate) struct Others {
+    pool: Option<Arc<Pool>>,
+}
+
+struct Pool {
+    threads: ThreadPool,
+    /// Counts what there was to do.
+    turn: Arc<AtomicUsize>,
+}
+
+/// What a thread has of its own.
+struct Memory {
+    scratch: AlignedVec,
+    /// Keys and values of a tile.
+    cache: AlignedVec,
+}
+
+/// What a thread works with: the caller's has what the session has.
+enum Lent<'a, T> {
+    Callers(T),
+    Own(&'a mut Memory),
+}
+
+impl Threads {
+    /// So many threads, at least one. Where the system has no others to give it is one.
+    pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, Error> {
+        let others = Others::new(count.saturating_sub(1));
+        let memory = (0..others.count()).map(|_| Memory::new(plan)).collect::<Result<_, _>>()?;
+        Ok(Self { others, memory })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.others.count() + 1
+    }
+
+    /// Those that help with one token: none where there are several, of which each thread takes some.
+    pub(crate) fn beside(&self, tokens: usize) -> Others {
+        if tokens == 1 { self.others.clone() } else { Others::default() }
+    }
+
+    /// Tokens that each thread takes; the last one may get fewer.
+    fn share(&self, tokens: usize, plan: &MemoryPlan) -> usize {
+        tokens.div_ceil(self.count()).max(LEAST_TOKENS.min(plan.tile())).max(1)
+    }
+
+    /// Cuts rows of `width` into shares, and does some work on each: it is told the first row's index.
+    pub(crate) fn run(
+        &mut self,
+        (spec, plan): Plan<'_>,
+        rows: &mut [i32],
+        width: usize,
+        scratch: &mut Scratch<'_>,
+        work: impl Fn(usize, &mut [i32], &mut Scratch<'_>) + Sync,
+    ) {
+        let share = self.share(rows.len() / width.max(1), plan);
+        let memory = once(Lent::Callers(scratch)).chain(self.memory.iter_mut().map(Lent::Own));
+        self.others.share_out(rows, share * width, memory, |index, rows, memory| match memory {
+            Lent::Callers(scratch) => work(0, rows, scratch),
+            Lent::Own(memory) => {
+                if let Ok(mut scratch) = Scratch::new(spec, plan, &mut memory.scratch) {
+                    work(index * share, rows, &mut scratch);
+                }
+            }
+        });
+    }
+
+    /// The same for at most a tile of tokens for each thread, whose keys and values the work stores: it is told the first one's position,
+    /// and where they go.
+    pub(crate) fn fill(
+        &mut self,
+        (spec, plan): Plan<'_>,
+        rows: &mut [i32],
+        width: usize,
+        (stack, cache, start): Filled<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        work: impl Fn(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>) + Sync,
+    ) {
+        let (keys, slots) = (spec.numerics.keys, slots(plan));
+        let tokens = rows.len() / width.max(1);
+        let share = self.share(tokens, plan);
+        let memory = once(Lent::Callers((scratch, &mut *cache))).chain(self.memory.iter_mut().map(Lent::Own));
+        self.others.share_out(rows, share * width, memory, |index, rows, memory| match memory {
+            Lent::Callers((scratch, cache)) => work(start, rows, cache, scratch),
+            Lent::Own(Memory { scratch, cache }) => {
+                let cache = KeyValueCache::new(cache, stack, keys, slots);
+                if let (Ok(mut scratch), Ok(mut cache)) = (Scratch::new(spec, plan, scratch), cache) {
+                    work(start + index * share, rows, &mut cache, &mut scratch);
+                }
+            }
+        });
+        for (first, memory) in (share..tokens).step_by(share).zip(&mut self.memory) {
+            if let Ok(theirs) = KeyValueCache::new(&mut memory.cache, stack, keys, slots) {
+                cache.copy_from(&theirs, start + first..start + tokens.min(first + share));
+            }
+        }
+    }
+}
+
+impl Others {
+    fn new(count: usize) -> Self {
+        let name = |index| format!("kinglet {}", index + 1);
+        let threads = (count > 0).then(|| ThreadPoolBuilder::new().num_threads(count).thread_name(name).build());
+        let pool = threads.and_then(Result::ok).map(|threads| Pool { threads, turn: Arc::default() });
+        Self { pool: pool.map(Arc::new) }
+    }
+
+    fn count(&self) -> usize {
+        self.pool.as_ref().map_or(0, |pool| pool.threads.current_num_threads())
+    }
+
+    /// Rows through a matrix: see [`linear_with_bias`](crate::ops::linear::linear_with_bias). Where others help it is one row, and each
+    /// takes some of the matrix's.
+    pub(crate) fn linear_with_bias(
+        &self,
+        kernels: &Kernels,
+        x: &QuantizedRows<'_>,
+        matrix: &Matrix<'_>,
+        bias: Words<'_>,
+        out: &mut [i32],
+    ) {
+        if self.pool.is_none() {
+            return linear_with_bias(kernels, x, matrix, bias, out);
+        }
+        let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
+        let threads = (matrix.rows * matrix.cols / LEAST_WEIGHTS).clamp(1, self.count() + 1);
+        let share = matrix.rows.div_ceil(threads).next_multiple_of(WIDE_TILE_ROWS);
+        self.share_out(out, share, repeat_n((), threads), |index, out, ()| {
+            let first = index * share;
+            linear_with_bias(kernels, x, &matrix.rows(first, out.len()), bias.from(first), out);
+        });
+    }
+
+    /// Cuts values into shares of so many, and does some work on each, with what the thread is lent: it is told the share's number.
+    fn share_out<T: Send>(
+        &self,
+        values: &mut [i32],
+        share: usize,
+        lent: impl IntoIterator<Item = T>,
+        work: impl Fn(usize, &mut [i32], T) + Sync,
+    ) {
+        let (first, others) = values.split_at_mut(values.len().min(share));
+        let mut lent = lent.into_iter();
+        let Some(callers) = lent.next() else { return };
+        let Some(pool) = self.pool.as_ref().filter(|_| !others.is_empty()) else { return work(0, first, callers) };
+        let (work, at_work) = (&work, &AtomicUsize::new(0));
+        pool.threads.in_place_scope(|scope| {
+            for (index, (values, lent)) in others.chunks_mut(share).zip(lent).enumerate() {
+                at_work.fetch_add(1, Ordering::Relaxed);
+                scope.spawn(move |_| {
+                    work(index + 1, values, lent);
+                    at_work.fetch_sub(1, Ordering::Release);
+                });
+            }
+            // What they are awake for is there.
+            pool.turn.fetch_add(1, Ordering::Release);
+            work(0, first, callers);
+            wait_awake(|| at_work.load(Ordering::Acquire) == 0);
+        });
+        let turn = Arc::clone(&pool.turn);
+        let now = turn.load(Ordering::Relaxed);
+        pool.threads.spawn_broadcast(move |_| wait_awake(|| turn.load(Ordering::Acquire) != now));
+    }
+}
+
+impl Memory {
+    fn new((spec, plan): Plan<'_>) -> Result<Self, Error> {
+        let mut scratch = AlignedVec::zeroed(Scratch::bytes(spec, plan));
+        Scratch::new(spec, plan, &mut scratch)?;
+        let stacks = spec.encoder.iter().chain(&spec.decoder);
+        let cache = stacks.map(|stack| KeyValueCache::bytes(stack, spec.numerics.keys, slots(plan))).max();
+        Ok(Self { scratch, cache: AlignedVec::zeroed(cache.unwrap_or(0)) })
+    }
+}
+
+/// Tokens that fit the cache of a thread.
+fn slots(plan: &MemoryPlan) -> usize {
+    plan.tile().next_multiple_of(ALIGNMENT)
+}
+
+/// Waits for a while.
+fn wait_awake(over: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !over() && since.elapsed() < PATIENCE {
+        hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::format::spec::{ActivationWidth, WeightLayout};
+    use crate::ops::linear::quantize_rows;
+
+    #[test]
+    fn a_row_times_a_matrix_is_the_same_bits_for_any_number_of_threads_in_every_layout() {
+        const COLS: usize = 256;
+        let kernels = Kernels::best();
+        // More rows than any number of threads divides, with whole tiles and without.
+        for rows in [4 * LEAST_WEIGHTS / COLS + 48, 2 * LEAST_WEIGHTS / COLS + 7] {
+            let weights: Vec<i8> = (0..rows * COLS).map(|n| (n * 7919 / 8) as i8).collect();
+            let (group_scales, numbers) = (vec![9; rows * COLS / 32], (1 << 30..).take(rows).collect::<Vec<i32>>());
+            let (mut buffer, mut scales) = ([0; COLS], [0]);
+            let row: Vec<i32> = (0..COLS as i32).map(|n| (n * n * 97 % 5003 - 2500) << 6).collect();
+            quantize_rows(kernels, ActivationWidth::A8, &row, COLS, &mut buffer, &mut scales);
+            let x = QuantizedRows::new(ActivationWidth::A8, 1, COLS, &buffer, &scales);
+
+            let packed = WeightLayout::Packed { group: 32 };
+            let tiled = [WeightLayout::Tiled, WeightLayout::WideTiled, WeightLayout::Paired, packed];
+            let layouts = tiled.into_iter().filter(|_| rows.is_multiple_of(WIDE_TILE_ROWS));
+            for layout in layouts.chain([WeightLayout::RowMajor]) {
+                let (weights, group_scales) = match layout {
+                    WeightLayout::Packed { .. } => (&weights[..weights.len() / 2], &*group_scales),
+                    _ => (&*weights, &[][..]),
+                };
+                let (multipliers, bias) = (Words::new(&numbers), Words::new(&numbers));
+                let matrix =
+                    Matrix { rows, cols: COLS, layout, weights, scales: group_scales, exponent: 36, multipliers, bias };
+                let run = |others| {
+                    let mut out = vec![0; rows];
+                    Others::new(others).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
+                    out
+                };
+                let alone = run(0);
+                assert!(alone.iter().zip(&numbers).any(|(logit, bias)| logit != bias), "{layout:?}");
+                for others in 1..4 {
+                    assert!(run(others) == alone, "{others} others, {rows} rows, {layout:?}");
+                }
+            }
+        }
+    }
+}
