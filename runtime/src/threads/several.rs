@@ -194,11 +194,12 @@ impl Others {
                     at_work.fetch_sub(1, Ordering::Release);
                 });
             }
-            // What they are awake for is there.
+            // Those who are awake find it.
             pool.turn.fetch_add(1, Ordering::Release);
             work(0, first, callers);
             wait_awake(|| at_work.load(Ordering::Acquire) == 0);
         });
+        // They stay awake for what comes next.
         let turn = Arc::clone(&pool.turn);
         let now = turn.load(Ordering::Relaxed);
         pool.threads.spawn_broadcast(move |_| wait_awake(|| turn.load(Ordering::Acquire) != now));

@@ -15,7 +15,7 @@ use core::ops::Range;
 use std::sync::LazyLock;
 
 use super::super::Kernels;
-use super::tiles::Shape;
+use super::products::tiles::Shape;
 use super::vnni::{AVX512_VNNI, wide};
 use crate::format::spec::{TILE, wide_tile_place};
 

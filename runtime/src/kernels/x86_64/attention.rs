@@ -2,6 +2,11 @@
 //! weighted sum, eight values for a table.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "std")]
+pub(super) mod few;
+#[cfg(feature = "std")]
+pub(super) mod heads;
+
 use core::arch::x86_64::*;
 
 use super::super::{ScoreFactor, scalar};

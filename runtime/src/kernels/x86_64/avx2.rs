@@ -7,8 +7,9 @@
 use core::arch::x86_64::*;
 
 use super::super::Kernels;
+use super::attention;
+use super::products::{single_packed, tiles};
 use super::rows::narrow as rows;
-use super::{attention, single_packed, tiles};
 
 cpufeatures::new!(detected, "avx2");
 

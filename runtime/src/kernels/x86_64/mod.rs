@@ -4,23 +4,10 @@
 mod amx;
 mod attention;
 mod avx2;
-#[cfg(feature = "std")]
-mod few;
-#[cfg(feature = "std")]
-mod heads;
+mod products;
 mod rows;
 #[cfg(any(test, feature = "std"))]
-mod single;
-mod single_packed;
-#[cfg(any(test, feature = "std"))]
-mod single_wide;
-mod tiles;
-#[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
-#[cfg(any(test, feature = "std"))]
-mod wide;
-#[cfg(any(test, feature = "std"))]
-mod wide_tiles;
 
 use super::Sets;
 

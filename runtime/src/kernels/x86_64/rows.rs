@@ -2,6 +2,9 @@
 //! by itself.
 #![allow(unsafe_code)]
 
+#[cfg(any(test, feature = "std"))]
+pub(super) mod avx512;
+
 /// Defines them for some features.
 macro_rules! rows {
     ($features:literal) => {

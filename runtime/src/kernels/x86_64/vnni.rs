@@ -10,8 +10,8 @@
 
 use super::super::Kernels;
 use super::avx2::AVX2;
+use super::products::{single_packed, wide_tiles};
 use super::rows::wide as rows;
-use super::wide_tiles;
 
 /// The sets of AVX-512 and without it, on a processor that has them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
@@ -39,26 +39,26 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     // SAFETY: as above.
     wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
     // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::avx512::product(out, x, weights, cols) }),
+    packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx512::product(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { super::few::attend(head, queries) || super::heads::attend(head, queries) }),
+    attend: Some(|head, queries| unsafe { super::attention::few::attend(head, queries) || super::attention::heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
-        super::wide::requantize(accumulators, multipliers, biases, by)
+        super::rows::avx512::requantize(accumulators, multipliers, biases, by)
     },
     // SAFETY: as above.
-    add: |row, other| unsafe { super::wide::add(row, other) },
+    add: |row, other| unsafe { super::rows::avx512::add(row, other) },
     // SAFETY: as above.
-    quantize8: |out, row| unsafe { super::wide::quantize8(out, row) },
+    quantize8: |out, row| unsafe { super::rows::avx512::quantize8(out, row) },
     // SAFETY: as above.
     quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
     // SAFETY: as above.
     norm: |row, by| unsafe { rows::norm(row, by) },
     // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { super::wide::rotate(row, angles, head_dim) },
+    rotate: |row, angles, head_dim| unsafe { super::rows::avx512::rotate(row, angles, head_dim) },
     // SAFETY: as above.
-    rectify: |values, table| unsafe { super::wide::rectify(values, table) },
+    rectify: |values, table| unsafe { super::rows::avx512::rectify(values, table) },
     // SAFETY: as above.
     gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
     ..AVX2
@@ -76,7 +76,7 @@ static AVX_VNNI: Kernels = Kernels {
     // SAFETY: as above.
     wide_tiles16: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles16(out, x, weights, cols) }),
     // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { super::single_packed::avx::product(out, x, weights, cols) }),
+    packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx::product(out, x, weights, cols) }),
     ..AVX2
 };
 
@@ -119,7 +119,7 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::ops::Range;
 
-        use super::super::tiles::Shape;
+        use super::super::products::tiles::Shape;
         use super::{TILE_ORDERS, TOGETHER, TOKENS, WIDE_TILE_ORDERS, WORDS};
         use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
@@ -331,7 +331,7 @@ macro_rules! eights {
 pub(super) mod wide {
     const ROWS: usize = 16;
 
-    use super::super::single::avx512 as single;
+    use super::super::products::single::avx512 as single;
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
@@ -458,8 +458,8 @@ pub(super) mod wide {
 mod narrow {
     const ROWS: usize = 8;
 
-    use super::super::single::avx as single;
-    use super::super::single_wide::narrow as single_wide;
+    use super::super::products::single::avx as single;
+    use super::super::products::single_wide::narrow as single_wide;
 
     products!("avx2,avxvnni");
     eights!("avx2,avxvnni");
@@ -484,8 +484,8 @@ mod narrow {
 pub(super) mod emulated {
     const ROWS: usize = 8;
 
-    use super::super::single::emulated as single;
-    use super::super::single_wide::emulated as single_wide;
+    use super::super::products::single::emulated as single;
+    use super::super::products::single_wide::emulated as single_wide;
 
     products!("avx2");
     eights!("avx2");
@@ -493,7 +493,7 @@ pub(super) mod emulated {
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    pub(crate) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
         let even = _mm256_and_si256(unsigned, _mm256_set1_epi16(255));
         let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(signed)));
         let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(unsigned), _mm256_srai_epi16::<8>(signed));

@@ -43,12 +43,12 @@ macro_rules! products {
         const BLOCKS: usize = 4;
 
         #[target_feature(enable = $features)]
-        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             product::<1>(out, bytemuck::cast_slice(x), weights, cols);
         }
 
         #[target_feature(enable = $features)]
-        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             product::<2>(out, bytemuck::cast_slice(x), weights, cols);
         }
 
@@ -187,17 +187,17 @@ macro_rules! products {
 }
 
 /// With what AVX-512 has of it.
-pub(super) mod avx512 {
+pub(crate) mod avx512 {
     products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
 }
 
 /// With AVX-VNNI.
-pub(super) mod avx {
+pub(crate) mod avx {
     products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
 /// With AVX2, whose instructions make up what it lacks: for tests on a processor without.
 #[cfg(test)]
-pub(super) mod emulated {
-    products!("avx2", super::super::vnni::emulated::dot4);
+pub(crate) mod emulated {
+    products!("avx2", crate::kernels::x86_64::vnni::emulated::dot4);
 }

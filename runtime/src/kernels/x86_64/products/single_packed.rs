@@ -20,11 +20,11 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::mem::MaybeUninit;
 
-        use super::super::attention::store_words;
         use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
         use super::{COLUMNS, WIDTH};
         use crate::format::spec::{PACKED_COLS, TILE};
         use crate::kernels::Packed;
+        use crate::kernels::x86_64::attention::store_words;
 
         /// Columns in the order of tiles, a lane's for each of its rows.
         #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ macro_rules! products {
 
         /// Says whether it could: for one token.
         #[target_feature(enable = $features)]
-        pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+        pub(crate) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
             let one = x.len() < 2 * cols && cols.is_multiple_of(PACKED_COLS);
             match packed.group / WIDTH {
                 2 if one => by_groups::<2>(out, x, packed, cols),
@@ -203,18 +203,18 @@ macro_rules! products {
 
 /// With what AVX-512 has of VNNI.
 #[cfg(any(test, feature = "std"))]
-pub(super) mod avx512 {
+pub(crate) mod avx512 {
     products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
 }
 
 /// With AVX-VNNI.
 #[cfg(any(test, feature = "std"))]
-pub(super) mod avx {
+pub(crate) mod avx {
     products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
 /// Without.
-pub(super) mod avx2 {
+pub(crate) mod avx2 {
     products!("avx2", dot);
 
     #[inline]

@@ -23,7 +23,7 @@ const WIDENED: usize = 32;
 struct Panel([[i16; 32]; COLUMNS / TILE]);
 
 #[target_feature(enable = "avx2")]
-pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several::<false>(out, x, weights, shape);
@@ -35,7 +35,7 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several8::<false>(out, x, weights, shape);
@@ -47,7 +47,7 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(crate) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several::<true>(out, x, weights, shape);
@@ -56,7 +56,7 @@ pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usi
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(crate) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several8::<true>(out, x, weights, shape);
@@ -93,18 +93,18 @@ impl Reordered {
 
 /// Of a product whose slices are as long as it says.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) tokens: usize,
+pub(crate) struct Shape {
+    pub(crate) tokens: usize,
     /// Whole blocks of four rows.
-    pub(super) blocks: usize,
+    pub(crate) blocks: usize,
     /// From one token's sums to the next one's.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// A multiple of four.
-    pub(super) cols: usize,
+    pub(crate) cols: usize,
 }
 
 impl Shape {
-    pub(super) fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
+    pub(crate) fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
         if cols == 0 || !cols.is_multiple_of(TILE) {
             return Self { tokens: 0, blocks: 0, rows: 0, cols: TILE };
         }
@@ -218,13 +218,13 @@ impl<'w> Upcoming<'w> {
 }
 
 /// How far ahead one token's products ask for weights of a matrix that is far, which the processor by itself does too late.
-pub(super) const FAR_AHEAD: usize = 16384;
+pub(crate) const FAR_AHEAD: usize = 16384;
 /// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-pub(super) const NEAR: usize = 65536;
+pub(crate) const NEAR: usize = 65536;
 
 /// Asks for what lies somewhere, and may not be there.
 #[inline(always)]
-pub(super) fn ask_for(address: *const i8) {
+pub(crate) fn ask_for(address: *const i8) {
     // SAFETY: a hint, which does nothing but to load a cache.
     #[allow(unused_unsafe)]
     unsafe {
@@ -440,7 +440,7 @@ fn dot_tile(x: &[i16; TILE], tile: &[i8; 16]) -> __m256i {
 /// A block's four sums go where they belong, or are added to what is there.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
+pub(crate) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
     // SAFETY: four words, and neither access needs an alignment.
     unsafe {
         let to = to.as_mut_ptr().cast();

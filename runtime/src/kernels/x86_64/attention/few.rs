@@ -7,10 +7,11 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::{ScoreFactor, scalar};
-use super::attention::{GATHERED, store_words};
+use super::heads::{lanes, load_scales};
+use super::{GATHERED, store_words};
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
+use crate::kernels::{ScoreFactor, scalar};
 use crate::ops::softmax::{Normalizer, lowered_by, spare_bits};
 use crate::quant::quantize16;
 
@@ -24,9 +25,9 @@ const KEYS: usize = 1024;
 /// Scores of keys.
 type Scores = [MaybeUninit<[i32; LANES]>; KEYS / LANES];
 
-/// See [`Kernels::attend`](super::super::Kernels::attend).
+/// See [`Kernels::attend`](crate::kernels::Kernels::attend).
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
+pub(crate) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     if head.width != WIDTH || head.key_scales.len() > KEYS {
         return false;
     }
@@ -85,20 +86,6 @@ fn several<const Q: usize>(
         *row = sums;
         Normalizer::new(total, top_scale, count).apply(row, spare_bits(count));
     }
-}
-
-/// So many lanes, at most all.
-#[inline(always)]
-fn lanes(count: usize) -> u16 {
-    ((1_u32 << count.min(LANES)) - 1) as u16
-}
-
-/// At most sixteen scales, a word each.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn load_scales(scales: &[u16]) -> __m512i {
-    // SAFETY: as many are read as there are.
-    _mm512_cvtepu16_epi32(unsafe { _mm256_maskz_loadu_epi16(lanes(scales.len()), scales.as_ptr().cast()) })
 }
 
 /// The bits of the largest scale.

@@ -3,8 +3,8 @@
 
 use core::arch::x86_64::*;
 
-use super::super::scalar;
-use super::rows::wide as generic;
+use super::wide as generic;
+use crate::kernels::scalar;
 use crate::quant::{Requantize, Scale, scale8};
 
 /// Values of a vector.
@@ -12,7 +12,7 @@ const LANES: usize = 16;
 
 /// So many lanes, at most all.
 #[inline(always)]
-pub(super) fn lanes(count: usize) -> __mmask16 {
+pub(crate) fn lanes(count: usize) -> __mmask16 {
     ((1_u32 << count.min(LANES)) - 1) as u16
 }
 
@@ -77,7 +77,7 @@ fn saturating_add(a: __m512i, b: __m512i) -> __m512i {
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
+pub(crate) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
     let whole = multipliers.len() >= accumulators.len() && (biases.is_empty() || biases.len() >= accumulators.len());
     if !(2..=31).contains(&by.shift) || !whole {
         // Rare: by nothing, by one, to the left, or so far that nothing is left.
@@ -104,7 +104,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn add(row: &mut [i32], other: &[i32]) {
+pub(crate) fn add(row: &mut [i32], other: &[i32]) {
     by_sixteens!(row.len().min(other.len()), |at, count| {
         // SAFETY: both rows are as long.
         unsafe {
@@ -115,7 +115,7 @@ pub(super) fn add(row: &mut [i32], other: &[i32]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
+pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let mut largest = _mm512_setzero_si512();
     by_sixteens!(row.len(), |at, count| {
         // SAFETY: the row is as long.
@@ -136,7 +136,7 @@ pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
+pub(crate) fn rectify(values: &mut [i32], table: &[i16]) {
     // The last index that has a neighbour.
     let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
         return (scalar::SCALAR.rectify)(values, table);
@@ -165,7 +165,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
 
 /// Heads of eight, two at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
     let (Ok(pairs), 8) = (<&[i16; 8]>::try_from(angles), head_dim) else {
         return generic::rotate(row, angles, head_dim);
     };

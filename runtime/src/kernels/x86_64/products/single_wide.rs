@@ -70,7 +70,7 @@ macro_rules! products {
         type Tile = [[i8; TILE * LANES]; PARTS];
 
         #[target_feature(enable = $features)]
-        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
                 let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
                 let upper = x.iter().map(|&x| i32::from(x)).sum();
@@ -79,7 +79,7 @@ macro_rules! products {
         }
 
         #[target_feature(enable = $features)]
-        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
                 let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
                 let upper = x.iter().map(|&x| i32::from(x >> 8)).sum();
@@ -142,7 +142,7 @@ macro_rules! products {
 }
 
 /// Sixteen rows to a vector.
-pub(super) mod wide {
+pub(crate) mod wide {
     use core::arch::x86_64::*;
 
     const LANES: usize = 16;
@@ -229,7 +229,7 @@ macro_rules! eights {
         #[inline]
         #[target_feature(enable = "avx2")]
         fn store(to: &mut [i32; LANES], x: Vector) {
-            super::super::attention::store_words(to, x);
+            crate::kernels::x86_64::attention::store_words(to, x);
         }
 
         #[inline]
@@ -267,12 +267,12 @@ macro_rules! eights {
 }
 
 /// Eight rows to a vector, with AVX-VNNI.
-pub(super) mod narrow {
+pub(crate) mod narrow {
     eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
 /// The same with AVX2, whose instructions make up what it lacks: for tests on a processor without.
 #[cfg(test)]
-pub(super) mod emulated {
-    eights!("avx2", super::super::vnni::emulated::dot4);
+pub(crate) mod emulated {
+    eights!("avx2", crate::kernels::x86_64::vnni::emulated::dot4);
 }

@@ -8,10 +8,10 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::super::{ScoreFactor, scalar};
-use super::attention::GATHERED;
+use super::GATHERED;
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
+use crate::kernels::{ScoreFactor, scalar};
 use crate::ops::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
 use crate::quant::quantize16;
 
@@ -60,9 +60,9 @@ macro_rules! by_count {
     };
 }
 
-/// See [`Kernels::attend`](super::super::Kernels::attend).
+/// See [`Kernels::attend`](crate::kernels::Kernels::attend).
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
+pub(crate) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     let (width, keys) = (head.width, head.key_scales.len());
     let whole = [head.keys.len(), head.values.len()] == [keys * width; 2] && head.value_scales.len() == keys;
     let fits = width > 0 && width.is_multiple_of(LANES) && width <= WIDTH && keys <= KEYS;
@@ -274,7 +274,7 @@ fn dot<const T: usize>(panel: &[Pair], rows: [&[[i16; 2]]; T]) -> [[__m512i; 2];
     sums
 }
 
-/// See [`Kernels::scale_scores`](super::super::Kernels::scale_scores).
+/// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let narrow = _mm_cvtsi32_si128(factor.narrow as i32);
@@ -304,7 +304,7 @@ fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     rare.max(_mm512_reduce_max_epi32(largest))
 }
 
-/// See [`Kernels::powers`](super::super::Kernels::powers); weights have sixteen bits here.
+/// See [`Kernels::powers`](crate::kernels::Kernels::powers); weights have sixteen bits here.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn powers(weights: &mut [i16], scores: &[i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let mut sums = _mm512_setzero_si512();
@@ -334,14 +334,14 @@ fn powers(weights: &mut [i16], scores: &[i32], values: &[u16], largest: i32, low
 
 /// So many lanes, at most all.
 #[inline(always)]
-fn lanes(count: usize) -> __mmask16 {
+pub(crate) fn lanes(count: usize) -> __mmask16 {
     ((1_u32 << count.min(LANES)) - 1) as u16
 }
 
 /// At most sixteen scales, a word each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn load_scales(scales: &[u16]) -> __m512i {
+pub(crate) fn load_scales(scales: &[u16]) -> __m512i {
     // SAFETY: as many lanes are read as there are scales.
     _mm512_cvtepu16_epi32(unsafe { _mm256_maskz_loadu_epi16(lanes(scales.len()), scales.as_ptr().cast()) })
 }
