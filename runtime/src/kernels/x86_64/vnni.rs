@@ -9,9 +9,11 @@
 #![allow(unsafe_code)]
 
 use super::super::Kernels;
+#[cfg(feature = "std")]
+use super::attention::{few, heads};
 use super::avx2::AVX2;
 use super::products::{single_packed, wide_tiles};
-use super::rows::wide as rows;
+use super::rows::{avx512, wide as rows};
 
 /// The sets of AVX-512 and without it, on a processor that has them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
@@ -42,23 +44,23 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx512::product(out, x, weights, cols) }),
     #[cfg(feature = "std")]
     // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { super::attention::few::attend(head, queries) || super::attention::heads::attend(head, queries) }),
+    attend: Some(|head, queries| unsafe { few::attend(head, queries) || heads::attend(head, queries) }),
     // SAFETY: as above.
     requantize: |accumulators, multipliers, biases, by| unsafe {
-        super::rows::avx512::requantize(accumulators, multipliers, biases, by)
+        avx512::requantize(accumulators, multipliers, biases, by)
     },
     // SAFETY: as above.
-    add: |row, other| unsafe { super::rows::avx512::add(row, other) },
+    add: |row, other| unsafe { avx512::add(row, other) },
     // SAFETY: as above.
-    quantize8: |out, row| unsafe { super::rows::avx512::quantize8(out, row) },
+    quantize8: |out, row| unsafe { avx512::quantize8(out, row) },
     // SAFETY: as above.
     quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
     // SAFETY: as above.
     norm: |row, by| unsafe { rows::norm(row, by) },
     // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { super::rows::avx512::rotate(row, angles, head_dim) },
+    rotate: |row, angles, head_dim| unsafe { avx512::rotate(row, angles, head_dim) },
     // SAFETY: as above.
-    rectify: |values, table| unsafe { super::rows::avx512::rectify(values, table) },
+    rectify: |values, table| unsafe { avx512::rectify(values, table) },
     // SAFETY: as above.
     gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
     ..AVX2

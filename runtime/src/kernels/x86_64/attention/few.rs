@@ -7,7 +7,8 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::heads::{lanes, load_scales};
+use super::super::rows::avx512::lanes;
+use super::heads::load_scales;
 use super::{GATHERED, store_words};
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};

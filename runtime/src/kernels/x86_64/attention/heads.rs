@@ -8,6 +8,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::super::rows::avx512::lanes;
 use super::GATHERED;
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
@@ -332,16 +333,10 @@ fn powers(weights: &mut [i16], scores: &[i32], values: &[u16], largest: i32, low
     _mm512_reduce_add_epi32(sums) as u32
 }
 
-/// So many lanes, at most all.
-#[inline(always)]
-pub(crate) fn lanes(count: usize) -> __mmask16 {
-    ((1_u32 << count.min(LANES)) - 1) as u16
-}
-
 /// At most sixteen scales, a word each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(crate) fn load_scales(scales: &[u16]) -> __m512i {
+pub(super) fn load_scales(scales: &[u16]) -> __m512i {
     // SAFETY: as many lanes are read as there are scales.
     _mm512_cvtepu16_epi32(unsafe { _mm256_maskz_loadu_epi16(lanes(scales.len()), scales.as_ptr().cast()) })
 }

@@ -218,13 +218,13 @@ impl<'w> Upcoming<'w> {
 }
 
 /// How far ahead one token's products ask for weights of a matrix that is far, which the processor by itself does too late.
-pub(crate) const FAR_AHEAD: usize = 16384;
+pub(super) const FAR_AHEAD: usize = 16384;
 /// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-pub(crate) const NEAR: usize = 65536;
+pub(super) const NEAR: usize = 65536;
 
 /// Asks for what lies somewhere, and may not be there.
 #[inline(always)]
-pub(crate) fn ask_for(address: *const i8) {
+pub(super) fn ask_for(address: *const i8) {
     // SAFETY: a hint, which does nothing but to load a cache.
     #[allow(unused_unsafe)]
     unsafe {
@@ -440,7 +440,7 @@ fn dot_tile(x: &[i16; TILE], tile: &[i8; 16]) -> __m256i {
 /// A block's four sums go where they belong, or are added to what is there.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
+pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
     // SAFETY: four words, and neither access needs an alignment.
     unsafe {
         let to = to.as_mut_ptr().cast();
