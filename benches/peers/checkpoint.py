@@ -7,10 +7,6 @@ import pathlib
 import numpy
 from safetensors.numpy import save_file
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("folder", type=pathlib.Path, help="where config.json and model.safetensors go")
-parser.add_argument("--shape", choices=["minilm", "llama-15m", "llama-110m"], default="minilm")
-arguments = parser.parse_args()
 random = numpy.random.default_rng(0)
 tensors = {}
 
@@ -96,6 +92,10 @@ shapes = {
     "llama-15m": lambda: llama(288, 768, 6, 6, 256),
     "llama-110m": lambda: llama(768, 2048, 12, 12, 1024),
 }
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("folder", type=pathlib.Path, help="where config.json and model.safetensors go")
+parser.add_argument("--shape", choices=shapes, default="minilm")
+arguments = parser.parse_args()
 config = shapes[arguments.shape]()
 arguments.folder.mkdir(parents=True, exist_ok=True)
 (arguments.folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
