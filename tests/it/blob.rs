@@ -160,7 +160,11 @@ fn a_blob_off_its_boundary_is_refused() {
     for off in 1..16 {
         let mut shifted = AlignedVec::zeroed(blob.len() + off);
         shifted[off..].copy_from_slice(&blob);
-        assert_eq!(read_and_run(&shifted[off..]), Err(Error::Misaligned), "off by {off}");
+        let error = read_and_run(&shifted[off..]).expect_err("it cannot be read there");
+        assert_eq!(error, Error::Misaligned { alignment: 16, beyond: off });
+        let said = error.to_string();
+        assert!(said.contains(&format!("{off} bytes beyond a 16-byte boundary")), "{said}");
+        assert!(said.contains("include_model!") && said.contains("slot in flash"), "{said}");
     }
 }
 

@@ -186,8 +186,9 @@ pub(crate) fn sections(blob: &[u8]) -> Result<Sections<'_>, Error> {
     if prelude.total_len as usize != given {
         return Err(Error::LengthMismatch { expected: prelude.total_len as usize, given });
     }
-    if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        return Err(Error::Misaligned);
+    let beyond = blob.as_ptr().addr() % ALIGNMENT;
+    if beyond != 0 {
+        return Err(Error::Misaligned { alignment: ALIGNMENT, beyond });
     }
     let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
     let (content, written) = blob.split_last_chunk::<CHECKSUM_LEN>().ok_or(short)?;

@@ -32,8 +32,14 @@ pub enum Error {
         /// Bytes given.
         given: usize,
     },
-    /// The blob does not begin at a 16-byte boundary; embed it with `include_model!`.
-    Misaligned,
+    /// The blob does not begin where its tensors can be read in place: embed it with `include_model!`, not `include_bytes!`, or
+    /// begin its slot in flash at a boundary.
+    Misaligned {
+        /// Bytes that the blob's address must be a multiple of.
+        alignment: usize,
+        /// Bytes that it is beyond the last such address.
+        beyond: usize,
+    },
     /// The checksum does not match: the bytes were changed after they were written.
     BadChecksum {
         /// The checksum written in the blob.
@@ -130,7 +136,10 @@ impl fmt::Display for Error {
             Self::LengthMismatch { expected, given } => {
                 write!(f, "the blob says it is {expected} bytes but {given} were given: it was cut or appended to")
             }
-            Self::Misaligned => f.write_str("the blob must begin at a 16-byte boundary: embed it with include_model!"),
+            Self::Misaligned { alignment, beyond } => write!(
+                f,
+                "the blob begins {beyond} bytes beyond a {alignment}-byte boundary: embed it with include_model! in place of include_bytes!, or begin its slot in flash at a multiple of {alignment} bytes"
+            ),
             Self::BadChecksum { expected, found } => {
                 write!(f, "the blob's checksum is {found:08x}, {expected:08x} is written in it: its bytes were changed")
             }
