@@ -36,4 +36,6 @@ pub use format::error::Error;
 pub use heapless;
 pub use model::Model;
 pub use session::{Pass, Session};
+#[doc(hidden)]
+pub use workspace::arena_len;
 pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};

@@ -20,29 +20,35 @@ pub struct Aligned<T: ?Sized>(pub T);
 
 /// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a constant.
 ///
-/// 0 when the blob is too short to say; [`Model::from_bytes`](crate::Model::from_bytes) checks that what it says is true.
+/// `usize::MAX`, which no memory has, when the bytes do not begin as a blob of this version does, or ask for more than can be
+/// addressed: [`arena!`] of that length does not compile, and a buffer is too small for it when the program runs.
+/// [`Model::from_bytes`](crate::Model::from_bytes) checks that what a blob says of its memory is true.
 ///
 /// ```
 /// # const MODEL: &[u8] = &[0; 64];
 /// const ARENA: usize = kinglet::arena_bytes(MODEL, 128);
+/// assert_eq!(ARENA, usize::MAX, "zeros are no blob");
 /// ```
 pub const fn arena_bytes(blob: &[u8], max_tokens: usize) -> usize {
-    let coefficients = Coefficients::from_words(plan_words(blob));
-    coefficients.bytes(max_tokens, max_tokens, coefficients.tile as usize) as usize
+    arena_bytes_seq2seq(blob, max_tokens, max_tokens)
 }
 
 /// As [`arena_bytes`], for an encoder-decoder that reads up to `source` tokens and writes up to `target`.
 pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> usize {
-    let coefficients = Coefficients::from_words(plan_words(blob));
-    coefficients.bytes(target, source, coefficients.tile as usize) as usize
+    arena_bytes_beams(blob, source, target, 1)
 }
 
 /// As [`arena_bytes_seq2seq`], for searching with several beams.
 pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams: usize) -> usize {
-    let coefficients = Coefficients::from_words(plan_words(blob));
+    let Some(words) = plan_words(blob) else { return usize::MAX };
+    let coefficients = Coefficients::from_words(words);
     let tile = coefficients.tile as usize;
-    (coefficients.bytes(target, source, tile)
-        + coefficients.beam_bytes(target, tile) * (beams as u64).saturating_sub(1)) as usize
+    address(coefficients.bytes_of_beams(target, source, tile, beams))
+}
+
+/// A number of bytes as the machine counts them.
+const fn address(bytes: u64) -> usize {
+    if bytes > usize::MAX as u64 { usize::MAX } else { bytes as usize }
 }
 
 /// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the stack `arena!(N)`.
@@ -51,11 +57,28 @@ pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams:
 /// let mut arena = kinglet::arena!(1024);
 /// assert_eq!(arena.0.len(), 1024);
 /// ```
+///
+/// What is no blob of this version has no arena:
+///
+/// ```compile_fail
+/// const MODEL: &[u8] = b"of an older version";
+/// let mut arena = kinglet::arena!(kinglet::arena_bytes(MODEL, 128));
+/// ```
 #[macro_export]
 macro_rules! arena {
     ($bytes:expr) => {
-        $crate::Aligned([0u8; $bytes])
+        $crate::Aligned([0u8; $crate::arena_len($bytes)])
     };
+}
+
+/// What [`arena!`] is long, which is a constant: that there is none does not compile.
+#[doc(hidden)]
+pub const fn arena_len(bytes: usize) -> usize {
+    assert!(
+        bytes != usize::MAX,
+        "the bytes are no blob of this version of kinglet, or it needs more memory than there can be: convert the checkpoint again"
+    );
+    bytes
 }
 
 /// Embeds a blob in the program, aligned as it must be; usable in a `const`.
@@ -124,23 +147,36 @@ impl Coefficients {
         })
     }
 
-    /// The decoder's caches for one text.
+    /// The decoder's caches for one text. As all that follows, total: what is too much stays too much, and nothing overflows.
     const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
-        let slots = window_slots(tokens, self.window as usize, tile) as u64;
-        (self.per_token as u64).saturating_sub(SCORE_BYTES as u64) * tokens.next_multiple_of(ALIGNMENT) as u64
-            + self.per_window as u64 * slots
+        let per_token = self.per_token.saturating_sub(SCORE_BYTES as u32);
+        let slots = window_slots(tokens, self.window as usize, tile);
+        times(per_token, round_up(tokens)).saturating_add(times(self.per_window, slots as u64))
     }
 
     const fn bytes(&self, tokens: usize, source: usize, tile: usize) -> u64 {
-        let tokens_up = tokens.next_multiple_of(ALIGNMENT) as u64;
-        let source_up = source.next_multiple_of(ALIGNMENT) as u64;
-        let slots = window_slots(tokens, self.window as usize, tile) as u64;
-        self.fixed as u64
-            + self.per_token as u64 * tokens_up
-            + self.per_source as u64 * source_up
-            + self.per_window as u64 * slots
-            + self.per_tile as u64 * tile as u64
+        let slots = window_slots(tokens, self.window as usize, tile);
+        (self.fixed as u64)
+            .saturating_add(times(self.per_token, round_up(tokens)))
+            .saturating_add(times(self.per_source, round_up(source)))
+            .saturating_add(times(self.per_window, slots as u64))
+            .saturating_add(times(self.per_tile, tile as u64))
     }
+
+    const fn bytes_of_beams(&self, tokens: usize, source: usize, tile: usize, beams: usize) -> u64 {
+        let more = (beams as u64).saturating_sub(1);
+        self.bytes(tokens, source, tile).saturating_add(self.beam_bytes(tokens, tile).saturating_mul(more))
+    }
+}
+
+/// Bytes of some tokens. A product with up to 2^32 fits, and no 32-bit machine can have more.
+const fn times(bytes: u32, tokens: u64) -> u64 {
+    if bytes > 0 && tokens > 1 << 32 { u64::MAX } else { (bytes as u64).wrapping_mul(tokens) }
+}
+
+/// Tokens in whole units of the alignment.
+const fn round_up(tokens: usize) -> u64 {
+    (tokens as u64).saturating_add(ALIGNMENT as u64 - 1) / ALIGNMENT as u64 * ALIGNMENT as u64
 }
 
 /// Bytes for each token that a query can see: its score, then its weight.
@@ -148,9 +184,8 @@ const SCORE_BYTES: usize = 4;
 
 /// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
-    let seen = (window + tile).saturating_sub(1);
-    let slots = if seen < tokens { seen } else { tokens };
-    slots.next_multiple_of(ALIGNMENT)
+    let seen = window.saturating_add(tile).saturating_sub(1);
+    address(round_up(if seen < tokens { seen } else { tokens }))
 }
 
 /// Bytes of a row's scale in the arena, a whole unit of its alignment.
@@ -295,8 +330,7 @@ impl MemoryPlan {
 
     /// Bytes of arena.
     pub const fn bytes(&self) -> u64 {
-        self.coefficients.bytes(self.tokens, self.source, self.tile)
-            + (self.beams as u64 - 1) * self.coefficients.beam_bytes(self.tokens, self.tile)
+        self.coefficients.bytes_of_beams(self.tokens, self.source, self.tile, self.beams)
     }
 
     /// Texts that a decoder can hold at a time.
@@ -307,11 +341,16 @@ impl MemoryPlan {
     /// Bytes of the key and value caches, of all layers that keep one.
     pub fn cache_bytes(&self, spec: &ModelSpec) -> u64 {
         let sizes = Sizes::new(spec);
-        let source = self.source.next_multiple_of(ALIGNMENT) as u64;
-        let own = self.coefficients.beam_bytes(self.tokens, self.tile) * self.beams as u64;
+        let own = self.coefficients.beam_bytes(self.tokens, self.tile).saturating_mul(self.beams as u64);
         let states = spec.encoder.map_or(0, |s| 4 * u64::from(s.hidden_size));
-        let of_source = (sizes.per_source as u64).saturating_sub(states) * source;
-        own + of_source
+        let of_source = (sizes.per_source as u64).saturating_sub(states).saturating_mul(round_up(self.source));
+        own.saturating_add(of_source)
+    }
+
+    /// Tokens of the decoder and of the encoder, as the buffers have them; none of a stack that the model has not.
+    fn rows(&self, spec: &ModelSpec) -> (usize, usize) {
+        let rows = |stack: bool, tokens: usize| if stack { address(round_up(tokens)) } else { 0 };
+        (rows(spec.decoder.is_some(), self.tokens), rows(spec.encoder.is_some(), self.source))
     }
 
     /// Tokens that go through a layer together.
@@ -383,15 +422,15 @@ impl<'a> Scratch<'a> {
     /// Another thread's, in memory of [`bytes`](Self::bytes) at a 16-byte boundary.
     #[cfg(feature = "std")]
     pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, Error> {
-        let scores = plan.tokens.next_multiple_of(ALIGNMENT) + plan.source.next_multiple_of(ALIGNMENT);
-        Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, scores)
+        let (tokens, source) = plan.rows(spec);
+        Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, tokens + source)
     }
 
     #[cfg(feature = "std")]
     pub(crate) fn bytes(spec: &ModelSpec, plan: &MemoryPlan) -> usize {
         let sizes = Sizes::new(spec);
-        let scores = plan.tokens.next_multiple_of(ALIGNMENT) + plan.source.next_multiple_of(ALIGNMENT);
-        plan.tile * (sizes.tile() - sizes.hidden) + sizes.fixed() + SCORE_BYTES * scores
+        let (tokens, source) = plan.rows(spec);
+        plan.tile * (sizes.tile() - sizes.hidden) + sizes.fixed() + SCORE_BYTES * (tokens + source)
     }
 }
 
@@ -418,9 +457,8 @@ impl<'a> Workspace<'a> {
         }
         let sizes = Sizes::new(spec);
         let c = &plan.coefficients;
-        let (tile, tokens) = (plan.tile, plan.tokens.next_multiple_of(ALIGNMENT));
-        let source = if spec.encoder.is_some() { plan.source.next_multiple_of(ALIGNMENT) } else { 0 };
-        let own = if spec.decoder.is_some() { tokens } else { 0 };
+        let tile = plan.tile;
+        let (own, source) = plan.rows(spec);
         let states = spec.encoder.as_ref().map_or(0, |s| 4 * s.hidden_size as usize);
         let cache = c.beam_bytes(plan.tokens, tile) as usize * plan.beams;
         let mut carver = Carver { rest: arena };
@@ -534,6 +572,6 @@ impl<'a> KeyValueCache<'a> {
 pub(crate) fn decoder_slots(stack: &StackSpec, layer: usize, plan: &MemoryPlan) -> usize {
     match stack.block.attention.window_of(layer) {
         Some(window) => window_slots(plan.tokens, window, plan.tile),
-        None => plan.tokens.next_multiple_of(ALIGNMENT),
+        None => address(round_up(plan.tokens)),
     }
 }

@@ -1,7 +1,7 @@
 //! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to the end. Nothing panics.
 
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, checksum};
-use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes};
+use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
 use kinglet_tests::tiny;
 
 /// Makes the checksum right again, as whoever forges a blob would.
@@ -165,6 +165,58 @@ fn a_blob_off_its_boundary_is_refused() {
         let said = error.to_string();
         assert!(said.contains(&format!("{off} bytes beyond a 16-byte boundary")), "{said}");
         assert!(said.contains("include_model!") && said.contains("slot in flash"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_blob_needs_more_memory_than_there_is() {
+    let good = tiny::blob(&tiny::decoder(), 1);
+    let changed = |at: usize| {
+        let mut bytes = good.to_vec();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for bytes in [&[][..], &[0; 128], &[0xff; 128], &good[..PRELUDE_LEN - 1], &changed(0), &changed(4), b"KNGL"] {
+        for tokens in [0, 1, 128, usize::MAX] {
+            assert_eq!(arena_bytes(bytes, tokens), usize::MAX);
+            assert_eq!(arena_bytes_seq2seq(bytes, tokens, 1), usize::MAX);
+            assert_eq!(arena_bytes_beams(bytes, 1, tokens, tokens), usize::MAX);
+        }
+    }
+}
+
+#[test]
+fn memory_that_overflows_stays_too_much() {
+    // The largest coefficients, the longest texts, the most beams, alone and together.
+    let mut largest = tiny::blob(&tiny::decoder(), 1);
+    largest[28..56].fill(0xff);
+    let lengths = [0, 1, 15, 16, 1 << 20, u32::MAX as usize, usize::MAX - 15, usize::MAX];
+    for (name, spec) in tiny::specs().into_iter().chain([("largest", tiny::decoder())]) {
+        let blob = if name == "largest" { AlignedVec::from(&largest[..]) } else { tiny::blob(&spec, 1) };
+        let mut before = [0; 3];
+        for length in lengths {
+            let now = [
+                arena_bytes(&blob, length),
+                arena_bytes_seq2seq(&blob, length, length),
+                arena_bytes_beams(&blob, length, length, length),
+            ];
+            assert!(now.iter().zip(before).all(|(now, before)| *now >= before), "{name}: {now:?} after {before:?}");
+            before = now;
+        }
+        assert_eq!(before, [usize::MAX; 3], "{name}");
+        for (tokens, source, tile) in [(usize::MAX, 0, 1), (0, usize::MAX, usize::MAX), (usize::MAX, usize::MAX, 0)] {
+            match MemoryPlan::new(&spec, tokens, source, tile) {
+                // A stack that the model has not holds any number of tokens, in no memory.
+                Ok(plan) => {
+                    let [most, more] = [plan, plan.with_beams(usize::MAX)].map(|plan| plan.bytes());
+                    assert!(most <= more && plan.cache_bytes(&spec) <= more, "{name}: {most} and {more}");
+                    let model = Model::from_bytes(&blob);
+                    let mut arena = AlignedVec::zeroed(1 << 16);
+                    _ = model.map(|model| Session::with_plan(&model, &mut arena, plan).map(|_| ()));
+                }
+                Err(error) => assert!(matches!(error, Error::TooManyTokens { given: usize::MAX, .. }), "{name}"),
+            }
+        }
     }
 }
 

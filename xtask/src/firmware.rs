@@ -82,7 +82,7 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-pub(crate) const EXAMPLES: [&str; 10] = [
+pub(crate) const EXAMPLES: [&str; 11] = [
     "generate",
     "classify",
     "tag",
@@ -91,6 +91,7 @@ pub(crate) const EXAMPLES: [&str; 10] = [
     "fill_mask",
     "bench",
     "self_test",
+    "edges",
     "accuracy_intents",
     "accuracy_commands",
 ];

@@ -17,6 +17,7 @@ pub mod checkpoint;
 pub mod classify;
 #[cfg(feature = "command")]
 pub mod command;
+pub mod edges;
 pub mod fill_mask;
 pub mod generate;
 #[cfg(feature = "bench")]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, fill_mask,
+    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, edges, fill_mask,
     generate, kernels, score, self_test, tag,
 };
 
@@ -66,7 +66,19 @@ fn run(example: &str) -> Option<Result<(), Error>> {
     if example == "checkpoint" {
         return Some(checkpoint(&mut desktop));
     }
-    examples!(generate, classify, tag, command, score, fill_mask, bench, self_test, accuracy_intents, accuracy_commands)
+    examples!(
+        generate,
+        classify,
+        tag,
+        command,
+        score,
+        fill_mask,
+        bench,
+        self_test,
+        edges,
+        accuracy_intents,
+        accuracy_commands
+    )
 }
 
 fn main() -> ExitCode {

@@ -1,7 +1,5 @@
 //! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and written here, side by side.
 
-use core::mem::size_of;
-
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
@@ -146,8 +144,7 @@ impl Prelude {
     const WORDS: usize = (PRELUDE_LEN - 8) / 4;
 
     fn read(blob: &[u8]) -> Result<Self, Error> {
-        let given = blob.len();
-        let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
+        let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given: blob.len() };
         let prelude = blob.first_chunk::<PRELUDE_LEN>().ok_or(short)?;
         if prelude.first_chunk() != Some(&MAGIC) {
             return Err(Error::BadMagic);
@@ -157,7 +154,8 @@ impl Prelude {
         if found != FORMAT_VERSION {
             return Err(Error::UnsupportedVersion { found, supported: FORMAT_VERSION });
         }
-        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] = prelude_words(blob);
+        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] =
+            prelude_words(prelude);
         if [*r0, *r1] != [0; 2] || [z0, z1] != [0; 2] {
             return Err(Error::ReservedBits);
         }
@@ -239,25 +237,29 @@ fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) 
     Ok(section)
 }
 
-/// The words of the prelude; zeros when the blob is too short to have them.
-const fn prelude_words(blob: &[u8]) -> [u32; Prelude::WORDS] {
+/// The words of the prelude.
+const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
     let mut words = [0; Prelude::WORDS];
-    let mut word = 0;
-    while word < words.len() && blob.len() >= PRELUDE_LEN {
-        words[word] = word_at(blob, 8 + word * size_of::<u32>());
-        word += 1;
+    if let Some((_, fields)) = prelude.as_chunks::<4>().0.split_last_chunk::<{ Prelude::WORDS }>() {
+        let mut word = 0;
+        while word < Prelude::WORDS {
+            words[word] = u32::from_le_bytes(fields[word]);
+            word += 1;
+        }
     }
     words
 }
 
-const fn word_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-/// What the prelude says of memory, for the `const` sizing; zeros when the blob is too short to say.
-pub(crate) const fn plan_words(blob: &[u8]) -> [u32; Coefficients::WORDS] {
-    let [_, _, _, _, _, plan @ .., _, _] = prelude_words(blob);
-    plan
+/// What the prelude says of memory, for the `const` sizing; `None` when the bytes do not begin as a blob of this version does.
+pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]> {
+    let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { return None };
+    let [m0, m1, m2, m3, v0, v1, ..] = *prelude;
+    let magic = u32::from_le_bytes([m0, m1, m2, m3]) == u32::from_le_bytes(MAGIC);
+    if !magic || u16::from_le_bytes([v0, v1]) != FORMAT_VERSION {
+        return None;
+    }
+    let [_, _, _, _, _, plan @ .., _, _] = prelude_words(prelude);
+    Some(plan)
 }
 
 /// The sections of a blob that was checked already, for a constant: its checksum is compared, not computed.
@@ -265,11 +267,11 @@ pub(crate) const fn plan_words(blob: &[u8]) -> [u32; Coefficients::WORDS] {
 /// # Panics
 /// When it is another blob, or of another format; that is to say, such a constant does not compile.
 pub(crate) const fn known_sections(blob: &[u8], checksum: u32) -> Sections<'_> {
-    assert!(blob.len() >= PRELUDE_LEN + CHECKSUM_LEN, "this is no blob");
+    let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { panic!("this is no blob") };
     assert!(u16::from_le_bytes([blob[4], blob[5]]) == FORMAT_VERSION, "the blob is of another format: export it again");
-    let same = word_at(blob, blob.len() - CHECKSUM_LEN) == checksum;
-    assert!(same, "the blob is not the one that was exported: export it again");
-    let [_, manifest, payload, tokenizer, golden, plan @ .., _, _] = prelude_words(blob);
+    let Some((_, written)) = blob.split_last_chunk::<CHECKSUM_LEN>() else { panic!("this is no blob") };
+    assert!(u32::from_le_bytes(*written) == checksum, "the blob is not the one that was exported: export it again");
+    let [_, manifest, payload, tokenizer, golden, plan @ .., _, _] = prelude_words(prelude);
     let payload_at = PRELUDE_LEN + (manifest as usize).next_multiple_of(ALIGNMENT);
     let tokenizer_at = payload_at + (payload as usize).next_multiple_of(ALIGNMENT);
     let golden_at = tokenizer_at + (tokenizer as usize).next_multiple_of(ALIGNMENT);
