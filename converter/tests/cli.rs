@@ -305,7 +305,6 @@ fn a_blob_fits_boards_that_have_room_for_it() {
         run(&["fit", &blob, "--board", "pico 2"])
             .starts_with("Raspberry Pi Pico 2 (RP2350, Cortex-M33): fits at 48 tokens")
     );
-    assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
 }
 
 #[test]
@@ -319,14 +318,91 @@ fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
     assert!(module.contains("MAX_TOKENS: usize = 32") && module.contains("\"B-room\",\n"), "{module}");
     // The firmware examples compile such modules, and print with them what the host prints with the blob.
     assert!(module.contains("pub static MODEL") && module.contains("pub static TOKENIZER"), "{module}");
-    let header = String::from_utf8(read("model.h")).expect("text");
+    let header = String::from_utf8(read("home_slots.h")).expect("text");
     let arena = kinglet::arena_bytes(&fs::read(&blob).expect("the blob"), 32);
-    assert!(header.contains(&format!("KINGLET_MODEL_ARENA_BYTES {arena}u")), "{header}");
-    let numbers = String::from_utf8(read("model.c")).expect("text");
+    assert!(header.contains(&format!("HOME_SLOTS_ARENA_BYTES {arena}u")), "{header}");
+    let numbers = String::from_utf8(read("home_slots.c")).expect("text");
     let numbers = numbers.split_once("= {\n").expect("an array").1;
     let bytes: Vec<u8> = numbers.split([',', '\n']).filter_map(|number| number.parse().ok()).collect();
     assert_eq!(bytes, fs::read(&blob).expect("the blob"));
     assert!(refused(&["export", &blob, "--rust", &to]).contains("exists already"));
+}
+
+#[test]
+fn an_export_without_a_target_names_both() {
+    let said = refused(&["export", &shipped("home-slots")]);
+    assert!(said.contains("--rust") && said.contains("--c"), "{said}");
+}
+
+#[test]
+fn an_export_has_the_name_that_is_asked_for() {
+    let (folder, blob) = (TempDir::new().expect("a folder"), shipped("home-slots"));
+    let to = path(&folder, "out");
+    run(&["export", &blob, "--rust", &to, "--c", &to, "--name", "words"]);
+    let mut files: Vec<_> =
+        fs::read_dir(&to).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["words.c", "words.h", "words.kinglet", "words.rs"]);
+    for name in ["two words", "4th", "match", ""] {
+        assert!(refused(&["export", &blob, "--c", &to, "--name", name]).contains("is no name for code"), "{name}");
+    }
+    // A blob may have any name: what code cannot have is written otherwise.
+    for (file, name) in [("4th", "_4th"), ("match", "match_"), ("a b", "a_b")] {
+        let renamed = path(&folder, &format!("{file}.kinglet"));
+        fs::copy(&blob, &renamed).expect("a copy");
+        run(&["export", &renamed, "--c", &to]);
+        assert!(Path::new(&to).join(format!("{name}.h")).exists(), "{name}");
+    }
+}
+
+/// Runs a compiler, and says what it says when it is not content.
+fn compile(compiler: &str, folder: &str, arguments: &str) {
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]).args(arguments.split(' ')).current_dir(folder);
+    let output = command.output().unwrap_or_else(|error| panic!("{compiler} does not run: {error}"));
+    assert!(output.status.success(), "{compiler} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn two_exports_are_in_one_program_of_c_and_of_cpp() {
+    const MAIN: &str = "
+        #include \"home_command.h\"
+        #include \"home_intent.h\"
+        #include <stdio.h>
+        static const char *const labels[HOME_INTENT_LABELS_COUNT] = HOME_INTENT_LABELS;
+        static const uint32_t ends[HOME_COMMAND_TOKENS_EOS_COUNT] = HOME_COMMAND_TOKENS_EOS;
+        int main(void) {
+            printf(\"%u %u %d\", HOME_COMMAND_BLOB_BYTES, HOME_INTENT_BLOB_BYTES, home_intent_blob[4] == home_command_blob[4]);
+            printf(\" %u %u %u %u\", (unsigned)((uintptr_t)home_intent_blob % 16), (unsigned)((uintptr_t)home_command_blob % 16),
+                (unsigned)ends[0], HOME_COMMAND_TOKEN_DECODER_START);
+            for (unsigned label = 0; label < HOME_INTENT_LABELS_COUNT; label++) printf(\" %s\", labels[label]);
+            return 0;
+        }";
+    let folder = TempDir::new().expect("a folder");
+    let to = path(&folder, "c");
+    let (intent, command) = (shipped("home-intent"), shipped("home-command"));
+    run(&["export", &intent, "--c", &to]);
+    run(&["export", &command, "--c", &to]);
+    fs::write(Path::new(&to).join("main.c"), MAIN).expect("a program");
+    let sources = "main.c home_intent.c home_command.c";
+    compile("gcc", &to, &format!("-std=c11 {sources} -o c"));
+    compile("g++", &to, &format!("-std=c++17 -x c++ {sources} -o cpp"));
+    // A program of C++ with blobs that a compiler of C made.
+    compile("gcc", &to, "-std=c11 -c home_intent.c home_command.c");
+    compile("g++", &to, "-std=c++17 -x c++ -c main.c -o main.o");
+    compile("g++", &to, "main.o home_intent.o home_command.o -o both");
+
+    let bytes = [fs::read(command).expect("a blob"), fs::read(intent).expect("a blob")];
+    let [command, intent] = bytes.each_ref().map(|bytes| kinglet::AlignedVec::from(bytes.as_slice()));
+    let models = [&command, &intent].map(|blob| kinglet::Model::from_bytes(blob).expect("a model"));
+    let special = &models[0].manifest().tokens;
+    let labels: Vec<&str> = models[1].labels().collect();
+    let (end, start) = (special.eos[0], special.decoder_start.expect("it has one"));
+    let wanted = format!("{} {} 1 0 0 {end} {start} {}", command.len(), intent.len(), labels.join(" "));
+    for program in ["c", "cpp", "both"] {
+        let output = Command::new(Path::new(&to).join(program)).output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), wanted, "{program}");
+    }
 }
 
 #[test]

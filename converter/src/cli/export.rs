@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use kinglet::format::blob::{CHECKSUM_LEN, checksum};
 use kinglet::tokenizer::Tokenizer;
@@ -23,11 +23,14 @@ pub(crate) struct Export {
     /// The blob.
     model: PathBuf,
     /// Write the blob and a module beside it, of the same name, to this folder: the model and its tokenizer as constants, sizes and labels.
-    #[arg(long, value_name = "DIR", required_unless_present = "c")]
+    #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
-    /// Write `model.h` and `model.c` to this folder.
+    /// Write a header and an array, of the blob's name, to this folder; for C and C++.
     #[arg(long, value_name = "DIR")]
     c: Option<PathBuf>,
+    /// The name of what is written, in place of the blob's.
+    #[arg(long)]
+    name: Option<String>,
     /// The longest text, which the arena's size is told for; by default as many tokens as the model takes, up to 128.
     #[arg(long)]
     tokens: Option<usize>,
@@ -38,22 +41,32 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self) -> Result<()> {
+        ensure!(
+            self.rust.is_some() || self.c.is_some(),
+            "nothing to write was asked for\ngive --rust DIR for a module of Rust firmware, --c DIR for a header and an array of C, or both"
+        );
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
         let spec = model.spec();
         let longest = memory(spec)?.iter().map(|memory| memory.tokens).max().unwrap_or(1);
         let tokens = self.tokens.unwrap_or_else(|| longest.min(128));
         let arena = MemoryPlan::standard(spec, tokens)?.bytes();
+        let stem = self.model.file_stem().and_then(|stem| stem.to_str());
+        let stem = stem.with_context(|| format!("{} has a name that is no text", self.model.display()))?;
+        let name = self.name.as_deref().unwrap_or(stem);
+        let module = identifier(name);
+        ensure!(
+            self.name.is_none() || module == name.replace('-', "_"),
+            "\"{name}\" is no name for code\ngive one of letters, digits and underscores that does not begin with a digit and is no keyword"
+        );
         if let Some(folder) = &self.rust {
-            let name = self.model.file_name().and_then(|name| name.to_str());
-            let name = name.with_context(|| format!("{} has a name that is no text", self.model.display()))?;
-            let module = self.model.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
-            self.write(folder, name, &blob)?;
-            self.write(folder, &format!("{}.rs", identifier(module)), rust(&blob, &model, name, tokens)?.as_bytes())?;
+            let beside = format!("{name}.kinglet");
+            self.write(folder, &beside, &blob)?;
+            self.write(folder, &format!("{module}.rs"), rust(&blob, &model, &beside, tokens)?.as_bytes())?;
         }
         if let Some(folder) = &self.c {
-            self.write(folder, "model.h", header(&model, blob.len(), tokens, arena).as_bytes())?;
-            self.write(folder, "model.c", array(&blob).as_bytes())?;
+            self.write(folder, &format!("{module}.h"), header(&model, &module, blob.len(), tokens, arena).as_bytes())?;
+            self.write(folder, &format!("{module}.c"), array(&blob, &module).as_bytes())?;
         }
         Ok(())
     }
@@ -70,11 +83,14 @@ impl Export {
     }
 }
 
-/// A name as modules have it.
+/// A name as modules and the constants of C have it.
 fn identifier(name: &str) -> String {
     let mut identifier = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     if identifier.starts_with(|c: char| c.is_ascii_digit()) {
         identifier.insert(0, '_');
+    }
+    if syn::parse_str::<syn::Ident>(&identifier).is_err() {
+        identifier.push('_');
     }
     identifier
 }
@@ -121,24 +137,78 @@ fn rust(blob: &[u8], model: &Model<'_>, name: &str, tokens: usize) -> Result<Str
     Ok(prettyplease::unparse(&syn::parse_file(&text).context("what was to be exported is no Rust")?))
 }
 
-fn header(model: &Model<'_>, bytes: usize, tokens: usize, arena: u64) -> String {
-    let source = model.manifest().provenance.source.replace("*/", "");
+/// What C is told of a blob. All names begin with the blob's, so that a program may have several.
+fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64) -> String {
+    let big = name.to_uppercase();
+    let source = &model.manifest().provenance.source;
+    let source = source.replace(|c: char| !(c.is_ascii_alphanumeric() || " ._-@:".contains(c)), "_");
     let mut text = format!(
-        "/* {source}, as kinglet export wrote it. */\n#ifndef KINGLET_MODEL_H\n#define KINGLET_MODEL_H\n\n#include <stdint.h>\n\n\
-         #define KINGLET_MODEL_BYTES {bytes}u\n#define KINGLET_MODEL_MAX_TOKENS {tokens}u\n\
-         /* Of memory at a 16-byte boundary. */\n#define KINGLET_MODEL_ARENA_BYTES {arena}u\n\
-         extern const uint8_t kinglet_model[KINGLET_MODEL_BYTES];\n"
+        "/* {source}, as kinglet export wrote it. */\n#ifndef {big}_H\n#define {big}_H\n\n#include <stdint.h>\n\n\
+         #define {big}_BLOB_BYTES {bytes}u\n\
+         /* The longest text, in tokens. */\n#define {big}_MAX_TOKENS {tokens}u\n\
+         /* Memory that a session needs, at a 16-byte boundary. */\n#define {big}_ARENA_BYTES {arena}u\n"
     );
-    let labels: Vec<String> = model.labels().map(|label| format!("{:?}", label)).collect();
-    if !labels.is_empty() {
-        _ = writeln!(text, "#define KINGLET_MODEL_LABELS {{ {} }}", labels.join(", "));
+    let special = &model.manifest().tokens;
+    for (what, meaning, token) in [
+        ("BOS", "begins a text", special.bos),
+        ("PAD", "fills up a batch", special.pad),
+        ("MASK", "stands for a word to be guessed", special.mask),
+        ("DECODER_START", "begins what is written", special.decoder_start),
+        ("FORCED_BOS", "the first that must be written", special.forced_bos),
+        ("FORCED_EOS", "the last that must be written", special.forced_eos),
+    ] {
+        if let Some(token) = token {
+            _ = writeln!(text, "/* The token that {meaning}. */\n#define {big}_TOKEN_{what} {token}u");
+        }
     }
-    text + "\n#endif\n"
+    let list = |tokens: &[u32]| tokens.iter().map(|token| format!("{token}u")).collect::<Vec<_>>().join(", ");
+    for (what, meaning, tokens) in [
+        ("EOS", "any of which ends a text", special.eos.as_slice()),
+        ("SUPPRESSED", "that must not be written", &special.suppressed),
+        ("SUPPRESSED_FIRST", "that must not be written first", &special.suppressed_first),
+    ] {
+        if !tokens.is_empty() {
+            let count = tokens.len();
+            _ = writeln!(text, "/* The tokens {meaning}. */\n#define {big}_TOKENS_{what} {{ {} }}", list(tokens));
+            _ = writeln!(text, "#define {big}_TOKENS_{what}_COUNT {count}u");
+        }
+    }
+    let labels: Vec<String> = model.labels().map(literal).collect();
+    if !labels.is_empty() {
+        let count = labels.len();
+        _ = writeln!(text, "/* What the outputs mean, in order. */\n#define {big}_LABELS {{ {} }}", labels.join(", "));
+        _ = writeln!(text, "#define {big}_LABELS_COUNT {count}u");
+    }
+    _ = write!(
+        text,
+        "\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
+         /* At a 16-byte boundary. */\nextern const uint8_t {name}_blob[{big}_BLOB_BYTES];\n\n\
+         #ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
+    );
+    text
 }
 
-fn array(blob: &[u8]) -> String {
-    let mut text = String::from(
-        "#include \"model.h\"\n\n__attribute__((aligned(16))) const uint8_t kinglet_model[KINGLET_MODEL_BYTES] = {\n",
+/// A text as C has it: bytes in octal but for those that mean themselves, which a question mark does not where it is in a trigraph.
+fn literal(text: &str) -> String {
+    let mut literal = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' | b'?' => _ = write!(literal, "\\{}", char::from(byte)),
+            b' '..=b'~' => literal.push(char::from(byte)),
+            _ => _ = write!(literal, "\\{byte:03o}"),
+        }
+    }
+    literal + "\""
+}
+
+fn array(blob: &[u8], name: &str) -> String {
+    let big = name.to_uppercase();
+    let mut text = format!(
+        "#include \"{name}.h\"\n\n\
+         #if defined(__GNUC__)\n#define ALIGNED __attribute__((aligned(16)))\n\
+         #elif defined(__cplusplus)\n#define ALIGNED alignas(16)\n\
+         #else\n#define ALIGNED _Alignas(16)\n#endif\n\n\
+         ALIGNED const uint8_t {name}_blob[{big}_BLOB_BYTES] = {{\n"
     );
     for line in blob.chunks(24) {
         line.iter().for_each(|byte| _ = write!(text, "{byte},"));
