@@ -305,6 +305,10 @@ fn a_blob_fits_boards_that_have_room_for_it() {
         run(&["fit", &blob, "--board", "pico 2"])
             .starts_with("Raspberry Pi Pico 2 (RP2350, Cortex-M33): fits at 48 tokens")
     );
+    // The estimate is of a clock that is told.
+    assert!(run(&["fit", &blob, "--board", "H743"]).contains(" ms at 480 MHz"));
+    assert_eq!(boards.iter().find(|board| board["chip"] == "STM32F446RE").expect("it is known")["megahertz"], 180);
+    assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
 }
 
 #[test]

@@ -4,17 +4,17 @@
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
-use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use object::{Object, ObjectSection};
 
-use crate::{cargo_in, root};
+use crate::{boards, cargo_in, root, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
@@ -33,6 +33,9 @@ pub(crate) struct Firmware {
     /// Leave out the boards that are only built.
     #[arg(long)]
     emulated_only: bool,
+    /// Only build and check the boards whose folder's name contains this.
+    #[arg(long, conflicts_with = "emulated_only")]
+    board: Option<String>,
 }
 
 /// A core that QEMU emulates.
@@ -99,17 +102,6 @@ pub(crate) const EXAMPLES: [&str; 11] = [
 /// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
 const LEAN: [&str; 2] = ["generate", "classify"];
 
-/// Boards that are only built: folder and target.
-const BOARDS: [(&str, &str); 7] = [
-    ("raspberry-pi-pico", "thumbv6m-none-eabi"),
-    ("raspberry-pi-pico-2", "thumbv8m.main-none-eabihf"),
-    ("nucleo-f446re", "thumbv7em-none-eabihf"),
-    ("nucleo-h743zi", "thumbv7em-none-eabihf"),
-    ("nrf52840-dk", "thumbv7em-none-eabihf"),
-    ("microbit-v2", "thumbv7em-none-eabihf"),
-    ("esp32-c3", "riscv32imc-unknown-none-elf"),
-];
-
 /// The checkpoints that ship, and how their blobs are made.
 const BLOBS: [(&str, &str, &str); 6] = [
     ("models/stories", "stories", "--keys 16"),
@@ -154,11 +146,16 @@ pub(crate) fn blobs(write: bool) -> Result<()> {
 
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
+    let boards = boards::all()?;
     let folders = ["common", "host", "browser", "qemu-cortex-m", "qemu-riscv32"].into_iter();
-    folders.chain(BOARDS.map(|(folder, _)| folder)).try_for_each(|name| cargo_in(&folder_of(name), "fmt --check", &[]))
+    let folders = folders.chain(boards.iter().map(|board| board.folder.as_str()));
+    folders.into_iter().try_for_each(|name| cargo_in(&folder_of(name), "fmt --check", &[]))
 }
 
 pub(crate) fn run(options: &Firmware) -> Result<()> {
+    if let Some(name) = &options.board {
+        return boards::build(name);
+    }
     let expected = on_the_host(options.bless)?;
     let conversation = talk(options.bless)?;
     let mut rows = Vec::new();
@@ -167,7 +164,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         talk_to(core, &conversation)?;
     }
     with_a_heap(&expected)?;
-    template()?;
+    template::check()?;
     let table = table(&rows);
     eprintln!("{table}");
     if options.bless && options.core.is_empty() {
@@ -185,9 +182,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         checkpoint(folder, &options.core)?;
     }
     if !options.emulated_only {
-        for (folder, target) in BOARDS {
-            build(&folder_of(folder), target, "", &[])?;
-        }
+        boards::build("")?;
     }
     Ok(())
 }
@@ -358,58 +353,6 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     Ok(())
 }
 
-/// What a newcomer does, away from this project: makes a project of the template, exports a blob into it, and builds.
-fn template() -> Result<()> {
-    const ANSWERS: [(&str, &str, &str, &str, &str); 2] = [
-        ("stories", "STM32F446RETx", "thumbv7em-none-eabihf", "512K", "128K"),
-        ("home-intent", "nRF5340_xxAA", "thumbv8m.main-none-eabihf", "1M", "512K"),
-    ];
-    let (from, made) = (folder_of("template"), env::temp_dir().join(format!("kinglet-template-{}", process::id())));
-    let questions = fs::read_to_string(from.join("cargo-generate.toml"))?;
-    let questions: Vec<&str> = questions.lines().filter_map(|line| line.strip_prefix("[placeholders.")).collect();
-    let kinglet = format!("path = {:?}", root().join("runtime"));
-    for (model, chip, target, flash, ram) in ANSWERS {
-        let answers = [
-            ("project-name", "newcomer"),
-            ("chip", chip),
-            ("target", target),
-            ("flash_start", "0x08000000"),
-            ("flash", flash),
-            ("ram_start", "0x20000000"),
-            ("ram", ram),
-            ("kinglet", &kinglet),
-        ];
-        for question in &questions {
-            let name = question.trim_end_matches(']');
-            ensure!(answers.iter().any(|(answer, _)| *answer == name), "the template asks for {name}");
-        }
-        for file in
-            [".cargo/config.toml", "Cargo.toml", "README.md", "build.rs", "memory.x", "src/main.rs"].map(Path::new)
-        {
-            let text = fs::read_to_string(from.join(file)).with_context(|| format!("reading {}", file.display()))?;
-            let filled =
-                answers.iter().fold(text, |text, (name, answer)| text.replace(&format!("{{{{{name}}}}}"), answer));
-            ensure!(!filled.contains("{{"), "{} has a placeholder that is not asked for", file.display());
-            let to = made.join(file);
-            fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
-            fs::write(to, filled)?;
-        }
-        let blob = made.join("model.kinglet");
-        fs::copy(folder_of("common").join(format!("models/{model}.kinglet")), &blob)?;
-        let (blob, source) = (blob.to_string_lossy(), made.join("src"));
-        cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", source.to_string_lossy()), &[])?;
-        let out = target_folder("firmware/template");
-        cargo_in(&made, &format!("build --quiet --release --target-dir {out}"), &[])?;
-        let program = fs::read(format!("{out}/{target}/release/newcomer"))?;
-        let model = fs::read(source.join("model.kinglet"))?;
-        let beginning = model.get(..64).context("a blob has a prelude")?;
-        ensure!(program.windows(64).any(|bytes| bytes == beginning), "the program has no model in it");
-    }
-    fs::remove_dir_all(made)?;
-    eprintln!("the template becomes projects that build");
-    Ok(())
-}
-
 /// Builds all examples for a core and runs them, two at a time.
 fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
     let release = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
@@ -468,7 +411,7 @@ fn build_lean(core: &Core) -> Result<PathBuf> {
 }
 
 /// Builds a folder's programs and says where they are.
-fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
+pub(crate) fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
     let name = folder.file_name().and_then(|name| name.to_str()).context("a folder has a name")?;
     let out = target_folder(&format!("firmware/{name}{features}"));
     let bins = if features == "heap" { "--bin heap" } else { "--bins" };

@@ -1,12 +1,14 @@
 //! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
 
 mod bench;
+mod boards;
 mod firmware;
 mod floats;
 mod portable;
+mod template;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
@@ -119,6 +121,14 @@ fn demo() -> Result<()> {
 /// The project's folder.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project's folder")
+}
+
+/// What cargo prints in a folder.
+fn output_of(folder: &Path, arguments: &str) -> Result<String> {
+    let mut command = Command::new(env!("CARGO"));
+    let output = command.args(arguments.split_whitespace()).current_dir(folder).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "cargo {arguments}: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Runs cargo with words that have no spaces in them, in the project's folder.

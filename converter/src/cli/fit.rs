@@ -193,7 +193,8 @@ impl Costs {
     }
 }
 
-/// A board: its chip, its memory in KiB, its clock in megahertz.
+/// A board: its chip, its memory in KiB as far as one program may have it, its clock in megahertz. A folder of `firmware-examples`
+/// says of its board what stands here, and runs it so.
 struct Board {
     name: &'static str,
     chip: &'static str,
@@ -214,7 +215,7 @@ const BOARDS: [Board; 12] = [
     Board { name: "nRF52840-DK", chip: "nRF52840", core: Core::M4, flash: 1024, ram: 256, clock: 64 },
     Board { name: "BBC micro:bit v2", chip: "nRF52833", core: Core::M4, flash: 512, ram: 128, clock: 64 },
     Board { name: "nRF5340-DK", chip: "nRF5340", core: Core::M33, flash: 1024, ram: 512, clock: 128 },
-    Board { name: "ESP32-C3-DevKit", chip: "ESP32-C3", core: Core::RiscV, flash: 4096, ram: 400, clock: 160 },
+    Board { name: "ESP32-C3-DevKit", chip: "ESP32-C3", core: Core::RiscV, flash: 4032, ram: 313, clock: 160 },
     Board { name: "Nucleo-G071RB", chip: "STM32G071RB", core: Core::M0Plus, flash: 128, ram: 36, clock: 64 },
 ];
 
@@ -264,7 +265,8 @@ impl Fit {
                 .iter()
                 .map(|(board, flash_left, tokens, ram_left, milliseconds, advice)| {
                     json!({
-                        "board": board.name, "chip": board.chip, "core": board.core.name(), "fits": advice.is_none(),
+                        "board": board.name, "chip": board.chip, "core": board.core.name(), "megahertz": board.clock,
+                        "fits": advice.is_none(),
                         "flash_left": flash_left, "tokens": tokens, "ram_left": ram_left,
                         "estimated_milliseconds_per_token": milliseconds, "advice": advice,
                     })
@@ -276,9 +278,10 @@ impl Fit {
             let name = format!("{} ({}, {})", board.name, board.chip, board.core.name());
             match (flash_left, tokens, ram_left, advice) {
                 (Some(flash_left), Some(tokens), Some(ram_left), None) => output::line(&format!(
-                    "{name}: fits at {tokens} tokens; {} KiB of flash and {} KiB of RAM are left; a token takes about {milliseconds:.1} ms (an estimate)",
+                    "{name}: fits at {tokens} tokens; {} KiB of flash and {} KiB of RAM are left; a token takes about {milliseconds:.1} ms at {} MHz (an estimate)",
                     flash_left / 1024,
-                    ram_left / 1024
+                    ram_left / 1024,
+                    board.clock
                 ))?,
                 _ => output::line(&format!("{name}: does not fit; try {}", advice.unwrap_or_default()))?,
             }
@@ -385,6 +388,30 @@ mod tests {
             readme.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
         let mut columns = row.split(" | ").map(|column| column.replace(',', "").parse().expect("a number"));
         [(); 3].map(|()| columns.next().expect("a column"))
+    }
+
+    /// What stands in a manifest after a key at the beginning of a line.
+    fn said<'t>(manifest: &'t str, key: &str) -> &'t str {
+        manifest.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).unwrap_or_else(|| panic!("no {key}"))
+    }
+
+    #[test]
+    fn boards_with_a_folder_are_what_the_folder_says() {
+        let mut boards = 0;
+        for entry in fs::read_dir(Path::new(ROOT).join("firmware-examples")).expect("the folder") {
+            let manifest = entry.expect("an entry").path().join("Cargo.toml");
+            let manifest = fs::read_to_string(manifest).unwrap_or_default();
+            let Some((_, manifest)) = manifest.split_once("[package.metadata.kinglet]\n") else { continue };
+            let name = said(manifest, "board").trim_matches('"');
+            let board = BOARDS.iter().find(|board| board.name == name).unwrap_or_else(|| panic!("no {name}"));
+            let kib = |key: &str| said(manifest, key).trim_end_matches(']').rsplit(' ').next().map(str::parse);
+            assert_eq!(said(manifest, "chip").trim_matches('"'), board.chip, "{name}");
+            assert_eq!(said(manifest, "core").trim_matches('"'), board.core.name(), "{name}");
+            assert_eq!(said(manifest, "clock").parse(), Ok(board.clock), "{name}");
+            assert_eq!((kib("flash"), kib("ram")), (Some(Ok(board.flash)), Some(Ok(board.ram))), "{name}");
+            boards += 1;
+        }
+        assert_eq!(boards, 7, "folders of boards");
     }
 
     #[test]

@@ -1,0 +1,361 @@
+//! The boards that no emulator has: their programs are built, and what each chip looks for when it starts must be where it looks.
+//!
+//! A folder in `firmware-examples` is such a board when its `Cargo.toml` says in `[package.metadata.kinglet]` what the board has.
+
+use core::ops::Range;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection, ObjectSymbol};
+use serde_json::Value;
+
+use crate::firmware::{self, folder_of};
+
+/// A board, as its folder describes it.
+pub(crate) struct Board {
+    pub(crate) folder: String,
+    pub(crate) target: String,
+    pub(crate) memory: Memory,
+    boot: Boot,
+}
+
+/// Where a chip has its memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) flash: Range<u64>,
+    pub(crate) ram: Range<u64>,
+}
+
+/// What a chip looks for when it starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Boot {
+    /// A stack pointer and a reset vector, where the flash begins.
+    Vectors,
+    /// RP2040: 256 bytes that set up the flash, with their checksum, and the vectors after them.
+    Boot2,
+    /// RP2350: a block in the first 4 KiB, beside the vectors.
+    StartBlock,
+    /// ESP32: a description of the application, before all else that is read from flash.
+    ApplicationDescriptor,
+}
+
+impl Boot {
+    fn named(name: &str) -> Result<Self> {
+        let known = [
+            ("vectors", Self::Vectors),
+            ("boot2", Self::Boot2),
+            ("start-block", Self::StartBlock),
+            ("application-descriptor", Self::ApplicationDescriptor),
+        ];
+        let found = known.iter().find(|(known, _)| *known == name);
+        found.map(|(_, boot)| *boot).with_context(|| format!("no chip starts with \"{name}\""))
+    }
+}
+
+/// All boards, by their folders' names.
+pub(crate) fn all() -> Result<Vec<Board>> {
+    let mut boards = Vec::new();
+    for entry in fs::read_dir(folder_of(""))? {
+        let entry = entry?;
+        let folder = entry.file_name().into_string().ok().context("a folder has a name that is no text")?;
+        let manifest = fs::read_to_string(entry.path().join("Cargo.toml")).unwrap_or_default();
+        if manifest.contains("\n[package.metadata.kinglet]\n") {
+            boards.push(board(folder).with_context(|| entry.path().display().to_string())?);
+        }
+    }
+    boards.sort_by(|a, b| a.folder.cmp(&b.folder));
+    ensure!(!boards.is_empty(), "no folder of firmware-examples says that it is a board");
+    Ok(boards)
+}
+
+/// Builds and checks the boards whose folder's name contains this.
+pub(crate) fn build(name: &str) -> Result<()> {
+    let boards: Vec<Board> = all()?.into_iter().filter(|board| board.folder.contains(name)).collect();
+    ensure!(!boards.is_empty(), "no folder of a board has a name with \"{name}\"");
+    boards.iter().try_for_each(Board::build)
+}
+
+fn board(folder: String) -> Result<Board> {
+    let path = folder_of(&folder);
+    let said = crate::output_of(&path, "metadata --no-deps --offline --format-version 1")?;
+    let said: Value = serde_json::from_str(&said)?;
+    let board = &said["packages"][0]["metadata"]["kinglet"];
+    let range = |name: &str| -> Result<Range<u64>> {
+        let (start, kib) = (board[name][0].as_u64(), board[name][1].as_u64());
+        let (start, kib) = start.zip(kib).with_context(|| format!("{name} is not where it begins and its KiB"))?;
+        Ok(start..start + kib * 1024)
+    };
+    let memory = Memory { flash: range("flash")?, ram: range("ram")? };
+    let boot = Boot::named(board["boot"].as_str().context("boot is no text")?)?;
+    let config = fs::read_to_string(path.join(".cargo/config.toml"))?;
+    let target = config.lines().find_map(|line| line.strip_prefix("target = "));
+    let target = target.context(".cargo/config.toml names no target")?.trim_matches('"').to_owned();
+    Ok(Board { folder, target, memory, boot })
+}
+
+impl Board {
+    /// Builds all programs, and looks at each of them as the chip will.
+    fn build(&self) -> Result<()> {
+        let folder = folder_of(&self.folder);
+        let release = firmware::build(&folder, &self.target, "", &[])?;
+        let mut programs = 0;
+        for program in fs::read_dir(folder.join("src/bin"))? {
+            let program = program?.path();
+            let program = release.join(program.file_stem().context("a program has a name")?);
+            check(&program, &self.memory, self.boot).with_context(|| format!("{} would not start", self.folder))?;
+            programs += 1;
+        }
+        eprintln!("{}: {programs} programs, with what the chip looks for when it starts", self.folder);
+        Ok(())
+    }
+}
+
+/// Looks at a program as a chip will.
+pub(crate) fn check(program: &Path, memory: &Memory, boot: Boot) -> Result<()> {
+    let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+    Image::of(&object::File::parse(bytes.as_slice())?)?.check(memory, boot).context(program.display().to_string())
+}
+
+/// What is loaded of a program.
+#[derive(Clone, Debug, Default)]
+struct Image {
+    sections: Vec<Section>,
+    /// Where the linker put the end of the stack.
+    stack_start: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Section {
+    name: String,
+    address: u64,
+    size: u64,
+    /// Empty where the section is not in the file.
+    bytes: Vec<u8>,
+}
+
+impl Section {
+    fn range(&self) -> Range<u64> {
+        self.address..self.address + self.size
+    }
+
+    fn word(&self, index: usize) -> Result<u32> {
+        let word = self.bytes.as_chunks().0.get(index).copied();
+        word.map(u32::from_le_bytes).with_context(|| format!("{} is too short", self.name))
+    }
+}
+
+impl Image {
+    fn of(file: &object::File<'_>) -> Result<Self> {
+        let mut image = Self::default();
+        for section in file.sections() {
+            // The allocated ones: all else is for debuggers.
+            let object::SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+            if sh_flags & u64::from(object::elf::SHF_ALLOC) != 0 && section.size() > 0 {
+                let (name, address) = (section.name()?.to_owned(), section.address());
+                image.sections.push(Section { name, address, size: section.size(), bytes: section.data()?.to_vec() });
+            }
+        }
+        let stack = file.symbols().find(|symbol| symbol.name() == Ok("_stack_start"));
+        image.stack_start = stack.context("the program has no stack")?.address();
+        Ok(image)
+    }
+
+    fn section(&self, name: &str) -> Result<&Section> {
+        let found = self.sections.iter().find(|section| section.name == name && !section.bytes.is_empty());
+        found.with_context(|| format!("{name} is not there, or is empty"))
+    }
+
+    fn check(&self, memory: &Memory, boot: Boot) -> Result<()> {
+        let Memory { flash, ram } = memory;
+        ensure!(
+            self.stack_start == ram.end,
+            "the linker's RAM ends at {:#x}, that of Cargo.toml at {:#x}",
+            self.stack_start,
+            ram.end
+        );
+        for name in [".data", ".bss"] {
+            let mut sections = self.sections.iter().filter(|section| section.name == name);
+            ensure!(sections.all(|section| inside(&section.range(), ram)), "{name} is not in RAM");
+        }
+        for name in [".text", ".rodata"] {
+            let section = self.section(name)?;
+            // An ESP32 has its code mapped elsewhere.
+            let mapped = boot == Boot::ApplicationDescriptor && name == ".text";
+            ensure!(mapped || inside(&section.range(), flash), "{name} is not in flash");
+        }
+        match boot {
+            Boot::Vectors => self.vectors(memory, flash.start),
+            Boot::Boot2 => {
+                let section = self.section(".boot2")?;
+                ensure!(section.address == flash.start, ".boot2 is at {:#x}", section.address);
+                ensure!(section.bytes.len() == 256, ".boot2 has {} bytes in place of 256", section.bytes.len());
+                let (code, sum) = (&section.bytes[..252], section.word(63)?);
+                ensure!(checksum(code) == sum, "the checksum of .boot2 is wrong");
+                self.vectors(memory, flash.start + 256)
+            }
+            Boot::StartBlock => {
+                let section = self.section(".start_block")?;
+                let first = flash.start..flash.start + 4096;
+                ensure!(inside(&section.range(), &first), ".start_block is at {:#x}", section.address);
+                let (begin, end) = (section.word(0)?, section.word(section.bytes.len() / 4 - 1)?);
+                ensure!((begin, end) == (0xffff_ded3, 0xab12_3579), ".start_block has not the marks of one");
+                self.vectors(memory, flash.start)
+            }
+            Boot::ApplicationDescriptor => {
+                let section = self.section(".flash.appdesc")?;
+                // A header of 24 bytes is before the first segment, and one of 8 in it.
+                ensure!(section.address == flash.start + 32, ".flash.appdesc is at {:#x}", section.address);
+                ensure!(section.bytes.len() == 256, ".flash.appdesc has {} bytes", section.bytes.len());
+                ensure!(section.word(0)? == 0xabcd_5432, ".flash.appdesc has not the mark of one");
+                Ok(())
+            }
+        }
+    }
+
+    fn vectors(&self, memory: &Memory, at: u64) -> Result<()> {
+        let Memory { flash, ram } = memory;
+        let section = self.section(".vector_table")?;
+        ensure!(section.address == at, ".vector_table is at {:#x} in place of {at:#x}", section.address);
+        let (stack, reset) = (u64::from(section.word(0)?), u64::from(section.word(1)?));
+        ensure!(ram.start < stack && stack <= ram.end && stack % 8 == 0, "the stack begins at {stack:#x}");
+        ensure!(reset % 2 == 1 && flash.contains(&reset), "the reset vector is {reset:#x}");
+        Ok(())
+    }
+}
+
+fn inside(inner: &Range<u64>, outer: &Range<u64>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// CRC-32 as the boot ROM of the RP2040 has it: most significant bits first, and not inverted.
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: Memory = Memory { flash: 0x1000_0000..0x1020_0000, ram: 0x2000_0000..0x2004_0000 };
+
+    fn section(name: &str, address: u64, words: &[u32]) -> Section {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        Section { name: name.to_owned(), address, size: bytes.len() as u64, bytes }
+    }
+
+    /// A program that starts on each kind of chip.
+    fn good(boot: Boot) -> Image {
+        let mut vectors = 0x1000_0000;
+        let mut sections = Vec::new();
+        match boot {
+            Boot::Vectors => {}
+            Boot::Boot2 => {
+                let code = [0x1234_5678_u32; 63];
+                let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+                sections.push(section(".boot2", 0x1000_0000, &[code.as_slice(), &[checksum(&bytes)]].concat()));
+                vectors += 256;
+            }
+            Boot::StartBlock => {
+                sections.push(section(".start_block", 0x1000_0100, &[0xffff_ded3, 1, 2, 3, 0xab12_3579]))
+            }
+            Boot::ApplicationDescriptor => {
+                let mut words = [0; 64];
+                words[0] = 0xabcd_5432;
+                sections.push(section(".flash.appdesc", 0x1000_0020, &words));
+            }
+        }
+        if boot != Boot::ApplicationDescriptor {
+            sections.push(section(".vector_table", vectors, &[0x2004_0000, 0x1000_0401]));
+        }
+        sections.push(section(".text", 0x1000_0400, &[0; 16]));
+        sections.push(section(".rodata", 0x1000_0500, &[0; 16]));
+        sections.push(section(".data", 0x2000_0000, &[0; 4]));
+        Image { sections, stack_start: 0x2004_0000 }
+    }
+
+    const KINDS: [Boot; 4] = [Boot::Vectors, Boot::Boot2, Boot::StartBlock, Boot::ApplicationDescriptor];
+
+    /// What is said of a good program after a change to one of its sections.
+    fn spoilt(boot: Boot, name: &str, change: impl FnOnce(&mut Section)) -> String {
+        let mut image = good(boot);
+        change(image.sections.iter_mut().find(|section| section.name == name).expect("it has this section"));
+        image.check(&MEMORY, boot).expect_err("it cannot start").to_string()
+    }
+
+    #[test]
+    fn a_program_that_starts_is_let_through() {
+        for boot in KINDS {
+            good(boot).check(&MEMORY, boot).expect("it starts");
+        }
+    }
+
+    #[test]
+    fn a_program_without_one_of_its_sections_is_found_out() {
+        for (boot, name) in [
+            (Boot::Vectors, ".vector_table"),
+            (Boot::Boot2, ".boot2"),
+            (Boot::Boot2, ".vector_table"),
+            (Boot::StartBlock, ".start_block"),
+            (Boot::StartBlock, ".vector_table"),
+            (Boot::ApplicationDescriptor, ".flash.appdesc"),
+        ] {
+            let mut image = good(boot);
+            image.sections.retain(|section| section.name != name);
+            let said = image.check(&MEMORY, boot).expect_err("it cannot start").to_string();
+            assert!(said.contains(name) && said.contains("not there"), "{boot:?}: {said}");
+            // The linker leaves an empty section where a crate's name for it is another one than the HAL's.
+            assert!(spoilt(boot, name, |section| section.bytes.clear()).contains("empty"), "{boot:?}");
+            assert!(spoilt(boot, name, |section| section.address += 8192).contains(" at 0x"), "{boot:?}");
+        }
+    }
+
+    #[test]
+    fn vectors_that_lead_nowhere_are_found_out() {
+        for (word, bytes, wanted) in [
+            (0, 0x2000_0000, "the stack begins"),
+            (0, 0x2004_0008, "the stack begins"),
+            (0, u32::MAX, "the stack begins"),
+            (1, 0x1000_0400, "the reset vector"),
+            (1, 0x0000_0401, "the reset vector"),
+        ] {
+            let said = spoilt(Boot::Vectors, ".vector_table", |section| {
+                section.bytes[4 * word..4 * word + 4].copy_from_slice(&bytes.to_le_bytes());
+            });
+            assert!(said.contains(wanted), "{said}");
+        }
+    }
+
+    #[test]
+    fn marks_and_checksums_are_read() {
+        assert!(spoilt(Boot::Boot2, ".boot2", |section| section.bytes[7] ^= 1).contains("checksum"));
+        assert!(spoilt(Boot::StartBlock, ".start_block", |section| section.bytes[0] = 0).contains("marks"));
+        assert!(spoilt(Boot::ApplicationDescriptor, ".flash.appdesc", |section| section.bytes[0] = 0).contains("mark"));
+        // CRC-32/MPEG-2 of the usual nine digits.
+        assert_eq!(checksum(b"123456789"), 0x0376_e6e7);
+    }
+
+    #[test]
+    fn a_linker_with_other_memory_than_the_board_is_found_out() {
+        let mut image = good(Boot::Vectors);
+        image.stack_start -= 1024;
+        assert!(image.check(&MEMORY, Boot::Vectors).expect_err("less RAM").to_string().contains("RAM ends at"));
+        assert!(spoilt(Boot::Vectors, ".data", |section| section.address = 0x3000_0000).contains(".data"));
+        assert!(spoilt(Boot::Vectors, ".rodata", |section| section.address = 0x3000_0000).contains(".rodata"));
+    }
+
+    #[test]
+    fn every_folder_with_a_memory_of_its_own_says_what_board_it_is() {
+        let boards = all().expect("they are read");
+        for entry in fs::read_dir(folder_of("")).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            let config = fs::read_to_string(path.join(".cargo/config.toml")).unwrap_or_default();
+            if config.contains("probe-rs run") && !config.contains("{{") {
+                let name = path.file_name().expect("a name");
+                assert!(boards.iter().any(|board| *board.folder == *name), "{} has no metadata", path.display());
+            }
+        }
+    }
+}
