@@ -67,6 +67,36 @@ fn measured(board: &mut impl Board, what: &str, value: u32) {
     board.print("\n");
 }
 
+/// The clock that a board's `Cargo.toml` says it has, in megahertz. A program with this in a constant does not compile without.
+pub const fn megahertz(manifest: &str) -> u32 {
+    const KEY: &[u8] = b"\nclock = ";
+    let (text, mut at) = (manifest.as_bytes(), 0);
+    loop {
+        let (_, rest) = text.split_at(at);
+        let Some((found, mut digits)) = rest.split_first_chunk::<{ KEY.len() }>() else {
+            panic!("no clock in Cargo.toml")
+        };
+        let mut same = 0;
+        while same < KEY.len() && found[same] == KEY[same] {
+            same += 1;
+        }
+        if same == KEY.len() {
+            let mut value = 0;
+            while let [digit @ b'0'..=b'9', rest @ ..] = digits {
+                value = value * 10 + (*digit - b'0') as u32;
+                digits = rest;
+            }
+            return value;
+        }
+        at += 1;
+    }
+}
+
+/// Prints how fast the core runs, in whole megahertz.
+pub fn clock(board: &mut impl Board, hertz: u32) {
+    measured(board, "megahertz", hertz / 1_000_000);
+}
+
 /// Prints how long something took, in the board's unit.
 fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u32) {
     let count = count_of(board.count().saturating_sub(since)) / times.max(1);

@@ -1,12 +1,16 @@
 //! An ESP32-C3: text as `defmt` lines over RTT, time from the system timer.
 #![no_std]
 
+use esp_hal::clock::CpuClock;
 use esp_hal::time::Instant;
 use kinglet::Error;
-use kinglet_examples::{Board, Lines};
+use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_rtt_target as _;
 
 esp_bootloader_esp_idf::esp_app_desc!();
+
+/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
 #[derive(Default)]
@@ -27,9 +31,18 @@ impl Board for Esp {
 /// Runs an example, and then waits.
 pub fn run(example: impl FnOnce(&mut Esp) -> Result<(), Error>) -> ! {
     rtt_target::rtt_init_defmt!();
-    let config = esp_hal::Config::default().with_cpu_clock(esp_hal::clock::CpuClock::max());
-    _ = esp_hal::init(config);
-    if let Err(error) = example(&mut Esp::default()) {
+    // The cache for flash is always on.
+    let speed = const {
+        match MEGAHERTZ {
+            160 => CpuClock::_160MHz,
+            80 => CpuClock::_80MHz,
+            _ => panic!("the chip has no such clock"),
+        }
+    };
+    _ = esp_hal::init(esp_hal::Config::default().with_cpu_clock(speed));
+    let mut board = Esp::default();
+    clock(&mut board, esp_hal::clock::cpu_clock().as_hz());
+    if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);
     }
     loop {

@@ -4,8 +4,11 @@
 use defmt_rtt as _;
 use embassy_time::Instant;
 use kinglet::Error;
-use kinglet_examples::{Board, Lines};
+use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
+
+/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
 #[derive(Default)]
@@ -25,8 +28,14 @@ impl Board for Microbit {
 
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Microbit) -> Result<(), Error>) -> ! {
+    // The core has this one clock.
+    const { assert!(MEGAHERTZ == 64) };
     _ = embassy_nrf::init(embassy_nrf::config::Config::default());
-    if let Err(error) = example(&mut Microbit::default()) {
+    // Flash takes two cycles more for what is not in the cache, which is off after a reset.
+    embassy_nrf::pac::NVMC.icachecnf().write(|cache| cache.set_cacheen(true));
+    let mut board = Microbit::default();
+    clock(&mut board, MEGAHERTZ * 1_000_000);
+    if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);
     }
     loop {

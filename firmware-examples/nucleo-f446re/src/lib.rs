@@ -2,10 +2,15 @@
 #![no_std]
 
 use defmt_rtt as _;
+use embassy_stm32::Config;
+use embassy_stm32::rcc::{APBPrescaler, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
 use embassy_time::Instant;
 use kinglet::Error;
-use kinglet_examples::{Board, Lines};
+use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
+
+/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
 #[derive(Default)]
@@ -23,10 +28,36 @@ impl Board for Nucleo {
     }
 }
 
+/// The internal oscillator of 16 MHz, which every board has, through the PLL. The HAL sets over-drive and the flash's waits.
+fn fast() -> Config {
+    let mut config = Config::default();
+    config.rcc.pll_src = PllSource::HSI;
+    // 2 MHz in, twice the clock inside.
+    config.rcc.pll = Some(Pll {
+        prediv: PllPreDiv::DIV8,
+        mul: PllMul::from_bits(MEGAHERTZ as u16),
+        divp: Some(PllPDiv::DIV2),
+        divq: None,
+        divr: None,
+    });
+    config.rcc.sys = Sysclk::PLL1_P;
+    config.rcc.apb1_pre = APBPrescaler::DIV4;
+    config.rcc.apb2_pre = APBPrescaler::DIV2;
+    config
+}
+
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
-    _ = embassy_stm32::init(embassy_stm32::Config::default());
-    if let Err(error) = example(&mut Nucleo::default()) {
+    let chip = embassy_stm32::init(fast());
+    // The HAL sets the flash's waits, and with them switches off what hides them.
+    embassy_stm32::pac::FLASH.acr().modify(|flash| {
+        flash.set_icen(true);
+        flash.set_dcen(true);
+        flash.set_prften(true);
+    });
+    let mut board = Nucleo::default();
+    clock(&mut board, embassy_stm32::rcc::clocks(&chip.RCC).sys.to_hertz().map_or(0, |clock| clock.0));
+    if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);
     }
     loop {

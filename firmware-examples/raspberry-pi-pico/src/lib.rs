@@ -2,10 +2,16 @@
 #![no_std]
 
 use defmt_rtt as _;
+use embassy_rp::Peripherals;
+use embassy_rp::clocks::{ClockConfig, clk_sys_freq};
+use embassy_rp::config::Config;
 use embassy_time::Instant;
 use kinglet::Error;
-use kinglet_examples::{Board, Lines};
+use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
+
+/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
 #[derive(Default)]
@@ -23,10 +29,19 @@ impl Board for Pico {
     }
 }
 
+/// Starts the chip and says how fast it is.
+pub fn start(board: &mut Pico) -> Peripherals {
+    let clocks = ClockConfig::system_freq(MEGAHERTZ * 1_000_000).expect("a clock that the PLL can make");
+    let chip = embassy_rp::init(Config::new(clocks));
+    clock(board, clk_sys_freq());
+    chip
+}
+
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Pico) -> Result<(), Error>) -> ! {
-    _ = embassy_rp::init(embassy_rp::config::Config::default());
-    if let Err(error) = example(&mut Pico::default()) {
+    let mut board = Pico::default();
+    _ = start(&mut board);
+    if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);
     }
     loop {

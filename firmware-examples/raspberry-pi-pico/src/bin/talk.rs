@@ -6,7 +6,7 @@ use cortex_m_rt::entry;
 use defmt::error;
 use embassy_rp::uart::{Blocking, Config, Uart};
 use kinglet_examples::{Arena, Serial, command as example};
-use raspberry_pi_pico as _;
+use raspberry_pi_pico::{Pico, start};
 
 struct Port(Uart<'static, Blocking>);
 
@@ -28,7 +28,7 @@ impl Serial for Port {
 #[entry]
 fn main() -> ! {
     static mut ARENA: Arena<{ example::ARENA }> = kinglet::arena!(example::ARENA);
-    let board = embassy_rp::init(embassy_rp::config::Config::default());
+    let board = start(&mut Pico::default());
     let mut port = Port(Uart::new_blocking(board.UART0, board.PIN_0, board.PIN_1, Config::default()));
     loop {
         // The end of one transmission is not the end of the board.

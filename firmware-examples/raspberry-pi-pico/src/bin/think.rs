@@ -14,7 +14,7 @@ use kinglet::{Error, Session};
 use kinglet_examples::Arena;
 use kinglet_examples::generate::{ARENA, TOKENS};
 use kinglet_examples::models::stories;
-use raspberry_pi_pico as _;
+use raspberry_pi_pico::{Pico, start};
 
 #[embassy_executor::task]
 async fn blink(mut led: Output<'static>) {
@@ -46,7 +46,7 @@ async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), Error>
 async fn main(spawner: Spawner) {
     static ARENA_CELL: static_cell::ConstStaticCell<Arena<ARENA>> =
         static_cell::ConstStaticCell::new(kinglet::Aligned([0; ARENA]));
-    let board = embassy_rp::init(embassy_rp::config::Config::default());
+    let board = start(&mut Pico::default());
     let mut watchdog = Watchdog::new(board.WATCHDOG);
     match blink(Output::new(board.PIN_25, Level::Low)) {
         Ok(task) => spawner.spawn(task),
