@@ -380,12 +380,12 @@ mod tests {
         pairs.map(|(text, answer)| (text.to_owned(), answer.to_owned())).collect()
     }
 
-    /// The first three columns of the table in the README: instructions for a story's token, for a sentence classified, and for a
+    /// The first three columns of the table in docs/boards.md: instructions for a story's token, for a sentence classified, and for a
     /// sentence to a command.
     fn counted(core: &str) -> [f64; 3] {
-        let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("it is there");
+        let page = fs::read_to_string(Path::new(ROOT).join("docs/boards.md")).expect("it is there");
         let row =
-            readme.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
+            page.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
         let mut columns = row.split(" | ").map(|column| column.replace(',', "").parse().expect("a number"));
         [(); 3].map(|()| columns.next().expect("a column"))
     }

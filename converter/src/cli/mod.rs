@@ -15,6 +15,8 @@ mod input;
 mod inspect;
 mod logits;
 mod output;
+#[cfg(test)]
+mod pages;
 mod score;
 mod tag;
 mod tokenize;
