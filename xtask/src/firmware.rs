@@ -1,6 +1,6 @@
 //! Builds the firmware examples, runs them on emulated cores, and compares what they print with what the host prints.
 //!
-//! Lines that begin with `#` are measurements: they are not compared, but make the table in the README.
+//! Lines that begin with `#` are measurements: they are not compared, but make the table in docs/boards.md.
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::{boards, cargo_in, root, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
-    /// Write what the host prints to the expected files, and the measurements to the README, in place of comparing.
+    /// Write what the host prints to the expected files, and the measurements to docs/boards.md, in place of comparing.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.
@@ -147,7 +147,7 @@ pub(crate) fn blobs(write: bool) -> Result<()> {
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
     let boards = boards::all()?;
-    let folders = ["common", "host", "browser", "qemu-cortex-m", "qemu-riscv32"].into_iter();
+    let folders = ["common", "host", "browser", "first", "qemu-cortex-m", "qemu-riscv32"].into_iter();
     let folders = folders.chain(boards.iter().map(|board| board.folder.as_str()));
     folders.into_iter().try_for_each(|name| cargo_in(&folder_of(name), "fmt --check", &[]))
 }
@@ -168,7 +168,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     let table = table(&rows);
     eprintln!("{table}");
     if options.bless && options.core.is_empty() {
-        write_table("README.md", "firmware", &table)?;
+        write_table("docs/boards.md", "firmware", &table)?;
     }
     if options.kernels {
         for (core, examples) in &rows {
@@ -484,7 +484,7 @@ fn measure(program: &Path, printed: &str) -> Result<Measured> {
     Ok(measured)
 }
 
-/// The table for the README.
+/// The table for docs/boards.md.
 fn table(rows: &[(&str, BTreeMap<&str, Measured>)]) -> String {
     let mut table = String::from(
         "| core | instructions: a story's token | a sentence classified | a sentence to a command | `generate`: code | model and tables | static RAM | stack | `classify`: code |\n|---|---|---|---|---|---|---|---|---|\n",

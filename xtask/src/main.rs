@@ -3,6 +3,7 @@
 mod bench;
 mod boards;
 mod firmware;
+mod first;
 mod floats;
 mod portable;
 mod template;
@@ -24,6 +25,14 @@ const TARGETS: [&str; 7] = [
     "wasm32-unknown-unknown",
 ];
 
+/// What runs the programs for other processors, and the packages of Debian that have it.
+const EMULATORS: [(&str, &str); 4] = [
+    ("qemu-system-arm", "qemu-system-arm"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+    ("qemu-aarch64", "qemu-user"),
+    ("node", "nodejs"),
+];
+
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Cli {
@@ -37,8 +46,12 @@ enum Task {
     Ci,
     /// Formatting, lints and documentation.
     Lint,
-    /// All tests, unoptimized and optimized.
+    /// All tests that need no other processor than this one.
     Test,
+    /// Firmware on emulated cores, and the runtime on 64-bit Arm and in WebAssembly.
+    Emulators,
+    /// Write the pages of `docs/` that are made from the program.
+    Docs,
     /// The runtime for every supported target.
     Targets,
     /// No floating point between tokens and logits, and no heap: read off the symbols of a Cortex-M0+ program.
@@ -64,15 +77,17 @@ fn main() -> Result<()> {
         Task::Ci => {
             lint()?;
             test()?;
+            optimized()?;
             targets()?;
-            portable::check()?;
             floats::check()?;
             firmware::blobs(false)?;
-            firmware::run(&firmware::Firmware::default())?;
+            emulators()?;
             demo()
         }
         Task::Lint => lint(),
         Task::Test => test(),
+        Task::Emulators => emulators(),
+        Task::Docs => cargo("test --quiet --package kinglet-convert --bin kinglet pages", &[("KINGLET_BLESS", "1")]),
         Task::Targets => targets(),
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
@@ -92,9 +107,23 @@ fn lint() -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    cargo("test --workspace", &[])?;
-    // The same bits without the compiler's checks, and with all its optimizations.
+    cargo("test --workspace", &[])
+}
+
+/// The tests of whole models once more, with the compiler's optimizations and without its checks: the bits are equal.
+fn optimized() -> Result<()> {
     cargo("test --package kinglet-tests --release", &[])
+}
+
+/// Whatever runs on a processor that this machine does not have.
+fn emulators() -> Result<()> {
+    for (program, package) in EMULATORS {
+        let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+        ensure!(found, "{program} is missing: install {package}, and the targets that `.ci/run` lists");
+    }
+    portable::check()?;
+    firmware::run(&firmware::Firmware::default())?;
+    first::check()
 }
 
 fn targets() -> Result<()> {

@@ -1,0 +1,27 @@
+//! The README's program: built and run as the README says, with a model that `kinglet export` writes.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::firmware::{KINGLET, folder_of, target_folder};
+use crate::{cargo_in, root};
+
+pub(crate) fn check() -> Result<()> {
+    let (folder, model) = (folder_of("first"), target_folder("model.kinglet"));
+    fs::copy(folder_of("common").join("models/home-intent.kinglet"), &model)?;
+    cargo_in(root(), &format!("{KINGLET} export {model} --rust firmware-examples/first/src --force"), &[])?;
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--release", "--target-dir", &target_folder("first")])
+        .current_dir(&folder)
+        .output()
+        .context("running cargo")?;
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success() && printed.trim_end() == "light.set",
+        "the README's program prints {printed:?}: {}\n{errors}",
+        output.status
+    );
+    Ok(())
+}
