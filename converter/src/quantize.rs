@@ -10,10 +10,8 @@ use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
-use kinglet::format::spec::{
-    Activation, ModelSpec, Multiplier, NormKind, WeightLayout, group_place, packed_place, pair_byte, pair_place,
-    tile_place, wide_tile_place,
-};
+use kinglet::format::places::{group_place, packed_place, pair_byte, pair_place, tile_place, wide_tile_place};
+use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout};
 
 use crate::calibrate::{Calibration, reader};
 use crate::fixed::{exponent, fixed, round_half_even};

@@ -6,12 +6,12 @@
 
 use core::ops::Range;
 
+use crate::features;
 use crate::format::spec::AttentionSpec;
 use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, spare_bits};
-use crate::parts;
 use crate::quant::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
@@ -247,14 +247,14 @@ impl Attention<'_> {
         products: &mut [i32],
         scores: &mut [i32],
     ) -> i32 {
-        if parts::RELATIVE_ATTENTION {
+        if features::RELATIVE_ATTENTION {
             self.content_to_position(head, position, visible.clone(), query, products, scores);
             self.position_to_content(head, position, visible.start, cache, runs, scores);
         }
         if let Some(cap) = self.spec.soft_cap {
             soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
         }
-        if parts::RELATIVE_ATTENTION {
+        if features::RELATIVE_ATTENTION {
             self.relative_bias.add(head, position, visible, scores);
         }
         scores.iter_mut().for_each(|score| *score = (*score).clamp(-MAX_SCORE, MAX_SCORE));
@@ -263,7 +263,7 @@ impl Attention<'_> {
 
     /// Whether scores are more than products of queries and keys.
     fn has_more(&self) -> bool {
-        parts::SOFT_CAPS && self.spec.soft_cap.is_some() || parts::RELATIVE_ATTENTION && self.has_distances()
+        features::SOFT_CAPS && self.spec.soft_cap.is_some() || features::RELATIVE_ATTENTION && self.has_distances()
     }
 
     /// Whether scores depend on distances.

@@ -4,6 +4,7 @@
 //! one `match` on the specification.
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
+use crate::features;
 use crate::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttention, Residual, at_least_one};
 use crate::kernels::Kernels;
@@ -11,7 +12,6 @@ use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
 use crate::ops::linear::{QuantizedRows, quantize_rows};
 use crate::ops::norm::norm;
-use crate::parts;
 use crate::threads::Others;
 use crate::workspace::{KeyValueCache, Scratch};
 
@@ -40,7 +40,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let (mut rotary, mut relative_bias) = (None, RelativeBias::default());
         let mut disentangled = Disentangled::default();
         match spec.position {
-            _ if !parts::RELATIVE_ATTENTION && !matches!(spec.position, AttentionPosition::Rotary { .. }) => {}
+            _ if !features::RELATIVE_ATTENTION && !matches!(spec.position, AttentionPosition::Rotary { .. }) => {}
             AttentionPosition::None => {}
             AttentionPosition::Rotary { dims, local, layers } => {
                 let part = if local && sliding { StackPart::RotaryLocal } else { StackPart::Rotary };
@@ -126,7 +126,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what queries and keys are
     /// made of, and the narrow stream of a bottleneck is in `scratch.branch`.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
-        let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| parts::BOTTLENECKS);
+        let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS);
         let Some(bottleneck) = bottleneck else {
             return self.sublayer_input(BlockPart::AttentionNorm, x, scratch);
         };
@@ -241,7 +241,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         cross: Option<(&KeyValueCache<'_>, usize)>,
         scratch: &mut Scratch<'_>,
     ) {
-        if self.stack.spec.block.bottleneck.is_none() || !parts::BOTTLENECKS {
+        if self.stack.spec.block.bottleneck.is_none() || !features::BOTTLENECKS {
             return self.sublayers(x, start, stored, cache, cross, scratch);
         }
         let tokens = x.len() / self.hidden_size();
@@ -279,14 +279,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             _ => self.residual(AttentionNorm, AttentionPostNorm, x, scratch),
         }
 
-        if let Some((cache, source)) = cross.filter(|_| parts::CROSS_ATTENTION) {
+        if let Some((cache, source)) = cross.filter(|_| features::CROSS_ATTENTION) {
             self.sublayer_input(CrossNorm, x, scratch);
             self.attend(Reach::Cross { source }, tokens, start, cache, scratch);
             self.residual(CrossNorm, CrossNorm, x, scratch);
         }
 
         let shared = self.stack.spec.block.residual == Residual::ParallelShared;
-        let networks = if parts::BOTTLENECKS { self.stack.spec.block.feed_forward.networks as usize } else { 1 };
+        let networks = if features::BOTTLENECKS { self.stack.spec.block.feed_forward.networks as usize } else { 1 };
         for (up, down, norm) in NETWORKS.into_iter().take(networks) {
             self.sublayer_input(if shared { AttentionNorm } else { norm }, x, scratch);
             self.feed_forward(up, down, tokens, scratch);
@@ -322,7 +322,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
         let unbiased;
         // Distances to the encoder's tokens mean nothing.
-        let positioned = matches!(reach, Reach::Own { .. }) || !parts::RELATIVE_ATTENTION;
+        let positioned = matches!(reach, Reach::Own { .. }) || !features::RELATIVE_ATTENTION;
         let attention = if positioned {
             &self.attention
         } else {

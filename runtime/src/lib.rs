@@ -81,12 +81,12 @@ mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod block;
+mod features;
 pub mod format;
 pub mod golden;
 mod kernels;
 mod model;
 mod ops;
-mod parts;
 mod position;
 mod quant;
 pub mod sample;

@@ -2,11 +2,13 @@
 
 use bytemuck::{Pod, try_cast_slice};
 
+use crate::features;
 use crate::format::blob::{self, Manifest, Sections};
+use crate::format::check;
 use crate::format::error::Error;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
-use crate::format::spec::{MAX_GROUP_SCALE, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
-use crate::parts;
+use crate::format::places::MAX_GROUP_SCALE;
+use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl<'m> Model<'m> {
         manifest: Manifest<'m>,
         places: [u32; Layout::WORDS],
     ) -> Self {
-        if let Some(part) = parts::missing(&manifest.spec) {
+        if let Some(part) = check::missing(&manifest.spec) {
             panic!("{}", part);
         }
         let sections = blob::known_sections(blob, checksum);
@@ -153,7 +155,7 @@ impl<'m> Model<'m> {
         let mut count = rows * cols;
         let mut scales: &[u8] = &[];
         let mut numbers = offset + count.next_multiple_of(ALIGNMENT);
-        if let (WeightLayout::Packed { .. }, true) = (layout, parts::PACKED_WEIGHTS) {
+        if let (WeightLayout::Packed { .. }, true) = (layout, features::PACKED_WEIGHTS) {
             let shape = Shape::Matrix { rows, cols, bias, layout };
             let groups = shape.group_scales() as usize;
             count /= 2;
@@ -308,7 +310,7 @@ impl<'m> Matrix<'m> {
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
         let (weights, scales) = match self.layout {
-            WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+            WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
                 (self.cols / 2, self.cols.div_ceil(at_least_one(group.into())))
             }
             _ => (self.cols, 0),

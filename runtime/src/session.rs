@@ -5,6 +5,7 @@
 //! does not change a bit of any result.
 
 use crate::block::{Block, copy};
+use crate::features;
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
 use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling, at_least_one};
@@ -14,7 +15,6 @@ use crate::ops::activation::{activate, soft_cap};
 use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
-use crate::parts;
 use crate::quant::mean;
 use crate::task::MAX_BEAMS;
 use crate::threads::{Others, Threads};
@@ -289,7 +289,7 @@ impl<'s, 'm> Session<'s, 'm> {
                 block.forward(x, first + index * tile, ids.len(), &cache, None, scratch);
             }
         });
-        let convolution = stack.spec.convolution.as_ref().filter(|_| parts::CONVOLUTIONS && layer == 0);
+        let convolution = stack.spec.convolution.as_ref().filter(|_| features::CONVOLUTIONS && layer == 0);
         if let Some(convolution) = convolution {
             for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
                 convolve(stack, convolution, self.kernels, text, at, row, scratch);
@@ -314,7 +314,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Keys and values of the encoder's output go to the decoder's cross-attention, once.
     fn store_cross(&mut self) -> Result<(), Error> {
-        let Some(stack) = self.model.stack(Stack::Decoder).filter(|_| parts::CROSS_ATTENTION) else { return Ok(()) };
+        let Some(stack) = self.model.stack(Stack::Decoder).filter(|_| features::CROSS_ATTENTION) else { return Ok(()) };
         let workspace = &mut self.workspace;
         let hidden_size = stack.hidden_size();
         let states = workspace.states.get(..self.source * hidden_size).unwrap_or(&[]);
@@ -446,7 +446,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
-        let cross = if stack.spec.block.cross_attention && parts::CROSS_ATTENTION {
+        let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
             let slots = size / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
@@ -658,7 +658,7 @@ fn embed(
         Some(&id) => embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row),
         None => row.fill(0),
     };
-    if spec.projection == EmbeddingProjection::None || !parts::PROJECTED_EMBEDDINGS {
+    if spec.projection == EmbeddingProjection::None || !features::PROJECTED_EMBEDDINGS {
         token(at, out);
         positions(out);
         normed(out);

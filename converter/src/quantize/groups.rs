@@ -1,6 +1,6 @@
 //! Scales for the groups of a row of packed weights.
 
-use kinglet::format::spec::MAX_GROUP_SCALE;
+use kinglet::format::places::MAX_GROUP_SCALE;
 
 use crate::fixed::round_half_even;
 

@@ -4,7 +4,7 @@ use bytemuck::cast_slice;
 
 use super::part;
 use crate::Aligned;
-use crate::format::spec::WIDE_TILE_ROWS;
+use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::{Kernels, Packed, SCALAR, ScoreFactor};
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::largest_scale;

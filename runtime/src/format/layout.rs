@@ -4,11 +4,12 @@
 //! every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all that the writer
 //! and the reader need to agree.
 
+use super::places::{PACKED_COLS, TILE, WIDE_TILE_ROWS};
 use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
-    NormSpec, OutputProjection, PACKED_COLS, Residual, StackSpec, TILE, WIDE_TILE_ROWS, WeightLayout, at_least_one,
+    NormSpec, OutputProjection, Residual, StackSpec, WeightLayout, at_least_one,
 };
-use crate::parts;
+use crate::features;
 
 /// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
 pub const ALIGNMENT: usize = 16;
@@ -322,9 +323,9 @@ impl StackPart {
         };
         let matrix = |rows, cols| Shape::matrix(rows, cols, false);
         match self {
-            Self::EmbeddingProjection if !parts::PROJECTED_EMBEDDINGS => None,
-            Self::RelativeBias | Self::RelativeIndex if !parts::RELATIVE_ATTENTION => None,
-            Self::Convolution | Self::ConvolutionNorm | Self::ConvolutionTable if !parts::CONVOLUTIONS => None,
+            Self::EmbeddingProjection if !features::PROJECTED_EMBEDDINGS => None,
+            Self::RelativeBias | Self::RelativeIndex if !features::RELATIVE_ATTENTION => None,
+            Self::Convolution | Self::ConvolutionNorm | Self::ConvolutionTable if !features::CONVOLUTIONS => None,
             Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
             Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
             Self::TokenTypeEmbedding => {
@@ -420,7 +421,7 @@ impl BlockPart {
             Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.is_some(),
             Self::AttentionPostNorm | Self::FeedForwardPostNorm => block.residual == Residual::Sandwich,
             Self::CrossNorm | Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => {
-                parts::CROSS_ATTENTION && block.cross_attention
+                features::CROSS_ATTENTION && block.cross_attention
             }
             Self::FeedForwardNorm => networks > 0 && block.residual != Residual::ParallelShared,
             Self::Up | Self::Down => networks > 0,
@@ -428,20 +429,20 @@ impl BlockPart {
             Self::PositionKey | Self::PositionQuery => match block.attention.position {
                 AttentionPosition::Disentangled { content_to_position, position_to_content, .. } => {
                     let met = if self == Self::PositionKey { content_to_position } else { position_to_content };
-                    parts::RELATIVE_ATTENTION && met
+                    features::RELATIVE_ATTENTION && met
                 }
                 _ => false,
             },
             Self::Narrow | Self::NarrowNorm | Self::Widen | Self::WidenNorm => {
-                parts::BOTTLENECKS && block.bottleneck.is_some()
+                features::BOTTLENECKS && block.bottleneck.is_some()
             }
             Self::NarrowShared | Self::NarrowSharedNorm => {
-                parts::BOTTLENECKS
+                features::BOTTLENECKS
                     && block.bottleneck.is_some_and(|bottleneck| bottleneck.attention == BottleneckAttention::Shared)
             }
-            Self::Up1 | Self::Down1 | Self::FeedForwardNorm1 => parts::BOTTLENECKS && networks > 1,
-            Self::Up2 | Self::Down2 | Self::FeedForwardNorm2 => parts::BOTTLENECKS && networks > 2,
-            Self::Up3 | Self::Down3 | Self::FeedForwardNorm3 => parts::BOTTLENECKS && networks > 3,
+            Self::Up1 | Self::Down1 | Self::FeedForwardNorm1 => features::BOTTLENECKS && networks > 1,
+            Self::Up2 | Self::Down2 | Self::FeedForwardNorm2 => features::BOTTLENECKS && networks > 2,
+            Self::Up3 | Self::Down3 | Self::FeedForwardNorm3 => features::BOTTLENECKS && networks > 3,
         }
     }
 
@@ -485,7 +486,7 @@ impl BlockPart {
         let (query, key_value) = (attention.query_size(), attention.key_value_size());
         let inner = feed_forward.intermediate_size as usize;
         let (mut size, mut key_input, mut value_input) = (hidden, hidden, hidden);
-        if let Some(bottleneck) = block.bottleneck.as_ref().filter(|_| parts::BOTTLENECKS) {
+        if let Some(bottleneck) = block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS) {
             size = bottleneck.size as usize;
             match bottleneck.attention {
                 BottleneckAttention::Wide => {}
@@ -551,7 +552,7 @@ impl HeadPart {
             )),
             Self::OutputBias => (head.output == OutputProjection::Tied && head.bias)
                 .then_some(Shape::Words { len: head.num_outputs as usize }),
-            Self::TanhTable if !parts::SOFT_CAPS => None,
+            Self::TanhTable if !features::SOFT_CAPS => None,
             Self::TanhTable => {
                 (head.soft_cap.is_some() || caps()).then_some(Shape::Halfwords { len: ACTIVATION_TABLE_LEN })
             }

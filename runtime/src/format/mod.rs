@@ -3,7 +3,9 @@
 //! Described byte by byte in `docs/format.md`. The version goes up with any change.
 
 pub mod blob;
+pub(crate) mod check;
 pub mod error;
 pub mod layout;
 mod length;
+pub mod places;
 pub mod spec;

@@ -7,7 +7,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use crate::parts;
 
 /// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation applies.
 pub const MAX_LAYERS: u16 = 64;
@@ -87,77 +86,21 @@ pub enum KeyWidth {
 pub enum WeightLayout {
     /// Int8, one output channel after the other: for units that multiply long runs of bytes.
     RowMajor,
-    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see [`tile_place`]): four channels
+    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see [`tile_place`](super::places::tile_place)): four channels
     /// are read with one pointer, and one load-multiple of a Cortex-M is a tile.
     Tiled,
-    /// Four bits a weight, where rows are whole fours and columns whole eights (see [`packed_place`]); all else is tiled. Groups of
+    /// Four bits a weight, where rows are whole fours and columns whole eights (see [`packed_place`](super::places::packed_place)); all else is tiled. Groups of
     /// columns have a scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never more than eight bits.
     Packed {
         /// Columns in a group, of which the last of a row may be shorter.
         group: u8,
     },
-    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword (see [`pair_place`]): for cores that
+    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword (see [`pair_place`](super::places::pair_place)): for cores that
     /// multiply pairs of halfwords, as Cortex-M4, M7 and M33 do.
     Paired,
-    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole ones ([`wide_tile_place`]), and as
+    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole ones ([`wide_tile_place`](super::places::wide_tile_place)), and as
     /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have as many lanes.
     WideTiled,
-}
-
-/// Rows and columns of a tile.
-pub const TILE: usize = 4;
-
-/// Where a weight of a tiled matrix lies: tiles along the columns, then along the rows; in a tile row after row, and of
-/// each row the columns 0, 2, 1, 3, of which `SXTB16` makes pairs of neighbours.
-pub const fn tile_place(row: usize, col: usize, cols: usize) -> usize {
-    const ORDER: [usize; TILE] = [0, 2, 1, 3];
-    (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE * TILE + ORDER[col % TILE]
-}
-
-/// Where a weight lies whose matrix has its rows in pairs: tiles along the columns, then along the rows, as [`tile_place`] has them; in a
-/// tile two rows and then two, of both column after column, the upper row's weight below the other's in a halfword.
-///
-/// Weights of upper rows are raised by 128 ([`pair_byte`]): so a halfword is the upper row's, which is not negative then, and 256 times
-/// the other's.
-pub const fn pair_place(row: usize, col: usize, cols: usize) -> usize {
-    (row / TILE * cols + col / TILE * TILE) * TILE + row % TILE / 2 * 2 * TILE + col % TILE * 2 + row % 2
-}
-
-/// The byte that a weight of a row is where rows are in pairs, and the weight that such a byte is.
-pub const fn pair_byte(row: usize, weight: i8) -> i8 {
-    if row.is_multiple_of(2) { weight ^ i8::MIN } else { weight }
-}
-
-/// Rows of a wide tile; it has as many columns as others.
-pub const WIDE_TILE_ROWS: usize = 16;
-
-/// Where a weight lies in a matrix of whole wide tiles: tiles along the columns, then along the rows; in a tile row after row, with the
-/// columns in order.
-pub const fn wide_tile_place(row: usize, col: usize, cols: usize) -> usize {
-    let tile = row / WIDE_TILE_ROWS * cols + col / TILE * TILE;
-    tile * WIDE_TILE_ROWS + row % WIDE_TILE_ROWS * TILE + col % TILE
-}
-
-/// Columns of a tile of packed weights.
-pub const PACKED_COLS: usize = 8;
-/// The largest scale of a group: times -8 it is the least that eight bits hold.
-pub const MAX_GROUP_SCALE: u8 = 16;
-/// Columns that a group may have.
-pub const GROUP_SIZES: [u8; 2] = [32, 64];
-
-/// Where a packed weight lies: the byte, and by how much it is raised in it. Tiles of four rows and eight columns along the columns,
-/// then along the rows; in a tile a word for each row, with column `2 s` in its bits from `4 s` on, and column `2 s + 1` sixteen
-/// bits above: shifted by `4 s`, the word has two neighbours in its halves. Weights are raised by 8, so that none is negative.
-pub const fn packed_place(row: usize, col: usize, cols: usize) -> (usize, u32) {
-    let word = (row / TILE * cols + col / PACKED_COLS * PACKED_COLS) / PACKED_COLS * TILE + row % TILE;
-    let (pair, high) = (col % PACKED_COLS / 2, col % 2);
-    (4 * word + 2 * high + pair / 2, 4 * (pair as u32 % 2))
-}
-
-/// Where the scale of a packed weight's group lies: those of four rows are neighbours, group after group.
-pub const fn group_place(row: usize, col: usize, cols: usize, group: usize) -> usize {
-    let groups = cols.div_ceil(at_least_one(group));
-    (row / TILE * groups + col / at_least_one(group)) * TILE + row % TILE
 }
 
 /// Which way a decoder factorizes the text.
@@ -535,11 +478,6 @@ pub struct Multiplier {
 impl Multiplier {
     /// The smallest and the largest exponent a blob may hold.
     pub const EXPONENTS: core::ops::RangeInclusive<i32> = -32..=94;
-
-    fn check(self) -> Result<(), Error> {
-        let normal = self.mantissa >= 1 << 30;
-        require(normal && Self::EXPONENTS.contains(&i32::from(self.exponent)), "a multiplier is not normalized")
-    }
 }
 
 impl Activation {
@@ -613,94 +551,6 @@ impl StackSpec {
         let outer = at_least_one(self.num_hidden_layers as usize / inner);
         (layer / inner * self.num_hidden_groups as usize / outer) * inner + layer % inner
     }
-
-    fn check(&self, causal: bool) -> Result<(), Error> {
-        let (embedding, block) = (&self.embedding, &self.block);
-        require(width(self.hidden_size), "hidden_size")?;
-        require((1..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
-        require(
-            self.inner_group_num > 0
-                && self.num_hidden_groups > 0
-                && self.num_hidden_layers.is_multiple_of(self.inner_group_num)
-                && self.num_hidden_groups <= self.num_hidden_layers / self.inner_group_num,
-            "num_hidden_groups",
-        )?;
-        require((1..=MAX_POSITIONS).contains(&self.max_positions), "max_positions")?;
-        require((1..=MAX_ROWS).contains(&embedding.vocab_size), "vocab_size")?;
-        require(width(embedding.embedding_size), "embedding_size")?;
-        require(
-            embedding.projection != EmbeddingProjection::None || embedding.embedding_size == self.hidden_size,
-            "embedding_size differs from hidden_size without a projection",
-        )?;
-        require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
-        embedding.scale.map_or(Ok(()), Multiplier::check)?;
-        block.attention.check(self.num_hidden_layers, causal)?;
-        require(width(block.feed_forward.intermediate_size), "intermediate_size")?;
-        let networks = block.feed_forward.networks;
-        require((1..=MAX_NETWORKS).contains(&networks), "feed-forward networks")?;
-        require(networks == 1 || !block.feed_forward.gated, "several gated feed-forward networks")?;
-        let several = networks > 1 || block.bottleneck.is_some();
-        require(
-            !several || block.residual == Residual::PostNorm,
-            "a bottleneck, or several networks, without post-norm",
-        )?;
-        if let Some(bottleneck) = &block.bottleneck {
-            require(width(bottleneck.size), "the bottleneck's size")?;
-            require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
-        }
-        if let Some(convolution) = &self.convolution {
-            let size = convolution.kernel_size;
-            require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
-            require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
-        }
-        require(
-            embedding.projection != EmbeddingProjection::Trigram || (!causal && width(3 * embedding.embedding_size)),
-            "a trigram embedding in a decoder, or one that is too wide",
-        )?;
-        require(causal || !block.cross_attention, "cross_attention in an encoder")?;
-        for norm in
-            [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm].into_iter().flatten()
-        {
-            norm.check()?;
-        }
-        Ok(())
-    }
-}
-
-impl NormSpec {
-    fn check(&self) -> Result<(), Error> {
-        require(self.epsilon < 1 << 62, "epsilon")
-    }
-}
-
-impl AttentionSpec {
-    fn check(&self, num_hidden_layers: u16, causal: bool) -> Result<(), Error> {
-        let heads = self.num_attention_heads;
-        require((1..=MAX_HEADS).contains(&heads), "num_attention_heads")?;
-        require(self.num_key_value_heads > 0 && heads.is_multiple_of(self.num_key_value_heads), "num_key_value_heads")?;
-        require((1..=MAX_HEAD_DIM).contains(&self.head_dim), "head_dim")?;
-        require(self.query_size() <= MAX_WIDTH as usize, "num_attention_heads * head_dim")?;
-        self.scale.check()?;
-        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
-        let beyond = |layers: u64| num_hidden_layers < 64 && layers >> num_hidden_layers != 0;
-        require(!beyond(self.sliding_layers), "sliding_layers")?;
-        require((self.window == 0) == (self.sliding_layers == 0) && self.window <= MAX_POSITIONS, "window")?;
-        match self.position {
-            AttentionPosition::None => Ok(()),
-            AttentionPosition::Rotary { dims, layers, .. } => {
-                require(dims > 0 && dims.is_multiple_of(2) && dims <= self.head_dim && !beyond(layers), "rotary dims")
-            }
-            AttentionPosition::RelativeBias { distance } => {
-                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")
-            }
-            AttentionPosition::Disentangled { distance, positions, content_to_position, position_to_content } => {
-                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")?;
-                require(content_to_position || position_to_content, "disentangled attention without a term")?;
-                let rows = u32::from(heads) * u32::from(positions);
-                require(!causal && positions <= 1 << 14 && (1..=MAX_ROWS).contains(&rows), "disentangled attention")
-            }
-        }
-    }
 }
 
 impl ModelSpec {
@@ -710,50 +560,6 @@ impl ModelSpec {
     /// [`Error::InvalidSpec`] when there is no stack at all.
     pub fn last_stack(&self) -> Result<&StackSpec, Error> {
         self.decoder.as_ref().or(self.encoder.as_ref()).ok_or(Error::InvalidSpec("no encoder and no decoder"))
-    }
-
-    /// Checks every bound that the runtime relies on.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSpec`] naming the field that is out of bounds.
-    pub fn check(&self) -> Result<(), Error> {
-        if let Some(part) = parts::missing(self) {
-            return Err(Error::NotSupported(part));
-        }
-        require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
-        require((1..=1024).contains(&self.numerics.tile), "tile")?;
-        if let WeightLayout::Packed { group } = self.numerics.weights {
-            require(GROUP_SIZES.contains(&group), "columns of a group")?;
-        }
-        self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;
-        self.decoder.map_or(Ok(()), |decoder| decoder.check(true))?;
-        let last = self.last_stack()?;
-        if let Some(decoder) = &self.decoder {
-            require(
-                decoder.block.cross_attention == self.encoder.is_some(),
-                "cross_attention without an encoder, or an encoder without it",
-            )?;
-        }
-        match (&self.encoder, &self.decoder) {
-            (Some(encoder), Some(decoder)) => {
-                require(encoder.hidden_size == decoder.hidden_size, "the stacks' hidden sizes differ")?;
-                require(!encoder.embedding.shared, "the encoder's token table is shared")?;
-                require(
-                    !decoder.embedding.shared
-                        || (encoder.embedding.vocab_size == decoder.embedding.vocab_size
-                            && encoder.embedding.embedding_size == decoder.embedding.embedding_size),
-                    "a shared token table of two sizes",
-                )?;
-            }
-            _ => require(!last.embedding.shared, "a shared token table with one stack")?,
-        }
-        require(
-            self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
-            "direction",
-        )?;
-        let whole = matches!(self.head.pooling, Pooling::First | Pooling::Mean);
-        require(self.decoder.is_none() || !whole, "pooling over a decoder, which sees one token at a time")?;
-        self.head.check(last)
     }
 }
 
@@ -773,32 +579,4 @@ impl HeadSpec {
             OutputProjection::Tied | OutputProjection::Own => self.num_outputs as usize,
         }
     }
-
-    fn check(&self, stack: &StackSpec) -> Result<(), Error> {
-        if let Some(transform) = &self.transform {
-            require(width(transform.size), "the head's transform size")?;
-            transform.norm.map_or(Ok(()), |norm| norm.check())?;
-        }
-        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
-        match self.output {
-            OutputProjection::None => {
-                require(self.num_outputs == 0 && !self.bias, "num_outputs without an output projection")
-            }
-            OutputProjection::Own => require((1..=MAX_ROWS).contains(&self.num_outputs), "num_outputs"),
-            OutputProjection::Tied => require(
-                self.num_outputs == stack.embedding.vocab_size
-                    && self.input_size(stack) == stack.embedding.embedding_size as usize,
-                "a tied output projection of another size than the token table",
-            ),
-        }
-    }
-}
-
-/// A size that rows may have.
-fn width(size: u32) -> bool {
-    (1..=MAX_WIDTH).contains(&size)
-}
-
-fn require(holds: bool, what: &'static str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::InvalidSpec(what)) }
 }

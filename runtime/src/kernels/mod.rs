@@ -69,18 +69,18 @@ pub(crate) struct Kernels {
     pub(crate) matmul8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
     /// The same over sixteen-bit activations.
     pub(crate) matmul16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
-    /// As `matmul8`, over weights in tiles ([`tile_place`](crate::format::spec::tile_place)).
+    /// As `matmul8`, over weights in tiles ([`tile_place`](crate::format::places::tile_place)).
     pub(crate) tiles8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
     /// As `matmul16`, over weights in tiles.
     pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
     /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
     pub(crate) packed16: Option<PackedProduct>,
-    /// As `tiles8`, over weights with their rows in pairs ([`pair_place`](crate::format::spec::pair_place)), as they lie; says whether it
+    /// As `tiles8`, over weights with their rows in pairs ([`pair_place`](crate::format::places::pair_place)), as they lie; says whether it
     /// could.
     pub(crate) paired8: Option<PairedProduct<i8>>,
     /// As `tiles16`, over such weights.
     pub(crate) paired16: Option<PairedProduct<i16>>,
-    /// As `tiles8`, over weights in wide tiles ([`wide_tile_place`](crate::format::spec::wide_tile_place)).
+    /// As `tiles8`, over weights in wide tiles ([`wide_tile_place`](crate::format::places::wide_tile_place)).
     pub(crate) wide_tiles8: Option<Product<i8>>,
     /// As `tiles16`, over such weights.
     pub(crate) wide_tiles16: Option<Product<i16>>,

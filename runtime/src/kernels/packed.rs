@@ -3,10 +3,11 @@
 
 use super::Kernels;
 use super::restored::{Tiles, first, multiply};
-use crate::format::spec::{PACKED_COLS, TILE, at_least_one};
+use crate::format::places::{PACKED_COLS, TILE};
+use crate::format::spec::at_least_one;
 
-/// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::spec::packed_place) and
-/// [`group_place`](crate::format::spec::group_place) have them.
+/// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
+/// [`group_place`](crate::format::places::group_place) have them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packed<'m> {
     pub(crate) weights: &'m [u8],

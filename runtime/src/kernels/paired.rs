@@ -2,7 +2,8 @@
 
 use super::Kernels;
 use super::restored::{Tiles, first, multiply};
-use crate::format::spec::{TILE, at_least_one};
+use crate::format::places::TILE;
+use crate::format::spec::at_least_one;
 
 impl Kernels {
     /// As [`tiles8`](Self::tiles8), over weights with their rows in pairs.

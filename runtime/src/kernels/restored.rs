@@ -4,7 +4,7 @@
 use bytemuck::cast_slice;
 
 use super::scalar;
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 
 /// Columns that are restored at a time.
 pub(super) const COLUMNS: usize = 128;

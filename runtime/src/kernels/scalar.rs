@@ -1,9 +1,9 @@
 //! The definition of every kernel, written for the eye. Any other set must give these bits.
 
 use super::{Kernels, ScoreFactor};
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 #[cfg(kinglet_dsp)]
-use crate::format::spec::tile_place;
+use crate::format::places::tile_place;
 use crate::ops::softmax::{MAX_SCORE, exp2_neg};
 use crate::position::rotate;
 use crate::quant::{Scale, multiply, quantize8, quantize16, shift_round};

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::scalar::SCALAR;
 use super::{Kernels, Packed, ScoreFactor};
-use crate::format::spec::{
+use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
     wide_tile_place,
 };

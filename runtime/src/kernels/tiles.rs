@@ -1,7 +1,7 @@
 //! What products over tiled weights have in common where vectors are 16 bytes long, as long as a tile: how activations are brought
 //! into the order of a tile, and how many tokens and rows are multiplied together.
 
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 
 /// Columns that are reordered at a time, so that they fit the stack.
 pub(super) const COLUMNS: usize = 512;

@@ -2,7 +2,8 @@
 
 use super::Kernels;
 use super::restored::{Tiles, multiply};
-use crate::format::spec::{TILE, at_least_one, wide_tile_place};
+use crate::format::places::{TILE, wide_tile_place};
+use crate::format::spec::at_least_one;
 
 impl Kernels {
     /// As [`tiles8`](Self::tiles8), over weights in wide tiles.

@@ -3,11 +3,11 @@
 //! GELU and SiLU differ from `max(x, 0)` by an even function that vanishes; tanh and the sigmoid less one half
 //! are odd. So one side, `0 <= |x| <= 8`, is tabulated, 64 values to the unit, and interpolated linearly.
 
+use crate::features;
 use crate::format::layout::ACTIVATION_TABLE_LEN;
 use crate::format::spec::{Activation, Multiplier};
 use crate::kernels::Kernels;
 use crate::model::Halfwords;
-use crate::parts;
 use crate::quant::{mul_high, multiply, shift_round};
 
 /// Applies an activation to each value.
@@ -44,7 +44,7 @@ pub(crate) fn activate(
 
 /// `cap * tanh(x / cap)` on each value.
 pub(crate) fn soft_cap(cap: Multiplier, tanh_table: Halfwords<'_>, fraction_bits: u8, values: &mut [i32]) {
-    if !parts::SOFT_CAPS {
+    if !features::SOFT_CAPS {
         return;
     }
     let bits = u32::from(fraction_bits);

@@ -1,10 +1,9 @@
 //! Rows of int8 tables as fixed-point values.
 
-use crate::format::spec::{
-    Multiplier, TILE, WIDE_TILE_ROWS, WeightLayout, pair_byte, pair_place, tile_place, wide_tile_place,
-};
+use crate::features;
+use crate::format::places::{TILE, WIDE_TILE_ROWS, pair_byte, pair_place, tile_place, wide_tile_place};
+use crate::format::spec::{Multiplier, WeightLayout};
 use crate::model::Matrix;
-use crate::parts;
 use crate::quant::{mul_high, shift_round};
 
 /// Writes a row of a table to `out`, or adds it, times `scale` if there is one.
@@ -33,7 +32,7 @@ pub(crate) fn embed_row(
         out.iter_mut().zip(from(row * cols)).take(cols).for_each(|(out, &weight)| put(out, weight));
         return;
     }
-    if table.layout == WeightLayout::Paired && parts::PAIRED_WEIGHTS {
+    if table.layout == WeightLayout::Paired && features::PAIRED_WEIGHTS {
         // Two rows of each tile: every second byte is of this one.
         let pairs = from(pair_place(row & !1, 0, cols)).as_chunks::<{ 2 * TILE }>().0.iter().step_by(2);
         for (out, pairs) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(pairs).take(cols / TILE) {
@@ -42,7 +41,7 @@ pub(crate) fn embed_row(
         }
         return;
     }
-    if table.layout == WeightLayout::WideTiled && parts::WIDE_TILES {
+    if table.layout == WeightLayout::WideTiled && features::WIDE_TILES {
         // A word of each tile along the row.
         let words = from(wide_tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(WIDE_TILE_ROWS);
         for (out, word) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {

@@ -4,10 +4,10 @@ use core::mem;
 
 use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
 
+use crate::features;
 use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::{Kernels, Packed};
 use crate::model::{Matrix, Words};
-use crate::parts;
 use crate::quant::{Requantize, Scale, row_bits};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
@@ -100,22 +100,22 @@ pub(crate) fn linear_with_bias(
     let bits = match &x.values {
         Values::A8(values) => {
             match matrix.layout {
-                WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+                WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
                     kernels.packed8(out, values, &packed(group), cols);
                 }
-                WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired8(out, values, weights, cols),
-                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles8(out, values, weights, cols),
+                WeightLayout::Paired if features::PAIRED_WEIGHTS => kernels.paired8(out, values, weights, cols),
+                WeightLayout::WideTiled if features::WIDE_TILES => kernels.wide_tiles8(out, values, weights, cols),
                 _ => (if by_rows { kernels.matmul8 } else { kernels.tiles8 })(out, values, weights, cols),
             }
             7
         }
         Values::A16(values) => {
             match matrix.layout {
-                WeightLayout::Packed { group } if parts::PACKED_WEIGHTS => {
+                WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
                     kernels.packed16(out, values, &packed(group), cols);
                 }
-                WeightLayout::Paired if parts::PAIRED_WEIGHTS => kernels.paired16(out, values, weights, cols),
-                WeightLayout::WideTiled if parts::WIDE_TILES => kernels.wide_tiles16(out, values, weights, cols),
+                WeightLayout::Paired if features::PAIRED_WEIGHTS => kernels.paired16(out, values, weights, cols),
+                WeightLayout::WideTiled if features::WIDE_TILES => kernels.wide_tiles16(out, values, weights, cols),
                 _ => (if by_rows { kernels.matmul16 } else { kernels.tiles16 })(out, values, weights, cols),
             }
             row_bits(cols)

@@ -15,7 +15,7 @@ use super::{Filled, Plan};
 use crate::aligned::AlignedVec;
 use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
-use crate::format::spec::WIDE_TILE_ROWS;
+use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};

@@ -8,7 +8,7 @@ use core::arch::aarch64::*;
 use super::super::tiles::{self, COLUMNS, Part};
 use super::super::{Kernels, scalar};
 use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
-use crate::format::spec::{TILE, tile_place};
+use crate::format::places::{TILE, tile_place};
 
 /// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a
 /// token they take more instructions, and for several 6 % fewer.

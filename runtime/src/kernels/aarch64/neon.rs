@@ -10,7 +10,7 @@ use core::arch::aarch64::*;
 use super::super::tiles::{self, COLUMNS, Part, Tile};
 use super::super::{Kernels, scalar};
 use super::attention;
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 
 /// The set for this target, which has vectors.
 pub(super) static NEON: Kernels = Kernels {

@@ -9,10 +9,10 @@
 #![allow(unsafe_code)]
 
 use super::super::{Kernels, Packed, ScoreFactor, scalar};
-use crate::format::spec::TILE;
+use crate::features;
+use crate::format::places::TILE;
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::EXP2;
-use crate::parts;
 use crate::quant::{Requantize, Scale, scale8, shift_round};
 
 /// The set for this target, which has the extension.
@@ -20,9 +20,9 @@ pub(crate) static DSP: Kernels = Kernels {
     name: "arm-dsp",
     tiles8,
     tiles16,
-    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
-    paired8: if parts::PAIRED_WEIGHTS { Some(paired8) } else { None },
-    paired16: if parts::PAIRED_WEIGHTS { Some(paired16) } else { None },
+    packed16: if features::PACKED_WEIGHTS { Some(packed16) } else { None },
+    paired8: if features::PAIRED_WEIGHTS { Some(paired8) } else { None },
+    paired16: if features::PAIRED_WEIGHTS { Some(paired16) } else { None },
     requantize,
     add,
     quantize8,

@@ -7,7 +7,7 @@
 use core::mem::MaybeUninit;
 
 use super::super::{Kernels, scalar};
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
 use crate::quant::{Requantize, Scale, mul_high, multiply, shift_round};

@@ -4,10 +4,10 @@
 #![allow(unsafe_code)]
 
 use super::super::{Kernels, Packed, scalar};
-use crate::format::spec::{PACKED_COLS, TILE};
+use crate::features;
+use crate::format::places::{PACKED_COLS, TILE};
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
-use crate::parts;
 use crate::quant::{Requantize, Scale, mul_high, shift_round};
 
 /// The set for this target.
@@ -15,7 +15,7 @@ pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
     tiles8,
     tiles16,
-    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
+    packed16: if features::PACKED_WEIGHTS { Some(packed16) } else { None },
     requantize,
     quantize16,
     norm,

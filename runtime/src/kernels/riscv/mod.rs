@@ -5,8 +5,8 @@
 #![allow(unsafe_code)]
 
 use super::{Kernels, Packed, scalar};
-use crate::format::spec::{PACKED_COLS, TILE};
-use crate::parts;
+use crate::features;
+use crate::format::places::{PACKED_COLS, TILE};
 use crate::quant::Requantize;
 
 /// The set for this target.
@@ -14,7 +14,7 @@ pub(crate) static RISCV: Kernels = Kernels {
     name: "riscv-m",
     tiles8,
     tiles16,
-    packed16: if parts::PACKED_WEIGHTS { Some(packed16) } else { None },
+    packed16: if features::PACKED_WEIGHTS { Some(packed16) } else { None },
     requantize,
     rectify,
     scores8,

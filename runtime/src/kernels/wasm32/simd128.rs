@@ -7,7 +7,7 @@ use core::arch::wasm32::*;
 
 use super::super::tiles::{self, COLUMNS, Part};
 use super::super::{Kernels, scalar};
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 
 /// The set for this target, which has vectors.
 pub(crate) static SIMD128: Kernels = Kernels {

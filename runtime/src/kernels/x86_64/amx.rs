@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use super::super::Kernels;
 use super::products::tiles::Shape;
 use super::vnni::{AVX512_VNNI, wide};
-use crate::format::spec::{TILE, wide_tile_place};
+use crate::format::places::{TILE, wide_tile_place};
 
 /// The set, on a processor and an operating system that have it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {

@@ -123,7 +123,7 @@ macro_rules! products {
 
         use super::super::products::tiles::Shape;
         use super::{TILE_ORDERS, TOGETHER, TOKENS, WIDE_TILE_ORDERS, WORDS};
-        use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
+        use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
         /// Two vectors' rows, a word of four bytes each.
         #[repr(align(64))]

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use super::super::super::scalar;
 use super::products::add_missing;
-use crate::format::spec::{TILE, tile_place};
+use crate::format::places::{TILE, tile_place};
 
 core::arch::global_asm!(
     r#"

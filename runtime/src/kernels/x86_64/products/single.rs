@@ -34,7 +34,7 @@ macro_rules! products {
 
         use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
         use super::{COLUMNS, ORDERS};
-        use crate::format::spec::TILE;
+        use crate::format::places::TILE;
         use crate::kernels::x86_64::attention::store_words;
 
         /// Columns of a vector.

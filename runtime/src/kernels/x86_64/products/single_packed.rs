@@ -6,7 +6,7 @@
 //! taken off each group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
 #![allow(unsafe_code)]
 
-use crate::format::spec::PACKED_COLS;
+use crate::format::places::PACKED_COLS;
 
 /// Columns of a vector.
 const WIDTH: usize = 2 * PACKED_COLS;
@@ -22,7 +22,7 @@ macro_rules! products {
 
         use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
         use super::{COLUMNS, WIDTH};
-        use crate::format::spec::{PACKED_COLS, TILE};
+        use crate::format::places::{PACKED_COLS, TILE};
         use crate::kernels::Packed;
         use crate::kernels::x86_64::attention::store_words;
 

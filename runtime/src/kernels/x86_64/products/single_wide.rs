@@ -8,7 +8,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::tiles::NEAR;
-use crate::format::spec::TILE;
+use crate::format::places::TILE;
 
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
@@ -62,7 +62,7 @@ macro_rules! products {
 
         use super::super::tiles::{FAR_AHEAD, ask_for};
         use super::{COLUMNS, copied, is_far, split};
-        use crate::format::spec::{TILE, WIDE_TILE_ROWS};
+        use crate::format::places::{TILE, WIDE_TILE_ROWS};
 
         /// Vectors of a tile.
         const PARTS: usize = WIDE_TILE_ROWS / LANES;

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
+use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a first-level cache.
 const COLUMNS: usize = 768;

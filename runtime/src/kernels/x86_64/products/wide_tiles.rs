@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 
 use super::single_wide::wide as single_wide;
 use super::tiles::Shape;
-use crate::format::spec::{TILE, WIDE_TILE_ROWS, wide_tile_place};
+use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
 const COLUMNS: usize = 768;

@@ -1,0 +1,231 @@
+//! The bounds that the runtime relies on, and the features that a model needs: checked once, when a blob is read or written.
+
+use super::error::Error;
+use super::places::GROUP_SIZES;
+use super::spec::{
+    AttentionPosition, AttentionSpec, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
+    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
+    OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
+};
+use crate::features;
+
+impl ModelSpec {
+    /// Checks every bound that the runtime relies on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSpec`] naming the field that is out of bounds.
+    pub fn check(&self) -> Result<(), Error> {
+        if let Some(part) = missing(self) {
+            return Err(Error::NotSupported(part));
+        }
+        require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
+        require((1..=1024).contains(&self.numerics.tile), "tile")?;
+        if let WeightLayout::Packed { group } = self.numerics.weights {
+            require(GROUP_SIZES.contains(&group), "columns of a group")?;
+        }
+        self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;
+        self.decoder.map_or(Ok(()), |decoder| decoder.check(true))?;
+        let last = self.last_stack()?;
+        if let Some(decoder) = &self.decoder {
+            require(
+                decoder.block.cross_attention == self.encoder.is_some(),
+                "cross_attention without an encoder, or an encoder without it",
+            )?;
+        }
+        match (&self.encoder, &self.decoder) {
+            (Some(encoder), Some(decoder)) => {
+                require(encoder.hidden_size == decoder.hidden_size, "the stacks' hidden sizes differ")?;
+                require(!encoder.embedding.shared, "the encoder's token table is shared")?;
+                require(
+                    !decoder.embedding.shared
+                        || (encoder.embedding.vocab_size == decoder.embedding.vocab_size
+                            && encoder.embedding.embedding_size == decoder.embedding.embedding_size),
+                    "a shared token table of two sizes",
+                )?;
+            }
+            _ => require(!last.embedding.shared, "a shared token table with one stack")?,
+        }
+        require(
+            self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
+            "direction",
+        )?;
+        let whole = matches!(self.head.pooling, Pooling::First | Pooling::Mean);
+        require(self.decoder.is_none() || !whole, "pooling over a decoder, which sees one token at a time")?;
+        self.head.check(last)
+    }
+}
+
+impl StackSpec {
+    fn check(&self, causal: bool) -> Result<(), Error> {
+        let (embedding, block) = (&self.embedding, &self.block);
+        require(width(self.hidden_size), "hidden_size")?;
+        require((1..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
+        require(
+            self.inner_group_num > 0
+                && self.num_hidden_groups > 0
+                && self.num_hidden_layers.is_multiple_of(self.inner_group_num)
+                && self.num_hidden_groups <= self.num_hidden_layers / self.inner_group_num,
+            "num_hidden_groups",
+        )?;
+        require((1..=MAX_POSITIONS).contains(&self.max_positions), "max_positions")?;
+        require((1..=MAX_ROWS).contains(&embedding.vocab_size), "vocab_size")?;
+        require(width(embedding.embedding_size), "embedding_size")?;
+        require(
+            embedding.projection != EmbeddingProjection::None || embedding.embedding_size == self.hidden_size,
+            "embedding_size differs from hidden_size without a projection",
+        )?;
+        require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
+        embedding.scale.map_or(Ok(()), Multiplier::check)?;
+        block.attention.check(self.num_hidden_layers, causal)?;
+        require(width(block.feed_forward.intermediate_size), "intermediate_size")?;
+        let networks = block.feed_forward.networks;
+        require((1..=MAX_NETWORKS).contains(&networks), "feed-forward networks")?;
+        require(networks == 1 || !block.feed_forward.gated, "several gated feed-forward networks")?;
+        let several = networks > 1 || block.bottleneck.is_some();
+        require(
+            !several || block.residual == Residual::PostNorm,
+            "a bottleneck, or several networks, without post-norm",
+        )?;
+        if let Some(bottleneck) = &block.bottleneck {
+            require(width(bottleneck.size), "the bottleneck's size")?;
+            require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
+        }
+        if let Some(convolution) = &self.convolution {
+            let size = convolution.kernel_size;
+            require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+            require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
+        }
+        require(
+            embedding.projection != EmbeddingProjection::Trigram || (!causal && width(3 * embedding.embedding_size)),
+            "a trigram embedding in a decoder, or one that is too wide",
+        )?;
+        require(causal || !block.cross_attention, "cross_attention in an encoder")?;
+        for norm in
+            [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm].into_iter().flatten()
+        {
+            norm.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl NormSpec {
+    fn check(&self) -> Result<(), Error> {
+        require(self.epsilon < 1 << 62, "epsilon")
+    }
+}
+
+impl AttentionSpec {
+    fn check(&self, num_hidden_layers: u16, causal: bool) -> Result<(), Error> {
+        let heads = self.num_attention_heads;
+        require((1..=MAX_HEADS).contains(&heads), "num_attention_heads")?;
+        require(self.num_key_value_heads > 0 && heads.is_multiple_of(self.num_key_value_heads), "num_key_value_heads")?;
+        require((1..=MAX_HEAD_DIM).contains(&self.head_dim), "head_dim")?;
+        require(self.query_size() <= MAX_WIDTH as usize, "num_attention_heads * head_dim")?;
+        self.scale.check()?;
+        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
+        let beyond = |layers: u64| num_hidden_layers < 64 && layers >> num_hidden_layers != 0;
+        require(!beyond(self.sliding_layers), "sliding_layers")?;
+        require((self.window == 0) == (self.sliding_layers == 0) && self.window <= MAX_POSITIONS, "window")?;
+        match self.position {
+            AttentionPosition::None => Ok(()),
+            AttentionPosition::Rotary { dims, layers, .. } => {
+                require(dims > 0 && dims.is_multiple_of(2) && dims <= self.head_dim && !beyond(layers), "rotary dims")
+            }
+            AttentionPosition::RelativeBias { distance } => {
+                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")
+            }
+            AttentionPosition::Disentangled { distance, positions, content_to_position, position_to_content } => {
+                require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")?;
+                require(content_to_position || position_to_content, "disentangled attention without a term")?;
+                let rows = u32::from(heads) * u32::from(positions);
+                require(!causal && positions <= 1 << 14 && (1..=MAX_ROWS).contains(&rows), "disentangled attention")
+            }
+        }
+    }
+}
+
+impl HeadSpec {
+    fn check(&self, stack: &StackSpec) -> Result<(), Error> {
+        if let Some(transform) = &self.transform {
+            require(width(transform.size), "the head's transform size")?;
+            transform.norm.map_or(Ok(()), |norm| norm.check())?;
+        }
+        self.soft_cap.map_or(Ok(()), Multiplier::check)?;
+        match self.output {
+            OutputProjection::None => {
+                require(self.num_outputs == 0 && !self.bias, "num_outputs without an output projection")
+            }
+            OutputProjection::Own => require((1..=MAX_ROWS).contains(&self.num_outputs), "num_outputs"),
+            OutputProjection::Tied => require(
+                self.num_outputs == stack.embedding.vocab_size
+                    && self.input_size(stack) == stack.embedding.embedding_size as usize,
+                "a tied output projection of another size than the token table",
+            ),
+        }
+    }
+}
+
+impl Multiplier {
+    fn check(self) -> Result<(), Error> {
+        let normal = self.mantissa >= 1 << 30;
+        require(normal && Self::EXPONENTS.contains(&i32::from(self.exponent)), "a multiplier is not normalized")
+    }
+}
+
+/// A size that rows may have.
+fn width(size: u32) -> bool {
+    (1..=MAX_WIDTH).contains(&size)
+}
+
+fn require(holds: bool, what: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::InvalidSpec(what)) }
+}
+
+/// A feature that a model needs and this program does not have.
+pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
+    if matches!(spec.numerics.weights, WeightLayout::Packed { .. }) && !features::PACKED_WEIGHTS {
+        return Some("the crate's feature `packed-weights` is off");
+    }
+    if matches!(spec.numerics.weights, WeightLayout::Paired) && !features::PAIRED_WEIGHTS {
+        return Some("the crate's feature `paired-weights` is off");
+    }
+    if matches!(spec.numerics.weights, WeightLayout::WideTiled) && !features::WIDE_TILES {
+        return Some("the crate's feature `wide-tiles` is off");
+    }
+    if spec.head.soft_cap.is_some() && !features::SOFT_CAPS {
+        return Some(NO_SOFT_CAPS);
+    }
+    match (missing_of(&spec.encoder), missing_of(&spec.decoder)) {
+        (None, other) => other,
+        (missing, _) => missing,
+    }
+}
+
+const NO_SOFT_CAPS: &str = "the crate's feature `soft-caps` is off";
+
+const fn missing_of(stack: &Option<StackSpec>) -> Option<&'static str> {
+    let Some(stack) = stack else { return None };
+    let position = &stack.block.attention.position;
+    let relative = matches!(position, AttentionPosition::RelativeBias { .. } | AttentionPosition::Disentangled { .. });
+    if relative && !features::RELATIVE_ATTENTION {
+        return Some("the crate's feature `relative-attention` is off");
+    }
+    if !matches!(stack.embedding.projection, EmbeddingProjection::None) && !features::PROJECTED_EMBEDDINGS {
+        return Some("the crate's feature `projected-embeddings` is off");
+    }
+    let inside = stack.block.bottleneck.is_some() || stack.block.feed_forward.networks > 1;
+    if inside && !features::BOTTLENECKS {
+        return Some("the crate's feature `bottlenecks` is off");
+    }
+    if stack.block.cross_attention && !features::CROSS_ATTENTION {
+        return Some("the crate's feature `cross-attention` is off");
+    }
+    if stack.block.attention.soft_cap.is_some() && !features::SOFT_CAPS {
+        return Some(NO_SOFT_CAPS);
+    }
+    if stack.convolution.is_some() && !features::CONVOLUTIONS {
+        return Some("the crate's feature `convolutions` is off");
+    }
+    None
+}
