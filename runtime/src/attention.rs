@@ -7,12 +7,12 @@
 use core::ops::Range;
 
 use crate::features;
+use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
 use crate::kernels::{Kernels, ScoreFactor};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, spare_bits};
-use crate::quant::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
 #[cfg(feature = "std")]
@@ -401,8 +401,8 @@ fn dot<K: Copy + Into<i32>>(vector: &[i8], key: &[K]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixed::quantize8;
     use crate::format::spec::{AttentionPosition, Multiplier};
-    use crate::quant::quantize8;
 
     #[test]
     fn a_term_is_the_product_of_its_factors() {

@@ -1,6 +1,6 @@
 //! Rotary position embedding (arXiv 2104.09864).
 
-use crate::quant::{magnitude_bits, shift_round, with_rounding};
+use crate::fixed::{magnitude_bits, shift_round, with_rounding};
 
 /// Rotates the first values of each head of a row by the angles of a position, the first half of them paired with the second.
 ///

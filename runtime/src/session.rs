@@ -6,6 +6,7 @@
 
 use crate::block::{Block, copy};
 use crate::features;
+use crate::fixed::mean;
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
 use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling, at_least_one};
@@ -15,7 +16,6 @@ use crate::ops::activation::{activate, soft_cap};
 use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
-use crate::quant::mean;
 use crate::task::MAX_BEAMS;
 use crate::threads::{Others, Threads};
 use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};

@@ -6,11 +6,11 @@
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
+use crate::fixed::Scale;
 use crate::format::blob::plan_words;
 use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
 use crate::format::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Residual, StackSpec};
-use crate::quant::Scale;
 use crate::task::MAX_BEAMS;
 
 /// Bytes aligned as a blob and an arena must be.

@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use super::{Attention, Run};
+use crate::fixed::bits_beside;
 use crate::kernels::ScoreFactor;
-use crate::quant::bits_beside;
 use crate::workspace::{KeyValueCache, Keys};
 
 /// What one head has of the keys and values in a run of slots, and what becomes of queries that meet them.

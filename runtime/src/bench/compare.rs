@@ -4,11 +4,11 @@ use bytemuck::cast_slice;
 
 use super::part;
 use crate::Aligned;
+use crate::fixed::{Requantize, row_bits};
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::{Kernels, Packed, SCALAR, ScoreFactor};
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::largest_scale;
-use crate::quant::{Requantize, row_bits};
 
 /// Numbers of all sizes, the same in every run.
 struct Numbers(u32);

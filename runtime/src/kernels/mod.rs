@@ -6,7 +6,6 @@
 mod aarch64;
 #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
 mod arm;
-mod multiply;
 mod packed;
 mod paired;
 mod restored;
@@ -26,15 +25,14 @@ mod wide_tiles;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub(crate) use multiply::mul_high;
 pub(crate) use packed::Packed;
 #[cfg(any(feature = "bench", all(test, feature = "std")))]
 pub(crate) use scalar::SCALAR;
 
 #[cfg(feature = "std")]
 use crate::attention::together::{Head, Queries};
+use crate::fixed::{Requantize, Scale};
 use crate::ops::norm::NormRow;
-use crate::quant::{Requantize, Scale};
 
 /// How a product of a query and a key becomes a score, besides the key's scale.
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +86,9 @@ pub(crate) struct Kernels {
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.
     pub(crate) add: fn(row: &mut [i32], other: &[i32]),
-    /// See [`quantize8`](crate::quant::quantize8).
+    /// See [`quantize8`](crate::fixed::quantize8).
     pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
-    /// See [`quantize16`](crate::quant::quantize16).
+    /// See [`quantize16`](crate::fixed::quantize16).
     pub(crate) quantize16: fn(out: &mut [i16], row: &[i32], bits: u32) -> Scale,
     /// See [`NormRow::apply`].
     pub(crate) norm: fn(row: &mut [i32], by: &NormRow<'_>),

@@ -1,12 +1,12 @@
 //! The definition of every kernel, written for the eye. Any other set must give these bits.
 
 use super::{Kernels, ScoreFactor};
+use crate::fixed::{Scale, multiply, quantize8, quantize16, shift_round};
 use crate::format::places::TILE;
 #[cfg(kinglet_dsp)]
 use crate::format::places::tile_place;
 use crate::ops::softmax::{MAX_SCORE, exp2_neg};
 use crate::position::rotate;
-use crate::quant::{Scale, multiply, quantize8, quantize16, shift_round};
 
 /// Runs anywhere.
 pub(crate) static SCALAR: Kernels = Kernels {

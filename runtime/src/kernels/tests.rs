@@ -4,13 +4,13 @@ use std::vec::Vec;
 
 use super::scalar::SCALAR;
 use super::{Kernels, Packed, ScoreFactor};
+use crate::fixed::Requantize;
 use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
     wide_tile_place,
 };
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::MAX_SCORE;
-use crate::quant::Requantize;
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);
@@ -86,7 +86,7 @@ fn every_set_multiplies_as_scalar_does() {
     for (tokens, rows, cols) in SHAPES {
         let weights: Vec<i8> = numbers.row(rows * cols, -128, 127);
         let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
-        let qmax = (1 << crate::quant::row_bits(cols)) - 1;
+        let qmax = (1 << crate::fixed::row_bits(cols)) - 1;
         let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
         let run = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
@@ -172,7 +172,7 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
                 bytes[row * cols + col] = (weight * scale) as i8;
             }
             let narrow: Vec<i8> = numbers.row(tokens * cols, -127, 127);
-            let qmax = (1 << crate::quant::row_bits(cols)) - 1;
+            let qmax = (1 << crate::fixed::row_bits(cols)) - 1;
             let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
             let (mut wanted8, mut wanted16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
             (SCALAR.matmul8)(&mut wanted8, &narrow, &bytes, cols);

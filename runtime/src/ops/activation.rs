@@ -4,11 +4,11 @@
 //! are odd. So one side, `0 <= |x| <= 8`, is tabulated, 64 values to the unit, and interpolated linearly.
 
 use crate::features;
+use crate::fixed::{mul_high, multiply, shift_round};
 use crate::format::layout::ACTIVATION_TABLE_LEN;
 use crate::format::spec::{Activation, Multiplier};
 use crate::kernels::Kernels;
 use crate::model::Halfwords;
-use crate::quant::{mul_high, multiply, shift_round};
 
 /// Applies an activation to each value.
 pub(crate) fn activate(

@@ -1,10 +1,10 @@
 //! Rows of int8 tables as fixed-point values.
 
 use crate::features;
+use crate::fixed::{mul_high, shift_round};
 use crate::format::places::{TILE, WIDE_TILE_ROWS, pair_byte, pair_place, tile_place, wide_tile_place};
 use crate::format::spec::{Multiplier, WeightLayout};
 use crate::model::Matrix;
-use crate::quant::{mul_high, shift_round};
 
 /// Writes a row of a table to `out`, or adds it, times `scale` if there is one.
 pub(crate) fn embed_row(

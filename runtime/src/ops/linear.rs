@@ -5,10 +5,10 @@ use core::mem;
 use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
 
 use crate::features;
+use crate::fixed::{Requantize, Scale, row_bits};
 use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::{Kernels, Packed};
 use crate::model::{Matrix, Words};
-use crate::quant::{Requantize, Scale, row_bits};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
 pub(crate) struct QuantizedRows<'a> {

@@ -1,9 +1,9 @@
 //! Layer norm, RMS norm, and the affine map that takes a norm's place.
 
+use crate::fixed::{abs_max, magnitude_bits, mean, mul_high, shift_round, with_rounding};
 use crate::format::spec::{NormKind, NormSpec};
 use crate::kernels::Kernels;
 use crate::model::Norm;
-use crate::quant::{abs_max, magnitude_bits, mean, mul_high, shift_round, with_rounding};
 
 /// Norms one row in place. The norm's numbers are as long as the row.
 pub(crate) fn norm(kernels: &Kernels, spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: &mut [i32]) {

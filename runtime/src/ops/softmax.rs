@@ -1,7 +1,7 @@
 //! The softmax of one head's scores over its keys, in base two, with the scales of the values folded in.
 
+use crate::fixed::{Scale, headroom, mul_high, with_rounding};
 use crate::kernels::Kernels;
-use crate::quant::{Scale, headroom, mul_high, with_rounding};
 
 /// No score is farther from zero, so that no two are farther apart than an `i32` holds.
 pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;

@@ -10,10 +10,10 @@
 
 use super::super::{Kernels, Packed, ScoreFactor, scalar};
 use crate::features;
+use crate::fixed::{Requantize, Scale, scale8, shift_round};
 use crate::format::places::TILE;
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::EXP2;
-use crate::quant::{Requantize, Scale, scale8, shift_round};
 
 /// The set for this target, which has the extension.
 pub(crate) static DSP: Kernels = Kernels {
@@ -1815,7 +1815,7 @@ fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by:
     }
 }
 
-/// [`magnitude_bits`](crate::quant::magnitude_bits).
+/// [`magnitude_bits`](crate::fixed::magnitude_bits).
 fn magnitude_bits(row: &[i32]) -> u32 {
     // SAFETY: it reads a slice.
     32 - unsafe { kinglet_dsp_magnitude(row.as_ptr(), row.len()) }.leading_zeros()

@@ -7,10 +7,10 @@
 use core::mem::MaybeUninit;
 
 use super::super::{Kernels, scalar};
+use crate::fixed::{Requantize, Scale, mul_high, multiply, shift_round};
 use crate::format::places::TILE;
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
-use crate::quant::{Requantize, Scale, mul_high, multiply, shift_round};
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {

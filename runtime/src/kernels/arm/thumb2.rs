@@ -5,10 +5,10 @@
 
 use super::super::{Kernels, Packed, scalar};
 use crate::features;
+use crate::fixed::{Requantize, Scale, mul_high, shift_round};
 use crate::format::places::{PACKED_COLS, TILE};
 use crate::ops::norm::{NormRow, inverse_sqrt};
 use crate::ops::softmax::EXP2;
-use crate::quant::{Requantize, Scale, mul_high, shift_round};
 
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {

@@ -6,8 +6,8 @@
 
 use super::{Kernels, Packed, scalar};
 use crate::features;
+use crate::fixed::Requantize;
 use crate::format::places::{PACKED_COLS, TILE};
-use crate::quant::Requantize;
 
 /// The set for this target.
 pub(crate) static RISCV: Kernels = Kernels {

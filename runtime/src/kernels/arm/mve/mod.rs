@@ -35,7 +35,7 @@ pub(crate) static MVE: Kernels = Kernels {
     ..DSP
 };
 
-/// What a shift of vectors takes to do what [`shift_round`](crate::quant::shift_round) does: right is negative.
+/// What a shift of vectors takes to do what [`shift_round`](crate::fixed::shift_round) does: right is negative.
 fn shift_of(shift: i32) -> i32 {
     -shift.clamp(-31, 32)
 }

@@ -12,9 +12,9 @@ use super::heads::load_scales;
 use super::{GATHERED, store_words};
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
+use crate::fixed::quantize16;
 use crate::kernels::{ScoreFactor, scalar};
 use crate::ops::softmax::{Normalizer, lowered_by, spare_bits};
-use crate::quant::quantize16;
 
 /// Keys at a time.
 const LANES: usize = 16;

@@ -12,9 +12,9 @@ use super::super::rows::avx512::lanes;
 use super::GATHERED;
 use crate::attention::scale_query;
 use crate::attention::together::{Head, Queries};
+use crate::fixed::quantize16;
 use crate::kernels::{ScoreFactor, scalar};
 use crate::ops::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
-use crate::quant::quantize16;
 
 /// Words of a vector, of two values of sixteen bits each.
 const LANES: usize = 16;

@@ -4,8 +4,8 @@
 use core::arch::x86_64::*;
 
 use super::wide as generic;
+use crate::fixed::{Requantize, Scale, scale8};
 use crate::kernels::scalar;
-use crate::quant::{Requantize, Scale, scale8};
 
 /// Values of a vector.
 const LANES: usize = 16;

@@ -1,10 +1,14 @@
 //! The arithmetic that every result is made of: shifts that round, products that keep the high half, and
 //! rows of fixed-point values turned into small integers with a scale.
 //!
-//! This file is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a core without
+//! This module is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a core without
 //! a long multiply and a vector unit both run it well.
 
-pub(crate) use crate::kernels::mul_high;
+mod mul_high;
+mod scale;
+
+pub(crate) use mul_high::mul_high;
+pub(crate) use scale::Scale;
 
 /// `x / 2^shift`, rounded half up; a negative shift multiplies and saturates.
 #[inline(always)]
@@ -36,7 +40,7 @@ macro_rules! with_rounding {
             let $round = |x: i32| ((x >> all_but_one) + 1) >> 1;
             $body
         } else {
-            let $round = |x: i32| $crate::quant::shift_round(x, shift);
+            let $round = |x: i32| $crate::fixed::shift_round(x, shift);
             $body
         }
     }};
@@ -90,49 +94,6 @@ pub(crate) const fn headroom(bound: u64) -> u32 {
     (bound as u32 | (((bound >> 31) != 0) as u32) << 31).leading_zeros().saturating_sub(1)
 }
 
-/// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its leading
-/// one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scale(u16);
-
-impl Scale {
-    const BIAS: i32 = 17;
-    /// In memory, where only plain integers lie.
-    pub(crate) const BYTES: usize = size_of::<u16>();
-
-    #[inline(always)]
-    pub(crate) const fn from_bits(bits: u16) -> Self {
-        Self(bits)
-    }
-
-    #[inline(always)]
-    pub(crate) const fn to_bits(self) -> u16 {
-        self.0
-    }
-
-    /// Of a scale that is a power of two, `2^shift`, for `shift` in `0..=24`.
-    pub(crate) const fn power_of_two(shift: u32) -> Self {
-        Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
-    }
-
-    /// `n` of a scale that is `2^n`.
-    pub(crate) const fn power(self) -> i32 {
-        self.exponent() + 10
-    }
-
-    /// In `1024..2048`.
-    #[inline(always)]
-    pub(crate) const fn mantissa(self) -> i32 {
-        (self.0 & 0x7ff) as i32
-    }
-
-    /// In `-17..=14`.
-    #[inline(always)]
-    pub(crate) const fn exponent(self) -> i32 {
-        (self.0 >> 11) as i32 - Self::BIAS
-    }
-}
-
 /// Quantizes a row to `-127..=127`, scaled to its largest value.
 ///
 /// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the scale it
@@ -159,7 +120,7 @@ pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
     let mantissa = normalized.div_ceil(127 << 14);
     let carry = u32::from(mantissa > 2047);
     let mantissa = ((mantissa + carry) >> carry).max(1);
-    let scale = Scale(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
+    let scale = Scale::from_bits(((14 + carry + Scale::BIAS as u32 - zeros) << 11 | mantissa) as u16);
     (scale, zeros - 1, ((1 << 25) / mantissa) as i32, 23 + carry)
 }
 

@@ -1,0 +1,45 @@
+//! The scale of a quantized row.
+
+/// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its leading
+/// one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scale(u16);
+
+impl Scale {
+    /// What is added to the exponent in its five bits.
+    pub(crate) const BIAS: i32 = 17;
+    /// In memory, where only plain integers lie.
+    pub(crate) const BYTES: usize = size_of::<u16>();
+
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// Of a scale that is a power of two, `2^shift`, for `shift` in `0..=24`.
+    pub(crate) const fn power_of_two(shift: u32) -> Self {
+        Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
+    }
+
+    /// `n` of a scale that is `2^n`.
+    pub(crate) const fn power(self) -> i32 {
+        self.exponent() + 10
+    }
+
+    /// In `1024..2048`.
+    #[inline(always)]
+    pub(crate) const fn mantissa(self) -> i32 {
+        (self.0 & 0x7ff) as i32
+    }
+
+    /// In `-17..=14`.
+    #[inline(always)]
+    pub(crate) const fn exponent(self) -> i32 {
+        (self.0 >> 11) as i32 - Self::BIAS
+    }
+}
