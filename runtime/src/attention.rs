@@ -9,7 +9,8 @@ use core::ops::Range;
 use crate::features;
 use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
-use crate::kernels::{Kernels, ScoreFactor};
+use crate::kernels::Kernels;
+use crate::kernels::attend::{ScoreFactor, scale_query};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, spare_bits};
@@ -83,12 +84,6 @@ impl RelativeBias<'_> {
             *score = score.saturating_add(table.get(index));
         }
     }
-}
-
-/// A quantized query times the softmax's scale, of which `mantissa` has fifteen bits.
-#[inline(always)]
-pub(crate) fn scale_query(q: i16, mantissa: i32) -> i16 {
-    ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16
 }
 
 /// One head's runs of cache slots for a range of positions: two where a ring wraps round.

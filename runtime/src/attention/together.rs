@@ -4,57 +4,8 @@ use core::ops::Range;
 
 use super::{Attention, Run};
 use crate::fixed::bits_beside;
-use crate::kernels::ScoreFactor;
+use crate::kernels::attend::{Head, Queries};
 use crate::workspace::{KeyValueCache, Keys};
-
-/// What one head has of the keys and values in a run of slots, and what becomes of queries that meet them.
-pub(crate) struct Head<'a> {
-    /// `[keys, width]`.
-    pub(crate) keys: &'a [i8],
-    /// Bits of the keys' scales.
-    pub(crate) key_scales: &'a [u16],
-    /// `[keys, width]`.
-    pub(crate) values: &'a [i8],
-    /// Bits of the values' scales.
-    pub(crate) value_scales: &'a [u16],
-    /// Columns of a key, a value and a query.
-    pub(crate) width: usize,
-    /// Bits of a quantized query.
-    pub(crate) query_bits: u32,
-    /// What it is multiplied by then, of fifteen bits.
-    pub(crate) query_mantissa: i32,
-    /// The power of two that one of it then stands for, besides that of its own scale.
-    pub(crate) query_power: i32,
-    /// How products become scores, but for that power of two.
-    pub(crate) factor: ScoreFactor,
-}
-
-/// Rows of queries of the heads that share keys, by token, then by head.
-pub(crate) struct Queries<'a> {
-    rows: &'a mut [i32],
-    tokens: usize,
-    stride: usize,
-    group: usize,
-    width: usize,
-    visible: &'a dyn Fn(usize) -> Range<usize>,
-}
-
-impl Queries<'_> {
-    pub(crate) fn count(&self) -> usize {
-        self.tokens * self.group
-    }
-
-    /// A query, in whose place its result goes.
-    pub(crate) fn row(&mut self, index: usize) -> &mut [i32] {
-        let start = index / self.group * self.stride + index % self.group * self.width;
-        self.rows.get_mut(start..start + self.width).unwrap_or(&mut [])
-    }
-
-    /// The keys that it sees, counted in the head's run.
-    pub(crate) fn visible(&self, index: usize) -> Range<usize> {
-        (self.visible)(index / self.group)
-    }
-}
 
 impl Attention<'_> {
     /// Attention of several tokens at once, where a set of kernels has it and scores are nothing but products; says whether it was done.

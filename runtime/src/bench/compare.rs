@@ -6,7 +6,8 @@ use super::part;
 use crate::Aligned;
 use crate::fixed::{Requantize, row_bits};
 use crate::format::places::WIDE_TILE_ROWS;
-use crate::kernels::{Kernels, Packed, SCALAR, ScoreFactor};
+use crate::kernels::attend::ScoreFactor;
+use crate::kernels::{Kernels, Packed, SCALAR};
 use crate::ops::norm::NormRow;
 use crate::ops::softmax::largest_scale;
 

@@ -1,20 +1,10 @@
 //! Products over packed weights, four bits each. They are the products over tiles of the bytes that the weights stand for: a few
 //! columns of four rows are unpacked at a time, and every set multiplies them as it does others.
 
-use super::Kernels;
 use super::restored::{Tiles, first, multiply};
+use super::table::{Kernels, Packed};
 use crate::format::places::{PACKED_COLS, TILE};
 use crate::format::spec::at_least_one;
-
-/// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
-/// [`group_place`](crate::format::places::group_place) have them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Packed<'m> {
-    pub(crate) weights: &'m [u8],
-    pub(crate) scales: &'m [u8],
-    /// Columns in a group: a multiple of [`PACKED_COLS`] that divides [`COLUMNS`](super::restored::COLUMNS).
-    pub(crate) group: usize,
-}
 
 impl Kernels {
     /// As [`tiles8`](Self::tiles8), over packed weights.

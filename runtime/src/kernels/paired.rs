@@ -1,7 +1,7 @@
 //! Products over weights with their rows in pairs. Sets that have no loop of their own for them put them into tiles first.
 
-use super::Kernels;
 use super::restored::{Tiles, first, multiply};
+use super::table::Kernels;
 use crate::format::places::TILE;
 use crate::format::spec::at_least_one;
 

@@ -1,6 +1,7 @@
 //! The definition of every kernel, written for the eye. Any other set must give these bits.
 
-use super::{Kernels, ScoreFactor};
+use super::attend::ScoreFactor;
+use super::table::Kernels;
 use crate::fixed::{Scale, multiply, quantize8, quantize16, shift_round};
 use crate::format::places::TILE;
 #[cfg(kinglet_dsp)]

@@ -2,8 +2,9 @@
 
 use std::vec::Vec;
 
+use super::attend::ScoreFactor;
 use super::scalar::SCALAR;
-use super::{Kernels, Packed, ScoreFactor};
+use super::{Kernels, Packed};
 use crate::fixed::Requantize;
 use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,

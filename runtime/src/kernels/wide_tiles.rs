@@ -1,7 +1,7 @@
 //! Products over weights in tiles of sixteen rows. Sets that have no loop of their own for them put them into tiles of four first.
 
-use super::Kernels;
 use super::restored::{Tiles, multiply};
+use super::table::Kernels;
 use crate::format::places::{TILE, wide_tile_place};
 use crate::format::spec::at_least_one;
 

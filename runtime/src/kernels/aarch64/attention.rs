@@ -4,7 +4,8 @@
 
 use core::arch::aarch64::*;
 
-use super::super::{ScoreFactor, scalar};
+use super::super::attend::ScoreFactor;
+use super::super::scalar;
 use super::neon::{totals, words};
 
 /// Eight values that lie together, as sixteen-bit lanes.

@@ -5,8 +5,9 @@
 
 use core::arch::aarch64::*;
 
+use super::super::scalar;
+use super::super::table::Kernels;
 use super::super::tiles::{self, COLUMNS, Part};
-use super::super::{Kernels, scalar};
 use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
 use crate::format::places::{TILE, tile_place};
 

@@ -5,7 +5,7 @@ mod attention;
 mod dotprod;
 mod neon;
 
-use super::Sets;
+use super::table::Sets;
 
 /// The sets of this processor, the fastest first.
 pub(crate) fn kernels() -> Sets {

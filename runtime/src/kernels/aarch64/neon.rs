@@ -7,8 +7,9 @@
 
 use core::arch::aarch64::*;
 
+use super::super::scalar;
+use super::super::table::Kernels;
 use super::super::tiles::{self, COLUMNS, Part, Tile};
-use super::super::{Kernels, scalar};
 use super::attention;
 use crate::format::places::TILE;
 

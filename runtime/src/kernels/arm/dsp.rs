@@ -8,7 +8,9 @@
 //! carry, and `ADC` adds it. A shift by nothing leaves the carry alone, which is therefore clear before: counters rise from below zero.
 #![allow(unsafe_code)]
 
-use super::super::{Kernels, Packed, ScoreFactor, scalar};
+use super::super::attend::ScoreFactor;
+use super::super::scalar;
+use super::super::table::{Kernels, Packed};
 use crate::features;
 use crate::fixed::{Requantize, Scale, scale8, shift_round};
 use crate::format::places::TILE;

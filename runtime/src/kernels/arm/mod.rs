@@ -9,7 +9,7 @@ pub(crate) mod thumb1;
 #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]
 pub(crate) mod thumb2;
 
-use super::Kernels;
+use super::table::Kernels;
 
 /// The set of this core.
 pub(crate) const KERNELS: &Kernels = {

@@ -6,7 +6,8 @@
 
 use core::mem::MaybeUninit;
 
-use super::super::{Kernels, scalar};
+use super::super::scalar;
+use super::super::table::Kernels;
 use crate::fixed::{Requantize, Scale, mul_high, multiply, shift_round};
 use crate::format::places::TILE;
 use crate::ops::norm::{NormRow, inverse_sqrt};

@@ -3,7 +3,8 @@
 //! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions for the 32 products of two tiles.
 #![allow(unsafe_code)]
 
-use super::super::{Kernels, Packed, scalar};
+use super::super::scalar;
+use super::super::table::{Kernels, Packed};
 use crate::features;
 use crate::fixed::{Requantize, Scale, mul_high, shift_round};
 use crate::format::places::{PACKED_COLS, TILE};

@@ -4,7 +4,8 @@
 //! tiles.
 #![allow(unsafe_code)]
 
-use super::{Kernels, Packed, scalar};
+use super::scalar;
+use super::table::{Kernels, Packed};
 use crate::features;
 use crate::fixed::Requantize;
 use crate::format::places::{PACKED_COLS, TILE};

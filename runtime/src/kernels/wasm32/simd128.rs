@@ -5,8 +5,9 @@
 
 use core::arch::wasm32::*;
 
+use super::super::scalar;
+use super::super::table::Kernels;
 use super::super::tiles::{self, COLUMNS, Part};
-use super::super::{Kernels, scalar};
 use crate::format::places::TILE;
 
 /// The set for this target, which has vectors.

@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 use std::sync::LazyLock;
 
-use super::super::Kernels;
+use super::super::table::Kernels;
 use super::products::tiles::Shape;
 use super::vnni::{AVX512_VNNI, wide};
 use crate::format::places::{TILE, wide_tile_place};

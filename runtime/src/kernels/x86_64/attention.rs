@@ -9,7 +9,8 @@ pub(super) mod heads;
 
 use core::arch::x86_64::*;
 
-use super::super::{ScoreFactor, scalar};
+use super::super::attend::ScoreFactor;
+use super::super::scalar;
 use crate::ops::softmax::EXP2;
 
 /// Eight or sixteen values that lie together, as sixteen-bit lanes.

@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::*;
 
-use super::super::Kernels;
+use super::super::table::Kernels;
 use super::attention;
 use super::products::{single_packed, tiles};
 use super::rows::narrow as rows;

@@ -9,7 +9,7 @@ mod rows;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
 
-use super::Sets;
+use super::table::Sets;
 
 /// The sets of this processor, the fastest first.
 pub(crate) fn kernels() -> Sets {

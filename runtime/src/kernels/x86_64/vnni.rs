@@ -8,7 +8,7 @@
 //! One token at a time is for `single`, or for AVX2. With the feature `std` alone, which is what knows these processors.
 #![allow(unsafe_code)]
 
-use super::super::Kernels;
+use super::super::table::Kernels;
 #[cfg(feature = "std")]
 use super::attention::{few, heads};
 use super::avx2::AVX2;

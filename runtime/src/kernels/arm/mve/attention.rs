@@ -1,6 +1,7 @@
 //! From products of queries and keys to weights, and the sum of values by them.
 
-use super::super::super::{ScoreFactor, scalar};
+use super::super::super::attend::ScoreFactor;
+use super::super::super::scalar;
 use crate::ops::softmax::EXP2;
 
 core::arch::global_asm!(

@@ -9,7 +9,7 @@ mod products;
 mod rows;
 mod tiles;
 
-use super::super::Kernels;
+use super::super::table::Kernels;
 use super::dsp::DSP;
 
 /// The set for this target, whose user says that it has the extension.

@@ -10,10 +10,9 @@ use core::ops::Range;
 
 use super::super::rows::avx512::lanes;
 use super::GATHERED;
-use crate::attention::scale_query;
-use crate::attention::together::{Head, Queries};
 use crate::fixed::quantize16;
-use crate::kernels::{ScoreFactor, scalar};
+use crate::kernels::attend::{Head, Queries, ScoreFactor, scale_query};
+use crate::kernels::scalar;
 use crate::ops::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
 
 /// Words of a vector, of two values of sixteen bits each.

@@ -23,7 +23,7 @@ macro_rules! products {
         use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
         use super::{COLUMNS, WIDTH};
         use crate::format::places::{PACKED_COLS, TILE};
-        use crate::kernels::Packed;
+        use crate::kernels::table::Packed;
         use crate::kernels::x86_64::attention::store_words;
 
         /// Columns in the order of tiles, a lane's for each of its rows.

@@ -1,0 +1,89 @@
+//! The table of functions that an instruction set is, and what they take.
+
+use super::attend::ScoreFactor;
+#[cfg(feature = "std")]
+use super::attend::{Head, Queries};
+use crate::fixed::{Requantize, Scale};
+use crate::ops::norm::NormRow;
+
+/// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
+/// [`group_place`](crate::format::places::group_place) have them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed<'m> {
+    pub(crate) weights: &'m [u8],
+    pub(crate) scales: &'m [u8],
+    /// Columns in a group: a multiple of [`PACKED_COLS`] that divides the columns that are restored at a time.
+    pub(crate) group: usize,
+}
+
+/// What an architecture has besides the definition, the fastest first.
+pub(crate) type Sets = [Option<&'static Kernels>; 4];
+
+/// See [`Kernels::packed16`].
+pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
+
+/// See [`Kernels::attend`].
+#[cfg(feature = "std")]
+pub(crate) type Attend = fn(head: &Head<'_>, queries: &mut Queries<'_>) -> bool;
+
+/// See [`Kernels::wide_tiles16`].
+pub(crate) type Product<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize);
+
+/// See [`Kernels::paired16`].
+pub(crate) type PairedProduct<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) -> bool;
+
+/// One implementation of every inner loop.
+pub(crate) struct Kernels {
+    /// As the vendor writes the instruction set.
+    pub(crate) name: &'static str,
+    /// `out[token, row] = x[token] . weights[row]`: `x` is `[tokens, cols]`, `weights` `[rows, cols]`.
+    pub(crate) matmul8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
+    /// The same over sixteen-bit activations.
+    pub(crate) matmul16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
+    /// As `matmul8`, over weights in tiles ([`tile_place`](crate::format::places::tile_place)).
+    pub(crate) tiles8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
+    /// As `matmul16`, over weights in tiles.
+    pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
+    /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
+    pub(crate) packed16: Option<PackedProduct>,
+    /// As `tiles8`, over weights with their rows in pairs ([`pair_place`](crate::format::places::pair_place)), as they lie; says whether it
+    /// could.
+    pub(crate) paired8: Option<PairedProduct<i8>>,
+    /// As `tiles16`, over such weights.
+    pub(crate) paired16: Option<PairedProduct<i16>>,
+    /// As `tiles8`, over weights in wide tiles ([`wide_tile_place`](crate::format::places::wide_tile_place)).
+    pub(crate) wide_tiles8: Option<Product<i8>>,
+    /// As `tiles16`, over such weights.
+    pub(crate) wide_tiles16: Option<Product<i16>>,
+    /// Accumulators, which leave the headroom free, become fixed-point values, in place: see [`Requantize::apply`].
+    pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
+    /// `row += other`, saturated.
+    pub(crate) add: fn(row: &mut [i32], other: &[i32]),
+    /// See [`quantize8`](crate::fixed::quantize8).
+    pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
+    /// See [`quantize16`](crate::fixed::quantize16).
+    pub(crate) quantize16: fn(out: &mut [i16], row: &[i32], bits: u32) -> Scale,
+    /// See [`NormRow::apply`].
+    pub(crate) norm: fn(row: &mut [i32], by: &NormRow<'_>),
+    /// See [`rotate`](crate::position::rotate).
+    pub(crate) rotate: fn(row: &mut [i32], angles: &[i16], head_dim: usize),
+    /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits: `table` holds `T` as the blob does, and it is interpolated
+    /// linearly ([`activate`](crate::ops::activation::activate)).
+    pub(crate) rectify: fn(values: &mut [i32], table: &[i16]),
+    /// `values[i] *= gates[i]` of fixed-point values, rounded half up and saturated.
+    pub(crate) gate: fn(values: &mut [i32], gates: &[i32], fraction_bits: u32),
+    /// `out[key] = query . keys[key]`: `keys` is `[n, head_dim]`.
+    pub(crate) scores8: fn(out: &mut [i32], query: &[i16], keys: &[i8]),
+    /// The same over sixteen-bit keys.
+    pub(crate) scores16: fn(out: &mut [i32], query: &[i16], keys: &[i16]),
+    /// Such products become logarithms in base two, and the largest of them is returned; `keys` are the bits of the keys' scales.
+    pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32,
+    /// `2^(score - largest)`, Q15, times the value's scale without its bias, lowered by so many bits, in the scores' place: at most
+    /// fifteen bits. Returns the sum of the powers; `values` are the bits of the values' scales.
+    pub(crate) powers: fn(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32,
+    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`, and weights have fifteen bits.
+    pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[i32], values: &[i8]),
+    /// Several queries' attention to one head's keys, all at once: see [`Head`]. Says whether it could.
+    #[cfg(feature = "std")]
+    pub(crate) attend: Option<Attend>,
+}
