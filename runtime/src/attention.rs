@@ -11,9 +11,10 @@ use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
 use crate::kernels::Kernels;
 use crate::kernels::attend::{ScoreFactor, scale_query};
+use crate::kernels::scalar::softmax::{MAX_SCORE, largest_scale, scores_max, spare_bits};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
-use crate::ops::softmax::{MAX_SCORE, largest_scale, scores_max, softmax, spare_bits};
+use crate::ops::softmax::softmax;
 use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
 
 #[cfg(feature = "std")]
@@ -396,8 +397,8 @@ fn dot<K: Copy + Into<i32>>(vector: &[i8], key: &[K]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixed::quantize8;
     use crate::format::spec::{AttentionPosition, Multiplier};
+    use crate::kernels::scalar::rows::quantize8;
 
     #[test]
     fn a_term_is_the_product_of_its_factors() {

@@ -6,9 +6,10 @@ pub use compare::compare;
 
 use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::Kernels;
+use crate::kernels::scalar::softmax::{largest_scale, scores_max};
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
-use crate::ops::softmax::{largest_scale, scores_max, softmax};
+use crate::ops::softmax::softmax;
 
 /// A linear layer of `rows` outputs over quantized rows of activations, scaled back to fixed point.
 pub struct Linear<'a> {

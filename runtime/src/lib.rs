@@ -88,7 +88,6 @@ pub mod golden;
 mod kernels;
 mod model;
 mod ops;
-mod position;
 pub mod sample;
 mod session;
 pub mod task;

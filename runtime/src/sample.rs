@@ -3,7 +3,7 @@
 //! Integer only, so that one seed gives one text on every target. Nothing is sorted: thresholds are found by
 //! bisection over the weights, and ties at a threshold are all kept.
 
-use crate::ops::softmax::exp2_neg;
+use crate::kernels::scalar::softmax::exp2_neg;
 
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]

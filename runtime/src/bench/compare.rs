@@ -4,12 +4,12 @@ use bytemuck::cast_slice;
 
 use super::part;
 use crate::Aligned;
-use crate::fixed::{Requantize, row_bits};
+use crate::fixed::row_bits;
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::attend::ScoreFactor;
+use crate::kernels::scalar::rows::{NormRow, Requantize};
+use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::{Kernels, Packed, SCALAR};
-use crate::ops::norm::NormRow;
-use crate::ops::softmax::largest_scale;
 
 /// Numbers of all sizes, the same in every run.
 struct Numbers(u32);

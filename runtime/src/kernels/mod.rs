@@ -12,7 +12,7 @@ mod paired;
 mod restored;
 #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
 mod riscv;
-mod scalar;
+pub(crate) mod scalar;
 mod table;
 #[cfg(test)]
 mod tests;

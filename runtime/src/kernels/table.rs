@@ -3,8 +3,8 @@
 use super::attend::ScoreFactor;
 #[cfg(feature = "std")]
 use super::attend::{Head, Queries};
-use crate::fixed::{Requantize, Scale};
-use crate::ops::norm::NormRow;
+use crate::fixed::Scale;
+use crate::kernels::scalar::rows::{NormRow, Requantize};
 
 /// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
 /// [`group_place`](crate::format::places::group_place) have them.
@@ -59,13 +59,13 @@ pub(crate) struct Kernels {
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.
     pub(crate) add: fn(row: &mut [i32], other: &[i32]),
-    /// See [`quantize8`](crate::fixed::quantize8).
+    /// See [`quantize8`](crate::kernels::scalar::rows::quantize8).
     pub(crate) quantize8: fn(out: &mut [i8], row: &[i32]) -> Scale,
-    /// See [`quantize16`](crate::fixed::quantize16).
+    /// See [`quantize16`](crate::kernels::scalar::rows::quantize16).
     pub(crate) quantize16: fn(out: &mut [i16], row: &[i32], bits: u32) -> Scale,
     /// See [`NormRow::apply`].
     pub(crate) norm: fn(row: &mut [i32], by: &NormRow<'_>),
-    /// See [`rotate`](crate::position::rotate).
+    /// See [`rotate`](crate::kernels::scalar::rotary::rotate).
     pub(crate) rotate: fn(row: &mut [i32], angles: &[i16], head_dim: usize),
     /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits: `table` holds `T` as the blob does, and it is interpolated
     /// linearly ([`activate`](crate::ops::activation::activate)).

@@ -5,13 +5,12 @@ use std::vec::Vec;
 use super::attend::ScoreFactor;
 use super::scalar::SCALAR;
 use super::{Kernels, Packed};
-use crate::fixed::Requantize;
 use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
     wide_tile_place,
 };
-use crate::ops::norm::NormRow;
-use crate::ops::softmax::MAX_SCORE;
+use crate::kernels::scalar::rows::{NormRow, Requantize};
+use crate::kernels::scalar::softmax::MAX_SCORE;
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);

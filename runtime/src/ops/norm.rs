@@ -1,8 +1,9 @@
 //! Layer norm, RMS norm, and the affine map that takes a norm's place.
 
-use crate::fixed::{abs_max, magnitude_bits, mean, mul_high, shift_round, with_rounding};
+use crate::fixed::{abs_max, mul_high, shift_round};
 use crate::format::spec::{NormKind, NormSpec};
 use crate::kernels::Kernels;
+use crate::kernels::scalar::rows::NormRow;
 use crate::model::Norm;
 
 /// Norms one row in place. The norm's numbers are as long as the row.
@@ -19,63 +20,6 @@ pub(crate) fn norm(kernels: &Kernels, spec: &NormSpec, numbers: &Norm<'_>, fract
     (kernels.norm)(row, &NormRow { centered, epsilon, shift, weights, biases });
 }
 
-/// A norm as its kernel takes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NormRow<'a> {
-    /// Whether the mean is taken off first.
-    pub(crate) centered: bool,
-    /// What is added to the sum of squares, which has twice the fraction bits of the row.
-    pub(crate) epsilon: u64,
-    /// Of the result, besides what the sum of squares makes of it.
-    pub(crate) shift: i32,
-    /// As they lie in a blob.
-    pub(crate) weights: &'a [i32],
-    /// The same; empty for none.
-    pub(crate) biases: &'a [i32],
-}
-
-impl NormRow<'_> {
-    /// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then needs no wide
-    /// product, and one reciprocal square root of sixteen bits serves the whole row. The weights carry the factor
-    /// `sqrt(size)` that turns a sum of squares into a mean.
-    #[inline(always)]
-    pub(crate) fn apply(&self, row: &mut [i32]) {
-        if self.centered {
-            Self::center(row);
-        }
-        let narrow = magnitude_bits(row).saturating_sub(15) as i32;
-        let mut squares = 0_u64;
-        with_rounding!(narrow, |round| for x in &mut *row {
-            *x = round(*x).min(i16::MAX.into());
-            squares += u64::from(x.wrapping_mul(*x) as u32);
-        });
-        let (inverse, shift) = self.inverse(squares, narrow as u32);
-        // Fifteen bits times sixteen, and a sign.
-        with_rounding!(shift, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
-            *x = round(mul_high(x.wrapping_mul(inverse), i32::from_le(weight)));
-        });
-        for (x, &bias) in row.iter_mut().zip(self.biases) {
-            *x = x.saturating_add(i32::from_le(bias));
-        }
-    }
-
-    /// Takes the mean off.
-    #[inline(always)]
-    pub(crate) fn center(row: &mut [i32]) {
-        let center = mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32);
-        for x in row {
-            *x = x.saturating_sub(center);
-        }
-    }
-
-    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far the products are shifted.
-    #[inline]
-    pub(crate) fn inverse(&self, squares: u64, narrow: u32) -> (i32, i32) {
-        let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
-        (inverse, self.shift + half_exponent)
-    }
-}
-
 /// `x * weight + bias`, the row raised first as far as it goes.
 fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
     let raise = abs_max(row).max(1).leading_zeros() - 1;
@@ -87,30 +31,10 @@ fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
     }
 }
 
-/// `1 / sqrt(x)` for `x > 0`, as `(m, e)` with `m * 2^(-31 - e)` and `m` of sixteen bits.
-pub(crate) fn inverse_sqrt(x: u64) -> (i32, i32) {
-    let bits = 64 - x.leading_zeros() as i32;
-    let half_exponent = (bits - 31) >> 1;
-    let normalized = if half_exponent >= 0 { x >> (2 * half_exponent) } else { x << (-2 * half_exponent) };
-    let root = (normalized as u32).isqrt().max(1);
-    (((1 << 31) / root) as i32, half_exponent)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Words;
-
-    #[test]
-    fn inverse_sqrt_is_right_to_fifteen_bits() {
-        for x in (0..63).flat_map(|bit| [1_u64 << bit, (1 << bit) + (1 << bit >> 1), (2 << bit) - 1]) {
-            let (mantissa, exponent) = inverse_sqrt(x);
-            let got = f64::from(mantissa) * 2f64.powi(-31 - exponent);
-            let exact = 1.0 / libm::sqrt(x as f64);
-            assert!((got / exact - 1.0).abs() < 1.0 / 16384.0, "1 / sqrt({x}) = {exact}, not {got}");
-            assert!(mantissa <= 1 << 16);
-        }
-    }
 
     #[test]
     fn a_norm_is_the_formula_to_twelve_bits_of_its_largest_value() {

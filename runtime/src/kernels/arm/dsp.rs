@@ -12,10 +12,10 @@ use super::super::attend::ScoreFactor;
 use super::super::scalar;
 use super::super::table::{Kernels, Packed};
 use crate::features;
-use crate::fixed::{Requantize, Scale, scale8, shift_round};
+use crate::fixed::{Scale, shift_round};
 use crate::format::places::TILE;
-use crate::ops::norm::NormRow;
-use crate::ops::softmax::EXP2;
+use crate::kernels::scalar::rows::{NormRow, Requantize, scale8};
+use crate::kernels::scalar::softmax::EXP2;
 
 /// The set for this target, which has the extension.
 pub(crate) static DSP: Kernels = Kernels {

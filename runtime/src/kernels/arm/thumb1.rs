@@ -8,10 +8,10 @@ use core::mem::MaybeUninit;
 
 use super::super::scalar;
 use super::super::table::Kernels;
-use crate::fixed::{Requantize, Scale, mul_high, multiply, shift_round};
+use crate::fixed::{Scale, mul_high, multiply, shift_round};
 use crate::format::places::TILE;
-use crate::ops::norm::{NormRow, inverse_sqrt};
-use crate::ops::softmax::EXP2;
+use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
+use crate::kernels::scalar::softmax::EXP2;
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {

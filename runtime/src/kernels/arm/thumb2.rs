@@ -6,10 +6,10 @@
 use super::super::scalar;
 use super::super::table::{Kernels, Packed};
 use crate::features;
-use crate::fixed::{Requantize, Scale, mul_high, shift_round};
+use crate::fixed::{Scale, mul_high, shift_round};
 use crate::format::places::{PACKED_COLS, TILE};
-use crate::ops::norm::{NormRow, inverse_sqrt};
-use crate::ops::softmax::EXP2;
+use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
+use crate::kernels::scalar::softmax::EXP2;
 
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {

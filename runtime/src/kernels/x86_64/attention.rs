@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 
 use super::super::attend::ScoreFactor;
 use super::super::scalar;
-use crate::ops::softmax::EXP2;
+use crate::kernels::scalar::softmax::EXP2;
 
 /// Eight or sixteen values that lie together, as sixteen-bit lanes.
 trait Wide: Copy + Into<i32> {

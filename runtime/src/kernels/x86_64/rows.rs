@@ -9,8 +9,8 @@ pub(super) mod avx512;
 macro_rules! rows {
     ($features:literal) => {
         use super::super::super::scalar;
-        use crate::fixed::{Requantize, Scale};
-        use crate::ops::norm::NormRow;
+        use crate::fixed::Scale;
+        use crate::kernels::scalar::rows::{NormRow, Requantize};
 
         #[target_feature(enable = $features)]
         pub(in super::super) fn requantize(
@@ -24,7 +24,7 @@ macro_rules! rows {
 
         #[target_feature(enable = $features)]
         pub(in super::super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
-            crate::fixed::quantize16(out, row, bits)
+            crate::kernels::scalar::rows::quantize16(out, row, bits)
         }
 
         #[target_feature(enable = $features)]
@@ -34,7 +34,7 @@ macro_rules! rows {
 
         #[target_feature(enable = $features)]
         pub(in super::super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
-            crate::position::rotate(row, angles, head_dim);
+            crate::kernels::scalar::rotary::rotate(row, angles, head_dim);
         }
 
         #[target_feature(enable = $features)]
@@ -54,7 +54,7 @@ pub(super) mod narrow {
 
     #[target_feature(enable = "avx2")]
     pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-        crate::fixed::quantize8(out, row)
+        crate::kernels::scalar::rows::quantize8(out, row)
     }
 }
 

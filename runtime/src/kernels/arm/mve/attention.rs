@@ -2,7 +2,7 @@
 
 use super::super::super::attend::ScoreFactor;
 use super::super::super::scalar;
-use crate::ops::softmax::EXP2;
+use crate::kernels::scalar::softmax::EXP2;
 
 core::arch::global_asm!(
     r#"

@@ -5,8 +5,8 @@
 
 use super::super::super::scalar;
 use super::shift_of;
-use crate::fixed::{self, Requantize, Scale, magnitude_bits, mean};
-use crate::ops::norm::{NormRow, inverse_sqrt};
+use crate::fixed::{Scale, magnitude_bits, mean};
+use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
 
 core::arch::global_asm!(
     r#"
@@ -368,7 +368,7 @@ pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     // SAFETY: it reads the slice.
     let largest = unsafe { kinglet_mve_abs_max(row.as_ptr(), row.len()) }.clamp(1, i32::MAX as u32);
     // The scale depends on nothing but the largest magnitude.
-    let scale = fixed::quantize8(&mut [], &[largest as i32]);
+    let scale = scalar::rows::quantize8(&mut [], &[largest as i32]);
     let zeros = largest.leading_zeros() as i32;
     let carry = scale.exponent() + zeros - 14;
     let inverse = (1 << 25) / scale.mantissa().max(1);
@@ -381,7 +381,7 @@ pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
 
 pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     // The scale depends on nothing but the number of bits.
-    let scale = fixed::quantize16(&mut [], &[widest(row)], bits);
+    let scale = scalar::rows::quantize16(&mut [], &[widest(row)], bits);
     // SAFETY: it reads and writes as many values as the shorter slice has.
     unsafe { kinglet_mve_quantize16(out.as_mut_ptr(), row.as_ptr(), out.len().min(row.len()), -scale.power()) };
     scale

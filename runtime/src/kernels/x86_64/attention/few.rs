@@ -10,10 +10,10 @@ use core::mem::MaybeUninit;
 use super::super::rows::avx512::lanes;
 use super::heads::load_scales;
 use super::{GATHERED, store_words};
-use crate::fixed::quantize16;
 use crate::kernels::attend::{Head, Queries, ScoreFactor, scale_query};
 use crate::kernels::scalar;
-use crate::ops::softmax::{Normalizer, lowered_by, spare_bits};
+use crate::kernels::scalar::rows::quantize16;
+use crate::kernels::scalar::softmax::{Normalizer, lowered_by, spare_bits};
 
 /// Keys at a time.
 const LANES: usize = 16;

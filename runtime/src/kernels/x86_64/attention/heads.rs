@@ -10,10 +10,10 @@ use core::ops::Range;
 
 use super::super::rows::avx512::lanes;
 use super::GATHERED;
-use crate::fixed::quantize16;
 use crate::kernels::attend::{Head, Queries, ScoreFactor, scale_query};
 use crate::kernels::scalar;
-use crate::ops::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
+use crate::kernels::scalar::rows::quantize16;
+use crate::kernels::scalar::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
 
 /// Words of a vector, of two values of sixteen bits each.
 const LANES: usize = 16;

@@ -4,8 +4,9 @@
 use core::arch::x86_64::*;
 
 use super::wide as generic;
-use crate::fixed::{Requantize, Scale, scale8};
+use crate::fixed::Scale;
 use crate::kernels::scalar;
+use crate::kernels::scalar::rows::{Requantize, scale8};
 
 /// Values of a vector.
 const LANES: usize = 16;

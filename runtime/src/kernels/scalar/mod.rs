@@ -1,0 +1,50 @@
+//! The definition of every kernel, written for the eye. Any other set must give these bits.
+
+pub(crate) mod products;
+pub(crate) mod rotary;
+pub(crate) mod rows;
+pub(crate) mod softmax;
+
+use products::tiles;
+#[cfg(kinglet_dsp)]
+pub(crate) use products::tiles_at_places;
+#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
+pub(crate) use products::widened;
+pub(crate) use products::{matmul, tokens};
+use rotary::rotate;
+pub(crate) use rows::{add, gate};
+use rows::{quantize8, quantize16, rectify};
+#[cfg(kinglet_dsp)]
+pub(crate) use softmax::weighted_sum_of_any;
+use softmax::{powers, scale_scores, scores, weighted_sum};
+
+use super::table::Kernels;
+
+/// Runs anywhere.
+pub(crate) static SCALAR: Kernels = Kernels {
+    name: "scalar",
+    matmul8: |out, x, weights, cols| matmul(out, x, weights, cols),
+    matmul16: |out, x, weights, cols| matmul(out, x, weights, cols),
+    tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
+    tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
+    packed16: None,
+    paired8: None,
+    paired16: None,
+    wide_tiles8: None,
+    wide_tiles16: None,
+    requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
+    add: |row, other| add(row, other),
+    quantize8: |out, row| quantize8(out, row),
+    quantize16: |out, row, bits| quantize16(out, row, bits),
+    norm: |row, by| by.apply(row),
+    rotate: |row, angles, head_dim| rotate(row, angles, head_dim),
+    rectify,
+    gate: |values, gates, fraction_bits| gate(values, gates, fraction_bits),
+    scores8: |out, query, keys| scores(out, query, keys),
+    scores16: |out, query, keys| scores(out, query, keys),
+    scale_scores,
+    powers,
+    weighted_sum,
+    #[cfg(feature = "std")]
+    attend: None,
+};
