@@ -6,6 +6,7 @@
 
 use core::ops::Range;
 
+use crate::cache::{KeyValueCache, Keys, rows, slots};
 use crate::features;
 use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
@@ -15,7 +16,7 @@ use crate::kernels::scalar::softmax::{MAX_SCORE, largest_scale, scores_max, spar
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
-use crate::workspace::{HeadBuffers, KeyValueCache, Keys};
+use crate::workspace::HeadBuffers;
 
 #[cfg(feature = "std")]
 pub(crate) mod together;
@@ -87,14 +88,6 @@ impl RelativeBias<'_> {
     }
 }
 
-/// One head's runs of cache slots for a range of positions: two where a ring wraps round.
-fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 2] {
-    let (base, len) = (head * slots, positions.len().min(slots));
-    let start = positions.start % slots.max(1);
-    let first = len.min(slots - start);
-    [base + start..base + start + first, base..base + len - first]
-}
-
 /// What a cache holds in a run of slots.
 #[derive(Default)]
 struct Run<'a> {
@@ -141,11 +134,6 @@ impl<'a> Run<'a> {
         }
         (kernels.scale_scores)(scores, self.key_scales, factor)
     }
-}
-
-/// The `head_dim`-wide rows of some slots.
-fn rows<'a, T>(all: &'a [T], slots: &Range<usize>, head_dim: usize) -> &'a [T] {
-    all.get(slots.start * head_dim..slots.end * head_dim).unwrap_or(&[])
 }
 
 impl Attention<'_> {

@@ -4,6 +4,7 @@
 //! one `match` on the specification.
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
+use crate::cache::KeyValueCache;
 use crate::features;
 use crate::format::layout::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 use crate::format::spec::{ActivationWidth, AttentionPosition, BottleneckAttention, Residual, at_least_one};
@@ -13,7 +14,7 @@ use crate::ops::activation::activate;
 use crate::ops::linear::{QuantizedRows, quantize_rows};
 use crate::ops::norm::norm;
 use crate::threads::Others;
-use crate::workspace::{KeyValueCache, Scratch};
+use crate::workspace::Scratch;
 
 /// One layer of a stack, at work on a tile of tokens.
 pub(crate) struct Block<'a, 'm> {

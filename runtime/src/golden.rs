@@ -5,10 +5,10 @@
 use heapless::Vec;
 
 use crate::format::error::Error;
+use crate::format::memory::MemoryPlan;
 use crate::format::spec::MAX_LAYERS;
 use crate::model::Model;
 use crate::session::Session;
-use crate::workspace::MemoryPlan;
 
 /// The most layers that have a fingerprint: both stacks with their embeddings, and the head.
 pub const MAX_FINGERPRINTS: usize = 2 * (MAX_LAYERS as usize + 1) + 1;

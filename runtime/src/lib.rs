@@ -81,6 +81,7 @@ mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod block;
+mod cache;
 mod features;
 mod fixed;
 pub mod format;
@@ -98,10 +99,11 @@ mod workspace;
 #[cfg(feature = "alloc")]
 pub use aligned::AlignedVec;
 pub use format::error::Error;
+pub use format::memory::MemoryPlan;
 // The lists in a manifest and in a tokenizer's header are of this crate.
 pub use heapless;
 pub use model::Model;
 pub use session::{Pass, Session};
 #[doc(hidden)]
 pub use workspace::arena_len;
-pub use workspace::{Aligned, MemoryPlan, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
+pub use workspace::{Aligned, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};

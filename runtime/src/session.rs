@@ -5,10 +5,12 @@
 //! does not change a bit of any result.
 
 use crate::block::{Block, copy};
+use crate::cache::KeyValueCache;
 use crate::features;
 use crate::fixed::mean;
 use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
+use crate::format::memory::{MAX_BEAMS, MemoryPlan, decoder_slots, layer_cache_bytes};
 use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, OutputProjection, Pooling, at_least_one};
 use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
@@ -16,9 +18,8 @@ use crate::ops::activation::{activate, soft_cap};
 use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
-use crate::task::MAX_BEAMS;
 use crate::threads::{Others, Threads};
-use crate::workspace::{KeyValueCache, MemoryPlan, Scratch, Workspace, decoder_slots};
+use crate::workspace::{Scratch, Workspace};
 
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
@@ -272,7 +273,7 @@ impl<'s, 'm> Session<'s, 'm> {
         }
         let block = Block::new(*stack, layer, self.kernels, threads.beside(ids.len()));
         let keys = self.model.spec().numerics.keys;
-        let slots = encoder_cache.len() / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+        let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
         let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
         // A tile for each thread at a time.
         let together = tile * threads.count();
@@ -321,7 +322,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let layers = stack.spec.num_hidden_layers as usize;
         let region = workspace.cross_cache.len() / layers.max(1);
         let keys = self.model.spec().numerics.keys;
-        let slots = region / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+        let slots = region / layer_cache_bytes(stack.spec, keys, 1).max(1);
         for (layer, region) in workspace.cross_cache.chunks_exact_mut(region.max(1)).enumerate() {
             let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
             for (index, x) in states.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
@@ -441,7 +442,7 @@ impl<'s, 'm> Session<'s, 'm> {
             trace(0, x);
         }
         let layers = stack.spec.num_hidden_layers as usize;
-        let bytes_of = |layer| KeyValueCache::bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
+        let bytes_of = |layer| layer_cache_bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
         let of_one = cache.len() / self.plan.beams().max(1);
         let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
@@ -449,7 +450,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
-            let slots = size / KeyValueCache::bytes(stack.spec, keys, 1).max(1);
+            let slots = size / layer_cache_bytes(stack.spec, keys, 1).max(1);
             Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
         } else {
             None

@@ -11,8 +11,9 @@ mod one;
 #[cfg(feature = "std")]
 mod several;
 
+use crate::cache::KeyValueCache;
+use crate::format::memory::MemoryPlan;
 use crate::format::spec::{ModelSpec, StackSpec};
-use crate::workspace::{KeyValueCache, MemoryPlan};
 
 #[cfg(not(feature = "std"))]
 pub(crate) use one::{Others, Threads};

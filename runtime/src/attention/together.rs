@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use super::{Attention, Run};
+use crate::cache::{KeyValueCache, Keys, rows as rows_of};
 use crate::fixed::bits_beside;
 use crate::kernels::attend::{Head, Queries};
-use crate::workspace::{KeyValueCache, Keys};
 
 impl Attention<'_> {
     /// Attention of several tokens at once, where a set of kernels has it and scores are nothing but products; says whether it was done.
@@ -32,7 +32,7 @@ impl Attention<'_> {
             let slots = key_head * cache.slots + first..key_head * cache.slots + first + seen.len();
             let run = Run::new(cache, &slots, width);
             let head = Head {
-                keys: super::rows(keys, &slots, width),
+                keys: rows_of(keys, &slots, width),
                 key_scales: run.key_scales,
                 values: run.values,
                 value_scales: run.value_scales,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
+use super::memory::Coefficients;
 use super::spec::ModelSpec;
-use crate::workspace::Coefficients;
 
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";

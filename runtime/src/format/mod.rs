@@ -7,5 +7,6 @@ pub(crate) mod check;
 pub mod error;
 pub mod layout;
 mod length;
+pub(crate) mod memory;
 pub mod places;
 pub mod spec;

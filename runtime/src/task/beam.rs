@@ -9,11 +9,10 @@ use super::{GenerateOptions, log_normalizer};
 pub use crate::format::blob::EarlyStopping;
 use crate::format::blob::GenerationDefaults;
 use crate::format::error::Error;
+pub use crate::format::memory::MAX_BEAMS;
 use crate::format::spec::Direction;
 use crate::session::Session;
 
-/// The most texts at a time.
-pub const MAX_BEAMS: usize = 8;
 /// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop tokens.
 const MAX_CANDIDATES: usize = 64;
 /// Bits of a node that hold its token; the others hold the beam it follows.

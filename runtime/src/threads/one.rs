@@ -1,10 +1,11 @@
 //! The caller's thread alone.
 
 use super::{Filled, Plan};
+use crate::cache::KeyValueCache;
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};
-use crate::workspace::{KeyValueCache, Scratch};
+use crate::workspace::Scratch;
 
 /// No threads but the caller's.
 #[derive(Default)]

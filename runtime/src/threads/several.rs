@@ -13,13 +13,15 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::{Filled, Plan};
 use crate::aligned::AlignedVec;
+use crate::cache::KeyValueCache;
 use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
+use crate::format::memory::{MemoryPlan, layer_cache_bytes};
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};
-use crate::workspace::{KeyValueCache, MemoryPlan, Scratch};
+use crate::workspace::Scratch;
 
 /// Fewer tokens than this are not worth a thread.
 const LEAST_TOKENS: usize = 4;
@@ -211,7 +213,7 @@ impl Memory {
         let mut scratch = AlignedVec::zeroed(Scratch::bytes(spec, plan));
         Scratch::new(spec, plan, &mut scratch)?;
         let stacks = spec.encoder.iter().chain(&spec.decoder);
-        let cache = stacks.map(|stack| KeyValueCache::bytes(stack, spec.numerics.keys, slots(plan))).max();
+        let cache = stacks.map(|stack| layer_cache_bytes(stack, spec.numerics.keys, slots(plan))).max();
         Ok(Self { scratch, cache: AlignedVec::zeroed(cache.unwrap_or(0)) })
     }
 }
