@@ -7,8 +7,8 @@ use crate::Aligned;
 use crate::fixed::row_bits;
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::attend::ScoreFactor;
-use crate::kernels::scalar::rows::{NormRow, Requantize};
 use crate::kernels::scalar::softmax::largest_scale;
+use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{Kernels, Packed, SCALAR};
 
 /// Numbers of all sizes, the same in every run.

@@ -13,7 +13,7 @@ mod restored;
 #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
 mod riscv;
 pub(crate) mod scalar;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(any(

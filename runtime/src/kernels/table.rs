@@ -3,8 +3,7 @@
 use super::attend::ScoreFactor;
 #[cfg(feature = "std")]
 use super::attend::{Head, Queries};
-use crate::fixed::Scale;
-use crate::kernels::scalar::rows::{NormRow, Requantize};
+use crate::fixed::{Scale, headroom};
 
 /// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
 /// [`group_place`](crate::format::places::group_place) have them.
@@ -12,8 +11,47 @@ use crate::kernels::scalar::rows::{NormRow, Requantize};
 pub(crate) struct Packed<'m> {
     pub(crate) weights: &'m [u8],
     pub(crate) scales: &'m [u8],
-    /// Columns in a group: a multiple of [`PACKED_COLS`] that divides the columns that are restored at a time.
+    /// Columns in a group: a multiple of [`PACKED_COLS`](crate::format::places::PACKED_COLS) that divides [`COLUMNS`](super::restored::COLUMNS).
     pub(crate) group: usize,
+}
+
+/// A norm as its kernel takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormRow<'a> {
+    /// Whether the mean is taken off first.
+    pub(crate) centered: bool,
+    /// What is added to the sum of squares, which has twice the fraction bits of the row.
+    pub(crate) epsilon: u64,
+    /// Of the result, besides what the sum of squares makes of it.
+    pub(crate) shift: i32,
+    /// As they lie in a blob.
+    pub(crate) weights: &'a [i32],
+    /// The same; empty for none.
+    pub(crate) biases: &'a [i32],
+}
+
+/// How accumulators become fixed-point values again: `x * multiplier * 2^-shift`, where the accumulator is
+/// first shifted left by the `headroom` it is known to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requantize {
+    /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a power of two.
+    pub(crate) row: Option<i32>,
+    pub(crate) headroom: u32,
+    pub(crate) shift: i32,
+}
+
+impl Requantize {
+    /// For a matrix whose weights are `q * multiplier * 2^-exponent`, over a row of scale `scale`, with
+    /// accumulators of at most `bound`.
+    pub(crate) fn new(scale: Scale, exponent: i32, bound: u64) -> Self {
+        let headroom = headroom(bound);
+        let shift = exponent + headroom as i32 - 32 - scale.exponent();
+        if scale.mantissa() == 1 << 10 {
+            Self { row: None, headroom, shift: shift - 10 }
+        } else {
+            Self { row: Some(scale.mantissa() << 20), headroom, shift: shift - 12 }
+        }
+    }
 }
 
 /// What an architecture has besides the definition, the fastest first.

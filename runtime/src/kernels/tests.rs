@@ -9,8 +9,8 @@ use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
     wide_tile_place,
 };
-use crate::kernels::scalar::rows::{NormRow, Requantize};
 use crate::kernels::scalar::softmax::MAX_SCORE;
+use crate::kernels::table::{NormRow, Requantize};
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);

@@ -7,7 +7,7 @@ use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
 use crate::features;
 use crate::fixed::{Scale, row_bits};
 use crate::format::spec::{ActivationWidth, WeightLayout};
-use crate::kernels::scalar::rows::Requantize;
+use crate::kernels::table::Requantize;
 use crate::kernels::{Kernels, Packed};
 use crate::model::{Matrix, Words};
 

@@ -3,7 +3,7 @@
 use crate::fixed::{abs_max, mul_high, shift_round};
 use crate::format::spec::{NormKind, NormSpec};
 use crate::kernels::Kernels;
-use crate::kernels::scalar::rows::NormRow;
+use crate::kernels::table::NormRow;
 use crate::model::Norm;
 
 /// Norms one row in place. The norm's numbers are as long as the row.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod beam;
+mod choices;
 mod classify;
 mod embed;
 mod entities;
@@ -15,12 +16,12 @@ mod stop_text;
 
 pub use answer::{Answer, answer};
 pub use beam::{BeamOptions, BeamSearch, EarlyStopping, MAX_BEAMS, beam_search};
+pub use choices::Choices;
 pub use classify::{classify, probabilities, tag};
 pub use embed::{embed, embed_half};
 pub use entities::{Aggregation, Entities, Entity, kind};
 pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Stop, generate};
-pub use restrict::Choices;
 pub use score::{log_probability, pseudo_score, score};
 
 pub use stop_text::{MAX_STOP, StopText};

@@ -6,7 +6,7 @@ use core::arch::aarch64::*;
 
 use super::super::attend::ScoreFactor;
 use super::super::scalar;
-use super::neon::{totals, words};
+use super::vectors::{totals, words};
 
 /// Eight values that lie together, as sixteen-bit lanes.
 trait Wide: Copy {

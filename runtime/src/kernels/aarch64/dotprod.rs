@@ -8,7 +8,8 @@ use core::arch::aarch64::*;
 use super::super::scalar;
 use super::super::table::Kernels;
 use super::super::tiles::{self, COLUMNS, Part};
-use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole, words};
+use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole};
+use super::vectors::words;
 use crate::format::places::{TILE, tile_place};
 
 /// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a

@@ -4,6 +4,7 @@
 mod attention;
 mod dotprod;
 mod neon;
+mod vectors;
 
 use super::table::Sets;
 

@@ -11,6 +11,7 @@ use super::super::scalar;
 use super::super::table::Kernels;
 use super::super::tiles::{self, COLUMNS, Part, Tile};
 use super::attention;
+use super::vectors::{totals, words};
 use crate::format::places::TILE;
 
 /// The set for this target, which has vectors.
@@ -200,21 +201,4 @@ pub(super) fn bytes(lanes: int8x16_t) -> [i8; 16] {
     // SAFETY: sixteen bytes are written.
     unsafe { vst1q_s8(bytes.as_mut_ptr(), lanes) };
     bytes
-}
-
-/// The lanes.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn words(lanes: int32x4_t) -> [i32; 4] {
-    let mut words = [0; 4];
-    // SAFETY: four words are written.
-    unsafe { vst1q_s32(words.as_mut_ptr(), lanes) };
-    words
-}
-
-/// The sums of four times four lanes.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn totals([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {
-    vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
 }

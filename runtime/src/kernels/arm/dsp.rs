@@ -14,8 +14,9 @@ use super::super::table::{Kernels, Packed};
 use crate::features;
 use crate::fixed::{Scale, shift_round};
 use crate::format::places::TILE;
-use crate::kernels::scalar::rows::{NormRow, Requantize, scale8};
+use crate::kernels::scalar::rows::scale8;
 use crate::kernels::scalar::softmax::EXP2;
+use crate::kernels::table::{NormRow, Requantize};
 
 /// The set for this target, which has the extension.
 pub(crate) static DSP: Kernels = Kernels {

@@ -10,8 +10,9 @@ use super::super::scalar;
 use super::super::table::Kernels;
 use crate::fixed::{Scale, mul_high, multiply, shift_round};
 use crate::format::places::TILE;
-use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
+use crate::kernels::scalar::rows::inverse_sqrt;
 use crate::kernels::scalar::softmax::EXP2;
+use crate::kernels::table::{NormRow, Requantize};
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {

@@ -8,8 +8,9 @@ use super::super::table::{Kernels, Packed};
 use crate::features;
 use crate::fixed::{Scale, mul_high, shift_round};
 use crate::format::places::{PACKED_COLS, TILE};
-use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
+use crate::kernels::scalar::rows::inverse_sqrt;
 use crate::kernels::scalar::softmax::EXP2;
+use crate::kernels::table::{NormRow, Requantize};
 
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {

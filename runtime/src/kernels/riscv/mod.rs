@@ -8,7 +8,7 @@ use super::scalar;
 use super::table::{Kernels, Packed};
 use crate::features;
 use crate::format::places::{PACKED_COLS, TILE};
-use crate::kernels::scalar::rows::Requantize;
+use crate::kernels::table::Requantize;
 
 /// The set for this target.
 pub(crate) static RISCV: Kernels = Kernels {

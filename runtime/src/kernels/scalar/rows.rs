@@ -1,6 +1,7 @@
 //! What is done to rows of fixed-point values: quantizing and back, norms, sums, gates, activations.
 
-use crate::fixed::{Scale, abs_max, headroom, magnitude_bits, mean, mul_high, multiply, with_rounding};
+use super::super::table::{NormRow, Requantize};
+use crate::fixed::{Scale, abs_max, magnitude_bits, mean, mul_high, multiply, with_rounding};
 
 /// Quantizes a row to `-127..=127`, scaled to its largest value.
 ///
@@ -52,29 +53,7 @@ pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     Scale::power_of_two(shift)
 }
 
-/// How accumulators become fixed-point values again: `x * multiplier * 2^-shift`, where the accumulator is
-/// first shifted left by the `headroom` it is known to have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Requantize {
-    /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a power of two.
-    pub(crate) row: Option<i32>,
-    pub(crate) headroom: u32,
-    pub(crate) shift: i32,
-}
-
 impl Requantize {
-    /// For a matrix whose weights are `q * multiplier * 2^-exponent`, over a row of scale `scale`, with
-    /// accumulators of at most `bound`.
-    pub(crate) fn new(scale: Scale, exponent: i32, bound: u64) -> Self {
-        let headroom = headroom(bound);
-        let shift = exponent + headroom as i32 - 32 - scale.exponent();
-        if scale.mantissa() == 1 << 10 {
-            Self { row: None, headroom, shift: shift - 10 }
-        } else {
-            Self { row: Some(scale.mantissa() << 20), headroom, shift: shift - 12 }
-        }
-    }
-
     /// A row of accumulators, in place, with what is added to each in the end. Multipliers and biases lie as they do in a blob; without
     /// biases there are none of them.
     #[inline(always)]
@@ -96,21 +75,6 @@ impl Requantize {
             *out = out.saturating_add(i32::from_le(bias));
         }
     }
-}
-
-/// A norm as its kernel takes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NormRow<'a> {
-    /// Whether the mean is taken off first.
-    pub(crate) centered: bool,
-    /// What is added to the sum of squares, which has twice the fraction bits of the row.
-    pub(crate) epsilon: u64,
-    /// Of the result, besides what the sum of squares makes of it.
-    pub(crate) shift: i32,
-    /// As they lie in a blob.
-    pub(crate) weights: &'a [i32],
-    /// The same; empty for none.
-    pub(crate) biases: &'a [i32],
 }
 
 impl NormRow<'_> {

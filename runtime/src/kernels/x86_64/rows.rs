@@ -10,7 +10,7 @@ macro_rules! rows {
     ($features:literal) => {
         use super::super::super::scalar;
         use crate::fixed::Scale;
-        use crate::kernels::scalar::rows::{NormRow, Requantize};
+        use crate::kernels::table::{NormRow, Requantize};
 
         #[target_feature(enable = $features)]
         pub(in super::super) fn requantize(

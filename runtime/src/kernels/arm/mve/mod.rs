@@ -34,8 +34,3 @@ pub(crate) static MVE: Kernels = Kernels {
     weighted_sum: attention::weighted_sum,
     ..DSP
 };
-
-/// What a shift of vectors takes to do what [`shift_round`](crate::fixed::shift_round) does: right is negative.
-fn shift_of(shift: i32) -> i32 {
-    -shift.clamp(-31, 32)
-}

@@ -4,9 +4,9 @@
 //! shifts left and saturates: all that [`shift_round`](crate::fixed::shift_round) does. `VMULH` is the high half of a product.
 
 use super::super::super::scalar;
-use super::shift_of;
 use crate::fixed::{Scale, magnitude_bits, mean};
-use crate::kernels::scalar::rows::{NormRow, Requantize, inverse_sqrt};
+use crate::kernels::scalar::rows::inverse_sqrt;
+use crate::kernels::table::{NormRow, Requantize};
 
 core::arch::global_asm!(
     r#"
@@ -346,6 +346,11 @@ pub(super) fn add(row: &mut [i32], others: &[i32]) {
 fn widest(row: &[i32]) -> i32 {
     // SAFETY: it reads the slice.
     unsafe { kinglet_mve_bits(row.as_ptr(), row.len()) }
+}
+
+/// What a shift of vectors takes to do what [`shift_round`](crate::fixed::shift_round) does: right is negative.
+fn shift_of(shift: i32) -> i32 {
+    -shift.clamp(-31, 32)
 }
 
 pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {

@@ -6,7 +6,8 @@ use core::arch::x86_64::*;
 use super::wide as generic;
 use crate::fixed::Scale;
 use crate::kernels::scalar;
-use crate::kernels::scalar::rows::{Requantize, scale8};
+use crate::kernels::scalar::rows::scale8;
+use crate::kernels::table::Requantize;
 
 /// Values of a vector.
 const LANES: usize = 16;
