@@ -5,6 +5,7 @@ mod boards;
 mod firmware;
 mod first;
 mod floats;
+mod floors;
 mod portable;
 mod template;
 
@@ -44,7 +45,7 @@ struct Cli {
 enum Task {
     /// All that follows, in order: what a change must pass.
     Ci,
-    /// Formatting, lints and documentation.
+    /// Formatting, the floors of the runtime, lints and documentation.
     Lint,
     /// All tests that need no other processor than this one.
     Test,
@@ -100,6 +101,7 @@ fn main() -> Result<()> {
 
 fn lint() -> Result<()> {
     cargo("fmt --all --check", &[])?;
+    floors::check(root())?;
     firmware::lint()?;
     cargo("clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv", &[])?;
     cargo("clippy --package kinglet -- -D warnings", &[])?;

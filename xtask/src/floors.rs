@@ -1,0 +1,453 @@
+//! The law of the floors: a room of the runtime imports rooms of lower floors only, and files do not
+//! import each other in a circle.
+//!
+//! The sources are read as tokens, so that imports inside macros and paths inside expressions count
+//! like `use` lines. A name that a module passes on counts as the module's where it is defined. Tests
+//! may import anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// The rooms of the runtime, the ground floor first. Rooms of one floor do not know each other.
+const FLOORS: &[&[&str]] = &[
+    &["features", "fixed"],
+    &["format"],
+    &["aligned", "kernels", "tokenizer"],
+    &["model", "workspace"],
+    &["cache", "ops", "sample"],
+    &["attention"],
+    &["threads"],
+    &["block"],
+    &["session"],
+    &["bench", "golden", "task"],
+];
+
+/// A module as the path from the crate's root to it.
+type Module = Vec<String>;
+
+/// Checks the runtime.
+///
+/// # Errors
+/// One line for each import that the law forbids.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    let faults = faults(&sources(&root.join("runtime/src"))?, FLOORS)?;
+    ensure!(
+        faults.is_empty(),
+        "{}\nMove what is imported to a lower floor, or what imports it to a higher one: \
+         the floors are in xtask/src/floors.rs",
+        faults.join("\n")
+    );
+    Ok(())
+}
+
+/// The Rust files below a folder, with their paths from it.
+fn sources(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(&at).with_context(|| format!("reading {}", at.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+                let name = path.strip_prefix(folder)?.to_string_lossy().replace('\\', "/");
+                found.push((name, text));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What a crate's sources do against the law, a line for each fault.
+fn faults(sources: &[(String, String)], floors: &[&[&str]]) -> Result<Vec<String>> {
+    let crate_ = Crate::read(sources)?;
+    let arrows = crate_.arrows();
+    let mut faults = Vec::new();
+    for room in crate_.modules.keys().filter_map(|module| module.first()) {
+        let line = format!("`{room}` has no floor");
+        if floor_of(floors, room).is_none() && !faults.contains(&line) {
+            faults.push(line);
+        }
+    }
+    for (from, to) in &arrows {
+        let (Some(room), Some(other)) = (from.first(), to.first()) else { continue };
+        if room != other && floor_of(floors, room) <= floor_of(floors, other) {
+            faults.push(format!("`{}` imports `{}`, which is on no lower floor", from.join("::"), to.join("::")));
+        }
+    }
+    for folder in crate_.modules.keys() {
+        if let Some(circle) = circle(&between(folder, &arrows)) {
+            faults.push(format!("files import each other in a circle: {}", circle.join(" -> ")));
+        }
+    }
+    Ok(faults)
+}
+
+fn floor_of(floors: &[&[&str]], room: &str) -> Option<usize> {
+    floors.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The arrows between the files and folders that lie in a module's folder, and the module's own file.
+fn between(folder: &Module, arrows: &BTreeSet<(Module, Module)>) -> BTreeMap<String, BTreeSet<String>> {
+    let child = |module: &Module| match module.strip_prefix(folder.as_slice())? {
+        [] if folder.is_empty() => None,
+        rest => Some(folder.iter().chain(rest.first()).cloned().collect::<Module>().join("::")),
+    };
+    let mut graph = BTreeMap::<_, BTreeSet<_>>::new();
+    for (from, to) in arrows {
+        if let (Some(from), Some(to)) = (child(from), child(to))
+            && from != to
+        {
+            graph.entry(from).or_default().insert(to);
+        }
+    }
+    graph
+}
+
+/// A circle in a graph, if it has one, from a node back to itself.
+fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    // Nodes that no arrow leaves, or whose arrows all end in such nodes, are in no circle.
+    let mut graph = graph.clone();
+    loop {
+        let known = graph.keys().cloned().collect::<BTreeSet<_>>();
+        let before = graph.values().map(BTreeSet::len).sum::<usize>();
+        graph.values_mut().for_each(|to| to.retain(|node| known.contains(node)));
+        graph.retain(|_, to| !to.is_empty());
+        if graph.values().map(BTreeSet::len).sum::<usize>() == before {
+            break;
+        }
+    }
+    let mut way = vec![graph.keys().next()?.clone()];
+    loop {
+        let next = graph.get(way.last()?)?.first()?.clone();
+        if let Some(start) = way.iter().position(|node| *node == next) {
+            way.push(next);
+            return Some(way.split_off(start));
+        }
+        way.push(next);
+    }
+}
+
+/// The files of a crate, but for those of tests, each with the paths that it names.
+struct Crate {
+    modules: BTreeMap<Module, Vec<Named>>,
+}
+
+/// A path that a file names.
+#[derive(Debug)]
+struct Named {
+    /// From the crate's root.
+    path: Module,
+    /// What it is called here, when it is imported.
+    called: Option<String>,
+    /// Whether it is imported to be passed on.
+    passed_on: bool,
+}
+
+impl Crate {
+    fn read(sources: &[(String, String)]) -> Result<Self> {
+        let module = |file: &str| {
+            let file = file.trim_end_matches(".rs");
+            let parts = file.split('/').filter(|part| !matches!(*part, "lib" | "main" | "mod"));
+            parts.map(str::to_owned).collect::<Module>()
+        };
+        let modules = sources.iter().map(|(file, _)| module(file)).collect::<BTreeSet<_>>();
+        let (mut read, mut tests) = (BTreeMap::new(), BTreeSet::new());
+        for (file, text) in sources {
+            let tokens = text.parse::<TokenStream>().map_err(|e| anyhow::anyhow!("{file}: {e}"))?;
+            let mut reader = Reader { modules: &modules, named: Vec::new(), tests: &mut tests };
+            reader.read(tokens, &module(file), false);
+            read.insert(module(file), reader.named);
+        }
+        read.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
+        Ok(Self { modules: read })
+    }
+
+    /// Which file imports which.
+    fn arrows(&self) -> BTreeSet<(Module, Module)> {
+        let mut arrows = BTreeSet::new();
+        for (from, named) in &self.modules {
+            for name in named {
+                let to = self.home(&name.path, &mut BTreeSet::new());
+                // A module that only passes on what is below it does not use it.
+                let below = to.starts_with(from);
+                // What stands at the root itself are exported macros.
+                if to != *from && !to.is_empty() && !from.is_empty() && !(name.passed_on && below) {
+                    arrows.insert((from.clone(), to));
+                }
+            }
+        }
+        arrows
+    }
+
+    /// The module in whose file the thing at a path is defined.
+    fn home(&self, path: &Module, seen: &mut BTreeSet<Module>) -> Module {
+        let known = |len: &usize| path.get(..*len).is_some_and(|module| self.modules.contains_key(module));
+        let len = (0..=path.len()).rev().find(known).unwrap_or(0);
+        let (module, rest) = path.split_at(len);
+        let Some(name) = rest.first().filter(|_| seen.insert(path.clone())) else { return module.to_vec() };
+        let named = self.modules.get(module).into_iter().flatten();
+        let mut imports = named.filter(|named| named.called.as_ref() == Some(name));
+        match imports.next() {
+            Some(import) => self.home(&import.path.iter().chain(&rest[1..]).cloned().collect(), seen),
+            None => module.to_vec(),
+        }
+    }
+}
+
+/// Finds the paths in a file's tokens.
+struct Reader<'a> {
+    modules: &'a BTreeSet<Module>,
+    named: Vec<Named>,
+    /// Modules that are there for tests only.
+    tests: &'a mut BTreeSet<Module>,
+}
+
+impl Reader<'_> {
+    /// `at` is the module in which the tokens stand. In a macro it is unknown, so `super` says nothing.
+    fn read(&mut self, tokens: TokenStream, at: &Module, in_macro: bool) {
+        let tokens = tokens.into_iter().collect::<Vec<_>>();
+        let mut i = 0;
+        while let Some(token) = tokens.get(i) {
+            let word = |n: usize| match tokens.get(n) {
+                Some(TokenTree::Ident(word)) => Some(word.to_string()),
+                _ => None,
+            };
+            i += 1;
+            match token {
+                TokenTree::Punct(mark) if mark.as_char() == '#' && tokens.get(i).is_some_and(is_test) => {
+                    let item = &tokens[i..i + item_len(&tokens[i..])];
+                    if let [.., keyword, TokenTree::Ident(name), _] = item
+                        && is_word(keyword, "mod")
+                    {
+                        self.tests.insert(at.iter().cloned().chain([name.to_string()]).collect());
+                    }
+                    i += item.len();
+                }
+                TokenTree::Group(group) => {
+                    // `pub(in path)` imports nothing.
+                    let restricts = group.stream().into_iter().next().is_some_and(|token| is_word(&token, "in"));
+                    if !restricts {
+                        self.read(group.stream(), at, in_macro);
+                    }
+                }
+                TokenTree::Ident(first) if first == "mod" => {
+                    if let (Some(name), Some(TokenTree::Group(body))) = (word(i), tokens.get(i + 1)) {
+                        let inner = at.iter().cloned().chain([name]).collect();
+                        self.read(body.stream(), &inner, in_macro);
+                        i += 2;
+                    }
+                }
+                TokenTree::Ident(first) if first == "macro_rules" => {
+                    if let Some(TokenTree::Group(body)) = tokens.get(i + 2) {
+                        self.read(body.stream(), at, true);
+                        i += 3;
+                    }
+                }
+                TokenTree::Ident(first) if first == "use" => {
+                    let len = tokens[i..].iter().position(|token| is_mark(token, ';')).unwrap_or(0);
+                    let before = i.checked_sub(2).and_then(|at| tokens.get(at));
+                    let passed_on = before.is_some_and(|token| match token {
+                        TokenTree::Group(group) => group.delimiter() == Delimiter::Parenthesis,
+                        token => is_word(token, "pub"),
+                    });
+                    self.import(&tokens[i..i + len], &[], &Place { at, in_macro, passed_on });
+                    i += len;
+                }
+                TokenTree::Ident(_) => {
+                    let (path, len) = path(&tokens[i - 1..]);
+                    if path.len() > 1 {
+                        self.name(&path, None, &Place { at, in_macro, passed_on: false });
+                    }
+                    i += len - 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The tree of a `use`, below a path.
+    fn import(&mut self, tree: &[TokenTree], above: &[String], place: &Place<'_>) {
+        for tree in tree.split(|token| is_mark(token, ',')) {
+            let (steps, len) = path(tree);
+            let whole = above.iter().cloned().chain(steps).collect::<Vec<_>>();
+            match tree.get(len) {
+                Some(TokenTree::Group(group)) => {
+                    self.import(&group.stream().into_iter().collect::<Vec<_>>(), &whole, place);
+                }
+                Some(token) if is_word(token, "as") => {
+                    self.name(&whole, tree.get(len + 1).map(ToString::to_string), place);
+                }
+                _ if whole.last().is_some_and(|last| last == "self") => {
+                    let module = &whole[..whole.len() - 1];
+                    self.name(module, module.last().cloned(), place);
+                }
+                _ => self.name(&whole, whole.last().cloned(), place),
+            }
+        }
+    }
+
+    /// Keeps a path that leads into this crate.
+    fn name(&mut self, path: &[String], called: Option<String>, place: &Place<'_>) {
+        let Some(first) = path.first() else { return };
+        let supers = path.iter().take_while(|step| *step == "super").count();
+        let child = || place.at.iter().chain([first]).cloned().collect::<Module>();
+        let whole: Module = match first.as_str() {
+            "crate" => path[1..].to_vec(),
+            "self" => place.at.iter().chain(&path[1..]).cloned().collect(),
+            "super" if place.in_macro => return,
+            "super" => {
+                let above = place.at.len().saturating_sub(supers);
+                place.at[..above].iter().chain(&path[supers..]).cloned().collect()
+            }
+            _ if self.modules.contains(&child()) => place.at.iter().chain(path).cloned().collect(),
+            _ => return,
+        };
+        self.named.push(Named { path: whole, called, passed_on: place.passed_on });
+    }
+}
+
+/// Where a path stands.
+struct Place<'a> {
+    at: &'a Module,
+    in_macro: bool,
+    passed_on: bool,
+}
+
+/// The words of a path at the front of some tokens, and how many tokens it takes.
+fn path(tokens: &[TokenTree]) -> (Vec<String>, usize) {
+    let (mut words, mut len) = (Vec::new(), 0);
+    while let Some(TokenTree::Ident(word)) = tokens.get(len) {
+        words.push(word.to_string());
+        len += 1;
+        let colons = tokens.get(len..len + 2).is_some_and(|marks| marks.iter().all(|token| is_mark(token, ':')));
+        if !colons {
+            break;
+        }
+        len += 2;
+    }
+    (words, len)
+}
+
+/// Whether an attribute's brackets keep an item for tests.
+fn is_test(brackets: &TokenTree) -> bool {
+    let text = brackets.to_string().replace(char::is_whitespace, "");
+    text.starts_with("[cfg(test)") || text.starts_with("[cfg(all(test,")
+}
+
+/// Tokens up to the end of an item: its body, or its semicolon.
+fn item_len(tokens: &[TokenTree]) -> usize {
+    let ends = |token: &TokenTree| match token {
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        token => is_mark(token, ';'),
+    };
+    tokens.iter().position(ends).map_or(tokens.len(), |last| last + 1)
+}
+
+fn is_mark(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
+}
+
+fn is_word(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUSE: &[&[&str]] = &[&["ground", "garden"], &["first"], &["attic"]];
+
+    fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
+        let files = files.iter().map(|&(file, text)| (file.to_owned(), text.to_owned())).collect::<Vec<_>>();
+        faults(&files, HOUSE).expect("the sources are Rust")
+    }
+
+    #[test]
+    fn imports_of_lower_floors_are_no_fault() {
+        let house = [
+            ("lib.rs", "mod attic; mod first; mod ground; pub use attic::Roof;"),
+            ("ground.rs", "pub(crate) fn floor() {} pub(in crate::attic) fn far() {}"),
+            ("first/mod.rs", "mod door; pub(crate) use door::open; use crate::ground::floor;"),
+            ("first/door.rs", "use crate::{ground, ground::floor as bottom}; pub(crate) fn open() {}"),
+            ("attic.rs", "use crate::first::open; pub struct Roof; fn f() { crate::ground::floor() }"),
+        ];
+        assert_eq!(faults_of(&house), [""; 0]);
+    }
+
+    #[test]
+    fn an_upward_import_is_found_however_it_is_written() {
+        for import in [
+            "use crate::attic::Roof;",
+            "use super::attic::Roof;",
+            "use super::{ground, attic::{self, Roof}};",
+            "pub(crate) use crate::attic::Roof;",
+            "use crate::Roof;",
+            "fn f() -> usize { 1 + crate::attic::height() }",
+            "fn f() { use crate::attic::height; height() }",
+            "macro_rules! m { ($x:expr) => { $crate::attic::height($x) }; }",
+            "#[cfg(feature = \"std\")] mod inner { use super::super::attic::Roof; }",
+            "#[cfg(any(test, feature = \"std\"))] use crate::attic::Roof;",
+        ] {
+            let files = [("lib.rs", "pub use attic::Roof;"), ("attic.rs", ""), ("first.rs", import), ("ground.rs", "")];
+            assert_eq!(faults_of(&files), ["`first` imports `attic`, which is on no lower floor"], "{import}");
+        }
+    }
+
+    #[test]
+    fn rooms_of_one_floor_do_not_know_each_other_and_each_room_has_a_floor() {
+        let files = [("ground.rs", "use crate::garden::Tree;"), ("garden.rs", ""), ("shed/mod.rs", "")];
+        assert_eq!(faults_of(&files), ["`shed` has no floor", "`ground` imports `garden`, which is on no lower floor"]);
+    }
+
+    #[test]
+    fn a_circle_inside_a_room_is_found() {
+        let pair = [
+            ("first/mod.rs", ""),
+            ("first/a.rs", "use super::b::B; pub struct A;"),
+            ("first/b.rs", "use crate::first::c::C;"),
+            ("first/c.rs", "fn f(_: &super::a::A) {}"),
+        ];
+        let found = faults_of(&pair);
+        assert_eq!(found, ["files import each other in a circle: first::a -> first::b -> first::c -> first::a"]);
+        let parent = [
+            ("first/mod.rs", "mod a; pub(crate) use a::A; pub(crate) struct Own; fn f() { a::go() }"),
+            ("first/a.rs", "use super::Own; pub struct A;"),
+        ];
+        assert_eq!(faults_of(&parent), ["files import each other in a circle: first -> first::a -> first"]);
+    }
+
+    #[test]
+    fn what_a_module_passes_on_is_of_the_file_that_has_it() {
+        let files = [
+            ("first/mod.rs", "mod a; mod b; pub(crate) use a::A; pub(crate) struct Own;"),
+            ("first/a.rs", "use super::Own; pub struct A;"),
+            ("first/b.rs", "use super::A;"),
+        ];
+        assert_eq!(faults_of(&files), [""; 0]);
+    }
+
+    #[test]
+    fn tests_may_import_anything() {
+        for import in [
+            "#[cfg(test)] mod tests { use crate::attic::Roof; }",
+            "#[cfg(all(test, feature = \"std\"))] #[expect(dead_code)] mod tests { use crate::attic::Roof; }",
+            "#[cfg(test)] use crate::attic::Roof; fn f() {}",
+            "/// See [`Roof`](crate::attic::Roof).\nfn f() {}",
+        ] {
+            assert_eq!(faults_of(&[("attic.rs", ""), ("first.rs", import)]), [""; 0], "{import}");
+        }
+        let own_file = [
+            ("attic.rs", ""),
+            ("first/mod.rs", "#[cfg(test)] mod tests;"),
+            ("first/tests.rs", "use crate::attic::Roof;"),
+        ];
+        assert_eq!(faults_of(&own_file), [""; 0]);
+    }
+}
