@@ -6,9 +6,11 @@ use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role};
 use kinglet::format::spec::{BottleneckAttention, ModelSpec};
 
-use crate::convert::{Source, spread_ids};
-use crate::fidelity::{self, Input};
-use crate::reference::{Reference, Rows};
+use crate::fidelity;
+use crate::opened::Source;
+use crate::real::Rows;
+use crate::reference::Reference;
+use crate::texts::{Input, spread_ids};
 
 /// For each linear layer the sum of `x x^T` over the rows `x` it read.
 #[derive(Clone, Debug, Default)]

@@ -12,42 +12,12 @@ use kinglet::golden::{Golden, fingerprints, record};
 use kinglet::{AlignedVec, MemoryPlan, Model};
 
 use crate::calibrate::Calibration;
-use crate::checkpoint::Checkpoint;
-use crate::family::{self, Mapping, Options, SpecialTokens};
+use crate::family::SpecialTokens;
+use crate::opened::Source;
 use crate::quantize::{Quantized, quantize};
 use crate::refuse;
+use crate::texts::spread_ids;
 use crate::weights::Weights;
-
-/// A checkpoint, mapped and read: what the reference runs, and what a blob is made of.
-#[derive(Debug)]
-pub struct Source {
-    /// What it is.
-    pub mapping: Mapping,
-    /// Its tensors.
-    pub weights: Weights,
-    /// The name of its folder.
-    pub name: String,
-}
-
-impl Source {
-    /// Opens, maps and reads a checkpoint.
-    ///
-    /// # Errors
-    /// When something is missing or not implemented; the message names it.
-    pub fn open(dir: &Path, options: &Options) -> Result<Self> {
-        let checkpoint = Checkpoint::open(dir)?;
-        let mapping = family::map(&checkpoint, options)?;
-        let weights = Weights::read(&checkpoint, &mapping)?;
-        let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        let name = canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok(Self { mapping, weights, name })
-    }
-
-    /// The architecture.
-    pub fn spec(&self) -> &ModelSpec {
-        &self.mapping.spec
-    }
-}
 
 /// A blob with what its making found out.
 #[derive(Debug)]
@@ -119,12 +89,6 @@ fn golden_vectors(blob: &[u8]) -> Result<Vec<u8>> {
     }
     debug_assert_eq!(Golden::all(&section).count(), 2);
     Ok(section)
-}
-
-/// Token ids from all over a vocabulary, the same each time.
-pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
-    // Multiples of the golden ratio fall everywhere in the unit interval.
-    (1..=len as u32).map(|n| ((u64::from(n.wrapping_mul(0x9e37_79b9)) * u64::from(vocab_size)) >> 32) as u32).collect()
 }
 
 fn labels(labels: &[String]) -> Result<String> {

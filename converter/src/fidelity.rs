@@ -7,8 +7,9 @@ use kinglet::format::spec::{Direction, Task};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use serde::Serialize;
 
-use crate::convert::Source;
+use crate::opened::Source;
 use crate::reference::Reference;
+use crate::texts::{Input, spread_ids};
 
 /// How far the runtime is from the reference, over some tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -86,17 +87,6 @@ pub fn run(
     let mut rows = Vec::new();
     session.prefill_each(target, |_, logits| rows.push(logits.to_vec()))?;
     Ok(rows)
-}
-
-/// An input of a comparison.
-#[derive(Clone, Debug, Default)]
-pub struct Input {
-    /// What the first stack reads.
-    pub ids: Vec<u32>,
-    /// Its segments; those missing are 0.
-    pub token_types: Vec<u8>,
-    /// What the decoder of an encoder-decoder reads.
-    pub decoder_ids: Vec<u32>,
 }
 
 /// Runs both on each input. `tile` is the runtime's.
@@ -184,8 +174,8 @@ pub fn spread_texts(source: &Source, count: usize, len: usize) -> Vec<Input> {
     let (positions, vocab_size) = limit(spec.encoder.as_ref());
     let (target_positions, target_vocab_size) = limit(spec.decoder.as_ref());
     let both = spec.encoder.is_some() && spec.decoder.is_some();
-    let all = crate::convert::spread_ids(count * len, vocab_size);
-    let target = crate::convert::spread_ids(count * len, target_vocab_size);
+    let all = spread_ids(count * len, vocab_size);
+    let target = spread_ids(count * len, target_vocab_size);
     let cut = |ids: &[u32], at: usize, positions: usize| ids[at * len..(at + 1) * len][..len.min(positions)].to_vec();
     (0..count)
         .map(|at| Input {

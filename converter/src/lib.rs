@@ -12,11 +12,14 @@ pub mod convert;
 pub mod family;
 pub mod fidelity;
 pub mod fixed;
+pub mod opened;
 pub mod quantize;
+pub(crate) mod real;
 pub mod reference;
 pub mod report;
 pub mod source;
 pub mod tables;
+pub mod texts;
 pub mod tokenizer;
 pub mod weights;
 

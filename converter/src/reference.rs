@@ -14,20 +14,18 @@ use kinglet::format::spec::{
 
 use crate::calibrate::Calibration;
 use crate::fixed::real;
+pub use crate::real::Rows;
+use crate::real::{add, dot, linear, norm};
 use crate::refuse;
 use crate::tables;
 use crate::weights::{Tensor, Weights, role_name};
 
 mod attention;
 mod generate;
-mod ops;
 
 pub use generate::Written;
-pub use ops::Rows;
-pub(crate) use ops::{linear, norm};
 
 use attention::{Cache, Distances};
-use ops::add;
 
 /// A model being run. A decoder remembers the tokens it was given.
 #[derive(Clone, Debug)]
@@ -153,7 +151,7 @@ impl<'a> Reference<'a> {
         }
         if head.normalize {
             for row in x.rows_mut() {
-                let length = libm::sqrtf(ops::dot(row, row)).max(1e-12);
+                let length = libm::sqrtf(dot(row, row)).max(1e-12);
                 row.iter_mut().for_each(|x| *x /= length);
             }
         }

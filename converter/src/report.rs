@@ -10,8 +10,9 @@ use kinglet::{MemoryPlan, Model};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::convert::{Converted, Source};
+use crate::convert::Converted;
 use crate::fidelity::{self, Fidelity};
+use crate::opened::Source;
 use crate::weights::role_name;
 
 /// The report of a conversion.

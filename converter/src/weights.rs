@@ -11,7 +11,7 @@ use kinglet::format::spec::{Activation, AttentionPosition, ModelSpec};
 
 use crate::checkpoint::{Array, Checkpoint};
 use crate::family::{Mapping, Pick, PositionProjection, Value};
-use crate::reference::{Rows, linear, norm};
+use crate::real::{Rows, linear, norm};
 use crate::refuse;
 use crate::tables;
 

@@ -5,11 +5,12 @@ use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling, WeightLayout};
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::{BeamOptions, EarlyStopping, GenerateOptions, generate};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
-use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
-use kinglet_convert::fidelity::{Input, compare, cosine, run};
+use kinglet_convert::fidelity::{compare, cosine, run};
+use kinglet_convert::opened::Source;
 use kinglet_convert::quantize::round_trip;
 use kinglet_convert::reference::Reference;
+use kinglet_convert::texts::Input;
 use kinglet_tests::{Expected, golden_cases};
 
 /// How far the reference may be from `transformers`, relative to the spread of the results.

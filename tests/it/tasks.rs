@@ -8,8 +8,8 @@ use kinglet::task::{
     fill_in_turn, fill_mask, generate, log_probability, pseudo_score, score, tag,
 };
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
-use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
+use kinglet_convert::opened::Source;
 use kinglet_convert::quantize::round_trip;
 use kinglet_convert::reference::Reference;
 use kinglet_tests::{Expected, Golden, golden_cases};

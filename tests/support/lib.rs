@@ -5,8 +5,9 @@ pub mod tiny;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinglet_convert::convert::{Converted, Source, convert};
+use kinglet_convert::convert::{Converted, convert};
 use kinglet_convert::family::Options;
+use kinglet_convert::opened::Source;
 use serde_json::Value;
 
 /// One golden case: a checkpoint, and what `transformers` computes from it.

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use kinglet::sample::argmax;
 use kinglet::{MemoryPlan, Model, Session};
-use kinglet_convert::convert::spread_ids;
+use kinglet_convert::texts::spread_ids;
 use serde::Serialize;
 
 use super::engine::{arena, open, read_blob};

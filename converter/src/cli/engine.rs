@@ -9,9 +9,10 @@ use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
-use kinglet_convert::convert::{Source, special_tokens};
+use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity;
+use kinglet_convert::opened::Source;
 use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 

@@ -16,7 +16,7 @@ use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, open, plan};
-use super::input::{Input, InputArgs, Reader};
+use super::input::{Input, InputArgs, Reader, parse_ids};
 use super::output;
 
 /// The longest text that one command writes.
@@ -320,10 +320,4 @@ fn read_choices(path: &Path, reader: &Reader) -> Result<Vec<Vec<u32>>> {
     choices.sort();
     choices.dedup();
     Ok(choices)
-}
-
-pub(super) fn parse_ids(list: &str) -> Result<Vec<u32>> {
-    let ids = list.trim().trim_start_matches('[').trim_end_matches(']').split(',');
-    ids.map(|id| id.trim().parse().map_err(|_| anyhow!("\"{list}\" is no list of token ids\ngive ids such as 1,2,3")))
-        .collect()
 }

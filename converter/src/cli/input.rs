@@ -7,11 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use kinglet::Error;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet_convert::fidelity;
+use kinglet_convert::texts;
 use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::Value;
-
-use super::generate::parse_ids;
 
 /// The input of a command.
 #[derive(Args, Clone, Debug, Default)]
@@ -57,7 +55,7 @@ pub(crate) struct Input {
     pub(crate) tokens: Vec<Token>,
 }
 
-impl From<Input> for fidelity::Input {
+impl From<Input> for texts::Input {
     fn from(input: Input) -> Self {
         Self { ids: input.ids, token_types: input.token_types, decoder_ids: input.decoder_ids }
     }
@@ -231,4 +229,10 @@ fn numbers(value: &Value) -> Result<Vec<u32>> {
         value.as_u64().and_then(|n| u32::try_from(n).ok()).with_context(|| format!("{value} is not a token id"))
     };
     list.iter().map(number).collect()
+}
+
+pub(super) fn parse_ids(list: &str) -> Result<Vec<u32>> {
+    let ids = list.trim().trim_start_matches('[').trim_end_matches(']').split(',');
+    ids.map(|id| id.trim().parse().map_err(|_| anyhow!("\"{list}\" is no list of token ids\ngive ids such as 1,2,3")))
+        .collect()
 }

@@ -7,9 +7,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use kinglet::MemoryPlan;
 use kinglet::golden::Golden;
-use kinglet_convert::convert::Source;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity::{self, Fidelity};
+use kinglet_convert::opened::Source;
 use serde_json::json;
 
 use super::engine::{arena, open, read_blob};

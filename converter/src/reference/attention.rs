@@ -4,8 +4,8 @@ use core::f32::consts::LOG2_E;
 
 use kinglet::format::spec::AttentionSpec;
 
-use super::ops::{Rows, dot};
 use crate::fixed::real;
+use crate::real::{Rows, dot};
 use crate::tables;
 
 /// Keys and values of the tokens so far, `[tokens, kv_heads * head_dim]` each.

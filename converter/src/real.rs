@@ -23,7 +23,7 @@ impl Rows {
     }
 
     /// Rows of a table by their indices.
-    pub(super) fn gather(table: &[f32], width: usize, indices: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn gather(table: &[f32], width: usize, indices: impl IntoIterator<Item = usize>) -> Self {
         let rows = indices.into_iter().flat_map(|index| &table[index * width..][..width]);
         Self { width, values: rows.copied().collect() }
     }
@@ -31,7 +31,7 @@ impl Rows {
 
 impl Rows {
     /// Rows made of each row's neighbours at these places, one after the other; zeros beyond the ends.
-    pub(super) fn neighbours(&self, places: &[isize]) -> Self {
+    pub(crate) fn neighbours(&self, places: &[isize]) -> Self {
         let rows: Vec<&[f32]> = self.rows().collect();
         let zeros = vec![0.0; self.width];
         let mut values = Vec::with_capacity(self.values.len() * places.len());
@@ -46,7 +46,7 @@ impl Rows {
 }
 
 /// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make it.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
     let mut sums = [0.0; 16];
     for (a, b) in a.iter().zip(b) {
@@ -98,6 +98,6 @@ pub(crate) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> R
 }
 
 /// `x += y`.
-pub(super) fn add(x: &mut Rows, y: &Rows) {
+pub(crate) fn add(x: &mut Rows, y: &Rows) {
     x.values.iter_mut().zip(&y.values).for_each(|(x, y)| *x += y);
 }

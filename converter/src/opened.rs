@@ -1,0 +1,41 @@
+//! A checkpoint that was mapped and read.
+
+use std::path::Path;
+
+use anyhow::Result;
+use kinglet::format::spec::ModelSpec;
+
+use crate::checkpoint::Checkpoint;
+use crate::family::{self, Mapping, Options};
+use crate::weights::Weights;
+
+/// A checkpoint, mapped and read: what the reference runs, and what a blob is made of.
+#[derive(Debug)]
+pub struct Source {
+    /// What it is.
+    pub mapping: Mapping,
+    /// Its tensors.
+    pub weights: Weights,
+    /// The name of its folder.
+    pub name: String,
+}
+
+impl Source {
+    /// Opens, maps and reads a checkpoint.
+    ///
+    /// # Errors
+    /// When something is missing or not implemented; the message names it.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        let checkpoint = Checkpoint::open(dir)?;
+        let mapping = family::map(&checkpoint, options)?;
+        let weights = Weights::read(&checkpoint, &mapping)?;
+        let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let name = canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok(Self { mapping, weights, name })
+    }
+
+    /// The architecture.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.mapping.spec
+    }
+}
