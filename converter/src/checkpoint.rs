@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::refuse;
+use crate::{json, refuse};
 
 mod sentence;
 
@@ -82,12 +82,12 @@ impl Checkpoint {
     pub fn open(dir: &Path) -> Result<Self> {
         let modules = sentence::modules(dir)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
-        let config = required_json(&dir.join("config.json"))?;
-        let max_seq_length = optional_json(&dir.join("sentence_bert_config.json"))?;
+        let config = json::required(&dir.join("config.json"))?;
+        let max_seq_length = json::optional(&dir.join("sentence_bert_config.json"))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());
         let mut checkpoint = Self {
             config: Config::new(config)?,
-            generation: optional_json(&dir.join("generation_config.json"))?,
+            generation: json::optional(&dir.join("generation_config.json"))?,
             modules,
             max_seq_length,
             files: Vec::new(),
@@ -112,7 +112,7 @@ impl Checkpoint {
     /// # Errors
     /// When it cannot be read as JSON.
     pub fn json(&self, name: &str) -> Result<Value> {
-        optional_json(&self.dir.join(name))
+        json::optional(&self.dir.join(name))
     }
 
     /// The names of all tensors.
@@ -213,7 +213,7 @@ impl Checkpoint {
                 "a checkpoint in another format must be saved again with `save_pretrained(..., safe_serialization=True)`",
             ));
         }
-        let index = required_json(&index_path)?;
+        let index = json::required(&index_path)?;
         let map = index["weight_map"].as_object().ok_or_else(|| {
             refuse("model.safetensors.index.json has no object `weight_map`", "download the index again")
         })?;
@@ -282,17 +282,6 @@ impl Checkpoint {
 /// Whether a name is that of a file in the same folder.
 pub(crate) fn is_bare(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
-}
-
-fn required_json(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}\ngive the folder of a Hugging Face checkpoint", path.display()))?;
-    // Python writes NaN and Infinity, which are not JSON; no key that matters has them.
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON\ndownload it again", path.display()))
-}
-
-fn optional_json(path: &Path) -> Result<Value> {
-    if path.is_file() { required_json(path) } else { Ok(Value::Null) }
 }
 
 /// Little-endian floating-point numbers as `f32`; `None` for other types.

@@ -13,6 +13,7 @@ pub mod family;
 pub mod fidelity;
 pub mod fixed;
 pub mod opened;
+mod json;
 pub mod quantize;
 pub(crate) mod real;
 pub mod reference;

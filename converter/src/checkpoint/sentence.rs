@@ -6,8 +6,8 @@ use anyhow::Result;
 use kinglet::format::spec::{Activation, Pooling};
 use serde_json::Value;
 
-use super::{is_bare, optional_json, required_json};
-use crate::refuse;
+use super::is_bare;
+use crate::{json, refuse};
 
 /// One module of a sentence-transformers model.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ impl Module {
 
 /// Reads `modules.json`; nothing when there is none.
 pub(super) fn modules(dir: &Path) -> Result<Vec<Module>> {
-    let list = optional_json(&dir.join("modules.json"))?;
+    let list = json::optional(&dir.join("modules.json"))?;
     let entries = list.as_array().map_or(&[][..], Vec::as_slice);
     let found = entries.iter().map(|entry| module(dir, entry));
     found.filter_map(Result::transpose).collect()
@@ -69,8 +69,8 @@ fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
     let class = kind.rsplit('.').next().unwrap_or_default();
     let module = match class {
         "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
-        "Pooling" => Module::Pooling(pooling(folder, &required_json(&path.join("config.json"))?)?),
-        "Dense" => dense(folder, path.clone(), &required_json(&path.join("config.json"))?)?,
+        "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?)?),
+        "Dense" => dense(folder, path.clone(), &json::required(&path.join("config.json"))?)?,
         "Normalize" => Module::Normalize,
         "Dropout" => return Ok(None),
         _ => {

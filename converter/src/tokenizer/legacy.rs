@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::{malformed, sentence_piece};
-use crate::refuse;
 
 /// The tokenizer of a folder, described as `tokenizer.json` does it; `None` when the folder has none.
 pub(super) fn read(folder: &Path) -> Result<Option<Value>> {
@@ -18,11 +17,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Value>> {
         }
         fs::read_to_string(&path).map(Some).with_context(|| format!("reading {}", path.display()))
     };
-    let parse = |name: &str, text: &str| -> Result<Value> {
-        serde_json::from_str(text).map_err(|error| {
-            refuse(format_args!("{name} is no JSON: {error}"), "take it from the checkpoint's page again")
-        })
-    };
+    let parse = |name: &str, text: &str| crate::json::parse(text.as_bytes(), name);
     if let Some(text) = file("tokenizer.json")? {
         return parse("tokenizer.json", &text).map(Some);
     }
