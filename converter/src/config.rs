@@ -1,7 +1,10 @@
 //! `config.json`, read with a record of what was read.
 //!
-//! A key that nobody asked for may change what the model computes. So every look-up is remembered, and
-//! [`Config::check`] refuses what is left over unless it is known to be harmless.
+//! A key that nobody asked for may change what the model computes: it does if `transformers` reads it. So every
+//! look-up is remembered, and [`Config::check`] refuses what is left over of the keys that the class of this
+//! `model_type` reads, unless they are known to be harmless or say what the class says anyway. Keys that the
+//! class does not read cannot change anything, and are only reported. Keys that a file leaves out have the
+//! values that the class gives them.
 
 use core::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,11 +13,15 @@ use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
 use crate::refuse;
+use classes::Class;
+
+mod classes;
 
 /// A `config.json`.
 #[derive(Debug)]
 pub struct Config {
     root: Value,
+    class: Option<Class>,
     read: RefCell<BTreeSet<String>>,
 }
 
@@ -23,18 +30,37 @@ impl Config {
     ///
     /// # Errors
     /// When it is not a JSON object.
-    pub fn new(root: Value) -> Result<Self> {
-        if !root.is_object() {
+    pub fn new(mut root: Value) -> Result<Self> {
+        let Some(keys) = root.as_object_mut() else {
             bail!("config.json is not a JSON object\ntake it from the checkpoint's page again");
+        };
+        let class = keys.get("model_type").and_then(Value::as_str).and_then(Class::of);
+        // Another name for a key is set after the key, so it wins.
+        for (alias, key) in class.into_iter().flat_map(Class::aliases) {
+            match keys.remove(alias) {
+                None | Some(Value::Null) => {}
+                Some(value) => drop(keys.insert(key.to_owned(), value)),
+            }
         }
-        Ok(Self { root, read: RefCell::default() })
+        Ok(Self { root, class, read: RefCell::default() })
     }
 
-    /// The value of the first of these keys that is there and not null; all of them count as read. A dot
-    /// leads into an object.
+    /// The value of the first of these keys that is there and not null, or the class's own where none of them
+    /// is there; all of them count as read, and whether the class reads them is not asked. A dot leads into an object.
     pub fn get(&self, keys: &[&str]) -> Option<&Value> {
         self.read.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
-        keys.iter().find_map(|key| self.peek(key))
+        let default = || match self.class {
+            Some(class) if !keys.iter().any(|key| self.has(key)) => keys.iter().find_map(|key| class.default(key)),
+            _ => None,
+        };
+        keys.iter().find_map(|key| self.peek(key)).or_else(default)
+    }
+
+    /// The same, but a key that the class does not read might as well not be there: families share code, and not all keys.
+    fn own(&self, keys: &[&str]) -> Option<&Value> {
+        let reads = |key: &str| self.class.is_none_or(|class| class.reads(key.split('.').next().unwrap_or(key)));
+        let keys: Vec<&str> = keys.iter().copied().filter(|key| reads(key)).collect();
+        self.get(&keys)
     }
 
     /// The value of a key, null aside, without counting it as read.
@@ -71,7 +97,7 @@ impl Config {
                 .or_else(|| value.as_f64().filter(|x| *x >= 0.0 && x.fract() == 0.0).map(|x| x as u64))
                 .and_then(|n| u32::try_from(n).ok())
         };
-        self.get(keys).map(|value| number(value).ok_or_else(|| wrong(keys, value, "a whole number"))).transpose()
+        self.own(keys).map(|value| number(value).ok_or_else(|| wrong(keys, value, "a whole number"))).transpose()
     }
 
     /// A real number, or the default.
@@ -79,7 +105,7 @@ impl Config {
     /// # Errors
     /// When it is no number.
     pub fn real_or(&self, keys: &[&str], default: f64) -> Result<f64> {
-        self.get(keys).map_or(Ok(default), |value| value.as_f64().ok_or_else(|| wrong(keys, value, "a number")))
+        self.own(keys).map_or(Ok(default), |value| value.as_f64().ok_or_else(|| wrong(keys, value, "a number")))
     }
 
     /// True or false, or the default.
@@ -87,7 +113,7 @@ impl Config {
     /// # Errors
     /// When it is neither.
     pub fn flag_or(&self, keys: &[&str], default: bool) -> Result<bool> {
-        self.get(keys).map_or(Ok(default), |value| value.as_bool().ok_or_else(|| wrong(keys, value, "true or false")))
+        self.own(keys).map_or(Ok(default), |value| value.as_bool().ok_or_else(|| wrong(keys, value, "true or false")))
     }
 
     /// A string, or the default.
@@ -95,50 +121,55 @@ impl Config {
     /// # Errors
     /// When it is no string.
     pub fn text_or<'a>(&'a self, keys: &[&str], default: &'a str) -> Result<&'a str> {
-        self.get(keys).map_or(Ok(default), |value| value.as_str().ok_or_else(|| wrong(keys, value, "a string")))
+        self.own(keys).map_or(Ok(default), |value| value.as_str().ok_or_else(|| wrong(keys, value, "a string")))
     }
 
-    /// Refuses any value of a key but null and these.
+    /// Refuses any value of a key but null and these, if the class reads it.
     ///
     /// # Errors
     /// Naming the key, its value and what is implemented.
     pub fn only(&self, key: &str, implemented: &[Value]) -> Result<()> {
-        match self.get(&[key]) {
-            Some(value) if !implemented.contains(value) => {
-                let list = implemented.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                Err(refuse(
-                    format_args!("config.json says `{key}` = {value}, which is not implemented"),
-                    format_args!("only {list} is: this checkpoint cannot be converted"),
-                ))
-            }
-            _ => Ok(()),
-        }
+        only(key, self.own(&[key]), implemented)
     }
 
-    /// Refuses keys that nobody read, are not known to be harmless, and say something.
+    /// The same of a key that today's class does not read, but older ones did.
+    ///
+    /// # Errors
+    /// As [`only`](Self::only).
+    pub fn only_ever(&self, key: &str, implemented: &[Value]) -> Result<()> {
+        only(key, self.get(&[key]), implemented)
+    }
+
+    /// Refuses keys that nobody read, though the class reads them, are not known to be harmless, and say
+    /// something else than the class does. Gives the keys that nothing reads.
     ///
     /// # Errors
     /// Naming the keys.
-    pub fn check(&self, harmless: &[&str], ignored: &[String]) -> Result<()> {
+    pub fn check(&self, harmless: &[&str], ignored: &[String]) -> Result<Vec<String>> {
         let read = self.read.borrow();
-        let mut unknown = Vec::new();
+        let (mut unknown, mut unread) = (Vec::new(), Vec::new());
         let mut leaves = Vec::new();
         if let Value::Object(root) = &self.root {
             collect_leaves(root, "", &read, &mut leaves);
         }
         for (path, value) in leaves {
             let key = path.split('.').next().unwrap_or(&path);
-            let known = harmless.contains(&key) || ignored.iter().any(|name| name == key || *name == path);
-            if !known && says_something(value) {
+            if harmless.contains(&key) || ignored.iter().any(|name| name == key || *name == path) {
+                continue;
+            }
+            // Of an object that was looked into, the rest is for kinds that were refused then.
+            if path != key || !self.class.is_none_or(|class| class.reads(key)) {
+                unread.push(path);
+            } else if !value.is_null() && self.class.and_then(|class| class.default(key)) != Some(value) {
                 unknown.push(format!("`{path}` = {value}"));
             }
         }
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(unread);
         }
         Err(refuse(
-            format_args!("config.json has keys whose effect on the model is not known here: {}", unknown.join(", ")),
-            "if they change nothing that the model computes, remove them from config.json; otherwise this checkpoint is not supported",
+            format_args!("config.json has keys that change the model and are not implemented: {}", unknown.join(", ")),
+            "this checkpoint is not supported; if you know that they change nothing, give --ignore-key for each",
         ))
     }
 }
@@ -166,14 +197,17 @@ fn collect_leaves<'a>(
     }
 }
 
-/// Whether a value is other than the ways of saying "nothing".
-fn says_something(value: &Value) -> bool {
+fn only(key: &str, value: Option<&Value>, implemented: &[Value]) -> Result<()> {
     match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-        Value::Bool(true) | Value::Number(_) => true,
+        Some(value) if !implemented.contains(value) => {
+            let list = implemented.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            let list = if list.is_empty() { "null".to_owned() } else { list };
+            Err(refuse(
+                format_args!("config.json says `{key}` = {value}, which is not implemented"),
+                format_args!("only {list} is: this checkpoint cannot be converted"),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -195,13 +229,37 @@ mod tests {
     }
 
     #[test]
-    fn the_first_alias_with_a_value_counts() {
+    fn the_first_name_with_a_value_counts() {
         let config = config(json!({"n_embd": 8, "hidden_size": null, "rope": {"theta": 1e4, "factor": 2.0}}));
         assert_eq!(config.size(&["hidden_size", "n_embd"]).unwrap(), 8);
         assert!(config.size(&["d_model"]).unwrap_err().to_string().contains("`d_model`"));
         assert_eq!(config.real_or(&["rope.theta"], 0.0).unwrap(), 1e4);
-        let error = config.check(&[], &[]).unwrap_err().to_string();
-        assert!(error.contains("`rope.factor` = 2.0") && !error.contains("theta"), "{error}");
+        assert_eq!(config.check(&[], &[]).unwrap(), ["rope.factor"]);
+    }
+
+    #[test]
+    fn another_name_for_a_key_wins_over_it() {
+        let size = |keys: Value| {
+            let mut keys = keys;
+            keys["model_type"] = "gpt2".into();
+            config(keys).size(&["n_embd"]).unwrap()
+        };
+        assert_eq!(size(json!({"n_embd": 8, "hidden_size": 16})), 16);
+        assert_eq!(size(json!({"n_embd": 8, "hidden_size": null})), 8);
+        assert_eq!(size(json!({"hidden_size": 16})), 16);
+        assert_eq!(size(json!({})), 768);
+    }
+
+    #[test]
+    fn a_key_that_is_left_out_has_its_default_and_null_is_none() {
+        let mistral = |keys: Value| {
+            let mut keys = keys;
+            keys["model_type"] = "mistral".into();
+            config(keys).optional_size(&["sliding_window"]).unwrap()
+        };
+        assert_eq!(mistral(json!({})), Some(4096));
+        assert_eq!(mistral(json!({"sliding_window": 5})), Some(5));
+        assert_eq!(mistral(json!({"sliding_window": null})), None);
     }
 
     #[test]
@@ -214,14 +272,26 @@ mod tests {
     }
 
     #[test]
-    fn unread_keys_are_refused_unless_they_say_nothing() {
+    fn what_the_class_reads_is_refused_and_what_it_does_not_is_reported() {
         let config = config(json!({
-            "a": null, "b": false, "c": "", "d": {}, "e": [], "known": 3, "dropped": 1.5, "f": 0
+            "model_type": "llama", "is_causal": false, "attention_chunk_size": null, "mlp_bias": false, "hidden_size": 8,
+            "padding_idx": 3, "dropped": 1.5, "attention_bias": true
         }));
-        config.get(&["known"]);
+        config.get(&["model_type"]);
+        config.get(&["hidden_size"]);
         let error = config.check(&["dropped"], &[]).unwrap_err().to_string();
-        assert!(error.contains("`f` = 0") && !error.contains("`b`"), "{error}");
-        assert!(config.check(&["dropped"], &["f".to_owned()]).is_ok());
+        assert!(error.contains("`attention_bias` = true, `is_causal` = false"), "{error}");
+        assert!(!error.contains("mlp_bias") && !error.contains("chunk"), "{error}");
+        let ignored = ["attention_bias", "is_causal"].map(str::to_owned);
+        assert_eq!(config.check(&["dropped"], &ignored).unwrap(), ["padding_idx"]);
+    }
+
+    #[test]
+    fn a_key_of_another_family_is_not_there() {
+        let config = config(json!({"model_type": "qwen2", "mlp_bias": true, "is_decoder": true, "rms_norm_eps": 0.5}));
+        assert!(!config.flag_or(&["mlp_bias"], false).unwrap());
+        assert!(config.only("is_decoder", &[]).is_ok() && config.only_ever("is_decoder", &[]).is_err());
+        assert_eq!(config.real_or(&["rms_norm_eps"], 0.0).unwrap(), 0.5);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a module a subject.
 
 mod blob;
+mod config;
 mod golden;
 mod runtime;
 mod tasks;

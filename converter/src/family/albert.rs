@@ -9,6 +9,7 @@ use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, 
 use super::parts::{plain_encoder, short};
 use super::source::Names;
 use super::{Family, bert};
+use crate::refuse;
 
 /// ALBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["albert"], heads: HEADS, map };
@@ -76,6 +77,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut dimensions = bert::dimensions(context, norm, max_positions)?;
     let inner = config.optional_size(&["inner_group_num"])?.unwrap_or(1);
+    if inner == 0 {
+        return Err(refuse("config.json says `inner_group_num` = 0", "there must be at least one block in a group"));
+    }
     // The configuration counts groups that are run, each of `inner` blocks.
     dimensions.layers = dimensions.layers.saturating_mul(inner);
     let embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(128);

@@ -11,6 +11,7 @@ use super::head::{BASE, CAUSAL_LM, Head, Output, QUESTION_ANSWERING, pooler};
 use super::parts::{Dimensions, activation_key, divide};
 use super::source::{Names, Pick, Prefixes, Value, edit, prefixed};
 use crate::fixed::multiplier;
+use crate::refuse;
 use crate::tables::Sinusoid;
 
 /// BART.
@@ -121,7 +122,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     config.get(&["normalize_before", "normalize_embedding", "add_final_layer_norm", "static_position_embeddings"]);
     config.get(&["extra_pos_embeddings", "add_bias_logits", "force_bos_token_to_be_generated", "num_hidden_layers"]);
 
-    let share = config.flag_or(&["share_encoder_decoder_embeddings"], true)? && !has_two_tables(context);
+    let share = shares_table(context)?;
     let vocab_size = config.size(&["vocab_size"])?;
     let target_vocab_size = config.optional_size(&["decoder_vocab_size"])?.unwrap_or(vocab_size);
     let encoder = stack(context, variant, "encoder", vocab_size)?;
@@ -168,7 +169,7 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
             context.computed_positions(positions)
         },
         norm,
-        activation: activation_key(config, &["activation_function"], "gelu")?,
+        activation: activation_key(config, "activation_function", "gelu")?,
     };
     let mut stack = dimensions.stack()?;
     stack.block.residual = if variant.pre_norm { Residual::PreNorm } else { Residual::PostNorm };
@@ -179,6 +180,29 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
         stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     }
     Ok(stack)
+}
+
+/// Whether both stacks look tokens up in one table, as the configuration says and the checkpoint has it.
+fn shares_table(context: &Context<'_>) -> Result<bool> {
+    let config = context.config;
+    let share = config.flag_or(&["share_encoder_decoder_embeddings"], true)?;
+    let tied = config.flag_or(&["tie_word_embeddings"], true)?;
+    let two = has_two_tables(context);
+    let shared = prefixed(PREFIXES, "shared.weight");
+    let lacks_shared = !shared.iter().any(|name| context.checkpoint.shape(name).is_some());
+    if share && !tied && !two {
+        return Err(refuse(
+            "config.json says `tie_word_embeddings` = false, but the checkpoint has no token table for each stack",
+            "config.json is not of this checkpoint: take both from one page",
+        ));
+    }
+    if share && two && lacks_shared && context.model_type == "marian" {
+        return Err(refuse(
+            "config.json says `share_encoder_decoder_embeddings` = true, but the checkpoint has a token table for each stack",
+            "set it to false if the checkpoint is right",
+        ));
+    }
+    Ok(share && !two)
 }
 
 /// Whether the encoder and the decoder have token tables of their own, in a checkpoint that is not tied.

@@ -83,7 +83,7 @@ pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) 
         vocab_size: config.size(&["vocab_size"])?,
         max_positions,
         norm,
-        activation: activation_key(config, &["hidden_act"], "gelu")?,
+        activation: activation_key(config, "hidden_act", "gelu")?,
     })
 }
 

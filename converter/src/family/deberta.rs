@@ -201,7 +201,7 @@ fn map_first(context: &Context<'_>) -> Result<Draft> {
     common.set_positions(index)?;
     let attention = common.stack.block.attention;
     let (heads, head_dim) = (u32::from(attention.num_attention_heads), u32::from(attention.head_dim));
-    let layers = common.stack.num_hidden_layers;
+    let (hidden_size, layers) = (common.stack.hidden_size, common.stack.num_hidden_layers);
     let mut draft = Draft::new(context, Stack::Encoder, common.stack, &NAMES, common.norm);
     for layer in 0..layers {
         let own = |name: &str| prefixed(NAMES.prefixes, &format!("encoder.layer.{layer}.attention.self.{name}"));
@@ -218,7 +218,7 @@ fn map_first(context: &Context<'_>) -> Result<Draft> {
     let embeddings = tensor(NAMES.prefixes, "encoder.rel_embeddings", "weight");
     Projections { embeddings, norm: None, modules: [("pos_proj", false), ("pos_q_proj", true)] }
         .add(&mut draft, layers, index);
-    set_head(context.config, &mut draft)?;
+    set_head(context.config, hidden_size, &mut draft)?;
     Ok(draft)
 }
 
@@ -248,16 +248,16 @@ fn map_second(context: &Context<'_>) -> Result<Draft> {
         false => [("pos_key_proj", true), ("pos_query_proj", true)],
     };
     let norm = normed.then(|| (of_norm("weight"), of_norm("bias"), common.norm.of(hidden_size)));
-    let embeddings = tensor(NAMES.prefixes, "encoder.rel_embeddings", "weight").rows(0..2 * index.span);
+    let embeddings = tensor(NAMES.prefixes, "encoder.rel_embeddings", "weight");
     Projections { embeddings, norm, modules }.add(&mut draft, layers, index);
-    set_head(config, &mut draft)?;
+    set_head(config, hidden_size, &mut draft)?;
     Ok(draft)
 }
 
 /// The convolution beside the first block.
 fn convolution(config: &Config) -> Result<Option<ConvolutionSpec>> {
     let kernel_size = config.optional_size(&["conv_kernel_size"])?.unwrap_or(0);
-    let activation = activation_key(config, &["conv_act"], "tanh")?;
+    let activation = activation_key(config, "conv_act", "tanh")?;
     config.only("conv_groups", &[1.into()])?;
     if kernel_size == 0 {
         return Ok(None);
@@ -270,9 +270,9 @@ fn convolution(config: &Config) -> Result<Option<ConvolutionSpec>> {
 }
 
 /// What the configuration makes of the head: the pooler's activation, and the names of newer files.
-fn set_head(config: &Config, draft: &mut Draft) -> Result<()> {
-    config.get(&["pooler_hidden_size"]);
-    let pooler = activation_key(config, &["pooler_hidden_act"], "gelu")?;
+fn set_head(config: &Config, hidden_size: u32, draft: &mut Draft) -> Result<()> {
+    config.only("pooler_hidden_size", &[hidden_size.into()])?;
+    let pooler = activation_key(config, "pooler_hidden_act", "gelu")?;
     let legacy = config.flag_or(&["legacy"], true)?;
     if let (Task::Classification, Some(transform)) = (draft.head.task, &mut draft.head.transform) {
         transform.activation = Some(pooler);

@@ -77,7 +77,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.stored_positions(config.size(&["max_position_embeddings"])?)?,
         norm,
-        activation: activation_key(config, &["activation"], "gelu")?,
+        activation: activation_key(config, "activation", "gelu")?,
     };
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;

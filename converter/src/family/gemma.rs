@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};
-use kinglet::format::spec::{Residual, StackSpec};
+use kinglet::format::spec::{Activation, Residual, StackSpec};
 
 use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::llama::{self, LLAMA, Variant};
-use super::parts::{Rope, activation, layer_bits, rope, score_scale, set_local, sliding_layer_types};
+use super::parts::{Rope, layer_bits, rope, score_scale, set_local, sliding_layer_types};
 use super::source::{Names, Value, edit};
 use crate::fixed::multiplier;
 
@@ -25,8 +25,6 @@ const HEADS: &[Head] = &[
     Head { output: Output::Labels { module: "score", bias: true }, ..TOKEN_CLASSIFICATION },
     QUESTION_ANSWERING,
 ];
-
-const GEMMA: Variant = Variant { head_dim: Some(256), activation: "gelu_pytorch_tanh", ..LLAMA };
 
 const NAMES_3: Names = Names {
     block: &[
@@ -50,16 +48,13 @@ const NAMES_3: Names = Names {
 fn gemma(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     config.only("use_bidirectional_attention", &[false.into()])?;
-    let (mut stack, norm) = llama::stack(context, &GEMMA)?;
-    if config.get(&["hidden_activation"]).is_none() {
+    let (mut stack, norm) = llama::stack(context, &LLAMA)?;
+    if config.text_or(&["hidden_act"], "")? == "gelu" {
         // The first files say "gelu" and mean its approximation.
-        stack.block.feed_forward.activation = match config.text_or(&["hidden_act"], GEMMA.activation)? {
-            "gelu" => activation(GEMMA.activation)?,
-            name => activation(name)?,
-        };
+        stack.block.feed_forward.activation = Activation::GeluTanh;
     }
     scale_embedding(&mut stack)?;
-    let rope = rope(config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
+    let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &llama::NAMES, norm);
     draft.sources.insert(
         Role::Stack(Stack::Decoder, StackPart::Rotary),
@@ -71,7 +66,8 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
 
 fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    let (mut stack, norm) = llama::stack(context, &Variant { query_key_norm: true, ..GEMMA })?;
+    let (mut stack, norm) =
+        llama::stack(context, &Variant { query_key_norm: true, activation: "hidden_activation", ..LLAMA })?;
     let layers = u32::from(stack.num_hidden_layers);
     scale_embedding(&mut stack)?;
     stack.block.residual = Residual::Sandwich;
@@ -88,9 +84,9 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     // No window at all is one that never ends.
     set_local(&mut stack, window.unwrap_or(u32::MAX), sliding);
 
-    let full = rope(config, Some("full_attention"), &["rope_theta"], &[], Rope { theta: 1e6, partial: 1.0 })?;
+    let full = rope(config, Some("full_attention"), "rope_theta", None, Rope { theta: 1e6, partial: 1.0 })?;
     let local =
-        rope(config, Some("sliding_attention"), &["rope_local_base_freq"], &[], Rope { theta: 1e4, partial: 1.0 })?;
+        rope(config, Some("sliding_attention"), "rope_local_base_freq", None, Rope { theta: 1e4, partial: 1.0 })?;
     let id = if both_ways { Stack::Encoder } else { Stack::Decoder };
     let mut draft = Draft::new(context, id, stack, &NAMES_3, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {

@@ -49,7 +49,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.stored_positions(config.size(&["n_positions", "max_position_embeddings"])?)?,
         norm,
-        activation: activation_key(config, &["activation_function"], "gelu_new")?,
+        activation: activation_key(config, "activation_function", "gelu_new")?,
     };
     let mut stack = dimensions.stack()?;
     stack.embedding.positions = true;

@@ -57,11 +57,10 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.computed_positions(config.size(&["max_position_embeddings"])?),
         norm,
-        activation: activation_key(config, &["hidden_act"], "gelu")?,
+        activation: activation_key(config, "hidden_act", "gelu")?,
     };
     let default = Rope { theta: 10_000.0, partial: 0.25 };
-    let partial_keys = ["rotary_pct", "partial_rotary_factor"];
-    let rope = rope(config, None, &["rotary_emb_base", "rope_theta"], &partial_keys, default)?;
+    let rope = rope(config, None, "rotary_emb_base", Some("rotary_pct"), default)?;
     let parallel = config.flag_or(&["use_parallel_residual"], true)?;
     let bias = config.flag_or(&["attention_bias"], true)?;
     let mut stack = dimensions.stack()?;

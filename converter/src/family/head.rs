@@ -226,6 +226,7 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
         }
         Output::Rows { module, rows } => own(draft, module, rows, true),
         Output::WidenedVocabulary { rest, bias } => {
+            context.config.only("tie_word_embeddings", &[true.into()])?;
             (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, stack.embedding.vocab_size, true);
             let rest = Pick { transposed: true, ..Pick::new(prefixed(prefixes, rest)) };
             let table = draft.sources.get(&Role::Stack(id, StackPart::TokenEmbedding)).map(|source| &source.weight);
@@ -331,7 +332,8 @@ fn classification(context: &Context<'_>, labels: usize) -> Result<Task> {
 fn read_labels(context: &Context<'_>) -> Result<Vec<String>> {
     let config = context.config;
     let Some(map) = config.get(&["id2label"]) else {
-        let number = config.optional_size(&["num_labels", "_num_labels"])?.unwrap_or(2);
+        let usual = if context.model_type == "bart" { 3 } else { 2 };
+        let number = config.optional_size(&["num_labels"])?.unwrap_or(usual);
         return Ok((0..number).map(|id| format!("LABEL_{id}")).collect());
     };
     let named = |id: usize| match map {

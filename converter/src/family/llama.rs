@@ -51,13 +51,11 @@ pub(super) struct Variant {
     pub(super) qkv_bias: Option<bool>,
     /// The same for the output projection.
     pub(super) output_bias: Option<bool>,
-    /// Width of a head where the configuration does not say it; else the hidden size over the heads.
-    pub(super) head_dim: Option<u32>,
     /// Queries and keys are normed.
     pub(super) query_key_norm: bool,
     /// Which layers have a sliding window.
     pub(super) window: Window,
-    /// The activation where the configuration does not say it.
+    /// The key of the activation.
     pub(super) activation: &'static str,
 }
 
@@ -65,39 +63,32 @@ pub(super) struct Variant {
 pub(super) enum Window {
     /// None.
     None,
-    /// All, of `sliding_window` or else this many.
-    Every(u32),
+    /// All, of `sliding_window` if that is not null.
+    Every,
     /// Those of `layer_types`, or from `max_window_layers` on, if `use_sliding_window`.
     Late,
 }
 
 const VARIANTS: &[Variant] = &[
     LLAMA,
-    Variant {
-        model_type: "mistral",
-        qkv_bias: Some(false),
-        output_bias: Some(false),
-        window: Window::Every(4096),
-        ..LLAMA
-    },
+    Variant { model_type: "mistral", qkv_bias: Some(false), output_bias: Some(false), window: Window::Every, ..LLAMA },
     Variant { model_type: "qwen2", qkv_bias: Some(true), output_bias: Some(false), window: Window::Late, ..LLAMA },
-    Variant { model_type: "qwen3", head_dim: Some(128), query_key_norm: true, window: Window::Late, ..LLAMA },
+    Variant { model_type: "qwen3", query_key_norm: true, window: Window::Late, ..LLAMA },
 ];
 
 pub(super) const LLAMA: Variant = Variant {
     model_type: "llama",
     qkv_bias: None,
     output_bias: None,
-    head_dim: None,
     query_key_norm: false,
     window: Window::None,
-    activation: "silu",
+    activation: "hidden_act",
 };
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let variant = VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&LLAMA);
     let (stack, norm) = stack(context, variant)?;
-    let rope = rope(context.config, None, &["rope_theta"], &[], Rope { theta: 10_000.0, partial: 1.0 })?;
+    let rope = rope(context.config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     draft.sources.insert(
         Role::Stack(Stack::Decoder, StackPart::Rotary),
@@ -112,7 +103,7 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
     let hidden_size = config.size(&["hidden_size"])?;
     let layers = config.size(&["num_hidden_layers"])?;
     let heads = config.size(&["num_attention_heads"])?;
-    let head_dim = match config.optional_size(&["head_dim"])?.or(variant.head_dim) {
+    let head_dim = match config.optional_size(&["head_dim"])? {
         Some(dim) => dim,
         None => divide(hidden_size, heads, "hidden_size")?,
     };
@@ -127,7 +118,7 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.computed_positions(config.optional_size(&["max_position_embeddings"])?.unwrap_or(2048)),
         norm,
-        activation: activation_key(config, &["hidden_activation", "hidden_act"], variant.activation)?,
+        activation: activation_key(config, variant.activation, "silu")?,
     };
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
@@ -142,11 +133,8 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
         AttentionPosition::Rotary { dims: attention.head_dim, local: false, layers: layer_bits(layers, |_| true) };
     match variant.window {
         Window::None => {}
-        Window::Every(default) => {
-            // Null says that there is none, which is not the same as silence.
-            let window = config.optional_size(&["sliding_window"])?;
-            let window = window.or((!config.has("sliding_window")).then_some(default));
-            set_window(&mut stack, window, layer_bits(layers, |_| true))?;
+        Window::Every => {
+            set_window(&mut stack, config.optional_size(&["sliding_window"])?, layer_bits(layers, |_| true))?;
         }
         Window::Late => {
             let first = config.optional_size(&["max_window_layers"])?.unwrap_or(28);

@@ -95,8 +95,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         true => config.size(&["intra_bottleneck_size"])?,
         false => dimensions.hidden_size,
     };
-    config.get(&["true_hidden_size", "intra_bottleneck_size"]);
-    config.get(&["true_hidden_size"]);
+    config.get(&["intra_bottleneck_size"]);
+    // Another name for that size, in files that say it.
+    config.only("true_hidden_size", &[size.into()])?;
     dimensions.head_dim = divide(size, dimensions.heads, "true_hidden_size")?;
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;

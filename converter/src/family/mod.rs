@@ -163,7 +163,7 @@ impl Family {
 /// When the architecture, a key of its configuration or a value is not implemented; the message names it.
 pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let config = &checkpoint.config;
-    let model_type = config.text_or(&["model_type"], "")?;
+    let model_type = config.get(&["model_type"]).and_then(serde_json::Value::as_str).unwrap_or_default();
     let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).ok_or_else(|| {
         let mut known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.model_types).copied().collect();
         known.sort_unstable();
@@ -179,8 +179,12 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let context = Context { checkpoint, config, options, model_type, head, embedding };
     let mut draft = (family.map)(&context)?;
     let (head, labels) = head::build(&context, family.heads, &mut draft)?;
-    let mapping = assemble(&context, draft, head, labels)?;
-    config.check(keys::HARMLESS, &options.ignored_keys)?;
+    let mut mapping = assemble(&context, draft, head, labels)?;
+    let unread = config.check(keys::HARMLESS, &options.ignored_keys)?;
+    if !unread.is_empty() {
+        let names = unread.join("`, `");
+        mapping.notes.push(format!("config.json has keys that change nothing in a {model_type} model: `{names}`"));
+    }
     Ok(mapping)
 }
 

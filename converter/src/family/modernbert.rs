@@ -85,7 +85,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.computed_positions(config.size(&["max_position_embeddings"])?),
         norm,
-        activation: activation_key(config, &["hidden_activation"], "gelu")?,
+        activation: activation_key(config, "hidden_activation", "gelu")?,
     };
     let mut stack = dimensions.stack()?;
     stack.embedding.norm = Some(norm.of(hidden_size));
@@ -104,8 +104,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     // Half of the window lies on each side.
     set_local(&mut stack, config.optional_size(&["local_attention"])?.unwrap_or(128) / 2, sliding);
     let whole = |theta| Rope { theta, partial: 1.0 };
-    let full = rope(config, Some("full_attention"), &["global_rope_theta"], &[], whole(160_000.0))?;
-    let local = rope(config, Some("sliding_attention"), &["local_rope_theta"], &[], whole(10_000.0))?;
+    let full = rope(config, Some("full_attention"), "global_rope_theta", None, whole(160_000.0))?;
+    let local = rope(config, Some("sliding_attention"), "local_rope_theta", None, whole(10_000.0))?;
 
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
@@ -135,7 +135,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
 fn set_head(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let config = context.config;
     let bias = config.flag_or(&["classifier_bias"], false)?;
-    let activation = activation_key(config, &["classifier_activation"], "gelu")?;
+    let activation = activation_key(config, "classifier_activation", "gelu")?;
     if let Some(transform) = &mut draft.head.transform {
         (transform.bias, transform.activation) = (bias, Some(activation));
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
-use kinglet::format::spec::Residual;
+use kinglet::format::spec::{Activation, Residual};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -48,8 +48,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         norm,
         // Here "gelu" means the approximation.
         activation: match config.text_or(&["afn"], "gelu")? {
-            "gelu" => activation("gelu_new")?,
-            name => activation(name)?,
+            "gelu" => Activation::GeluTanh,
+            name => activation("afn", name)?,
         },
     };
     let mut stack = dimensions.stack()?;

@@ -59,7 +59,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.stored_positions(config.size(&["max_position_embeddings"])?)?,
         norm,
-        activation: activation_key(config, &["activation_function"], "relu")?,
+        activation: activation_key(config, "activation_function", "relu")?,
     };
     let mut stack = dimensions.stack()?;
     stack.embedding.positions = true;

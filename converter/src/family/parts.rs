@@ -7,6 +7,7 @@ use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
     Multiplier, Residual, StackSpec,
 };
+use serde_json::Value;
 
 use super::draft::{Context, Norm};
 use crate::config::Config;
@@ -82,8 +83,8 @@ impl Dimensions {
     }
 }
 
-/// An activation function by its name in a configuration.
-pub(super) fn activation(name: &str) -> Result<Activation> {
+/// An activation function by its name in a configuration, under this key.
+pub(super) fn activation(key: &str, name: &str) -> Result<Activation> {
     Ok(match name {
         "gelu" | "gelu_python" => Activation::Gelu,
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_python_tanh" | "gelu_accurate" => Activation::GeluTanh,
@@ -96,16 +97,16 @@ pub(super) fn activation(name: &str) -> Result<Activation> {
         "linear" => Activation::Identity,
         _ => {
             return Err(refuse(
-                format_args!("config.json asks for the activation function `{name}`, which is not implemented"),
+                format_args!("config.json says `{key}` = \"{name}\", which is not implemented"),
                 "gelu, gelu_new, quick_gelu, silu, relu, relu2, tanh, sigmoid and linear are",
             ));
         }
     })
 }
 
-/// The activation function under one of these keys.
-pub(super) fn activation_key(config: &Config, keys: &[&str], default: &str) -> Result<Activation> {
-    activation(config.text_or(keys, default)?)
+/// The activation function under a key.
+pub(super) fn activation_key(config: &Config, key: &str, default: &str) -> Result<Activation> {
+    activation(key, config.text_or(&[key], default)?)
 }
 
 /// Heads of one width that together are as wide as `size`.
@@ -196,36 +197,41 @@ pub(super) struct Rope {
     pub(super) partial: f64,
 }
 
-/// Reads rotary positions in both spellings: `rope_parameters`, or keys of their own. `layer_type` picks one where
-/// there are several; `theta_keys` are the older names of its base.
+/// Reads rotary positions in their spellings: `rope_parameters`, which older files call `rope_scaling`, and keys of
+/// their own for what that leaves out. `layer_type` picks one where there are several.
 pub(super) fn rope(
     config: &Config,
     layer_type: Option<&str>,
-    theta_keys: &[&str],
-    partial_keys: &[&str],
+    theta_key: &str,
+    partial_key: Option<&str>,
     default: Rope,
 ) -> Result<Rope> {
-    let nested = layer_type.map(|kind| format!("rope_parameters.{kind}"));
-    let section =
-        nested.filter(|section| config.peek(section).is_some()).unwrap_or_else(|| "rope_parameters".to_owned());
-    let key = |section: &str, name: &str| format!("{section}.{name}");
-    for key in
-        [key(&section, "rope_type"), key(&section, "type"), "rope_scaling.rope_type".into(), "rope_scaling.type".into()]
-    {
-        config.only(&key, &["default".into()])?;
+    let older = config.peek("rope_scaling").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let section = match layer_type {
+        Some(kind) => format!("rope_parameters.{kind}"),
+        None if older => "rope_scaling".to_owned(),
+        None => "rope_parameters".to_owned(),
+    };
+    let key = |name: &str| format!("{section}.{name}");
+    if older {
+        config.get(&["rope_parameters"]);
     }
-    let of = |name: &str, older: &[&str]| {
-        let mut keys = vec![key(&section, name)];
-        keys.extend(older.iter().map(|key| (*key).to_owned()));
-        keys
-    };
-    let real = |keys: Vec<String>, default| {
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        config.real_or(&keys, default)
-    };
+    if layer_type.is_some() {
+        for key in ["rope_scaling.rope_type", "rope_scaling.type"] {
+            config.only(key, &["default".into()])?;
+        }
+        config.only("rope_scaling.rope_theta", &[])?;
+    }
+    // The newer name wins.
+    let kind = if config.peek(&key("rope_type")).is_some() { "rope_type" } else { "type" };
+    config.get(&[&key("type")]);
+    config.only(&key(kind), &["default".into()])?;
     Ok(Rope {
-        theta: real(of("rope_theta", theta_keys), default.theta)?,
-        partial: real(of("partial_rotary_factor", partial_keys), default.partial)?,
+        theta: config.real_or(&[&key("rope_theta"), theta_key], default.theta)?,
+        partial: match partial_key {
+            Some(older) => config.real_or(&[&key("partial_rotary_factor"), older], default.partial)?,
+            None => default.partial,
+        },
     })
 }
 
@@ -234,7 +240,7 @@ pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
     for key in ["is_decoder", "add_cross_attention"] {
         context.config.only(key, &[false.into()])?;
     }
-    context.config.only("position_embedding_type", &["absolute".into()])
+    context.config.only_ever("position_embedding_type", &["absolute".into()])
 }
 
 /// How many values of a head are rotated.

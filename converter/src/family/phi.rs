@@ -57,10 +57,10 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.computed_positions(config.size(&["max_position_embeddings"])?),
         norm,
-        activation: activation_key(config, &["hidden_act"], "gelu_new")?,
+        activation: activation_key(config, "hidden_act", "gelu_new")?,
     };
     let default = Rope { theta: 10_000.0, partial: 0.5 };
-    let rope = rope(config, None, &["rope_theta"], &["partial_rotary_factor"], default)?;
+    let rope = rope(config, None, "rope_theta", Some("partial_rotary_factor"), default)?;
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.residual = Residual::ParallelShared;

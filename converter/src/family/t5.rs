@@ -4,6 +4,7 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, AttentionPosition, Pooling, StackSpec, Task};
+use serde_json::Value as Json;
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -76,14 +77,13 @@ const DECODER: Names = Names {
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    // Said again in other words by `feed_forward_proj`.
-    config.get(&["dense_act_fn", "is_gated_act"]);
     let norm = Norm::rms(config.real_or(&["layer_norm_epsilon"], 1e-6)?);
     let layers = config.size(&["num_layers", "num_hidden_layers"])?;
     let decoder_layers = config.optional_size(&["num_decoder_layers"])?.unwrap_or(layers);
     let encoder = stack(context, norm, Stack::Encoder, layers)?;
     let mut draft = Draft::new(context, Stack::Encoder, encoder, &ENCODER, norm);
     if !context.head.suffixes.contains(&"EncoderModel") && context.head.task != Task::TokenClassification {
+        config.only("is_encoder_decoder", &[true.into()])?;
         let mut decoder = stack(context, norm, Stack::Decoder, decoder_layers)?;
         decoder.block.cross_attention = true;
         decoder.embedding.shared = true;
@@ -134,7 +134,17 @@ fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<St
     let config = context.config;
     let hidden_size = config.size(&["d_model", "hidden_size"])?;
     let heads = config.size(&["num_heads", "num_attention_heads"])?;
-    let (activation, gated) = feed_forward(config.text_or(&["feed_forward_proj"], "relu")?)?;
+    // No class reads it any more, for it limits nothing but what the model was trained on.
+    let trained = config.get(&["n_positions"]).and_then(Json::as_u64);
+    // What it says in one word, most files say again in two, which then count.
+    let (mut network, gated) = feed_forward(config.text_or(&["feed_forward_proj"], "relu")?)?;
+    if let Some(name) = config.get(&["dense_act_fn"]).and_then(Json::as_str) {
+        network = activation("dense_act_fn", name)?;
+    }
+    let gated = match config.has("is_gated_act") {
+        true => config.flag_or(&["is_gated_act"], false)?,
+        false => gated,
+    };
     let dimensions = Dimensions {
         hidden_size,
         layers,
@@ -143,9 +153,9 @@ fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<St
         head_dim: config.size(&["d_kv"])?,
         intermediate_size: config.size(&["d_ff"])?,
         vocab_size: config.size(&["vocab_size"])?,
-        max_positions: context.computed_positions(config.optional_size(&["n_positions"])?.unwrap_or(512)),
+        max_positions: context.computed_positions(trained.and_then(|n| u32::try_from(n).ok()).unwrap_or(512)),
         norm,
-        activation,
+        activation: network,
     };
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
@@ -172,8 +182,8 @@ fn buckets(context: &Context<'_>, id: Stack) -> Result<Buckets> {
 fn feed_forward(text: &str) -> Result<(Activation, bool)> {
     match text.split('-').collect::<Vec<_>>()[..] {
         ["gated", "gelu"] => Ok((Activation::GeluTanh, true)),
-        ["gated", name] => Ok((activation(name)?, true)),
-        [name] => Ok((activation(name)?, false)),
+        ["gated", name] => Ok((activation("feed_forward_proj", name)?, true)),
+        [name] => Ok((activation("feed_forward_proj", name)?, false)),
         _ => Err(refuse(
             format_args!("config.json says `feed_forward_proj` = \"{text}\", which is not implemented"),
             "an activation is, with or without `gated-` before it",

@@ -63,14 +63,14 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases = [
         (tiny_llama(), json!({"rope_scaling": {"type": "yarn", "factor": 2.0}}), "`rope_scaling.type` = \"yarn\""),
         (tiny_llama(), json!({"rope_parameters": {"rope_type": "llama3"}}), "`rope_parameters.rope_type` = \"llama3\""),
-        (tiny_llama(), json!({"hidden_act": "mish"}), "`mish`"),
+        (tiny_llama(), json!({"hidden_act": "mish"}), "`hidden_act` = \"mish\""),
         (tiny_llama(), json!({"model_type": "rwkv"}), "`model_type` = \"rwkv\""),
         (tiny_llama(), json!({"architectures": ["LlamaForImages"]}), "LlamaForImages"),
         (tiny_llama(), json!({"architectures": null}), "architectures"),
         (tiny_llama(), json!({"quantization_config": {"bits": 4}}), "quantization_config"),
         (tiny_llama(), json!({"num_attention_heads": 3}), "3 heads"),
         (tiny_llama(), json!({"num_key_value_heads": 3}), "num_key_value_heads"),
-        (tiny_llama(), json!({"logit_scale": 0.5}), "`logit_scale` = 0.5"),
+        (tiny_llama(), json!({"is_causal": false}), "`is_causal` = false"),
         (tiny_llama(), json!({"vocab_size": null}), "vocab_size"),
         (tiny_llama(), json!({"tie_word_embeddings": false}), "lm_head.weight"),
         (tiny_bert(), json!({"position_embedding_type": "relative_key"}), "position_embedding_type"),
@@ -90,8 +90,18 @@ fn what_is_not_implemented_is_refused_by_name() {
 
 #[test]
 fn a_key_that_the_caller_vouches_for_is_ignored() {
-    let options = Options { ignored_keys: vec!["logit_scale".to_owned()], ..Options::default() };
-    assert!(map_with(&with(tiny_llama(), &json!({"logit_scale": 0.5})), &options).is_ok());
+    let options = Options { ignored_keys: vec!["is_causal".to_owned()], ..Options::default() };
+    assert!(map_with(&with(tiny_llama(), &json!({"is_causal": false})), &options).is_ok());
+}
+
+#[test]
+fn a_key_that_nothing_reads_is_named_in_a_note() {
+    let plain = mapped(&tiny_llama());
+    let mapping = mapped(&with(tiny_llama(), &json!({"padding_idx": 0, "logit_scale": 0.5, "torchscript": true})));
+    assert_eq!((mapping.spec, &mapping.sources), (plain.spec, &plain.sources));
+    let [note] = &mapping.notes[..] else { panic!("{:?}", mapping.notes) };
+    assert!(note.contains("`logit_scale`, `padding_idx`") && note.contains("llama"), "{note}");
+    assert!(plain.notes.is_empty());
 }
 
 #[test]

@@ -120,7 +120,10 @@ fn set_language(context: &Context<'_>, draft: &mut Draft, id: Stack, computed: b
         Some(language) if !used || language >= languages || computed => {
             return Err(refuse(
                 format_args!("language {language} was asked for"),
-                format_args!("this checkpoint has language embeddings for {}", if used { languages } else { 0 }),
+                format_args!(
+                    "by its `n_langs`, this checkpoint has {} language embeddings",
+                    if used { languages } else { 0 }
+                ),
             ));
         }
         Some(language) => edit(&mut draft.sources, |role, pick| {

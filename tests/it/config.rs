@@ -1,0 +1,213 @@
+//! Keys of configurations, one at a time: left out, with another value, or of another family. `tests/golden/variants.py` asked
+//! `transformers` what becomes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use kinglet_convert::checkpoint::Checkpoint;
+use kinglet_convert::config::Config;
+use kinglet_convert::family::{self, Mapping};
+use kinglet_convert::reference::Reference;
+use kinglet_convert::weights::Weights;
+use kinglet_tests::{Golden, golden_cases};
+use serde_json::{Map, Value};
+
+/// How far sums over results may be apart, relative to the largest.
+const TOLERANCE: f64 = 5e-5;
+
+fn table(name: &str) -> Map<String, Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    let text = std::fs::read_to_string(&path).expect("the file is part of the project");
+    serde_json::from_str(&text).expect("an object")
+}
+
+fn configuration(case: &Golden) -> Map<String, Value> {
+    let text = std::fs::read_to_string(case.folder.join("config.json")).expect("config.json");
+    serde_json::from_str(&text).expect("an object")
+}
+
+/// The cases that `variants.py` looks at, with what it found.
+fn cases(name: &str) -> Vec<(Golden, Value)> {
+    let mut found = table(name);
+    let cases: Vec<_> =
+        golden_cases().into_iter().filter_map(|case| found.remove(&case.name).map(|found| (case, found))).collect();
+    assert!(found.is_empty() && cases.len() > 90, "{name} is not of these golden folders: {:?}", found.keys());
+    cases
+}
+
+fn open(case: &Golden) -> Checkpoint {
+    Checkpoint::open(&case.folder).expect("the folder is there")
+}
+
+/// What the checkpoint would be with another configuration.
+fn mapped(checkpoint: &mut Checkpoint, case: &Golden, config: Map<String, Value>) -> Result<Mapping, String> {
+    checkpoint.config = Config::new(Value::Object(config)).expect("an object");
+    family::map(checkpoint, &case.options()).map_err(|error| format!("{error:#}"))
+}
+
+/// All that a mapping says of the model.
+fn said(mapping: &Mapping) -> (String, String) {
+    let Mapping { spec, sources, labels, special, .. } = mapping;
+    (format!("{spec:?} {labels:?} {special:?}"), format!("{sources:?}"))
+}
+
+#[test]
+fn a_key_that_is_left_out_has_the_value_that_transformers_gives_it() {
+    let (mut mapped_twice, mut wrong) = (0, Vec::new());
+    for (case, found) in cases("absent.json") {
+        let config = configuration(&case);
+        let mut checkpoint = open(&case);
+        let whole = found["whole"].as_object().expect("an object");
+        for (key, change) in found["without"].as_object().expect("an object") {
+            let Some(change) = change.as_object() else { continue };
+            let mut absent = config.clone();
+            absent.remove(key);
+            let mut explicit = whole.clone();
+            for (key, value) in change {
+                explicit.insert(key.clone(), value.clone());
+            }
+            match (mapped(&mut checkpoint, &case, absent), mapped(&mut checkpoint, &case, explicit)) {
+                (Ok(absent), Ok(explicit)) => {
+                    mapped_twice += 1;
+                    let (absent, explicit) = (said(&absent), said(&explicit));
+                    if absent != explicit {
+                        let part = if absent.0 == explicit.0 { (absent.1, explicit.1) } else { (absent.0, explicit.0) };
+                        let at =
+                            part.0.bytes().zip(part.1.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(60);
+                        let show = |text: &str| text.chars().skip(at).take(160).collect::<String>();
+                        wrong.push(format!("{} without {key}:\n  {}\n  {}", case.name, show(&part.0), show(&part.1)));
+                    }
+                }
+                (Err(_), Err(_)) => {}
+                (Ok(_), Err(error)) => {
+                    wrong.push(format!("{} without {key}, only the value is refused: {error}", case.name))
+                }
+                (Err(error), Ok(_)) => {
+                    wrong.push(format!("{} without {key}, only the lack is refused: {error}", case.name))
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {mapped_twice}\n{}", wrong.len(), wrong.join("\n"));
+    assert!(mapped_twice > 1000, "only {mapped_twice} keys were left out");
+}
+
+/// Sums over all results, as `variants.py` weights them.
+fn fingerprint(values: &[f32]) -> Vec<f64> {
+    let sum = |k: u32| -> f64 {
+        let terms = values.iter().enumerate().map(|(at, x)| f64::from(*x) * (f64::from(k) * (at + 1) as f64).cos());
+        terms.sum::<f64>() / (values.len() as f64).sqrt()
+    };
+    (1..=8).map(sum).collect()
+}
+
+fn computed(case: &Golden, config: Map<String, Value>) -> Result<Vec<f64>, String> {
+    let mut checkpoint = open(case);
+    checkpoint.config = Config::new(Value::Object(config)).expect("an object");
+    let run = || {
+        let mapping = family::map(&checkpoint, &case.options())?;
+        let weights = Weights::read(&checkpoint, &mapping)?;
+        let input = case.inputs.last().expect("an input");
+        let mut reference = Reference::new(&mapping.spec, &weights);
+        reference.forward(&input.ids, &input.token_types, &input.decoder_ids)
+    };
+    run().map(|rows| fingerprint(&rows.values)).map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let mut wrong = Vec::new();
+    for (case, found) in cases("altered.json") {
+        let config = configuration(&case);
+        let listed = found.as_array().expect("a list");
+        let unchanged = &listed[0]["result"];
+        for change in listed {
+            let set = change["set"].as_object().expect("an object");
+            let result = if change["result"] == "same" { unchanged } else { &change["result"] };
+            let mut config = config.clone();
+            config.extend(set.clone());
+            let what = format!("{} with {}", case.name, change["set"]);
+            let pads = set.iter().filter(|(key, _)| key.starts_with("pad_")).filter_map(|(_, id)| id.as_u64());
+            let input = case.inputs.last().expect("an input");
+            if pads
+                .into_iter()
+                .any(|id| input.ids.iter().chain(&input.decoder_ids).any(|other| u64::from(*other) == id))
+            {
+                continue; // Padding inside a text has rules of its own, and tests.
+            }
+            match (computed(&case, config), result.as_array()) {
+                (Ok(computed), Some(expected)) => {
+                    *counts.entry("computed").or_default() += 1;
+                    let expected: Vec<f64> = expected.iter().filter_map(Value::as_f64).collect();
+                    let largest = expected.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+                    let off = computed.iter().zip(&expected).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+                    if off > TOLERANCE * largest || expected.len() != 8 {
+                        wrong.push(format!("{what}: off by {off} of {largest}"));
+                    }
+                }
+                (Err(error), Some(_)) => {
+                    *counts.entry("refused").or_default() += 1;
+                    // A layer too few or too many is told by its tensors, a text that is too long by its length.
+                    let effects = ["tensor", "tokens, but this model takes"];
+                    let named = set.keys().map(String::as_str).chain(effects).any(|name| error.contains(name));
+                    if !named {
+                        wrong.push(format!("{what} is refused without its name: {error}"));
+                    }
+                }
+                (Err(_), None) => *counts.entry("refused by both").or_default() += 1,
+                // A stored table of positions may be longer than what is used of it.
+                (Ok(_), None) if result == "misfit" && !set.keys().any(|key| key.contains("position")) => {
+                    wrong.push(format!("{what} does not fit the tensors"));
+                }
+                // Where `transformers` stumbles, there is nothing to agree with.
+                (Ok(_), None) => *counts.entry("only here").or_default() += 1,
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{counts:?}, {} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(counts["computed"] > 1500, "{counts:?}");
+    println!("{counts:?}");
+}
+
+/// A checkpoint may say anything besides: another family's key must not be taken for the model's own.
+#[test]
+fn a_key_that_transformers_does_not_read_changes_nothing() {
+    let classes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../converter/src/config/classes.json");
+    let classes: Value = serde_json::from_str(&std::fs::read_to_string(classes).expect("the table")).expect("JSON");
+    let names = |class: &Value| -> BTreeSet<String> {
+        let reads = class["reads"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let aliases = class["aliases"].as_object().into_iter().flatten().map(|(alias, _)| alias.as_str());
+        reads.chain(aliases).map(str::to_owned).collect()
+    };
+    let all: BTreeSet<String> = classes.as_object().expect("an object").values().flat_map(names).collect();
+    let (mut seen, mut tried, mut wrong) = (BTreeSet::new(), 0, Vec::new());
+    for case in golden_cases() {
+        let config = configuration(&case);
+        if !seen.insert((config["model_type"].to_string(), config["architectures"].to_string())) {
+            continue;
+        }
+        let own = names(&classes[config["model_type"].as_str().expect("a model_type")]);
+        let mut checkpoint = open(&case);
+        let plain = said(&mapped(&mut checkpoint, &case, config.clone()).expect("it is mapped"));
+        for key in all.difference(&own).filter(|key| !config.contains_key(*key)) {
+            // Tokens with a meaning are read for what writes texts, and T5's positions for how long it was trained to read.
+            if key.ends_with("_token_id") || key.ends_with("_index") || key == "n_positions" {
+                continue;
+            }
+            for value in [Value::from(3), Value::from(true), Value::from("relu")] {
+                let mut config = config.clone();
+                config.insert(key.clone(), value.clone());
+                tried += 1;
+                match mapped(&mut checkpoint, &case, config) {
+                    Ok(mapping) if said(&mapping) == plain => {}
+                    Err(error) if error.contains(key.as_str()) && key == "position_embedding_type" => {}
+                    Ok(_) => wrong.push(format!("{} changes with `{key}` = {value}", case.name)),
+                    Err(error) => wrong.push(format!("{} with `{key}` = {value}: {error}", case.name)),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {tried}\n{}", wrong.len(), wrong.join("\n"));
+    assert!(tried > 10_000, "only {tried} keys were tried");
+}
