@@ -34,6 +34,9 @@ const JUNK: [&str; 9] = [
     "EncDecAttention.relative_attention_bias.weight",
 ];
 
+/// What programs put before the names of all tensors, when they save the module that wraps a model.
+const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "base_model.model.", "model."];
+
 /// An opened checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -46,6 +49,8 @@ pub struct Checkpoint {
     pub modules: Vec<Module>,
     /// `max_seq_length` of `sentence_bert_config.json`.
     pub max_seq_length: Option<u32>,
+    /// What was left out before the names of all tensors.
+    pub wrapper: String,
     files: Vec<File>,
     tensors: BTreeMap<String, Entry>,
     used: RefCell<BTreeSet<String>>,
@@ -90,12 +95,14 @@ impl Checkpoint {
             generation: json::optional(&dir.join("generation_config.json"))?,
             modules,
             max_seq_length,
+            wrapper: String::new(),
             files: Vec::new(),
             tensors: BTreeMap::new(),
             used: RefCell::default(),
             dir,
         };
         checkpoint.read_tensors()?;
+        checkpoint.unwrap_names();
         for (folder, path) in checkpoint.dense_folders() {
             checkpoint.read_file(&path, "model.safetensors", &format!("{folder}/"))?;
         }
@@ -133,7 +140,10 @@ impl Checkpoint {
         let (name, entry) = self.find(name).ok_or_else(|| {
             refuse(
                 format_args!("the checkpoint has no tensor `{name}`"),
-                "config.json does not describe this checkpoint, or a file of it is missing",
+                format_args!(
+                    "config.json does not describe this checkpoint, or a file of it is missing{}",
+                    self.nearest(name)
+                ),
             )
         })?;
         self.used.borrow_mut().insert(name.to_owned());
@@ -201,6 +211,31 @@ impl Checkpoint {
         self.tensors.get_key_value(name).or_else(old).map(|(name, entry)| (name.as_str(), entry))
     }
 
+    /// Leaves out what all names begin with because a wrapped module was saved. What a family's own names begin with may
+    /// be left out, too, so `model.` counts where another one follows, or a head lies in it.
+    fn unwrap_names(&mut self) {
+        while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
+            let mut names = self.tensors.keys().filter_map(|name| name.strip_prefix(**wrapper)).peekable();
+            let own = **wrapper == "model." && !names.clone().any(|rest| !is_part(rest));
+            !own && names.peek().is_some() && names.count() == self.tensors.len()
+        }) {
+            let tensors = core::mem::take(&mut self.tensors);
+            self.tensors = tensors.into_iter().map(|(name, entry)| (name[wrapper.len()..].to_owned(), entry)).collect();
+            self.wrapper.push_str(wrapper);
+        }
+    }
+
+    /// For an error: the tensor whose name is most like one that is missing.
+    pub fn nearest(&self, name: &str) -> String {
+        let alike = |other: &str| {
+            let end = name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b).count();
+            let begin = name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+            end + begin
+        };
+        let nearest = self.names().max_by_key(|other| (alike(other), core::cmp::Reverse(other.len())));
+        nearest.map_or_else(String::new, |nearest| format!("; the nearest that it has is `{}{nearest}`", self.wrapper))
+    }
+
     fn read_tensors(&mut self) -> Result<()> {
         let dir = self.dir.clone();
         let index_path = dir.join("model.safetensors.index.json");
@@ -228,6 +263,17 @@ impl Checkpoint {
                 })
             })
             .collect::<Result<_>>()?;
+        let missing: Vec<&str> = shards.iter().copied().filter(|shard| !dir.join(shard).is_file()).collect();
+        if !missing.is_empty() {
+            return Err(refuse(
+                format_args!(
+                    "{} has no {}, which model.safetensors.index.json lists",
+                    dir.display(),
+                    missing.join(", ")
+                ),
+                "download what is missing into the folder",
+            ));
+        }
         for shard in shards {
             self.read_file(&dir, shard, "")?;
         }
@@ -277,6 +323,13 @@ impl Checkpoint {
         });
         dense.collect()
     }
+}
+
+/// Whether a name may be that of a tensor in a base model called `model`.
+fn is_part(name: &str) -> bool {
+    let part = name.split('.').next().unwrap_or_default();
+    ["embed_tokens", "layers", "norm", "final_layernorm", "shared", "encoder", "decoder", "embeddings", "final_norm"]
+        .contains(&part)
 }
 
 /// Whether a name is that of a file in the same folder.

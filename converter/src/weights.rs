@@ -234,8 +234,9 @@ impl Build<'_> {
             return Err(refuse(
                 format_args!("the checkpoint has no tensor `{}`", pick.names.join("` or `")),
                 format_args!(
-                    "{} is made of it: config.json is of another model, or a file is missing",
-                    role_name(self.role)
+                    "{} is made of it: config.json is of another model, or a file is missing{}",
+                    role_name(self.role),
+                    self.checkpoint.nearest(pick.names.first().map_or("", String::as_str))
                 ),
             ));
         };

@@ -99,8 +99,67 @@ fn shards_are_read_by_their_index() {
         let error = message(opened);
         assert!(error.contains("`a`") && error.contains("beside the index"), "{error}");
     }
-    let (opened, _dir) = write(json!({"a": "missing.safetensors"}));
-    assert!(message(opened).contains("missing.safetensors"));
+    let (opened, _dir) = write(json!({"a": "three.safetensors", "b": "two.safetensors", "c": "four.safetensors"}));
+    let error = message(opened);
+    assert!(error.contains("has no four.safetensors, three.safetensors,") && error.contains('\n'), "{error}");
+    // In two shards, in none.
+    let (opened, dir) = write(json!({"a": "one.safetensors", "b": "two.safetensors"}));
+    drop(opened);
+    write_tensors(&dir.path().join("two.safetensors"), &["a", "b"].map(|name| (name, vec![1], vec![1.0])));
+    let error = message(Checkpoint::open(dir.path()));
+    assert!(error.contains("`a` is both in one.safetensors and in two.safetensors"), "{error}");
+    let (opened, _dir) = write(json!({"a": "one.safetensors", "b": "two.safetensors", "c": "two.safetensors"}));
+    let error = message(opened);
+    assert!(error.contains("`c` in \"two.safetensors\", where it is not"), "{error}");
+}
+
+#[test]
+fn what_wraps_every_name_is_left_out() {
+    let open = |names: &[&str]| {
+        let tensors: Vec<Stored<'_>> = names.iter().map(|name| (*name, vec![1], vec![1.0])).collect();
+        let dir = checkpoint(&json!({}), &tensors);
+        let opened = Checkpoint::open(dir.path()).unwrap();
+        (opened.wrapper.clone(), opened.names().map(str::to_owned).collect::<Vec<_>>().join(" "))
+    };
+    let cases: [(&[&str], &str, &str); 9] = [
+        (
+            &["_orig_mod.model.norm.weight", "_orig_mod.lm_head.weight"],
+            "_orig_mod.",
+            "lm_head.weight model.norm.weight",
+        ),
+        (&["module._orig_mod.a", "module._orig_mod.b"], "module._orig_mod.", "a b"),
+        (
+            &["base_model.model.model.norm.weight", "base_model.model.lm_head.weight"],
+            "base_model.model.",
+            "lm_head.weight model.norm.weight",
+        ),
+        (&["model.model.norm.weight", "model.lm_head.weight"], "model.", "lm_head.weight model.norm.weight"),
+        (
+            &["model.bert.pooler.dense.weight", "model.classifier.bias"],
+            "model.",
+            "bert.pooler.dense.weight classifier.bias",
+        ),
+        // What families themselves begin their names with stays.
+        (&["model.norm.weight", "model.embed_tokens.weight"], "", "model.embed_tokens.weight model.norm.weight"),
+        (&["bert.pooler.dense.weight"], "", "bert.pooler.dense.weight"),
+        // One that is not wrapped shows that the others are called so.
+        (&["module.a", "b"], "", "b module.a"),
+        (&[], "", ""),
+    ];
+    for (names, wrapper, left) in cases {
+        assert_eq!(open(names), (wrapper.to_owned(), left.to_owned()), "{names:?}");
+    }
+}
+
+#[test]
+fn a_missing_tensor_is_answered_with_the_nearest() {
+    let names = ["_orig_mod.layers.0.mlp.up.weight", "layers.1.mlp.up.weight", "head.weight"];
+    let dir = checkpoint(&json!({}), &names.map(|name| (name, vec![1], vec![1.0])));
+    let opened = Checkpoint::open(dir.path()).unwrap();
+    let error = message(opened.tensor("layers.0.mlp.up.weight"));
+    assert!(error.contains("the nearest that it has is `_orig_mod.layers.0.mlp.up.weight`"), "{error}");
+    let dir = checkpoint(&json!({}), &[]);
+    assert!(!message(Checkpoint::open(dir.path()).unwrap().tensor("a")).contains("nearest"));
 }
 
 #[test]

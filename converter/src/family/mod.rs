@@ -180,6 +180,9 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let mut draft = (family.map)(&context)?;
     let (head, labels) = head::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;
+    if !checkpoint.wrapper.is_empty() {
+        mapping.notes.push(format!("the name of every tensor begins with `{}`, which is left out", checkpoint.wrapper));
+    }
     let unread = config.check(keys::HARMLESS, &options.ignored_keys)?;
     if !unread.is_empty() {
         let names = unread.join("`, `");

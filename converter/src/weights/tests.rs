@@ -65,6 +65,33 @@ fn a_missing_extra_or_misshapen_tensor_is_named() {
     other[0].1 = vec![12, 8];
     let error = read(&other).unwrap_err().to_string();
     assert!(error.contains("[12, 8]") && error.contains("[11, 8]") && error.contains("embed_tokens"), "{error}");
+
+    // Turned, empty, and of three dimensions.
+    for shape in [vec![8, 12], vec![0, 8], vec![12, 0], vec![2, 6, 4]] {
+        let mut other = llama_tensors();
+        let up = other.iter_mut().find(|(name, _)| name == "model.layers.0.mlp.up_proj.weight").unwrap();
+        up.1.clone_from(&shape);
+        let error = read(&other).unwrap_err().to_string();
+        assert!(error.contains(&format!("{shape:?}")) && error.contains("[12, 8]"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrapped_checkpoint_is_the_same_model() {
+    let shapes = llama_tensors();
+    let (_, plain) = read(&shapes).unwrap();
+    for wrapper in ["module.", "_orig_mod.", "base_model.model.", "model.", "module._orig_mod."] {
+        let wrapped: Vec<_> = shapes.iter().map(|(name, shape)| (format!("{wrapper}{name}"), shape.clone())).collect();
+        assert_eq!(read(&wrapped).unwrap().1, plain, "{wrapper}");
+    }
+    // Some names alone are not unwrapped, but the error shows them.
+    let mut some = shapes;
+    some[1].0 = "_orig_mod.model.norm.weight".to_owned();
+    let error = read(&some).unwrap_err().to_string();
+    assert!(
+        error.contains("no tensor `model.norm.weight`") && error.contains("`_orig_mod.model.norm.weight`"),
+        "{error}"
+    );
 }
 
 #[test]
