@@ -243,6 +243,12 @@ impl Checkpoint {
             return self.read_file(&dir, "model.safetensors", "");
         }
         if !index_path.is_file() {
+            if dir.join("adapter_model.safetensors").is_file() {
+                return Err(refuse(
+                    format_args!("{} holds an adapter, not a model", dir.display()),
+                    "merge it into its model (`merge_and_unload()` of peft), save that, and convert what was saved",
+                ));
+            }
             return Err(refuse(
                 format_args!("{} has no model.safetensors and no model.safetensors.index.json", dir.display()),
                 "a checkpoint in another format must be saved again with `save_pretrained(..., safe_serialization=True)`",

@@ -162,6 +162,40 @@ fn what_is_not_implemented_is_refused_by_name() {
 }
 
 #[test]
+fn what_convert_writes_and_reads_is_checked_before_the_checkpoint() {
+    let spoilt = copy_of_stories();
+    // Whatever is said of the weights comes too late.
+    fs::write(spoilt.path().join("model.safetensors"), b"none").expect("no weights");
+    let blob = path(&spoilt, "out.kinglet");
+    let nowhere = path(&spoilt, "none/out.kinglet");
+    let (absent, empty) = (path(&spoilt, "absent.txt"), path(&spoilt, "ids.jsonl"));
+    fs::write(&empty, "[1, 2]\n[1, true]\n").expect("ids");
+    let cases: [(&[&str], &str); 6] = [
+        (&["-o", &nowhere], "none is not a folder"),
+        (&["-o", text(spoilt.path())], "is a folder"),
+        (&["-o", &blob, "--report", &nowhere], "none is not a folder"),
+        (&["-o", &blob, "--calibration", &absent], "absent.txt"),
+        (&["-o", &blob, "--calibration", &empty], "ids.jsonl line 2"),
+        (&["-o", &blob, "--max-tokens", "0"], "--max-tokens"),
+    ];
+    for (options, named) in cases {
+        let said = refused(&[&["convert", text(spoilt.path())], options].concat());
+        assert!(said.contains(named) && !said.contains("safetensors"), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn calibration_texts_are_cut_to_the_model_and_held_to_its_vocabulary() {
+    let stories = copy_of_stories();
+    let (blob, ids) = (path(&stories, "out.kinglet"), path(&stories, "ids.jsonl"));
+    fs::write(&ids, format!("{:?}\n[]\n[1, 2, 3]\n", vec![5; 3000])).expect("ids");
+    run(&["convert", text(stories.path()), "-o", &blob, "--calibration", &ids, "--max-tokens", "24"]);
+    fs::write(&ids, "[1]\n[1, 99999]\n").expect("ids");
+    let said = refused(&["convert", text(stories.path()), "-o", &blob, "--force", "--calibration", &ids]);
+    assert!(said.contains("calibration text 2 has the token 99999"), "{said}");
+}
+
+#[test]
 fn a_spoilt_checkpoint_is_refused_by_file_and_tensor() {
     let convert = |folder: &TempDir| refused(&["convert", text(folder.path()), "-o", &path(folder, "out.kinglet")]);
     let cut = copy_of_stories();

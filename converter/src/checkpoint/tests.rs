@@ -173,6 +173,8 @@ fn a_broken_file_is_named() {
     }
     fs::remove_file(&path).unwrap();
     assert!(message(Checkpoint::open(dir.path())).contains("no model.safetensors"));
+    fs::write(dir.path().join("adapter_model.safetensors"), &whole).unwrap();
+    assert!(message(Checkpoint::open(dir.path())).contains("holds an adapter"));
     fs::write(dir.path().join("config.json"), "{").unwrap();
     assert!(message(Checkpoint::open(dir.path())).contains("config.json is not JSON"));
     assert!(message(Checkpoint::open(&dir.path().join("nowhere"))).contains("config.json"));

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
-use kinglet_convert::calibrate::{Calibration, standard_texts};
-use kinglet_convert::convert::{convert, write_atomically};
+use kinglet_convert::calibrate::{Calibration, fit, standard_texts};
+use kinglet_convert::convert::{check_writable, convert, write_atomically};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
@@ -44,7 +44,7 @@ pub(crate) struct Convert {
     #[arg(long, default_value = "portable")]
     target: TargetArg,
     /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to it.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// What the model is for, where it is not what its head says: `hidden` for hidden states, `embed` for their pooled vector.
     #[arg(long)]
@@ -142,18 +142,15 @@ impl Convert {
                 path.display()
             ));
         }
-        if let (Some(output), false, false) = (&self.output, self.force, self.dry_run)
-            && output.symlink_metadata().is_ok()
-        {
-            return Err(anyhow!(
-                "{} exists already\nchoose another name, or add --force to replace it",
-                output.display()
-            ));
-        }
+        let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
+        written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
         let tokenizer = if self.no_tokenizer { None } else { tokenizer::build(path)? };
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }
+        let mut reader = Reader { section: tokenizer.clone().unwrap_or_default(), limit: None };
+        // A mistake in the file should show before minutes are spent.
+        self.calibration.as_deref().map(|file| InputArgs::from_file(file).read(&reader)).transpose()?;
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
@@ -164,7 +161,7 @@ impl Convert {
             source.mapping.spec.numerics.tile = tile;
         }
         progress.set_message("calibrating");
-        let reader = Reader { section: tokenizer.clone().unwrap_or_default(), limit: None };
+        reader.limit = source.spec().encoder.or(source.spec().decoder).map(|stack| stack.max_positions as usize);
         let calibration = if self.no_calibration { None } else { Some(self.calibrate(&source, &reader)?) };
         progress.set_message("quantizing");
         let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
@@ -179,6 +176,7 @@ impl Convert {
             write_atomically(output, &converted.blob, self.force)?;
         }
         if self.json {
+            source.mapping.notes.iter().for_each(|note| eprintln!("note: {note}"));
             return output::json(&report.summary());
         }
         source.mapping.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
@@ -203,7 +201,7 @@ impl Convert {
 
     fn calibrate(&self, source: &Source, reader: &Reader) -> Result<Calibration> {
         let texts = match &self.calibration {
-            Some(file) => InputArgs::from_file(file).read(reader)?.into_iter().map(Into::into).collect(),
+            Some(file) => fit(source, InputArgs::from_file(file).read(reader)?.into_iter().map(Into::into).collect())?,
             None => standard_texts(source)?,
         };
         Calibration::gather(source, &texts, || {})
