@@ -17,9 +17,9 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::{json, refuse};
 
-mod sentence;
+pub(crate) mod sentence;
 
-pub use sentence::Module;
+pub use sentence::{Module, Prompts};
 
 /// Buffers that some versions of `transformers` saved and no version needs, by how their names end.
 const JUNK: [&str; 9] = [
@@ -47,6 +47,8 @@ pub struct Checkpoint {
     pub generation: Value,
     /// The modules of a sentence-transformers model; empty when it is none.
     pub modules: Vec<Module>,
+    /// What sentence-transformers puts before a text.
+    pub prompts: Prompts,
     /// `max_seq_length` of `sentence_bert_config.json`.
     pub max_seq_length: Option<u32>,
     /// What was left out before the names of all tensors.
@@ -85,15 +87,18 @@ impl Checkpoint {
     /// # Errors
     /// When a file is missing, cut or not what it should be; the message names it.
     pub fn open(dir: &Path) -> Result<Self> {
-        let modules = sentence::modules(dir)?;
+        let prompts = Prompts::read(dir)?;
+        let modules = sentence::modules(dir, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
         let config = json::required(&dir.join("config.json"))?;
-        let max_seq_length = json::optional(&dir.join("sentence_bert_config.json"))?;
+        let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| dir.join(name).is_file());
+        let max_seq_length = json::optional(&dir.join(sentence_file.unwrap_or(sentence::CONFIG_FILES[0])))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());
         let mut checkpoint = Self {
             config: Config::new(config)?,
             generation: json::optional(&dir.join("generation_config.json"))?,
             modules,
+            prompts,
             max_seq_length,
             wrapper: String::new(),
             files: Vec::new(),

@@ -51,11 +51,13 @@ pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibrati
         quantized.iter().map(|t| TensorReport { role: t.role, bytes: t.bytes.len(), error: t.error }).collect();
     let payload = quantized.into_iter().flat_map(|tensor: Quantized| tensor.bytes).collect::<Vec<u8>>();
     let labels = labels(&source.mapping.labels)?;
+    let prompts = source.prompts.encoded();
     let manifest = Manifest {
         spec: *spec,
         tokens: special_tokens(&source.mapping.special, spec)?,
         generation: source.mapping.special.generation,
         labels: &labels,
+        prompts: &prompts,
         provenance: Provenance {
             source: &source.name,
             source_checksum: weights_checksum(&source.weights),

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use kinglet::format::spec::ModelSpec;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Prompts};
 use crate::family::{self, Mapping, Options};
 use crate::weights::Weights;
 
@@ -18,6 +18,8 @@ pub struct Source {
     pub weights: Weights,
     /// The name of its folder.
     pub name: String,
+    /// What sentence-transformers puts before a text.
+    pub prompts: Prompts,
 }
 
 impl Source {
@@ -31,7 +33,7 @@ impl Source {
         let weights = Weights::read(&checkpoint, &mapping)?;
         let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let name = canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok(Self { mapping, weights, name })
+        Ok(Self { mapping, weights, name, prompts: checkpoint.prompts })
     }
 
     /// The architecture.

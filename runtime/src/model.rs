@@ -101,6 +101,18 @@ impl<'m> Model<'m> {
         self.manifest.labels.split_terminator(['\n'])
     }
 
+    /// What may stand before a text, by purpose: names with their texts. [`Model::default_prompt`] is used unless the caller
+    /// asks for another.
+    pub fn prompts(&self) -> impl Iterator<Item = (&'m str, &'m str)> + use<'m> {
+        let mut parts = self.manifest.prompts.split_terminator(['\0']).skip(1);
+        core::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+    }
+
+    /// The name of the prompt that stands before a text unless the caller says otherwise.
+    pub fn default_prompt(&self) -> Option<&'m str> {
+        self.manifest.prompts.split_terminator(['\0']).next().filter(|name| !name.is_empty())
+    }
+
     /// The tokenizer's tables; empty when the blob has none.
     pub const fn tokenizer_section(&self) -> &'m [u8] {
         self.tokenizer

@@ -185,6 +185,7 @@ pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
         tokens: SpecialTokens::default(),
         generation: GenerationDefaults::default(),
         labels,
+        prompts: "",
         provenance,
     };
     AlignedVec::from(write(&manifest, &payload, &[], &[]).expect("a blob").as_slice())

@@ -47,16 +47,85 @@ impl Module {
     }
 }
 
+/// The files in which sentence-transformers keeps its word on a transformer, by the age of its versions.
+pub(crate) const CONFIG_FILES: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// What stands before a text, by purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompts {
+    /// The name of the one that is used unless the caller says otherwise.
+    pub default: Option<String>,
+    /// Names and texts.
+    pub list: Vec<(String, String)>,
+}
+
+impl Prompts {
+    /// `prompts` and `default_prompt_name` of `config_sentence_transformers.json`.
+    pub(super) fn read(dir: &Path) -> Result<Self> {
+        let file = "config_sentence_transformers.json";
+        let config = json::optional(&dir.join(file))?;
+        let wrong =
+            |key: &str, value: &Value, action: &str| refuse(format_args!("{file} has `{key}` = {value}"), action);
+        let entries = config["prompts"].as_object().into_iter().flatten();
+        let list = entries.map(|(name, text)| match text.as_str() {
+            Some(text) if !text.contains('\0') && !name.is_empty() && !name.contains('\0') => {
+                Ok((name.clone(), text.to_owned()))
+            }
+            _ => Err(wrong("prompts", &config["prompts"], "each prompt must be a text under a name")),
+        });
+        let list: Vec<(String, String)> = list.collect::<Result<_>>()?;
+        let default = config["default_prompt_name"].as_str().map(str::to_owned);
+        if default.as_ref().is_some_and(|default| !list.iter().any(|(name, _)| name == default)) {
+            let action = "it must be one of the names in `prompts`";
+            return Err(wrong("default_prompt_name", &config["default_prompt_name"], action));
+        }
+        Ok(Self { default, list })
+    }
+
+    /// The prompt of this name; without a name the default, if there is one. The empty name is no prompt.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn choose(&self, name: Option<&str>) -> Result<Option<&(String, String)>> {
+        let Some(name) = name.or(self.default.as_deref()).filter(|name| !name.is_empty()) else { return Ok(None) };
+        let found = self.list.iter().find(|(other, _)| other == name);
+        let names: Vec<&str> = self.list.iter().map(|(name, _)| name.as_str()).collect();
+        let action = match names[..] {
+            [] => "it has none: leave --prompt out".to_owned(),
+            _ => format!("choose one of {}, or \"\" for none", names.join(", ")),
+        };
+        found.map(Some).ok_or_else(|| refuse(format_args!("the model has no prompt {name:?}"), action))
+    }
+
+    /// As a blob's manifest has them.
+    pub(crate) fn encoded(&self) -> String {
+        if self.list.is_empty() {
+            return String::new();
+        }
+        let parts = self.list.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]);
+        let parts = core::iter::once(self.default.as_deref().unwrap_or_default()).chain(parts);
+        parts.flat_map(|part| [part, "\0"]).collect()
+    }
+}
+
 /// Reads `modules.json`; nothing when there is none.
-pub(super) fn modules(dir: &Path) -> Result<Vec<Module>> {
+pub(super) fn modules(dir: &Path, prompts: &Prompts) -> Result<Vec<Module>> {
     let list = json::optional(&dir.join("modules.json"))?;
     let entries = list.as_array().map_or(&[][..], Vec::as_slice);
-    let found = entries.iter().map(|entry| module(dir, entry));
+    let found = entries.iter().map(|entry| module(dir, entry, prompts));
     found.filter_map(Result::transpose).collect()
 }
 
 /// One entry; `None` for what does nothing at inference.
-fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
+fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>> {
     let kind = entry["type"].as_str().unwrap_or_default();
     let folder = entry["path"].as_str().unwrap_or_default();
     if !folder.is_empty() && !is_bare(folder) {
@@ -69,7 +138,7 @@ fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
     let class = kind.rsplit('.').next().unwrap_or_default();
     let module = match class {
         "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
-        "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?)?),
+        "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?, prompts)?),
         "Dense" => dense(folder, path.clone(), &json::required(&path.join("config.json"))?)?,
         "Normalize" => Module::Normalize,
         "Dropout" => return Ok(None),
@@ -84,7 +153,13 @@ fn module(dir: &Path, entry: &Value) -> Result<Option<Module>> {
 }
 
 /// Newer files name the mode, older ones have a flag for each.
-fn pooling(folder: &str, config: &Value) -> Result<Pooling> {
+fn pooling(folder: &str, config: &Value, prompts: &Prompts) -> Result<Pooling> {
+    if config["include_prompt"] == false && prompts.list.iter().any(|(_, text)| !text.is_empty()) {
+        return Err(refuse(
+            format_args!("{folder}/config.json says `include_prompt` = false, which is not implemented"),
+            "prompts are pooled with the text: set it to true, or take the prompts out of config_sentence_transformers.json",
+        ));
+    }
     let flags = config.as_object().into_iter().flatten();
     let flagged = flags.filter(|(key, value)| key.starts_with("pooling_mode_") && value.as_bool() == Some(true));
     let mut modes: Vec<&str> =

@@ -226,6 +226,32 @@ fn sentence_transformers_modules_are_read() {
 }
 
 #[test]
+fn prompts_of_sentence_transformers_are_read_or_refused() {
+    let dir = checkpoint(&json!({}), &[]);
+    let opened = |prompts: serde_json::Value| {
+        fs::write(dir.path().join("config_sentence_transformers.json"), prompts.to_string()).unwrap();
+        Checkpoint::open(dir.path()).map(|checkpoint| checkpoint.prompts)
+    };
+    let prompts =
+        opened(json!({"prompts": {"query": "query: ", "passage": ""}, "default_prompt_name": "query"})).unwrap();
+    let text = |name: Option<&str>| prompts.choose(name).unwrap().map(|(_, text)| text.as_str());
+    assert_eq!((text(None), text(Some("passage")), text(Some(""))), (Some("query: "), Some(""), None));
+    assert!(message(prompts.choose(Some("document"))).contains("document"));
+    assert_eq!(prompts.encoded(), "query\0passage\0\0query\0query: \0");
+    assert_eq!(opened(json!({"prompts": {}, "default_prompt_name": null})).unwrap().encoded(), "");
+    assert!(message(opened(json!({"prompts": {"query": 1}}))).contains("`prompts`"));
+    assert!(message(opened(json!({"prompts": {}, "default_prompt_name": "query"}))).contains("`default_prompt_name`"));
+
+    let modules = json!([{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]);
+    fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+    fs::write(dir.path().join("modules.json"), modules.to_string()).unwrap();
+    let pooling = json!({"pooling_mode_mean_tokens": true, "include_prompt": false});
+    fs::write(dir.path().join("1_Pooling/config.json"), pooling.to_string()).unwrap();
+    assert!(message(opened(json!({"prompts": {"query": "query: "}}))).contains("include_prompt"));
+    assert!(opened(json!({"prompts": {"query": ""}})).is_ok());
+}
+
+#[test]
 fn a_module_that_is_not_implemented_is_refused_by_type() {
     let dir = checkpoint(&json!({}), &[]);
     for (entry, expected) in [

@@ -148,7 +148,7 @@ impl Convert {
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }
-        let mut reader = Reader { section: tokenizer.clone().unwrap_or_default(), limit: None };
+        let mut reader = Reader { section: tokenizer.clone().unwrap_or_default(), ..Reader::default() };
         // A mistake in the file should show before minutes are spent.
         self.calibration.as_deref().map(|file| InputArgs::from_file(file).read(&reader)).transpose()?;
         let mut options = self.options();
@@ -159,6 +159,9 @@ impl Convert {
         if let Some(tile) = self.target.tile(source.spec().decoder.is_none()) {
             options.tile = Some(tile);
             source.mapping.spec.numerics.tile = tile;
+        }
+        if let Some((name, text)) = source.prompts.choose(None)? {
+            output::note(&format!("each text that is embedded begins with the prompt {name:?}: {text:?}"));
         }
         progress.set_message("calibrating");
         reader.limit = source.spec().encoder.or(source.spec().decoder).map(|stack| stack.max_positions as usize);

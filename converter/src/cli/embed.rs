@@ -16,6 +16,9 @@ pub(crate) struct Embed {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
+    /// What stands before each text, by its name in the model: without this option the model's default, if it has one; "" for none.
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
@@ -24,14 +27,25 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
-        let About { spec, .. } = engine.about()?;
+        let About { spec, prompts, .. } = engine.about()?;
         if spec.head.task != Task::Embedding {
             let what = task_name(spec.head.task);
             bail!(
                 "this model makes no sentence vectors: it is for {what}\nconvert a sentence-transformers folder, or add --task embed"
             );
         }
-        for input in self.input.read(&engine.reader()?)? {
+        let prompt = prompts.choose(self.prompt.as_deref())?;
+        let mut reader = engine.reader()?;
+        if let Some((_, text)) = prompt {
+            reader.prompt.clone_from(text);
+        }
+        let inputs = self.input.read(&reader)?;
+        if let (true, Some((name, text))) = (inputs.iter().any(|input| !input.texts.is_empty()), prompt) {
+            output::note(&format!("each text begins with the prompt {name:?}: {text:?}"));
+        } else if self.prompt.is_some() && inputs.iter().any(|input| input.texts.is_empty()) {
+            bail!("token ids have no prompt\ngive texts, or leave --prompt out");
+        }
+        for input in inputs {
             let rows = engine.rows(&input)?;
             let vector = rows.real.first().map_or(&[][..], Vec::as_slice);
             if self.json || self.input.is_many() {

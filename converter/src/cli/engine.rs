@@ -9,6 +9,7 @@ use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity;
@@ -136,6 +137,8 @@ pub(crate) struct About {
     pub(crate) labels: Vec<String>,
 }
 
+    /// What may stand before a text.
+    pub(crate) prompts: Prompts,
 impl Engine {
     /// What there is to know before it runs.
     pub(crate) fn about(&self) -> Result<About> {
@@ -150,6 +153,10 @@ impl Engine {
                     labels: model.labels().map(str::to_owned).collect(),
                 })
             }
+                    prompts: Prompts {
+                        default: model.default_prompt().map(str::to_owned),
+                        list: model.prompts().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+                    },
             Self::Checkpoint(source, _) => {
                 let special = &source.mapping.special;
                 Ok(About {
@@ -159,6 +166,7 @@ impl Engine {
                     labels: source.mapping.labels.clone(),
                 })
             }
+                    prompts: source.prompts.clone(),
         }
     }
 
@@ -170,7 +178,7 @@ impl Engine {
         };
         let spec = self.about()?.spec;
         let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-        Ok(Reader { section, limit })
+        Ok(Reader { section, limit, ..Reader::default() })
     }
 
     /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.

@@ -124,6 +124,8 @@ pub(crate) struct Reader {
     pub(crate) section: Vec<u8>,
     /// The most tokens that the model takes.
     pub(crate) limit: Option<usize>,
+    /// What stands before every text.
+    pub(crate) prompt: String,
 }
 
 impl Reader {
@@ -141,13 +143,14 @@ impl Reader {
                 "the model has no tokenizer\nconvert a folder with tokenizer.json in it, or give token ids with --ids"
             )
         })?;
+        let text = &format!("{}{text}", self.prompt);
         let options = EncodeOptions { max_length: self.limit, ..EncodeOptions::default() };
         let tokens = encode(&tokenizer, text, pair, &options)?;
         Ok(Input {
             ids: tokens.iter().map(|token| token.id).collect(),
             token_types: tokens.iter().map(|token| token.type_id).collect(),
             continues: tokens.iter().map(|token| token.continues).collect(),
-            texts: [Some(text), pair].into_iter().flatten().map(str::to_owned).collect(),
+            texts: [Some(text.as_str()), pair].into_iter().flatten().map(str::to_owned).collect(),
             tokens,
             ..Input::default()
         })

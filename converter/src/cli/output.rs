@@ -18,6 +18,11 @@ pub(crate) fn line(text: &str) -> Result<()> {
     }
 }
 
+/// Says on standard error what was decided for the user.
+pub(crate) fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
 /// A list as people write one.
 pub(crate) fn join<T: ToString>(values: &[T], separator: &str) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)

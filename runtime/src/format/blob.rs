@@ -12,7 +12,7 @@ use super::spec::ModelSpec;
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
 /// The format that this version reads and writes. Any change to the bytes raises it.
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 5;
 /// Bytes of the prelude.
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
@@ -37,6 +37,9 @@ pub struct Manifest<'m> {
     pub generation: GenerationDefaults,
     /// The head's labels in order of its outputs, one a line; empty when there are none.
     pub labels: &'m str,
+    /// What may stand before a text, by purpose: the name of the default, then a name and a text for each prompt, every one
+    /// of these ended by a zero; empty when there are none.
+    pub prompts: &'m str,
     /// Where the model came from.
     pub provenance: Provenance<'m>,
 }
