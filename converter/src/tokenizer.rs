@@ -10,8 +10,8 @@ use kinglet::Error;
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::pattern::Behavior;
 use kinglet::tokenizer::section::{
-    AddedSpec, DecoderSpec, Header, LSTRIP, MAGIC, MergesSpec, ModelSpec, NormalizerStep, PRELUDE, Piece, Prepend,
-    RSTRIP, SINGLE_WORD, SPECIAL, SplitStep, VERSION,
+    AddedSpec, DecoderSpec, Header, LSTRIP, MAGIC, MergesSpec, ModelSpec, NormalizerStep, PRELUDE, Prepend, RSTRIP,
+    SINGLE_WORD, SPECIAL, SplitStep, VERSION,
 };
 use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
 use kinglet::tokenizer::{EncodeOptions, MAX_ADDED, Token, Tokenizer};
@@ -21,11 +21,18 @@ use unicode_categories::UnicodeCategories;
 
 use crate::refuse;
 
-mod legacy;
+mod beside;
+mod classes;
+mod describe;
+mod folder;
+mod frame;
 mod pattern;
 mod sentence_piece;
+mod settings;
 mod tables;
 
+use frame::{marked, post_processor};
+use sentence_piece::SPACES_AT_ENDS;
 use tables::Tables;
 
 /// The tokenizer of a folder as a section of a blob; `None` when the folder has none.
@@ -33,8 +40,35 @@ use tables::Tables;
 /// # Errors
 /// When its files are not what they should be, or ask for what the device cannot do; the message names it.
 pub fn build(folder: &Path) -> Result<Option<Vec<u8>>> {
-    let Some(description) = legacy::read(folder)? else { return Ok(None) };
-    section(&description).with_context(|| format!("reading the tokenizer of {}", folder.display())).map(Some)
+    Ok(build_noted(folder)?.map(|(section, _)| section))
+}
+
+/// The tokenizer of a folder, in the words of `tokenizer.json`, whatever files it comes in; `None` when the folder has none.
+///
+/// # Errors
+/// When the files are not what they should be, or are those of a class that is not read; the message names it.
+pub fn describe(folder: &Path) -> Result<Option<Value>> {
+    Ok(folder::read(folder)?.map(|description| description.value))
+}
+
+/// The id of a special token, such as `mask_token`, as the folder's files or the class of its tokenizer name it; `None` where there is
+/// no tokenizer that is read, or no such token.
+///
+/// # Errors
+/// When a file beside the vocabulary is not what it should be.
+pub(crate) fn special_token(folder: &Path, key: &str) -> Result<Option<u32>> {
+    Ok(folder::special_token(folder, key)?.and_then(|id| u32::try_from(id).ok()))
+}
+
+/// As [`build`], with a line for each decision that a user may want to know.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_noted(folder: &Path) -> Result<Option<(Vec<u8>, Vec<String>)>> {
+    let Some(description) = folder::read(folder)? else { return Ok(None) };
+    let section = section(&description.value);
+    let section = section.with_context(|| format!("reading the tokenizer of {}", folder.display()))?;
+    Ok(Some((section, description.notes)))
 }
 
 /// A tokenizer described as `tokenizer.json` does it, as a section of a blob.
@@ -42,6 +76,7 @@ pub fn build(folder: &Path) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// As [`build`].
 pub fn section(description: &Value) -> Result<Vec<u8>> {
+    let description = &marked(description);
     let mut builder = Builder { tables: Tables::new(PRELUDE), description, expansion: Expansion::default() };
     let header = builder.header()?;
     let mut bytes = builder.tables.bytes;
@@ -149,7 +184,7 @@ impl Builder<'_> {
         let pre_tokenizer = self.pre_tokenizer()?;
         let (model, vocabulary, per_byte) = self.model(byte_level)?;
         let added = self.added(byte_level)?;
-        let (single, pair, trim_offsets) = self.post_processor()?;
+        let (single, pair, trim_offsets) = post_processor(description)?;
         let Expansion { chars, bytes } = self.expansion;
         Ok(Header {
             normalizer: bounded(normalizer, "normalizers")?,
@@ -226,6 +261,9 @@ impl Builder<'_> {
                 "Prepend" => steps.push(NormalizerStep::Prepend {
                     content: tables.add(text(part, "prepend", "normalizer")?.as_bytes()),
                 }),
+                "Replace" if part["pattern"]["Regex"] == SPACES_AT_ENDS && part["content"] == "" => {
+                    steps.push(NormalizerStep::Strip { left: true, right: true, spaces: tables.set(|c| c == ' ') });
+                }
                 "Replace" => {
                     let content = text(part, "content", "normalizer")?;
                     let pattern = tables.any_pattern(&part["pattern"])?;
@@ -498,44 +536,6 @@ impl Builder<'_> {
         })
     }
 
-    /// What goes around one text, and two, and whether tokens are trimmed.
-    fn post_processor(&mut self) -> Result<(Vec<Piece>, Vec<Piece>, Option<bool>)> {
-        let mut single = vec![Piece::First { type_id: 0 }];
-        let mut pair = vec![Piece::First { type_id: 0 }, Piece::Second { type_id: 1 }];
-        let mut trim = None;
-        for part in parts(&self.description["post_processor"], "processors") {
-            match part["type"].as_str().unwrap_or_default() {
-                "TemplateProcessing" => {
-                    single = template(part, "single")?;
-                    pair = template(part, "pair")?;
-                }
-                kind @ ("BertProcessing" | "RobertaProcessing") => {
-                    let id = |key: &str| {
-                        let id = part[key][1].as_u64().and_then(|id| u32::try_from(id).ok());
-                        id.ok_or_else(|| malformed(&format!("post_processor.{key}")))
-                    };
-                    let (cls, sep) = (id("cls")?, id("sep")?);
-                    let roberta = kind == "RobertaProcessing";
-                    let second = u8::from(!roberta);
-                    let special = |id, type_id| Piece::Special { id, type_id };
-                    single = vec![special(cls, 0), Piece::First { type_id: 0 }, special(sep, 0)];
-                    pair = single.clone();
-                    if roberta {
-                        pair.push(special(sep, 0));
-                        if flag(part, "trim_offsets", true) {
-                            trim = Some(flag(part, "add_prefix_space", true));
-                        }
-                    }
-                    pair.extend([Piece::Second { type_id: second }, special(sep, second)]);
-                }
-                "ByteLevel" if flag(part, "trim_offsets", true) => trim = Some(flag(part, "add_prefix_space", true)),
-                "ByteLevel" => {}
-                _ => return Err(unsupported("post-processor", part)),
-            }
-        }
-        Ok((single, pair, trim))
-    }
-
     fn decoder(&mut self) -> Result<DecoderSpec> {
         let description = &self.description["decoder"];
         let parts = parts(description, "decoders");
@@ -679,29 +679,6 @@ fn unalias(string: &str) -> Vec<u8> {
         std::sync::LazyLock::new(|| (0..=255).map(|byte| (alias(byte), byte)).collect());
     let bytes: Option<Vec<u8>> = string.chars().map(|c| BYTES.get(&c).copied()).collect();
     bytes.unwrap_or_else(|| string.as_bytes().to_vec())
-}
-
-fn template(part: &Value, key: &str) -> Result<Vec<Piece>> {
-    let place = || malformed(&format!("post_processor.{key}"));
-    let mut pieces = Vec::new();
-    for piece in part[key].as_array().ok_or_else(place)? {
-        let (kind, inside) = piece.as_object().and_then(|map| map.iter().next()).ok_or_else(place)?;
-        let type_id = inside["type_id"].as_u64().and_then(|id| u8::try_from(id).ok()).ok_or_else(place)?;
-        let id = inside["id"].as_str().ok_or_else(place)?;
-        match (kind.as_str(), id) {
-            ("Sequence", "A") => pieces.push(Piece::First { type_id }),
-            ("Sequence", "B") => pieces.push(Piece::Second { type_id }),
-            ("SpecialToken", name) => {
-                let ids = part["special_tokens"][name]["ids"].as_array().ok_or_else(place)?;
-                for id in ids {
-                    let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(place)?;
-                    pieces.push(Piece::Special { id, type_id });
-                }
-            }
-            _ => return Err(place()),
-        }
-    }
-    Ok(pieces)
 }
 
 /// The tokens of a text, or of two, in memory that grows with them.

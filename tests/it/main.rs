@@ -2,6 +2,7 @@
 
 mod blob;
 mod config;
+mod folders;
 mod golden;
 mod runtime;
 mod tasks;

@@ -144,7 +144,9 @@ impl Convert {
         }
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
         written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
-        let tokenizer = if self.no_tokenizer { None } else { tokenizer::build(path)? };
+        let built = if self.no_tokenizer { None } else { tokenizer::build_noted(path)? };
+        let (tokenizer, notes) = built.map_or((None, Vec::new()), |(section, notes)| (Some(section), notes));
+        notes.iter().for_each(|note| output::note(note));
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }

@@ -18,6 +18,7 @@ use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 
 use super::input::{Input, Reader};
+use super::output;
 
 /// Which model, and what runs it.
 #[derive(Args, Clone, Debug)]
@@ -80,7 +81,8 @@ impl ModelArgs {
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
                 let options = Options { direction: self.direction.into(), ..Options::default() };
-                let section = tokenizer::build(path)?.unwrap_or_default();
+                let (section, notes) = tokenizer::build_noted(path)?.unwrap_or_default();
+                notes.iter().for_each(|note| output::note(note));
                 Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section))
             }
         }
@@ -135,10 +137,10 @@ pub(crate) struct About {
     pub(crate) generation: GenerationDefaults,
     /// Names of the head's outputs.
     pub(crate) labels: Vec<String>,
-}
-
     /// What may stand before a text.
     pub(crate) prompts: Prompts,
+}
+
 impl Engine {
     /// What there is to know before it runs.
     pub(crate) fn about(&self) -> Result<About> {
@@ -151,12 +153,12 @@ impl Engine {
                     tokens: manifest.tokens.clone(),
                     generation: manifest.generation,
                     labels: model.labels().map(str::to_owned).collect(),
-                })
-            }
                     prompts: Prompts {
                         default: model.default_prompt().map(str::to_owned),
                         list: model.prompts().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
                     },
+                })
+            }
             Self::Checkpoint(source, _) => {
                 let special = &source.mapping.special;
                 Ok(About {
@@ -164,9 +166,9 @@ impl Engine {
                     tokens: special_tokens(special, source.spec())?,
                     generation: special.generation,
                     labels: source.mapping.labels.clone(),
+                    prompts: source.prompts.clone(),
                 })
             }
-                    prompts: source.prompts.clone(),
         }
     }
 

@@ -145,16 +145,19 @@ fn single_bad_words(words: &Value) -> Vec<u32> {
     single.collect()
 }
 
-/// The mask token's id, by its text in the tokenizer's files.
+/// The id of a special token, by its text in the tokenizer's files; where there is no tokenizer.json, by its class.
 fn named_token(checkpoint: &Checkpoint, name: &str) -> Result<Option<u32>> {
+    let tokenizer = checkpoint.json("tokenizer.json")?;
     let configuration = checkpoint.json("tokenizer_config.json")?;
+    if tokenizer.is_null() && configuration["added_tokens_decoder"].is_null() {
+        return crate::tokenizer::special_token(checkpoint.dir(), name);
+    }
     let map = checkpoint.json("special_tokens_map.json")?;
     let text = [&configuration, &map].into_iter().find_map(|file| {
         let token = &file[name];
         token.as_str().or_else(|| token["content"].as_str())
     });
     let Some(text) = text else { return Ok(None) };
-    let tokenizer = checkpoint.json("tokenizer.json")?;
     let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     let added = added.iter().find(|token| token["content"] == text).and_then(|token| token["id"].as_u64());
     let decoder = configuration["added_tokens_decoder"].as_object().into_iter().flatten();

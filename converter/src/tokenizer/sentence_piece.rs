@@ -1,15 +1,18 @@
-//! SentencePiece's own files, where there is no `tokenizer.json`: what `transformers` makes of them for each family.
+//! SentencePiece's own files, where there is no `tokenizer.json`: what `transformers` makes of them for each class.
+
+use std::collections::HashMap;
 
 use anyhow::Result;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::malformed;
+use super::describe::{bytes_decoder, metaspace};
+use super::settings::{Settings, Token};
 use crate::refuse;
 
 /// The parts of a model's file that matter.
-#[derive(Debug, Default)]
-struct Model {
+#[derive(Debug)]
+pub(super) struct Model {
     pieces: Vec<Piece>,
     /// 1 for Unigram, 2 for BPE.
     kind: u64,
@@ -17,6 +20,26 @@ struct Model {
     charsmap: Vec<u8>,
     add_dummy_prefix: bool,
     remove_extra_whitespaces: bool,
+    escape_whitespaces: bool,
+    unknown: u64,
+    /// The unknown token, the begin and the end of a text by name; `None` where the file has none.
+    named: [Option<String>; 3],
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            pieces: Vec::new(),
+            kind: 1,
+            byte_fallback: false,
+            charsmap: Vec::new(),
+            add_dummy_prefix: true,
+            remove_extra_whitespaces: true,
+            escape_whitespaces: true,
+            unknown: 0,
+            named: ["<unk>", "<s>", "</s>"].map(|name| Some(name.to_owned())),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +48,54 @@ struct Piece {
     score: f32,
     /// 1 for normal pieces, 2 unknown, 3 control, 4 user-defined, 6 for bytes.
     kind: u64,
+}
+
+const CONTROL: u64 = 3;
+const USER_DEFINED: u64 = 4;
+
+/// How a class counts the pieces of a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Layout {
+    /// As the file does.
+    File,
+    /// As the file does, then `<extra_id_N>` with the highest number first.
+    Extra,
+    /// fairseq's four tokens in place of the file's three, and the mask at the end.
+    Fairseq,
+    /// fairseq's tokens, some of which are not used, in place of the file's first.
+    Camembert,
+    /// As fairseq, with so many languages before the mask.
+    Languages(usize),
+    /// Masks and `offset` unknown tokens in place of the file's first two.
+    Pegasus,
+}
+
+/// Which piece stands for what the vocabulary does not have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Unknown {
+    Id(u64),
+    /// The first that is named as `unk_token`.
+    Named,
+    /// The one that the file says.
+    File,
+}
+
+/// How `transformers` takes away the spaces at a text's ends.
+pub(super) const SPACES_AT_ENDS: &str = r"\A +| +\z";
+/// How it finds a mark that a text begins with: one more makes that it gets another before it.
+pub(super) const MARK_AT_BEGIN: &str = r"\A▁";
+
+/// What mBART-50 knows; mBART knows the first 25.
+const LANGUAGES: [&str; 52] = [
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX",
+    "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN",
+    "zh_CN", "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN",
+    "mn_MN", "mr_IN", "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN", "th_TH", "tl_XX", "uk_UA",
+    "ur_PK", "xh_ZA", "gl_ES", "sl_SI",
+];
+
+fn broken() -> anyhow::Error {
+    refuse("the SentencePiece file is not what it should be", "take it from the checkpoint's page again")
 }
 
 /// A field of a protocol buffer message.
@@ -36,7 +107,7 @@ enum Field<'b> {
 
 /// The fields of a message with their numbers.
 fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, Field<'_>)>> {
-    let bad = || malformed("spiece.model");
+    let bad = broken;
     let mut fields = Vec::new();
     while !bytes.is_empty() {
         let key = varint(&mut bytes).ok_or_else(bad)?;
@@ -79,8 +150,11 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 
 impl Model {
     /// `sentencepiece_model.proto`: pieces in field 1, the trainer's options in 2, the normalizer's in 3.
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut model = Self { kind: 1, add_dummy_prefix: true, remove_extra_whitespaces: true, ..Self::default() };
+    ///
+    /// # Errors
+    /// When the file is cut, or none of SentencePiece's.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut model = Self::default();
         for (number, field) in fields(bytes)? {
             let Field::Bytes(inside) = field else { continue };
             match number {
@@ -101,6 +175,16 @@ impl Model {
                         match field {
                             (3, Field::Number(kind)) => model.kind = kind,
                             (35, Field::Number(fallback)) => model.byte_fallback = fallback != 0,
+                            (40, Field::Number(id)) => model.unknown = id,
+                            // Negative numbers say that there is none.
+                            (number @ (41 | 42), Field::Number(id)) if (id as i64) < 0 => {
+                                model.named[number as usize - 40] = None;
+                            }
+                            (number @ 45..=47, Field::Bytes(text)) => {
+                                if let Some(name) = &mut model.named[number as usize - 45] {
+                                    *name = String::from_utf8_lossy(text).into_owned();
+                                }
+                            }
                             _ => {}
                         }
                     }
@@ -111,6 +195,7 @@ impl Model {
                             (2, Field::Bytes(charsmap)) => model.charsmap = charsmap.to_vec(),
                             (3, Field::Number(prefix)) => model.add_dummy_prefix = prefix != 0,
                             (4, Field::Number(remove)) => model.remove_extra_whitespaces = remove != 0,
+                            (5, Field::Number(escape)) => model.escape_whitespaces = escape != 0,
                             _ => {}
                         }
                     }
@@ -119,148 +204,229 @@ impl Model {
             }
         }
         if model.pieces.is_empty() {
-            return Err(malformed("spiece.model"));
+            return Err(broken());
         }
         Ok(model)
     }
-}
 
-/// Describes a model's file as `tokenizer.json` would. `model_type` says what goes around a text.
-pub(super) fn describe(bytes: &[u8], model_type: &str) -> Result<Value> {
-    // Others count their ids otherwise than the file does.
-    let counted = ["t5", "mt5", "albert", "deberta-v2", "llama", "mistral", "gemma", "gemma3_text"];
-    if !counted.contains(&model_type) {
-        return Err(refuse(
-            format_args!(
-                "the folder has a SentencePiece file, but no tokenizer.json, and its ids are not known for \"{model_type}\""
-            ),
-            "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer",
-        ));
+    /// The rules for characters, where the file has some.
+    pub(super) fn rules(&self) -> Option<Value> {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&self.charsmap);
+        (!self.charsmap.is_empty()).then(|| json!({ "type": "Precompiled", "precompiled_charsmap": encoded }))
     }
-    let model = Model::parse(bytes)?;
-    let id = |text: &str| model.pieces.iter().position(|piece| piece.text == text);
-    let unknown = model.pieces.iter().position(|piece| piece.kind == 2);
-    let added: Vec<Value> = model
-        .pieces
-        .iter()
-        .enumerate()
-        .filter(|(_, piece)| matches!(piece.kind, 2..=4))
-        .map(|(id, piece)| {
-            json!({ "id": id, "content": piece.text, "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": piece.kind != 4 })
-        })
-        .collect();
-    let vocabulary: Vec<Value> = model.pieces.iter().map(|piece| json!([piece.text, f64::from(piece.score)])).collect();
-    let mut normalizers = Vec::new();
-    if !model.charsmap.is_empty() {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(&model.charsmap);
-        normalizers.push(json!({ "type": "Precompiled", "precompiled_charsmap": encoded }));
+
+    /// Tokens that the file keeps whole.
+    fn kept(&self) -> Vec<Token> {
+        let kept = self.pieces.iter().filter(|piece| matches!(piece.kind, CONTROL | USER_DEFINED));
+        kept.map(|piece| Token { normalized: false, ..Token::plain(&piece.text, piece.kind == CONTROL) }).collect()
     }
-    if model.remove_extra_whitespaces && model.kind == 1 {
-        normalizers.push(json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": " " }));
-    }
-    let scheme = if model.add_dummy_prefix { "always" } else { "never" };
-    let metaspace =
-        json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": model.kind == 1 });
-    let (pre_tokenizer, decoder, core) = match model.kind {
-        1 => {
-            let split =
-                json!({ "type": "Sequence", "pretokenizers": [{ "type": "WhitespaceSplit" }, metaspace.clone()] });
-            let core = json!({ "type": "Unigram", "unk_id": unknown, "vocab": vocabulary, "byte_fallback": model.byte_fallback });
-            (split, metaspace, core)
-        }
-        2 => {
-            if model.add_dummy_prefix {
-                normalizers.push(json!({ "type": "Prepend", "prepend": "▁" }));
+
+    /// The tokens of a class that has this layout, beside the named ones.
+    ///
+    /// # Errors
+    /// When a key has a value of another kind.
+    pub(super) fn tokens(&self, layout: Layout, settings: &Settings) -> Result<Vec<Token>> {
+        let special = |content: &str| Token::plain(content, true);
+        let mut tokens = self.kept();
+        match layout {
+            Layout::File | Layout::Fairseq | Layout::Camembert => {}
+            Layout::Extra => {
+                let count = settings.count("extra_ids", 100)?;
+                tokens.extend((0..count).map(|number| special(&format!("<extra_id_{number}>"))));
             }
-            normalizers.push(json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" }));
-            let decoder = json!({ "type": "Sequence", "decoders": [
-                { "type": "Replace", "pattern": { "String": "▁" }, "content": " " }, { "type": "ByteFallback" }, { "type": "Fuse" },
-                { "type": "Strip", "content": " ", "start": u8::from(model.add_dummy_prefix), "stop": 0 }] });
-            (Value::Null, decoder, byte_pairs(&model, unknown))
+            Layout::Languages(count) => {
+                let own = tokens.drain(..).filter(|token| !LANGUAGES.contains(&token.content.as_str()));
+                tokens = LANGUAGES[..count].iter().map(|code| special(code)).chain(own.collect::<Vec<_>>()).collect();
+            }
+            Layout::Pegasus => {
+                let mask = settings.name("mask_token_sent", Some("<mask_1>")).map(special);
+                let offset = settings.count("offset", 103)?;
+                tokens = mask.into_iter().chain((2..offset).map(|id| special(&format!("<unk_{id}>")))).collect();
+            }
         }
-        kind => {
+        Ok(tokens)
+    }
+
+    /// A Unigram model, with the pieces in the order in which a class counts them.
+    ///
+    /// # Errors
+    /// When a token that the class needs is not there.
+    pub(super) fn unigram(&self, layout: Layout, unknown: Unknown, settings: &Settings) -> Result<Value> {
+        let name = |key: &str, default: &'static str| settings.name(key, Some(default)).unwrap_or(default).to_owned();
+        let (bos, eos) = (name("bos_token", "<s>"), name("eos_token", "</s>"));
+        let (unk, pad, mask) = (name("unk_token", "<unk>"), name("pad_token", "<pad>"), name("mask_token", "<mask>"));
+        let zero = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 0.0)).collect::<Vec<(String, f64)>>();
+        let mut list: Vec<(String, f64)> = match layout {
+            Layout::File | Layout::Extra => Vec::new(),
+            Layout::Fairseq | Layout::Languages(_) => zero(&[&bos, &pad, &eos, &unk]),
+            Layout::Camembert => {
+                let mut list = zero(&["<s>NOTUSED", &pad, "</s>NOTUSED", &unk]);
+                list.push(("<unk>NOTUSED".to_owned(), -100.0));
+                list
+            }
+            Layout::Pegasus => {
+                let (mask, sentence) = (name("mask_token", "<mask_1>"), name("mask_token_sent", "<mask_2>"));
+                let mut list = zero(&[&pad, &eos, &mask]);
+                if sentence != mask {
+                    list.push((sentence, 0.0));
+                }
+                list.extend((2..settings.count("offset", 103)?).map(|id| (format!("<unk_{id}>"), -100.0)));
+                list
+            }
+        };
+        let skipped = match layout {
+            Layout::File | Layout::Extra => 0,
+            Layout::Camembert => 1,
+            Layout::Pegasus => 2,
+            Layout::Fairseq | Layout::Languages(_) => 3,
+        };
+        let pieces = self.pieces.iter().skip(skipped);
+        list.extend(pieces.map(|piece| (piece.text.clone(), f64::from(piece.score))));
+        match layout {
+            Layout::File | Layout::Pegasus => {}
+            Layout::Extra => {
+                let count = settings.count("extra_ids", 100)?;
+                list.extend((0..count).rev().map(|number| (format!("<extra_id_{number}>"), 0.0)));
+            }
+            Layout::Fairseq | Layout::Camembert => list.push((mask, 0.0)),
+            Layout::Languages(count) => list.extend(zero(&LANGUAGES[..count]).into_iter().chain([(mask, 0.0)])),
+        }
+        let unknown = match unknown {
+            Unknown::Id(id) => id,
+            Unknown::File => self.unknown,
+            Unknown::Named => {
+                let default = self.named[0].as_deref().unwrap_or("<unk>");
+                let unk = settings.name("unk_token", Some(default)).unwrap_or(default);
+                list.iter().position(|(piece, _)| piece == unk).map_or(self.unknown, |id| id as u64)
+            }
+        };
+        if unknown >= list.len() as u64 {
+            return Err(broken());
+        }
+        Ok(json!({ "type": "Unigram", "unk_id": unknown, "vocab": list, "byte_fallback": false }))
+    }
+
+    /// BPE with the merges that make pieces out of pieces, those with the lowest ids first.
+    pub(super) fn pairs(&self, unk_token: Option<&str>) -> Value {
+        let ids: HashMap<&str, usize> = self.ids();
+        let mut merges: Vec<(usize, usize, [&str; 2])> = Vec::new();
+        for (text, id) in &ids {
+            for (chars, (at, _)) in text.char_indices().enumerate().skip(1) {
+                let (left, right) = text.split_at(at);
+                if ids.contains_key(left) && ids.contains_key(right) {
+                    merges.push((*id, chars, [left, right]));
+                }
+            }
+        }
+        merges.sort_unstable();
+        let merges: Vec<[&str; 2]> = merges.into_iter().map(|(.., merge)| merge).collect();
+        json!({
+            "type": "BPE", "unk_token": unk_token, "fuse_unk": true, "byte_fallback": true, "vocab": ids, "merges": merges,
+        })
+    }
+
+    fn ids(&self) -> HashMap<&str, usize> {
+        self.pieces.iter().enumerate().map(|(id, piece)| (piece.text.as_str(), id)).collect()
+    }
+
+    /// What the file says by itself, for models whose class has no rules of its own.
+    ///
+    /// # Errors
+    /// When the file is of another kind than Unigram and BPE.
+    pub(super) fn describe(&self, settings: &Settings) -> Result<Value> {
+        let kept: Vec<&str> =
+            self.pieces.iter().filter(|piece| piece.kind == USER_DEFINED).map(|piece| piece.text.as_str()).collect();
+        let model = match self.kind {
+            1 => {
+                let list = self.pieces.iter().map(|piece| json!([piece.text, f64::from(piece.score)]));
+                let list: Vec<Value> = list.collect();
+                json!({ "type": "Unigram", "unk_id": self.unknown, "vocab": list, "byte_fallback": self.byte_fallback })
+            }
+            2 => json!({
+                "type": "BPE", "unk_token": self.named[0], "fuse_unk": true, "byte_fallback": self.byte_fallback,
+                "ignore_merges": !kept.is_empty(), "vocab": self.ids(), "merges": self.ranked(),
+            }),
+            kind => {
+                return Err(refuse(
+                    format_args!("the SentencePiece file is of kind {kind}, which is not implemented"),
+                    "Unigram and BPE are; leave the tokenizer out with --no-tokenizer",
+                ));
+            }
+        };
+        let legacy = settings.flag("legacy", true)?;
+        let replace =
+            |pattern: Value, content: &str| json!({ "type": "Replace", "pattern": pattern, "content": content });
+        let mut steps: Vec<Value> = self.rules().into_iter().collect();
+        if self.remove_extra_whitespaces {
+            steps.push(replace(json!({ "Regex": SPACES_AT_ENDS }), ""));
+            steps.push(replace(json!({ "Regex": " {2,}" }), " "));
+        }
+        if self.escape_whitespaces {
+            steps.push(replace(json!({ "String": " " }), "▁"));
+        }
+        let mut splits = Vec::new();
+        if self.add_dummy_prefix && self.remove_extra_whitespaces && !legacy {
+            // A text whose first space went has no mark then, because its first piece does not begin the text.
             return Err(refuse(
-                format_args!("spiece.model is of kind {kind}, which is not implemented"),
-                "Unigram and BPE are; leave the tokenizer out with --no-tokenizer",
+                "tokenizer_config.json says `legacy` = false, and the SentencePiece file takes spaces from a text's ends, which is not implemented together",
+                "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer",
             ));
         }
-    };
-    Ok(json!({
-        "added_tokens": added,
-        "normalizer": { "type": "Sequence", "normalizers": normalizers },
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": frame(model_type, &id),
-        "decoder": decoder,
-        "model": core,
-    }))
-}
+        if self.add_dummy_prefix {
+            if legacy {
+                steps.push(replace(json!({ "Regex": MARK_AT_BEGIN }), "▁▁"));
+            }
+            splits.push(metaspace(if legacy { "always" } else { "first" }, false));
+        }
+        if !kept.is_empty() {
+            let mut longest: Vec<&str> = kept;
+            longest.sort_by_key(|piece| core::cmp::Reverse(piece.chars().count()));
+            let pattern = longest.into_iter().map(regex::escape).collect::<Vec<_>>().join("|");
+            splits.push(
+                json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false }),
+            );
+        }
+        Ok(json!({
+            "normalizer": { "type": "Sequence", "normalizers": steps },
+            "pre_tokenizer": { "type": "Sequence", "pretokenizers": splits },
+            "decoder": bytes_decoder(self.add_dummy_prefix),
+            "model": model,
+        }))
+    }
 
-/// Any two pieces that make a third are a merge; those that make the likelier third come first.
-fn byte_pairs(model: &Model, unknown: Option<usize>) -> Value {
-    let ids: std::collections::HashMap<&str, usize> =
-        model.pieces.iter().enumerate().map(|(id, piece)| (piece.text.as_str(), id)).collect();
-    let mut merges = Vec::new();
-    for (id, piece) in model.pieces.iter().enumerate().filter(|(_, piece)| piece.kind == 1 || piece.kind == 4) {
-        let mut own = Vec::new();
-        for (at, _) in piece.text.char_indices().skip(1) {
-            let (left, right) = piece.text.split_at(at);
-            if let (Some(left_id), Some(right_id)) = (ids.get(left), ids.get(right)) {
-                own.push((*left_id, *right_id, json!([left, right])));
+    /// The special tokens of the file by name.
+    pub(super) fn names(&self) -> Vec<(&'static str, &str)> {
+        let keys = ["unk_token", "bos_token", "eos_token"];
+        keys.into_iter().zip(&self.named).filter_map(|(key, name)| Some((key, name.as_deref()?))).collect()
+    }
+
+    /// The merges that make normal pieces out of normal pieces, the likeliest first.
+    fn ranked(&self) -> Vec<[&str; 2]> {
+        let normal = self.pieces.iter().enumerate().filter(|(_, piece)| piece.kind == 1);
+        let normal: HashMap<&str, (usize, f32)> =
+            normal.map(|(id, piece)| (piece.text.as_str(), (id, piece.score))).collect();
+        let mut merges = Vec::new();
+        for (text, (id, score)) in &normal {
+            for (at, _) in text.char_indices().skip(1) {
+                let (left, right) = text.split_at(at);
+                if normal.contains_key(left) && normal.contains_key(right) {
+                    merges.push((*score, *id, [left, right]));
+                }
             }
         }
-        own.sort_by_key(|(left, right, _)| (*left, *right));
-        merges.extend(own.into_iter().map(|(.., pair)| (piece.score, id, pair)));
+        merges.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        merges.into_iter().map(|(.., merge)| merge).collect()
     }
-    // A stable sort: of equal scores the piece with the lower id comes first.
-    merges.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let vocabulary: serde_json::Map<String, Value> =
-        model.pieces.iter().enumerate().map(|(id, piece)| (piece.text.clone(), id.into())).collect();
-    json!({
-        "type": "BPE", "unk_token": unknown.map(|id| &model.pieces[id].text), "fuse_unk": true, "byte_fallback": model.byte_fallback,
-        "vocab": vocabulary, "merges": merges.into_iter().map(|(.., pair)| pair).collect::<Vec<_>>(),
-    })
-}
 
-/// What goes around a text in a family.
-fn frame(model_type: &str, id: &dyn Fn(&str) -> Option<usize>) -> Value {
-    let template = |single: &[(&str, u8)], pair: &[(&str, u8)]| -> Value {
-        let piece = |(name, type_id): &(&str, u8)| match *name {
-            "A" | "B" => json!({ "Sequence": { "id": name, "type_id": type_id } }),
-            name => json!({ "SpecialToken": { "id": name, "type_id": type_id } }),
-        };
-        let names = single.iter().chain(pair).filter(|(name, _)| !matches!(*name, "A" | "B"));
-        let mut tokens = serde_json::Map::new();
-        for (name, _) in names {
-            let Some(id) = id(name) else { return Value::Null };
-            tokens.insert((*name).to_owned(), json!({ "id": name, "ids": [id], "tokens": [name] }));
-        }
-        json!({
-            "type": "TemplateProcessing", "special_tokens": tokens,
-            "single": single.iter().map(piece).collect::<Vec<_>>(), "pair": pair.iter().map(piece).collect::<Vec<_>>(),
-        })
-    };
-    match model_type {
-        "t5" | "mt5" | "pegasus" => template(&[("A", 0), ("</s>", 0)], &[("A", 0), ("</s>", 0), ("B", 0), ("</s>", 0)]),
-        "marian" => template(&[("A", 0), ("</s>", 0)], &[("A", 0), ("B", 0), ("</s>", 0)]),
-        "albert" | "deberta-v2" => template(
-            &[("[CLS]", 0), ("A", 0), ("[SEP]", 0)],
-            &[("[CLS]", 0), ("A", 0), ("[SEP]", 0), ("B", 1), ("[SEP]", 1)],
-        ),
-        "llama" | "mistral" => template(&[("<s>", 0), ("A", 0)], &[("<s>", 0), ("A", 0), ("<s>", 1), ("B", 1)]),
-        "gemma" | "gemma3_text" => {
-            template(&[("<bos>", 0), ("A", 0)], &[("<bos>", 0), ("A", 0), ("<bos>", 1), ("B", 1)])
-        }
-        _ => Value::Null,
+    /// Tokens of a class without rules of its own: what the file keeps whole is kept by splitting.
+    pub(super) fn controls(&self) -> Vec<Token> {
+        self.kept().into_iter().filter(|token| token.special).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kinglet::tokenizer::{EncodeOptions, Tokenizer};
-
     use super::*;
-    use crate::tokenizer::{decode, encode, section};
 
     /// A message: fields in order, each with its number.
     fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
@@ -276,29 +442,29 @@ mod tests {
         inside(&message(&[(0x0a, &text), (0x15, &score.to_le_bytes()), (0x18, &[kind])]))
     }
 
-    #[test]
-    fn pieces_that_make_another_are_merged_likeliest_first() {
-        let pieces = [
-            piece("<unk>", 0.0, 2),
-            piece("<s>", 0.0, 3),
-            piece("</s>", 0.0, 3),
-            piece("▁", -4.0, 1),
-            piece("a", -5.0, 1),
-            piece("b", -6.0, 1),
-            piece("ab", -1.0, 1),
-            piece("▁a", -2.0, 1),
-            piece("▁ab", -3.0, 1),
-        ];
-        let trainer = inside(&message(&[(0x18, &[2])]));
+    fn file(kind: u8) -> Vec<u8> {
+        let pieces =
+            [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("a", -5.0, 1), ("b", -6.0, 1), ("ab", -2.0, 1), ("ba", -1.0, 1)];
+        let pieces = pieces.map(|(text, score, kind)| piece(text, score, kind));
+        let trainer = inside(&message(&[(0x18, &[kind])]));
         let mut file: Vec<u8> = pieces.iter().flat_map(|piece| message(&[(0x0a, piece)])).collect();
         file.extend(message(&[(0x12, &trainer)]));
-        let section = section(&describe(&file, "llama").unwrap()).unwrap();
-        let tokenizer = Tokenizer::from_bytes(&section).unwrap();
-        let tokens = encode(&tokenizer, "ab aab", None, &EncodeOptions::default()).unwrap();
-        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-        assert_eq!(ids, [1, 8, 7, 6]);
-        assert_eq!(decode(&tokenizer, &ids, true), "ab aab");
-        assert!(describe(&file[..file.len() - 1], "llama").is_err());
-        assert!(describe(&file, "xlm-roberta").unwrap_err().to_string().contains("xlm-roberta"));
+        file
+    }
+
+    #[test]
+    fn pieces_that_make_another_are_merged_by_id_or_by_score() {
+        let model = Model::parse(&file(2)).unwrap();
+        assert_eq!(model.pairs(None)["merges"], json!([["a", "b"], ["b", "a"]]));
+        assert_eq!(model.describe(&Settings::default()).unwrap()["model"]["merges"], json!([["b", "a"], ["a", "b"]]));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_of_another_kind_is_refused() {
+        let whole = file(3);
+        let cut = Model::parse(&whole[..whole.len() - 1]).unwrap_err().to_string();
+        assert!(cut.contains("SentencePiece file"), "{cut}");
+        let kind = Model::parse(&whole).unwrap().describe(&Settings::default()).unwrap_err().to_string();
+        assert!(kind.contains("kind 3"), "{kind}");
     }
 }

@@ -1,0 +1,293 @@
+//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by those that were there before it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+
+use super::beside;
+use super::classes::{self, Class, Frame, Split, Vocabulary};
+use super::sentence_piece::Model;
+use super::settings::{Files, Settings, Token, transformer};
+use crate::refuse;
+
+/// A tokenizer in the words of `tokenizer.json`.
+#[derive(Debug)]
+pub(super) struct Description {
+    pub(super) value: Value,
+    /// What was decided that a user may want to know.
+    pub(super) notes: Vec<String>,
+}
+
+/// The files that vocabularies come in.
+const VOCABULARIES: [&str; 9] = [
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "source.spm",
+    "tekken.json",
+];
+
+/// The tokenizer of a folder; `None` when the folder has none.
+///
+/// # Errors
+/// When its files are not what they should be, or no reader fits them; the message names the file or the class.
+pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
+    let files = Files::new(transformer(folder)?);
+    let settings = Settings::read(&files)?;
+    let mut notes = Vec::new();
+    let mut value = match files.json("tokenizer.json")? {
+        Value::Null if VOCABULARIES.iter().any(|name| files.has(name)) => {
+            describe(class(&settings)?, &files, &settings, &mut notes)?
+        }
+        Value::Null => return Ok(None),
+        mut value => {
+            beside::apply(&mut value, classes::choose(&settings), &settings, &mut notes)?;
+            value
+        }
+    };
+    beside::sentence_transformers(&mut value, &files, &mut notes)?;
+    Ok(Some(Description { value, notes }))
+}
+
+/// The id of a special token by the name of its key.
+///
+/// # Errors
+/// When a file beside the vocabulary is not what it should be.
+pub(super) fn special_token(folder: &Path, key: &str) -> Result<Option<u64>> {
+    let settings = Settings::read(&Files::new(transformer(folder)?))?;
+    let tokens = classes::choose(&settings).map_or(&[][..], |class| class.tokens);
+    let default = tokens.iter().find(|(name, _)| *name == key).map(|(_, content)| *content);
+    // A tokenizer that is refused is no matter here: `convert --no-tokenizer` works without one.
+    let (Some(name), Ok(Some(description))) = (settings.name(key, default), read(folder)) else { return Ok(None) };
+    let list = description.value["added_tokens"].as_array().into_iter().flatten();
+    Ok(list.into_iter().find(|token| token["content"] == name).and_then(|token| token["id"].as_u64()))
+}
+
+fn class(settings: &Settings) -> Result<&'static Class> {
+    let action = "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer";
+    let known = classes::choose(settings);
+    match (known, settings.class.as_deref(), settings.model_type.as_deref()) {
+        (Some(class), ..) if class.vocabulary == Vocabulary::Own => Err(refuse(
+            format_args!("the folder's tokenizer is a {}, which has no form that the device can read", class.names[0]),
+            "name a folder whose tokenizer.json was made by other means, or add --no-tokenizer and work with ids",
+        )),
+        (Some(class), ..) => Ok(class),
+        (None, Some(class), _) => Err(refuse(
+            format_args!("the folder has no tokenizer.json, and the files of its class {class} are not read"),
+            action,
+        )),
+        (None, None, Some(model_type)) => Err(refuse(
+            format_args!(
+                "the folder has no tokenizer.json, and which class reads the files of model_type {model_type:?} is not known"
+            ),
+            action,
+        )),
+        (None, None, None) => Err(refuse(
+            "the folder has no tokenizer.json, and nothing says which class reads its vocabulary",
+            "add config.json with its `model_type`, or tokenizer_config.json with its `tokenizer_class`",
+        )),
+    }
+}
+
+/// What a class makes of its files.
+fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<String>) -> Result<Value> {
+    let needed = |names: &[&str]| -> Result<()> {
+        let missing = names.iter().find(|name| !files.has(name));
+        missing.map_or(Ok(()), |name| {
+            Err(refuse(
+                format_args!("the folder's tokenizer is a {}, and its file {name} is not there", class.names[0]),
+                "take it from the checkpoint's page, or save the tokenizer again with transformers, which writes tokenizer.json",
+            ))
+        })
+    };
+    // Any class takes `tokenizer.model` where its own file is missing.
+    let pieces = |own: &str| -> Result<Model> {
+        let name = if files.has(own) { own } else { "tokenizer.model" };
+        needed(&[if files.has(name) { name } else { own }])?;
+        Model::parse(&files.bytes(name)?)
+    };
+    let said = settings.extra_tokens();
+    let unknown =
+        settings.name("unk_token", class.tokens.iter().find(|(key, _)| *key == "unk_token").map(|(_, name)| *name));
+    let (model, rules, extra) = match class.vocabulary {
+        Vocabulary::Words => {
+            needed(&["vocab.txt"])?;
+            (word_pieces(&files.text("vocab.txt")?.unwrap_or_default(), unknown)?, None, settings.mapped_tokens())
+        }
+        Vocabulary::Bytes | Vocabulary::Suffixes => {
+            needed(&["vocab.json", "merges.txt"])?;
+            let merges = files.text("merges.txt")?.unwrap_or_default();
+            let suffix = class.vocabulary == Vocabulary::Suffixes;
+            let model = merged(files.json("vocab.json")?, &merges, suffix.then_some(unknown).flatten(), suffix);
+            (model, None, settings.mapped_tokens())
+        }
+        Vocabulary::Pieces(name, layout, unknown) => {
+            let file = pieces(name)?;
+            (file.unigram(layout, unknown, settings)?, file.rules(), file.tokens(layout, settings)?)
+        }
+        Vocabulary::PiecePairs => {
+            let file = pieces("tokenizer.model")?;
+            // Only Gemma's names what is unknown: Llama's bytes stand for everything.
+            let unknown = unknown.filter(|_| class.split == Split::Gemma);
+            (file.pairs(unknown), None, file.tokens(super::sentence_piece::Layout::File, settings)?)
+        }
+        Vocabulary::AsFile => {
+            if !files.has("tokenizer.model") {
+                return Err(refuse(
+                    format_args!(
+                        "transformers has no tokenizer for {} without tokenizer.json",
+                        settings.model_type.as_deref().unwrap_or(class.names[0])
+                    ),
+                    "take tokenizer.json from the checkpoint's page, or add --no-tokenizer",
+                ));
+            }
+            return as_file(&pieces("tokenizer.model")?, settings, notes);
+        }
+        Vocabulary::Own => unreachable!("classes of this kind are refused before"),
+    };
+    let suffix = class.vocabulary == Vocabulary::Suffixes;
+    let (pre_tokenizer, decoder) = class.split.describe(settings, suffix)?;
+    let mut tokens = settings.named(class.tokens, class.mask_strips);
+    tokens.extend(said.unwrap_or(extra));
+    if class.split == Split::Qwen {
+        // This class adds its special tokens once more, without what the files say of how they are found.
+        tokens.iter_mut().for_each(|token| *token = Token::plain(&token.content, true));
+    }
+    let mut description = json!({
+        "normalizer": class.normalizer.describe(settings, rules)?, "pre_tokenizer": pre_tokenizer, "decoder": decoder, "model": model,
+    });
+    let added = Added::new(&description["model"], &[], settings.listed(), tokens);
+    added.note_moved(notes);
+    description["post_processor"] = class.frame.describe(class.tokens, settings, &|name| added.id(name))?;
+    description["added_tokens"] = added.json();
+    Ok(description)
+}
+
+/// A SentencePiece file of a model whose class has no rules of its own.
+fn as_file(file: &Model, settings: &Settings, notes: &mut Vec<String>) -> Result<Value> {
+    let mut description = file.describe(settings)?;
+    let names = file.names();
+    let mut tokens = settings.named(&names, false);
+    tokens.extend(settings.extra_tokens().unwrap_or_else(|| file.controls()));
+    let added = Added::new(&description["model"], &[], settings.listed(), tokens);
+    added.note_moved(notes);
+    description["post_processor"] = Frame::Ends.describe(&names, settings, &|name| added.id(name))?;
+    description["added_tokens"] = added.json();
+    Ok(description)
+}
+
+/// BERT's vocabulary, a string a line.
+fn word_pieces(lines: &str, unknown: Option<&str>) -> Result<Value> {
+    let vocabulary: Map<String, Value> =
+        lines.lines().enumerate().map(|(id, line)| (line.trim_end().to_owned(), id.into())).collect();
+    let unknown = unknown.filter(|unknown| vocabulary.contains_key(*unknown)).ok_or_else(|| {
+        refuse(
+            format_args!("vocab.txt has no line {:?}, the token for what is unknown", unknown.unwrap_or_default()),
+            "name it as `unk_token` in tokenizer_config.json, or take vocab.txt from the checkpoint's page again",
+        )
+    })?;
+    Ok(json!({
+        "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+        "vocab": vocabulary,
+    }))
+}
+
+/// BPE of two files.
+fn merged(vocabulary: Value, merges: &str, unknown: Option<&str>, suffix: bool) -> Value {
+    let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty()).collect();
+    json!({
+        "type": "BPE", "unk_token": unknown, "continuing_subword_prefix": "", "fuse_unk": false,
+        "end_of_word_suffix": if suffix { "</w>" } else { "" }, "vocab": vocabulary, "merges": merges,
+    })
+}
+
+/// The tokens that are found before the model sees a text, in the order in which they get their ids.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    vocabulary: HashMap<String, u64>,
+    /// How many tokens the model has.
+    size: u64,
+    tokens: Vec<(u64, Token)>,
+    moved: Vec<String>,
+}
+
+impl Added {
+    /// `given` keep their ids, then come those that the files list and those that have a meaning: each has the id that the
+    /// vocabulary gives it, or the next one. Of equal ones the last says how it is found.
+    pub(super) fn new(
+        model: &Value,
+        given: &[(u64, Token)],
+        listed: impl IntoIterator<Item = (Option<u64>, Token)>,
+        special: impl IntoIterator<Item = Token>,
+    ) -> Self {
+        let vocabulary: HashMap<String, u64> = match &model["vocab"] {
+            Value::Object(map) => map.iter().filter_map(|(text, id)| Some((text.clone(), id.as_u64()?))).collect(),
+            Value::Array(list) => {
+                (0..).zip(list).filter_map(|(id, piece)| Some((piece[0].as_str()?.to_owned(), id))).collect()
+            }
+            _ => HashMap::new(),
+        };
+        let size = vocabulary.len().max(model["vocab"].as_array().map_or(0, Vec::len)) as u64;
+        let mut added = Self { size, vocabulary, tokens: given.to_vec(), moved: Vec::new() };
+        let listed: Vec<(Option<u64>, Token)> = listed.into_iter().collect();
+        for (said, token) in &listed {
+            added.push(token.clone(), *said);
+        }
+        for token in special {
+            // What the files list is found as they say it.
+            if !listed.iter().any(|(_, other)| other.content == token.content) {
+                added.push(token, None);
+            }
+        }
+        added
+    }
+
+    fn push(&mut self, token: Token, said: Option<u64>) {
+        if token.content.is_empty() {
+            return;
+        }
+        let next = self.tokens.iter().map(|(id, _)| id + 1).max().unwrap_or(0).max(self.size);
+        let id = self.id(&token.content).unwrap_or(next);
+        if said.is_some_and(|said| said != id) {
+            self.moved.push(format!(
+                "{:?} is token {id}, though the files list it as {}",
+                token.content,
+                said.unwrap_or(0)
+            ));
+        }
+        self.tokens.retain(|(_, other)| other.content != token.content);
+        self.tokens.push((id, token));
+    }
+
+    /// The id of a token, added or not.
+    pub(super) fn id(&self, content: &str) -> Option<u64> {
+        let added = self.tokens.iter().find(|(_, token)| token.content == content);
+        added.map(|(id, _)| *id).or_else(|| self.vocabulary.get(content).copied())
+    }
+
+    /// Whether these are the tokens, and no others.
+    pub(super) fn equals(&self, tokens: &[(u64, Token)]) -> bool {
+        let mut own: Vec<&(u64, Token)> = self.tokens.iter().collect();
+        let mut others: Vec<&(u64, Token)> = tokens.iter().collect();
+        own.sort_by_key(|(id, _)| *id);
+        others.sort_by_key(|(id, _)| *id);
+        own == others
+    }
+
+    fn note_moved(&self, notes: &mut Vec<String>) {
+        notes.extend(self.moved.iter().cloned());
+    }
+
+    /// As `tokenizer.json` lists them.
+    pub(super) fn json(&self) -> Value {
+        let mut tokens = self.tokens.clone();
+        tokens.sort_by_key(|(id, _)| *id);
+        Value::Array(tokens.iter().map(|(id, token)| token.json(*id)).collect())
+    }
+}
