@@ -4,6 +4,7 @@ mod blob;
 mod config;
 mod folders;
 mod golden;
+mod marks;
 mod runtime;
 mod tasks;
 mod tokenizer;

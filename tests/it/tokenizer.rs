@@ -51,7 +51,13 @@ fn theirs(name: &str) -> tokenizers::Tokenizer {
 }
 
 /// Fails where the device and the crate differ on a text, or on a pair of texts.
-fn compare(name: &str, device: &Tokenizer<'_>, theirs: &tokenizers::Tokenizer, text: &str, pair: Option<&str>) {
+pub(crate) fn compare(
+    name: &str,
+    device: &Tokenizer<'_>,
+    theirs: &tokenizers::Tokenizer,
+    text: &str,
+    pair: Option<&str>,
+) {
     for special in [true, false] {
         let expected = match pair {
             Some(pair) => theirs.encode((text, pair), special),
@@ -75,7 +81,7 @@ fn compare(name: &str, device: &Tokenizer<'_>, theirs: &tokenizers::Tokenizer, t
 }
 
 /// Every tokenizer, shared among threads.
-fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) + Sync) {
+pub(crate) fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) + Sync) {
     let names = names();
     let next = core::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {

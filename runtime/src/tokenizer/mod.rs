@@ -18,6 +18,8 @@ mod split;
 pub mod tables;
 mod text;
 pub mod vocabulary;
+#[cfg(test)]
+mod work;
 
 use crate::format::blob::checksum;
 use crate::format::error::Error;

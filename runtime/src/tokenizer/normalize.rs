@@ -127,15 +127,15 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
         for at in before..text.written().len() {
             let class = text.written().get(at).map_or(0, |c| classes.of(c.character()));
             if class == 0 {
-                sort_marks(classes, text, pending..at)?;
+                sort_marks(classes, text, pending..at);
                 pending = at;
             }
         }
     }
     let end = text.written().len();
-    sort_marks(classes, text, pending..end)?;
+    sort_marks(classes, text, pending..end);
     // Marks may have changed places: what has a place of its own in the text gets the next one.
-    let mut source = None;
+    let mut source = text.get(range.start).map(|first| first.spanning(first.start, first.start));
     let mut sources = range;
     for at in begun..end {
         let Some(c) = text.written().get(at) else { break };
@@ -149,55 +149,48 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
     Ok(())
 }
 
-/// Sorts written characters by their classes, equal ones as they are.
-fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
-    /// Runs that are sorted by insertion.
-    const SHORT: usize = 24;
-    if range.len() < 2 {
-        return Ok(());
+/// Sorts the written characters of `range` by their combining classes; characters of one class keep their order.
+///
+/// It counts where each character goes, a class at a time, and then moves each there once: linear in the length of the run,
+/// because there are at most 256 classes, and without memory besides the characters themselves. Their `start` and `end` are
+/// lost: until they are given their places in the text again they hold the index to go to and the class.
+fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
+    let mut class_before = 0;
+    let mut is_sorted = true;
+    for at in range.clone() {
+        let Some(c) = text.written().get(at) else { break };
+        let class = classes.of(c.character());
+        is_sorted &= class_before <= class;
+        class_before = class;
     }
-    let class = |c: Char| classes.of(c.character());
-    if text.written().slice(range.clone()).iter().is_sorted_by_key(class) {
-        return Ok(());
+    if is_sorted {
+        return;
     }
-    if range.len() <= SHORT {
-        for sorted in 1..range.len() {
-            for at in (range.start + 1..=range.start + sorted).rev() {
-                let written = text.written();
-                let (Some(before), Some(after)) = (written.get(at - 1), written.get(at)) else { break };
-                if class(before) <= class(after) {
-                    break;
-                }
-                text.rewrite(at - 1, after);
-                text.rewrite(at, before);
-            }
-        }
-        return Ok(());
+    for at in range.clone() {
+        let Some(c) = text.written().get(at) else { break };
+        text.rewrite(at, c.spanning(c.start, classes.of(c.character()).into()));
     }
-    // There are few classes: gather one after the other behind what is written, and take the characters back in that order.
-    let end = range.end;
-    let mut next = 0;
-    loop {
-        let mut following = u8::MAX;
+    let mut to = range.start;
+    let mut next = Some(0);
+    while let Some(class) = next.take() {
         for at in range.clone() {
             let Some(c) = text.written().get(at) else { break };
-            match class(c) {
-                found if found == next => text.push(c)?,
-                found if found > next => following = following.min(found),
-                _ => {}
+            if c.end == class {
+                text.rewrite(at, c.spanning(to as u32, c.end));
+                to += 1;
+            } else if c.end > class {
+                next = Some(next.map_or(c.end, |next: u32| next.min(c.end)));
             }
         }
-        if text.written().len() == end + range.len() {
-            break;
+    }
+    for at in range {
+        // Each turn puts one character where it belongs.
+        while let Some(c) = text.written().get(at).filter(|c| c.start as usize != at) {
+            let Some(other) = text.written().get(c.start as usize) else { break };
+            text.rewrite(c.start as usize, c);
+            text.rewrite(at, other);
         }
-        next = following;
     }
-    for place in 0..range.len() {
-        let sorted = text.written().get(end + place).unwrap_or_default();
-        text.rewrite(range.start + place, sorted);
-    }
-    text.shorten(end);
-    Ok(())
 }
 
 /// Puts characters and their marks together.
@@ -330,5 +323,78 @@ impl<'m> Charsmap<'m> {
         }
         text.add_places(begun, left);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::tables::ASCII;
+    use super::super::work;
+    use super::*;
+
+    /// Marks with their classes; no other character has one.
+    const MARKS: [(u32, u8); 6] = [(0x300, 230), (0x315, 232), (0x321, 202), (0x323, 220), (0x334, 1), (0x345, 240)];
+
+    fn class(character: u32) -> u8 {
+        MARKS.iter().find(|(mark, _)| *mark == character).map_or(0, |(_, class)| *class)
+    }
+
+    /// What decomposing makes of characters that are none of them composed, and the work that it took.
+    fn decomposed(characters: &[u32]) -> (Vec<u32>, usize) {
+        let mut table = std::vec![0; ASCII];
+        for (mark, class) in MARKS {
+            table.extend((mark << 8 | u32::from(class)).to_le_bytes());
+            table.extend(((mark + 1) << 8).to_le_bytes());
+        }
+        // Room for the text in each half, and for nothing else.
+        let mut memory = std::vec![0; 6 * characters.len()];
+        let mut text = Text::new(&mut memory);
+        for (at, &c) in characters.iter().enumerate() {
+            text.push(Char::new(c, at as u32, at as u32 + 1).splitting(at == 0)).expect("room");
+        }
+        text.turn();
+        let map = CharMap::new(&[0; ASCII], &[]);
+        let work = work::during(|| {
+            text.each_split(&mut |text, range| decompose(map, Classes::new(&table), text, range)).expect("room");
+        });
+        let places = text.chars().iter().enumerate();
+        assert!(places.into_iter().all(|(at, c)| (c.start, c.end) == (at as u32, at as u32 + 1)));
+        (text.chars().iter().map(Char::character).collect(), work)
+    }
+
+    /// Letters and runs of up to `longest` marks.
+    fn hard_text(seed: u64, len: usize, longest: u64) -> Vec<u32> {
+        let mut state = seed;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut text = Vec::new();
+        while text.len() < len {
+            text.extend((0..random(longest + 1)).map(|_| MARKS[random(6) as usize].0));
+            text.extend((0..random(3)).map(|_| 0x61));
+        }
+        text.truncate(len);
+        text
+    }
+
+    #[test]
+    fn marks_come_in_the_order_of_their_classes_whatever_their_number() {
+        for seed in 0..2_000 {
+            let text = hard_text(seed, (seed % 260) as usize, [2, 30, 200][seed as usize % 3]);
+            let mut expected = text.clone();
+            expected.chunk_by_mut(|_, &next| class(next) != 0).for_each(|run| run.sort_by_key(|&c| class(c)));
+            assert_eq!(decomposed(&text).0, expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn the_work_for_marks_grows_as_the_text_does() {
+        let run: Vec<u32> = (0..64).map(|at| MARKS[at % MARKS.len()].0).collect();
+        let (_, once) = decomposed(&run);
+        let (_, often) = decomposed(&run.repeat(64));
+        assert!(once >= 64 && often < 2 * 64 * once, "{once} steps for 64 marks, {often} for 4,096");
     }
 }

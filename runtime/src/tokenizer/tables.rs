@@ -106,6 +106,8 @@ impl<'m> Classes<'m> {
 
     #[inline]
     pub(crate) fn of(self, character: u32) -> u8 {
+        #[cfg(test)]
+        super::work::count();
         if let Some(&class) = self.ascii.get(character as usize) {
             return class;
         }

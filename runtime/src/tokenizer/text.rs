@@ -48,6 +48,8 @@ impl<'a> Chars<'a> {
     }
 
     pub(crate) fn get(self, index: usize) -> Option<Char> {
+        #[cfg(test)]
+        super::work::count();
         self.0.get(index).copied().map(Char::from)
     }
 
@@ -89,6 +91,11 @@ impl Char {
     /// The same place with another character.
     pub(crate) const fn with(self, character: u32) -> Self {
         Self { value: character, ..self }
+    }
+
+    /// The character with another place.
+    pub(crate) const fn spanning(self, start: u32, end: u32) -> Self {
+        Self { start, end, ..self }
     }
 
     /// The id, where it is an added token.
@@ -221,11 +228,6 @@ impl<'a> Text<'a> {
         *slot.ok_or(Error::BufferTooSmall { needed: given + 2 * WORDS, given })? = c.into();
         self.written += 1;
         Ok(())
-    }
-
-    /// Takes back what was written from `len` on.
-    pub(crate) fn shorten(&mut self, len: usize) {
-        self.written = self.written.min(len);
     }
 
     /// What was written is what is read next.

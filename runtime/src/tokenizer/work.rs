@@ -1,0 +1,19 @@
+//! Work counted, so that tests can tell linear from quadratic without a clock.
+
+use core::cell::Cell;
+
+std::thread_local! {
+    static DONE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts one read of a character, or of its class.
+pub(crate) fn count() {
+    DONE.with(|done| done.set(done.get() + 1));
+}
+
+/// How much this thread has done while `run` ran.
+pub(crate) fn during(run: impl FnOnce()) -> usize {
+    let before = DONE.with(Cell::get);
+    run();
+    DONE.with(Cell::get) - before
+}
