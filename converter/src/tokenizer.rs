@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use kinglet::Error;
+use kinglet::{Buffer, Error};
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::pattern::Behavior;
 use kinglet::tokenizer::section::{
@@ -693,18 +693,15 @@ pub fn encode(
 ) -> Result<Vec<Token>> {
     let longest = text.len().max(pair.map_or(0, str::len));
     let mut scratch = vec![0; tokenizer.scratch_words(longest)];
-    // A byte can become several tokens: of what it is normalized to, and what goes around the text.
-    let mut tokens = vec![Token::default(); 32 + 2 * (text.len() + pair.map_or(0, str::len))];
+    let mut tokens = vec![Token::default(); 32 + longest];
     loop {
         match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
             Ok(count) => {
                 tokens.truncate(count);
                 return Ok(tokens);
             }
-            Err(Error::BufferTooSmall { needed, .. }) if needed < 1 << 30 => {
-                tokens.resize(2 * tokens.len(), Token::default());
-                scratch.resize(2 * scratch.len(), 0);
-            }
+            Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => tokens.resize(needed, Token::default()),
+            Err(Error::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
             Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
         }
     }

@@ -98,7 +98,7 @@ mod workspace;
 
 #[cfg(feature = "alloc")]
 pub use aligned::AlignedVec;
-pub use format::error::Error;
+pub use format::error::{Buffer, Error};
 pub use format::memory::MemoryPlan;
 // The lists in a manifest and in a tokenizer's header are of this crate.
 pub use heapless;

@@ -7,7 +7,7 @@ use kinglet::task::{
     BeamOptions, BeamSearch, Choices, GenerateOptions, Stop, answer, beam_search, classify, embed, embed_half,
     fill_in_turn, fill_mask, generate, log_probability, pseudo_score, score, tag,
 };
-use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
+use kinglet::{AlignedVec, Buffer, Error, MemoryPlan, Model, Session};
 use kinglet_convert::family::Options;
 use kinglet_convert::opened::Source;
 use kinglet_convert::quantize::round_trip;
@@ -59,7 +59,7 @@ fn a_sentence_vector_is_the_references_and_of_unit_length() {
             near(&half.map(f32::from), &vector, 1e-3);
         }
         let too_small = embed(session, &[3], &[], &mut [0.0; 19]);
-        assert_eq!(too_small, Err(Error::BufferTooSmall { needed: 20, given: 19 }));
+        assert_eq!(too_small, Err(Error::BufferTooSmall { buffer: Buffer::Vector, needed: 20, given: 19 }));
     });
 }
 
@@ -200,7 +200,7 @@ fn the_answer_is_the_best_span_of_the_context() {
         let outside = answer(session, &input.ids, &[], 5..99, 3, &mut scratch);
         assert!(matches!(outside, Err(Error::NotSupported(_))));
         let small = answer(session, &input.ids, &[], context.clone(), 3, &mut [[0; 2]; 2]);
-        assert_eq!(small, Err(Error::BufferTooSmall { needed: context.len(), given: 2 }));
+        assert_eq!(small, Err(Error::BufferTooSmall { buffer: Buffer::Spans, needed: context.len(), given: 2 }));
     });
 }
 
@@ -297,7 +297,7 @@ fn a_search_needs_the_memory_of_its_beams() {
         let mut text = heapless::Vec::<u32, 30>::from_array([3, 4]);
         let (options, mut memory) = (GenerateOptions::new(5), [0; 10]);
         let short = beam_search(session, &mut text, &options, BeamOptions::new(2), &mut memory[..9]).err();
-        assert_eq!(short, Some(Error::BufferTooSmall { needed: 10, given: 9 }));
+        assert_eq!(short, Some(Error::BufferTooSmall { buffer: Buffer::Beams, needed: 10, given: 9 }));
         let caches = beam_search(session, &mut text, &options, BeamOptions::new(2), &mut memory).err();
         assert_eq!(caches, Some(Error::TooManyBeams { limit: 1, given: 2 }));
         let none = beam_search(session, &mut text, &options, BeamOptions::new(0), &mut memory).err();

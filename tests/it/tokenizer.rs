@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinglet::Error;
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::section::PRELUDE;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet::{Buffer, Error};
 use kinglet_convert::tokenizer::{build, decode, encode};
 use proptest::prelude::*;
 use proptest::test_runner::{TestRng, TestRunner};
@@ -185,12 +185,41 @@ fn too_little_memory_is_an_error_that_says_so() {
     let options = EncodeOptions::default();
     let count = device.encode(text, None, &options, &mut scratch, &mut out).expect("there is room");
     assert!(count > 4);
-    for words in [0, 1, 7, 100, 300] {
-        let found = device.encode(text, None, &options, &mut scratch[..words], &mut out);
-        assert!(matches!(found, Err(Error::BufferTooSmall { .. })), "{words} words: {found:?}");
+    for given in [0, 1, 7, 100, 300] {
+        let found = device.encode(text, None, &options, &mut scratch[..given], &mut out);
+        let needed = device.scratch_words(text.len());
+        assert_eq!(found, Err(Error::BufferTooSmall { buffer: Buffer::Scratch, needed, given }));
     }
-    let found = device.encode(text, None, &options, &mut scratch, &mut out[..count - 1]);
-    assert!(matches!(found, Err(Error::BufferTooSmall { .. })), "{found:?}");
+    for given in [0, 1, count - 1] {
+        let found = device.encode(text, None, &options, &mut scratch, &mut out[..given]);
+        assert_eq!(found, Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed: count, given }));
+    }
+    let said = Error::BufferTooSmall { buffer: Buffer::Tokens, needed: 12, given: 3 }.to_string();
+    assert_eq!(said, "3 tokens for this text are too few: lend 12");
+}
+
+#[test]
+fn a_second_try_with_what_the_first_asked_for_is_enough() {
+    let texts = corpus();
+    each(|name, device, theirs| {
+        for (index, text) in texts.iter().step_by(7).enumerate() {
+            let pair = (index % 2 == 0).then_some(texts[index * 7 / 2].as_str());
+            let expected = match pair {
+                Some(pair) => theirs.encode((text.as_str(), pair), true),
+                None => theirs.encode(text.as_str(), true),
+            };
+            let count = expected.expect("the crate tokenizes it").len();
+            let mut scratch = vec![0; device.scratch_words(text.len().max(pair.map_or(0, str::len)))];
+            let needed = match device.encode(text, pair, &EncodeOptions::default(), &mut scratch, &mut []) {
+                Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, given: 0 }) => needed,
+                found => found.unwrap_or_else(|error| panic!("{name}: {error} for {text:?} {pair:?}")),
+            };
+            assert_eq!(needed, count, "{name}: {text:?} {pair:?}");
+            let mut tokens = vec![Token::default(); needed];
+            let found = device.encode(text, pair, &EncodeOptions::default(), &mut scratch, &mut tokens);
+            assert_eq!(found, Ok(count), "{name}: {text:?} {pair:?}");
+        }
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use crate::refuse;
+use crate::{json, refuse};
 
 /// The names under which a tokenizer keeps its special tokens, in the order in which they get ids.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -44,10 +44,7 @@ impl Files {
 
     /// A JSON file; null when it is not there.
     pub(super) fn json(&self, name: &str) -> Result<Value> {
-        let Some(text) = self.text(name)? else { return Ok(Value::Null) };
-        serde_json::from_str(&text).map_err(|error| {
-            refuse(format_args!("{name} is no JSON: {error}"), "take it from the checkpoint's page again")
-        })
+        if self.has(name) { json::parse(&self.bytes(name)?, name) } else { Ok(Value::Null) }
     }
 }
 

@@ -107,7 +107,9 @@ pub enum Error {
     NotSupported(&'static str),
     /// A buffer of the caller's is too small.
     BufferTooSmall {
-        /// Elements needed.
+        /// Which one.
+        buffer: Buffer,
+        /// Elements that are enough.
         needed: usize,
         /// Elements given.
         given: usize,
@@ -117,6 +119,41 @@ pub enum Error {
         /// The first layer that differs: 0 the embedding, then the layers, then the head.
         layer: u16,
     },
+}
+
+/// A buffer that a caller lends, by what its elements are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Buffer {
+    /// Words of memory to encode a text in: [`Tokenizer::scratch_words`](crate::tokenizer::Tokenizer::scratch_words).
+    Scratch,
+    /// Tokens that a text is encoded to.
+    Tokens,
+    /// Token ids that a text is written to.
+    Ids,
+    /// Numbers of a sentence vector.
+    Vector,
+    /// Scores of labels or tokens.
+    Scores,
+    /// Pairs of logits, one for each token in which an answer is looked for.
+    Spans,
+    /// Words of memory for a beam search: [`BeamSearch::words`](crate::task::BeamSearch::words).
+    Beams,
+}
+
+impl fmt::Display for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scratch => "words of scratch memory for this text",
+            Self::Tokens => "tokens for this text",
+            Self::Ids => "token ids for this text",
+            Self::Vector => "numbers for the sentence vector",
+            Self::Scores => "scores",
+            Self::Spans => "pairs of logits for this context",
+            Self::Beams => "words of memory for this beam search",
+        })
+    }
 }
 
 impl fmt::Display for Error {
@@ -170,8 +207,8 @@ impl fmt::Display for Error {
                 write!(f, "token type {token_type} is not one of the model's {token_types}")
             }
             Self::NotSupported(what) => write!(f, "this model cannot do that: {what}"),
-            Self::BufferTooSmall { needed, given } => {
-                write!(f, "a buffer of {given} elements is too small: {needed} needed")
+            Self::BufferTooSmall { buffer, needed, given } => {
+                write!(f, "{given} {buffer} are too few: lend {needed}")
             }
             Self::SelfTestFailed { layer } => write!(f, "the self test differs from layer {layer} on"),
         }

@@ -2,7 +2,7 @@
 
 use core::ops::{Range, RangeInclusive};
 
-use crate::format::error::Error;
+use crate::format::error::{Buffer, Error};
 use crate::format::spec::Task;
 use crate::session::Session;
 
@@ -49,7 +49,7 @@ pub fn answer(
         return Err(Error::NotSupported("an answer outside the text"));
     }
     let (needed, given) = (context.len(), scratch.len());
-    let scratch = scratch.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+    let scratch = scratch.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Spans, needed, given })?;
     session.encode(ids, token_types)?;
     let mut logits_at = |position| -> Result<[i32; 2], Error> {
         session

@@ -8,7 +8,7 @@ use heapless::{Vec, VecView};
 use super::{GenerateOptions, log_normalizer};
 pub use crate::format::blob::EarlyStopping;
 use crate::format::blob::GenerationDefaults;
-use crate::format::error::Error;
+use crate::format::error::{Buffer, Error};
 pub use crate::format::memory::MAX_BEAMS;
 use crate::format::spec::Direction;
 use crate::session::Session;
@@ -104,7 +104,7 @@ impl<'b> BeamSearch<'b> {
             return Err(Error::NotSupported("a search has one to eight beams, and at most seven stop tokens"));
         }
         let (needed, given) = (Self::words(options.num_beams, max_new_tokens), memory.len());
-        let nodes = memory.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+        let nodes = memory.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Beams, needed, given })?;
         Ok(Self {
             options,
             max_new_tokens,
@@ -139,7 +139,7 @@ impl<'b> BeamSearch<'b> {
     /// # Errors
     /// [`Error::BufferTooSmall`] when it does not hold them.
     pub fn write_open(&self, beam: usize, text: &mut VecView<u32>) -> Result<(), Error> {
-        self.write(self.steps, beam, text)
+        self.write(self.steps, beam, text, 0)
     }
 
     /// Adds a finished text's tokens to `text`, the best one's for rank 0, and returns its score; `None` when there are not so many.
@@ -148,8 +148,8 @@ impl<'b> BeamSearch<'b> {
     /// [`Error::BufferTooSmall`] when it does not hold them.
     pub fn write_finished(&self, rank: usize, text: &mut VecView<u32>) -> Result<Option<f32>, Error> {
         let Some(found) = self.finished.get(rank) else { return Ok(None) };
-        self.write(found.steps, found.beam, text)?;
-        text.push(found.token).map_err(|_| too_small(text))?;
+        self.write(found.steps, found.beam, text, 1)?;
+        let _ = text.push(found.token);
         Ok(Some(found.score))
     }
 
@@ -158,11 +158,16 @@ impl<'b> BeamSearch<'b> {
         (node & ((1 << TOKEN_BITS) - 1), (node >> TOKEN_BITS) as usize)
     }
 
-    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>) -> Result<(), Error> {
+    /// Adds the tokens of the first `steps` steps, where there is room for `more` after them.
+    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>, more: usize) -> Result<(), Error> {
         let begun = text.len();
+        let (needed, given) = (begun + steps + more, text.capacity());
+        if needed > given {
+            return Err(Error::BufferTooSmall { buffer: Buffer::Ids, needed, given });
+        }
         for step in (0..steps).rev() {
             let (token, parent) = self.node(step, beam);
-            text.push(token).map_err(|_| too_small(text))?;
+            let _ = text.push(token);
             beam = parent;
         }
         text.get_mut(begun..).unwrap_or(&mut []).reverse();
@@ -232,10 +237,6 @@ impl<'b> BeamSearch<'b> {
             let _ = self.finished.insert(place, Finished { score, steps: self.steps, beam, token });
         }
     }
-}
-
-fn too_small(text: &VecView<u32>) -> Error {
-    Error::BufferTooSmall { needed: text.len() + 1, given: text.capacity() }
 }
 
 /// Searches for the best texts after the tokens in `text`, which is also used to look at the open texts and is left as it was.

@@ -1,6 +1,6 @@
 //! A label for a text, or for each of its tokens.
 
-use crate::format::error::Error;
+use crate::format::error::{Buffer, Error};
 use crate::format::spec::Task;
 use crate::session::Session;
 
@@ -55,7 +55,7 @@ pub fn tag(
 /// [`Error::BufferTooSmall`] when `out` is shorter than the logits.
 pub fn probabilities(task: Task, logits: &[i32], fraction_bits: u8, out: &mut [f32]) -> Result<usize, Error> {
     let (needed, given) = (logits.len(), out.len());
-    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Scores, needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(fraction_bits));
     let largest = logits.iter().copied().fold(i32::MIN, i32::max);
     for (out, &logit) in out.iter_mut().zip(logits) {

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::format::error::Error;
+use crate::format::error::{Buffer, Error};
 use crate::session::Session;
 
 /// One vector for a text, of unit length where the model says so. Returns its width.
@@ -37,7 +37,7 @@ fn embed_as<T>(
     session.read_text(ids, token_types)?;
     let vector = session.logits()?;
     let (needed, given) = (vector.len(), out.len());
-    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, given })?;
+    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Vector, needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
     let squares: f32 = vector.iter().map(|&value| (value as f32 * unit) * (value as f32 * unit)).sum();
     let length = if spec.head.normalize && squares > 0.0 { libm::sqrtf(squares) } else { 1.0 };

@@ -8,6 +8,7 @@
 
 mod added;
 mod decode;
+mod encode;
 mod float;
 pub mod graphemes;
 mod model;
@@ -26,13 +27,14 @@ use crate::format::error::Error;
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
-use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, Piece, SplitStep, Uses, VERSION};
+use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, SplitStep, Uses, VERSION};
 use tables::{Span, Words};
-use text::{Char, Chars, Text};
+use text::Chars;
 use vocabulary::Vocabulary;
 
 pub use added::MAX_ADDED;
 pub use decode::Decoder;
+pub use encode::EncodeOptions;
 
 /// A token of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,21 +52,6 @@ pub struct Token {
     pub text: Option<u8>,
     /// It goes on with the split of the token before it.
     pub continues: bool,
-}
-
-/// How to make tokens of a text.
-#[derive(Clone, Copy, Debug)]
-pub struct EncodeOptions {
-    /// Put around the text what the model was trained with.
-    pub add_special_tokens: bool,
-    /// Keep at most so many tokens, those put around the text included: of two texts the longer loses its end first.
-    pub max_length: Option<usize>,
-}
-
-impl Default for EncodeOptions {
-    fn default() -> Self {
-        Self { add_special_tokens: true, max_length: None }
-    }
 }
 
 /// A tokenizer in a blob.
@@ -149,187 +136,14 @@ impl<'m> Tokenizer<'m> {
         self.added.first()
     }
 
-    /// Words of memory that [`encode`](Self::encode) needs for a text of so many bytes, at most: mostly it is far less.
+    /// Words of memory that [`encode`](Self::encode) needs for a text of `text_bytes`, at most: mostly it is far less.
     pub fn scratch_words(&self, text_bytes: usize) -> usize {
-        64 + text_bytes * usize::from(self.header.words_per_byte)
+        text_bytes.saturating_mul(self.header.words_per_byte.into()).saturating_add(64)
     }
 
     /// The tokenizer as data.
     pub fn header(&self) -> &Header {
         &self.header
-    }
-
-    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets the tokens: it has room for all of
-    /// them, or for `max_length`, of two texts twice that.
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens; [`Error::NotSupported`] when it has something
-    /// unknown, and the vocabulary no token for such.
-    ///
-    /// ```
-    /// use kinglet::Error;
-    /// use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-    ///
-    /// /// Ids of a text of at most 64 bytes.
-    /// fn ids(section: &[u8], text: &str) -> Result<heapless::Vec<u32, 32>, Error> {
-    ///     let tokenizer = Tokenizer::from_bytes(section)?;
-    ///     let (mut scratch, mut tokens) = ([0; 1024], [Token::default(); 32]);
-    ///     let count = tokenizer.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens)?;
-    ///     Ok(tokens[..count].iter().map(|token| token.id).collect())
-    /// }
-    /// # assert!(ids(&[], "").is_err());
-    /// ```
-    #[inline(never)]
-    pub fn encode(
-        &self,
-        text: &str,
-        pair: Option<&str>,
-        options: &EncodeOptions,
-        scratch: &mut [u32],
-        out: &mut [Token],
-    ) -> Result<usize, Error> {
-        let template = if pair.is_some() { self.header.pair.as_slice() } else { self.header.single.as_slice() };
-        let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
-        let special = if options.add_special_tokens { special } else { 0 };
-        let room = options.max_length.map_or(usize::MAX, |most| most.saturating_sub(special));
-        // What is beyond the room is counted, not kept.
-        let mut row = Row { out, len: 0, keep: room };
-        let limit = options.max_length.unwrap_or(usize::MAX);
-        let first = self.encode_one(text, 0, limit, scratch, &mut row)?;
-        let kept_first = row.len;
-        row.keep = kept_first.saturating_add(room);
-        let second = pair.map_or(Ok(0), |pair| self.encode_one(pair, 1, limit, scratch, &mut row))?;
-        let kept_second = row.len - kept_first;
-        let (first, second) = truncated(first, second, room);
-        // The first text may have lost its end: the second moves up.
-        for index in 0..second.min(kept_second) {
-            let token = row.get(kept_first + index);
-            row.set(first.min(kept_first) + index, token);
-        }
-        self.frame(template, options.add_special_tokens, (first.min(kept_first), second.min(kept_second)), row.out)
-    }
-
-    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split that reaches `limit`.
-    fn encode_one(
-        &self,
-        string: &str,
-        index: u8,
-        limit: usize,
-        scratch: &mut [u32],
-        row: &mut Row<'_>,
-    ) -> Result<usize, Error> {
-        let settled = {
-            let mut text = Text::new(scratch);
-            for (at, c) in string.char_indices() {
-                text.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
-            }
-            text.turn();
-            self.added.extract_raw(&mut text)?;
-            for step in &self.header.normalizer {
-                normalize::normalize(self.section, step, self.uses, &mut text)?;
-            }
-            self.added.extract_normalized(&mut text)?;
-            for step in &self.header.pre_tokenizer {
-                split::split(self.section, step, self.uses, &mut text)?;
-            }
-            text.settle()
-        };
-        let (chars, memory) = settled.split(scratch);
-        let mut count = 0;
-        let mut rest = chars;
-        while let Some(first) = rest.get(0) {
-            let (split, after) = rest.first_split();
-            rest = after;
-            let plain = Token { text: Some(index), ..Token::default() };
-            if let Some(id) = first.as_token() {
-                count += 1;
-                let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
-                // Not `count`, which is made for long texts.
-                let spaces = |end: &str| end.chars().map(|_| 1).sum::<u32>();
-                let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
-                let ends =
-                    (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
-                row.push(self.trimmed(Token { id, start: first.start, end: first.end, ..plain }, ends, count == 1))?;
-                continue;
-            }
-            let mut place = Place { split, index: 0, byte: 0 };
-            let mut begun = false;
-            self.model.tokenize(split, memory, &mut |id, bytes| {
-                let (start, end) = (place.at(bytes.start).start, place.at(bytes.end.saturating_sub(1)).end);
-                let token = Token { id, start, end, continues: begun, ..plain };
-                begun = true;
-                count += 1;
-                row.push(self.trimmed(token, self.spaces(id), count == 1))
-            })?;
-            if count >= limit {
-                break;
-            }
-        }
-        Ok(count)
-    }
-
-    /// Spaces at the ends of a token, where the tokenizer leaves them out.
-    fn spaces(&self, id: u32) -> (u32, u32) {
-        let (mut len, mut leading, mut trailing) = (0, 0, 0);
-        if self.header.trim_offsets.is_some() {
-            self.pieces(id, &mut |piece| {
-                for &byte in piece {
-                    leading += u32::from(byte == b' ' && leading == len);
-                    trailing = if byte == b' ' { trailing + 1 } else { 0 };
-                    len += 1;
-                }
-            });
-        }
-        (leading, trailing)
-    }
-
-    /// A token without the spaces at its ends, where the tokenizer leaves them out.
-    fn trimmed(&self, mut token: Token, (mut leading, trailing): (u32, u32), first: bool) -> Token {
-        let Some(prefixed) = self.header.trim_offsets else { return token };
-        if (first || token.start == 0) && prefixed && leading == 1 {
-            leading = 0;
-        }
-        token.start = (token.start + leading).min(token.end);
-        if token.end >= trailing {
-            token.end = (token.end - trailing).max(token.start);
-        }
-        token
-    }
-
-    /// Puts around the texts what belongs there; `out` has them one after the other.
-    fn frame(
-        &self,
-        template: &[Piece],
-        special: bool,
-        lens: (usize, usize),
-        out: &mut [Token],
-    ) -> Result<usize, Error> {
-        let len_of = |piece: &Piece| match piece {
-            Piece::First { .. } => lens.0,
-            Piece::Second { .. } => lens.1,
-            Piece::Special { .. } => usize::from(special),
-        };
-        let needed = template.iter().map(len_of).sum();
-        let given = out.len();
-        if needed > given {
-            return Err(Error::BufferTooSmall { needed, given });
-        }
-        let mut row = Row { out, len: 0, keep: usize::MAX };
-        // From the end, so that nothing is written over before it is read.
-        let mut end = needed;
-        for piece in template.iter().rev() {
-            let start = end - len_of(piece);
-            for place in (0..end - start).rev() {
-                let token = match *piece {
-                    Piece::First { type_id } => Token { type_id, ..row.get(place) },
-                    Piece::Second { type_id } => Token { type_id, ..row.get(lens.0 + place) },
-                    Piece::Special { id, type_id } => Token { id, type_id, ..Token::default() },
-                };
-                row.set(start + place, token);
-            }
-            end = start;
-        }
-        Ok(needed)
     }
 
     /// Makes text of tokens, one at a time.
@@ -379,7 +193,8 @@ impl<'m> Tokenizer<'m> {
 
     /// One more than the largest id.
     pub fn vocab_size(&self) -> u32 {
-        let largest = |vocabulary: &Vocabulary<'m>| (0..vocabulary.len()).map(|rank| vocabulary.id(rank) + 1).max();
+        let largest =
+            |vocabulary: &Vocabulary<'m>| (0..vocabulary.len()).map(|rank| vocabulary.id(rank).saturating_add(1)).max();
         largest(&self.vocabulary).max(largest(&self.added.decoded)).unwrap_or(0)
     }
 
@@ -472,79 +287,6 @@ fn is_whole(section: &[u8], step: &NormalizerStep) -> bool {
         NormalizerStep::Strip { spaces, .. } => all(&[spaces]),
         NormalizerStep::Prepend { content } => text(content),
     }
-}
-
-/// Tokens that are kept, as many as there is room for.
-struct Row<'o> {
-    out: &'o mut [Token],
-    len: usize,
-    keep: usize,
-}
-
-impl Row<'_> {
-    fn push(&mut self, token: Token) -> Result<(), Error> {
-        if self.len >= self.keep {
-            return Ok(());
-        }
-        let given = self.out.len();
-        *self.out.get_mut(self.len).ok_or(Error::BufferTooSmall { needed: given + 1, given })? = token;
-        self.len += 1;
-        Ok(())
-    }
-
-    fn get(&self, index: usize) -> Token {
-        self.out.get(index).copied().unwrap_or_default()
-    }
-
-    fn set(&mut self, index: usize, token: Token) {
-        if let Some(slot) = self.out.get_mut(index) {
-            *slot = token;
-        }
-    }
-}
-
-/// Finds characters by their bytes; tokens come in order, so it only goes forward.
-struct Place<'c> {
-    split: Chars<'c>,
-    index: usize,
-    /// Bytes before the character at hand.
-    byte: usize,
-}
-
-impl Place<'_> {
-    fn at(&mut self, byte: usize) -> Char {
-        while byte < self.byte {
-            self.index = self.index.saturating_sub(1);
-            self.byte = self.byte.saturating_sub(self.current().len_utf8());
-        }
-        while self.index + 1 < self.split.len() && byte >= self.byte + self.current().len_utf8() {
-            self.byte += self.current().len_utf8();
-            self.index += 1;
-        }
-        self.current()
-    }
-
-    fn current(&self) -> Char {
-        self.split.get(self.index).unwrap_or_default()
-    }
-}
-
-/// The lengths of two texts that together have no more than `room` tokens: the longer one loses its end first.
-fn truncated(first: usize, second: usize, room: usize) -> (usize, usize) {
-    if first.saturating_add(second) <= room {
-        return (first, second);
-    }
-    if second == 0 {
-        return (first.min(room), 0);
-    }
-    let swapped = first > second;
-    let mut short = first.min(second);
-    let mut long = if short > room { short } else { short.max(room - short) };
-    if short + long > room {
-        short = room / 2;
-        long = short + room % 2;
-    }
-    if swapped { (long, short) } else { (short, long) }
 }
 
 /// Whether bytes are UTF-8.

@@ -1,6 +1,6 @@
 //! How splits become tokens: the models of the literature, over one vocabulary.
 
-use super::text::Chars;
+use super::text::{Chars, OUT_OF_SCRATCH};
 use crate::format::error::Error;
 
 mod bpe;
@@ -12,7 +12,7 @@ pub(crate) use unigram::Unigram;
 pub(crate) use word::{WordLevel, WordPiece};
 
 /// What is handed each token: its id, and the bytes of the split that it stands for.
-pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>) -> Result<(), Error>;
+pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>);
 
 /// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the memory.
 fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), Error> {
@@ -27,8 +27,7 @@ fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&
     Ok((bytes, rest))
 }
 
-/// So many words of lent memory, and the rest.
+/// The first `words` of lent memory, and the rest.
 fn take(memory: &mut [u32], words: usize) -> Result<(&mut [u32], &mut [u32]), Error> {
-    let given = memory.len();
-    memory.split_at_mut_checked(words).ok_or(Error::BufferTooSmall { needed: words, given })
+    memory.split_at_mut_checked(words).ok_or(OUT_OF_SCRATCH)
 }

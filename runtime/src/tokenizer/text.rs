@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::format::error::Error;
+use crate::format::error::{Buffer, Error};
 
 /// Set in a value that is a token's id rather than a character.
 const TOKEN: u32 = 1 << 31;
@@ -11,6 +11,9 @@ const SPLIT: u32 = 1 << 30;
 
 /// Set in a value that a character before it became besides another: it has no place of its own in the text.
 const INSERTED: u32 = 1 << 29;
+
+/// The lent memory is full. How much is enough only [`Tokenizer::encode`](super::Tokenizer::encode) knows.
+pub(crate) const OUT_OF_SCRATCH: Error = Error::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
 
 /// A character, or an added token, and the bytes of the text that it stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl From<Char> for Cell {
 pub(crate) struct Chars<'a>(&'a [Cell]);
 
 impl<'a> Chars<'a> {
+    /// Characters as they lie in memory.
+    pub(crate) fn of(memory: &'a [u32]) -> Self {
+        Self(memory.as_chunks().0)
+    }
+
     pub(crate) fn len(self) -> usize {
         self.0.len()
     }
@@ -223,9 +231,7 @@ impl<'a> Text<'a> {
     }
 
     pub(crate) fn push(&mut self, c: Char) -> Result<(), Error> {
-        let given = self.to.len() * 2 * WORDS;
-        let slot = self.to.get_mut(self.written);
-        *slot.ok_or(Error::BufferTooSmall { needed: given + 2 * WORDS, given })? = c.into();
+        *self.to.get_mut(self.written).ok_or(OUT_OF_SCRATCH)? = c.into();
         self.written += 1;
         Ok(())
     }
@@ -308,7 +314,7 @@ impl Settled {
             front.iter_mut().zip(back).take(words).for_each(|(to, from)| *to = *from);
         }
         let (chars, rest) = memory.split_at_mut_checked(words).unwrap_or((&mut [], &mut []));
-        (Chars(chars.as_chunks().0), rest)
+        (Chars::of(chars), rest)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Emit, take, utf8};
 use crate::format::error::Error;
 use crate::tokenizer::section::MergesSpec;
 use crate::tokenizer::tables::{Numbers, Words};
-use crate::tokenizer::text::Chars;
+use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
 use crate::tokenizer::vocabulary::Vocabulary;
 
 /// No symbol.
@@ -57,7 +57,7 @@ impl<'m> Merges<'m> {
 
     /// The place in the order of a pair, and what it becomes.
     fn get(&self, left: u32, right: u32) -> Option<(u32, u32)> {
-        let (low, high) = (self.lefts.get(left as usize), self.lefts.get(left as usize + 1));
+        let (low, high) = (self.lefts.get(left as usize), self.lefts.get((left as usize).saturating_add(1)));
         if low >= high || high == NONE {
             return None;
         }
@@ -110,9 +110,8 @@ impl Heap<'_> {
     }
 
     fn push(&mut self, candidate: Candidate) -> Result<(), Error> {
-        let (needed, given) = (3 * (self.len + 1), self.words.len());
-        if needed > given {
-            return Err(Error::BufferTooSmall { needed, given });
+        if 3 * (self.len + 1) > self.words.len() {
+            return Err(OUT_OF_SCRATCH);
         }
         let mut index = self.len;
         self.len += 1;
@@ -229,11 +228,13 @@ impl Bpe<'_> {
         if self.ignore_merges {
             let (bytes, _) = utf8(split, 0, memory)?;
             if let Some(id) = self.vocabulary.find(bytes) {
-                return emit(id, 0..len);
+                emit(id, 0..len);
+                return Ok(());
             }
         }
         // The suffix of a last character that is not in the vocabulary falls back to bytes too.
-        let mut word = Word::new(len + self.suffix.len() + self.prefix.len() * split.len(), memory)?;
+        let prefixes = self.prefix.len().saturating_mul(split.len());
+        let mut word = Word::new(prefixes.saturating_add(len + self.suffix.len()), memory)?;
         let mut unknown = None;
         if self.byte_level {
             let bytes = split.iter().flat_map(|c| c.utf8().into_iter().take(c.len_utf8()));
@@ -269,7 +270,7 @@ impl Bpe<'_> {
         for index in 0..word.count as u32 {
             let len = at(word.lens, index) as usize;
             if len > 0 {
-                emit(at(word.ids, index), start..start + len)?;
+                emit(at(word.ids, index), start..start + len);
                 start += len;
             }
         }

@@ -52,14 +52,14 @@ impl Lattice<'_> {
 
 impl Unigram<'_> {
     fn score(&self, rank: usize) -> Float {
-        let bytes = self.scores.get(8 * rank..).and_then(|bytes| bytes.first_chunk::<8>());
+        let bytes = self.scores.get(rank.saturating_mul(8)..).and_then(|bytes| bytes.first_chunk::<8>());
         Float(bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
     pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
         let (bytes, memory) = utf8(split, 0, memory)?;
         let bytes = &*bytes;
-        let (places, _) = take(memory, (bytes.len() + 1) * PLACE)?;
+        let (places, _) = take(memory, bytes.len().saturating_add(1).saturating_mul(PLACE))?;
         let mut lattice = Lattice(places);
         (0..=bytes.len()).for_each(|at| lattice.set(at, Float::ZERO, NONE, NONE));
         let mut start = 0;
@@ -86,17 +86,18 @@ impl Unigram<'_> {
             lattice.set(start, Float(end as u64), before, id);
             end = start;
         }
-        self.emit_row(bytes, &lattice, emit)
+        self.emit_row(bytes, &lattice, emit);
+        Ok(())
     }
 
-    fn emit_row(&self, bytes: &[u8], lattice: &Lattice<'_>, emit: Emit<'_>) -> Result<(), Error> {
+    fn emit_row(&self, bytes: &[u8], lattice: &Lattice<'_>, emit: Emit<'_>) {
         let end_of = |start: usize| (lattice.place(start).0.0 as usize).max(start + 1).min(bytes.len());
         let mut start = 0;
         while start < bytes.len() {
             let mut end = end_of(start);
             let (_, _, id) = lattice.place(end);
             if Some(id) != self.unknown {
-                emit(id, start..end)?;
+                emit(id, start..end);
                 start = end;
                 continue;
             }
@@ -107,14 +108,13 @@ impl Unigram<'_> {
             let string = bytes.get(start..end).unwrap_or(&[]);
             let ids = || string.iter().map(|&byte| self.bytes.get(byte.into()));
             match self.vocabulary.find(string) {
-                Some(id) => emit(id, start..end)?,
+                Some(id) => emit(id, start..end),
                 None if self.bytes.len() > 0 && ids().all(|id| id != NONE) => {
-                    ids().try_for_each(|id| emit(id, start..end))?;
+                    ids().for_each(|id| emit(id, start..end));
                 }
-                None => emit(id, start..end)?,
+                None => emit(id, start..end),
             }
             start = end;
         }
-        Ok(())
     }
 }

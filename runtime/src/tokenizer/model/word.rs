@@ -2,7 +2,7 @@
 
 use super::{Emit, utf8};
 use crate::format::error::Error;
-use crate::tokenizer::text::Chars;
+use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
 use crate::tokenizer::vocabulary::Vocabulary;
 
 /// A split is a token, or unknown.
@@ -16,7 +16,8 @@ impl WordLevel<'_> {
     pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
         let (bytes, _) = utf8(split, 0, memory)?;
         let id = self.vocabulary.find(bytes).or(self.unknown);
-        emit(id.ok_or(Error::NotSupported("a word is unknown, and no token stands for such"))?, 0..bytes.len())
+        emit(id.ok_or(Error::NotSupported("a word is unknown, and no token stands for such"))?, 0..bytes.len());
+        Ok(())
     }
 }
 
@@ -34,7 +35,8 @@ impl WordPiece<'_> {
     pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
         let len = split.len_utf8();
         if split.len() > self.max_input_chars {
-            return emit(self.unknown, 0..len);
+            emit(self.unknown, 0..len);
+            return Ok(());
         }
         // The prefix is written before each piece, over the end of the one before it.
         let offset = self.prefix.len();
@@ -49,19 +51,19 @@ impl WordPiece<'_> {
             let taken = offset + start - begin;
             let longest = self.vocabulary.longest_prefix(bytes.get(begin..).unwrap_or(&[]));
             let Some((rank, piece)) = longest.filter(|&(_, piece)| piece > taken) else {
-                return emit(self.unknown, 0..len);
+                emit(self.unknown, 0..len);
+                return Ok(());
             };
             start += piece - taken;
-            let given = found.len();
             let slots = found.get_mut(2 * pieces..2 * pieces + 2);
-            let [id, end] = slots.ok_or(Error::BufferTooSmall { needed: given + 2, given })? else { break };
+            let [id, end] = slots.ok_or(OUT_OF_SCRATCH)? else { break };
             (*id, *end) = (self.vocabulary.id(rank), start as u32);
             pieces += 1;
         }
         let mut start = 0;
         for piece in found.chunks_exact(2).take(pieces) {
             let &[id, end] = piece else { break };
-            emit(id, start..end as usize)?;
+            emit(id, start..end as usize);
             start = end as usize;
         }
         Ok(())

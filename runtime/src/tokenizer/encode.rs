@@ -1,0 +1,299 @@
+//! From a text to tokens.
+
+use core::ops::Range;
+
+use super::section::Piece;
+use super::text::{Char, Chars, Text};
+use super::{Token, Tokenizer, normalize, split};
+use crate::format::error::{Buffer, Error};
+
+/// How to make tokens of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodeOptions {
+    /// Put around the text what the model was trained with.
+    pub add_special_tokens: bool,
+    /// Keep at most this number of tokens, those put around the text included: of two texts the longer loses its end first.
+    pub max_length: Option<usize>,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self { add_special_tokens: true, max_length: None }
+    }
+}
+
+impl Tokenizer<'_> {
+    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets the tokens: it has room for all of
+    /// them, or for `max_length`, of two texts twice that.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens: it says which, and how much is enough, so that
+    /// a second call with that much can fail only for the other. [`Error::NotSupported`] when the text has something unknown, and
+    /// the vocabulary no token for such.
+    ///
+    /// ```
+    /// use kinglet::Error;
+    /// use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+    ///
+    /// /// Ids of a text of at most 64 bytes.
+    /// fn ids(section: &[u8], text: &str) -> Result<heapless::Vec<u32, 32>, Error> {
+    ///     let tokenizer = Tokenizer::from_bytes(section)?;
+    ///     let (mut scratch, mut tokens) = ([0; 1024], [Token::default(); 32]);
+    ///     let count = tokenizer.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens)?;
+    ///     Ok(tokens[..count].iter().map(|token| token.id).collect())
+    /// }
+    /// # assert!(ids(&[], "").is_err());
+    /// ```
+    #[inline(never)]
+    pub fn encode(
+        &self,
+        text: &str,
+        pair: Option<&str>,
+        options: &EncodeOptions,
+        scratch: &mut [u32],
+        out: &mut [Token],
+    ) -> Result<usize, Error> {
+        let template = if pair.is_some() { self.header.pair.as_slice() } else { self.header.single.as_slice() };
+        let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
+        let special = if options.add_special_tokens { special } else { 0 };
+        let room = options.max_length.map_or(usize::MAX, |most| most.saturating_sub(special));
+        // What is beyond `keep` is only counted.
+        let mut row = Row { out, len: 0, keep: room };
+        let limit = options.max_length.unwrap_or(usize::MAX);
+        // The memory that any text of this length does with.
+        let (longest, given) = (text.len().max(pair.map_or(0, str::len)), scratch.len());
+        let needed = match self.scratch_words(longest) {
+            words if words > given => words,
+            _ => given.saturating_mul(2),
+        };
+        let enough = |error| match error {
+            Error::BufferTooSmall { buffer: Buffer::Scratch, .. } => {
+                Error::BufferTooSmall { buffer: Buffer::Scratch, needed, given }
+            }
+            other => other,
+        };
+        let first = self.encode_one(text, 0, limit, scratch, &mut row).map_err(enough)?;
+        let kept_first = row.len;
+        row.keep = kept_first.saturating_add(room);
+        let second = pair.map_or(Ok(0), |pair| self.encode_one(pair, 1, limit, scratch, &mut row)).map_err(enough)?;
+        let kept_second = row.len - kept_first;
+        let (first, second) = truncated(first, second, room);
+        let (first, second) = (first.min(kept_first), second.min(kept_second));
+        let len_of = |piece: &Piece| match piece {
+            Piece::First { .. } => first,
+            Piece::Second { .. } => second,
+            Piece::Special { .. } => usize::from(options.add_special_tokens),
+        };
+        let framed = template.iter().map(len_of).sum();
+        let (needed, given) = (row.len.max(framed), row.out.len());
+        if needed > given {
+            return Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, given });
+        }
+        // The first text may have lost its end: the second moves up.
+        for index in 0..second {
+            let token = row.get(kept_first + index);
+            row.set(first + index, token);
+        }
+        // From the end, so that nothing is written over before it is read.
+        let mut end = framed;
+        for piece in template.iter().rev() {
+            let start = end - len_of(piece);
+            for place in (0..end - start).rev() {
+                let token = match *piece {
+                    Piece::First { type_id } => Token { type_id, ..row.get(place) },
+                    Piece::Second { type_id } => Token { type_id, ..row.get(first + place) },
+                    Piece::Special { id, type_id } => Token { id, type_id, ..Token::default() },
+                };
+                row.set(start + place, token);
+            }
+            end = start;
+        }
+        Ok(framed)
+    }
+
+    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split that reaches `limit`.
+    fn encode_one(
+        &self,
+        string: &str,
+        index: u8,
+        limit: usize,
+        scratch: &mut [u32],
+        row: &mut Row<'_>,
+    ) -> Result<usize, Error> {
+        let settled = {
+            let mut text = Text::new(scratch);
+            for (at, c) in string.char_indices() {
+                text.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
+            }
+            text.turn();
+            self.added.extract_raw(&mut text)?;
+            for step in &self.header.normalizer {
+                normalize::normalize(self.section, step, self.uses, &mut text)?;
+            }
+            self.added.extract_normalized(&mut text)?;
+            for step in &self.header.pre_tokenizer {
+                split::split(self.section, step, self.uses, &mut text)?;
+            }
+            text.settle()
+        };
+        let (chars, memory) = settled.split(scratch);
+        let mut count = 0;
+        let mut rest = chars;
+        while let Some(first) = rest.get(0) {
+            let (split, after) = rest.first_split();
+            rest = after;
+            let plain = Token { text: Some(index), ..Token::default() };
+            if let Some(id) = first.as_token() {
+                count += 1;
+                let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
+                // Not `count`, which is made for long texts.
+                let spaces = |end: &str| end.chars().map(|_| 1).sum::<u32>();
+                let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
+                let ends =
+                    (spaces(swallowed.get(..leading).unwrap_or("")), spaces(swallowed.get(trailing..).unwrap_or("")));
+                row.push(self.trimmed(Token { id, start: first.start, end: first.end, ..plain }, ends, count == 1));
+                continue;
+            }
+            let mut place = Place { split, index: 0, byte: 0, bytes: 0..0, span: (0, 0) };
+            let mut begun = false;
+            self.model.tokenize(split, memory, &mut |id, bytes| {
+                let (start, end) = place.span(bytes);
+                let token = Token { id, start, end, continues: begun, ..plain };
+                begun = true;
+                count += 1;
+                row.push(self.trimmed(token, self.spaces(id), count == 1));
+            })?;
+            if count >= limit {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Spaces at the ends of a token, where the tokenizer leaves them out.
+    fn spaces(&self, id: u32) -> (u32, u32) {
+        let (mut len, mut leading, mut trailing) = (0, 0, 0);
+        if self.header.trim_offsets.is_some() {
+            self.pieces(id, &mut |piece| {
+                for &byte in piece {
+                    leading += u32::from(byte == b' ' && leading == len);
+                    trailing = if byte == b' ' { trailing + 1 } else { 0 };
+                    len += 1;
+                }
+            });
+        }
+        (leading, trailing)
+    }
+
+    /// A token without the spaces at its ends, where the tokenizer leaves them out.
+    fn trimmed(&self, mut token: Token, (mut leading, trailing): (u32, u32), first: bool) -> Token {
+        let Some(prefixed) = self.header.trim_offsets else { return token };
+        if (first || token.start == 0) && prefixed && leading == 1 {
+            leading = 0;
+        }
+        token.start = token.start.saturating_add(leading).min(token.end);
+        if token.end >= trailing {
+            token.end = (token.end - trailing).max(token.start);
+        }
+        token
+    }
+}
+
+/// Tokens that are kept: `len` of them, of which `out` holds as many as it can.
+struct Row<'o> {
+    out: &'o mut [Token],
+    len: usize,
+    keep: usize,
+}
+
+impl Row<'_> {
+    fn push(&mut self, token: Token) {
+        if self.len < self.keep {
+            self.set(self.len, token);
+            self.len += 1;
+        }
+    }
+
+    fn get(&self, index: usize) -> Token {
+        self.out.get(index).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, index: usize, token: Token) {
+        if let Some(slot) = self.out.get_mut(index) {
+            *slot = token;
+        }
+    }
+}
+
+/// Finds characters by their bytes; tokens come in order, so it only goes forward.
+struct Place<'c> {
+    split: Chars<'c>,
+    index: usize,
+    /// Bytes before the character at hand.
+    byte: usize,
+    /// What was asked for last, and where the text has it.
+    bytes: Range<usize>,
+    span: (u32, u32),
+}
+
+impl Place<'_> {
+    /// The place in the text of some bytes. Several tokens in a row may stand for the same ones, however many these are.
+    fn span(&mut self, bytes: Range<usize>) -> (u32, u32) {
+        if bytes != self.bytes || bytes.is_empty() {
+            self.span = (self.at(bytes.start).start, self.at(bytes.end.saturating_sub(1)).end);
+            self.bytes = bytes;
+        }
+        self.span
+    }
+
+    fn at(&mut self, byte: usize) -> Char {
+        while byte < self.byte {
+            self.index = self.index.saturating_sub(1);
+            self.byte = self.byte.saturating_sub(self.current().len_utf8());
+        }
+        while self.index + 1 < self.split.len() && byte >= self.byte + self.current().len_utf8() {
+            self.byte += self.current().len_utf8();
+            self.index += 1;
+        }
+        self.current()
+    }
+
+    fn current(&self) -> Char {
+        self.split.get(self.index).unwrap_or_default()
+    }
+}
+
+/// The lengths of two texts that together have no more than `room` tokens: the longer one loses its end first.
+fn truncated(first: usize, second: usize, room: usize) -> (usize, usize) {
+    if first.saturating_add(second) <= room {
+        return (first, second);
+    }
+    if second == 0 {
+        return (first.min(room), 0);
+    }
+    let swapped = first > second;
+    let mut short = first.min(second);
+    let mut long = if short > room { short } else { short.max(room - short) };
+    if short + long > room {
+        short = room / 2;
+        long = short + room % 2;
+    }
+    if swapped { (long, short) } else { (short, long) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::work;
+    use super::*;
+
+    #[test]
+    fn tokens_that_stand_for_one_place_look_for_it_once() {
+        let cells: Vec<u32> = (0..1000).flat_map(|at| ['é'.into(), 2 * at, 2 * at + 2]).collect();
+        let mut place = Place { split: Chars::of(&cells), index: 0, byte: 0, bytes: 0..0, span: (0, 0) };
+        let work = work::during(|| (0..2000).for_each(|_| assert_eq!(place.span(0..2000), (0, 2000))));
+        assert!(work < 10_000, "{work} steps");
+        assert_eq!(place.span(1000..1002), (1000, 1002));
+    }
+}
