@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::{Buffer, Error};
 use kinglet::format::blob::checksum;
-use kinglet::tokenizer::pattern::Behavior;
+use kinglet::tokenizer::pattern::{Behavior, MAX_ITEMS, Pattern};
 use kinglet::tokenizer::section::{
     AddedSpec, DecoderSpec, Header, LSTRIP, MAGIC, MergesSpec, ModelSpec, NormalizerStep, PRELUDE, Prepend, RSTRIP,
     SINGLE_WORD, SPECIAL, SplitStep, VERSION,
@@ -110,6 +110,16 @@ impl Expansion {
     fn at_least(&mut self, chars: u16, bytes: u16) {
         (self.chars, self.bytes) = (self.chars.max(chars), self.bytes.max(bytes));
     }
+
+    /// What is left of a text may grow once more.
+    fn times(&mut self, chars: usize, bytes: usize) -> Result<()> {
+        let product = |a: u16, b: usize| u16::try_from(usize::from(a) * b).ok().filter(|&product| product <= 512);
+        match (product(self.chars, chars), product(self.bytes, bytes)) {
+            (Some(chars), Some(bytes)) => (self.chars, self.bytes) = (chars, bytes),
+            _ => bail!("the tokenizer may make a text more than 512 times as long\nleave it out with --no-tokenizer"),
+        }
+        Ok(())
+    }
 }
 
 struct Builder<'d> {
@@ -162,14 +172,19 @@ fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
     }
 }
 
+/// Refuses more parts than the device takes, before tables are made of them.
+fn few<T>(list: Vec<T>, most: usize, what: &str) -> Result<Vec<T>> {
+    if list.len() > most {
+        bail!("the tokenizer has {} {what}, and the device takes {most}\nleave it out with --no-tokenizer", list.len());
+    }
+    Ok(list)
+}
+
 /// The heap vectors of the device, filled.
 fn bounded<T, const N: usize>(list: Vec<T>, what: &str) -> Result<heapless::Vec<T, N, u8>> {
-    let count = list.len();
     let mut bounded = heapless::Vec::new();
-    for item in list {
-        if bounded.push(item).is_err() {
-            bail!("the tokenizer has {count} {what}, and the device takes {N}\nleave it out with --no-tokenizer");
-        }
+    for item in few(list, N, what)? {
+        let _ = bounded.push(item);
     }
     Ok(bounded)
 }
@@ -203,7 +218,7 @@ impl Builder<'_> {
 
     fn normalizer(&mut self) -> Result<Vec<NormalizerStep>> {
         let mut steps = Vec::new();
-        for part in parts(&self.description["normalizer"], "normalizers") {
+        for part in few(parts(&self.description["normalizer"], "normalizers"), 16, "normalizers")? {
             let tables = &mut self.tables;
             match part["type"].as_str().unwrap_or_default() {
                 "BertNormalizer" => {
@@ -266,8 +281,9 @@ impl Builder<'_> {
                 }
                 "Replace" => {
                     let content = text(part, "content", "normalizer")?;
-                    let pattern = tables.any_pattern(&part["pattern"])?;
-                    self.expansion.at_least(content.chars().count() as u16, content.len() as u16);
+                    let (pattern, least) = tables.any_pattern(&part["pattern"])?;
+                    let growth = |to: usize| to.div_ceil(least.max(1)).max(1);
+                    self.expansion.times(growth(content.chars().count()), growth(content.len()))?;
                     steps.push(NormalizerStep::Replace { pattern, content: tables.add(content.as_bytes()) });
                 }
                 "Precompiled" => {
@@ -306,7 +322,11 @@ impl Builder<'_> {
         let tables = &mut self.tables;
         let split = |pattern, behavior| SplitStep::Split { pattern, behavior, invert: false };
         let punctuation = |c: char| c.is_ascii_punctuation() || c.is_punctuation();
-        for part in parts(&self.description["pre_tokenizer"], "pretokenizers") {
+        for part in few(parts(&self.description["pre_tokenizer"], "pretokenizers"), 8, "pre-tokenizers")? {
+            // Where a text is split at any character, what is put before each split may double it.
+            let scattered = steps.iter().any(
+                |step| matches!(step, SplitStep::Split { behavior, .. } if *behavior != Behavior::Removed),
+            );
             match part["type"].as_str().unwrap_or_default() {
                 "BertPreTokenizer" => {
                     steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed));
@@ -330,12 +350,13 @@ impl Builder<'_> {
                     steps.push(split(tables.one_of(|c| c == delimiter), Behavior::Removed));
                 }
                 "Split" => steps.push(SplitStep::Split {
-                    pattern: tables.any_pattern(&part["pattern"])?,
+                    pattern: tables.any_pattern(&part["pattern"])?.0,
                     behavior: behavior(part, Behavior::Isolated)?,
                     invert: flag(part, "invert", false),
                 }),
                 "ByteLevel" => {
                     if flag(part, "add_prefix_space", true) {
+                        self.expansion.times(1 + usize::from(scattered), 1 + usize::from(scattered))?;
                         steps.push(SplitStep::PrefixSpace);
                     }
                     if flag(part, "use_regex", true) {
@@ -353,6 +374,9 @@ impl Builder<'_> {
                         Some(_) => return Err(unsupported("pre-tokenizer", part)),
                     };
                     self.expansion.at_least(1, 3);
+                    if scattered && prepend != Prepend::Never {
+                        self.expansion.times(2, 2)?;
+                    }
                     steps.push(SplitStep::Metaspace {
                         replacement: character(part, "replacement", '▁')?,
                         prepend,
@@ -584,11 +608,12 @@ impl Tables {
         NormalizerStep::Decompose { entries, sequences, classes: self.combining_classes() }
     }
 
-    /// A string or an expression.
-    fn any_pattern(&mut self, value: &Value) -> Result<kinglet::tokenizer::pattern::Pattern> {
+    /// A string or an expression, and the least characters that it matches.
+    fn any_pattern(&mut self, value: &Value) -> Result<(Pattern, usize)> {
         match (value["String"].as_str(), value["Regex"].as_str()) {
-            (Some(string), _) => Ok(self.literal(string)),
-            (_, Some(expression)) => self.pattern(expression),
+            (Some(string), _) if string.chars().count() > MAX_ITEMS => Err(unsupported("pattern", value)),
+            (Some(string), _) => Ok((self.literal(string), string.chars().count())),
+            (_, Some(expression)) => Ok((self.pattern(expression)?, 1)),
             _ => Err(malformed("pattern")),
         }
     }

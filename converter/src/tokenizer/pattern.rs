@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use anyhow::{Result, anyhow, bail};
-use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, Pattern};
+use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, MAX_STATES, Pattern};
 use tokenizers::utils::SysRegex;
 
 use super::tables::{Tables, characters};
@@ -72,6 +72,12 @@ impl Tables {
         for alternative in &alternatives {
             if alternative.is_empty() || alternative.len() > MAX_ITEMS {
                 return Err(unsupported(anyhow!("an alternative of {} items", alternative.len())));
+            }
+            let states: usize = alternative.iter().map(|item| item.kind.states()).sum();
+            if states > MAX_STATES {
+                return Err(unsupported(anyhow!(
+                    "counts up to {states} in an alternative, and {MAX_STATES} is the most"
+                )));
             }
             counts.push(alternative.len() as u8);
             for item in alternative {

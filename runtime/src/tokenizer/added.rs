@@ -30,12 +30,13 @@ struct Finder<'m> {
 }
 
 impl Finder<'_> {
-    /// Finds out which bytes the strings begin with.
-    fn look(&mut self) {
+    /// Finds out which bytes the strings begin with; `false` when one is empty, which would be found everywhere and for ever.
+    fn look(&mut self) -> bool {
         for rank in 0..self.strings.len() {
-            let byte = self.strings.string(rank).next().and_then(<[u8]>::first).copied().unwrap_or(0);
+            let Some(&byte) = self.strings.string(rank).next().and_then(<[u8]>::first) else { return false };
             self.first.iter_mut().skip(usize::from(byte >> 5)).take(1).for_each(|word| *word |= 1_u32 << (byte & 31));
         }
+        true
     }
 
     /// The longest string at the beginning of some characters: its id and its length in characters.
@@ -91,9 +92,7 @@ impl<'m> Added<'m> {
     /// The same with its tables looked through; `None` when one is not as it should be.
     pub(crate) fn checked(mut self) -> Option<Self> {
         let whole = [&self.raw.strings, &self.normalized.strings, &self.decoded].into_iter().all(Vocabulary::check);
-        self.raw.look();
-        self.normalized.look();
-        whole.then_some(self)
+        (whole && self.raw.look() && self.normalized.look()).then_some(self)
     }
 
     /// Which bytes the tokens begin with, those in the text as it is and those in the normalized one.
@@ -145,6 +144,8 @@ impl<'m> Added<'m> {
             while flags & LSTRIP != 0 && start > copied && space(text, start - 1) {
                 start -= 1;
             }
+            // What the token before has swallowed up to here is white space, and need not be looked at again.
+            end = if flags & RSTRIP != 0 { end.max(copied) } else { end };
             while flags & RSTRIP != 0 && end < range.end && space(text, end) {
                 end += 1;
             }
@@ -158,5 +159,68 @@ impl<'m> Added<'m> {
             copied = end;
         }
         if copied < range.end { text.copy_split(copied..range.end) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::section::AddedSpec;
+    use super::super::tables::{ASCII, Span};
+    use super::super::vocabulary::VocabularySpec;
+    use super::super::work;
+    use super::*;
+
+    fn table(section: &mut Vec<u8>, bytes: &[u8]) -> Span {
+        let span = Span { start: section.len() as u32, len: bytes.len() as u32 };
+        section.extend_from_slice(bytes);
+        span
+    }
+
+    /// Tokens with the ids 0, 1 and so on that swallow the spaces after them: a section with their tables, and where these are.
+    fn added(strings: &[&str]) -> (Vec<u8>, AddedSpec) {
+        let mut section = Vec::new();
+        let data: Vec<u8> = strings.iter().flat_map(|s| [&[s.len() as u8], s.as_bytes()].concat()).collect();
+        let ids: Vec<u8> = (0..strings.len() as u16).flat_map(u16::to_le_bytes).collect();
+        let flags: Vec<u8> = (0..strings.len() as u32).flat_map(|id| (id << 8 | RSTRIP).to_le_bytes()).collect();
+        let spaces: Vec<u8> = (0..ASCII as u8).map(|c| u8::from(c == b' ')).collect();
+        let raw = VocabularySpec {
+            entries: strings.len() as u32,
+            blocks: table(&mut section, &[0; 4]),
+            data: table(&mut section, &data),
+            width: 2,
+            ids: table(&mut section, &ids),
+            ..VocabularySpec::default()
+        };
+        let none = VocabularySpec::default();
+        let (flags, spaces) = (table(&mut section, &flags), table(&mut section, &spaces));
+        (section, AddedSpec { raw, normalized: none, flags, decoded: none, spaces, words: Span::default() })
+    }
+
+    #[test]
+    fn a_token_that_is_the_empty_string_is_not_as_it_should_be() {
+        for (strings, accepted) in [(&["<x>", "<y>"][..], true), (&["", "<x>"], false), (&["<x>", ""], false)] {
+            let (section, spec) = added(strings);
+            let found = Added::new(&section, &spec, [[0; 8]; 2]).and_then(Added::checked);
+            assert_eq!(found.is_some(), accepted, "{strings:?}");
+        }
+    }
+
+    #[test]
+    fn the_work_for_swallowed_spaces_grows_as_the_text_does() {
+        let (section, spec) = added(&[" "]);
+        let added = Added::new(&section, &spec, [[0; 8]; 2]).and_then(Added::checked).expect("they are whole");
+        let work = |len: u32| {
+            let mut memory = std::vec![0; 6 * len as usize];
+            let mut text = Text::new(&mut memory);
+            (0..len).for_each(|at| text.push(Char::new(' '.into(), at, at + 1).splitting(at == 0)).expect("room"));
+            text.turn();
+            let work = work::during(|| added.extract_raw(&mut text).expect("room"));
+            assert!(text.chars().iter().enumerate().all(|(at, c)| (c.start, c.end) == (at as u32, len)));
+            work
+        };
+        let (once, often) = (work(50), work(3200));
+        assert!(once >= 50 && often < 2 * 64 * once, "{once} steps for 50 spaces, {often} for 3,200");
     }
 }

@@ -73,7 +73,9 @@ impl<'m> Numbers<'m> {
     /// `u32::MAX` beyond the end.
     #[inline]
     pub(crate) fn get(self, index: usize) -> u32 {
-        let number = self.bytes.get(index * self.width..).and_then(|bytes| bytes.get(..self.width));
+        // An index out of a blob may be so large that its product with the width wraps on 32 bits.
+        let start = index.saturating_mul(self.width);
+        let number = self.bytes.get(start..).and_then(|bytes| bytes.get(..self.width));
         number.map_or(u32::MAX, |number| number.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
     }
 
@@ -197,6 +199,19 @@ impl<'m> CharMap<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_index_wraps_around_to_a_number() {
+        for width in 1..=4 {
+            let numbers = Numbers::new(&[7; 64], width);
+            for index in
+                [16, 64, u32::MAX as usize, 0x8000_0001, 0x5555_5556, 0x4000_0001, usize::MAX, usize::MAX / 2 + 1]
+            {
+                let expected = if index < 64 / usize::from(width) { numbers.get(0) } else { u32::MAX };
+                assert_eq!(numbers.get(index), expected, "index {index} of width {width}");
+            }
+        }
+    }
 
     #[test]
     fn classes_hold_up_to_the_next_one() {

@@ -8,6 +8,7 @@ use core::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::section::MAX_ID;
 use super::tables::{Numbers, Span, Words};
 
 /// Entries in a block.
@@ -86,7 +87,7 @@ impl<'m> Vocabulary<'m> {
             for (shared, own) in Entries::at(self.data, self.blocks.get(block)).take(within) {
                 let id = self.ids.get(rank) as usize;
                 let known = self.ranks.len() == 0 || self.ranks.get(id) as usize == rank;
-                if shared > previous || shared + own.len() > MAX_STRING || !known {
+                if shared > previous || shared + own.len() > MAX_STRING || !known || id > MAX_ID as usize {
                     return false;
                 }
                 previous = shared + own.len();
@@ -123,8 +124,9 @@ impl<'m> Vocabulary<'m> {
             if found.common == found.len {
                 return Some((found.rank, found.len));
             }
-            // Whatever begins the string begins this much of it too.
-            string = string.get(..found.common).filter(|string| !string.is_empty())?;
+            // Whatever begins the string begins this much of it too, which is less: else the bytes have changed since they were checked.
+            let shorter = found.common.min(string.len().saturating_sub(1));
+            string = string.get(..shorter).filter(|string| !string.is_empty())?;
         }
     }
 
