@@ -155,7 +155,7 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten tokens may
-    /// have displaced older ones, so only a reset is possible then.
+    /// have displaced older ones, so only a reset is possible then. There are no logits until a token is read.
     ///
     /// # Errors
     /// [`Error::TooManyTokens`] when it has not seen so many; [`Error::NotSupported`] with a sliding window.
@@ -168,6 +168,7 @@ impl<'s, 'm> Session<'s, 'm> {
             return Err(Error::NotSupported("rewinding a sliding window"));
         }
         self.select(self.beam, position);
+        self.last_tile = 0;
         Ok(())
     }
 

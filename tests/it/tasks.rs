@@ -357,3 +357,37 @@ fn a_stop_sequence_ends_the_text_where_it_is_complete() {
         assert_eq!((&cut[..], stop), (&free[..5], Stop::Token));
     });
 }
+
+#[test]
+fn logits_are_of_what_the_session_holds_or_there_are_none() {
+    with("gpt2", |session, _, case| {
+        let ids = &case.inputs[3].ids;
+        let mut after = |count: usize| {
+            session.reset();
+            session.prefill(&ids[..count]).expect("it reads");
+            session.logits().expect("logits").to_vec()
+        };
+        let (two, six) = (after(2), after(6));
+        session.reset();
+        assert_eq!(session.logits().err(), Some(Error::NoTokens));
+        session.prefill(&ids[..6]).expect("it reads");
+        // A text that cannot be read leaves what is held, and its logits.
+        for refused in [&[][..], &[53], &[3; 25]] {
+            assert!(session.prefill(refused).is_err());
+            assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(six.clone()));
+        }
+        session.rewind(1).expect("it forgets");
+        assert_eq!(session.logits().err(), Some(Error::NoTokens));
+        assert_eq!(session.rewind(2).err(), Some(Error::TooManyTokens { limit: 1, given: 2 }));
+        session.prefill(&ids[1..2]).expect("it reads");
+        assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(two));
+        // A text that is begun and not read to its end has none, and none are left when it is given up.
+        let mut pass = session.begin_prefill(&ids[2..6]).expect("it begins");
+        assert_eq!(session.advance(&mut pass), Ok(true));
+        assert_eq!(session.logits().err(), Some(Error::NoTokens));
+        session.rewind(2).expect("it forgets");
+        assert_eq!(session.logits().err(), Some(Error::NoTokens));
+        session.prefill(&ids[2..6]).expect("it reads");
+        assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(six));
+    });
+}
