@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kinglet::sample::{Sampler, SamplerOptions, argmax};
+use kinglet::sample::{Sampler, argmax};
 use kinglet::task::{GenerateOptions, generate};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session, heapless};
@@ -87,8 +87,7 @@ fn home(criterion: &mut Criterion) {
             session.encode(&ids, &[]).expect("there is room");
             let mut text = heapless::Vec::<u32, COMMAND>::from_array([start]);
             let options = GenerateOptions { stop: &tokens.eos, ..GenerateOptions::new(COMMAND - 1) };
-            generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
-                .expect("text");
+            generate(&mut session, &mut text, &options, &mut Sampler::greedy(), |_| true).expect("text");
             assert!(text.len() > 2, "a command has more than its ends");
             text.len()
         });

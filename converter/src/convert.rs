@@ -112,8 +112,20 @@ pub fn special_tokens(tokens: &SpecialTokens, spec: &ModelSpec) -> Result<blob::
     let one = |id: Option<u32>| id.filter(|&id| id < vocab_size);
     let known = |ids: &[u32]| ids.iter().copied().filter(|&id| id < vocab_size).collect::<Vec<_>>();
     let too_many = |what: &str, most: usize| {
-        refuse(format_args!("generation_config.json names more than {most} {what} tokens"), "shorten the list")
+        refuse(
+            format_args!("generation_config.json names more than {most} {what} tokens"),
+            "shorten the list, or add --ignore-key and its name",
+        )
     };
+    let unknown = tokens.bad_words.iter().flatten().find(|&&id| id >= vocab_size);
+    if let Some(id) = unknown {
+        return Err(refuse(
+            format_args!("`bad_words_ids` has token {id}, and the vocabulary is of {vocab_size}"),
+            "remove it from generation_config.json, or add --ignore-key bad_words_ids",
+        ));
+    }
+    let bad_words: Vec<u32> =
+        tokens.bad_words.iter().flat_map(|word| [&[word.len() as u32], word.as_slice()].concat()).collect();
     Ok(blob::SpecialTokens {
         bos: one(tokens.bos),
         eos: heapless::Vec::from_slice(&known(&tokens.eos)).map_err(|_| too_many("end", 8))?,
@@ -121,10 +133,20 @@ pub fn special_tokens(tokens: &SpecialTokens, spec: &ModelSpec) -> Result<blob::
         mask: one(tokens.mask),
         decoder_start: one(tokens.decoder_start),
         forced_bos: one(tokens.forced_bos),
-        forced_eos: one(tokens.forced_eos.first().copied()),
+        forced_eos: one(tokens.forced_eos),
         suppressed: heapless::Vec::from_slice(&known(&tokens.suppressed)).map_err(|_| too_many("suppressed", 16))?,
         suppressed_first: heapless::Vec::from_slice(&known(&tokens.suppressed_first))
             .map_err(|_| too_many("suppressed", 16))?,
+        bad_words: heapless::Vec::from_slice(&bad_words).map_err(|_| {
+            refuse(
+                format_args!(
+                    "`bad_words_ids` has {} runs of {} tokens in all, and a blob has room for 32 of both together",
+                    tokens.bad_words.len(),
+                    bad_words.len() - tokens.bad_words.len()
+                ),
+                "shorten the list in generation_config.json, or add --ignore-key bad_words_ids",
+            )
+        })?,
     })
 }
 

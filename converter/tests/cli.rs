@@ -259,6 +259,11 @@ fn the_best_of_several_texts_is_searched_for() {
     let one = run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--num-beams", "1", "--json"]);
     assert_eq!(one["ids"], run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--json"])["ids"]);
     assert!(refused(&["generate", &blob, "--ids", "1", "--num-beams", "2", "--temperature", "1"]).contains("search"));
+    let arguments =
+        ["generate", &blob, "--ids", "1", "-n", "20", "--num-beams", "4", "--repetition-penalty", "5", "--json"];
+    let ids: Vec<u64> = serde_json::from_value(run_json(&arguments)["ids"].clone()).expect("ids");
+    let different: std::collections::BTreeSet<u64> = ids.iter().copied().collect();
+    assert_eq!(different.len(), ids.len(), "{ids:?}");
 
     // What a configuration says of searching is done unless the caller says otherwise.
     let checkpoint = copy_of_stories();
@@ -270,6 +275,88 @@ fn the_best_of_several_texts_is_searched_for() {
     assert_eq!((&by_default["ids"], &by_default["score"]), (&found["ids"], &found["score"]));
     fs::write(&defaults, json!({ "guidance_scale": 3.0 }).to_string()).expect("a file");
     assert!(refused(&["convert", text(checkpoint.path()), "-o", &other, "--force"]).contains("guidance_scale"));
+}
+
+#[test]
+fn numbers_that_mean_nothing_are_refused_by_name() {
+    let (folder, blob) = converted();
+    let out = path(&folder, "out");
+    let source = stories();
+    let mut cases: Vec<(Vec<&str>, &str)> = Vec::new();
+    let generate = ["generate", &blob, "--ids", "1", "-n", "3"];
+    for (option, values) in [
+        ("--temperature", &["NaN", "-1", "inf", "1e5", "1e-9", "warm"][..]),
+        ("--top-p", &["NaN", "-1", "2", "inf"]),
+        ("--min-p", &["NaN", "-0.1", "1.5"]),
+        ("--repetition-penalty", &["NaN", "0", "-2", "inf", "1e4"]),
+        ("--length-penalty", &["NaN", "inf", "-11", "99"]),
+        ("--top-k", &["-1", "1.5"]),
+        ("--num-beams", &["0", "9", "NaN"]),
+        ("--max-new-tokens", &["0", "-3"]),
+        ("--min-new-tokens", &["-1"]),
+        ("--no-repeat-ngram-size", &["-1", "70000"]),
+        ("--threads", &["0", "257", "100000"]),
+        ("--seed", &["-1", "18446744073709551616"]),
+    ] {
+        cases.extend(values.iter().map(|value| ([&generate[..], &[option, value]].concat(), option)));
+    }
+    for (command, option) in [
+        (&["convert", text(&source), "-o", &out][..], "--max-tokens"),
+        (&["inspect", &blob], "--tokens"),
+        (&["inspect", &blob, "--tokens", "4"], "--source-tokens"),
+        (&["inspect", &blob, "--tokens", "4"], "--tile"),
+        (&["fit", &blob], "--tokens"),
+        (&["export", &blob, "--rust", &out], "--tokens"),
+        (&["verify", &blob], "--texts"),
+        (&["verify", &blob], "--tokens"),
+        (&["bench", &blob], "--lengths"),
+        (&["bench", &blob], "--threads"),
+        (&["bench", &blob], "--runs"),
+        (&["bench", &blob], "--tile"),
+        (&["tokenize", &blob, "--text", "a"], "--max-length"),
+        (&["fill-mask", &blob, "--ids", "1"], "--top-k"),
+        (&["answer", &blob, "--ids", "1"], "--max-answer-len"),
+        (&["embed", &blob, "--ids", "1"], "--threads"),
+    ] {
+        cases.extend(["0", "-1", "99999999999999999999"].map(|value| ([command, &[option, value]].concat(), option)));
+    }
+    for (arguments, named) in &cases {
+        let said = refused(arguments);
+        assert!(said.contains(named) || said.contains("unexpected argument '-"), "{arguments:?}: {said}");
+    }
+    assert!(cases.len() > 80);
+    assert!(refused(&["bench", &blob, "--lengths", "9999"]).contains("9999"));
+}
+
+#[test]
+fn texts_to_calibrate_on_are_checked_and_cut_before_the_work() {
+    let folder = TempDir::new().expect("a folder");
+    let (blob, file, source) = (path(&folder, "out.kinglet"), path(&folder, "texts.jsonl"), stories());
+    let convert = ["convert", text(&source), "-o", &blob, "--calibration", &file];
+    assert!(refused(&convert).contains("texts.jsonl"));
+    for (content, named) in [
+        ("", "no texts"),
+        ("[1, 2]\n[]\n", "line 2"),
+        ("[1, 2]\n\n[1, 512]\n", "line 3: token 512"),
+        ("{\"ids\": [1], \"token_type_ids\": [1]}\n", "token type 1"),
+        ("{\"ids\": [1], \"decoder_ids\": [1]}\n", "decoder_ids"),
+        ("[1, 2\n", "line 1"),
+    ] {
+        fs::write(&file, content).expect("a file");
+        let said = refused(&convert);
+        assert!(said.contains(named), "{content}: {said}");
+    }
+    let long: Vec<u32> = (0..2000).map(|n| 3 + n % 500).collect();
+    fs::write(&file, format!("{}\n[1, 300]\n\"{}\"\n", json!(long), "Once upon a time. ".repeat(300))).expect("a file");
+    let said = run(&[&convert[..], &["--max-tokens", "40"]].concat());
+    assert!(
+        said.contains("note: 2 of the 3 texts to calibrate on were longer than the model's 40 positions"),
+        "{said}"
+    );
+    // Where the work would end is looked at first, too.
+    let nowhere = path(&folder, "nowhere/out.kinglet");
+    assert!(refused(&["convert", text(&source), "-o", &nowhere]).contains("nowhere"));
+    assert!(refused(&["convert", text(&source), "--dry-run", "--report", &blob]).contains("exists"));
 }
 
 #[test]

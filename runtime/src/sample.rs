@@ -3,20 +3,25 @@
 //! Integer only, so that one seed gives one text on every target. Nothing is sorted: thresholds are found by
 //! bisection over the weights, and ties at a threshold are all kept.
 
+use crate::format::error::Error;
 use crate::kernels::scalar::softmax::exp2_neg;
+
+/// The logit of a token that must not be chosen.
+pub const SUPPRESSED: i32 = i32::MIN;
 
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
-    /// Divides the logits: 0 takes the likeliest token, 1 samples as the model says.
+    /// Divides the logits: 0 takes the likeliest token, 1 samples as the model says. From 0.001 to 1000 otherwise.
     pub temperature: f32,
     /// Keep only the `k` likeliest tokens; 0 keeps all.
     pub top_k: u32,
-    /// Keep the likeliest tokens that together have at least this probability; 1 keeps all.
+    /// Keep the likeliest tokens that together have at least this probability; 1 keeps all, 0 the likeliest alone.
     pub top_p: f32,
     /// Keep tokens with at least this fraction of the likeliest one's probability; 0 keeps all.
     pub min_p: f32,
     /// Divides positive logits of tokens already seen and multiplies negative ones (arXiv 1909.05858); 1 for none.
+    /// From 0.01 to 100.
     pub repetition_penalty: f32,
     /// Where the random numbers begin.
     pub seed: u64,
@@ -26,6 +31,38 @@ impl SamplerOptions {
     /// The likeliest token, always.
     pub const GREEDY: Self =
         Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 };
+
+    /// Whether every number means something. [`Sampler::new`] asks this.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a number.
+    pub const fn check(&self) -> Result<(), Error> {
+        // Beyond these, what is left of the reciprocal in sixteen bits after the point is no longer the number given.
+        if self.temperature != 0.0 && !within(self.temperature, 0.001, 1000.0) {
+            return Err(Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" });
+        }
+        if !within(self.top_p, 0.0, 1.0) {
+            return Err(Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" });
+        }
+        if !within(self.min_p, 0.0, 1.0) {
+            return Err(Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" });
+        }
+        check_penalty(self.repetition_penalty)
+    }
+}
+
+/// Whether a repetition penalty means something.
+pub(crate) const fn check_penalty(penalty: f32) -> Result<(), Error> {
+    if within(penalty, 0.01, 100.0) {
+        Ok(())
+    } else {
+        Err(Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" })
+    }
+}
+
+/// Whether a number lies between two others, both included; what is not a number does not.
+pub(crate) const fn within(x: f32, least: f32, most: f32) -> bool {
+    x >= least && x <= most
 }
 
 impl Default for SamplerOptions {
@@ -35,7 +72,7 @@ impl Default for SamplerOptions {
 }
 
 /// Chooses tokens, and keeps the state of its random numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampler {
     /// `log2(e) / temperature`, Q16; 0 for greedy.
     sharpness: u32,
@@ -59,41 +96,68 @@ const fn q16(x: f32) -> u32 {
 impl Sampler {
     /// A sampler. In a `const` context the options cost no floating point at run time.
     ///
+    /// # Errors
+    /// [`Error::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an error of the compiler:
+    ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
     ///
-    /// const WARM: Sampler = Sampler::new(SamplerOptions { temperature: 0.8, top_p: 0.9, seed: 7, ..SamplerOptions::GREEDY });
-    /// let mut sampler = WARM;
-    /// let token = sampler.sample(&mut [3 << 16, 5 << 16, 4 << 16], 16, &[]);
+    /// const WARM: SamplerOptions = SamplerOptions { temperature: 0.8, top_p: 0.9, seed: 7, ..SamplerOptions::GREEDY };
+    /// const SAMPLER: Sampler = match Sampler::new(WARM) {
+    ///     Ok(sampler) => sampler,
+    ///     Err(_) => panic!("an option of the sampler is out of range"),
+    /// };
+    /// let mut sampler = SAMPLER;
+    /// let token = sampler.sample(&mut [3 << 16, 5 << 16, 4 << 16], 16, &[])?;
     /// assert!(token < 3);
+    /// assert!(Sampler::new(SamplerOptions { temperature: f32::NAN, ..WARM }).is_err());
+    /// # Ok::<(), kinglet::Error>(())
     /// ```
-    pub const fn new(options: SamplerOptions) -> Self {
-        let temperature = options.temperature;
-        let sharpness = if temperature > 0.0 { q16(core::f32::consts::LOG2_E / temperature) } else { 0 };
-        let penalty = if options.repetition_penalty > 0.0 { options.repetition_penalty } else { 1.0 };
-        Self {
-            sharpness,
+    pub const fn new(options: SamplerOptions) -> Result<Self, Error> {
+        if let Err(error) = options.check() {
+            return Err(error);
+        }
+        let (temperature, penalty) = (options.temperature, options.repetition_penalty);
+        Ok(Self {
+            sharpness: if temperature > 0.0 { q16(core::f32::consts::LOG2_E / temperature) } else { 0 },
             top_k: options.top_k,
             top_p: q16(options.top_p),
             min_p: q16(options.min_p),
             penalty: q16(penalty),
             inverse_penalty: q16(1.0 / penalty),
             state: options.seed,
-        }
+        })
+    }
+
+    /// The likeliest token, always: [`SamplerOptions::GREEDY`].
+    pub const fn greedy() -> Self {
+        const ONE: u32 = 1 << 16;
+        Self { sharpness: 0, top_k: 0, top_p: ONE, min_p: 0, penalty: ONE, inverse_penalty: ONE, state: 0 }
     }
 
     /// Chooses one of the logits, which are used up. `seen` are the tokens that the repetition penalty concerns.
-    /// Of equal logits the first is taken. 0 when there are no logits.
-    pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> u32 {
-        self.penalize(logits, seen);
-        if self.sharpness == 0 {
-            return argmax(logits);
+    /// Of equal logits the first is taken. Those that are [`SUPPRESSED`] are never chosen.
+    ///
+    /// # Errors
+    /// [`Error::AllSuppressed`] when none is left to choose.
+    pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, Error> {
+        if self.penalty != 1 << 16 {
+            change_seen(logits, seen, |logit| {
+                let factor = if logit < 0 { self.penalty } else { self.inverse_penalty };
+                (i64::from(logit) * i64::from(factor)) >> 16
+            });
         }
-        let largest = logits.iter().copied().fold(i32::MIN, i32::max);
+        let largest = logits.iter().copied().fold(SUPPRESSED, i32::max);
+        if largest == SUPPRESSED {
+            return Err(Error::AllSuppressed);
+        }
+        if self.sharpness == 0 {
+            return Ok(argmax(logits));
+        }
         for logit in &mut *logits {
             let below = largest.abs_diff(*logit);
-            let z = (u64::from(below) * u64::from(self.sharpness)) >> fraction_bits;
-            *logit = weight(z);
+            let z = (u64::from(below) * u64::from(self.sharpness)).unbounded_shr(fraction_bits.into());
+            *logit = if *logit == SUPPRESSED { 0 } else { weight(z) };
         }
         let weights = logits;
         if self.top_k > 0 {
@@ -106,21 +170,7 @@ impl Sampler {
         }
         let floor = ((u64::from(self.min_p) << 30) >> 16) as i64;
         weights.iter_mut().filter(|weight| i64::from(**weight) < floor).for_each(|weight| *weight = 0);
-        self.draw(weights)
-    }
-
-    fn penalize(&self, logits: &mut [i32], seen: &[u32]) {
-        if self.penalty == 1 << 16 {
-            return;
-        }
-        for (index, &token) in seen.iter().enumerate() {
-            let again = seen.iter().take(index).any(|&earlier| earlier == token);
-            if let (false, Some(logit)) = (again, logits.get_mut(token as usize)) {
-                let factor = if *logit < 0 { self.penalty } else { self.inverse_penalty };
-                let scaled = (i64::from(*logit) * i64::from(factor)) >> 16;
-                *logit = scaled.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-            }
-        }
+        Ok(self.draw(weights))
     }
 
     fn draw(&mut self, weights: &[i32]) -> u32 {
@@ -145,6 +195,17 @@ impl Sampler {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 32) as u32
+    }
+}
+
+/// Changes the logit of each token that was seen, once, and leaves those that are suppressed as they are.
+pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32) -> i64) {
+    for (index, &token) in seen.iter().enumerate() {
+        let again = seen.iter().take(index).any(|&earlier| earlier == token);
+        let logit = logits.get_mut(token as usize).filter(|logit| **logit != SUPPRESSED);
+        if let (false, Some(logit)) = (again, logit) {
+            *logit = change(*logit).clamp(i64::from(SUPPRESSED + 1), i64::from(i32::MAX)) as i32;
+        }
     }
 }
 
@@ -213,10 +274,10 @@ mod tests {
     const LOGITS: [i32; 5] = [1 << 16, 3 << 16, 2 << 16, -(4 << 16), 3 << 16];
 
     fn frequencies(options: SamplerOptions) -> [f64; 5] {
-        let mut sampler = Sampler::new(options);
+        let mut sampler = Sampler::new(options).expect("options in range");
         let mut counts = [0; 5];
         for _ in 0..20_000 {
-            counts[sampler.sample(&mut LOGITS.clone(), 16, &[]) as usize] += 1;
+            counts[sampler.sample(&mut LOGITS.clone(), 16, &[]).expect("a token") as usize] += 1;
         }
         counts.map(|count| f64::from(count) / 20_000.0)
     }
@@ -228,7 +289,9 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_the_largest() {
-        assert_eq!(Sampler::new(SamplerOptions::GREEDY).sample(&mut LOGITS.clone(), 16, &[]), 1);
+        assert_eq!(Sampler::greedy().sample(&mut LOGITS.clone(), 16, &[]), Ok(1));
+        let by_options = Sampler::new(SamplerOptions::GREEDY).expect("options in range");
+        assert_eq!(by_options, Sampler::greedy());
     }
 
     #[test]
@@ -259,9 +322,67 @@ mod tests {
 
     #[test]
     fn the_repetition_penalty_counts_a_token_once() {
-        let mut sampler = Sampler::new(SamplerOptions { repetition_penalty: 1.3, ..SamplerOptions::GREEDY });
+        let options = SamplerOptions { repetition_penalty: 1.3, ..SamplerOptions::GREEDY };
+        let mut sampler = Sampler::new(options).expect("options in range");
         // 3 / 1.3 = 2.3 still beats 2, and would not after a second division.
-        assert_eq!(sampler.sample(&mut [3 << 16, 2 << 16], 16, &[0, 0, 0]), 0);
-        assert_eq!(sampler.sample(&mut [3 << 16, 5 << 15], 16, &[0]), 1);
+        assert_eq!(sampler.sample(&mut [3 << 16, 2 << 16], 16, &[0, 0, 0]), Ok(0));
+        assert_eq!(sampler.sample(&mut [3 << 16, 5 << 15], 16, &[0]), Ok(1));
+    }
+
+    #[test]
+    fn senseless_options_are_refused_by_name() {
+        let plain = SamplerOptions::GREEDY;
+        for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, -1e-9, 1e5, 1001.0] {
+            let cases = [
+                ("temperature", SamplerOptions { temperature: x, ..plain }),
+                ("top_p", SamplerOptions { top_p: x, ..plain }),
+                ("min_p", SamplerOptions { min_p: x, ..plain }),
+                ("repetition_penalty", SamplerOptions { repetition_penalty: x, ..plain }),
+            ];
+            for (name, options) in cases {
+                let found = Sampler::new(options).err();
+                assert!(matches!(found, Some(Error::InvalidOption { option, .. }) if option == name), "{name} {x}");
+            }
+        }
+        for (temperature, repetition_penalty) in [(1e-4, 1.0), (f32::MIN_POSITIVE, 1.0), (0.0, 0.0), (0.0, 1e-3)] {
+            assert!(Sampler::new(SamplerOptions { temperature, repetition_penalty, ..plain }).is_err());
+        }
+        for edge in [0.001, 1000.0, 0.0] {
+            assert!(Sampler::new(SamplerOptions { temperature: edge, ..plain }).is_ok(), "{edge}");
+        }
+    }
+
+    #[test]
+    fn the_highest_temperature_chooses_among_all_and_the_lowest_takes_the_likeliest() {
+        let at = |temperature| frequencies(SamplerOptions { temperature, seed: 3, ..SamplerOptions::GREEDY });
+        assert!(at(1000.0).iter().all(|f| (f - 0.2).abs() < 0.012));
+        assert!(at(0.001).iter().zip([0.0, 0.5, 0.0, 0.0, 0.5]).all(|(f, wanted)| (f - wanted).abs() < 0.012));
+    }
+
+    #[test]
+    fn what_is_suppressed_is_never_chosen() {
+        for temperature in [0.0, 1.0, 1000.0] {
+            for repetition_penalty in [0.01, 1.0, 100.0] {
+                let options = SamplerOptions { temperature, repetition_penalty, seed: 4, ..SamplerOptions::GREEDY };
+                let mut sampler = Sampler::new(options).expect("options in range");
+                let mut choose = |logits: &mut [i32]| sampler.sample(logits, 16, &[0, 1, 2]);
+                for _ in 0..500 {
+                    // The least logit that is one is not a suppressed one.
+                    assert_eq!(choose(&mut [SUPPRESSED, SUPPRESSED + 1, SUPPRESSED]), Ok(1));
+                    assert_ne!(choose(&mut [1 << 16, SUPPRESSED, 2 << 16]), Ok(1));
+                }
+                assert_eq!(choose(&mut [SUPPRESSED; 3]), Err(Error::AllSuppressed));
+                assert_eq!(choose(&mut []), Err(Error::AllSuppressed));
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_fraction_bits_is_read() {
+        for fraction_bits in [0, 31, 63, 64, 200, 255] {
+            let options = SamplerOptions { temperature: 1.0, top_p: 0.5, seed: 5, ..SamplerOptions::GREEDY };
+            let mut sampler = Sampler::new(options).expect("options in range");
+            assert!(sampler.sample(&mut [i32::MAX, -5, i32::MIN + 1], fraction_bits, &[]).is_ok_and(|token| token < 3));
+        }
     }
 }

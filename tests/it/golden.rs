@@ -2,7 +2,7 @@
 
 use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling, WeightLayout};
-use kinglet::sample::{Sampler, SamplerOptions};
+use kinglet::sample::Sampler;
 use kinglet::task::{BeamOptions, EarlyStopping, GenerateOptions, generate};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::family::Options;
@@ -67,7 +67,8 @@ fn the_reference_writes_what_transformers_writes() {
             } else {
                 &input.ids
             };
-            let text = reference.generate(begin, &GenerateOptions::new(input.generated.len())).expect("it writes").ids;
+            let text =
+                reference.generate(begin, &GenerateOptions::new(input.generated.len()), 1.0).expect("it writes").ids;
             assert_eq!(text, input.generated, "{} after {:?}", case.name, input.ids);
             written += 1;
         }
@@ -124,7 +125,7 @@ fn what_may_be_written_is_what_transformers_allows() {
                 };
                 let begin = if input.decoder_ids.is_empty() { &input.ids } else { &input.decoder_ids };
                 let text = if number("num_beams") == 1 {
-                    reference.generate(begin, &options).expect("it writes").ids
+                    reference.generate(begin, &options, 1.0).expect("it writes").ids
                 } else {
                     let beams = BeamOptions {
                         num_beams: number("num_beams"),
@@ -287,8 +288,7 @@ fn a_decoder_writes_the_same_text_from_any_prefix_of_it() {
         let mut write = |begin: &[u32]| {
             let mut text = heapless::Vec::<u32, 24>::from_slice(begin).expect("room");
             let options = GenerateOptions::new(20 - begin.len());
-            generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
-                .expect("it writes");
+            generate(&mut session, &mut text, &options, &mut Sampler::greedy(), |_| true).expect("it writes");
             text
         };
         let text = write(&case.inputs[1].ids);

@@ -8,3 +8,4 @@ mod marks;
 mod runtime;
 mod tasks;
 mod tokenizer;
+mod writing;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
-use super::output;
+use super::{number, output};
 
 /// Find the span of the context that answers the question. The context are the tokens of type 1, or all but the first
 /// where there are no types.
@@ -18,7 +18,7 @@ pub(crate) struct Answer {
     #[command(flatten)]
     input: InputArgs,
     /// The longest answer, in tokens.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = number::at_least_one())]
     max_answer_len: usize,
     /// Never say that there is no answer.
     #[arg(long)]

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use kinglet::sample::argmax;
@@ -13,7 +13,7 @@ use kinglet_convert::texts::spread_ids;
 use serde::Serialize;
 
 use super::engine::{arena, open, read_blob};
-use super::output;
+use super::{number, output};
 
 /// Measure how fast a blob runs here: medians of several runs, in which all that is measured takes turns.
 #[derive(Args, Debug)]
@@ -21,22 +21,22 @@ pub(crate) struct Bench {
     /// The blob.
     model: PathBuf,
     /// Lengths to run; by default 256 tokens of a decoder, and 8, 32, 128 and 256 of an encoder.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = number::at_least_one())]
     lengths: Vec<usize>,
     /// What to run of a decoder: generate from nothing, or read a prompt; by default both.
     #[arg(long, value_delimiter = ',')]
     run: Vec<What>,
     /// Tokens that go through a layer together.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = number::tile())]
     tile: usize,
     /// Kernel sets, such as scalar; by default the fastest that this machine has.
     #[arg(long, value_delimiter = ',')]
     kernels: Vec<String>,
     /// Numbers of threads.
-    #[arg(long, value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = number::threads())]
     threads: Vec<usize>,
     /// Runs of each.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 9, value_parser = number::at_least_one())]
     runs: usize,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
@@ -92,7 +92,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
-        let cases = self.cases(&model);
+        let cases = self.cases(&model)?;
         let mut arenas = cases
             .iter()
             .map(|case| {
@@ -109,7 +109,7 @@ impl Bench {
             session.set_threads(case.threads)?;
             sessions.push((case, session, plan.bytes(), Vec::new()));
         }
-        let runs = self.runs.max(1);
+        let runs = self.runs;
         let progress = ProgressBar::new((cases.len() * (runs + 1)) as u64);
         for run in 0..=runs {
             for (case, session, _, times) in &mut sessions {
@@ -158,11 +158,17 @@ impl Bench {
     }
 
     /// What to measure: each length in each way.
-    fn cases(&self, model: &Model<'_>) -> Vec<Case<'_>> {
+    fn cases(&self, model: &Model<'_>) -> Result<Vec<Case<'_>>> {
         let spec = model.spec();
         let positions = spec.encoder.as_ref().or(spec.decoder.as_ref()).map_or(0, |stack| stack.max_positions as usize);
         let defaults: &[usize] = if spec.encoder.is_some() { &[8, 32, 128, 256] } else { &[256] };
-        let lengths = if self.lengths.is_empty() { defaults } else { &self.lengths };
+        if let Some(long) = self.lengths.iter().find(|&&length| length > positions) {
+            bail!("--lengths has {long}, and the model has {positions} positions\ngive lengths up to that");
+        }
+        let lengths: Vec<usize> = match self.lengths.as_slice() {
+            [] => defaults.iter().map(|&length| length.min(positions)).collect(),
+            given => given.to_vec(),
+        };
         let whats: &[What] = match (&spec.encoder, self.run.as_slice()) {
             (Some(_), _) => &[What::Encode],
             (None, []) => &[What::Generate, What::Prefill],
@@ -171,15 +177,14 @@ impl Bench {
         let kernels =
             || self.kernels.iter().map(|name| Some(name.as_str())).chain(self.kernels.is_empty().then_some(None));
         let mut cases = Vec::new();
-        for &tokens in lengths {
-            let tokens = tokens.clamp(1, positions.max(1));
+        for tokens in lengths {
             for &what in whats {
                 for kernels in kernels() {
                     cases.extend(self.threads.iter().map(|&threads| Case { what, tokens, kernels, threads }));
                 }
             }
         }
-        cases
+        Ok(cases)
     }
 
     fn plan(&self, model: &Model<'_>, case: &Case<'_>) -> Result<MemoryPlan> {

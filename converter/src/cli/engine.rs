@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
+use kinglet::task::GenerateOptions;
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
@@ -18,7 +19,7 @@ use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 
 use super::input::{Input, Reader};
-use super::output;
+use super::{number, output};
 
 /// Which model, and what runs it.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, default_value = "forward")]
     direction: DirectionArg,
     /// Threads that work on a text; the result is the same. Not for --reference.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = number::threads())]
     threads: usize,
 }
 
@@ -139,6 +140,39 @@ pub(crate) struct About {
     pub(crate) labels: Vec<String>,
     /// What may stand before a text.
     pub(crate) prompts: Prompts,
+}
+
+impl About {
+    /// What the checkpoint lets the model write after a text of `begun` tokens: as many tokens as were asked for, else as many as
+    /// the checkpoint says, else as many as there is room for.
+    pub(crate) fn restrictions<'o>(
+        &'o self,
+        bad_words: &'o [&'o [u32]],
+        begun: usize,
+        asked: Option<usize>,
+        room: usize,
+    ) -> Result<GenerateOptions<'o>> {
+        let (tokens, defaults) = (&self.tokens, &self.generation);
+        let said = asked.or_else(|| defaults.max_new_tokens_after(begun));
+        if said == Some(0) {
+            bail!(
+                "there are {begun} tokens to begin with, and the checkpoint's `max_length` allows no more\nsay how many to write with --max-new-tokens"
+            );
+        }
+        Ok(GenerateOptions {
+            stop: &tokens.eos,
+            suppressed: &tokens.suppressed,
+            suppressed_first: &tokens.suppressed_first,
+            bad_words,
+            min_new_tokens: defaults.min_new_tokens_after(begun),
+            no_repeat_ngram_size: defaults.no_repeat_ngram_size.into(),
+            forced_bos: tokens.forced_bos,
+            // A length that is merely what there is room for is not the text's end.
+            forced_eos: tokens.forced_eos.filter(|_| said.is_some()),
+            // The last token that is written need not be read.
+            ..GenerateOptions::new(said.map_or(room, |said| said.min(room + 1)))
+        })
+    }
 }
 
 impl Engine {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::task::{GenerateOptions, generate};
+use kinglet::task::generate;
 use kinglet::{Model, Session};
 use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
@@ -171,8 +171,11 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
     session.set_threads(*threads)?;
     session.encode(&input.ids, &input.token_types)?;
     let mut text = heapless::Vec::<u32, MAX_TEXT>::from_array([start]);
-    let options = GenerateOptions { stop: &about.tokens.eos, ..GenerateOptions::new(room) };
-    generate(&mut session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)?;
+    let bad_words: Vec<&[u32]> = about.tokens.each_bad_word().collect();
+    let options = about.restrictions(&bad_words, text.len(), None, room)?;
+    let repetition_penalty = about.generation.repetition_penalty as f32 / 65536.0;
+    let mut sampler = Sampler::new(SamplerOptions { repetition_penalty, ..SamplerOptions::GREEDY })?;
+    generate(&mut session, &mut text, &options, &mut sampler, |_| true)?;
     let tokenizer = reader.tokenizer()?.context("the model has no tokenizer\nconvert it with one")?;
     Ok(decode(&tokenizer, &text[1..], true))
 }

@@ -15,7 +15,7 @@ use kinglet_convert::report::memory;
 use kinglet_convert::source::expression;
 
 use super::engine::{open, read_blob};
-use super::output;
+use super::{number, output};
 
 /// Write a blob as a module for Rust firmware, or as a header and an array for C.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Export {
     #[arg(long)]
     name: Option<String>,
     /// The longest text, which the arena's size is told for; by default as many tokens as the model takes, up to 128.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// Write over files that are there.
     #[arg(long)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs, Reader};
-use super::output;
+use super::{number, output};
 
 /// Guess the tokens under masks: each given the rest, or one after the other.
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct FillMask {
     #[arg(long)]
     mask_id: Option<u32>,
     /// How many guesses to print for each mask.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = number::at_least_one())]
     top_k: usize,
     /// Fill one mask at a time, the most certain first, and guess the others in its light.
     #[arg(long)]
@@ -93,7 +93,7 @@ impl FillMask {
                     (0..).zip(logits.iter().map(|x| libm::expf(x - largest) / sum)).collect();
                 candidates.retain(|(token, _)| *token != mask);
                 candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                candidates.truncate(self.top_k.max(1));
+                candidates.truncate(self.top_k);
                 Guesses { position, candidates }
             })
             .collect())

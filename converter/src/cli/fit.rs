@@ -10,7 +10,7 @@ use kinglet_convert::report::memory;
 use serde_json::json;
 
 use super::engine::{open, read_blob};
-use super::output;
+use super::{number, output};
 
 /// Say which boards a blob fits, with what left over, and about how long a token takes there: the mean of a text of that length.
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "NAME")]
     board: Option<String>,
     /// The longest text; by default the longest that fits.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, open, plan};
 use super::input::{Input, InputArgs, Reader, parse_ids};
-use super::output;
+use super::{number, output};
 
 /// The longest text that one command writes.
 const MAX_TEXT: usize = 1 << 15;
@@ -29,23 +29,23 @@ pub(crate) struct Generate {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Write at most so many tokens; as many as fit if this is not given.
-    #[arg(short = 'n', long)]
+    /// Write at most so many tokens; if this is not given, as many as the checkpoint says, or as fit.
+    #[arg(short = 'n', long, value_parser = number::at_least_one())]
     max_new_tokens: Option<usize>,
     /// Divides the logits: 0 takes the likeliest token each time.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = number::temperature)]
     temperature: f32,
     /// Keep only the K likeliest tokens; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     top_k: u32,
     /// Keep the likeliest tokens that together have this probability.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = number::top_p)]
     top_p: f32,
     /// Keep tokens with at least this fraction of the likeliest one's probability.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = number::min_p)]
     min_p: f32,
     /// Make tokens already seen less likely; 1 for no change.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::repetition_penalty)]
     repetition_penalty: Option<f32>,
     /// Where the random numbers begin; the same seed gives the same text on every machine.
     #[arg(long, default_value_t = 0)]
@@ -54,7 +54,7 @@ pub(crate) struct Generate {
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
     num_beams: Option<u8>,
     /// Divide a text's log-probability by its length to this power.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::length_penalty)]
     length_penalty: Option<f32>,
     /// Stop searching as soon as there are as many texts as beams; `never` searches until none can become better.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
@@ -62,9 +62,9 @@ pub(crate) struct Generate {
     /// No run of so many tokens comes twice; 0 allows all.
     #[arg(long)]
     no_repeat_ngram_size: Option<u16>,
-    /// Do not end before so many tokens.
-    #[arg(long, default_value_t = 0)]
-    min_new_tokens: usize,
+    /// Do not end before so many tokens; if this is not given, as the checkpoint says.
+    #[arg(long)]
+    min_new_tokens: Option<usize>,
     /// Stop after this sequence of token ids too; may be given several times.
     #[arg(long, value_name = "IDS")]
     stop_ids: Vec<String>,
@@ -97,6 +97,7 @@ impl Generate {
         let choices: Vec<&[u32]> = choices.iter().map(Vec::as_slice).collect();
         let stops = self.stop_ids.iter().map(|ids| parse_ids(ids)).collect::<Result<Vec<_>>>()?;
         let stops: Vec<&[u32]> = stops.iter().map(Vec::as_slice).collect();
+        let bad_words: Vec<&[u32]> = about.tokens.each_bad_word().collect();
         for input in self.input.read(&reader)? {
             let begin = begin(&input, spec, &about.tokens)?;
             let limit = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
@@ -107,7 +108,7 @@ impl Generate {
             let options = GenerateOptions {
                 choices: if choices.is_empty() { None } else { Some(Choices::new(&choices)?) },
                 stop_sequences: &stops,
-                ..self.options(&about, begin.len(), room)
+                ..self.options(&about, &bad_words, begin.len(), room)?
             };
             let texts = match &engine {
                 Engine::Blob(blob, threads) => {
@@ -123,21 +124,21 @@ impl Generate {
         Ok(())
     }
 
-    /// What may be written, and how much of it.
-    fn options<'o>(&self, about: &'o About, begun: usize, room: usize) -> GenerateOptions<'o> {
-        let (tokens, defaults) = (&about.tokens, &about.generation);
-        // The last token that is written need not be read.
-        let max_new_tokens = self.max_new_tokens.unwrap_or(room).min(room + 1);
-        GenerateOptions {
-            stop: if self.ignore_eos { &[] } else { &tokens.eos },
-            suppressed: &tokens.suppressed,
-            suppressed_first: &tokens.suppressed_first,
-            min_new_tokens: self.min_new_tokens.max((defaults.min_length as usize).saturating_sub(begun)),
-            no_repeat_ngram_size: self.no_repeat_ngram_size.unwrap_or(defaults.no_repeat_ngram_size).into(),
-            forced_bos: tokens.forced_bos,
-            forced_eos: tokens.forced_eos.filter(|_| self.max_new_tokens.is_some()),
-            ..GenerateOptions::new(max_new_tokens)
+    /// What may be written, and how much of it: as the checkpoint says where the caller does not.
+    fn options<'o>(
+        &self,
+        about: &'o About,
+        bad_words: &'o [&'o [u32]],
+        begun: usize,
+        room: usize,
+    ) -> Result<GenerateOptions<'o>> {
+        let mut options = about.restrictions(bad_words, begun, self.max_new_tokens, room)?;
+        if self.ignore_eos {
+            options.stop = &[];
         }
+        options.min_new_tokens = self.min_new_tokens.unwrap_or(options.min_new_tokens);
+        options.no_repeat_ngram_size = self.no_repeat_ngram_size.map_or(options.no_repeat_ngram_size, usize::from);
+        Ok(options)
     }
 
     /// How to search, if at all.
@@ -152,11 +153,10 @@ impl Generate {
         if !self.stop.is_empty() {
             bail!("a search does not stop at a text\ngive --stop-ids, or --num-beams 1");
         }
-        if self.temperature > 0.0 || self.repetition_penalty.is_some() {
-            bail!(
-                "a search is neither random nor does it weigh repetitions\nleave out --temperature and --repetition-penalty, or give --num-beams 1"
-            );
+        if self.temperature > 0.0 {
+            bail!("a search is not random\nleave out --temperature, or give --num-beams 1");
         }
+        beams.repetition_penalty = self.repetition_penalty(defaults);
         beams.length_penalty = self.length_penalty.unwrap_or(beams.length_penalty);
         beams.early_stopping = match self.early_stopping.as_deref() {
             None => beams.early_stopping,
@@ -213,7 +213,7 @@ impl Generate {
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty(&about.generation),
             seed: self.seed,
-        });
+        })?;
         let tokenizer = reader.tokenizer()?;
         if tokenizer.is_none() && !self.stop.is_empty() {
             bail!("the model has no tokenizer, so it writes no text to stop at\ngive --stop-ids");
@@ -241,10 +241,8 @@ impl Generate {
         begin: &[u32],
         options: &GenerateOptions<'_>,
     ) -> Result<Vec<Written>> {
-        if self.temperature > 0.0 || self.repetition_penalty(&about.generation) != 1.0 {
-            bail!(
-                "the reference writes greedily, and does not weigh repetitions\nleave out --temperature and give --repetition-penalty 1, or run the blob"
-            );
+        if self.temperature > 0.0 {
+            bail!("the reference takes the likeliest token each time\nleave out --temperature, or run the blob");
         }
         if about.spec.encoder.is_some() {
             let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
@@ -252,7 +250,7 @@ impl Generate {
         }
         match self.beams(&about.generation)? {
             Some(beams) => reference.beam_search(begin, options, beams),
-            None => Ok(vec![reference.generate(begin, options)?]),
+            None => Ok(vec![reference.generate(begin, options, self.repetition_penalty(&about.generation))?]),
         }
     }
 

@@ -11,7 +11,7 @@ use kinglet_convert::report::{Memory, memory};
 use serde_json::json;
 
 use super::engine::{open, read_blob, task_name};
-use super::output;
+use super::{number, output};
 
 /// Say what is in a blob, and how much memory it needs at several lengths.
 #[derive(Args, Debug)]
@@ -19,13 +19,13 @@ pub(crate) struct Inspect {
     /// The blob.
     model: PathBuf,
     /// Say how much memory it needs at this length of the decoder, or of a model with one stack.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// The length of the encoder's input, with --tokens.
-    #[arg(long, requires = "tokens")]
+    #[arg(long, requires = "tokens", value_parser = number::at_least_one())]
     source_tokens: Option<usize>,
     /// Tokens that go through a layer together, with --tokens.
-    #[arg(long, requires = "tokens")]
+    #[arg(long, requires = "tokens", value_parser = number::tile())]
     tile: Option<usize>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]

@@ -14,6 +14,7 @@ mod generate;
 mod input;
 mod inspect;
 mod logits;
+mod number;
 mod output;
 #[cfg(test)]
 mod pages;
@@ -91,6 +92,16 @@ impl Cli {
             Command::Bench(command) => command.run(),
         }
     }
+}
+
+/// What is wrong with a command line, as two lines.
+pub(crate) fn explain_usage(error: &clap::Error) -> String {
+    let said = error.to_string();
+    let (what, rest) = said.split_once("\n\n").unwrap_or((&said, ""));
+    let what: Vec<&str> = what.lines().map(str::trim).collect();
+    let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let action = tip.unwrap_or("see `kinglet help` and the command's name for what it takes");
+    format!("{}\n  {action}", what.join(" "))
 }
 
 /// An error as two lines: what is wrong, with all that it was about, and what to do.

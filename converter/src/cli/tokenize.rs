@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::engine::{open, read_blob};
 use super::input::{char_offsets, lines};
-use super::output;
+use super::{number, output};
 
 /// Turn a text into tokens, or tokens into a text, as the device does it.
 #[derive(Args, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Tokenize {
     #[arg(long)]
     no_special: bool,
     /// Keep at most so many tokens.
-    #[arg(long)]
+    #[arg(long, value_parser = number::at_least_one())]
     max_length: Option<usize>,
     /// Token ids to turn into a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["text", "input"])]

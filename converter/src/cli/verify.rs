@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::engine::{arena, open, read_blob};
 use super::input::{InputArgs, Reader};
-use super::output;
+use super::{number, output};
 
 /// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization cost.
 ///
@@ -29,10 +29,10 @@ pub(crate) struct Verify {
     #[command(flatten)]
     input: InputArgs,
     /// Texts to measure on, where none are given.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 6, value_parser = number::at_least_one())]
     texts: usize,
     /// Tokens in each.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = number::at_least_one())]
     tokens: usize,
     /// Where the random numbers of the reference's texts begin.
     #[arg(long, default_value_t = 0)]

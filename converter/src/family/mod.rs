@@ -24,6 +24,8 @@ mod distilbert;
 mod draft;
 mod electra;
 mod gemma;
+mod generation;
+mod generation_keys;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
@@ -48,6 +50,7 @@ pub use source::{Pick, PositionProjection, Source, Value};
 pub use special::SpecialTokens;
 
 use draft::{Context, Draft};
+use generation::Generation;
 use head::Head;
 
 /// What the caller may choose.
@@ -71,7 +74,7 @@ pub struct Options {
     pub tile: Option<u16>,
     /// Language of a model with language embeddings, by index.
     pub language: Option<u32>,
-    /// Keys of `config.json` that the caller vouches for.
+    /// Keys of `config.json` and `generation_config.json` that the caller vouches for.
     pub ignored_keys: Vec<String>,
 }
 
@@ -191,7 +194,7 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     Ok(mapping)
 }
 
-fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<String>) -> Result<Mapping> {
+fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec<String>) -> Result<Mapping> {
     let options = context.options;
     let numerics = NumericsSpec {
         fraction_bits: 16,
@@ -216,9 +219,11 @@ fn assemble(context: &Context<'_>, draft: Draft, head: HeadSpec, labels: Vec<Str
             ));
         }
     }
+    let writes = spec.decoder.is_some() && spec.head.task == Task::CausalLm;
+    let generation = Generation::read(context.checkpoint, writes, &options.ignored_keys, &mut draft.notes)?;
     Ok(Mapping {
         model_type: context.model_type.to_owned(),
-        special: special::read(context.checkpoint)?,
+        special: special::read(context.checkpoint, &generation)?,
         spec,
         sources: draft.sources,
         labels,

@@ -201,11 +201,11 @@ fn the_mask_token_is_found_by_its_text() {
     let tokenizer = json!({"added_tokens": [{"id": 1, "content": "[PAD]"}, {"id": 7, "content": "[MASK]"}]});
     fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
     fs::write(dir.path().join("special_tokens_map.json"), r#"{"mask_token": {"content": "[MASK]"}}"#).unwrap();
-    let generation = json!({"eos_token_id": [4, 5], "bad_words_ids": [[9], [1, 2]], "suppress_tokens": [3]});
+    let generation = json!({"eos_token_id": [4, 5]});
     fs::write(dir.path().join("generation_config.json"), generation.to_string()).unwrap();
     let mapping = map(&Checkpoint::open(dir.path()).unwrap(), &Options::default()).unwrap();
     assert_eq!(mapping.special.mask, Some(7));
     assert_eq!(mapping.special.pad, Some(0));
-    assert_eq!((mapping.special.eos, mapping.special.suppressed), (vec![4, 5], vec![3, 9]));
+    assert_eq!(mapping.special.eos, [4, 5]);
     assert!(mapping.sources.contains_key(&Role::Head(HeadPart::OutputBias)));
 }

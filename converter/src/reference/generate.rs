@@ -1,5 +1,7 @@
 //! Writing with the reference: greedily, or by the runtime's beam search.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use kinglet::format::spec::Direction;
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions};
@@ -21,11 +23,12 @@ pub struct Written {
 }
 
 impl Reference<'_> {
-    /// The likeliest token after the other. What an encoder reads must be encoded.
+    /// The likeliest token after the other, after a penalty on those that the text has already; 1 is none. What an encoder
+    /// reads must be encoded.
     ///
     /// # Errors
     /// When a token or a length is out of range.
-    pub fn generate(&mut self, begin: &[u32], options: &GenerateOptions<'_>) -> Result<Written> {
+    pub fn generate(&mut self, begin: &[u32], options: &GenerateOptions<'_>, penalty: f32) -> Result<Written> {
         self.reset();
         let mut text = begin.to_vec();
         let mut next = begin.to_vec();
@@ -35,10 +38,12 @@ impl Reference<'_> {
         let mut done = false;
         while !done && text.len() < begin.len() + options.max_new_tokens {
             let mut logits = self.next_logits(&next)?;
+            penalize(&mut logits, &text, penalty);
             options.forbid(&text, begin.len(), logits.len() as u32, |token| logits[token as usize] = f32::NEG_INFINITY);
-            let likeliest = || (0..logits.len()).reduce(|best, at| if logits[at] > logits[best] { at } else { best });
-            let forced = options.forced(text.len() - begin.len());
-            let token = forced.or_else(|| likeliest().map(|at| at as u32)).context("the model has no logits")?;
+            let token = match options.forced(&text, begin.len()) {
+                Some(token) => token,
+                None => likeliest(&logits)?,
+            };
             text.push(token);
             next = vec![token];
             done = options.is_done(&text, begin.len());
@@ -69,14 +74,19 @@ impl Reference<'_> {
                 search.write_open(beam, &mut text)?;
                 let next = if search.is_empty() { begin } else { &text[text.len() - 1..] };
                 let mut logits = model.next_logits(next)?;
-                let normalizer = log_sum(&logits);
-                if let Some(token) = options.forced(search.len()) {
+                if let Some(token) = options.forced(&text, begin.len()) {
                     search.offer(beam, token, 0.0);
                 } else {
+                    normalize(&mut logits);
+                    // All are negative, so that all are multiplied.
+                    penalize(&mut logits, &text, beams.repetition_penalty);
                     let vocab_size = logits.len() as u32;
                     options.forbid(&text, begin.len(), vocab_size, |token| logits[token as usize] = f32::NEG_INFINITY);
-                    for (token, logit) in logits.iter().enumerate() {
-                        search.offer(beam, token as u32, logit - normalizer);
+                    if beams.renormalize_logits {
+                        normalize(&mut logits);
+                    }
+                    for (token, log_probability) in logits.iter().enumerate() {
+                        search.offer(beam, token as u32, *log_probability);
                     }
                 }
                 text.truncate(begin.len());
@@ -107,8 +117,25 @@ impl Reference<'_> {
     }
 }
 
-/// The logarithm of the sum of all exponentials.
-fn log_sum(logits: &[f32]) -> f32 {
+/// The first of the largest.
+fn likeliest(logits: &[f32]) -> Result<u32> {
+    let best = (0..logits.len()).reduce(|best, at| if logits[at] > logits[best] { at } else { best });
+    let best = best.filter(|&best| logits[best] > f32::NEG_INFINITY);
+    best.map(|at| at as u32).context("every token is suppressed, so that none can be written\nallow one")
+}
+
+/// Divides positive logits of tokens that the text has, and multiplies negative ones.
+fn penalize(logits: &mut [f32], text: &[u32], penalty: f32) {
+    for token in text.iter().collect::<BTreeSet<_>>() {
+        if let Some(logit) = logits.get_mut(*token as usize) {
+            *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+        }
+    }
+}
+
+/// Makes log-probabilities of them.
+fn normalize(logits: &mut [f32]) {
     let most = logits.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
-    most + libm::logf(logits.iter().map(|x| libm::expf(x - most)).sum())
+    let sum = most + libm::logf(logits.iter().map(|x| libm::expf(x - most)).sum());
+    logits.iter_mut().for_each(|x| *x -= sum);
 }

@@ -66,6 +66,41 @@ pub struct SpecialTokens {
     pub suppressed: heapless::Vec<u32, 16, u8>,
     /// Tokens that must not be written first.
     pub suppressed_first: heapless::Vec<u32, 16, u8>,
+    /// Runs of several tokens that must not be written: the length of each, then its tokens.
+    pub bad_words: heapless::Vec<u32, 32, u8>,
+}
+
+impl SpecialTokens {
+    /// The runs of tokens that must not be written, for [`GenerateOptions::bad_words`](crate::task::GenerateOptions::bad_words).
+    ///
+    /// ```
+    /// use kinglet::format::blob::SpecialTokens;
+    ///
+    /// let bad_words = heapless::Vec::from_array([2, 16, 48, 3, 5, 6, 7]);
+    /// let tokens = SpecialTokens { bad_words, ..SpecialTokens::default() };
+    /// let words: heapless::Vec<&[u32], 8> = tokens.each_bad_word().collect();
+    /// assert_eq!(words, [&[16, 48][..], &[5, 6, 7]]);
+    /// ```
+    pub fn each_bad_word(&self) -> impl Iterator<Item = &[u32]> {
+        let mut rest = self.bad_words.as_slice();
+        core::iter::from_fn(move || {
+            let (&len, after) = rest.split_first()?;
+            let (word, after) = after.split_at_checked(len as usize)?;
+            rest = after;
+            Some(word)
+        })
+    }
+
+    /// Whether the runs fill their row, and each is one of several tokens.
+    fn check(&self) -> Result<(), Error> {
+        let (mut filled, mut several) = (0, true);
+        for word in self.each_bad_word() {
+            filled += word.len() + 1;
+            several &= word.len() > 1;
+        }
+        let holds = several && filled == self.bad_words.len();
+        if holds { Ok(()) } else { Err(Error::InvalidSpec("bad words")) }
+    }
 }
 
 /// How to write unless the caller says otherwise, from `generation_config.json`.
@@ -78,10 +113,18 @@ pub struct GenerationDefaults {
     pub length_penalty: i32,
     /// When to stop looking for better texts.
     pub early_stopping: EarlyStopping,
+    /// Whether a search reckons with probabilities among the tokens that are not suppressed.
+    pub renormalize_logits: bool,
     /// No run of so many tokens comes twice; 0 allows all.
     pub no_repeat_ngram_size: u16,
     /// No stop token before the decoder has so many tokens.
     pub min_length: u32,
+    /// No stop token before so many others are written; where it is said, `min_length` does not count.
+    pub min_new_tokens: Option<u32>,
+    /// The decoder has at most so many tokens, those it began with included.
+    pub max_length: Option<u32>,
+    /// At most so many tokens are written; where it is said, `max_length` does not count.
+    pub max_new_tokens: Option<u32>,
     /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
     pub repetition_penalty: u32,
 }
@@ -98,14 +141,31 @@ pub enum EarlyStopping {
     Never,
 }
 
+impl GenerationDefaults {
+    /// The fewest tokens to write after a text of `begun` tokens before a stop token.
+    pub fn min_new_tokens_after(&self, begun: usize) -> usize {
+        self.min_new_tokens.map_or((self.min_length as usize).saturating_sub(begun), |tokens| tokens as usize)
+    }
+
+    /// The most tokens to write after a text of `begun` tokens, where that is said; 0 when the text is too long already.
+    pub fn max_new_tokens_after(&self, begun: usize) -> Option<usize> {
+        let by_length = || self.max_length.map(|tokens| (tokens as usize).saturating_sub(begun));
+        self.max_new_tokens.map(|tokens| tokens as usize).or_else(by_length)
+    }
+}
+
 impl Default for GenerationDefaults {
     fn default() -> Self {
         Self {
             num_beams: 1,
             length_penalty: 1 << 16,
             early_stopping: EarlyStopping::Heuristic,
+            renormalize_logits: false,
             no_repeat_ngram_size: 0,
             min_length: 0,
+            min_new_tokens: None,
+            max_length: None,
+            max_new_tokens: None,
             repetition_penalty: 1 << 16,
         }
     }
@@ -216,6 +276,7 @@ pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sectio
         return Err(Error::NonCanonicalManifest);
     }
     manifest.spec.check()?;
+    manifest.tokens.check()?;
     let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
     if layout.bytes() != sections.payload.len() {
         return Err(Error::BadLayout("payload"));
@@ -306,6 +367,7 @@ pub fn write(
     golden: &[u8],
 ) -> Result<alloc::vec::Vec<u8>, Error> {
     manifest.spec.check()?;
+    manifest.tokens.check()?;
     let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
     if layout.bytes() != payload.len() {
         return Err(Error::BadLayout("payload"));

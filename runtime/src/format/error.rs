@@ -114,6 +114,15 @@ pub enum Error {
         /// Elements given.
         given: usize,
     },
+    /// An option of the caller's is out of its range, or not a number.
+    InvalidOption {
+        /// Its name.
+        option: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// Every token is suppressed, so that none can be written.
+    AllSuppressed,
     /// The self test found other bits than the converter did.
     SelfTestFailed {
         /// The first layer that differs: 0 the embedding, then the layers, then the head.
@@ -210,6 +219,8 @@ impl fmt::Display for Error {
             Self::BufferTooSmall { buffer, needed, given } => {
                 write!(f, "{given} {buffer} are too few: lend {needed}")
             }
+            Self::InvalidOption { option, wanted } => write!(f, "`{option}` must be {wanted}"),
+            Self::AllSuppressed => f.write_str("every token is suppressed, so that none can be written"),
             Self::SelfTestFailed { layer } => write!(f, "the self test differs from layer {layer} on"),
         }
     }

@@ -11,6 +11,7 @@ use crate::format::blob::GenerationDefaults;
 use crate::format::error::{Buffer, Error};
 pub use crate::format::memory::MAX_BEAMS;
 use crate::format::spec::Direction;
+use crate::sample::{SUPPRESSED, change_seen, check_penalty, within};
 use crate::session::Session;
 
 /// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop tokens.
@@ -23,16 +24,40 @@ const TOKEN_BITS: u32 = 24;
 pub struct BeamOptions {
     /// Texts at a time; at most [`MAX_BEAMS`].
     pub num_beams: usize,
-    /// A text's score is its log-probability over its length to this power.
+    /// A text's score is its log-probability over its length to this power; from -10 to 10.
     pub length_penalty: f32,
     /// When to stop looking for better texts.
     pub early_stopping: EarlyStopping,
+    /// Multiplies the log-probabilities of tokens that the text has already; 1 for none, from 0.01 to 100.
+    pub repetition_penalty: f32,
+    /// Whether what is left of the probabilities, after the penalty and without what is suppressed, is made to sum up to one.
+    pub renormalize_logits: bool,
 }
 
 impl BeamOptions {
     /// So many texts at a time, judged by the mean of their tokens' log-probabilities.
     pub const fn new(num_beams: usize) -> Self {
-        Self { num_beams, length_penalty: 1.0, early_stopping: EarlyStopping::Heuristic }
+        Self {
+            num_beams,
+            length_penalty: 1.0,
+            early_stopping: EarlyStopping::Heuristic,
+            repetition_penalty: 1.0,
+            renormalize_logits: false,
+        }
+    }
+
+    /// Whether every number means something. [`BeamSearch::new`] asks this.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a number.
+    pub const fn check(&self) -> Result<(), Error> {
+        if self.num_beams == 0 || self.num_beams > MAX_BEAMS {
+            return Err(Error::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
+        }
+        if !within(self.length_penalty, -10.0, 10.0) {
+            return Err(Error::InvalidOption { option: "length_penalty", wanted: "from -10 to 10" });
+        }
+        check_penalty(self.repetition_penalty)
     }
 }
 
@@ -42,6 +67,8 @@ impl From<GenerationDefaults> for BeamOptions {
             num_beams: defaults.num_beams.into(),
             length_penalty: defaults.length_penalty as f32 / 65536.0,
             early_stopping: defaults.early_stopping,
+            repetition_penalty: defaults.repetition_penalty as f32 / 65536.0,
+            renormalize_logits: defaults.renormalize_logits,
         }
     }
 }
@@ -91,17 +118,21 @@ impl<'b> BeamSearch<'b> {
     /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] for more than [`MAX_BEAMS`] beams, none, or too many stop tokens; [`Error::BufferTooSmall`]
-    /// when the memory holds fewer than [`words`](Self::words).
+    /// [`Error::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write; [`Error::NotSupported`] for too many
+    /// stop tokens; [`Error::BufferTooSmall`] when the memory holds fewer than [`words`](Self::words).
     pub fn new(
         options: BeamOptions,
         max_new_tokens: usize,
         stop_tokens: usize,
         memory: &'b mut [u32],
     ) -> Result<Self, Error> {
-        let kept = options.num_beams * (1 + stop_tokens).max(2);
-        if !(1..=MAX_BEAMS).contains(&options.num_beams) || kept > MAX_CANDIDATES {
-            return Err(Error::NotSupported("a search has one to eight beams, and at most seven stop tokens"));
+        options.check()?;
+        if max_new_tokens == 0 {
+            return Err(Error::InvalidOption { option: "max_new_tokens", wanted: "at least 1" });
+        }
+        let kept = options.num_beams * stop_tokens.saturating_add(1).max(2);
+        if kept > MAX_CANDIDATES {
+            return Err(Error::NotSupported("a search of eight beams has at most seven stop tokens"));
         }
         let (needed, given) = (Self::words(options.num_beams, max_new_tokens), memory.len());
         let nodes = memory.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Beams, needed, given })?;
@@ -178,7 +209,10 @@ impl<'b> BeamSearch<'b> {
     pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
         let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
         let worst = self.candidates.last().map_or(f32::NEG_INFINITY, |worst| worst.log_probability);
-        if log_probability == f32::NEG_INFINITY || (self.candidates.len() == self.kept && log_probability <= worst) {
+        if log_probability.is_nan()
+            || log_probability == f32::NEG_INFINITY
+            || (self.candidates.len() == self.kept && log_probability <= worst)
+        {
             return;
         }
         self.candidates.truncate(self.kept - 1);
@@ -242,10 +276,11 @@ impl<'b> BeamSearch<'b> {
 /// Searches for the best texts after the tokens in `text`, which is also used to look at the open texts and is left as it was.
 ///
 /// The session needs the memory of as many decoders' caches as there are beams: [`MemoryPlan::with_beams`](crate::MemoryPlan::with_beams).
-/// A decoder that reads backward is not searched.
+/// A decoder that reads backward is not searched. Afterwards the session holds none of the texts.
 ///
 /// # Errors
-/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has fewer caches.
+/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has fewer caches;
+/// [`Error::AllSuppressed`] when the options let no text come to an end.
 ///
 /// ```
 /// use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search};
@@ -279,6 +314,7 @@ pub fn beam_search<'b>(
         return Err(Error::NotSupported("a backward decoder is not searched"));
     }
     let bits = spec.numerics.fraction_bits;
+    let unit = libm::ldexp(1.0, -i32::from(bits));
     let begun = text.len();
     session.reset();
     session.prefill(text)?;
@@ -291,13 +327,11 @@ pub fn beam_search<'b>(
                 session.prefill(&[token])?;
             }
             let logits = session.logits_mut()?;
-            let normalizer = log_normalizer(logits, bits);
-            let unit = libm::ldexp(1.0, -i32::from(bits));
-            match options.forced(search.len()) {
+            match options.forced(text, begun) {
                 Some(token) => search.offer(beam, token, 0.0),
                 None => {
-                    options.suppress(text, begun, logits);
-                    for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit != i32::MIN) {
+                    let normalizer = weigh(logits, bits, text, begun, options, beams);
+                    for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit != SUPPRESSED) {
                         search.offer(beam, token as u32, (f64::from(logit) * unit - normalizer) as f32);
                     }
                 }
@@ -312,8 +346,30 @@ pub fn beam_search<'b>(
             done || full
         });
         if !going_on {
-            return Ok(search);
+            session.reset();
+            return if search.finished.is_empty() { Err(Error::AllSuppressed) } else { Ok(search) };
         }
         session.reorder(search.parents());
     }
+}
+
+/// Applies to the logits after a text what the options say, and returns what to take off them: a logit less this is a
+/// log-probability.
+fn weigh(
+    logits: &mut [i32],
+    bits: u8,
+    text: &[u32],
+    begun: usize,
+    options: &GenerateOptions<'_>,
+    beams: BeamOptions,
+) -> f64 {
+    let normalizer = log_normalizer(logits, bits);
+    if beams.repetition_penalty != 1.0 {
+        // It is the log-probability, less than zero, that is multiplied: the logit moves by as much.
+        let more = f64::from(beams.repetition_penalty) - 1.0;
+        let at_zero = libm::ldexp(normalizer, bits.into());
+        change_seen(logits, text, |logit| i64::from(logit) + libm::round((f64::from(logit) - at_zero) * more) as i64);
+    }
+    options.suppress(text, begun, logits);
+    if beams.renormalize_logits { log_normalizer(logits, bits) } else { normalizer }
 }

@@ -22,13 +22,15 @@ pub struct GenerateOptions<'o> {
     pub min_new_tokens: usize,
     /// Never write these.
     pub suppressed: &'o [u32],
-    /// Do not begin with these.
+    /// Do not begin with these; where the first token is forced, do not write them second.
     pub suppressed_first: &'o [u32],
+    /// Never write the last token of one of these where the text, what was given included, ends with those before it.
+    pub bad_words: &'o [&'o [u32]],
     /// No run of so many tokens comes twice, what was given included; 0 allows all.
     pub no_repeat_ngram_size: usize,
     /// Write one of these, and nothing else. A stop token ends one that begins others.
     pub choices: Option<Choices<'o>>,
-    /// The first token that is written, whatever the model says.
+    /// What is written after a text of one token, whatever the model says. A longer text has its beginning already.
     pub forced_bos: Option<u32>,
     /// The last one, where the length runs out.
     pub forced_eos: Option<u32>,
@@ -44,6 +46,7 @@ impl GenerateOptions<'_> {
             min_new_tokens: 0,
             suppressed: &[],
             suppressed_first: &[],
+            bad_words: &[],
             no_repeat_ngram_size: 0,
             choices: None,
             forced_bos: None,
@@ -69,13 +72,20 @@ pub enum Stop {
 /// Writes on from the tokens in `text`, in reading order, and adds each new token to it in the order of writing.
 ///
 /// A model that reads backward reads `text` from its end and writes what comes before it: what it adds is to be
-/// read from the end. `each` sees every new token and says whether to go on.
+/// read from the end.
+///
+/// `each` is called once for every token that is added, in order: for the one that ends the text, too, be it a stop token or the
+/// last of a stop sequence or of a choice. It says whether to go on; where the text has ended already, that is
+/// [`Stop::Token`] whatever it says. A token that `text` has no room for is not chosen.
+///
+/// The last token that is added may be unread: the session then holds all of `text` but that.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`Error::NoTokens`] when there is no text to begin with.
+/// As [`Session::prefill`]; [`Error::NoTokens`] when there is no text to begin with; [`Error::AllSuppressed`] when the options let
+/// nothing follow, with what was written until then in `text`.
 ///
 /// ```
-/// use kinglet::sample::{Sampler, SamplerOptions};
+/// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Stop, generate};
 /// use kinglet::{Error, Session};
 ///
@@ -83,7 +93,7 @@ pub enum Stop {
 /// fn tell(session: &mut Session, bos: u32) -> Result<Stop, Error> {
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([bos]);
 ///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(20) };
-///     generate(session, &mut text, &options, &mut Sampler::new(SamplerOptions::GREEDY), |_| true)
+///     generate(session, &mut text, &options, &mut Sampler::greedy(), |_| true)
 /// }
 /// # let _ = tell;
 /// ```
@@ -106,19 +116,25 @@ pub fn generate(
     }
     read?;
     let begun = text.len();
-    for written in 0..options.max_new_tokens {
-        let logits = session.logits_mut()?;
-        let token = options.forced(written).unwrap_or_else(|| {
-            options.suppress(text, begun, logits);
-            sampler.sample(logits, bits, text)
-        });
-        if text.push(token).is_err() {
+    for _ in 0..options.max_new_tokens {
+        if text.is_full() {
             return Ok(Stop::Full);
         }
+        let logits = session.logits_mut()?;
+        let token = match options.forced(text, begun) {
+            Some(token) => token,
+            None => {
+                options.suppress(text, begun, logits);
+                sampler.sample(logits, bits, text)?
+            }
+        };
+        // There is room: it was asked for.
+        let _ = text.push(token);
+        let going_on = each(token);
         if options.is_done(text, begun) {
             return Ok(Stop::Token);
         }
-        if !each(token) {
+        if !going_on {
             return Ok(Stop::Caller);
         }
         if session.remaining() == 0 {

@@ -1,23 +1,29 @@
 //! What a model may write: tokens that are suppressed or forced, and n-grams that must not come twice.
 
+use crate::sample::SUPPRESSED;
+
 use super::GenerateOptions;
 
 impl GenerateOptions<'_> {
-    /// The token that must come now, after `written` tokens.
-    pub fn forced(&self, written: usize) -> Option<u32> {
-        match written {
-            0 if self.forced_bos.is_some() => self.forced_bos,
-            _ if written + 1 == self.max_new_tokens => self.forced_eos,
-            _ => None,
-        }
+    /// The token that must follow a text of which the first `begun` tokens were given.
+    pub fn forced(&self, text: &[u32], begun: usize) -> Option<u32> {
+        let is_last = text.len().saturating_sub(begun) + 1 == self.max_new_tokens;
+        self.forced_eos.filter(|_| is_last).or(self.forced_bos.filter(|_| text.len() == 1))
     }
 
     /// Names every token that must not follow a text of which the first `begun` tokens were given, some more than once.
     pub fn forbid(&self, text: &[u32], begun: usize, vocab_size: u32, mut forbid: impl FnMut(u32)) {
         let written = text.get(begun..).unwrap_or(&[]);
         self.suppressed.iter().for_each(|&token| forbid(token));
-        if written.is_empty() {
+        // After a token that is forced, the next one is the first that the model chooses.
+        let first = usize::from(begun <= 1 && self.forced_bos.is_some());
+        if written.len() == first {
             self.suppressed_first.iter().for_each(|&token| forbid(token));
+        }
+        for word in self.bad_words {
+            if let Some((&last, _)) = word.split_last().filter(|(_, before)| text.ends_with(before)) {
+                forbid(last);
+            }
         }
         if written.len() < self.min_new_tokens {
             self.stop.iter().for_each(|&token| forbid(token));
@@ -46,7 +52,7 @@ impl GenerateOptions<'_> {
     pub(crate) fn suppress(&self, text: &[u32], begun: usize, logits: &mut [i32]) {
         self.forbid(text, begun, logits.len() as u32, |token| {
             if let Some(logit) = logits.get_mut(token as usize) {
-                *logit = i32::MIN;
+                *logit = SUPPRESSED;
             }
         });
     }

@@ -9,7 +9,11 @@ use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{Error, Model, Session};
 
-static SAMPLER: Sampler = Sampler::new(SamplerOptions { temperature: 0.8, top_p: 0.9, ..SamplerOptions::GREEDY });
+const WARM: SamplerOptions = SamplerOptions { temperature: 0.8, top_p: 0.9, ..SamplerOptions::GREEDY };
+static SAMPLER: Sampler = match Sampler::new(WARM) {
+    Ok(sampler) => sampler,
+    Err(_) => panic!("an option is out of range"),
+};
 
 fn read(section: &[u8], text: &str) -> Result<usize, Error> {
     let tokenizer = Tokenizer::from_bytes(section)?;
@@ -29,7 +33,7 @@ fn run(blob: &[u8], arena: &mut [u8], ids: &[u32]) -> Result<u32, Error> {
     black_box(session.logits_at(0)?);
     session.prefill(ids)?;
     black_box(session.step(1)?);
-    let token = SAMPLER.clone().sample(session.logits_mut()?, 16, ids);
+    let token = SAMPLER.clone().sample(session.logits_mut()?, 16, ids)?;
     #[cfg(feature = "floats")]
     {
         let mut vector = [0.0; 4];

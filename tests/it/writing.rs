@@ -1,0 +1,116 @@
+//! How texts end, and what may be written: on golden checkpoints.
+
+use kinglet::Error;
+use kinglet::sample::Sampler;
+use kinglet::task::{BeamOptions, Choices, GenerateOptions, Stop, beam_search, generate};
+use kinglet_convert::reference::Reference;
+
+use crate::tasks::with;
+
+#[test]
+fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
+    with("gpt2", |session, _, case| {
+        let begin = &case.inputs[2].ids[..3];
+        let mut write = |options: &GenerateOptions<'_>, capacity: usize, patience: usize| {
+            let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
+            // A buffer that is smaller: what is there already counts.
+            let mut small = heapless::Vec::<u32, 8>::from_slice(begin).expect("room");
+            let mut seen = Vec::new();
+            let each = |token| {
+                seen.push(token);
+                seen.len() < patience
+            };
+            let mut sampler = Sampler::greedy();
+            let stop = if capacity == 8 {
+                generate(session, &mut small, options, &mut sampler, each)
+            } else {
+                generate(session, &mut text, options, &mut sampler, each)
+            };
+            let text = if capacity == 8 { small[3..].to_vec() } else { text[3..].to_vec() };
+            assert_eq!(seen, text, "{options:?}");
+            (stop, text)
+        };
+        let plain = GenerateOptions::new(9);
+        let (stop, free) = write(&plain, 40, 99);
+        assert_eq!((stop, free.len()), (Ok(Stop::Length), 9));
+        let nothing = write(&GenerateOptions::new(0), 40, 99);
+        assert_eq!(nothing, (Ok(Stop::Length), Vec::new()));
+        // A token that ends a text, which the caller has enough of at the same time, has ended it.
+        let options = GenerateOptions { stop: &free[..1], ..plain };
+        assert_eq!(write(&options, 40, 1), (Ok(Stop::Token), free[..1].to_vec()));
+        let options = GenerateOptions { stop_sequences: &[&free[..4]], ..plain };
+        assert_eq!(write(&options, 40, 99), (Ok(Stop::Token), free[..4].to_vec()));
+        let choice = [7, 8, 9];
+        let choices = [&choice[..]];
+        let options = GenerateOptions { choices: Choices::new(&choices).ok(), ..plain };
+        assert_eq!(write(&options, 40, 99), (Ok(Stop::Token), choice.to_vec()));
+        assert_eq!(write(&plain, 40, 2), (Ok(Stop::Caller), free[..2].to_vec()));
+        assert_eq!(write(&plain, 8, 99), (Ok(Stop::Full), free[..5].to_vec()));
+        // The session holds thirty tokens, and one more is written that it need not hold.
+        let (stop, long) = write(&GenerateOptions::new(99), 40, 99);
+        assert_eq!((stop, long.len()), (Ok(Stop::Full), 28));
+        // Nothing may follow the first token.
+        let all: Vec<u32> = (0..53).collect();
+        let words: Vec<Vec<u32>> = all.iter().map(|&token| vec![free[0], token]).collect();
+        let words: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
+        let options = GenerateOptions { bad_words: &words, ..plain };
+        assert_eq!(write(&options, 40, 99), (Err(Error::AllSuppressed), free[..1].to_vec()));
+        assert_eq!(write(&GenerateOptions { suppressed: &all, ..plain }, 40, 99), (Err(Error::AllSuppressed), vec![]));
+    });
+}
+
+#[test]
+fn a_search_that_may_write_nothing_says_so_and_leaves_no_logits() {
+    with("gpt2", |session, _, _| {
+        let all: Vec<u32> = (0..53).collect();
+        let mut text = heapless::Vec::<u32, 30>::from_array([3, 4]);
+        let mut memory = [0; 5];
+        let options = GenerateOptions { suppressed: &all, ..GenerateOptions::new(5) };
+        let found = beam_search(session, &mut text, &options, BeamOptions::new(1), &mut memory).err();
+        assert_eq!((found, &text[..]), (Some(Error::AllSuppressed), &[3, 4][..]));
+        beam_search(session, &mut text, &GenerateOptions::new(5), BeamOptions::new(1), &mut memory).expect("a text");
+        assert_eq!((session.logits().err(), session.position()), (Some(Error::NoTokens), 0));
+        for beams in [
+            BeamOptions { length_penalty: f32::NAN, ..BeamOptions::new(1) },
+            BeamOptions { length_penalty: 1e9, ..BeamOptions::new(1) },
+            BeamOptions { repetition_penalty: 0.0, ..BeamOptions::new(1) },
+            BeamOptions { repetition_penalty: f32::INFINITY, ..BeamOptions::new(1) },
+            BeamOptions::new(9),
+        ] {
+            let refused = beam_search(session, &mut text, &options, beams, &mut memory).err();
+            assert!(matches!(refused, Some(Error::InvalidOption { .. })), "{beams:?}");
+        }
+        let none = beam_search(session, &mut text, &GenerateOptions::new(0), BeamOptions::new(1), &mut memory).err();
+        assert!(matches!(none, Some(Error::InvalidOption { option: "max_new_tokens", .. })));
+    });
+}
+
+#[test]
+fn a_search_weighs_repetitions_as_the_reference_does() {
+    let (mut same, mut tried) = (0, 0);
+    for name in ["gpt2", "llama"] {
+        with(name, |session, source, case| {
+            for input in &case.inputs {
+                for (repetition_penalty, renormalize_logits) in [(1.3, false), (2.5, true), (0.8, true)] {
+                    let beams = BeamOptions { repetition_penalty, renormalize_logits, ..BeamOptions::new(1) };
+                    let bad: &[&[u32]] = &[&[29, 29], &[16]];
+                    let options = GenerateOptions { bad_words: bad, ..GenerateOptions::new(8) };
+                    let mut text = heapless::Vec::<u32, 40>::from_slice(&input.ids).expect("room");
+                    let mut memory = [0; 8];
+                    let search = beam_search(session, &mut text, &options, beams, &mut memory).expect("it searches");
+                    let score = search.write_finished(0, &mut text).expect("room").expect("a text");
+                    let mut reference = Reference::new(source.spec(), &source.weights);
+                    let wanted = &reference.beam_search(&input.ids, &options, beams).expect("it searches")[0];
+                    tried += 1;
+                    if text[input.ids.len()..] == wanted.ids[..] {
+                        same += 1;
+                        let off = (score - wanted.score.expect("a score")).abs();
+                        assert!(off < 0.03, "{name}: the score is off by {off}");
+                    }
+                }
+            }
+        });
+    }
+    // Where two tokens are almost as likely, rounding may choose the other.
+    assert!(tried == 24 && same >= 20, "{same} of {tried}");
+}
