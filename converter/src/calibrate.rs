@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use kinglet::format::layout::{BlockPart, Role};
-use kinglet::format::spec::{BottleneckAttention, ModelSpec};
+use kinglet::format::spec::{BottleneckAttention, Direction, ModelSpec, StackSpec};
 
 use crate::fidelity;
 use crate::opened::Source;
 use crate::real::Rows;
 use crate::reference::Reference;
-use crate::refuse;
 use crate::texts::{Input, spread_ids};
 
 /// For each linear layer the sum of `x x^T` over the rows `x` it read.
@@ -64,6 +63,65 @@ impl Calibration {
     pub fn get(&self, spec: &ModelSpec, role: Role) -> Option<&Products> {
         self.products.get(&reader(spec, role))
     }
+}
+
+/// Makes a person's text one that the model can read: cuts what is beyond its positions, and gives a decoder that waits for an
+/// encoder something to read where the text has nothing for it. Says whether it was cut.
+///
+/// # Errors
+/// When the text is empty, or has a token or a token type that the model does not have; the message names it.
+pub fn fit(source: &Source, text: &mut Input) -> Result<bool> {
+    let spec = source.spec();
+    let first = spec.encoder.as_ref().or(spec.decoder.as_ref()).context("the model has no stack")?;
+    let types = u32::from(first.embedding.token_types).max(1);
+    if let Some(unknown) = text.token_types.iter().find(|&&one| u32::from(one) >= types) {
+        bail!(
+            "token type {unknown} is not one of the model's {types}\ncalibrate on texts that were made for this model"
+        );
+    }
+    if spec.direction == Direction::Backward {
+        text.ids.reverse();
+    }
+    let mut cut = check_and_cut(first, &mut text.ids)?;
+    text.token_types.truncate(text.ids.len());
+    match (&spec.encoder, &spec.decoder) {
+        (Some(_), Some(decoder)) => {
+            if text.decoder_ids.is_empty() {
+                let vocab_size = decoder.embedding.vocab_size;
+                text.decoder_ids.push(start(source, vocab_size));
+                text.decoder_ids.extend(spread_ids(text.ids.len(), vocab_size));
+                text.decoder_ids.truncate(decoder.max_positions as usize);
+            }
+            cut |= check_and_cut(decoder, &mut text.decoder_ids)?;
+        }
+        _ if !text.decoder_ids.is_empty() => {
+            bail!("it has `decoder_ids`, and the model is no encoder-decoder\nleave them out")
+        }
+        _ => {}
+    }
+    Ok(cut)
+}
+
+fn check_and_cut(stack: &StackSpec, ids: &mut Vec<u32>) -> Result<bool> {
+    let vocab_size = stack.embedding.vocab_size;
+    if ids.is_empty() {
+        bail!("it has no tokens\ngive a text, or leave it out");
+    }
+    if let Some(unknown) = ids.iter().find(|&&id| id >= vocab_size) {
+        bail!(
+            "token {unknown} is not in the vocabulary of {vocab_size}\ncalibrate on texts that were made for this model"
+        );
+    }
+    let positions = stack.max_positions as usize;
+    let cut = ids.len() > positions;
+    ids.truncate(positions);
+    Ok(cut)
+}
+
+/// What a decoder with an encoder begins with.
+fn start(source: &Source, vocab_size: u32) -> u32 {
+    let special = &source.mapping.special;
+    special.decoder_start.or(special.bos).filter(|&id| id < vocab_size).unwrap_or(0)
 }
 
 /// The layer in whose name the input of a layer is gathered: the first of those that read the same.
@@ -150,7 +208,7 @@ pub fn standard_texts(source: &Source) -> Result<Vec<Input>> {
         let framed = special.cls.into_iter().chain(inside).chain(special.sep);
         let decoder_ids = match spec.decoder {
             Some(_) => {
-                let start = special.decoder_start.or(special.bos).filter(|&id| id < target_vocab_size).unwrap_or(0);
+                let start = start(source, target_vocab_size);
                 core::iter::once(start).chain(targets.by_ref().take(length)).take(target_positions).collect()
             }
             None => Vec::new(),

@@ -185,17 +185,6 @@ fn what_convert_writes_and_reads_is_checked_before_the_checkpoint() {
 }
 
 #[test]
-fn calibration_texts_are_cut_to_the_model_and_held_to_its_vocabulary() {
-    let stories = copy_of_stories();
-    let (blob, ids) = (path(&stories, "out.kinglet"), path(&stories, "ids.jsonl"));
-    fs::write(&ids, format!("{:?}\n[]\n[1, 2, 3]\n", vec![5; 3000])).expect("ids");
-    run(&["convert", text(stories.path()), "-o", &blob, "--calibration", &ids, "--max-tokens", "24"]);
-    fs::write(&ids, "[1]\n[1, 99999]\n").expect("ids");
-    let said = refused(&["convert", text(stories.path()), "-o", &blob, "--force", "--calibration", &ids]);
-    assert!(said.contains("calibration text 2 has the token 99999"), "{said}");
-}
-
-#[test]
 fn a_spoilt_checkpoint_is_refused_by_file_and_tensor() {
     let convert = |folder: &TempDir| refused(&["convert", text(folder.path()), "-o", &path(folder, "out.kinglet")]);
     let cut = copy_of_stories();

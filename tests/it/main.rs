@@ -3,6 +3,7 @@
 mod blob;
 mod config;
 mod folders;
+mod calibration;
 mod golden;
 mod marks;
 mod runtime;

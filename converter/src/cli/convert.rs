@@ -1,6 +1,7 @@
 //! `kinglet convert`: turn a checkpoint into a blob.
 
 use core::time::Duration;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -12,11 +13,11 @@ use kinglet_convert::convert::{check_writable, convert, write_atomically};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
-use kinglet_convert::tokenizer;
-use serde_json::json;
+use kinglet_convert::{texts, tokenizer};
+use serde_json::{Value, json};
 
 use super::engine::{DirectionArg, task_name};
-use super::input::{InputArgs, Reader};
+use super::input::{Input, Reader, lines, parse};
 use super::output;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
@@ -65,7 +66,7 @@ pub(crate) struct Convert {
     /// Write the tokenizer alone, for `kinglet tokenize`.
     #[arg(long, conflicts_with = "no_tokenizer")]
     tokenizer_only: bool,
-    /// A key of config.json to ignore, though it may change what is computed; may be repeated.
+    /// A key of config.json or generation_config.json to ignore, though it may change what is computed; may be repeated.
     #[arg(long, value_name = "KEY")]
     ignore_key: Vec<String>,
     /// Replace the output if it exists.
@@ -144,15 +145,15 @@ impl Convert {
         }
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
         written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
+        let given = self.calibration.as_deref().map(Given::read).transpose()?;
         let built = if self.no_tokenizer { None } else { tokenizer::build_noted(path)? };
         let (tokenizer, notes) = built.map_or((None, Vec::new()), |(section, notes)| (Some(section), notes));
         notes.iter().for_each(|note| output::note(note));
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }
-        let mut reader = Reader { section: tokenizer.clone().unwrap_or_default(), ..Reader::default() };
-        // A mistake in the file should show before minutes are spent.
-        self.calibration.as_deref().map(|file| InputArgs::from_file(file).read(&reader)).transpose()?;
+        let reader = Reader { section: tokenizer.clone().unwrap_or_default(), ..Reader::default() };
+        given.as_ref().map(|given| given.inputs(&reader)).transpose()?;
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
@@ -166,8 +167,12 @@ impl Convert {
             output::note(&format!("each text that is embedded begins with the prompt {name:?}: {text:?}"));
         }
         progress.set_message("calibrating");
-        reader.limit = source.spec().encoder.or(source.spec().decoder).map(|stack| stack.max_positions as usize);
-        let calibration = if self.no_calibration { None } else { Some(self.calibrate(&source, &reader)?) };
+        let texts = match &given {
+            _ if self.no_calibration => None,
+            Some(given) => Some(given.texts(&mut source, &reader)?),
+            None => Some(standard_texts(&source)?),
+        };
+        let calibration = texts.map(|texts| Calibration::gather(&source, &texts, || {})).transpose()?;
         progress.set_message("quantizing");
         let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
         progress.set_message("measuring against the reference");
@@ -204,14 +209,6 @@ impl Convert {
         output::line(&format!("tokenizer: {} bytes", section.len()))
     }
 
-    fn calibrate(&self, source: &Source, reader: &Reader) -> Result<Calibration> {
-        let texts = match &self.calibration {
-            Some(file) => fit(source, InputArgs::from_file(file).read(reader)?.into_iter().map(Into::into).collect())?,
-            None => standard_texts(source)?,
-        };
-        Calibration::gather(source, &texts, || {})
-    }
-
     fn options(&self) -> Options {
         Options {
             task: self.task.map(|task| match task {
@@ -235,6 +232,62 @@ impl Convert {
             ignored_keys: self.ignore_key.clone(),
             ..Options::default()
         }
+    }
+}
+
+/// The texts of a file to calibrate on, as they stand in it.
+struct Given {
+    file: PathBuf,
+    lines: Vec<(usize, Value)>,
+}
+
+impl Given {
+    /// Reads the file before there is anything else to do. Empty lines are passed over.
+    fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let mut lines = lines(file, &text)?;
+        lines.retain(|(_, line)| line.as_str().is_none_or(|line| !line.trim().is_empty()));
+        if lines.is_empty() {
+            return Err(anyhow!("{} has no texts\ngive one on each line", file.display()));
+        }
+        Ok(Self { file: file.to_owned(), lines })
+    }
+
+    /// The line of a text, for messages.
+    fn place(&self, number: usize) -> String {
+        format!("{} line {number}", self.file.display())
+    }
+
+    /// All of them as a reader reads them.
+    fn inputs(&self, reader: &Reader) -> Result<Vec<Input>> {
+        let read = |(number, line): &(usize, Value)| parse(line, reader).with_context(|| self.place(*number));
+        self.lines.iter().map(read).collect()
+    }
+
+    /// All of them as the model reads them. The notes say how many were cut.
+    fn texts(&self, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
+        let spec = source.spec();
+        let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+        // Cut by its tokenizer, a text keeps the tokens that go around it.
+        let cutting = Reader { limit: positions, ..reader.clone() };
+        let (mut texts, mut cut) = (Vec::new(), 0);
+        for ((number, line), mut input) in self.lines.iter().zip(self.inputs(reader)?) {
+            let long = positions.is_some_and(|positions| input.ids.len() > positions);
+            if long {
+                input = parse(line, &cutting)?;
+            }
+            let mut text = input.into();
+            cut += usize::from(fit(source, &mut text).with_context(|| self.place(*number))? || long);
+            texts.push(text);
+        }
+        if cut > 0 {
+            source.mapping.notes.push(format!(
+                "{cut} of the {} texts to calibrate on were longer than the model's {} positions, and were cut",
+                texts.len(),
+                positions.unwrap_or(0)
+            ));
+        }
+        Ok(texts)
     }
 }
 

@@ -62,11 +62,6 @@ impl From<Input> for texts::Input {
 }
 
 impl InputArgs {
-    /// The inputs of a file, cut to what the model takes.
-    pub(crate) fn from_file(path: &Path) -> Self {
-        Self { input: Some(path.to_owned()), truncate: true, ..Self::default() }
-    }
-
     /// Whether there is a file of inputs, each of which gets an answer on a line.
     pub(crate) fn is_many(&self) -> bool {
         self.input.is_some()

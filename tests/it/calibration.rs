@@ -1,0 +1,59 @@
+//! Texts that people give to calibrate on, made ready for the model that reads them.
+
+use kinglet::format::spec::Direction;
+use kinglet_convert::calibrate::{Calibration, fit};
+use kinglet_convert::family::Options;
+use kinglet_convert::opened::Source;
+use kinglet_convert::texts::Input;
+use kinglet_tests::golden_cases;
+
+fn open(name: &str, direction: Direction) -> Source {
+    let case = golden_cases().into_iter().find(|case| case.name == name).expect("a case of that name");
+    Source::open(&case.folder, &Options { direction, ..Options::default() }).expect("it opens")
+}
+
+fn text(ids: &[u32]) -> Input {
+    Input { ids: ids.to_vec(), ..Input::default() }
+}
+
+#[test]
+fn a_text_is_turned_round_for_a_model_that_reads_backward() {
+    for (direction, wanted) in [(Direction::Forward, [1, 2, 3]), (Direction::Backward, [3, 2, 1])] {
+        let mut text = text(&[1, 2, 3]);
+        assert!(!fit(&open("gpt2", direction), &mut text).expect("it fits"));
+        assert_eq!(text.ids, wanted);
+    }
+}
+
+#[test]
+fn a_text_longer_than_the_model_is_cut_and_then_read() {
+    for name in ["gpt2", "bert", "bart", "t5"] {
+        let source = open(name, Direction::Forward);
+        let positions = source.spec().last_stack().expect("a stack").max_positions as usize;
+        let mut long = text(&vec![5; positions + 7]);
+        let wide = source.spec().encoder.or(source.spec().decoder).expect("a stack").max_positions as usize;
+        assert_eq!(fit(&source, &mut long).expect("it fits"), positions + 7 > wide, "{name}");
+        assert!(long.ids.len() <= wide && long.decoder_ids.len() <= positions, "{name}");
+        if source.spec().encoder.is_some() && source.spec().decoder.is_some() {
+            // A decoder that was given nothing begins as it does when it writes.
+            assert_eq!(Some(long.decoder_ids[0]), source.mapping.special.decoder_start, "{name}");
+            assert!(long.decoder_ids.len() > 1, "{name}");
+        }
+        Calibration::gather(&source, &[long], || {}).expect("the reference reads it");
+    }
+}
+
+#[test]
+fn a_text_that_the_model_cannot_read_is_refused_by_what_is_wrong() {
+    let cases = [
+        ("gpt2", text(&[]), "no tokens"),
+        ("gpt2", text(&[1, 53]), "token 53"),
+        ("bert", Input { token_types: vec![0, 2], ..text(&[1, 2]) }, "token type 2"),
+        ("bert", Input { decoder_ids: vec![1], ..text(&[1, 2]) }, "decoder_ids"),
+        ("bart", Input { decoder_ids: vec![1, 61], ..text(&[1, 2]) }, "token 61"),
+    ];
+    for (name, mut text, named) in cases {
+        let said = fit(&open(name, Direction::Forward), &mut text).expect_err("it is refused").to_string();
+        assert!(said.contains(named) && said.lines().count() == 2, "{name}: {said}");
+    }
+}
