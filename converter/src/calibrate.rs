@@ -140,51 +140,6 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     Role::Block(stack, block, first)
 }
 
-/// Makes texts fit a model before it reads any of them: what is longer than it takes is cut, and lines without a
-/// token are left out. The decoder of an encoder-decoder that is given nothing begins a text.
-///
-/// # Errors
-/// When a token or a token type is none of the model's, or nothing is left. The message says in which text.
-pub fn fit(source: &Source, mut texts: Vec<Input>) -> Result<Vec<Input>> {
-    let spec = source.spec();
-    let special = &source.mapping.special;
-    for (number, text) in (1..).zip(&mut texts) {
-        let own = if spec.encoder.is_some() && spec.decoder.is_some() && text.decoder_ids.is_empty() {
-            special.decoder_start.or(special.bos).or(Some(0))
-        } else {
-            None
-        };
-        text.decoder_ids.extend(own);
-        let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
-        for (stack, ids) in stacks.zip([&mut text.ids, &mut text.decoder_ids]) {
-            ids.truncate(stack.max_positions as usize);
-            let vocab_size = stack.embedding.vocab_size;
-            if let Some(id) = ids.iter().find(|id| **id >= vocab_size) {
-                return Err(refuse(
-                    format_args!("calibration text {number} has the token {id}, but the vocabulary has {vocab_size}"),
-                    "take the ids from the model's own tokenizer",
-                ));
-            }
-        }
-        text.token_types.truncate(text.ids.len());
-        let types = spec.encoder.or(spec.decoder).map_or(1, |stack| stack.embedding.token_types.max(1));
-        if let Some(kind) = text.token_types.iter().find(|kind| u16::from(**kind) >= types) {
-            return Err(refuse(
-                format_args!("calibration text {number} has the token type {kind}, but the model has {types}"),
-                "leave `token_type_ids` out, or give the model's own",
-            ));
-        }
-    }
-    texts.retain(|text| !text.ids.is_empty());
-    if texts.is_empty() {
-        return Err(refuse(
-            "there is no text to calibrate on",
-            "give a file with at least one, or leave --calibration out",
-        ));
-    }
-    Ok(texts)
-}
-
 /// Texts to calibrate on where none are given: those that a decoder writes itself; for other models, token ids from all over
 /// the vocabulary, in texts of many lengths between the tokens that frame a text.
 ///
