@@ -16,7 +16,6 @@ use kinglet::tokenizer::section::{
 use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
 use kinglet::tokenizer::{EncodeOptions, MAX_ADDED, Token, Tokenizer};
 use serde_json::Value;
-use tokenizers::{NormalizedString, Normalizer};
 use unicode_categories::UnicodeCategories;
 
 use crate::refuse;
@@ -198,7 +197,7 @@ impl Builder<'_> {
         let normalizer = self.normalizer()?;
         let pre_tokenizer = self.pre_tokenizer()?;
         let (model, vocabulary, per_byte) = self.model(byte_level)?;
-        let added = self.added(byte_level)?;
+        let added = self.added(byte_level, &normalizer)?;
         let (single, pair, trim_offsets) = post_processor(description)?;
         let Expansion { chars, bytes } = self.expansion;
         Ok(Header {
@@ -515,12 +514,8 @@ impl Builder<'_> {
         })
     }
 
-    fn added(&mut self, byte_level: bool) -> Result<AddedSpec> {
+    fn added(&mut self, byte_level: bool, normalizer: &[NormalizerStep]) -> Result<AddedSpec> {
         let list = self.description["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
-        let normalizer: Option<tokenizers::NormalizerWrapper> = match &self.description["normalizer"] {
-            Value::Null => None,
-            value => Some(serde_json::from_value(value.clone()).map_err(|_| malformed("normalizer"))?),
-        };
         let (mut raw, mut normalized, mut decoded, mut flags) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, token) in list.iter().enumerate() {
             let place = format!("added_tokens[{index}]");
@@ -528,11 +523,8 @@ impl Builder<'_> {
             let id = token["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| malformed(&place))?;
             let mut found = content.to_owned();
             if flag(token, "normalized", false) {
-                if let Some(normalizer) = &normalizer {
-                    let mut string = NormalizedString::from(content);
-                    normalizer.normalize(&mut string).map_err(|error| anyhow!("{place}: {error}"))?;
-                    found = string.get().to_owned();
-                }
+                found = kinglet::tokenizer::normalized(&self.tables.bytes, normalizer, content)
+                    .map_err(|_| unsupported("added token", token))?;
                 normalized.push((found.clone().into_bytes(), id));
             } else {
                 raw.push((found.clone().into_bytes(), id));

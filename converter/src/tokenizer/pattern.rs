@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Result, anyhow, bail};
 use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, MAX_STATES, Pattern};
-use tokenizers::utils::SysRegex;
+use regex_syntax::hir::{Class, HirKind};
 
 use super::tables::{Tables, characters};
 use crate::refuse;
@@ -92,25 +92,33 @@ impl Tables {
 
 /// Whether a character is part of a word, to the engine that `tokenizers` uses for added tokens and white space.
 pub(super) fn is_word(c: char) -> bool {
-    static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| {
-        let all: String = characters().collect();
-        let word = regex::Regex::new(r"\w").expect("it is a regular expression");
-        word.find_iter(&all).filter_map(|found| found.as_str().chars().next()).collect()
-    });
+    static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| characters_of(r"\w").expect("it is a class"));
     WORDS.binary_search(&c).is_ok()
 }
 
-/// Every character that a class has, in the eyes of the engine that `tokenizers` uses.
+/// Every character that a class has, in the eyes of Oniguruma, with which `tokenizers` splits texts.
+///
+/// Both engines read Unicode 16, and a test compares them. What they read otherwise is refused or spelt out.
 fn members(class: &str) -> Result<Vec<char>> {
-    let all: String = characters().collect();
-    let regex = SysRegex::new(class).map_err(|error| anyhow!("{class}: {error}"))?;
-    let mut found = Vec::new();
-    for (start, end) in regex.find_iter(&all) {
-        let mut chars = all[start..end].chars();
-        match (chars.next(), chars.next()) {
-            (Some(c), None) => found.push(c),
-            _ => bail!("{class} is not one character"),
-        }
+    // Unicode's to Oniguruma, of ASCII only to the parser used here; operations on sets that only the latter has.
+    if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
+        bail!("{other} in the class {class}");
+    }
+    const WORD: &str = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}";
+    let class = class.replace(r"\w", &format!("[{WORD}]")).replace(r"\W", &format!("[^{WORD}]"));
+    characters_of(&class)
+}
+
+/// Every character that a class of the `regex` crate has.
+fn characters_of(class: &str) -> Result<Vec<char>> {
+    let parsed = regex_syntax::parse(class).map_err(|_| anyhow!("the class {class}"))?;
+    let found: Vec<char> = match parsed.kind() {
+        HirKind::Class(Class::Unicode(set)) => return Ok(set.iter().flat_map(|r| r.start()..=r.end()).collect()),
+        HirKind::Literal(literal) => core::str::from_utf8(&literal.0)?.chars().collect(),
+        _ => Vec::new(),
+    };
+    if found.len() != 1 {
+        bail!("{class} is not one character");
     }
     Ok(found)
 }
@@ -280,6 +288,33 @@ mod tests {
             );
         }
         assert!(Tables::default().pattern("(a").is_err());
+    }
+
+    /// Every character that a class has, to Oniguruma itself.
+    fn theirs(class: &str) -> Vec<char> {
+        let all: String = characters().collect();
+        let regex = tokenizers::utils::SysRegex::new(class).expect("it is an expression");
+        regex.find_iter(&all).map(|(start, end)| all[start..end].parse().expect("one character")).collect()
+    }
+
+    #[test]
+    fn classes_have_the_characters_that_oniguruma_finds() {
+        const CATEGORIES: &str = "L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Co \
+             Han Hiragana Katakana Hangul Latin Greek Cyrillic Arabic Hebrew Thai Devanagari Alphabetic Uppercase White_Space";
+        let properties = CATEGORIES.split_whitespace().flat_map(|name| [format!(r"\p{{{name}}}"), format!(r"\P{{{name}}}")]);
+        let classes = [
+            r"\s", r"\S", r"\d", r"\D", r"\w", r"\W", r"\v", r"\t", ".", "a", " ", "[^a-c]", r"[^\r\n\p{L}\p{N}]",
+            r"[^\s\p{L}\p{N}]", r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\w-]", r"[^\w\s]", "(?i:s)", "(?i:k)", "(?i:é)",
+            r"(?i:\p{Lu})", r"[!-/:-~]", r"[\p{L}&&[^a-z]]",
+        ];
+        for class in classes.into_iter().map(str::to_owned).chain(properties) {
+            let (ours, theirs) = (members(&class).expect("a class"), theirs(&class));
+            let differ = ours.iter().filter(|c| !theirs.contains(c)).chain(theirs.iter().filter(|c| !ours.contains(c)));
+            assert!(ours == theirs, "{class}: {:?}", differ.take(9).collect::<Vec<_>>());
+        }
+        for class in ["[[:alpha:]]", "[a--b]", "[a~~b]", r"\p{Klingon}", "ab"] {
+            assert!(members(class).is_err(), "{class}");
+        }
     }
 
     #[test]

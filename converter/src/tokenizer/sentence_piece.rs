@@ -381,7 +381,7 @@ impl Model {
         if !kept.is_empty() {
             let mut longest: Vec<&str> = kept;
             longest.sort_by_key(|piece| core::cmp::Reverse(piece.chars().count()));
-            let pattern = longest.into_iter().map(regex::escape).collect::<Vec<_>>().join("|");
+            let pattern = longest.into_iter().map(regex_syntax::escape).collect::<Vec<_>>().join("|");
             splits.push(
                 json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false }),
             );

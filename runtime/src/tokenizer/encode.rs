@@ -1,8 +1,12 @@
 //! From a text to tokens.
 
+#[cfg(feature = "alloc")]
+use alloc::{string::String, vec};
 use core::ops::Range;
 
 use super::section::Piece;
+#[cfg(feature = "alloc")]
+use super::section::{NormalizerStep, Uses};
 use super::text::{Char, Chars, Text};
 use super::{Token, Tokenizer, normalize, split};
 use crate::format::error::{Buffer, Error};
@@ -122,10 +126,7 @@ impl Tokenizer<'_> {
     ) -> Result<usize, Error> {
         let settled = {
             let mut text = Text::new(scratch);
-            for (at, c) in string.char_indices() {
-                text.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
-            }
-            text.turn();
+            text.begin(string)?;
             self.added.extract_raw(&mut text)?;
             for step in &self.header.normalizer {
                 normalize::normalize(self.section, step, self.uses, &mut text)?;
@@ -197,6 +198,25 @@ impl Tokenizer<'_> {
         }
         token
     }
+}
+
+/// A text as the steps of a normalizer leave it, whose tables lie in `section`: for the converter, which looks for added tokens in
+/// normalized text.
+///
+/// # Errors
+/// [`Error::BufferTooSmall`] when the text grows beyond ten thousand characters.
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub fn normalized(section: &[u8], steps: &[NormalizerStep], string: &str) -> Result<String, Error> {
+    let mut scratch = vec![0; 1 << 16];
+    let settled = {
+        let mut text = Text::new(&mut scratch);
+        text.begin(string)?;
+        steps.iter().try_for_each(|step| normalize::normalize(section, step, Uses::ALL, &mut text))?;
+        text.settle()
+    };
+    let (chars, _) = settled.split(&mut scratch);
+    Ok(chars.iter().filter_map(|c| char::from_u32(c.character())).collect())
 }
 
 /// Tokens that are kept: `len` of them, of which `out` holds as many as it can.

@@ -35,6 +35,9 @@ use vocabulary::Vocabulary;
 pub use added::MAX_ADDED;
 pub use decode::Decoder;
 pub use encode::EncodeOptions;
+#[cfg(feature = "alloc")]
+#[doc(hidden)]
+pub use encode::normalized;
 
 /// A token of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -302,6 +302,10 @@ impl Uses {
     pub(crate) const PREFIX_SPACE: Self = Self(1 << 8);
     pub(crate) const METASPACE: Self = Self(1 << 9);
 
+    /// Every kind of step.
+    #[cfg(feature = "alloc")]
+    pub(crate) const ALL: Self = Self(u32::MAX);
+
     /// What a tokenizer uses.
     pub fn of(header: &Header) -> Self {
         let normalizer = header.normalizer.iter().map(|step| match step {

@@ -180,6 +180,15 @@ impl<'a> Text<'a> {
         Self { from, to, len: 0, written: 0, swapped: false }
     }
 
+    /// Takes in the characters of a text, as one split.
+    pub(crate) fn begin(&mut self, string: &str) -> Result<(), Error> {
+        for (at, c) in string.char_indices() {
+            self.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
+        }
+        self.turn();
+        Ok(())
+    }
+
     /// The characters as they are now.
     pub(crate) fn chars(&self) -> Chars<'_> {
         Chars(self.from.get(..self.len).unwrap_or(&[]))
