@@ -10,7 +10,7 @@ use crate::fidelity;
 use crate::opened::Source;
 use crate::real::Rows;
 use crate::reference::Reference;
-use crate::texts::{Input, spread_ids};
+use crate::texts::{Input, end, spread_ids};
 
 /// For each linear layer the sum of `x x^T` over the rows `x` it read.
 #[derive(Clone, Debug, Default)]
@@ -161,14 +161,16 @@ pub fn standard_texts(source: &Source) -> Result<Vec<Input>> {
     let texts = (0..24).flat_map(|_| lengths).map(|length| {
         let inside: Vec<u32> = ids.by_ref().take(length).collect();
         let framed = special.cls.into_iter().chain(inside).chain(special.sep);
-        let decoder_ids = match spec.decoder {
+        let mut decoder_ids = match spec.decoder {
             Some(_) => {
                 let start = start(source, target_vocab_size);
                 core::iter::once(start).chain(targets.by_ref().take(length)).take(target_positions).collect()
             }
             None => Vec::new(),
         };
-        Input { ids: framed.take(positions).collect(), decoder_ids, ..Input::default() }
+        let mut ids = framed.take(positions).collect();
+        end(spec, &mut ids, &mut decoder_ids);
+        Input { ids, decoder_ids, ..Input::default() }
     });
     Ok(texts.collect())
 }

@@ -16,7 +16,7 @@ use crate::family::SpecialTokens;
 use crate::opened::Source;
 use crate::quantize::{Quantized, quantize};
 use crate::refuse;
-use crate::texts::spread_ids;
+use crate::texts::{end, spread_ids};
 use crate::weights::Weights;
 
 /// A blob with what its making found out.
@@ -83,7 +83,8 @@ fn golden_vectors(blob: &[u8]) -> Result<Vec<u8>> {
         let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
         let mut lists =
             stacks.map(|stack| spread_ids(len.min(stack.max_positions as usize), stack.embedding.vocab_size));
-        let (ids, decoder_ids) = (lists.next().unwrap_or_default(), lists.next().unwrap_or_default());
+        let (mut ids, mut decoder_ids) = (lists.next().unwrap_or_default(), lists.next().unwrap_or_default());
+        end(spec, &mut ids, &mut decoder_ids);
         let longest = ids.len().max(decoder_ids.len());
         let mut arena = AlignedVec::zeroed(usize::try_from(MemoryPlan::standard(spec, longest)?.bytes())?);
         let found = fingerprints(&model, &mut arena, &ids, &decoder_ids).context("running the golden vectors")?;

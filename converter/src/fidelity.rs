@@ -8,8 +8,8 @@ use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use serde::Serialize;
 
 use crate::opened::Source;
-use crate::reference::Reference;
-use crate::texts::{Input, spread_ids};
+use crate::reference::{Reference, check_lengths};
+use crate::texts::{Input, end, spread_ids};
 
 /// How far the runtime is from the reference, over some tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -55,7 +55,7 @@ pub struct LanguageFidelity {
 /// What a session makes of an input: a row for each token, or one where the head pools.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`].
+/// As [`Session::encode`] and [`Session::prefill`], and as [`Reference::forward`] where the lengths do not fit each other.
 pub fn run(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -74,6 +74,7 @@ pub fn run(
             };
         }
         (Some(_), Some(_)) => {
+            check_lengths(spec, ids, decoder_ids)?;
             session.encode(ids, token_types)?;
             decoder_ids
         }
@@ -178,10 +179,11 @@ pub fn spread_texts(source: &Source, count: usize, len: usize) -> Vec<Input> {
     let target = spread_ids(count * len, target_vocab_size);
     let cut = |ids: &[u32], at: usize, positions: usize| ids[at * len..(at + 1) * len][..len.min(positions)].to_vec();
     (0..count)
-        .map(|at| Input {
-            ids: cut(&all, at, positions),
-            decoder_ids: if both { cut(&target, at, target_positions) } else { Vec::new() },
-            ..Input::default()
+        .map(|at| {
+            let mut ids = cut(&all, at, positions);
+            let mut decoder_ids = if both { cut(&target, at, target_positions) } else { Vec::new() };
+            end(spec, &mut ids, &mut decoder_ids);
+            Input { ids, decoder_ids, ..Input::default() }
         })
         .collect()
 }

@@ -21,11 +21,14 @@ use crate::tables;
 use crate::weights::{Tensor, Weights, role_name};
 
 mod attention;
+mod checks;
 mod generate;
 
+pub(crate) use checks::check_lengths;
 pub use generate::Written;
 
 use attention::{Cache, Distances};
+use checks::check_input;
 
 /// A model being run. A decoder remembers the tokens it was given.
 #[derive(Clone, Debug)]
@@ -38,6 +41,12 @@ pub struct Reference<'a> {
     cross: Vec<Cache>,
     /// Tokens the decoder has been given.
     position: usize,
+    /// How many of them count as positions.
+    counted: usize,
+    /// The token of the encoder's text at whose place the head reads the decoder, where it does so.
+    marked: Option<usize>,
+    /// The decoder's state that the head reads, where that need not be its last one.
+    kept: Option<Vec<f32>>,
     /// What the linear layers read, where that is wanted.
     calibration: Option<RefCell<Calibration>>,
 }
@@ -45,8 +54,17 @@ pub struct Reference<'a> {
 impl<'a> Reference<'a> {
     /// Readies a model.
     pub fn new(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
-        let mut reference =
-            Self { spec, weights, caches: Vec::new(), cross: Vec::new(), position: 0, calibration: None };
+        let mut reference = Self {
+            spec,
+            weights,
+            caches: Vec::new(),
+            cross: Vec::new(),
+            position: 0,
+            counted: 0,
+            marked: None,
+            kept: None,
+            calibration: None,
+        };
         reference.reset();
         reference
     }
@@ -65,15 +83,24 @@ impl<'a> Reference<'a> {
     pub fn reset(&mut self) {
         let layers = self.spec.decoder.map_or(0, |stack| usize::from(stack.num_hidden_layers));
         self.caches = vec![Cache::default(); layers];
-        self.position = 0;
+        (self.position, self.counted, self.kept) = (0, 0, None);
     }
 
     /// The encoder's hidden states. A decoder that follows attends to them. No token types means all 0.
     ///
     /// # Errors
-    /// When there is no encoder, or a token, a token type or the length is out of range.
+    /// When there is no encoder, or a token, a token type or the length is out of range, or the token is missing that says where the
+    /// head reads the decoder.
     pub fn encode(&mut self, ids: &[u32], token_types: &[u32]) -> Result<Rows> {
         let stack = self.spec.encoder.as_ref().context("this model has no encoder")?;
+        if let Pooling::AtLast(token) = self.spec.head.pooling {
+            self.marked = Some(ids.iter().rposition(|&id| id == token).ok_or_else(|| {
+                refuse(
+                    format_args!("the text lacks token {token}, at whose place this classifier reads the decoder"),
+                    "end the text with it",
+                )
+            })?);
+        }
         let mut x = self.embed(Stack::Encoder, stack, ids, token_types, 0)?;
         for layer in 0..usize::from(stack.num_hidden_layers) {
             x = self.block(Stack::Encoder, stack, layer, x, &mut Cache::default())?;
@@ -109,25 +136,42 @@ impl<'a> Reference<'a> {
             return Err(refuse("the decoder was run before the encoder", "encode the source first"));
         }
         let mut x = self.embed(Stack::Decoder, stack, ids, &[], self.position)?;
+        let start = self.position;
         let mut caches = core::mem::take(&mut self.caches);
         for (layer, cache) in caches.iter_mut().enumerate() {
             x = self.block(Stack::Decoder, stack, layer, x, cache)?;
         }
         self.caches = caches;
         self.position += ids.len();
-        match &stack.final_norm {
-            Some(spec) => self.norm(spec, Role::Stack(Stack::Decoder, StackPart::FinalNorm), &x),
-            None => Ok(x),
+        self.counted += ids.iter().filter(|&&id| Some(id) != stack.embedding.padding).count();
+        if let Some(spec) = &stack.final_norm {
+            x = self.norm(spec, Role::Stack(Stack::Decoder, StackPart::FinalNorm), &x)?;
         }
+        let read = |(at, &id): (usize, &u32)| match self.spec.head.pooling {
+            Pooling::LastExcept(padding) => id != padding || start + at == 0,
+            Pooling::AtLast(_) => self.marked == Some(start + at),
+            _ => false,
+        };
+        if let Some((row, _)) = x.rows().zip(ids.iter().enumerate()).filter(|(_, token)| read(*token)).last() {
+            self.kept = Some(row.to_vec());
+        }
+        Ok(x)
     }
 
     /// What the head makes of the last stack's hidden states: a row for each token, or one when it pools.
     ///
     /// # Errors
-    /// When there are none.
+    /// When there are none, or the decoder has not read the token whose state the head reads.
     pub fn head(&self, hidden: &Rows) -> Result<Rows> {
         let head = &self.spec.head;
-        let mut x = pool(head.pooling, hidden)?;
+        let mut x = match head.pooling {
+            Pooling::LastExcept(_) | Pooling::AtLast(_) => {
+                let kept =
+                    self.kept.clone().context("the decoder has not read the token whose state the head reads")?;
+                Rows { width: hidden.width, values: kept }
+            }
+            pooling => pool(pooling, hidden)?,
+        };
         if let Some(transform) = &head.transform {
             x = self.linear(Role::Head(HeadPart::Transform), &x)?;
             x.values.iter_mut().for_each(|x| *x = tables::activation(transform.activation, *x));
@@ -165,6 +209,7 @@ impl<'a> Reference<'a> {
     pub fn forward(&mut self, ids: &[u32], token_types: &[u32], decoder_ids: &[u32]) -> Result<Rows> {
         let hidden = match (self.spec.encoder, self.spec.decoder) {
             (Some(_), Some(_)) => {
+                check_lengths(self.spec, ids, decoder_ids)?;
                 self.encode(ids, token_types)?;
                 self.decode(decoder_ids)?
             }
@@ -193,7 +238,7 @@ impl<'a> Reference<'a> {
         }
         if embedding.positions {
             let table = self.tensor(own(StackPart::PositionEmbedding))?;
-            let positions = Rows::gather(&table.weight, x.width, first..first + ids.len());
+            let positions = Rows::gather(&table.weight, x.width, self.positions(id, stack, ids));
             add(&mut x, &positions);
         }
         if embedding.token_types > 0 {
@@ -212,6 +257,19 @@ impl<'a> Reference<'a> {
             x = self.linear(own(StackPart::EmbeddingProjection), &x)?;
         }
         Ok(x)
+    }
+
+    /// The row of each token's position. Padding, where it has one of its own, is not counted.
+    fn positions(&self, id: Stack, stack: &StackSpec, ids: &[u32]) -> impl Iterator<Item = usize> {
+        let (padding, last) = (stack.embedding.padding, stack.max_positions as usize);
+        let mut next = if id == Stack::Decoder { self.counted } else { 0 };
+        ids.iter().map(move |&token| {
+            if Some(token) == padding {
+                return last;
+            }
+            next += 1;
+            next - 1
+        })
     }
 
     /// The activated convolution over the tokens' embeddings.
@@ -427,35 +485,10 @@ impl<'a> Reference<'a> {
     }
 }
 
-fn check_input(stack: &StackSpec, ids: &[u32], types: &[u32], first: usize) -> Result<()> {
-    if ids.is_empty() {
-        return Err(refuse("there are no tokens", "give at least one"));
-    }
-    let last = first + ids.len();
-    if last > stack.max_positions as usize {
-        return Err(refuse(
-            format_args!("{last} tokens, but this model takes {}", stack.max_positions),
-            "give fewer, or convert with a larger --max-tokens",
-        ));
-    }
-    if let Some(id) = ids.iter().find(|id| **id >= stack.embedding.vocab_size) {
-        let vocab_size = stack.embedding.vocab_size;
-        return Err(refuse(format_args!("token {id} is not in the vocabulary of {vocab_size}"), "check the ids"));
-    }
-    if let Some(kind) = types.iter().find(|kind| **kind >= u32::from(stack.embedding.token_types.max(1))) {
-        let count = stack.embedding.token_types;
-        return Err(refuse(format_args!("token type {kind} is not one of the model's {count}"), "check the types"));
-    }
-    if !types.is_empty() && types.len() != ids.len() {
-        return Err(refuse(format_args!("{} token types for {} tokens", types.len(), ids.len()), "give one for each"));
-    }
-    Ok(())
-}
-
 fn pool(pooling: Pooling, hidden: &Rows) -> Result<Rows> {
     let mut rows = hidden.rows();
     let one = match pooling {
-        Pooling::None => return Ok(hidden.clone()),
+        Pooling::None | Pooling::LastExcept(_) | Pooling::AtLast(_) => return Ok(hidden.clone()),
         Pooling::First => rows.next().map(<[f32]>::to_vec),
         Pooling::Last => rows.next_back().map(<[f32]>::to_vec),
         Pooling::Mean => {

@@ -70,10 +70,12 @@ pub struct Sinusoid {
     pub closed: bool,
     /// The position that the first row stands for.
     pub first: u32,
+    /// The last row is zeros: the padding token's.
+    pub padded: bool,
 }
 
 impl Sinusoid {
-    /// The table, `[positions, width]`.
+    /// The table, `[positions, width]`, the padding token's row among them.
     pub fn table(self, positions: usize, width: usize) -> Vec<f32> {
         let half = width / 2;
         let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
@@ -86,7 +88,9 @@ impl Sinusoid {
             let angle = angle(position, pair);
             (if cosine { libm::cos(angle) } else { libm::sin(angle) }) as f32
         };
-        (0..positions).flat_map(|position| (0..width).map(move |column| at(position, column))).collect()
+        let (computed, zeros) = if self.padded { (positions.saturating_sub(1), width) } else { (positions, 0) };
+        let values = (0..computed).flat_map(|position| (0..width).map(move |column| at(position, column)));
+        values.chain(core::iter::repeat_n(0.0, zeros)).collect()
     }
 }
 
@@ -274,13 +278,15 @@ mod tests {
 
     #[test]
     fn sinusoids_have_their_variants() {
-        let marian = Sinusoid { interleaved: false, closed: false, first: 0 }.table(3, 4);
+        let marian = Sinusoid { interleaved: false, closed: false, first: 0, padded: false }.table(3, 4);
         assert_eq!(marian[..4], [0.0, 0.0, 1.0, 1.0]);
         assert!((marian[4] - 0.841_471).abs() < 1e-6 && (marian[5] - 0.009_999_8).abs() < 1e-6);
-        let xlm = Sinusoid { interleaved: true, closed: false, first: 0 }.table(3, 4);
+        let xlm = Sinusoid { interleaved: true, closed: false, first: 0, padded: false }.table(3, 4);
         assert_eq!([xlm[4], xlm[5], xlm[6], xlm[7]], [marian[4], marian[6], marian[5], marian[7]]);
-        let closed = Sinusoid { interleaved: false, closed: true, first: 1 }.table(1, 4);
+        let closed = Sinusoid { interleaved: false, closed: true, first: 1, padded: false }.table(1, 4);
         assert!((closed[1] - 1e-4).abs() < 1e-8);
+        let padded = Sinusoid { interleaved: false, closed: true, first: 1, padded: true }.table(2, 4);
+        assert_eq!(padded, [closed, vec![0.0; 4]].concat());
     }
 
     #[test]

@@ -19,7 +19,14 @@ use crate::ops::embedding::embed_row;
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
 use crate::threads::{Others, Threads};
-use crate::workspace::{Scratch, Workspace};
+use crate::workspace::{Scratch, Workspace, counted};
+
+mod positions;
+mod reading;
+
+use positions::{count, position_of};
+pub use reading::shifted_start;
+use reading::{Reading, Row};
 
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
@@ -63,6 +70,8 @@ pub struct Session<'s, 'm> {
     beam: usize,
     /// Tokens of the decoder's last tile.
     last_tile: usize,
+    /// Which of the decoder's states the head reads.
+    reading: Reading,
     /// Tokens the encoder was given.
     source: usize,
     /// How often it began to read, or went elsewhere.
@@ -95,6 +104,7 @@ impl<'s, 'm> Session<'s, 'm> {
             position: 0,
             beam: 0,
             last_tile: 0,
+            reading: Reading::default(),
             source: 0,
             passes: 0,
             threads: Threads::default(),
@@ -152,6 +162,7 @@ impl<'s, 'm> Session<'s, 'm> {
     pub fn reset(&mut self) {
         self.select(0, 0);
         self.last_tile = 0;
+        self.reading.forget();
     }
 
     /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten tokens may
@@ -167,6 +178,9 @@ impl<'s, 'm> Session<'s, 'm> {
         if windowed && position != 0 && position != self.position {
             return Err(Error::NotSupported("rewinding a sliding window"));
         }
+        if position < self.position {
+            self.reading.forget();
+        }
         self.select(self.beam, position);
         self.last_tile = 0;
         Ok(())
@@ -175,7 +189,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those missing are 0.
     ///
     /// # Errors
-    /// Tokens or types that the model does not have, too many of them, or none; [`Error::NotSupported`] without an encoder.
+    /// Tokens or types that the model does not have, too many of them, or none; [`Error::TokenMissing`] when the text lacks the token
+    /// that says where the head reads the decoder; [`Error::NotSupported`] without an encoder.
     pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
         self.encode_traced(ids, token_types, &mut |_, _| {})
     }
@@ -193,8 +208,9 @@ impl<'s, 'm> Session<'s, 'm> {
     pub fn begin_encode<'t>(&mut self, ids: &'t [u32], token_types: &'t [u8]) -> Result<Pass<'t>, Error> {
         let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
         check_tokens(&stack, ids, token_types, self.plan.source())?;
+        let reading = Reading::of_source(self.model.spec().head.pooling, ids)?;
         self.reset();
-        self.source = 0;
+        (self.source, self.reading) = (0, reading);
         Ok(Pass { stack: Stack::Encoder, ids, token_types, number: self.passes, read: 0, layer: 0 })
     }
 
@@ -343,7 +359,8 @@ impl<'s, 'm> Session<'s, 'm> {
         self.read(ids, &mut |_, _| {}, None)
     }
 
-    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with its position.
+    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with its position. Where the head reads
+    /// the decoder at one place only, there is none before it.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
@@ -412,9 +429,12 @@ impl<'s, 'm> Session<'s, 'm> {
         loop {
             let more = self.advance_traced(&mut pass, trace)?;
             if let (Some(each), 0) = (&mut each, pass.layer) {
-                for row in 0..self.last_tile {
-                    let position = self.position - self.last_tile + row;
-                    each(position, self.head(Row::At(row))?);
+                let (read, start) = (pass.read - self.last_tile, self.position - self.last_tile);
+                let ids = pass.ids.get(read..pass.read).unwrap_or(&[]);
+                for (row, read) in self.reading.rows(self.model.spec().head.pooling, start, ids).enumerate() {
+                    if let Some(read) = read {
+                        each(start + row, self.head(read)?);
+                    }
                 }
             }
             if !more {
@@ -434,18 +454,23 @@ impl<'s, 'm> Session<'s, 'm> {
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
         let rest = pass.ids.get(pass.read..).unwrap_or(&[]);
         let ids = rest.get(..self.plan.tile()).unwrap_or(rest);
-        let Workspace { hidden, cache, cross_cache, scratch, .. } = &mut self.workspace;
+        let Workspace { hidden, kept, cache, cross_cache, scratch, .. } = &mut self.workspace;
+        let of_one = cache.len() / self.plan.beams().max(1);
+        let cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).ok_or(Error::BadLayout("cache"))?;
+        if layer == 0 {
+            self.reading.keep(hidden, hidden_size, kept);
+        }
         let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
         if layer == 0 {
+            let first = count(stack.spec, counted(stack.spec, &self.plan, cache), start, ids);
             for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
-                embed(stack, self.kernels, (ids, &[]), at, start, row, scratch);
+                embed(stack, self.kernels, (ids, &[]), at, first, row, scratch);
             }
             trace(0, x);
         }
         let layers = stack.spec.num_hidden_layers as usize;
         let bytes_of = |layer| layer_cache_bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
-        let of_one = cache.len() / self.plan.beams().max(1);
-        let first = self.beam * of_one + (0..layer).map(bytes_of).sum::<usize>();
+        let first = (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
@@ -473,6 +498,7 @@ impl<'s, 'm> Session<'s, 'm> {
             pass.read += ids.len();
             self.position += ids.len();
             self.last_tile = ids.len();
+            self.reading.end(self.model.spec().head.pooling, start, ids);
         }
         Ok(pass.read < pass.ids.len())
     }
@@ -481,7 +507,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// encoder. Fixed point with [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
     ///
     /// # Errors
-    /// [`Error::NoTokens`] when nothing was read.
+    /// [`Error::NoTokens`] when nothing was read, or nothing that the head reads: since a [`rewind`](Self::rewind) padding only, or not
+    /// yet the token at the place that the encoder's text says.
     pub fn logits(&mut self) -> Result<&[i32], Error> {
         self.logits_mut().map(|logits| &*logits)
     }
@@ -492,10 +519,10 @@ impl<'s, 'm> Session<'s, 'm> {
     /// As [`logits`](Self::logits).
     pub fn logits_mut(&mut self) -> Result<&mut [i32], Error> {
         let row = match (&self.model.spec().decoder, self.model.spec().head.pooling) {
-            (Some(_), _) => Row::At(self.last_tile.checked_sub(1).ok_or(Error::NoTokens)?),
+            (Some(_), _) => self.reading.row().ok_or(Error::NoTokens)?,
             (None, Pooling::Mean) => Row::Mean,
             (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(Error::NoTokens)?),
-            (None, Pooling::First | Pooling::None) => Row::At(0),
+            (None, _) => Row::At(0),
         };
         self.head(row)
     }
@@ -514,13 +541,23 @@ impl<'s, 'm> Session<'s, 'm> {
         self.head(Row::At(position)).map(|logits| &*logits)
     }
 
-    /// Reads a whole text with the stack that the head reads, from scratch.
+    /// Reads a whole text with the stack that the head reads, from scratch. Where there are two, both read it, the decoder one token
+    /// later.
     pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
-        if self.model.spec().encoder.is_some() {
-            return self.encode(ids, token_types);
+        let spec = self.model.spec();
+        if spec.encoder.is_none() {
+            self.reset();
+            return self.prefill(ids);
         }
-        self.reset();
-        self.prefill(ids)
+        self.encode(ids, token_types)?;
+        if spec.decoder.is_none() {
+            return Ok(());
+        }
+        self.prefill(&[shifted_start(&self.model.manifest().tokens, ids).ok_or(Error::NoTokens)?])?;
+        match ids.split_last() {
+            Some((_, rest)) if !rest.is_empty() => self.prefill(rest),
+            _ => Ok(()),
+        }
     }
 
     /// The encoder's hidden states, `[tokens, hidden_size]`, in fixed point.
@@ -537,7 +574,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let stack = model.stack(id).ok_or(Error::NotSupported("it has no stack"))?;
         let (hidden_size, bits) = (stack.hidden_size(), spec.numerics.fraction_bits);
         let (width, kernels) = (spec.numerics.activations, self.kernels);
-        let Workspace { hidden, states, scratch, .. } = &mut self.workspace;
+        let Workspace { hidden, kept, states, scratch, .. } = &mut self.workspace;
         let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
         let states = states.get(..read * hidden_size).unwrap_or(&[]);
         // What is quantized makes room for what becomes of it.
@@ -546,6 +583,7 @@ impl<'s, 'm> Session<'s, 'm> {
         match row {
             _ if read == 0 => return Err(Error::NoTokens),
             Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
+            Row::Kept => copy(pooled, kept),
             Row::Mean => {
                 for (column, out) in pooled.iter_mut().enumerate() {
                     let values = states.iter().skip(column).step_by(hidden_size);
@@ -595,15 +633,6 @@ fn two(bytes: &mut [u8], size: usize, a: usize, b: usize) -> Option<(&mut [u8], 
     Some(if a < b { (low, high) } else { (high, low) })
 }
 
-/// Which hidden state the head reads.
-#[derive(Clone, Copy)]
-enum Row {
-    /// One of the states at hand: the encoder's, or of the decoder's last tile.
-    At(usize),
-    /// The mean of them all.
-    Mean,
-}
-
 /// Refuses tokens that the stack cannot read.
 fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limit: usize) -> Result<(), Error> {
     let embedding = &stack.spec.embedding;
@@ -627,7 +656,7 @@ fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limi
     }
 }
 
-/// The first hidden state of the token at `at`, whose position is `first + at`.
+/// The first hidden state of the token at `at` of these, before which `first` positions are taken.
 fn embed(
     stack: &StackView<'_, '_>,
     kernels: &Kernels,
@@ -643,7 +672,8 @@ fn embed(
     let narrow_size = at_least_one(spec.embedding_size as usize);
     let positions = |row: &mut [i32]| {
         if spec.positions {
-            embed_row(&stack.matrix(StackPart::PositionEmbedding), first + at, None, bits, true, row);
+            let position = position_of(stack.spec, ids, at, first);
+            embed_row(&stack.matrix(StackPart::PositionEmbedding), position, None, bits, true, row);
         }
         if spec.token_types > 0 {
             let token_type = types.get(at).copied().unwrap_or(0);

@@ -10,7 +10,7 @@ use crate::format::blob::plan_words;
 use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
 use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, Sizes, address};
-use crate::format::spec::ModelSpec;
+use crate::format::spec::{ModelSpec, StackSpec};
 
 /// Bytes aligned as a blob and an arena must be.
 #[derive(Debug)]
@@ -96,7 +96,10 @@ pub(crate) struct Workspace<'a> {
     pub(crate) hidden: &'a mut [i32],
     /// The encoder's, of the whole source: `[source, hidden_size]`.
     pub(crate) states: &'a mut [i32],
-    /// Every key and value of the decoder, layer after layer.
+    /// What the head reads of an earlier tile, `[hidden_size]`, where it does.
+    pub(crate) kept: &'a mut [i32],
+    /// Of each of the decoder's texts every key and value, layer after layer; then how many tokens up to each count as positions,
+    /// where not all do.
     pub(crate) cache: &'a mut [u8],
     /// One layer's keys and values of the encoder.
     pub(crate) encoder_cache: &'a mut [u8],
@@ -185,6 +188,7 @@ impl<'a> Workspace<'a> {
         let mut carver = Carver { rest: arena };
         Ok(Self {
             hidden: carver.take(tile * sizes.hidden)?,
+            kept: carver.take(sizes.kept)?,
             states: carver.take(source * states)?,
             cache: carver.take(cache)?,
             encoder_cache: carver.take(source * sizes.encoder_cache)?,
@@ -207,4 +211,11 @@ impl<'a> Carver<'a> {
         self.rest = rest;
         try_cast_slice_mut(taken).map_err(|_| Error::ArenaMisaligned)
     }
+}
+
+/// How many tokens up to each count as positions, out of what the cache holds of one text; nothing where all do.
+pub(crate) fn counted<'a>(stack: &StackSpec, plan: &MemoryPlan, cache: &'a mut [u8]) -> &'a mut [u16] {
+    let bytes = plan.counted_bytes(stack);
+    let counts = cache.len().checked_sub(bytes).and_then(|start| cache.get_mut(start..)).unwrap_or(&mut []);
+    try_cast_slice_mut(counts).unwrap_or(&mut [])
 }

@@ -18,6 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import families
+import padding
 from families import case
 
 HERE = Path(__file__).parent
@@ -290,7 +291,9 @@ def make(number, case):
     lengths = case.get("lengths", LENGTHS)
     if "language" in case:
         model.forward = functools.partial(spoken, model.forward, case["language"])
-    for one in inputs(model.config, number, lengths, case.get("types", False), case.get("target", False)):
+    given = case["reads"](model, number) if "reads" in case else inputs(
+        model.config, number, lengths, case.get("types", False), case.get("target", False))
+    for one in given:
         one.update(run(model, one))
         if embedding:
             one["embedding"] = embedding(one.pop("hidden"))
@@ -307,7 +310,7 @@ def make(number, case):
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
-    for number, one in enumerate(CASES + families.CASES):
+    for number, one in enumerate(CASES + families.CASES + padding.CASES):
         if not wanted or one["name"] in wanted:
             make(number, one)
             print(one["name"])

@@ -6,6 +6,7 @@ mod folders;
 mod calibration;
 mod golden;
 mod marks;
+mod padding;
 mod runtime;
 mod tasks;
 mod tokenizer;

@@ -32,6 +32,7 @@ fn stack() -> StackSpec {
             shared: false,
             scale: None,
             positions: false,
+            padding: None,
             token_types: 0,
             projection: EmbeddingProjection::None,
             projection_bias: false,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+use kinglet::format::spec::Pooling;
 use kinglet::sample::argmax;
 use kinglet::{MemoryPlan, Model, Session};
 use kinglet_convert::texts::spread_ids;
@@ -199,12 +200,17 @@ impl Bench {
 fn time(model: &Model<'_>, session: &mut Session<'_, '_>, case: &Case<'_>) -> Result<Duration> {
     let spec = model.spec();
     let stack = spec.encoder.as_ref().or(spec.decoder.as_ref());
-    let ids = spread_ids(case.tokens, stack.map_or(1, |stack| stack.embedding.vocab_size));
+    let mut ids = spread_ids(case.tokens, stack.map_or(1, |stack| stack.embedding.vocab_size));
+    if let (Pooling::AtLast(end), Some(last)) = (spec.head.pooling, ids.last_mut()) {
+        *last = end;
+    }
     let start = Instant::now();
     match case.what {
         What::Encode => {
             session.encode(&ids, &[])?;
-            session.logits()?;
+            if spec.decoder.is_none() {
+                session.logits()?;
+            }
         }
         What::Prefill => {
             session.reset();

@@ -8,7 +8,7 @@ use clap::Args;
 use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
-use kinglet::task::GenerateOptions;
+use kinglet::task::{GenerateOptions, shifted_start};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
@@ -226,10 +226,13 @@ impl Engine {
             input.ids.reverse();
         }
         if spec.encoder.is_some() && spec.decoder.is_some() && input.decoder_ids.is_empty() {
-            let start = tokens
-                .decoder_start
-                .or(tokens.bos)
-                .context("the model says no token that its output begins with\ngive --decoder-ids")?;
+            // A model that writes begins to; any other reads the text once more, one token later.
+            let writes = spec.head.task == Task::CausalLm;
+            let start = if writes { tokens.decoder_start.or(tokens.bos) } else { shifted_start(&tokens, &input.ids) };
+            let start = start.context("the model says no token that its output begins with\ngive --decoder-ids")?;
+            if let (false, Some((_, rest))) = (writes, input.ids.split_last()) {
+                input.decoder_ids.extend(rest);
+            }
             input.decoder_ids.push(start);
         }
         let mut rows = match self {

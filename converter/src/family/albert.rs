@@ -40,6 +40,7 @@ const HEADS: &[Head] = &[
         transform: pooler("pooler", Activation::Tanh),
         output: Output::Labels { module: "classifier", bias: true },
         unused: &["sop_classifier."],
+        ..BASE
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

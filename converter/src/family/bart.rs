@@ -7,7 +7,7 @@ use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, CAUSAL_LM, Head, Output, QUESTION_ANSWERING, pooler};
+use super::head::{BASE, CAUSAL_LM, Head, Last, Output, QUESTION_ANSWERING, pooler};
 use super::parts::{Dimensions, activation_key, divide};
 use super::source::{Names, Pick, Prefixes, Value, edit, prefixed};
 use crate::fixed::multiplier;
@@ -29,6 +29,7 @@ const HEADS: &[Head] = &[
         suffixes: &["ForSequenceClassification"],
         task: Task::Classification,
         pooling: Pooling::Last,
+        last: Last::OfEnd,
         transform: pooler("classification_head.dense", Activation::Tanh),
         output: Output::Labels { module: "classification_head.out_proj", bias: true },
         ..BASE
@@ -51,7 +52,7 @@ enum Positions {
     Learned,
     /// Sinusoids, from position 0.
     Sinusoidal,
-    /// Sinusoids of closed range, from the position after the padding token's.
+    /// Sinusoids of closed range, from the position after the padding token's, which has none and is not counted.
     SinusoidalAfterPadding,
 }
 
@@ -144,6 +145,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         set_positions(context, variant, &mut draft, id)?;
     }
     drop_empty_bias(context, &mut draft)?;
+    draft.starts_with_last = context.model_type == "mbart";
     Ok(draft)
 }
 
@@ -176,6 +178,9 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     stack.final_norm = variant.pre_norm.then(|| norm.of(hidden_size));
     stack.embedding.norm = variant.embedding_norm.then(|| norm.of(hidden_size));
     stack.embedding.positions = true;
+    if let Positions::SinusoidalAfterPadding = variant.positions {
+        stack.embedding.padding = Some(padding_token(context)?);
+    }
     if config.flag_or(&["scale_embedding"], false)? {
         stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     }
@@ -246,16 +251,20 @@ fn set_positions(context: &Context<'_>, variant: &Variant, draft: &mut Draft, id
             return Ok(());
         }
         Positions::Sinusoidal if stored_positions(context, side).is_some() => return Ok(()),
-        Positions::Sinusoidal => Sinusoid { interleaved: false, closed: false, first: 0 },
+        Positions::Sinusoidal => Sinusoid { interleaved: false, closed: false, first: 0, padded: false },
         Positions::SinusoidalAfterPadding => {
             let names = prefixed(PREFIXES, &format!("{side}.embed_positions."));
             context.checkpoint.dismiss(|name| names.iter().any(|start| name.starts_with(start)));
-            let padding = context.config.optional_size(&["pad_token_id"])?.unwrap_or(1);
-            Sinusoid { interleaved: false, closed: true, first: padding + 1 }
+            Sinusoid { interleaved: false, closed: true, first: padding_token(context)? + 1, padded: true }
         }
     };
     draft.sources.insert(role, Value::Sinusoidal(sinusoid).into());
     Ok(())
+}
+
+/// The token that positions pass over, where they do.
+fn padding_token(context: &Context<'_>) -> Result<u32> {
+    Ok(context.config.optional_size(&["pad_token_id"])?.unwrap_or(1))
 }
 
 /// Most checkpoints have a bias on the logits that is missing or nothing but zeros.

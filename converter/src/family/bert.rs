@@ -31,6 +31,7 @@ const HEADS: &[Head] = &[
             bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
         },
         unused: UNUSED,
+        ..BASE
     },
     Head {
         suffixes: &["ForSequenceClassification"],
@@ -39,6 +40,7 @@ const HEADS: &[Head] = &[
         transform: pooler("pooler.dense", Activation::Tanh),
         output: Output::Labels { module: "classifier", bias: true },
         unused: &["cls."],
+        ..BASE
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

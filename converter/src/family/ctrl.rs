@@ -62,7 +62,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     stack.final_norm = Some(last_norm.of(hidden_size));
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, last_norm);
-    let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0 };
+    let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0, padded: false };
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::PositionEmbedding), Value::Sinusoidal(sinusoid).into());
     Ok(draft)
 }

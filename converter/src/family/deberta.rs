@@ -33,6 +33,7 @@ const HEADS: &[Head] = &[
             bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
         },
         unused: UNUSED,
+        ..BASE
     },
     Head {
         suffixes: &["ForSequenceClassification"],
@@ -47,6 +48,7 @@ const HEADS: &[Head] = &[
         }),
         output: Output::Labels { module: "classifier", bias: true },
         unused: UNUSED,
+        ..BASE
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

@@ -42,6 +42,9 @@ pub(super) struct Draft {
     pub(super) activation: Activation,
     /// The token table is the head's matrix when the checkpoint has no other, even if the configuration denies it.
     pub(super) tied: bool,
+    /// Where the decoder reads the encoder's text one token later, it begins with the text's last token, whatever the configuration
+    /// says.
+    pub(super) starts_with_last: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -106,6 +109,7 @@ impl Draft {
             norm,
             activation: stack.block.feed_forward.activation,
             tied: false,
+            starts_with_last: false,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

@@ -19,6 +19,8 @@ pub(super) struct Head {
     /// [`Task::Classification`] stands for its two kin too.
     pub(super) task: Task,
     pub(super) pooling: Pooling,
+    /// Which token is the last one, where it pools that.
+    pub(super) last: Last,
     pub(super) transform: Option<Transform>,
     pub(super) output: Output,
     /// How the names of tensors begin that a checkpoint may have and this head does not need.
@@ -37,6 +39,17 @@ pub(super) struct Transform {
     pub(super) activation: Option<Activation>,
     /// The module of its norm.
     pub(super) norm: Option<&'static str>,
+}
+
+/// Which token is the last one.
+#[derive(Clone, Copy)]
+pub(super) enum Last {
+    /// Whichever stands there.
+    Any,
+    /// The last that is not the padding token.
+    NotPadding,
+    /// Of the decoder the one at the place of the last end token that the encoder reads.
+    OfEnd,
 }
 
 /// The output projection.
@@ -73,6 +86,7 @@ pub(super) const BASE: Head = Head {
     suffixes: &["Model"],
     task: Task::Hidden,
     pooling: Pooling::None,
+    last: Last::Any,
     transform: None,
     output: Output::None,
     unused: &[],
@@ -102,11 +116,12 @@ pub(super) const QUESTION_ANSWERING: Head = Head {
     ..BASE
 };
 
-/// A label for the text, from a decoder's last token.
+/// A label for the text, from a decoder's last token that is not padding.
 pub(super) const LAST_TOKEN_CLASSIFICATION: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
     pooling: Pooling::Last,
+    last: Last::NotPadding,
     output: Output::Labels { module: "score", bias: false },
     ..BASE
 };
@@ -202,7 +217,7 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
     }
     let mut spec = HeadSpec {
         task: head.task,
-        pooling: head.pooling,
+        pooling: pooling(context, &head, stack.embedding.vocab_size)?,
         transform: None,
         output: OutputProjection::None,
         num_outputs: 0,
@@ -258,6 +273,33 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
         spec.task = classification(context, labels.len())?;
     }
     Ok((spec, labels))
+}
+
+/// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says; where it is silent, what the class
+/// of its `model_type` says.
+fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Pooling> {
+    const PADDING: &[(&str, u32)] = &[("gemma", 0), ("gemma3_text", 0), ("opt", 1)];
+    const END: &[(&str, u32)] = &[("bart", 2), ("mbart", 2), ("mt5", 1), ("t5", 1)];
+    let config = context.config;
+    let default = |list: &[(&str, u32)]| list.iter().find(|(of, _)| *of == context.model_type).map(|(_, id)| *id);
+    match head.last {
+        Last::Any => Ok(head.pooling),
+        Last::NotPadding => {
+            let said = config.get(&["pad_token_id"]).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
+            let padding = if config.has("pad_token_id") { said } else { default(PADDING) };
+            // An id that no token has, such as -1, is met nowhere.
+            Ok(padding.filter(|&id| id < vocab_size).map_or(head.pooling, Pooling::LastExcept))
+        }
+        Last::OfEnd => {
+            let end = config.optional_size(&["eos_token_id"])?.or_else(|| default(END));
+            end.filter(|&id| id < vocab_size).map(Pooling::AtLast).ok_or_else(|| {
+                refuse(
+                    "this classifier reads the end token of a text, but config.json says no `eos_token_id` that the vocabulary has",
+                    "add it, or take config.json from the checkpoint's page again",
+                )
+            })
+        }
+    }
 }
 
 fn add_transform(draft: &mut Draft, stack: &StackSpec, transform: &Transform) -> TransformSpec {

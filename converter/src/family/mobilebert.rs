@@ -32,6 +32,7 @@ const HEADS: &[Head] = &[
         }),
         output: Output::WidenedVocabulary { rest: "cls.predictions.dense.weight", bias: "cls.predictions.bias" },
         unused: &["pooler.", "cls.seq_relationship.", "cls.predictions.decoder."],
+        ..BASE
     },
     Head {
         suffixes: &["ForSequenceClassification"],
@@ -40,6 +41,7 @@ const HEADS: &[Head] = &[
         transform: pooler("pooler.dense", Activation::Tanh),
         output: Output::Labels { module: "classifier", bias: true },
         unused: &["cls."],
+        ..BASE
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

@@ -221,9 +221,13 @@ fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec
     }
     let writes = spec.decoder.is_some() && spec.head.task == Task::CausalLm;
     let generation = Generation::read(context.checkpoint, writes, &options.ignored_keys, &mut draft.notes)?;
+    let mut special = special::read(context.checkpoint, &generation)?;
+    if draft.starts_with_last && spec.head.task != Task::CausalLm {
+        special.decoder_start = None;
+    }
     Ok(Mapping {
         model_type: context.model_type.to_owned(),
-        special: special::read(context.checkpoint, &generation)?,
+        special,
         spec,
         sources: draft.sources,
         labels,

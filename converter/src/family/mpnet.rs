@@ -33,8 +33,10 @@ const NAMES: Names = Names {
     ],
 };
 
-/// Rows of the table of positions that no token uses, whatever the padding token.
-const FIRST_POSITION: u32 = 2;
+/// The padding token and the row of its position, whatever the configuration says.
+const PADDING: u32 = 1;
+/// The row of the first position.
+const FIRST_POSITION: u32 = PADDING + 1;
 
 /// The only buckets that MPNet computes, whatever the configuration says.
 const BUCKETS: Buckets = Buckets { count: 32, max_distance: 128, bidirectional: true };
@@ -56,11 +58,12 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.block.residual = Residual::PostNorm;
     stack.block.attention.position = AttentionPosition::RelativeBias { distance: BUCKETS.distance(max_positions)? };
     stack.embedding.positions = true;
+    stack.embedding.padding = Some(PADDING);
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
-            pick.rows = Some((FIRST_POSITION..FIRST_POSITION + max_positions).collect());
+            pick.rows = Some((FIRST_POSITION..FIRST_POSITION + max_positions).chain([PADDING]).collect());
         }
     });
     let table = tensor(NAMES.prefixes, "encoder.relative_attention_bias", "weight").rows(0..BUCKETS.count);

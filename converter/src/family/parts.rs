@@ -45,6 +45,7 @@ impl Dimensions {
                 shared: false,
                 scale: None,
                 positions: false,
+                padding: None,
                 token_types: 0,
                 projection: EmbeddingProjection::None,
                 projection_bias: false,

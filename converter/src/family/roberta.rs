@@ -1,5 +1,5 @@
 //! RoBERTa (arXiv 1907.11692), XLM-RoBERTa (arXiv 1911.02116), CamemBERT (arXiv 1911.03894): BERT with positions that
-//! begin after the padding token's, and heads of its own.
+//! begin after the padding token's and do not count it, and heads of its own.
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
@@ -40,6 +40,7 @@ pub(super) const HEADS: &[Head] = &[
         transform: pooler("classifier.dense", Activation::Tanh),
         output: Output::Labels { module: "classifier.out_proj", bias: true },
         unused: UNUSED,
+        ..BASE
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
@@ -54,7 +55,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     plain_encoder(context)?;
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
-    let first = config.optional_size(&["pad_token_id"])?.unwrap_or(1) + 1;
+    let padding = config.optional_size(&["pad_token_id"])?.unwrap_or(1);
+    let first = padding.saturating_add(1);
     let rows = config.size(&["max_position_embeddings"])?;
     let max_positions = context.stored_positions(rows.saturating_sub(first))?;
     let dimensions = bert::dimensions(context, norm, max_positions)?;
@@ -62,12 +64,13 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
     stack.embedding.positions = true;
+    stack.embedding.padding = Some(padding);
     stack.embedding.token_types = if types == 1 { 0 } else { short(types, "type_vocab_size")? };
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
-            pick.rows = Some((first..first + max_positions).collect());
+            pick.rows = Some((first..first + max_positions).chain([padding]).collect());
             // The only type there is goes into the positions.
             if types == 1 {
                 add_row(pick, NAMES.prefixes, "embeddings.token_type_embeddings");

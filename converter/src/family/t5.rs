@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, CAUSAL_LM, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
+use super::head::{BASE, CAUSAL_LM, Head, Last, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
 use super::parts::{Dimensions, activation, score_scale};
 use super::source::{Names, Pick, Prefixes, Value, edit, edit_blocks, prefixed, tensor};
 use crate::refuse;
@@ -26,6 +26,7 @@ const HEADS: &[Head] = &[
         suffixes: &["ForSequenceClassification"],
         task: Task::Classification,
         pooling: Pooling::Last,
+        last: Last::OfEnd,
         transform: pooler("classification_head.dense", Activation::Tanh),
         output: Output::Labels { module: "classification_head.out_proj", bias: true },
         ..BASE

@@ -209,3 +209,18 @@ fn the_mask_token_is_found_by_its_text() {
     assert_eq!(mapping.special.eos, [4, 5]);
     assert!(mapping.sources.contains_key(&Role::Head(HeadPart::OutputBias)));
 }
+
+#[test]
+fn a_classifier_reads_the_last_token_that_the_configuration_does_not_call_padding() {
+    let pooling = |changes: &Json| {
+        let labels = json!({"architectures": ["LlamaForSequenceClassification"], "num_labels": 3});
+        let config = with(with(tiny_llama(), &labels), changes);
+        mapped(&config).spec.head.pooling
+    };
+    assert_eq!(pooling(&json!({"pad_token_id": 4})), Pooling::LastExcept(4));
+    assert_eq!(pooling(&json!({"pad_token_id": 0})), Pooling::LastExcept(0));
+    // No padding token, or one that is met nowhere.
+    for none in [json!({}), json!({"pad_token_id": null}), json!({"pad_token_id": -1}), json!({"pad_token_id": 11})] {
+        assert_eq!(pooling(&none), Pooling::Last, "{none}");
+    }
+}

@@ -91,7 +91,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let id = if causal { Stack::Decoder } else { Stack::Encoder };
     let mut draft = Draft::new(context, id, stack, &NAMES, norm);
     if computed {
-        let sinusoid = Sinusoid { interleaved: true, closed: false, first: 0 };
+        let sinusoid = Sinusoid { interleaved: true, closed: false, first: 0, padded: false };
         draft.sources.insert(Role::Stack(id, StackPart::PositionEmbedding), Value::Sinusoidal(sinusoid).into());
     }
     set_language(context, &mut draft, id, computed)?;

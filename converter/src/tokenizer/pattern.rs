@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, MAX_STATES, Pattern};
 use regex_syntax::hir::{Class, HirKind};
 
-use super::tables::{Tables, characters};
+use super::tables::Tables;
 use crate::refuse;
 
 /// A class of characters, as the expression has it, and what is done with it.
@@ -264,6 +264,7 @@ impl<'e> Parser<'e> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tables::characters;
     use super::*;
 
     fn rows(expression: &str) -> Result<Vec<Vec<Item>>> {

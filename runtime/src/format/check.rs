@@ -49,8 +49,21 @@ impl ModelSpec {
             self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
             "direction",
         )?;
-        let whole = matches!(self.head.pooling, Pooling::First | Pooling::Mean);
-        require(self.decoder.is_none() || !whole, "pooling over a decoder, which sees one token at a time")?;
+        let known = |id: u32, stack: &Option<StackSpec>| stack.is_some_and(|stack| id < stack.embedding.vocab_size);
+        match self.head.pooling {
+            Pooling::None | Pooling::Last => {}
+            Pooling::First | Pooling::Mean => {
+                require(self.decoder.is_none(), "pooling over a decoder, which sees one token at a time")?;
+            }
+            Pooling::LastExcept(id) => require(
+                self.encoder.is_none() && known(id, &self.decoder),
+                "pooling that passes over a token, in a model that is no decoder or does not have the token",
+            )?,
+            Pooling::AtLast(id) => require(
+                self.decoder.is_some() && known(id, &self.encoder),
+                "pooling at a token of the encoder's text, in a model without two stacks or without the token",
+            )?,
+        }
         self.head.check(last)
     }
 }
@@ -75,6 +88,10 @@ impl StackSpec {
             "embedding_size differs from hidden_size without a projection",
         )?;
         require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
+        require(
+            embedding.padding.is_none_or(|id| embedding.positions && id < embedding.vocab_size),
+            "a padding token without positions, or beyond the vocabulary",
+        )?;
         embedding.scale.map_or(Ok(()), Multiplier::check)?;
         block.attention.check(self.num_hidden_layers, causal)?;
         require(width(block.feed_forward.intermediate_size), "intermediate_size")?;

@@ -96,6 +96,11 @@ pub enum Error {
         /// The number of ids.
         vocab_size: u32,
     },
+    /// The text lacks a token that the head needs: the one that ends texts, at whose place it reads the decoder.
+    TokenMissing {
+        /// The id.
+        token: u32,
+    },
     /// A token type that the model does not have.
     TokenTypeOutOfRange {
         /// The type.
@@ -211,6 +216,9 @@ impl fmt::Display for Error {
             Self::NoTokens => f.write_str("no tokens were given"),
             Self::TokenOutOfRange { token, vocab_size } => {
                 write!(f, "token {token} is not in the vocabulary of {vocab_size}")
+            }
+            Self::TokenMissing { token } => {
+                write!(f, "the text lacks token {token}, at whose place the head reads it: end the text with it")
             }
             Self::TokenTypeOutOfRange { token_type, token_types } => {
                 write!(f, "token type {token_type} is not one of the model's {token_types}")

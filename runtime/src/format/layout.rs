@@ -42,7 +42,8 @@ pub enum Role {
 pub enum StackPart {
     /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied head.
     TokenEmbedding,
-    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already gone.
+    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already gone. One more row where padding
+    /// has a position of its own.
     PositionEmbedding,
     /// `[token_types, width]`.
     TokenTypeEmbedding,
@@ -327,7 +328,10 @@ impl StackPart {
             Self::RelativeBias | Self::RelativeIndex if !features::RELATIVE_ATTENTION => None,
             Self::Convolution | Self::ConvolutionNorm | Self::ConvolutionTable if !features::CONVOLUTIONS => None,
             Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
-            Self::PositionEmbedding => embedding.positions.then_some(matrix(positions, added)),
+            Self::PositionEmbedding => {
+                let rows = positions + usize::from(embedding.padding.is_some());
+                embedding.positions.then_some(matrix(rows, added))
+            }
             Self::TokenTypeEmbedding => {
                 (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
             }

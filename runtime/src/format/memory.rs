@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::layout::ALIGNMENT;
-use super::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Residual, StackSpec};
+use super::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Pooling, Residual, StackSpec};
 use crate::fixed::Scale;
 
 /// The most texts at a time.
@@ -49,8 +49,8 @@ impl Coefficients {
         let full = decoder.map_or(0, |stack| stack.num_hidden_layers as usize).saturating_sub(sliding);
         let attended = sizes.score_bytes;
         Some(Self {
-            fixed: word(sizes.fixed())?,
-            per_token: word(if decoder.is_some() { full * sizes.decoder_cache + attended } else { 0 })?,
+            fixed: word(sizes.fixed() + sizes.kept)?,
+            per_token: word(if decoder.is_some() { full * sizes.decoder_cache + sizes.counted + attended } else { 0 })?,
             per_source: word(sizes.per_source + if spec.encoder.is_some() { attended } else { 0 })?,
             per_window: word(sliding * sizes.decoder_cache)?,
             per_tile: word(sizes.tile())?,
@@ -105,12 +105,21 @@ const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
     address(round_up(if seen < tokens { seen } else { tokens }))
 }
 
+/// Bytes in which a decoder remembers how many of its tokens up to one count as positions.
+fn count_bytes(stack: &StackSpec) -> usize {
+    if stack.embedding.padding.is_some() { size_of::<u16>() } else { 0 }
+}
+
 /// Bytes of a row's scale in the arena, a whole unit of its alignment.
 pub(crate) const SCALE_BYTES: usize = ALIGNMENT;
 
 /// Bytes of each buffer: of one row of a tile, or of the whole.
 pub(crate) struct Sizes {
     pub(crate) hidden: usize,
+    /// The state that the head reads, where that can be one of an earlier tile.
+    pub(crate) kept: usize,
+    /// Of one token of the decoder, where not all count as positions.
+    counted: usize,
     pub(crate) normed: usize,
     pub(crate) branch: usize,
     pub(crate) wide: usize,
@@ -175,6 +184,11 @@ impl Sizes {
         let wide = words(wide);
         Self {
             hidden: decoder.map_or(0, |s| words(s.hidden_size as usize)),
+            kept: match (decoder, head.pooling) {
+                (Some(stack), Pooling::LastExcept(_) | Pooling::AtLast(_)) => words(stack.hidden_size as usize),
+                _ => 0,
+            },
+            counted: decoder.map_or(0, count_bytes),
             normed: words(input.max(transformed)),
             branch: words(branch),
             wide,
@@ -262,6 +276,11 @@ impl MemoryPlan {
         let states = spec.encoder.map_or(0, |s| 4 * u64::from(s.hidden_size));
         let of_source = (sizes.per_source as u64).saturating_sub(states).saturating_mul(round_up(self.source));
         own.saturating_add(of_source)
+    }
+
+    /// Bytes that say how many of the decoder's tokens up to each count as positions; none where all do.
+    pub(crate) fn counted_bytes(&self, stack: &StackSpec) -> usize {
+        address(round_up(self.tokens)).saturating_mul(count_bytes(stack))
     }
 
     /// Tokens of the decoder and of the encoder, as the buffers have them; none of a stack that the model has not.

@@ -164,6 +164,9 @@ pub struct EmbeddingSpec {
     pub scale: Option<Multiplier>,
     /// Whether there is a table of positions, learned or sinusoidal, to add.
     pub positions: bool,
+    /// Tokens of this id are not counted as positions (RoBERTa, M2M-100): to them the last row of the table is added, which is
+    /// one beyond `max_positions`.
+    pub padding: Option<u32>,
     /// Rows of the token type table; 0 when there is none.
     pub token_types: u16,
     /// Where a factorized embedding is widened to `hidden_size`.
@@ -437,6 +440,10 @@ pub enum Pooling {
     Last,
     /// The mean over all tokens.
     Mean,
+    /// A decoder's last token's that is not this one, with which texts are filled up; the first token's where there is no other.
+    LastExcept(u32),
+    /// In a model of two stacks the decoder's state at the place where the encoder's text has this token last (BART, T5).
+    AtLast(u32),
 }
 
 /// A dense layer, activation and norm before the output projection.

@@ -24,6 +24,7 @@ pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Stop, generate};
 pub use score::{log_probability, pseudo_score, score};
 
+pub use crate::session::shifted_start;
 pub use stop_text::{MAX_STOP, StopText};
 
 pub(crate) use score::log_normalizer;

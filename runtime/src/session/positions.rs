@@ -1,0 +1,25 @@
+//! Positions where padding may not be counted.
+
+use crate::format::spec::StackSpec;
+
+/// Remembers how many of a text's tokens up to each of these count as positions, the first of which is at `start`; returns how many
+/// before them do.
+pub(super) fn count(stack: &StackSpec, counted: &mut [u16], start: usize, ids: &[u32]) -> usize {
+    let Some(padding) = stack.embedding.padding else { return start };
+    let first = start.checked_sub(1).map_or(0, |last| counted.get(last).copied().unwrap_or(0));
+    let counts = ids.iter().scan(first, |count, &id| {
+        *count = count.wrapping_add(u16::from(id != padding));
+        Some(*count)
+    });
+    counted.iter_mut().skip(start).zip(counts).for_each(|(to, count)| *to = count);
+    first.into()
+}
+
+/// The position of the token at `at` of these, before which `first` positions are taken.
+pub(super) fn position_of(stack: &StackSpec, ids: &[u32], at: usize, first: usize) -> usize {
+    let Some(padding) = stack.embedding.padding else { return first + at };
+    if ids.get(at) == Some(&padding) {
+        return stack.max_positions as usize;
+    }
+    first + ids.iter().take(at).filter(|&&id| id != padding).count()
+}

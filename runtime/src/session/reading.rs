@@ -1,0 +1,107 @@
+//! Which of a decoder's states the head reads: mostly the last one, and where padding or the encoder's text has a say in it
+//! perhaps one of an earlier tile, which is kept then.
+
+use crate::block::copy;
+use crate::format::blob::SpecialTokens;
+use crate::format::error::Error;
+use crate::format::spec::Pooling;
+
+/// Which hidden state the head reads.
+#[derive(Clone, Copy)]
+pub(super) enum Row {
+    /// One of the states at hand: the encoder's, or of the decoder's last tile.
+    At(usize),
+    /// The decoder's of an earlier tile.
+    Kept,
+    /// The mean of the encoder's.
+    Mean,
+}
+
+/// Where the state is that the head reads of a decoder.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Reading {
+    /// Its row, when it is of the last tile.
+    row: Option<usize>,
+    /// One of an earlier tile is kept.
+    kept: bool,
+    /// The token of the source at whose place it is, where the encoder's text says that.
+    marked: Option<usize>,
+}
+
+impl Reading {
+    /// For a decoder that will attend to this text.
+    ///
+    /// # Errors
+    /// [`Error::TokenMissing`] when the text does not say where.
+    pub(super) fn of_source(pooling: Pooling, source: &[u32]) -> Result<Self, Error> {
+        let marked = match pooling {
+            Pooling::AtLast(token) => {
+                Some(source.iter().rposition(|&id| id == token).ok_or(Error::TokenMissing { token })?)
+            }
+            _ => None,
+        };
+        Ok(Self { marked, ..Self::default() })
+    }
+
+    /// The decoder has seen nothing, or not what it had seen.
+    pub(super) fn forget(&mut self) {
+        (self.row, self.kept) = (None, false);
+    }
+
+    /// A tile is about to take the place of the last one.
+    pub(super) fn keep(&mut self, tile: &[i32], hidden_size: usize, kept: &mut [i32]) {
+        let Some(row) = self.row.take() else { return };
+        if let Some(kept) = kept.get_mut(..hidden_size) {
+            copy(kept, tile.get(row * hidden_size..).unwrap_or(&[]));
+            self.kept = true;
+        }
+    }
+
+    /// A tile of these tokens, the first of them at `start`, is through: for each the state that the head reads after it, if there
+    /// is one.
+    pub(super) fn rows(self, pooling: Pooling, start: usize, ids: &[u32]) -> impl Iterator<Item = Option<Row>> {
+        let earlier = self.kept.then_some(Row::Kept);
+        ids.iter().enumerate().scan(earlier, move |found, (row, &id)| {
+            let is_read = match pooling {
+                Pooling::LastExcept(padding) => id != padding || start + row == 0,
+                Pooling::AtLast(_) => self.marked == Some(start + row),
+                _ => true,
+            };
+            if is_read {
+                *found = Some(Row::At(row));
+            }
+            Some(*found)
+        })
+    }
+
+    /// The tile is the last one now.
+    pub(super) fn end(&mut self, pooling: Pooling, start: usize, ids: &[u32]) {
+        self.row = match self.rows(pooling, start, ids).last() {
+            Some(Some(Row::At(row))) => Some(row),
+            _ => None,
+        };
+    }
+
+    /// The state that the head reads, if there is one.
+    pub(super) fn row(self) -> Option<Row> {
+        self.row.map(Row::At).or(self.kept.then_some(Row::Kept))
+    }
+}
+
+/// What the decoder reads first where a model of two stacks reads one text with both, the decoder one token later: the token that its
+/// output begins with, or else the one that stands where the text would end without its padding (mBART), which mostly is its last.
+///
+/// ```
+/// use kinglet::format::blob::SpecialTokens;
+/// use kinglet::task::shifted_start;
+///
+/// let tokens = SpecialTokens { decoder_start: Some(2), pad: Some(1), ..SpecialTokens::default() };
+/// assert_eq!(shifted_start(&tokens, &[7, 8, 9]), Some(2));
+/// let tokens = SpecialTokens { decoder_start: None, ..tokens };
+/// assert_eq!(shifted_start(&tokens, &[7, 8, 9]), Some(9));
+/// assert_eq!(shifted_start(&tokens, &[7, 1, 9]), Some(1));
+/// ```
+pub fn shifted_start(tokens: &SpecialTokens, ids: &[u32]) -> Option<u32> {
+    let unpadded = ids.iter().filter(|&&id| Some(id) != tokens.pad).count();
+    tokens.decoder_start.or_else(|| ids.get(unpadded.checked_sub(1)?).copied())
+}
