@@ -230,7 +230,7 @@ impl Language {
     }
 }
 
-fn log_softmax(logits: &[f64]) -> Vec<f64> {
+pub(crate) fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::MIN, f64::max);
     let sum = libm::log(logits.iter().map(|x| libm::exp(x - largest)).sum::<f64>());
     logits.iter().map(|x| x - largest - sum).collect()

@@ -9,6 +9,7 @@ pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod convert;
+pub mod direction;
 pub mod family;
 pub mod fidelity;
 pub mod fixed;

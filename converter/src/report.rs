@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::convert::Converted;
+use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
 use crate::opened::Source;
 use crate::weights::role_name;
@@ -30,6 +31,8 @@ pub struct Report {
     pub tensors: Vec<(String, f64)>,
     /// The runtime against the reference.
     pub fidelity: Fidelity,
+    /// How likely texts are to it read either way, where that was measured.
+    pub direction: Option<Losses>,
 }
 
 /// Memory at one length.
@@ -103,6 +106,7 @@ impl Report {
             memory: memory(spec)?,
             tensors: converted.tensors.iter().map(|tensor| (role_name(tensor.role), tensor.error)).collect(),
             fidelity: fidelity::compare(source, &model, &inputs, 16, || {})?,
+            direction: None,
         })
     }
 
@@ -114,6 +118,7 @@ impl Report {
             "bytes": self.bytes,
             "memory": self.memory,
             "fidelity": self.fidelity,
+            "direction": self.direction,
         })
     }
 
@@ -142,6 +147,8 @@ impl fmt::Display for Report {
         for (name, error) in self.worst() {
             writeln!(f, "  {error:>10.5}  {name}")?;
         }
-        writeln!(f, "{}", self.fidelity)
+        writeln!(f, "{}", self.fidelity)?;
+        let Some(losses) = &self.direction else { return Ok(()) };
+        writeln!(f, "{}{losses}", if losses.contradict() { "warning: " } else { "" })
     }
 }

@@ -57,9 +57,14 @@ fn text(path: &Path) -> &str {
 
 /// A copy of the checkpoint, to be spoilt.
 fn copy_of_stories() -> TempDir {
+    copy_of("stories")
+}
+
+/// A copy of what Hugging Face's tools would write of a checkpoint that ships.
+fn copy_of(model: &str) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
-        fs::copy(stories().join(name), folder.path().join(name)).expect("a copy");
+        fs::copy(stories().join("..").join(model).join(name), folder.path().join(name)).expect("a copy");
     }
     folder
 }
@@ -120,6 +125,47 @@ fn a_file_of_inputs_gets_a_line_for_each() {
     assert_eq!(rows.iter().map(|row| row["logits"].as_array().expect("rows").len()).collect::<Vec<_>>(), [2, 1]);
     fs::write(&inputs, "[1]\n{\"text\": 3}\n").expect("a file");
     assert!(refused(&["logits", &blob, "--input", &inputs]).contains("line 2"));
+}
+
+#[test]
+fn the_shipped_backward_model_is_converted_backward_without_an_option() {
+    let folder = TempDir::new().expect("a folder");
+    let (blob, source) = (path(&folder, "backward.kinglet"), stories().join("../stories-backward"));
+    let report = run(&["convert", text(&source), "-o", &blob]);
+    assert!(!report.contains("warning"), "{report}");
+    assert_eq!(run_json(&["inspect", &blob, "--json"])["spec"]["direction"], "Backward");
+    let asked = ["convert", text(&source), "--dry-run", "--direction", "forward"];
+    assert!(refused(&asked).contains("kinglet.json of the checkpoint says backward"));
+    // The reference reads it, too.
+    let end = ["generate", "--ids", "2", "-n", "3", "--json"];
+    let written = run_json(&[&end[..], &[&blob]].concat());
+    assert_eq!(written["ids"], run_json(&[&end[..], &[text(&source), "--reference"]].concat())["ids"]);
+}
+
+#[test]
+fn a_checkpoint_that_reads_the_other_way_is_warned_of() {
+    let convert = |folder: &TempDir, options: &[&str]| {
+        let blob = path(folder, "out.kinglet");
+        let all = [&["convert", text(folder.path()), "-o", &blob, "--force", "--no-calibration"][..], options].concat();
+        let output = kinglet(&all);
+        assert!(output.status.success(), "{all:?}: {}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8(output.stdout).expect("text"), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (forward, backward) = (copy_of_stories(), copy_of("stories-backward"));
+    assert!(!convert(&forward, &[]).0.contains("warning"));
+    assert!(convert(&forward, &["--direction", "backward"]).0.contains("convert it with --direction forward"));
+    assert!(convert(&backward, &[]).0.contains("warning: plain texts cost"));
+    assert!(!convert(&backward, &["--direction", "backward"]).0.contains("warning"));
+    let (report, warning) = convert(&backward, &["--json"]);
+    let report: Value = serde_json::from_str(&report).expect("one JSON object");
+    let loss = |direction: &str| report["direction"][direction].as_f64().expect("a number");
+    assert!(report["direction"]["direction"] == "forward" && loss("forward") > loss("backward") + 0.5, "{report}");
+    assert!(warning.contains("convert it with --direction backward"), "{warning}");
+    // The caller's own texts tell more.
+    let texts = path(&backward, "texts.jsonl");
+    let heldout = fs::read_to_string(stories().join("heldout.jsonl")).expect("stories");
+    fs::write(&texts, heldout.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a file");
+    assert!(convert(&backward, &["--calibration", &texts, "--json"]).1.contains("--direction backward"));
 }
 
 #[test]

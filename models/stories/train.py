@@ -113,6 +113,9 @@ def main():
     described = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
                  "model_max_length": POSITIONS, "clean_up_tokenization_spaces": False}
     (FOLDER / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
+    if BACKWARD:
+        # Nothing in the other files says it, and `kinglet convert` must know.
+        (FOLDER / "kinglet.json").write_text(json.dumps({"direction": "backward"}, indent=2) + "\n")
     kept = heldout[:200]
     (FOLDER / "heldout.jsonl").write_text("".join(json.dumps(text) + "\n" for text in kept))
     print("perplexity of the held-out stories:", round(perplexity(network.to(torch.float32), encode(tokenizer, kept)), 4))

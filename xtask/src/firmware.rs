@@ -105,7 +105,7 @@ const LEAN: [&str; 2] = ["generate", "classify"];
 /// The checkpoints that ship, and how their blobs are made.
 const BLOBS: [(&str, &str, &str); 6] = [
     ("models/stories", "stories", "--keys 16"),
-    ("models/stories-backward", "stories-backward", "--keys 16 --direction backward"),
+    ("models/stories-backward", "stories-backward", "--keys 16"),
     ("models/home/words", "home-words", ""),
     ("models/home/intent", "home-intent", ""),
     ("models/home/slots", "home-slots", ""),

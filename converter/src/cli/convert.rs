@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
+use kinglet::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Task, WeightLayout};
 use kinglet_convert::calibrate::{Calibration, fit, standard_texts};
 use kinglet_convert::convert::{check_writable, convert, write_atomically};
+use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
@@ -50,9 +51,9 @@ pub(crate) struct Convert {
     /// What the model is for, where it is not what its head says: `hidden` for hidden states, `embed` for their pooled vector.
     #[arg(long)]
     task: Option<TaskArg>,
-    /// Which way the checkpoint was trained to read.
-    #[arg(long, default_value = "forward")]
-    direction: DirectionArg,
+    /// Which way the checkpoint was trained to read, where its folder does not say so in kinglet.json; forward otherwise.
+    #[arg(long)]
+    direction: Option<DirectionArg>,
     /// Texts to calibrate the weights on, one a line, or `.jsonl` with texts or token ids. A decoder
     /// writes its own texts otherwise, and other models get token ids from all over the vocabulary.
     #[arg(long, value_name = "FILE")]
@@ -176,7 +177,9 @@ impl Convert {
         progress.set_message("quantizing");
         let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
         progress.set_message("measuring against the reference");
-        let report = Report::new(&source, &converted)?;
+        let mut report = Report::new(&source, &converted)?;
+        let plain = given.map_or(Ok(Vec::new()), |given| given.ids(source.spec(), &reader))?;
+        report.direction = direction::losses(&source, &reader.section, &plain)?;
         progress.finish_and_clear();
 
         if let Some(file) = &self.report {
@@ -187,6 +190,9 @@ impl Convert {
         }
         if self.json {
             source.mapping.notes.iter().for_each(|note| eprintln!("note: {note}"));
+            if let Some(losses) = report.direction.filter(Losses::contradict) {
+                eprintln!("warning: {losses}");
+            }
             return output::json(&report.summary());
         }
         source.mapping.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
@@ -227,7 +233,7 @@ impl Convert {
                 (_, TargetArg::X86) => WeightLayout::WideTiled,
                 (_, TargetArg::Portable | TargetArg::CortexM) => WeightLayout::Tiled,
             },
-            direction: self.direction.into(),
+            direction: self.direction.map(Into::into),
             max_tokens: self.max_tokens,
             ignored_keys: self.ignore_key.clone(),
             ..Options::default()
@@ -264,12 +270,17 @@ impl Given {
         self.lines.iter().map(read).collect()
     }
 
+    /// The tokens of all of them, in the order of the text, as far as the model has positions.
+    fn ids(&self, spec: &ModelSpec, reader: &Reader) -> Result<Vec<Vec<u32>>> {
+        let cutting = cutting(spec, reader);
+        let cut = |input: Input| input.ids.into_iter().take(cutting.limit.unwrap_or(usize::MAX)).collect();
+        Ok(self.inputs(&cutting)?.into_iter().map(cut).collect())
+    }
+
     /// All of them as the model reads them. The notes say how many were cut.
     fn texts(&self, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
-        let spec = source.spec();
-        let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-        // Cut by its tokenizer, a text keeps the tokens that go around it.
-        let cutting = Reader { limit: positions, ..reader.clone() };
+        let cutting = cutting(source.spec(), reader);
+        let positions = cutting.limit;
         let (mut texts, mut cut) = (Vec::new(), 0);
         for ((number, line), mut input) in self.lines.iter().zip(self.inputs(reader)?) {
             let long = positions.is_some_and(|positions| input.ids.len() > positions);
@@ -289,6 +300,12 @@ impl Given {
         }
         Ok(texts)
     }
+}
+
+/// A reader that cuts texts to the model's positions: cut by its tokenizer, a text keeps the tokens that go around it.
+fn cutting(spec: &ModelSpec, reader: &Reader) -> Reader {
+    let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+    Reader { limit: positions, ..reader.clone() }
 }
 
 /// Every family with its heads, one a line.

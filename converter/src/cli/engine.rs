@@ -29,19 +29,18 @@ pub(crate) struct ModelArgs {
     /// Run the f32 reference on the checkpoint in place of the blob.
     #[arg(long, num_args = 0..=1, value_name = "SRC")]
     reference: Option<Option<PathBuf>>,
-    /// Which way the checkpoint was trained to read, for --reference.
-    #[arg(long, default_value = "forward")]
-    direction: DirectionArg,
+    /// Which way the checkpoint was trained to read, for --reference, where its folder does not say so; forward otherwise.
+    #[arg(long)]
+    direction: Option<DirectionArg>,
     /// Threads that work on a text; the result is the same. Not for --reference.
     #[arg(long, default_value_t = 1, value_parser = number::threads())]
     threads: usize,
 }
 
 /// Which way a decoder reads.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum DirectionArg {
     /// Left to right.
-    #[default]
     Forward,
     /// Right to left: the checkpoint was trained on reversed text.
     Backward,
@@ -81,7 +80,7 @@ impl ModelArgs {
             }
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
-                let options = Options { direction: self.direction.into(), ..Options::default() };
+                let options = Options { direction: self.direction.map(Into::into), ..Options::default() };
                 let (section, notes) = tokenizer::build_noted(path)?.unwrap_or_default();
                 notes.iter().for_each(|note| output::note(note));
                 Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section))
@@ -230,10 +229,10 @@ impl Engine {
             let writes = spec.head.task == Task::CausalLm;
             let start = if writes { tokens.decoder_start.or(tokens.bos) } else { shifted_start(&tokens, &input.ids) };
             let start = start.context("the model says no token that its output begins with\ngive --decoder-ids")?;
+            input.decoder_ids.push(start);
             if let (false, Some((_, rest))) = (writes, input.ids.split_last()) {
                 input.decoder_ids.extend(rest);
             }
-            input.decoder_ids.push(start);
         }
         let mut rows = match self {
             Self::Blob(blob, threads) => {

@@ -65,7 +65,7 @@ impl Verify {
             activations: spec.numerics.activations,
             keys: spec.numerics.keys,
             weights: spec.numerics.weights,
-            direction: spec.direction,
+            direction: Some(spec.direction),
             task: Some(spec.head.task),
             tile: Some(spec.numerics.tile),
             max_tokens: Some(positions),

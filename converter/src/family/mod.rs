@@ -13,6 +13,7 @@ use kinglet::format::spec::{
 };
 
 use crate::checkpoint::Checkpoint;
+use crate::direction;
 use crate::refuse;
 
 mod albert;
@@ -66,8 +67,8 @@ pub struct Options {
     pub keys: KeyWidth,
     /// How matrices lie in the payload.
     pub weights: WeightLayout,
-    /// Which way the checkpoint was trained to read.
-    pub direction: Direction,
+    /// Which way the checkpoint was trained to read; what its folder says where `None`, or else forward.
+    pub direction: Option<Direction>,
     /// The longest sequence, where it should differ from the checkpoint's.
     pub max_tokens: Option<u32>,
     /// Tokens that go through a layer together; by default 8 where there is an encoder, else 1.
@@ -86,7 +87,7 @@ impl Default for Options {
             activations: ActivationWidth::A16,
             keys: KeyWidth::K8,
             weights: WeightLayout::Tiled,
-            direction: Direction::Forward,
+            direction: None,
             max_tokens: None,
             tile: None,
             language: None,
@@ -203,8 +204,8 @@ fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec
         weights: options.weights,
         tile: options.tile.unwrap_or(if draft.encoder.is_some() { 8 } else { 1 }),
     };
-    let spec =
-        ModelSpec { numerics, direction: options.direction, encoder: draft.encoder, decoder: draft.decoder, head };
+    let direction = direction::read(context.checkpoint, options.direction)?;
+    let spec = ModelSpec { numerics, direction, encoder: draft.encoder, decoder: draft.decoder, head };
     spec.check().map_err(|error| {
         refuse(
             format_args!("this model is outside what the runtime can hold: {error}"),

@@ -224,3 +224,29 @@ fn a_classifier_reads_the_last_token_that_the_configuration_does_not_call_paddin
         assert_eq!(pooling(&none), Pooling::Last, "{none}");
     }
 }
+
+#[test]
+fn the_folder_says_which_way_a_checkpoint_reads() {
+    let direction = |file: Option<&str>, asked: Option<Direction>| {
+        let dir = checkpoint(&tiny_llama(), &[]);
+        file.into_iter().for_each(|text| fs::write(dir.path().join(crate::direction::FILE), text).unwrap());
+        let options = Options { direction: asked, ..Options::default() };
+        map(&Checkpoint::open(dir.path()).unwrap(), &options).map(|mapping| mapping.spec.direction)
+    };
+    let (forward, backward) = (Some(r#"{"direction": "forward"}"#), Some(r#"{"direction": "backward"}"#));
+    assert_eq!(direction(None, None).unwrap(), Direction::Forward);
+    assert_eq!(direction(None, Some(Direction::Backward)).unwrap(), Direction::Backward);
+    assert_eq!(direction(backward, None).unwrap(), Direction::Backward);
+    assert_eq!(direction(backward, Some(Direction::Backward)).unwrap(), Direction::Backward);
+    assert_eq!(direction(forward, None).unwrap(), Direction::Forward);
+    let refused = |file, asked, wanted: &str| {
+        let error = format!("{:#}", direction(file, asked).unwrap_err());
+        assert!(error.contains(wanted) && error.contains('\n'), "{error}");
+    };
+    refused(backward, Some(Direction::Forward), "direction forward was asked for");
+    refused(forward, Some(Direction::Backward), "says forward");
+    refused(Some(r#"{"direction": "up"}"#), None, "\"up\"");
+    refused(Some("[]"), None, "kinglet.json is []");
+    refused(Some("{}"), None, "kinglet.json is {}");
+    refused(Some(r#"{"direction": "forward", "speed": 3}"#), None, "`speed`");
+}

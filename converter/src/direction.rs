@@ -1,0 +1,158 @@
+//! Which way a decoder reads: what its folder says, and which way texts are likelier to it.
+
+use core::fmt;
+
+use anyhow::Result;
+use kinglet::format::spec::{Direction, Task};
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::fidelity::log_softmax;
+use crate::opened::Source;
+use crate::reference::Reference;
+use crate::refuse;
+use crate::tokenizer::encode;
+
+/// The file of a folder that says what Hugging Face's files have no word for: `{"direction": "backward"}`.
+pub const FILE: &str = "kinglet.json";
+
+/// Plain sentences, of which most models have seen the like: each word tells something of the one after it, and of the one before it.
+const SENTENCES: [&str; 6] = [
+    "Once there was a little girl who lived near the river and liked to play in the garden.",
+    "One day the old man went to the market to buy some bread for his family.",
+    "The children were very happy because the sun was shining and they could go to the park.",
+    "She opened the door, looked out of the window and saw that it was raining.",
+    "He did not know what to do, so he asked his friend for help.",
+    "In the end they all went home together, and that was the end of the day.",
+];
+
+/// How much likelier, in nats a token, the other way must be before a person is told: noise of models that know nothing stays below it.
+const FAR: f64 = 0.5;
+
+/// The direction of a checkpoint: the one that its folder says or the caller asks for, which must not contradict each other; else forward.
+///
+/// # Errors
+/// When they do, or the file says anything else.
+pub(crate) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<Direction> {
+    let file = checkpoint.json(FILE)?;
+    if let Some(key) = file.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "direction") {
+        return Err(refuse(format_args!("{FILE} says `{key}`, which is not known here"), "it may say `direction`"));
+    }
+    let said = match (&file, file["direction"].as_str()) {
+        (serde_json::Value::Null, _) => None,
+        (_, Some("forward")) => Some(Direction::Forward),
+        (_, Some("backward")) => Some(Direction::Backward),
+        _ => {
+            return Err(refuse(
+                format_args!("{FILE} is {file}"),
+                "it must be {\"direction\": \"forward\"} or {\"direction\": \"backward\"}",
+            ));
+        }
+    };
+    match (said, asked) {
+        (Some(said), Some(asked)) if said != asked => Err(refuse(
+            format_args!(
+                "the direction {} was asked for, but {FILE} of the checkpoint says {}",
+                name(asked),
+                name(said)
+            ),
+            format_args!("leave the option out, or correct {FILE} if the checkpoint was trained otherwise"),
+        )),
+        (said, asked) => Ok(said.or(asked).unwrap_or(Direction::Forward)),
+    }
+}
+
+/// How likely texts are to a decoder that reads them either way: the mean of the negative logarithm of a token's probability, in nats.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Losses {
+    /// The direction that the model was converted with.
+    #[serde(serialize_with = "serialize_name")]
+    pub direction: Direction,
+    /// From the beginning to the end.
+    pub forward: f64,
+    /// From the end to the beginning.
+    pub backward: f64,
+}
+
+impl Losses {
+    /// Whether the texts are far likelier the other way.
+    pub fn contradict(&self) -> bool {
+        let (own, other) = match self.direction {
+            Direction::Forward => (self.forward, self.backward),
+            Direction::Backward => (self.backward, self.forward),
+        };
+        own - other > FAR
+    }
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (forward, backward) = (self.forward, self.backward);
+        write!(f, "plain texts cost {forward:.2} nats a token read forward, {backward:.2} read backward")?;
+        if self.contradict() {
+            let other = match self.direction {
+                Direction::Forward => Direction::Backward,
+                Direction::Backward => Direction::Forward,
+            };
+            write!(
+                f,
+                "; if the checkpoint was trained on texts that way, convert it with --direction {}",
+                name(other)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads texts both ways: those given as token ids, or else some plain sentences. `None` where the model predicts no next token, or
+/// there is no tokenizer for the sentences.
+///
+/// # Errors
+/// When a text does not fit the model.
+pub fn losses(source: &Source, tokenizer: &[u8], given: &[Vec<u32>]) -> Result<Option<Losses>> {
+    let spec = source.spec();
+    let Some(decoder) = spec.decoder.filter(|_| spec.encoder.is_none() && spec.head.task == Task::CausalLm) else {
+        return Ok(None);
+    };
+    let texts: Vec<Vec<Token>> = if given.is_empty() {
+        let Ok(tokenizer) = Tokenizer::from_bytes(tokenizer) else { return Ok(None) };
+        let options = EncodeOptions { max_length: Some(decoder.max_positions as usize), ..EncodeOptions::default() };
+        SENTENCES.iter().map(|text| encode(&tokenizer, text, None, &options)).collect::<Result<_>>()?
+    } else {
+        let token = |&id: &u32| Token { id, text: Some(0), ..Token::default() };
+        given.iter().map(|ids| ids.iter().map(token).collect()).collect()
+    };
+    let mut sums = [(0.0, 0); 2];
+    let mut reference = Reference::new(spec, &source.weights);
+    for text in texts {
+        let reversed: Vec<Token> = text.iter().rev().copied().collect();
+        for (read, (sum, count)) in [text, reversed].iter().zip(&mut sums) {
+            let ids: Vec<u32> = read.iter().map(|token| token.id).collect();
+            let rows = reference.forward(&ids, &[], &[])?;
+            // Of the text itself each token after the first: what goes around it stands on one side only.
+            let first = read.iter().position(|token| token.text.is_some()).unwrap_or(0);
+            for (row, token) in
+                rows.rows().zip(read.iter().skip(1)).skip(first).filter(|(_, token)| token.text.is_some())
+            {
+                let exact: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+                *sum -= log_softmax(&exact)[token.id as usize];
+                *count += 1;
+            }
+        }
+    }
+    let [forward, backward] = sums.map(|(sum, count)| sum / f64::from(count.max(1)));
+    Ok((sums[0].1 > 0).then_some(Losses { direction: spec.direction, forward, backward }))
+}
+
+/// A direction as options and files call it.
+fn name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Backward => "backward",
+    }
+}
+
+fn serialize_name<S: serde::Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(name(*direction))
+}
