@@ -176,9 +176,10 @@ impl Crate {
             for name in named {
                 let to = self.home(&name.path, &mut BTreeSet::new());
                 // A module that only passes on what is below it does not use it.
-                let below = to.starts_with(from);
-                // What stands at the root itself are exported macros.
-                if to != *from && !to.is_empty() && !from.is_empty() && !(name.passed_on && below) {
+                let passes_on = name.passed_on && to.starts_with(from);
+                // The root knows everything, and what others name there are exported macros.
+                let has_root = from.is_empty() || to.is_empty();
+                if to != *from && !has_root && !passes_on {
                     arrows.insert((from.clone(), to));
                 }
             }

@@ -243,7 +243,7 @@ impl MemoryPlan {
         Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
     }
 
-    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`] has it.
+    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`](crate::arena_bytes) has it.
     ///
     /// # Errors
     /// As [`MemoryPlan::new`].
