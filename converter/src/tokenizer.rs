@@ -6,25 +6,25 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use kinglet::{Buffer, Error};
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::pattern::{Behavior, MAX_ITEMS, Pattern};
 use kinglet::tokenizer::section::{
-    AddedSpec, DecoderSpec, Header, LSTRIP, MAGIC, MergesSpec, ModelSpec, NormalizerStep, PRELUDE, Prepend, RSTRIP,
-    SINGLE_WORD, SPECIAL, SplitStep, VERSION,
+    DecoderSpec, Header, MAGIC, MAX_ID, NormalizerStep, PRELUDE, Prepend, SplitStep, VERSION,
 };
-use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
-use kinglet::tokenizer::{EncodeOptions, MAX_ADDED, Token, Tokenizer};
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet::{Buffer, Error};
 use serde_json::Value;
 use unicode_categories::UnicodeCategories;
 
 use crate::refuse;
 
+mod added;
 mod beside;
 mod classes;
 mod describe;
 mod folder;
 mod frame;
+mod model;
 mod pattern;
 mod sentence_piece;
 mod settings;
@@ -143,6 +143,40 @@ fn malformed(place: &str) -> anyhow::Error {
     )
 }
 
+/// What is wrong with a tokenizer's description, named.
+fn contradictory(what: impl core::fmt::Display) -> anyhow::Error {
+    refuse(
+        format_args!("tokenizer.json {what}"),
+        "take it from the checkpoint's page again, or leave the tokenizer out with --no-tokenizer",
+    )
+}
+
+/// Refuses ids that two tokens share, and ids that would make tables much longer than the tokens are: they are indexed by id.
+/// `others` is how many tokens there are besides.
+fn check_ids<'t>(tokens: impl Iterator<Item = (&'t str, u32)>, others: usize) -> Result<()> {
+    let mut by_id: Vec<(u32, &str)> = tokens.map(|(token, id)| (id, token)).collect();
+    by_id.sort_unstable();
+    if let Some(pair) = by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(contradictory(format_args!(
+            "gives the id {} to {:?} and to {:?}",
+            pair[0].0, pair[0].1, pair[1].1
+        )));
+    }
+    let limit = MAX_ID.min((by_id.len() + others).saturating_add(MAX_HOLES) as u32);
+    match by_id.last() {
+        Some((id, token)) if *id > limit => {
+            let count = by_id.len() + others;
+            Err(contradictory(format_args!(
+                "gives {token:?} the id {id}, and has {count} tokens: at most {limit} is supported"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ids that no token has, at most, below the largest.
+const MAX_HOLES: usize = 1 << 20;
+
 fn text<'v>(value: &'v Value, key: &str, place: &str) -> Result<&'v str> {
     value[key].as_str().ok_or_else(|| malformed(&format!("{place}.{key}")))
 }
@@ -196,8 +230,13 @@ impl Builder<'_> {
                 || parts(&description["decoder"], "decoders").iter().any(|part| part["type"] == "ByteLevel");
         let normalizer = self.normalizer()?;
         let pre_tokenizer = self.pre_tokenizer()?;
-        let (model, vocabulary, per_byte) = self.model(byte_level)?;
-        let added = self.added(byte_level, &normalizer)?;
+        let strings = model::vocabulary(&description["model"])?;
+        let normalize = |text: &str| kinglet::tokenizer::normalized(&self.tables.bytes, &normalizer, text);
+        let added = added::collect(description, &strings, &normalize)?;
+        check_ids(strings.iter().map(|(string, id)| (string.as_str(), *id)), added.len())?;
+        check_ids(added.iter().map(|token| (token.content.as_str(), token.id)), strings.len())?;
+        let (model, vocabulary, per_byte) = self.model(&strings, byte_level)?;
+        let added = self.added(&added, byte_level);
         let (single, pair, trim_offsets) = post_processor(description)?;
         let Expansion { chars, bytes } = self.expansion;
         Ok(Header {
@@ -323,9 +362,9 @@ impl Builder<'_> {
         let punctuation = |c: char| c.is_ascii_punctuation() || c.is_punctuation();
         for part in few(parts(&self.description["pre_tokenizer"], "pretokenizers"), 8, "pre-tokenizers")? {
             // Where a text is split at any character, what is put before each split may double it.
-            let scattered = steps.iter().any(
-                |step| matches!(step, SplitStep::Split { behavior, .. } if *behavior != Behavior::Removed),
-            );
+            let scattered = steps
+                .iter()
+                .any(|step| matches!(step, SplitStep::Split { behavior, .. } if *behavior != Behavior::Removed));
             match part["type"].as_str().unwrap_or_default() {
                 "BertPreTokenizer" => {
                     steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed));
@@ -386,170 +425,6 @@ impl Builder<'_> {
             }
         }
         Ok(steps)
-    }
-
-    /// The model, its vocabulary, and the words of memory that it needs for each byte of a split.
-    fn model(&mut self, byte_level: bool) -> Result<(ModelSpec, VocabularySpec, u16)> {
-        let model = &self.description["model"];
-        let strings = vocabulary(model)?;
-        let find = |wanted: &str| strings.iter().find(|(string, _)| string == wanted).map(|(_, id)| *id);
-        let raw = |string: &str| if byte_level { unalias(string) } else { string.as_bytes().to_vec() };
-        let entries: Vec<(Vec<u8>, u32)> = strings.iter().map(|(string, id)| (raw(string), *id)).collect();
-        if let Some((long, _)) = entries.iter().find(|(string, _)| string.len() > MAX_STRING) {
-            bail!("the vocabulary has a string of {} bytes\nat most {MAX_STRING} are supported", long.len());
-        }
-        let unknown = || model["unk_token"].as_str().and_then(find);
-        let kind = model["type"].as_str().unwrap_or_else(|| infer_model(model));
-        match kind {
-            "WordLevel" => {
-                let spec = ModelSpec::WordLevel { unknown: unknown() };
-                Ok((spec, self.tables.vocabulary(entries, true, false), 1))
-            }
-            "WordPiece" => {
-                let prefix = model["continuing_subword_prefix"].as_str().unwrap_or("##");
-                let spec = ModelSpec::WordPiece {
-                    unknown: unknown().ok_or_else(|| malformed("model.unk_token"))?,
-                    prefix: self.tables.add(prefix.as_bytes()),
-                    max_input_chars: model["max_input_chars_per_word"].as_u64().unwrap_or(100).min(65_535) as u16,
-                };
-                Ok((spec, self.tables.vocabulary(entries, true, false), 3))
-            }
-            "BPE" => {
-                if model["dropout"].as_f64().is_some_and(|dropout| dropout > 0.0) {
-                    return Err(unsupported("model's dropout", &model["dropout"]));
-                }
-                let part = |key: &str| model[key].as_str().unwrap_or_default().as_bytes();
-                let merges = self.merges(model, &strings)?;
-                let bytes = match byte_level {
-                    true => (0..=255).map(|byte: u8| find(&alias(byte).to_string()).unwrap_or(u32::MAX)).collect(),
-                    false if flag(model, "byte_fallback", false) => byte_tokens(&find),
-                    false => Vec::new(),
-                };
-                let spec = ModelSpec::Bpe {
-                    merges,
-                    unknown: unknown(),
-                    fuse_unknown: flag(model, "fuse_unk", false),
-                    ignore_merges: flag(model, "ignore_merges", false),
-                    suffix: self.tables.add(part("end_of_word_suffix")),
-                    prefix: self.tables.add(part("continuing_subword_prefix")),
-                    bytes: self.tables.words(bytes),
-                };
-                Ok((spec, self.tables.vocabulary(entries, true, false), 11))
-            }
-            "Unigram" => self.unigram(model, entries, &find),
-            _ => Err(unsupported("model", &model["type"])),
-        }
-    }
-
-    fn unigram(
-        &mut self,
-        model: &Value,
-        entries: Vec<(Vec<u8>, u32)>,
-        find: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<(ModelSpec, VocabularySpec, u16)> {
-        let list = model["vocab"].as_array().ok_or_else(|| malformed("model.vocab"))?;
-        let scores = list.iter().map(|piece| piece[1].as_f64()).collect::<Option<Vec<f64>>>();
-        let scores = scores.ok_or_else(|| malformed("model.vocab"))?;
-        let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
-        // Of equal strings the last one counts.
-        let mut last: std::collections::BTreeMap<Vec<u8>, u32> = Default::default();
-        for (string, id) in entries.into_iter().filter(|(string, _)| !string.is_empty()) {
-            if string.len() > 255 {
-                bail!("the vocabulary has a string of {} bytes\nat most 255 are supported for Unigram", string.len());
-            }
-            last.insert(string, id);
-        }
-        let entries: Vec<(Vec<u8>, u32)> = last.into_iter().collect();
-        let by_entry: Vec<u8> = entries.iter().flat_map(|(_, id)| scores[*id as usize].to_le_bytes()).collect();
-        let bytes = if flag(model, "byte_fallback", false) { byte_tokens(&find) } else { Vec::new() };
-        let spec = ModelSpec::Unigram {
-            scores: self.tables.add(&by_entry),
-            unknown_score: (least - 10.0).to_bits(),
-            unknown: model["unk_id"].as_u64().map(|id| id as u32),
-            bytes: self.tables.words(bytes),
-        };
-        Ok((spec, self.tables.vocabulary(entries, true, true), 5))
-    }
-
-    fn merges(&mut self, model: &Value, strings: &[(String, u32)]) -> Result<MergesSpec> {
-        let ids: std::collections::HashMap<&str, u32> =
-            strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
-        let list = model["merges"].as_array().ok_or_else(|| malformed("model.merges"))?;
-        let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
-        let mut merges = Vec::with_capacity(list.len());
-        let mut seen = std::collections::HashMap::new();
-        for (order, merge) in list.iter().enumerate() {
-            let place = || malformed(&format!("model.merges[{order}]"));
-            let pair = match merge {
-                Value::String(pair) => pair.split_once(' '),
-                pair => pair[0].as_str().zip(pair[1].as_str()),
-            };
-            let (left, right) = pair.ok_or_else(place)?;
-            let merged = format!("{left}{}", right.strip_prefix(prefix).unwrap_or(right));
-            let id = |string: &str| ids.get(string).copied().ok_or_else(place);
-            let merge = (id(left)?, id(right)?, id(&merged)?, order as u32);
-            // Of equal pairs the last one counts.
-            if let Some(earlier) = seen.insert((merge.0, merge.1), merges.len()) {
-                merges[earlier] = merge;
-            } else {
-                merges.push(merge);
-            }
-        }
-        let ordered = merges.windows(2).all(|pair| pair[0].2 < pair[1].2 && pair[0].3 < pair[1].3);
-        merges.sort_unstable();
-        let most = merges.iter().flat_map(|merge| [merge.0, merge.1, merge.2]).max().unwrap_or(0);
-        let lefts = merges.iter().map(|merge| merge.0 + 1).max().unwrap_or(0);
-        let begins = (0..=lefts).map(|left| merges.partition_point(|merge| merge.0 < left) as u32);
-        let width: u8 = if most < 1 << 16 { 2 } else { 3 };
-        let narrow = |ids: Vec<u32>| -> Vec<u8> {
-            ids.into_iter().flat_map(|id| id.to_le_bytes().into_iter().take(width.into())).collect()
-        };
-        let order = if ordered { Vec::new() } else { merges.iter().map(|merge| merge.3).collect() };
-        Ok(MergesSpec {
-            lefts: self.tables.words(begins),
-            width,
-            rights: self.tables.add(&narrow(merges.iter().map(|merge| merge.1).collect())),
-            merged: self.tables.add(&narrow(merges.iter().map(|merge| merge.2).collect())),
-            order: self.tables.words(order),
-        })
-    }
-
-    fn added(&mut self, byte_level: bool, normalizer: &[NormalizerStep]) -> Result<AddedSpec> {
-        let list = self.description["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
-        let (mut raw, mut normalized, mut decoded, mut flags) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (index, token) in list.iter().enumerate() {
-            let place = format!("added_tokens[{index}]");
-            let content = text(token, "content", &place)?;
-            let id = token["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| malformed(&place))?;
-            let mut found = content.to_owned();
-            if flag(token, "normalized", false) {
-                found = kinglet::tokenizer::normalized(&self.tables.bytes, normalizer, content)
-                    .map_err(|_| unsupported("added token", token))?;
-                normalized.push((found.clone().into_bytes(), id));
-            } else {
-                raw.push((found.clone().into_bytes(), id));
-            }
-            if found.is_empty() || found.len() > MAX_ADDED {
-                return Err(unsupported("added token", token));
-            }
-            let spelt = |key, bit| if flag(token, key, false) { bit } else { 0 };
-            let bits = spelt("special", SPECIAL)
-                | spelt("lstrip", LSTRIP)
-                | spelt("rstrip", RSTRIP)
-                | spelt("single_word", SINGLE_WORD);
-            flags.push(id << 8 | bits);
-            decoded.push((if byte_level { unalias(&found) } else { found.into_bytes() }, id));
-        }
-        flags.sort_unstable();
-        let tables = &mut self.tables;
-        Ok(AddedSpec {
-            raw: tables.vocabulary(raw, false, false),
-            normalized: tables.vocabulary(normalized, false, false),
-            flags: tables.words(flags),
-            decoded: tables.vocabulary(decoded, true, false),
-            spaces: tables.set(char::is_whitespace),
-            words: tables.set(pattern::is_word),
-        })
     }
 
     fn decoder(&mut self) -> Result<DecoderSpec> {
@@ -648,38 +523,6 @@ fn behavior(part: &Value, default: Behavior) -> Result<Behavior> {
     })
 }
 
-/// Files of older versions do not name their model.
-fn infer_model(model: &Value) -> &'static str {
-    match model {
-        model if model["vocab"].is_array() => "Unigram",
-        model if model["merges"].is_array() => "BPE",
-        model if model["continuing_subword_prefix"].is_string() => "WordPiece",
-        _ => "WordLevel",
-    }
-}
-
-fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
-    let bad = || malformed("model.vocab");
-    match &model["vocab"] {
-        Value::Object(map) => map
-            .iter()
-            .map(|(string, id)| {
-                Ok((string.clone(), id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(bad)?))
-            })
-            .collect(),
-        Value::Array(list) => {
-            let string = |piece: &Value| piece[0].as_str().map(str::to_owned).ok_or_else(bad);
-            list.iter().enumerate().map(|(id, piece)| Ok((string(piece)?, id as u32))).collect()
-        }
-        _ => Err(bad()),
-    }
-}
-
-/// Ids of the tokens `<0x00>` to `<0xFF>`.
-fn byte_tokens(find: &dyn Fn(&str) -> Option<u32>) -> Vec<u32> {
-    (0..=255_u8).map(|byte| find(&format!("<0x{byte:02X}>")).unwrap_or(u32::MAX)).collect()
-}
-
 /// The printable character that stands for a byte in byte-level vocabularies.
 pub fn alias(byte: u8) -> char {
     let plain = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
@@ -717,7 +560,9 @@ pub fn encode(
                 tokens.truncate(count);
                 return Ok(tokens);
             }
-            Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => tokens.resize(needed, Token::default()),
+            Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
+                tokens.resize(needed, Token::default())
+            }
             Err(Error::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
             Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
         }

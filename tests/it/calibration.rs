@@ -9,7 +9,7 @@ use kinglet_tests::golden_cases;
 
 fn open(name: &str, direction: Direction) -> Source {
     let case = golden_cases().into_iter().find(|case| case.name == name).expect("a case of that name");
-    Source::open(&case.folder, &Options { direction, ..Options::default() }).expect("it opens")
+    Source::open(&case.folder, &Options { direction: Some(direction), ..Options::default() }).expect("it opens")
 }
 
 fn text(ids: &[u32]) -> Input {

@@ -135,6 +135,7 @@ fn what_may_be_written_is_what_transformers_allows() {
                             serde_json::Value::Bool(false) => EarlyStopping::Heuristic,
                             _ => EarlyStopping::Never,
                         },
+                        ..BeamOptions::new(1)
                     };
                     let texts = reference.beam_search(begin, &options, beams).expect("it searches");
                     texts.into_iter().next().expect("a text").ids

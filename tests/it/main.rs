@@ -11,3 +11,4 @@ mod runtime;
 mod tasks;
 mod tokenizer;
 mod writing;
+mod tokenizer_files;

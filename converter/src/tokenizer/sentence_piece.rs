@@ -206,6 +206,15 @@ impl Model {
         if model.pieces.is_empty() {
             return Err(broken());
         }
+        let mut known = std::collections::HashMap::new();
+        for (id, piece) in model.pieces.iter().enumerate() {
+            if let Some(earlier) = known.insert(piece.text.as_str(), id) {
+                return Err(refuse(
+                    format_args!("spiece.model has the piece {:?} twice, with the ids {earlier} and {id}", piece.text),
+                    "take it from the checkpoint's page again: SentencePiece refuses such a file, too",
+                ));
+            }
+        }
         Ok(model)
     }
 
@@ -466,5 +475,8 @@ mod tests {
         assert!(cut.contains("SentencePiece file"), "{cut}");
         let kind = Model::parse(&whole).unwrap().describe(&Settings::default()).unwrap_err().to_string();
         assert!(kind.contains("kind 3"), "{kind}");
+        let twice = [whole, message(&[(0x0a, &piece("ab", -7.0, 1))])].concat();
+        let twice = Model::parse(&twice).unwrap_err().to_string();
+        assert!(twice.contains("\"ab\" twice, with the ids 4 and 6"), "{twice}");
     }
 }

@@ -186,7 +186,10 @@ fn parents(strings: &[(Vec<u8>, u32)]) -> Vec<u32> {
     let mut open: Vec<usize> = Vec::new();
     let mut words = Vec::with_capacity(strings.len());
     for (rank, (string, _)) in strings.iter().enumerate() {
-        while open.last().is_some_and(|&other| !string.starts_with(&strings[other].0)) {
+        while open
+            .last()
+            .is_some_and(|&other| strings[other].0.len() == string.len() || !string.starts_with(&strings[other].0))
+        {
             open.pop();
         }
         let parent = open.last().map_or(0x00ff_ffff, |&other| other as u32);
