@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use kinglet::Model;
 use kinglet::tokenizer::{EncodeOptions, Tokenizer};
 use kinglet_convert::convert::convert;
-use kinglet_convert::opened::Source;
 use kinglet_convert::family::Options;
+use kinglet_convert::opened::Source;
 use kinglet_convert::tokenizer::{build, describe, encode};
 use serde_json::{Value, json};
 

@@ -384,8 +384,7 @@ mod tests {
     /// sentence to a command.
     fn counted(core: &str) -> [f64; 3] {
         let page = fs::read_to_string(Path::new(ROOT).join("docs/boards.md")).expect("it is there");
-        let row =
-            page.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
         let mut columns = row.split(" | ").map(|column| column.replace(',', "").parse().expect("a number"));
         [(); 3].map(|()| columns.next().expect("a column"))
     }

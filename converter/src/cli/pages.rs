@@ -82,14 +82,8 @@ fn the_page_of_options_is_the_help() {
 
 #[test]
 fn the_page_of_families_is_what_is_supported() {
-    const COLUMNS: [&str; 6] = [
-        "next token",
-        "masked token",
-        "text labels",
-        "token labels",
-        "answers",
-        "hidden states, sentence vectors",
-    ];
+    const COLUMNS: [&str; 6] =
+        ["next token", "masked token", "text labels", "token labels", "answers", "hidden states, sentence vectors"];
     let mut page = format!(
         "{GENERATED}# Families\n\n\
          Each row is a `model_type` of `config.json`. *yes* is a head that `kinglet convert` maps. A number is a golden \
@@ -132,9 +126,8 @@ fn the_page_of_families_is_what_is_supported() {
 
 #[test]
 fn the_readme_shows_the_program_that_is_run() {
-    let read = |path: &str| {
-        fs::read_to_string(root().join(path)).expect("it is in the repository").replace("\r\n", "\n")
-    };
+    let read =
+        |path: &str| fs::read_to_string(root().join(path)).expect("it is in the repository").replace("\r\n", "\n");
     let program = read("firmware-examples/first/src/main.rs");
     let (_, body) = program.split_once("#![no_main]\n\n").expect("it has no main of the operating system");
     assert!(read("README.md").contains(&format!("```rust\n{body}```\n")));

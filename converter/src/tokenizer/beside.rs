@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::classes::{Class, Frame, Normalizer, Prefix, Split, Vocabulary};
 use super::folder::Added;
 use super::frame::post_processor;
+use super::model::kind;
+use super::parts;
 use super::settings::{Files, Settings, Token};
-use super::{infer_model, parts};
 use crate::checkpoint::sentence::CONFIG_FILES;
 
 /// Applies the keys that a class reads to a `tokenizer.json`. Without a class only added tokens are read.
@@ -48,7 +49,7 @@ pub(super) fn apply(
 
 /// Whether a class makes a model of this kind.
 fn builds(class: &Class, model: &Value) -> bool {
-    let kind = model["type"].as_str().unwrap_or_else(|| infer_model(model));
+    let kind = kind(model);
     match class.vocabulary {
         Vocabulary::Words => kind == "WordPiece",
         Vocabulary::Bytes | Vocabulary::Suffixes | Vocabulary::PiecePairs => kind == "BPE",

@@ -34,7 +34,7 @@ pub(super) fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
 }
 
 /// The model's type; files of older versions do not name it.
-fn kind(model: &Value) -> &str {
+pub(super) fn kind(model: &Value) -> &str {
     match model["type"].as_str() {
         Some(kind) => kind,
         None if model["vocab"].is_array() => "Unigram",

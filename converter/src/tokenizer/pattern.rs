@@ -302,11 +302,32 @@ mod tests {
     fn classes_have_the_characters_that_oniguruma_finds() {
         const CATEGORIES: &str = "L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Co \
              Han Hiragana Katakana Hangul Latin Greek Cyrillic Arabic Hebrew Thai Devanagari Alphabetic Uppercase White_Space";
-        let properties = CATEGORIES.split_whitespace().flat_map(|name| [format!(r"\p{{{name}}}"), format!(r"\P{{{name}}}")]);
+        let properties =
+            CATEGORIES.split_whitespace().flat_map(|name| [format!(r"\p{{{name}}}"), format!(r"\P{{{name}}}")]);
         let classes = [
-            r"\s", r"\S", r"\d", r"\D", r"\w", r"\W", r"\v", r"\t", ".", "a", " ", "[^a-c]", r"[^\r\n\p{L}\p{N}]",
-            r"[^\s\p{L}\p{N}]", r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\w-]", r"[^\w\s]", "(?i:s)", "(?i:k)", "(?i:é)",
-            r"(?i:\p{Lu})", r"[!-/:-~]", r"[\p{L}&&[^a-z]]",
+            r"\s",
+            r"\S",
+            r"\d",
+            r"\D",
+            r"\w",
+            r"\W",
+            r"\v",
+            r"\t",
+            ".",
+            "a",
+            " ",
+            "[^a-c]",
+            r"[^\r\n\p{L}\p{N}]",
+            r"[^\s\p{L}\p{N}]",
+            r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]",
+            r"[\w-]",
+            r"[^\w\s]",
+            "(?i:s)",
+            "(?i:k)",
+            "(?i:é)",
+            r"(?i:\p{Lu})",
+            r"[!-/:-~]",
+            r"[\p{L}&&[^a-z]]",
         ];
         for class in classes.into_iter().map(str::to_owned).chain(properties) {
             let (ours, theirs) = (members(&class).expect("a class"), theirs(&class));
