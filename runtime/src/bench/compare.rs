@@ -117,7 +117,7 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
             0
         });
     }
-    for fraction_bits in [8, 16, 20] {
+    for fraction_bits in [3, 8, 16, 20] {
         same("gate", &|set, row| {
             (set.gate)(row, biases, fraction_bits);
             0

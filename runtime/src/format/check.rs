@@ -4,7 +4,7 @@ use super::error::Error;
 use super::places::GROUP_SIZES;
 use super::spec::{
     AttentionPosition, AttentionSpec, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
-    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
+    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec, NumericsSpec,
     OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
 };
 use crate::features;
@@ -18,7 +18,7 @@ impl ModelSpec {
         if let Some(part) = missing(self) {
             return Err(Error::NotSupported(part));
         }
-        require((8..=20).contains(&self.numerics.fraction_bits), "fraction_bits")?;
+        require(NumericsSpec::FRACTION_BITS.contains(&self.numerics.fraction_bits), "fraction_bits")?;
         require((1..=1024).contains(&self.numerics.tile), "tile")?;
         if let WeightLayout::Packed { group } = self.numerics.weights {
             require(GROUP_SIZES.contains(&group), "columns of a group")?;

@@ -60,6 +60,11 @@ pub struct NumericsSpec {
     pub tile: u16,
 }
 
+impl NumericsSpec {
+    /// The binary points that the runtime computes with: the least holds results of a hundred million.
+    pub const FRACTION_BITS: core::ops::RangeInclusive<u8> = 3..=20;
+}
+
 /// Width of a quantized row of activations (`--activations`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -69,11 +69,13 @@ fn tanh(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
 #[inline(always)]
 fn look_up(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
     let magnitude = x.saturating_abs();
-    let step = bits - 6;
+    // With fewer than six fraction bits a value meets every second entry, or fourth, or eighth.
+    let (step, stride) = (bits.saturating_sub(6), 6_u32.saturating_sub(bits));
     let index = (magnitude >> step) as usize;
-    if index >= ACTIVATION_TABLE_LEN - 1 {
+    if index >= (ACTIVATION_TABLE_LEN - 1) >> stride {
         return table.get(ACTIVATION_TABLE_LEN - 1);
     }
+    let index = index << stride;
     let (low, high) = (table.get(index), table.get(index + 1));
     low + (((high - low) * (magnitude & ((1 << step) - 1))) >> step)
 }
@@ -81,6 +83,7 @@ fn look_up(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::spec::NumericsSpec;
 
     type Function = fn(f64) -> f64;
 
@@ -119,11 +122,11 @@ mod tests {
     fn every_activation_is_within_its_bound() {
         for (activation, f, bound) in CASES {
             let table = tabulate(activation, f);
-            for bits in [12, 16, 20] {
+            for bits in NumericsSpec::FRACTION_BITS {
                 // Two units of the last place come on top of what the table is off by.
                 let bound = bound + 2.0 / f64::from(1 << bits);
                 for step in -30_000..30_000 {
-                    let mut x = [step * ((1 << bits) / 2048) + step % 7];
+                    let mut x = [((step << bits) >> 11) + step % 7];
                     let exact = f(f64::from(x[0]) / f64::from(1 << bits));
                     activate(Kernels::best(), activation, Halfwords::new(&table), bits, &mut x);
                     let found = f64::from(x[0]) / f64::from(1 << bits);
@@ -149,16 +152,18 @@ mod tests {
     #[test]
     fn a_soft_cap_is_the_cap_times_a_tanh() {
         let table = tabulate(Activation::Tanh, libm::tanh);
-        for (cap, mantissa, exponent) in [(30.0, 0x7800_0000, 26), (50.0, 0x6400_0000, 25), (1.5, 0x6000_0000, 30)] {
-            for step in -4000..4000 {
-                let mut x = [step * 1024];
-                soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), 16, &mut x);
-                let exact = cap * libm::tanh(f64::from(step) / 64.0 / cap);
-                assert!(
-                    (f64::from(x[0]) / 65536.0 - exact).abs() <= 1.5e-4 * cap,
-                    "cap {cap} of {}",
-                    f64::from(step) / 64.0
-                );
+        for bits in NumericsSpec::FRACTION_BITS {
+            let unit = libm::ldexp(1.0, -i32::from(bits));
+            for (cap, mantissa, exponent) in [(30.0, 0x7800_0000, 26), (50.0, 0x6400_0000, 25), (1.5, 0x6000_0000, 30)]
+            {
+                for step in -4000..4000 {
+                    let mut x = [(step << bits) >> 6];
+                    let exact = cap * libm::tanh(f64::from(x[0]) * unit / cap);
+                    soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), bits, &mut x);
+                    // A unit is lost before the tanh, whose slope is one, and one of the tanh is a cap's worth.
+                    let bound = 1.5e-4 * cap + (1.0 + cap) * unit;
+                    assert!((f64::from(x[0]) * unit - exact).abs() <= bound, "cap {cap}, {bits} bits: {exact}");
+                }
             }
         }
     }

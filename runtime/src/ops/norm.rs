@@ -34,6 +34,7 @@ fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::spec::NumericsSpec;
     use crate::model::Words;
 
     #[test]
@@ -43,26 +44,37 @@ mod tests {
         let biases: [f64; SIZE] = core::array::from_fn(|i| 0.05 * i as f64 - 0.4);
         let root = libm::sqrt(SIZE as f64);
         let stored = weights.map(|weight| libm::round(weight * root * f64::from(1 << 26)) as i32);
-        let bias = biases.map(|bias| libm::round(bias * 65536.0) as i32);
-        let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&bias) };
-        for kind in [NormKind::Layer, NormKind::Rms] {
-            for scale in [0.01, 1.0, 37.0, 1000.0] {
-                let epsilon = 1e-5;
-                let spec = NormSpec {
-                    kind,
-                    bias: true,
-                    epsilon: libm::round(epsilon * SIZE as f64 * 281_474_976_710_656.0) as u64,
-                };
-                let x: [f64; SIZE] = core::array::from_fn(|i| scale * (libm::sin(i as f64 * 1.7) + 0.3));
-                let mut row = x.map(|x| libm::round(x * 65536.0) as i32);
-                let x = row.map(|x| f64::from(x) / 65536.0);
-                norm(Kernels::best(), &spec, &numbers, 16, &mut row);
-                let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
-                let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
-                for i in 0..SIZE {
-                    let exact = (x[i] - center) / libm::sqrt(variance + epsilon) * weights[i] + biases[i];
-                    let found = f64::from(row[i]) / 65536.0;
-                    assert!((found - exact).abs() <= 4.0 / 4096.0, "{kind:?} at {scale}, {i}: {found} for {exact}");
+        for bits in NumericsSpec::FRACTION_BITS {
+            let one = f64::from(1 << bits);
+            let bias = biases.map(|bias| libm::round(bias * one) as i32);
+            let numbers = Norm { exponent: 26, weight: Words::new(&stored), bias: Words::new(&bias) };
+            for kind in [NormKind::Layer, NormKind::Rms] {
+                for scale in [0.01, 1.0, 37.0, 1000.0] {
+                    let epsilon = 1e-5;
+                    let spec = NormSpec {
+                        kind,
+                        bias: true,
+                        epsilon: libm::round(epsilon * SIZE as f64 * 281_474_976_710_656.0) as u64,
+                    };
+                    let x: [f64; SIZE] = core::array::from_fn(|i| scale * (libm::sin(i as f64 * 1.7) + 0.3));
+                    let mut row = x.map(|x| libm::round(x * one) as i32);
+                    let x = row.map(|x| f64::from(x) / one);
+                    norm(Kernels::best(), &spec, &numbers, bits, &mut row);
+                    let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
+                    let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
+                    // The mean, the bias and the result are rounded to a unit each; a row of a few units is left out.
+                    if libm::sqrt(variance) < 64.0 / one {
+                        continue;
+                    }
+                    let bound = 4.0 / 4096.0 + 3.0 / one + 3.0 / one / libm::sqrt(variance);
+                    for i in 0..SIZE {
+                        let exact = (x[i] - center) / libm::sqrt(variance + epsilon) * weights[i] + biases[i];
+                        let found = f64::from(row[i]) / one;
+                        assert!(
+                            (found - exact).abs() <= bound,
+                            "{kind:?} at {scale}, {i}, {bits} bits: {found} for {exact}"
+                        );
+                    }
                 }
             }
         }
