@@ -5,6 +5,7 @@
 //! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`mod@reference`] runs the same specification on
 //! the same weights in `f32`: what the integers are measured against.
 
+pub mod biases;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod config;

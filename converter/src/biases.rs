@@ -1,0 +1,78 @@
+//! Biases of attention that need not be there, and cost precision where they are large.
+//!
+//! A bias on the keys adds `query . bias` to every score of a row, and a softmax does not see what all its
+//! arguments have in common. A bias on the values comes out of the weighted sum as it went in, because the
+//! weights add up to one, and is then multiplied by the output projection. So the first can be dropped,
+//! and the second can be a part of the output's bias; eight bits of a key or a value are then all for
+//! what differs between tokens.
+
+use kinglet::format::layout::{BlockPart, Role, Stack};
+use kinglet::format::spec::{AttentionPosition, StackSpec};
+
+use crate::convert::Source;
+use crate::weights::Weights;
+
+/// Drops key biases and folds value biases into output biases, where that changes nothing but roundings.
+pub fn simplify(source: &mut Source) {
+    let spec = source.mapping.spec;
+    for id in [Stack::Encoder, Stack::Decoder] {
+        let Some(stack) = spec.stack(id).filter(|stack| stack.block.attention.qkv_bias) else { continue };
+        for block in 0..stack.num_blocks() {
+            let role = |part| Role::Block(id, block as u16, part);
+            let weights = &mut source.weights;
+            if let Some(kept) = kept_dims(stack, block) {
+                drop_keys(weights, role(BlockPart::Key), kept, stack.block.attention.head_dim.into());
+            }
+            // Cross-attention knows no positions, and has no norms of its own.
+            if stack.block.attention.soft_cap.is_none() {
+                drop_keys(weights, role(BlockPart::CrossKey), 0, stack.block.attention.head_dim.into());
+            }
+            if stack.block.attention.output_bias {
+                fold_values(weights, stack, role(BlockPart::Value), role(BlockPart::Output));
+                fold_values(weights, stack, role(BlockPart::CrossValue), role(BlockPart::CrossOutput));
+            }
+        }
+    }
+}
+
+/// How many of a head's first key biases matter; `None` when all do.
+///
+/// A rotated bias is another one at every distance, a soft cap and a norm are no sums, and keys that meet
+/// vectors of distances bring their bias there.
+fn kept_dims(stack: &StackSpec, block: usize) -> Option<usize> {
+    let attention = &stack.block.attention;
+    if attention.query_key_norm.is_some() || attention.soft_cap.is_some() {
+        return None;
+    }
+    match attention.position {
+        AttentionPosition::None | AttentionPosition::RelativeBias { .. } => Some(0),
+        AttentionPosition::Disentangled { position_to_content, .. } => (!position_to_content).then_some(0),
+        AttentionPosition::Rotary { dims, layers, .. } => {
+            let mut run = (0..usize::from(stack.num_hidden_layers)).filter(|layer| stack.block_of(*layer) == block);
+            Some(if run.any(|layer| layers >> layer & 1 == 1) { dims.into() } else { 0 })
+        }
+    }
+}
+
+fn drop_keys(weights: &mut Weights, role: Role, kept: usize, head_dim: usize) {
+    let Some(keys) = weights.get_mut(role) else { return };
+    for head in keys.bias.chunks_exact_mut(head_dim) {
+        head[kept..].fill(0.0);
+    }
+}
+
+fn fold_values(weights: &mut Weights, stack: &StackSpec, value: Role, output: Role) {
+    let attention = &stack.block.attention;
+    let (head_dim, width) = (usize::from(attention.head_dim), attention.query_size());
+    let group = usize::from(attention.num_attention_heads / attention.num_key_value_heads);
+    let Some(values) = weights.get_mut(value) else { return };
+    let biases = core::mem::take(&mut values.bias);
+    values.bias = vec![0.0; biases.len()];
+    let Some(output) = weights.get_mut(output) else { return };
+    for (bias, row) in output.bias.iter_mut().zip(output.weight.chunks_exact(width)) {
+        // Each head of a group reads the values of one.
+        let of = |at: usize| biases[at / head_dim / group * head_dim + at % head_dim];
+        let through: f64 = row.iter().enumerate().map(|(at, w)| f64::from(*w) * f64::from(of(at))).sum();
+        *bias = (f64::from(*bias) + through) as f32;
+    }
+}
