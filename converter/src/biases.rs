@@ -9,7 +9,7 @@
 use kinglet::format::layout::{BlockPart, Role, Stack};
 use kinglet::format::spec::{AttentionPosition, StackSpec};
 
-use crate::convert::Source;
+use crate::opened::Source;
 use crate::weights::Weights;
 
 /// Drops key biases and folds value biases into output biases, where that changes nothing but roundings.

@@ -1,4 +1,4 @@
-//! What the linear layers of a model read: gathered from the reference, used by the quantizer.
+//! What the linear layers of a model read, and how large its numbers get: gathered from the reference, used by the quantizer.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,21 @@ use anyhow::{Context, Result, bail};
 use kinglet::format::layout::{BlockPart, Role};
 use kinglet::format::spec::{BottleneckAttention, Direction, ModelSpec, StackSpec};
 
+use crate::balance::Ranges;
 use crate::fidelity;
 use crate::opened::Source;
 use crate::real::Rows;
 use crate::reference::Reference;
 use crate::texts::{Input, end, spread_ids};
 
-/// For each linear layer the sum of `x x^T` over the rows `x` it read.
+/// For each linear layer the sum of `x x^T` over the rows `x` it read; and how large everything gets.
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
+    /// The largest magnitudes.
+    pub ranges: Ranges,
     products: BTreeMap<Role, Products>,
+    /// Whether the sums are not wanted.
+    ranges_only: bool,
 }
 
 /// The sum of `x x^T`, `[width, width]`; only its upper half is kept up.
@@ -32,19 +37,32 @@ impl Calibration {
     ///
     /// # Errors
     /// When a text does not fit the model.
-    pub fn gather(source: &Source, texts: &[Input], mut progress: impl FnMut()) -> Result<Self> {
-        let mut reference = Reference::calibrating(source.spec(), &source.weights);
+    pub fn gather(source: &Source, texts: &[Input], progress: impl FnMut()) -> Result<Self> {
+        Self::default().gathering(source, texts, progress)
+    }
+
+    /// Runs the reference over texts and sees only how large its numbers get.
+    ///
+    /// # Errors
+    /// When a text does not fit the model.
+    pub fn measure(source: &Source, texts: &[Input]) -> Result<Ranges> {
+        let empty = Self { ranges_only: true, ..Self::default() };
+        Ok(empty.gathering(source, texts, || {})?.ranges)
+    }
+
+    fn gathering(self, source: &Source, texts: &[Input], mut progress: impl FnMut()) -> Result<Self> {
+        let mut reference = Reference::calibrating(source.spec(), &source.weights, self);
         for text in texts {
-            let types: Vec<u32> = text.token_types.iter().map(|&token_type| token_type.into()).collect();
-            reference.forward(&text.ids, &types, &text.decoder_ids)?;
+            reference.answer(text)?;
             progress();
         }
         Ok(reference.into_calibration())
     }
 
-    /// Takes in what a layer reads. Layers that read the same are gathered once.
-    pub(crate) fn add(&mut self, spec: &ModelSpec, role: Role, x: &Rows) {
-        if reader(spec, role) != role {
+    /// Takes in what a layer reads and what it makes of it. Layers that read the same are gathered once.
+    pub(crate) fn add(&mut self, spec: &ModelSpec, role: Role, x: &Rows, out: &Rows) {
+        self.ranges.add(spec, role, x, out);
+        if self.ranges_only || reader(spec, role) != role {
             return;
         }
         let width = x.width;

@@ -5,6 +5,7 @@
 //! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`mod@reference`] runs the same specification on
 //! the same weights in `f32`: what the integers are measured against.
 
+pub mod balance;
 pub mod biases;
 pub mod calibrate;
 pub mod checkpoint;
@@ -15,6 +16,8 @@ pub mod family;
 pub mod fidelity;
 pub mod fixed;
 mod json;
+pub mod keys;
+pub mod numbers;
 pub mod opened;
 pub mod quantize;
 pub(crate) mod real;

@@ -10,7 +10,7 @@ use crate::family::{self, Mapping, Options};
 use crate::weights::Weights;
 
 /// A checkpoint, mapped and read: what the reference runs, and what a blob is made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// What it is.
     pub mapping: Mapping,

@@ -23,6 +23,7 @@ use crate::weights::{Tensor, Weights, role_name};
 mod attention;
 mod checks;
 mod generate;
+mod watch;
 
 pub(crate) use checks::check_lengths;
 pub use generate::Written;
@@ -47,8 +48,10 @@ pub struct Reference<'a> {
     marked: Option<usize>,
     /// The decoder's state that the head reads, where that need not be its last one.
     kept: Option<Vec<f32>>,
-    /// What the linear layers read, where that is wanted.
+    /// What the layers read and write, where that is wanted.
     calibration: Option<RefCell<Calibration>>,
+    /// Whether keys are rounded to eight bits.
+    narrow_keys: bool,
 }
 
 impl<'a> Reference<'a> {
@@ -64,19 +67,10 @@ impl<'a> Reference<'a> {
             marked: None,
             kept: None,
             calibration: None,
+            narrow_keys: false,
         };
         reference.reset();
         reference
-    }
-
-    /// Readies a model to gather what its linear layers read.
-    pub fn calibrating(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
-        Self { calibration: Some(RefCell::default()), ..Self::new(spec, weights) }
-    }
-
-    /// What the linear layers have read.
-    pub fn into_calibration(self) -> Calibration {
-        self.calibration.map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// Forgets the decoder's tokens, but not the encoder's output.
@@ -118,7 +112,9 @@ impl<'a> Reference<'a> {
                 .map(|layer| {
                     let part = |part| Role::Block(Stack::Decoder, decoder.block_of(layer) as u16, part);
                     let (keys, values) = (part(BlockPart::CrossKey), part(BlockPart::CrossValue));
-                    Ok(Cache { keys: self.linear(keys, &x)?.values, values: self.linear(values, &x)?.values })
+                    let mut keys = self.linear(keys, &x)?.values;
+                    self.narrow(&decoder.block.attention, &mut keys);
+                    Ok(Cache { keys, values: self.linear(values, &x)?.values })
                 })
                 .collect::<Result<_>>()?;
             self.reset();
@@ -188,6 +184,9 @@ impl<'a> Reference<'a> {
                 let bias = if head.bias { &self.tensor(Role::Head(HeadPart::OutputBias))?.weight } else { &[][..] };
                 x = linear(&table.weight, bias, &x);
             }
+        }
+        if let Some(calibration) = &self.calibration {
+            calibration.borrow_mut().ranges.add_results(&x);
         }
         if let Some(cap) = head.soft_cap {
             let cap = real(cap) as f32;
@@ -446,10 +445,13 @@ impl<'a> Reference<'a> {
                 });
             }
         }
+        self.narrow(spec, &mut keys.values);
         cache.keys.extend_from_slice(&keys.values);
         cache.values.extend_from_slice(&values.values);
         let causal = id == Stack::Decoder;
-        let mixed = attention::attend(spec, attention::Mask { causal, first, window }, distances, &queries, cache);
+        let (mixed, score) =
+            attention::attend(spec, attention::Mask { causal, first, window }, distances, &queries, cache);
+        self.watch_score(score);
         self.linear(role(BlockPart::Output), &mixed)
     }
 
@@ -457,8 +459,9 @@ impl<'a> Reference<'a> {
         let role = |part| Role::Block(Stack::Decoder, stack.block_of(layer) as u16, part);
         let queries = self.linear(role(BlockPart::CrossQuery), x)?;
         let everything = attention::Mask { causal: false, first: 0, window: None };
-        let mixed =
+        let (mixed, score) =
             attention::attend(&stack.block.attention, everything, Distances::None, &queries, &self.cross[layer]);
+        self.watch_score(score);
         self.linear(role(BlockPart::CrossOutput), &mixed)
     }
 
@@ -469,15 +472,20 @@ impl<'a> Reference<'a> {
 
     fn linear(&self, role: Role, x: &Rows) -> Result<Rows> {
         let tensor = self.tensor(role)?;
+        let out = linear(&tensor.weight, &tensor.bias, x);
         if let Some(calibration) = &self.calibration {
-            calibration.borrow_mut().add(self.spec, role, x);
+            calibration.borrow_mut().add(self.spec, role, x, &out);
         }
-        Ok(linear(&tensor.weight, &tensor.bias, x))
+        Ok(out)
     }
 
     fn norm(&self, spec: &NormSpec, role: Role, x: &Rows) -> Result<Rows> {
         let tensor = self.tensor(role)?;
-        Ok(norm(spec, &tensor.weight, &tensor.bias, x))
+        let out = norm(spec, &tensor.weight, &tensor.bias, x);
+        if let Some(calibration) = &self.calibration {
+            calibration.borrow_mut().ranges.add(self.spec, role, x, &out);
+        }
+        Ok(out)
     }
 
     fn tensor(&self, role: Role) -> Result<&'a Tensor> {

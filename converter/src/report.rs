@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::convert::Converted;
 use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
+use crate::numbers::Numbers;
 use crate::opened::Source;
 use crate::weights::role_name;
 
@@ -33,6 +34,8 @@ pub struct Report {
     pub fidelity: Fidelity,
     /// How likely texts are to it read either way, where that was measured.
     pub direction: Option<Losses>,
+    /// How numbers are held, where that was chosen.
+    pub numbers: Option<Numbers>,
 }
 
 /// Memory at one length.
@@ -94,11 +97,7 @@ impl Report {
         let rest = converted.blob.len() - bytes.values().sum::<usize>();
         bytes.insert("manifest and golden vectors", rest);
         bytes.insert("total", converted.blob.len());
-        let inputs = if spec.encoder.is_none() {
-            fidelity::sample_texts(source, 2, 48, 0)?
-        } else {
-            fidelity::spread_texts(source, 2, 24)
-        };
+        let inputs = fidelity::standard_inputs(source)?;
         Ok(Self {
             model_type: source.mapping.model_type.clone(),
             parameters: source.weights.parameters(spec),
@@ -107,6 +106,7 @@ impl Report {
             tensors: converted.tensors.iter().map(|tensor| (role_name(tensor.role), tensor.error)).collect(),
             fidelity: fidelity::compare(source, &model, &inputs, 16, || {})?,
             direction: None,
+            numbers: None,
         })
     }
 
@@ -119,6 +119,7 @@ impl Report {
             "memory": self.memory,
             "fidelity": self.fidelity,
             "direction": self.direction,
+            "numbers": self.numbers,
         })
     }
 
@@ -146,6 +147,9 @@ impl fmt::Display for Report {
         writeln!(f, "quantization, relative error of the tensors it changed most:")?;
         for (name, error) in self.worst() {
             writeln!(f, "  {error:>10.5}  {name}")?;
+        }
+        if let Some(numbers) = &self.numbers {
+            write!(f, "{numbers}")?;
         }
         writeln!(f, "{}", self.fidelity)?;
         let Some(losses) = &self.direction else { return Ok(()) };

@@ -13,6 +13,15 @@ pub struct Input {
     pub decoder_ids: Vec<u32>,
 }
 
+impl Input {
+    /// Its first tokens, at most `tokens` on either side.
+    pub(crate) fn cut(&self, tokens: usize) -> Self {
+        let head = |ids: &[u32]| ids[..ids.len().min(tokens)].to_vec();
+        let token_types = self.token_types[..self.token_types.len().min(tokens)].to_vec();
+        Self { ids: head(&self.ids), token_types, decoder_ids: head(&self.decoder_ids) }
+    }
+}
+
 /// Token ids from all over a vocabulary, the same each time.
 pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
     // Multiples of the golden ratio fall everywhere in the unit interval.

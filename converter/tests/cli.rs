@@ -108,6 +108,29 @@ fn the_same_checkpoint_gives_the_same_bytes() {
 }
 
 #[test]
+fn verify_fails_where_a_blob_computes_something_else_than_its_checkpoint() {
+    let (_folder, blob) = converted();
+    assert!(run(&["verify", &blob, text(&stories()), "--texts", "2", "--tokens", "20"]).starts_with("self test: pass"));
+    // The same architecture, trained on texts from their ends.
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/stories-backward");
+    let said = refused(&["verify", &blob, text(&other), "--texts", "2", "--tokens", "20"]);
+    assert!(said.contains("does not compute what its checkpoint does") && !said.contains("pass"), "{said}");
+}
+
+#[test]
+fn the_width_of_keys_is_chosen_and_said() {
+    let folder = TempDir::new().expect("a folder");
+    let convert = |keys: &str| {
+        let blob = path(&folder, &format!("{keys}.kinglet"));
+        let report = run_json(&["convert", text(&stories()), "-o", &blob, "--keys", keys, "--json"]);
+        (fs::read(blob).expect("a blob"), report["numbers"]["keys"]["bits"].clone())
+    };
+    let [(chosen, bits), (narrow, asked), (wide, _)] = ["auto", "8", "16"].map(convert);
+    assert_eq!((bits, asked), (json!(8), Value::Null));
+    assert!(chosen == narrow && chosen != wide);
+}
+
+#[test]
 fn one_seed_gives_one_text() {
     let (_folder, blob) = converted();
     let write = |seed: &str| run(&["generate", &blob, "--ids", "1", "-n", "30", "--temperature", "1", "--seed", seed]);

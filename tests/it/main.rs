@@ -7,6 +7,7 @@ mod folders;
 mod golden;
 mod marks;
 mod padding;
+mod numbers;
 mod runtime;
 mod tasks;
 mod tokenizer;

@@ -8,10 +8,12 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Task, WeightLayout};
-use kinglet_convert::calibrate::{Calibration, fit, standard_texts};
+use kinglet_convert::calibrate::{fit, standard_texts};
 use kinglet_convert::convert::{check_writable, convert, write_atomically};
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
+use kinglet_convert::fidelity::{ADVICE, standard_inputs};
+use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
 use kinglet_convert::{texts, tokenizer};
@@ -39,8 +41,8 @@ pub(crate) struct Convert {
     /// Width of quantized activations: a16 is more accurate, a8 is for units that multiply bytes.
     #[arg(long, default_value = "a16")]
     activations: ActivationsArg,
-    /// Bits of a key in the cache: 16 for heads of about 8 values.
-    #[arg(long, default_value = "8", value_parser = ["8", "16"])]
+    /// Bits of a key in the cache. `auto` takes 8, unless eight bits of the keys alone change what the model answers.
+    #[arg(long, default_value = "auto", value_parser = ["8", "16", "auto"])]
     keys: String,
     /// What the blob is tuned for: how many tokens go through a layer together unless the firmware asks otherwise.
     #[arg(long, default_value = "portable")]
@@ -169,18 +171,20 @@ impl Convert {
         }
         progress.set_message("calibrating");
         let texts = match &given {
-            _ if self.no_calibration => None,
-            Some(given) => Some(given.texts(&mut source, &reader)?),
-            None => Some(standard_texts(&source)?),
+            Some(given) => given.texts(&mut source, &reader)?,
+            None if self.no_calibration => standard_inputs(&source)?,
+            None => standard_texts(&source)?,
         };
-        let calibration = texts.map(|texts| Calibration::gather(&source, &texts, || {})).transpose()?;
+        let (numbers, calibration) = numbers::choose(&mut source, &texts, self.keys(), !self.no_calibration)?;
         progress.set_message("quantizing");
         let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
         progress.set_message("measuring against the reference");
         let mut report = Report::new(&source, &converted)?;
         let plain = given.map_or(Ok(Vec::new()), |given| given.ids(source.spec(), &reader))?;
         report.direction = direction::losses(&source, &reader.section, &plain)?;
+        report.numbers = Some(numbers);
         progress.finish_and_clear();
+        check(&report, source.spec().numerics.weights)?;
 
         if let Some(file) = &self.report {
             write_atomically(file, serde_json::to_string_pretty(&report)?.as_bytes(), self.force)?;
@@ -215,6 +219,15 @@ impl Convert {
         output::line(&format!("tokenizer: {} bytes", section.len()))
     }
 
+    /// The width that was asked for.
+    fn keys(&self) -> Option<KeyWidth> {
+        match self.keys.as_str() {
+            "8" => Some(KeyWidth::K8),
+            "16" => Some(KeyWidth::K16),
+            _ => None,
+        }
+    }
+
     fn options(&self) -> Options {
         Options {
             task: self.task.map(|task| match task {
@@ -225,7 +238,7 @@ impl Convert {
                 ActivationsArg::A8 => ActivationWidth::A8,
                 ActivationsArg::A16 => ActivationWidth::A16,
             },
-            keys: if self.keys == "16" { KeyWidth::K16 } else { KeyWidth::K8 },
+            keys: self.keys().unwrap_or(KeyWidth::K8),
             weights: match (self.weights, self.target) {
                 (WeightsArg::Int4, _) => WeightLayout::Packed { group: if self.group_size == "64" { 64 } else { 32 } },
                 (_, TargetArg::M55) => WeightLayout::RowMajor,
@@ -306,6 +319,25 @@ impl Given {
 fn cutting(spec: &ModelSpec, reader: &Reader) -> Reader {
     let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
     Reader { limit: positions, ..reader.clone() }
+}
+
+/// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another
+/// reason: texts that a model was not made for may be one.
+fn check(report: &Report, weights: WeightLayout) -> Result<()> {
+    if !report.fidelity.is_broken(weights) {
+        return Ok(());
+    }
+    match report.numbers.as_ref().and_then(|numbers| numbers.balance.limits.first()) {
+        Some(limit) => Err(anyhow!(
+            "no binary point holds the numbers of this model: {limit}; {}\nscale its weights, or use a checkpoint that \
+             was trained with smaller numbers",
+            report.fidelity
+        )),
+        None => {
+            eprintln!("warning: the blob does not compute what the checkpoint does: {}\n{ADVICE}", report.fidelity);
+            Ok(())
+        }
+    }
 }
 
 /// Every family with its heads, one a line.

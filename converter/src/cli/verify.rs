@@ -7,6 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use kinglet::MemoryPlan;
 use kinglet::golden::Golden;
+use kinglet_convert::balance::architecture;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity::{self, Fidelity};
 use kinglet_convert::opened::Source;
@@ -51,6 +52,9 @@ impl Verify {
         let plan = MemoryPlan::standard(model.spec(), longest.max().unwrap_or(0))?;
         model.self_test(&mut arena(&plan)?).context("the blob's golden vectors")?;
         let fidelity = self.source.as_ref().map(|dir| self.measure(&model, dir)).transpose()?;
+        if let Some(fidelity) = fidelity.filter(|fidelity| fidelity.is_broken(model.spec().numerics.weights)) {
+            bail!("the blob does not compute what its checkpoint does: {fidelity}\n{}", fidelity::ADVICE);
+        }
         if self.json {
             return output::json(&json!({ "self_test": "pass", "fidelity": fidelity }));
         }
@@ -72,7 +76,7 @@ impl Verify {
             ..Options::default()
         };
         let source = Source::open(dir, &options)?;
-        if source.spec() != spec {
+        if architecture(source.spec()) != architecture(spec) {
             bail!(
                 "{} is not the checkpoint of this blob: its architecture differs\ngive the folder that was converted",
                 dir.display()

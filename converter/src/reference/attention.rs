@@ -100,14 +100,22 @@ pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, 
     }
 }
 
-/// Softmax of the scaled scores, in base two, over the values.
+/// Rounds a vector to eight bits and one scale.
+pub(super) fn round_to_bytes(vector: &mut [f32]) {
+    let scale = vector.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / 127.0;
+    if scale > 0.0 {
+        vector.iter_mut().for_each(|x| *x = libm::rintf(*x / scale) * scale);
+    }
+}
+
+/// Softmax of the scaled scores, in base two, over the values; and the largest magnitude of a score.
 pub(super) fn attend(
     spec: &AttentionSpec,
     mask: Mask,
     distances: Distances<'_>,
     queries: &Rows,
     cache: &Cache,
-) -> Rows {
+) -> (Rows, f32) {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);
     let key_width = spec.key_value_size();
@@ -116,6 +124,7 @@ pub(super) fn attend(
     let tokens = cache.keys.len() / key_width;
     let mut out = vec![0.0; queries.values.len()];
     let mut scores = Vec::with_capacity(tokens);
+    let mut largest: f32 = 0.0;
     let heads = queries.values.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
     for (at, (query, out)) in heads.enumerate() {
         let (token, head) = (at / usize::from(spec.num_attention_heads), at % usize::from(spec.num_attention_heads));
@@ -135,6 +144,7 @@ pub(super) fn attend(
             if let Distances::Bias(bias) = distances {
                 score += bias.at(mask.causal, head, position, key) * LOG2_E;
             }
+            largest = largest.max(score.abs());
             scores.push((key, score));
         }
         let most = scores.iter().fold(f32::NEG_INFINITY, |most, (_, score)| most.max(*score));
@@ -145,5 +155,5 @@ pub(super) fn attend(
             out.iter_mut().zip(value).for_each(|(out, value)| *out += weight / sum * value);
         }
     }
-    Rows { width: queries.width, values: out }
+    (Rows { width: queries.width, values: out }, largest)
 }

@@ -1,0 +1,50 @@
+//! How wide the keys in the cache must be.
+
+use anyhow::Result;
+use kinglet::format::spec::KeyWidth;
+use serde::Serialize;
+
+use crate::opened::Source;
+use crate::texts::Input;
+use crate::fidelity::{Comparison, Fidelity};
+use crate::reference::Reference;
+
+/// Texts that are compared, and tokens of each.
+const TEXTS: usize = 6;
+const TOKENS: usize = 48;
+
+/// What eight bits may cost in cosine, and in nats a token: about what int8 weights do.
+const COSINE: f64 = 0.001;
+const KL: f64 = 0.001;
+
+/// What was chosen, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Keys {
+    /// Bits of a key.
+    pub bits: u8,
+    /// What eight bits cost, everything else in `f32`.
+    pub at_eight_bits: Fidelity,
+}
+
+/// Chooses the width of a model's keys: eight bits, unless these alone are seen in its results.
+///
+/// # Errors
+/// When the reference cannot run the model.
+pub fn choose(source: &mut Source, texts: &[Input]) -> Result<Keys> {
+    let spec = source.spec();
+    let mut exact = Reference::new(spec, &source.weights);
+    let mut narrow = Reference::with_narrow_keys(spec, &source.weights);
+    let mut comparison = Comparison::new(spec);
+    // The texts are in an order of lengths: some of each.
+    for text in texts.iter().step_by((texts.len() / TEXTS).max(1)) {
+        let text = text.cut(TOKENS);
+        let wanted = exact.answer(&text)?;
+        let found = narrow.answer(&text)?;
+        comparison.add(&text, &wanted, found.rows().map(|row| row.iter().map(|&x| x.into()).collect()));
+    }
+    let at_eight_bits = comparison.finish();
+    let kl = at_eight_bits.language.map_or(0.0, |language| language.kl);
+    let seen = 1.0 - at_eight_bits.cosine() > COSINE || kl > KL;
+    source.mapping.spec.numerics.keys = if seen { KeyWidth::K16 } else { KeyWidth::K8 };
+    Ok(Keys { bits: if seen { 16 } else { 8 }, at_eight_bits })
+}

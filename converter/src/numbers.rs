@@ -1,0 +1,69 @@
+//! How the numbers of a model are held: chosen by measurement, on the way from a checkpoint to a blob.
+
+use core::fmt;
+
+use anyhow::Result;
+use kinglet::format::spec::KeyWidth;
+use serde::Serialize;
+
+use crate::balance::{Balance, balance};
+use crate::biases::simplify;
+use crate::calibrate::Calibration;
+use crate::opened::Source;
+use crate::texts::Input;
+use crate::fidelity::{Fidelity, standard_inputs};
+use crate::keys::{self, Keys};
+
+/// What was chosen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Numbers {
+    /// The binary point, and what is scaled.
+    pub balance: Balance,
+    /// The width of the keys, unless it was asked for.
+    pub keys: Option<Keys>,
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.balance)?;
+        let Some(keys) = &self.keys else { return Ok(()) };
+        let Fidelity { cosine_mean, cosine_min, .. } = keys.at_eight_bits;
+        write!(f, "keys: {} bits; eight bits of them alone cost ", keys.bits)?;
+        writeln!(f, "{:.5} of cosine in the mean, {:.5} at most", 1.0 - cosine_mean, 1.0 - cosine_min)
+    }
+}
+
+/// Readies a checkpoint for the integers: simplifies its biases, measures how large its numbers get on the texts and on
+/// those that a report compares, chooses the binary point, and the width of the keys unless it is given. What the model computes
+/// stays the same.
+///
+/// Also gathers what its layers read, if `calibrate` is set.
+///
+/// # Errors
+/// When the reference cannot run the texts, or no binary point holds the numbers.
+pub fn choose(
+    source: &mut Source,
+    texts: &[Input],
+    keys: Option<KeyWidth>,
+    calibrate: bool,
+) -> Result<(Numbers, Option<Calibration>)> {
+    let compared = standard_inputs(source)?;
+    simplify(source);
+    let mut calibration = None;
+    let mut ranges = Calibration::measure(source, &compared)?;
+    if calibrate {
+        let gathered = calibration.insert(Calibration::gather(source, texts, || {})?);
+        ranges.merge(&gathered.ranges);
+    } else {
+        ranges.merge(&Calibration::measure(source, texts)?);
+    }
+    let balance = balance(source, &ranges)?;
+    let keys = match keys {
+        Some(width) => {
+            source.mapping.spec.numerics.keys = width;
+            None
+        }
+        None => Some(keys::choose(source, texts)?),
+    };
+    Ok((Numbers { balance, keys }, calibration))
+}
