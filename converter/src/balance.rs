@@ -17,8 +17,8 @@ use kinglet::format::layout::{Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{ModelSpec, Multiplier, NormKind, NormSpec, NumericsSpec, StackSpec};
 use serde::Serialize;
 
-use crate::opened::Source;
 use crate::fixed::multiplier;
+use crate::opened::Source;
 use crate::refuse;
 use crate::weights::role_name;
 use flow::{Flow, norm_mut, token_site};

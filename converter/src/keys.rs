@@ -4,10 +4,10 @@ use anyhow::Result;
 use kinglet::format::spec::KeyWidth;
 use serde::Serialize;
 
-use crate::opened::Source;
-use crate::texts::Input;
 use crate::fidelity::{Comparison, Fidelity};
+use crate::opened::Source;
 use crate::reference::Reference;
+use crate::texts::Input;
 
 /// Texts that are compared, and tokens of each.
 const TEXTS: usize = 6;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::balance::{Balance, balance};
 use crate::biases::simplify;
 use crate::calibrate::Calibration;
-use crate::opened::Source;
-use crate::texts::Input;
 use crate::fidelity::{Fidelity, standard_inputs};
 use crate::keys::{self, Keys};
+use crate::opened::Source;
+use crate::texts::Input;
 
 /// What was chosen.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -8,13 +8,14 @@ use kinglet::format::layout::{BlockPart as P, HeadPart, Role, Stack, StackPart a
 use kinglet::format::spec::{KeyWidth, OutputProjection, Residual};
 use kinglet_convert::balance::architecture;
 use kinglet_convert::biases::simplify;
-use kinglet_convert::convert::{convert};
+use kinglet_convert::convert::convert;
 use kinglet_convert::fidelity::{Fidelity, compare, cosine};
-use kinglet_convert::texts::Input;
 use kinglet_convert::fixed::{multiplier, real};
 use kinglet_convert::numbers::{Numbers, choose};
+use kinglet_convert::opened::Source;
 use kinglet_convert::quantize::round_trip;
 use kinglet_convert::reference::Reference;
+use kinglet_convert::texts::Input;
 use kinglet_tests::{Expected, Golden, golden_cases};
 
 /// How near the integers must come, as in the other tests of the chain.

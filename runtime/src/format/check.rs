@@ -4,8 +4,8 @@ use super::error::Error;
 use super::places::GROUP_SIZES;
 use super::spec::{
     AttentionPosition, AttentionSpec, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
-    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec, NumericsSpec,
-    OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
+    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
+    NumericsSpec, OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
 };
 use crate::features;
 
