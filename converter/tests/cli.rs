@@ -239,13 +239,12 @@ fn what_convert_writes_and_reads_is_checked_before_the_checkpoint() {
     let nowhere = path(&spoilt, "none/out.kinglet");
     let (absent, empty) = (path(&spoilt, "absent.txt"), path(&spoilt, "ids.jsonl"));
     fs::write(&empty, "[1, 2]\n[1, true]\n").expect("ids");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["-o", &nowhere], "none is not a folder"),
         (&["-o", text(spoilt.path())], "is a folder"),
         (&["-o", &blob, "--report", &nowhere], "none is not a folder"),
         (&["-o", &blob, "--calibration", &absent], "absent.txt"),
         (&["-o", &blob, "--calibration", &empty], "ids.jsonl line 2"),
-        (&["-o", &blob, "--max-tokens", "0"], "--max-tokens"),
     ];
     for (options, named) in cases {
         let said = refused(&[&["convert", text(spoilt.path())], options].concat());
