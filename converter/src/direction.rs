@@ -110,15 +110,15 @@ impl fmt::Display for Losses {
 ///
 /// # Errors
 /// When a text does not fit the model.
-pub fn losses(source: &Source, tokenizer: &[u8], given: &[Vec<u32>]) -> Result<Option<Losses>> {
+pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Vec<u32>]) -> Result<Option<Losses>> {
     let spec = source.spec();
     let Some(decoder) = spec.decoder.filter(|_| spec.encoder.is_none() && spec.head.task == Task::CausalLm) else {
         return Ok(None);
     };
     let texts: Vec<Vec<Token>> = if given.is_empty() {
-        let Ok(tokenizer) = Tokenizer::from_bytes(tokenizer) else { return Ok(None) };
+        let Some(tokenizer) = tokenizer else { return Ok(None) };
         let options = EncodeOptions { max_length: Some(decoder.max_positions as usize), ..EncodeOptions::default() };
-        SENTENCES.iter().map(|text| encode(&tokenizer, text, None, &options)).collect::<Result<_>>()?
+        SENTENCES.iter().map(|text| encode(tokenizer, text, None, &options)).collect::<Result<_>>()?
     } else {
         let token = |&id: &u32| Token { id, text: Some(0), ..Token::default() };
         given.iter().map(|ids| ids.iter().map(token).collect()).collect()

@@ -32,8 +32,7 @@ impl Classify {
                 task_name(task)
             );
         }
-        for input in self.input.read(&engine.reader()?)? {
-            let rows = engine.rows(&input)?;
+        engine.each(&self.input.read(&engine.reader()?)?, |_, rows| {
             let logits = rows.real.first().map_or(&[][..], Vec::as_slice);
             let mut scores: Vec<(String, f32)> = scores(task, logits)
                 .into_iter()
@@ -46,14 +45,11 @@ impl Classify {
             if self.json || self.input.is_many() {
                 let labels: Vec<_> =
                     scores.iter().map(|(label, score)| json!({ "label": label, "score": score })).collect();
-                output::json(&json!({ "labels": labels, "hash": rows.hash() }))?;
+                output::json(&json!({ "labels": labels, "hash": rows.hash() }))
             } else {
-                for (label, score) in scores {
-                    output::line(&format!("{score:.4} {label}"))?;
-                }
+                scores.iter().try_for_each(|(label, score)| output::line(&format!("{score:.4} {label}")))
             }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -155,7 +155,7 @@ impl Convert {
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }
-        let reader = Reader { section: tokenizer.clone().unwrap_or_default(), ..Reader::default() };
+        let reader = Reader::new(tokenizer.clone().unwrap_or_default().leak())?;
         given.as_ref().map(|given| given.inputs(&reader)).transpose()?;
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
@@ -181,7 +181,7 @@ impl Convert {
         progress.set_message("measuring against the reference");
         let mut report = Report::new(&source, &converted)?;
         let plain = given.map_or(Ok(Vec::new()), |given| given.ids(source.spec(), &reader))?;
-        report.direction = direction::losses(&source, &reader.section, &plain)?;
+        report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &plain)?;
         report.numbers = Some(numbers);
         progress.finish_and_clear();
         check(&report, source.spec().numerics.weights)?;

@@ -45,15 +45,13 @@ impl Embed {
         } else if self.prompt.is_some() && inputs.iter().any(|input| input.texts.is_empty()) {
             bail!("token ids have no prompt\ngive texts, or leave --prompt out");
         }
-        for input in inputs {
-            let rows = engine.rows(&input)?;
+        engine.each(&inputs, |_, rows| {
             let vector = rows.real.first().map_or(&[][..], Vec::as_slice);
             if self.json || self.input.is_many() {
-                output::json(&json!({ "embedding": vector, "hash": rows.hash() }))?;
+                output::json(&json!({ "embedding": vector, "hash": rows.hash() }))
             } else {
-                output::line(&output::join(vector, " "))?;
+                output::line(&output::join(vector, " "))
             }
-        }
-        Ok(())
+        })
     }
 }

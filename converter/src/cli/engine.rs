@@ -1,10 +1,15 @@
 //! What runs an input: the integer runtime on a blob, or the reference on a checkpoint. Commands see no difference.
 
-use std::fs;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use indicatif::ProgressBar;
 use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
@@ -32,7 +37,8 @@ pub(crate) struct ModelArgs {
     /// Which way the checkpoint was trained to read, for --reference, where its folder does not say so; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Threads that work on a text; the result is the same. Not for --reference.
+    /// Threads: with --input each runs texts of its own, else all work on the one text. The result is the same. Not for
+    /// --reference.
     #[arg(long, default_value_t = 1, value_parser = number::threads())]
     threads: usize,
 }
@@ -57,10 +63,10 @@ impl From<DirectionArg> for Direction {
 
 /// A model, ready to be asked.
 pub(crate) enum Engine {
-    /// The integer runtime, with so many threads.
-    Blob(AlignedVec, usize),
+    /// The integer runtime, with this number of threads.
+    Blob(Box<Model<'static>>, usize),
     /// The reference, with the tokenizer's section.
-    Checkpoint(Box<Source>, Vec<u8>),
+    Checkpoint(Box<Source>, &'static [u8]),
 }
 
 impl ModelArgs {
@@ -76,14 +82,16 @@ impl ModelArgs {
                         path.display()
                     ));
                 }
-                Ok(Engine::Blob(read_blob(path)?, self.threads))
+                // One blob is opened in the life of the program, and checked once.
+                let blob = Box::leak(Box::new(read_blob(path)?));
+                Ok(Engine::Blob(Box::new(open(blob)?), self.threads))
             }
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
                 let options = Options { direction: self.direction.map(Into::into), ..Options::default() };
                 let (section, notes) = tokenizer::build_noted(path)?.unwrap_or_default();
                 notes.iter().for_each(|note| output::note(note));
-                Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section))
+                Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section.leak()))
             }
         }
     }
@@ -178,8 +186,7 @@ impl Engine {
     /// What there is to know before it runs.
     pub(crate) fn about(&self) -> Result<About> {
         match self {
-            Self::Blob(blob, _) => {
-                let model = open(blob)?;
+            Self::Blob(model, _) => {
                 let manifest = model.manifest();
                 Ok(About {
                     spec: *model.spec(),
@@ -207,18 +214,68 @@ impl Engine {
 
     /// What makes tokens of texts for the model.
     pub(crate) fn reader(&self) -> Result<Reader> {
-        let section = match self {
-            Self::Blob(blob, _) => open(blob)?.tokenizer_section().to_vec(),
-            Self::Checkpoint(_, section) => section.clone(),
+        let (section, spec) = match self {
+            Self::Blob(model, _) => (model.tokenizer_section(), model.spec()),
+            Self::Checkpoint(source, section) => (*section, source.spec()),
         };
-        let spec = self.about()?.spec;
         let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-        Ok(Reader { section, limit, ..Reader::default() })
+        Ok(Reader { limit, ..Reader::new(section)? })
     }
 
     /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.
     pub(crate) fn rows(&self, input: &Input) -> Result<Rows> {
-        let About { spec, tokens, .. } = self.about()?;
+        let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
+        self.rows_in(&mut AlignedVec::zeroed(0), threads, input)
+    }
+
+    /// What the head makes of each input, in their order. Several threads run an input each; one input is run by all of them.
+    pub(crate) fn each(&self, inputs: &[Input], mut take: impl FnMut(&Input, Rows) -> Result<()>) -> Result<()> {
+        let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
+        if let [input] = inputs {
+            return take(input, self.rows(input)?);
+        }
+        // On a terminal the answers themselves show how far it is.
+        let hidden = io::stdout().is_terminal();
+        let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(inputs.len() as u64) };
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..threads.min(inputs.len()) {
+                let (next, sender) = (&next, sender.clone());
+                scope.spawn(move || {
+                    let mut arena = AlignedVec::zeroed(0);
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(input) = inputs.get(at) else { break };
+                        // Nobody waits for more once an input has failed.
+                        if sender.send((at, self.rows_in(&mut arena, 1, input))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            let mut taken = 0;
+            for (at, rows) in receiver {
+                early.insert(at, rows);
+                while let Some(rows) = early.remove(&taken) {
+                    take(&inputs[taken], rows?)?;
+                    taken += 1;
+                    bar.inc(1);
+                }
+            }
+            bar.finish_and_clear();
+            Ok(())
+        })
+    }
+
+    /// As [`rows`](Self::rows), in an arena that grows where it must, and with this number of threads.
+    fn rows_in(&self, arena: &mut AlignedVec, threads: usize, input: &Input) -> Result<Rows> {
+        let (spec, tokens) = match self {
+            Self::Blob(model, _) => (*model.spec(), model.manifest().tokens.clone()),
+            Self::Checkpoint(source, _) => (*source.spec(), special_tokens(&source.mapping.special, source.spec())?),
+        };
         let mut input = input.clone();
         let backward = spec.direction == Direction::Backward;
         if backward {
@@ -235,12 +292,13 @@ impl Engine {
             }
         }
         let mut rows = match self {
-            Self::Blob(blob, threads) => {
-                let model = open(blob)?;
+            Self::Blob(model, _) => {
                 let plan = plan(&spec, &input, 0)?;
-                let mut arena = arena(&plan)?;
-                let mut session = Session::with_plan(&model, &mut arena, plan)?;
-                session.set_threads(*threads)?;
+                if (arena.len() as u64) < plan.bytes() {
+                    *arena = self::arena(&plan)?;
+                }
+                let mut session = Session::with_plan(model, arena, plan)?;
+                session.set_threads(threads)?;
                 let integers = fidelity::run(&mut session, &input.ids, &input.token_types, &input.decoder_ids)?;
                 let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
                 let real = integers.iter().map(|row| row.iter().map(|&x| x as f32 * unit).collect()).collect();

@@ -154,10 +154,9 @@ const MAX_TEXT: usize = 256;
 
 /// What an encoder-decoder makes of an input, the likeliest token each time.
 fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Result<String> {
-    let Engine::Blob(blob, threads) = engine else {
+    let Engine::Blob(model, threads) = engine else {
         bail!("the reference writes one text at a time\ngive a blob");
     };
-    let model: Model<'_> = open(blob)?;
     let start = about
         .tokens
         .decoder_start
@@ -167,7 +166,7 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
     let room = about.spec.decoder.map_or(1, |stack| stack.max_positions as usize).min(MAX_TEXT) - 1;
     let plan = plan(model.spec(), &decoder_input, room)?;
     let mut arena = arena(&plan)?;
-    let mut session = Session::with_plan(&model, &mut arena, plan)?;
+    let mut session = Session::with_plan(model, &mut arena, plan)?;
     session.set_threads(*threads)?;
     session.encode(&input.ids, &input.token_types)?;
     let mut text = heapless::Vec::<u32, MAX_TEXT>::from_array([start]);
@@ -176,6 +175,6 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
     let repetition_penalty = about.generation.repetition_penalty as f32 / 65536.0;
     let mut sampler = Sampler::new(SamplerOptions { repetition_penalty, ..SamplerOptions::GREEDY })?;
     generate(&mut session, &mut text, &options, &mut sampler, |_| true)?;
-    let tokenizer = reader.tokenizer()?.context("the model has no tokenizer\nconvert it with one")?;
+    let tokenizer = reader.tokenizer.as_ref().context("the model has no tokenizer\nconvert it with one")?;
     Ok(decode(&tokenizer, &text[1..], true))
 }

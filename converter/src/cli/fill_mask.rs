@@ -100,7 +100,7 @@ impl FillMask {
     }
 
     fn print(&self, masks: &[Guesses], filled: &Input, reader: &Reader) -> Result<()> {
-        let tokenizer = reader.tokenizer()?;
+        let tokenizer = reader.tokenizer.as_ref();
         let spelt = |id: u32| tokenizer.as_ref().map(|tokenizer| spelling(tokenizer, id));
         if self.json || self.input.is_many() {
             let candidates = |guesses: &Guesses| {
@@ -115,7 +115,7 @@ impl FillMask {
                 .iter()
                 .map(|guesses| json!({ "position": guesses.position, "candidates": candidates(guesses) }))
                 .collect();
-            return output::json(&json!({ "masks": masks, "ids": filled.ids, "text": reader.decode(&filled.ids)? }));
+            return output::json(&json!({ "masks": masks, "ids": filled.ids, "text": reader.decode(&filled.ids) }));
         }
         for guesses in masks {
             let candidates: Vec<String> = guesses
@@ -128,6 +128,6 @@ impl FillMask {
                 .collect();
             output::line(&format!("position {}: {}", guesses.position, candidates.join(", ")))?;
         }
-        output::line(&reader.decode(&filled.ids)?.unwrap_or_else(|| output::join(&filled.ids, ",")))
+        output::line(&reader.decode(&filled.ids).unwrap_or_else(|| output::join(&filled.ids, ",")))
     }
 }

@@ -111,8 +111,8 @@ impl Generate {
                 ..self.options(&about, &bad_words, begin.len(), room)?
             };
             let texts = match &engine {
-                Engine::Blob(blob, threads) => {
-                    self.with_runtime((blob, *threads), &about, &reader, &input, &begin, &options)?
+                Engine::Blob(model, threads) => {
+                    self.with_runtime((model, *threads), &about, &reader, &input, &begin, &options)?
                 }
                 Engine::Checkpoint(source, _) => {
                     let mut reference = Reference::new(spec, &source.weights);
@@ -175,14 +175,13 @@ impl Generate {
     /// The texts that the runtime writes, the best first.
     fn with_runtime(
         &self,
-        (blob, threads): (&[u8], usize),
+        (model, threads): (&Model<'_>, usize),
         about: &About,
         reader: &Reader,
         input: &Input,
         begin: &[u32],
         options: &GenerateOptions<'_>,
     ) -> Result<Vec<Written>> {
-        let model = open(blob)?;
         let beams = self.beams(&about.generation)?;
         let mut text = heapless::Vec::<u32, MAX_TEXT>::new();
         text.extend_from_slice(begin).map_err(|_| anyhow!("the text is longer than {MAX_TEXT} tokens\nshorten it"))?;
@@ -190,7 +189,7 @@ impl Generate {
         let plan = plan(model.spec(), &decoder_input, options.max_new_tokens.saturating_sub(1))?;
         let plan = plan.with_beams(beams.map_or(1, |beams| beams.num_beams));
         let mut arena = arena(&plan)?;
-        let mut session = Session::with_plan(&model, &mut arena, plan)?;
+        let mut session = Session::with_plan(model, &mut arena, plan)?;
         session.set_threads(threads)?;
         if model.spec().encoder.is_some() {
             session.encode(&input.ids, &input.token_types)?;
@@ -214,7 +213,7 @@ impl Generate {
             repetition_penalty: self.repetition_penalty(&about.generation),
             seed: self.seed,
         })?;
-        let tokenizer = reader.tokenizer()?;
+        let tokenizer = reader.tokenizer.as_ref();
         if tokenizer.is_none() && !self.stop.is_empty() {
             bail!("the model has no tokenizer, so it writes no text to stop at\ngive --stop-ids");
         }
@@ -273,12 +272,12 @@ impl Generate {
                 let place = if spec.direction == Direction::Backward { 1 } else { 0 };
                 whole.insert(place, input.ids.clone());
             }
-            let text = reader.decode(&whole.concat())?;
+            let text = reader.decode(&whole.concat());
             return output::line(&text.unwrap_or_else(|| output::join(&best.ids, ",")));
         }
         let stop = |text: &Written| if text.done { "eos" } else { "length" };
         let mut answer = json!({ "ids": best.ids, "prompt_ids": input.ids, "stop": stop(best) });
-        answer["text"] = json!(reader.decode(&best.ids)?);
+        answer["text"] = json!(reader.decode(&best.ids));
         if let Some(score) = best.score {
             answer["score"] = json!(score);
             let beams = texts.iter().map(|text| json!({ "ids": text.ids, "score": text.score, "stop": stop(text) }));

@@ -113,10 +113,10 @@ pub(crate) fn lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
 }
 
 /// What makes tokens of texts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader {
-    /// The tokenizer's section; empty when the model has none.
-    pub(crate) section: Vec<u8>,
+    /// The model's tokenizer, if it has one.
+    pub(crate) tokenizer: Option<Tokenizer<'static>>,
     /// The most tokens that the model takes.
     pub(crate) limit: Option<usize>,
     /// What stands before every text.
@@ -124,23 +124,24 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The tokenizer, if the model has one.
-    pub(crate) fn tokenizer(&self) -> Result<Option<Tokenizer<'_>>> {
-        match Tokenizer::from_bytes(&self.section) {
-            Err(Error::NoTokenizer) => Ok(None),
-            tokenizer => tokenizer.map(Some).map_err(|error| anyhow!("{error}\nconvert the checkpoint again")),
-        }
+    /// Checks a tokenizer's section, which is empty when the model has none. It lives as long as the program, which has one.
+    pub(crate) fn new(section: &'static [u8]) -> Result<Self> {
+        let tokenizer = match Tokenizer::from_bytes(section) {
+            Err(Error::NoTokenizer) => None,
+            tokenizer => Some(tokenizer.map_err(|error| anyhow!("{error}\nconvert the checkpoint again"))?),
+        };
+        Ok(Self { tokenizer, limit: None, prompt: String::new() })
     }
 
     fn text(&self, text: &str, pair: Option<&str>) -> Result<Input> {
-        let tokenizer = self.tokenizer()?.ok_or_else(|| {
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| {
             anyhow!(
                 "the model has no tokenizer\nconvert a folder with tokenizer.json in it, or give token ids with --ids"
             )
         })?;
         let text = &format!("{}{text}", self.prompt);
         let options = EncodeOptions { max_length: self.limit, ..EncodeOptions::default() };
-        let tokens = encode(&tokenizer, text, pair, &options)?;
+        let tokens = encode(tokenizer, text, pair, &options)?;
         Ok(Input {
             ids: tokens.iter().map(|token| token.id).collect(),
             token_types: tokens.iter().map(|token| token.type_id).collect(),
@@ -154,10 +155,10 @@ impl Reader {
     /// A text to choose, as the tokens that the model would write: token ids, or a text without what goes around one.
     pub(crate) fn choice(&self, line: &str) -> Result<Vec<u32>> {
         let ids = parse_ids(line);
-        match self.tokenizer()? {
+        match &self.tokenizer {
             Some(tokenizer) if ids.is_err() => {
                 let options = EncodeOptions { add_special_tokens: false, ..EncodeOptions::default() };
-                let tokens = encode(&tokenizer, line.trim_end(), None, &options)?;
+                let tokens = encode(tokenizer, line.trim_end(), None, &options)?;
                 Ok(tokens.iter().map(|token| token.id).collect())
             }
             _ => ids,
@@ -165,13 +166,13 @@ impl Reader {
     }
 
     /// The text of some tokens, where the model has a tokenizer.
-    pub(crate) fn decode(&self, ids: &[u32]) -> Result<Option<String>> {
-        Ok(self.tokenizer()?.map(|tokenizer| decode(&tokenizer, ids, true)))
+    pub(crate) fn decode(&self, ids: &[u32]) -> Option<String> {
+        self.tokenizer.as_ref().map(|tokenizer| decode(tokenizer, ids, true))
     }
 
     /// How tokens are written in the vocabulary, where the model has a tokenizer.
-    pub(crate) fn spell(&self, ids: &[u32]) -> Result<Option<Vec<String>>> {
-        Ok(self.tokenizer()?.map(|tokenizer| ids.iter().map(|&id| spelling(&tokenizer, id)).collect()))
+    pub(crate) fn spell(&self, ids: &[u32]) -> Option<Vec<String>> {
+        self.tokenizer.as_ref().map(|tokenizer| ids.iter().map(|&id| spelling(tokenizer, id)).collect())
     }
 }
 

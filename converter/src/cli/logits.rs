@@ -28,8 +28,7 @@ impl Logits {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, .. } = engine.about()?;
-        for input in self.input.read(&engine.reader()?)? {
-            let rows = engine.rows(&input)?;
+        engine.each(&self.input.read(&engine.reader()?)?, |_, rows| {
             if !(self.json || self.input.is_many()) {
                 for row in &rows.real {
                     output::line(&output::join(row, " "))?;
@@ -37,7 +36,7 @@ impl Logits {
                 if let Some(hash) = rows.hash() {
                     output::line(&format!("hash {hash}"))?;
                 }
-                continue;
+                return Ok(());
             }
             let mut answer = Map::new();
             match spec.head.task {
@@ -58,8 +57,7 @@ impl Logits {
                 answer.insert("integers".into(), json!(integers));
                 answer.insert("fraction_bits".into(), json!(spec.numerics.fraction_bits));
             }
-            output::json(&answer)?;
-        }
-        Ok(())
+            output::json(&answer)
+        })
     }
 }

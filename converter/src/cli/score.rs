@@ -48,7 +48,7 @@ impl Score {
             let ids = if spec.encoder.is_some() && spec.decoder.is_some() { &input.decoder_ids } else { &input.ids };
             if self.json || self.input.is_many() {
                 output::json(
-                    &json!({ "ids": ids, "tokens": reader.spell(ids)?, "log_probs": log_probs, "log_prob": total, "perplexity": perplexity }),
+                    &json!({ "ids": ids, "tokens": reader.spell(ids), "log_probs": log_probs, "log_prob": total, "perplexity": perplexity }),
                 )?;
                 continue;
             }

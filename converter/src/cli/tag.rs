@@ -75,11 +75,10 @@ impl Tag {
             bail!("this model labels no tokens: it is for {}\nconvert a checkpoint of a tagger", task_name(task));
         }
         let reader = engine.reader()?;
-        for input in self.input.read(&reader)? {
-            let rows = engine.rows(&input)?;
+        engine.each(&self.input.read(&reader)?, |input, rows| {
             if let (Some(how), Task::TokenClassification) = (self.group, task) {
                 let scores: Vec<Vec<f32>> = rows.real.iter().map(|logits| scores(task, logits)).collect();
-                let found = group(&labels, &scores, &input, how.into());
+                let found = group(&labels, &scores, input, how.into());
                 let label = |entity: &Entity| kind(labels.get(entity.label).map_or("", String::as_str)).to_owned();
                 if self.json || self.input.is_many() {
                     let entities = found.iter().map(|entity| {
@@ -98,7 +97,7 @@ impl Tag {
                         output::line(&format!("{text} {} {score:.4}", label(entity)))
                     })?;
                 }
-                continue;
+                return Ok(());
             }
             let mut found = Vec::new();
             for (id, logits) in input.ids.iter().zip(&rows.real) {
@@ -111,12 +110,11 @@ impl Tag {
             }
             if self.json || self.input.is_many() {
                 let labels = found.iter().map(|(id, label, score)| json!({ "id": id, "label": label, "score": score }));
-                let tokens = reader.spell(&input.ids)?;
-                output::json(&json!({ "labels": Value::from_iter(labels), "tokens": tokens, "hash": rows.hash() }))?;
+                let tokens = reader.spell(&input.ids);
+                output::json(&json!({ "labels": Value::from_iter(labels), "tokens": tokens, "hash": rows.hash() }))
             } else {
-                found.iter().try_for_each(|(id, label, score)| output::line(&format!("{id} {label} {score:.4}")))?;
+                found.iter().try_for_each(|(id, label, score)| output::line(&format!("{id} {label} {score:.4}")))
             }
-        }
-        Ok(())
+        })
     }
 }

@@ -83,7 +83,7 @@ impl Verify {
             );
         }
         let tokens = self.tokens.min(positions as usize);
-        let reader = Reader { section: model.tokenizer_section().to_vec(), ..Reader::default() };
+        let reader = Reader::new(Vec::leak(model.tokenizer_section().to_vec()))?;
         let inputs = if self.input.is_given() {
             self.input.read(&reader)?.into_iter().map(Into::into).collect()
         } else if spec.encoder.is_none() {
