@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import sentencepiece
@@ -48,7 +49,8 @@ def word_pieces(names, size=260):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     texts = ENGLISH + [text.lower() for text in ENGLISH] + ["HELLO Hello hello World world é É ü über 猫 中 文"] * 4
     tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=names, show_progress=False))
-    return [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])]
+    # Training counts in an order of its own: sorted, the vocabulary is the same each time.
+    return names + sorted(set(tokenizer.get_vocab()) - set(names))
 
 
 def byte_pairs():
@@ -63,13 +65,28 @@ def byte_pairs():
 
 
 def word_suffixes():
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.BpeTrainer(vocab_size=260, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False)
-    tokenizer.train_from_iterator(ENGLISH + ["hello world"] * 6, trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    return model["vocab"], [" ".join(merge) for merge in model["merges"]]
+    """BPE whose words end in a suffix, trained here: of pairs that are equally frequent the crate takes another each time."""
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    words = Counter(word for text in ENGLISH + ["hello world"] * 6 for word, _ in split(text.lower()))
+    parts = {word: [*word[:-1], word[-1] + "</w>"] for word in words}
+    characters = {character for word in words for character in word}
+    vocabulary = ["<unk>", *sorted(characters), *sorted(character + "</w>" for character in characters)]
+    merges = []
+    while len(merges) < 90:
+        pairs = Counter()
+        for word, count in words.items():
+            for pair in zip(parts[word], parts[word][1:]):
+                pairs[pair] += count
+        left, right = max(pairs, key=lambda pair: (pairs[pair], pair))
+        for word, symbols in parts.items():
+            at = 0
+            while at + 1 < len(symbols):
+                if (symbols[at], symbols[at + 1]) == (left, right):
+                    symbols[at : at + 2] = [left + right]
+                at += 1
+        merges.append(f"{left} {right}")
+        vocabulary.append(left + right)
+    return {token: index for index, token in enumerate(dict.fromkeys(vocabulary))}, merges
 
 
 def pieces(name, kind="unigram", size=240, **options):
@@ -281,17 +298,20 @@ def folders():
 # Folders with `tokenizer.json`, and what stands beside it.
 
 
+def whole(name):
+    return {"tokenizer.json": f"{name.replace(' ', '_')}-tokenizer.json"}
+
+
 def described(name, edit=lambda backend: None):
     """Writes the backend of a folder as material, under the folder's name."""
     entry = next(entry for entry in FOLDERS if entry["name"] == name)
     with tempfile.TemporaryDirectory() as directory:
         backend = json.loads(AutoTokenizer.from_pretrained(fill(Path(directory), entry)).backend_tokenizer.to_str())
     edit(backend)
-    compact(MATERIAL / f"{name}-tokenizer.json", backend)
+    compact(MATERIAL / whole(name)["tokenizer.json"], backend)
 
 
 def beside():
-    whole = lambda name: {"tokenizer.json": f"{name}-tokenizer.json"}
     with_rules = lambda backend: backend.update(pre_tokenizer=None, normalizer={"type": "Sequence", "normalizers": [
         {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]})
     for name in ["bert", "mpnet", "gpt2", "roberta", "deberta", "gpt_neox", "qwen2", "albert", "deberta-v2", "xlm-roberta", "camembert", "t5", "mbart", "xlnet", "openai-gpt"]:
