@@ -316,11 +316,6 @@ fn the_best_of_several_texts_is_searched_for() {
     let one = run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--num-beams", "1", "--json"]);
     assert_eq!(one["ids"], run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--json"])["ids"]);
     assert!(refused(&["generate", &blob, "--ids", "1", "--num-beams", "2", "--temperature", "1"]).contains("search"));
-    let arguments =
-        ["generate", &blob, "--ids", "1", "-n", "20", "--num-beams", "4", "--repetition-penalty", "5", "--json"];
-    let ids: Vec<u64> = serde_json::from_value(run_json(&arguments)["ids"].clone()).expect("ids");
-    let different: std::collections::BTreeSet<u64> = ids.iter().copied().collect();
-    assert_eq!(different.len(), ids.len(), "{ids:?}");
 
     // What a configuration says of searching is done unless the caller says otherwise.
     let checkpoint = copy_of_stories();
@@ -340,7 +335,7 @@ fn numbers_that_mean_nothing_are_refused_by_name() {
     let out = path(&folder, "out");
     let source = stories();
     let mut cases: Vec<(Vec<&str>, &str)> = Vec::new();
-    let generate = ["generate", &blob, "--ids", "1", "-n", "3"];
+    let generate = ["generate", &blob, "--ids", "1"];
     for (option, values) in [
         ("--temperature", &["NaN", "-1", "inf", "1e5", "1e-9", "warm"][..]),
         ("--top-p", &["NaN", "-1", "2", "inf"]),
@@ -379,7 +374,7 @@ fn numbers_that_mean_nothing_are_refused_by_name() {
     }
     for (arguments, named) in &cases {
         let said = refused(arguments);
-        assert!(said.contains(named) || said.contains("unexpected argument '-"), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?}: {said}");
     }
     assert!(cases.len() > 80);
     assert!(refused(&["bench", &blob, "--lengths", "9999"]).contains("9999"));

@@ -49,9 +49,9 @@ fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
         // The session holds thirty tokens, and one more is written that it need not hold.
         let (stop, long) = write(&GenerateOptions::new(99), 40, 99);
         assert_eq!((stop, long.len()), (Ok(Stop::Full), 28));
-        // Nothing may follow the first token.
+        // Nothing may follow the first token; what was given counts among what is before it.
         let all: Vec<u32> = (0..53).collect();
-        let words: Vec<Vec<u32>> = all.iter().map(|&token| vec![free[0], token]).collect();
+        let words: Vec<Vec<u32>> = all.iter().map(|&token| vec![begin[2], free[0], token]).collect();
         let words: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
         let options = GenerateOptions { bad_words: &words, ..plain };
         assert_eq!(write(&options, 40, 99), (Err(Error::AllSuppressed), free[..1].to_vec()));

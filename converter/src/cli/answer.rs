@@ -18,7 +18,7 @@ pub(crate) struct Answer {
     #[command(flatten)]
     input: InputArgs,
     /// The longest answer, in tokens.
-    #[arg(long, default_value_t = 30, value_parser = number::at_least_one())]
+    #[arg(long, default_value_t = 30, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_answer_len: usize,
     /// Never say that there is no answer.
     #[arg(long)]

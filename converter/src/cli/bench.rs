@@ -22,22 +22,22 @@ pub(crate) struct Bench {
     /// The blob.
     model: PathBuf,
     /// Lengths to run; by default 256 tokens of a decoder, and 8, 32, 128 and 256 of an encoder.
-    #[arg(long, value_delimiter = ',', value_parser = number::at_least_one())]
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = number::at_least_one())]
     lengths: Vec<usize>,
     /// What to run of a decoder: generate from nothing, or read a prompt; by default both.
     #[arg(long, value_delimiter = ',')]
     run: Vec<What>,
     /// Tokens that go through a layer together.
-    #[arg(long, default_value_t = 128, value_parser = number::tile())]
+    #[arg(long, default_value_t = 128, allow_negative_numbers = true, value_parser = number::tile())]
     tile: usize,
     /// Kernel sets, such as scalar; by default the fastest that this machine has.
     #[arg(long, value_delimiter = ',')]
     kernels: Vec<String>,
     /// Numbers of threads.
-    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = number::threads())]
+    #[arg(long, value_delimiter = ',', default_value = "1", allow_negative_numbers = true, value_parser = number::threads())]
     threads: Vec<usize>,
     /// Runs of each.
-    #[arg(long, default_value_t = 9, value_parser = number::at_least_one())]
+    #[arg(long, default_value_t = 9, allow_negative_numbers = true, value_parser = number::at_least_one())]
     runs: usize,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]

@@ -48,7 +48,7 @@ pub(crate) struct Convert {
     #[arg(long, default_value = "portable")]
     target: TargetArg,
     /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to it.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// What the model is for, where it is not what its head says: `hidden` for hidden states, `embed` for their pooled vector.
     #[arg(long)]

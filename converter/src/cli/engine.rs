@@ -39,7 +39,7 @@ pub(crate) struct ModelArgs {
     direction: Option<DirectionArg>,
     /// Threads: with --input each runs texts of its own, else all work on the one text. The result is the same. Not for
     /// --reference.
-    #[arg(long, default_value_t = 1, value_parser = number::threads())]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = number::threads())]
     threads: usize,
 }
 

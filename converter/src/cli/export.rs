@@ -32,7 +32,7 @@ pub(crate) struct Export {
     #[arg(long)]
     name: Option<String>,
     /// The longest text, which the arena's size is told for; by default as many tokens as the model takes, up to 128.
-    #[arg(long, value_parser = number::at_least_one())]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// Write over files that are there.
     #[arg(long)]

@@ -21,7 +21,7 @@ pub(crate) struct FillMask {
     #[arg(long)]
     mask_id: Option<u32>,
     /// How many guesses to print for each mask.
-    #[arg(long, default_value_t = 5, value_parser = number::at_least_one())]
+    #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = number::at_least_one())]
     top_k: usize,
     /// Fill one mask at a time, the most certain first, and guess the others in its light.
     #[arg(long)]

@@ -21,7 +21,7 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "NAME")]
     board: Option<String>,
     /// The longest text; by default the longest that fits.
-    #[arg(long, value_parser = number::at_least_one())]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]

@@ -30,13 +30,13 @@ pub(crate) struct Generate {
     #[command(flatten)]
     input: InputArgs,
     /// Write at most so many tokens; if this is not given, as many as the checkpoint says, or as fit.
-    #[arg(short = 'n', long, value_parser = number::at_least_one())]
+    #[arg(short = 'n', long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_new_tokens: Option<usize>,
     /// Divides the logits: 0 takes the likeliest token each time.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = number::temperature)]
     temperature: f32,
     /// Keep only the K likeliest tokens; 0 keeps all.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     top_k: u32,
     /// Keep the likeliest tokens that together have this probability.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = number::top_p)]
@@ -48,10 +48,10 @@ pub(crate) struct Generate {
     #[arg(long, allow_negative_numbers = true, value_parser = number::repetition_penalty)]
     repetition_penalty: Option<f32>,
     /// Where the random numbers begin; the same seed gives the same text on every machine.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Search for the best text among so many at a time; 1 takes the likeliest token each time.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
     num_beams: Option<u8>,
     /// Divide a text's log-probability by its length to this power.
     #[arg(long, allow_negative_numbers = true, value_parser = number::length_penalty)]
@@ -60,10 +60,10 @@ pub(crate) struct Generate {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
     early_stopping: Option<String>,
     /// No run of so many tokens comes twice; 0 allows all.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     no_repeat_ngram_size: Option<u16>,
     /// Do not end before so many tokens; if this is not given, as the checkpoint says.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     min_new_tokens: Option<usize>,
     /// Stop after this sequence of token ids too; may be given several times.
     #[arg(long, value_name = "IDS")]

@@ -19,13 +19,13 @@ pub(crate) struct Inspect {
     /// The blob.
     model: PathBuf,
     /// Say how much memory it needs at this length of the decoder, or of a model with one stack.
-    #[arg(long, value_parser = number::at_least_one())]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// The length of the encoder's input, with --tokens.
-    #[arg(long, requires = "tokens", value_parser = number::at_least_one())]
+    #[arg(long, requires = "tokens", allow_negative_numbers = true, value_parser = number::at_least_one())]
     source_tokens: Option<usize>,
     /// Tokens that go through a layer together, with --tokens.
-    #[arg(long, requires = "tokens", value_parser = number::tile())]
+    #[arg(long, requires = "tokens", allow_negative_numbers = true, value_parser = number::tile())]
     tile: Option<usize>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]

@@ -29,7 +29,7 @@ pub(crate) struct Tokenize {
     #[arg(long)]
     no_special: bool,
     /// Keep at most so many tokens.
-    #[arg(long, value_parser = number::at_least_one())]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_length: Option<usize>,
     /// Token ids to turn into a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["text", "input"])]

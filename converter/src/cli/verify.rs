@@ -30,13 +30,13 @@ pub(crate) struct Verify {
     #[command(flatten)]
     input: InputArgs,
     /// Texts to measure on, where none are given.
-    #[arg(long, default_value_t = 6, value_parser = number::at_least_one())]
+    #[arg(long, default_value_t = 6, allow_negative_numbers = true, value_parser = number::at_least_one())]
     texts: usize,
     /// Tokens in each.
-    #[arg(long, default_value_t = 200, value_parser = number::at_least_one())]
+    #[arg(long, default_value_t = 200, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: usize,
     /// Where the random numbers of the reference's texts begin.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
