@@ -8,11 +8,11 @@ use clap::Args;
 use kinglet::format::spec::Task;
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::generate;
-use kinglet::{Model, Session};
+use kinglet::Session;
 use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
 
-use super::engine::{About, Engine, ModelArgs, arena, open, plan, task_name};
+use super::engine::{About, Engine, ModelArgs, arena, plan, task_name};
 use super::input::{Input, Reader, lines, parse};
 use super::output;
 

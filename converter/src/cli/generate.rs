@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use kinglet::Session;
+use kinglet::{Model, Session};
 use kinglet::format::blob::{EarlyStopping, GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, ModelSpec, Task};
 use kinglet::sample::{Sampler, SamplerOptions};
@@ -15,7 +15,7 @@ use kinglet::task::{
 use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
-use super::engine::{About, Engine, ModelArgs, arena, open, plan};
+use super::engine::{About, Engine, ModelArgs, arena, plan};
 use super::input::{Input, InputArgs, Reader, parse_ids};
 use super::{number, output};
 
