@@ -57,6 +57,12 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
+fn the_checksum_is_the_one_of_ethernet() {
+    assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
+    assert_eq!(checksum(b""), 0);
+}
+
+#[test]
 fn every_flipped_bit_is_found_by_the_checksum() {
     let mut blob = tiny::blob(&tiny::encoder(), 1);
     for bit in 0..blob.len() * 8 {
