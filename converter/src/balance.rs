@@ -22,7 +22,7 @@ use crate::opened::Source;
 use crate::refuse;
 use crate::weights::role_name;
 use flow::{Flow, norm_mut, token_site};
-use ranges::site_name;
+use ranges::{Extent, site_name};
 
 pub use flow::Site;
 pub use ranges::Ranges;
@@ -33,7 +33,7 @@ const USUAL_BITS: i32 = 16;
 const HEADROOM_BITS: i32 = 3;
 /// A place whose numbers have fewer bits than this at the usual binary point gets another one, at which
 /// they have [`ENOUGH_BITS`].
-const TOO_FEW_BITS: i32 = 8;
+const TOO_FEW_BITS: i32 = 10;
 const ENOUGH_BITS: i32 = 13;
 
 /// What was chosen for a model.
@@ -118,6 +118,7 @@ pub fn balance(source: &mut Source, ranges: &Ranges) -> Result<Balance> {
             ));
         }
         balance.fraction_bits = bits as u8;
+        balance.limits.extend(limit(Site::Fixed, fixed, bits));
     }
     let bits = i32::from(balance.fraction_bits);
     let mut shifts = Shifts::default();
@@ -132,10 +133,7 @@ pub fn balance(source: &mut Source, ranges: &Ranges) -> Result<Balance> {
             shifts.0.insert(site, shift);
         }
         let (what, largest) = (site_name(site), extent.largest);
-        if extent.smallest > 0.0 && libm::frexpf(extent.smallest).1 + bits + shift < TOO_FEW_BITS {
-            let smallest = extent.smallest;
-            balance.limits.push(format!("{what} reach {largest}, and in one layer only {smallest}"));
-        }
+        balance.limits.extend(limit(site, extent, bits + shift));
         if bits + shift != USUAL_BITS {
             balance.scaled.push(Scaled { what, largest, fraction_bits: bits + shift });
         }
@@ -158,6 +156,13 @@ fn point(largest: f32, smallest: f32) -> i32 {
         _ => USUAL_BITS,
     };
     if largest > 0.0 { wanted.min(fitting(largest)) } else { wanted }
+}
+
+/// What is lost at a site, if its numbers are small in one layer and the binary point is for another's.
+fn limit(site: Site, extent: &Extent, bits: i32) -> Option<String> {
+    let few = extent.smallest > 0.0 && libm::frexpf(extent.smallest).1 + bits < TOO_FEW_BITS;
+    let (largest, smallest) = (extent.largest, extent.smallest);
+    few.then(|| format!("{} reach {largest}, and in one layer only {smallest}", site_name(site)))
 }
 
 /// By how much what norms read at a site may be raised, such that their epsilons can be.

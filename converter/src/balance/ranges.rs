@@ -54,10 +54,11 @@ impl Ranges {
             _ => Kind::Whole,
         };
         let is_norm = matches!(role.shape(spec), Some(Shape::Norm { .. }));
-        use BlockPart::{Up, Up1, Up2, Up3};
+        use BlockPart::{Gate, Up, Up1, Up2, Up3};
         let written = match flow.writes {
             // Small arguments of a function make small results.
-            Site::Fixed if matches!(role, Role::Block(_, _, Up | Up1 | Up2 | Up3)) => Kind::Whole,
+            Site::Fixed if matches!(role, Role::Block(_, _, Gate | Up | Up1 | Up2 | Up3)) => Kind::Whole,
+            Site::Fixed if role == Role::Head(HeadPart::Transform) => Kind::Whole,
             Site::Fixed => Kind::Part,
             // A projection's result is added to the stream.
             site if stream(site) && !is_norm => Kind::Part,
@@ -123,7 +124,7 @@ impl Ranges {
 pub(crate) fn site_name(site: Site) -> String {
     let stack = |id| if id == Stack::Encoder { "encoder" } else { "decoder" };
     match site {
-        Site::Fixed => "results and arguments of functions".to_owned(),
+        Site::Fixed => "results, or arguments of functions,".to_owned(),
         Site::Tokens(id) => format!("{}'s token vectors", stack(id)),
         Site::Embeddings(id) => format!("{}'s embeddings", stack(id)),
         Site::Residual(id) => format!("{}'s residual stream", stack(id)),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use kinglet::Session;
 use kinglet::format::spec::Task;
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::generate;
-use kinglet::Session;
 use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use kinglet::{Model, Session};
 use kinglet::format::blob::{EarlyStopping, GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, ModelSpec, Task};
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::{
     BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, StopText, beam_search, generate,
 };
+use kinglet::{Model, Session};
 use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 

@@ -104,7 +104,7 @@ fn members(class: &str) -> Result<Vec<char>> {
     if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
         bail!("{other} in the class {class}");
     }
-    const WORD: &str = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}";
+    const WORD: &str = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾";
     let class = class.replace(r"\w", &format!("[{WORD}]")).replace(r"\W", &format!("[^{WORD}]"));
     characters_of(&class)
 }
