@@ -181,7 +181,7 @@ def folders():
     folder("distilbert class says cased", "distilbert", WORD_PIECE, {"do_lower_case": False}, cls="DistilBertTokenizer")
     folder("bert without a model type", None, WORD_PIECE, {"do_lower_case": False}, cls="BertTokenizerFast")
     folder("bert electra class", "bert", WORD_PIECE, {}, cls="ElectraTokenizer")
-    folder("bert added_tokens", "bert", WORD_PIECE, added_tokens={"<new>": 260, "<New>": 261})
+    folder("bert added_tokens", "bert", WORD_PIECE, added_tokens={"<new>": 260})
     folder("bert special_tokens_map", "bert", WORD_PIECE, special_tokens_map={"cls_token": "[CLS]", "mask_token": PLAIN("[MASK]", lstrip=True), "additional_special_tokens": ["<new>"]})
     folder("bert added_tokens_decoder", "bert", WORD_PIECE, {"added_tokens_decoder": {"0": PLAIN("[PAD]"), "260": PLAIN("<new>", special=False, normalized=True)}})
     folder("bert additional_special_tokens", "bert", WORD_PIECE, {"additional_special_tokens": ["<new>", "<New>"]})
