@@ -28,7 +28,7 @@ const SENTENCES: [&str; 6] = [
 ];
 
 /// How much likelier, in nats a token, the other way must be before a person is told: noise of models that know nothing stays below it.
-const FAR: f64 = 0.5;
+const FAR: f64 = 1.0;
 
 /// The direction of a checkpoint: the one that its folder says or the caller asks for, which must not contradict each other; else forward.
 ///

@@ -183,7 +183,7 @@ fn a_checkpoint_that_reads_the_other_way_is_warned_of() {
     let (report, warning) = convert(&backward, &[PLAIN, "--json"]);
     let report: Value = serde_json::from_str(&report).expect("one JSON object");
     let loss = |direction: &str| report["direction"][direction].as_f64().expect("a number");
-    assert!(report["direction"]["direction"] == "forward" && loss("forward") > loss("backward") + 0.5, "{report}");
+    assert!(report["direction"]["direction"] == "forward" && loss("forward") > loss("backward") + 1.0, "{report}");
     assert!(warning.contains("convert it with --direction backward"), "{warning}");
     // The caller's own texts tell more.
     let texts = path(&backward, "texts.jsonl");

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 const SPECIAL: u32 = 3;
 
 fn in_session<T>(model: &Model<'_>, tile: usize, run: impl FnOnce(&mut Session<'_, '_>) -> T) -> T {
-    let plan = MemoryPlan::new(model.spec(), 40, 40, tile).expect("a plan").with_beams(4);
+    let longest = model.spec().last_stack().map_or(0, |stack| stack.max_positions as usize).min(40);
+    let plan = MemoryPlan::new(model.spec(), longest, longest, tile).expect("a plan").with_beams(4);
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     arena.fill(0xaa);
     run(&mut Session::with_plan(model, &mut arena, plan).expect("a session"))

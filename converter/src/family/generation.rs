@@ -95,10 +95,10 @@ impl<'c> Generation<'c> {
         if self.is_said() { "generation_config.json" } else { "config.json" }
     }
 
-    /// What is said of writing under a key, null aside.
+    /// What is said of writing under a key, null aside; without `generation_config.json` an absent key has its class's default.
     pub(super) fn find(&self, key: &str) -> Option<&'c Value> {
         let checkpoint = self.checkpoint;
-        let value = if self.is_said() { checkpoint.generation.get(key) } else { checkpoint.config.peek(key) };
+        let value = if self.is_said() { checkpoint.generation.get(key) } else { checkpoint.config.get(&[key]) };
         value.filter(|value| self.writes && !value.is_null() && !self.ignores(key))
     }
 
