@@ -89,8 +89,13 @@ fn the_page_of_families_is_what_is_supported() {
          Each row is a `model_type` of `config.json`. *yes* is a head that `kinglet convert` maps. A number is a golden \
          checkpoint of that head: a small random model on which the `f32` reference agrees with `transformers` within \
          a thousandth of the spread, and the integers agree with the reference ([tests/golden](../tests/golden)).\n\n\
-         Decoders read left to right; `--direction backward` is for decoders that were trained on reversed text. A \
-         configuration key that changes the computation and is not implemented is refused by name.\n\n| family | {} |\n|{}\n",
+         Decoders read left to right; `--direction backward` is for decoders that were trained on reversed text, and \
+         is not needed where `kinglet.json` in the folder is `{{\"direction\": \"backward\"}}`. A configuration key that the \
+         class of `transformers` reads and Kinglet does not implement is refused by name; any other unknown key is named in \
+         a note.\n\n\
+         Padding inside of a text is read as `transformers` reads it with an attention mask of ones: roberta, xlm-roberta, \
+         camembert, mpnet and m2m_100 do not count it as positions, classifiers of decoders read the last token that is no \
+         padding, and classifiers of BART and T5 read the decoder at the place of the text's last end token.\n\n| family | {} |\n|{}\n",
         COLUMNS.join(" | "),
         "---|".repeat(COLUMNS.len() + 1)
     );
