@@ -35,6 +35,15 @@ pub struct Quantized {
     pub error: f64,
 }
 
+/// How weights are rounded.
+#[derive(Clone, Copy, Debug)]
+enum Rounding<'f> {
+    /// Each by itself, at the scale that costs its row least.
+    Plain,
+    /// By what the layer read, where that was gathered: tables are read row by row.
+    Calibrated(Option<&'f Factor>),
+}
+
 /// Every tensor of a model as bytes, in payload order.
 ///
 /// # Errors
@@ -47,7 +56,8 @@ pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibr
             let products = calibration.and_then(|calibration| calibration.get(spec, role));
             kept = (Some(reader(spec, role)), products.and_then(Factor::new));
         }
-        quantize_role(spec, weights, role, shape, kept.1.as_ref())
+        let rounding = if calibration.is_some() { Rounding::Calibrated(kept.1.as_ref()) } else { Rounding::Plain };
+        quantize_role(spec, weights, role, shape, rounding)
     });
     each.collect()
 }
@@ -61,13 +71,15 @@ fn quantize_role(
     weights: &Weights,
     role: Role,
     shape: Shape,
-    factor: Option<&Factor>,
+    rounding: Rounding<'_>,
 ) -> Result<Quantized> {
     let name = || format!("quantizing {}", role_name(role));
     let tensor = weights.get(role).with_context(name)?;
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
-        Shape::Matrix { cols, layout, .. } => matrix(tensor, cols, layout, shape.weight_bytes() as usize, bits, factor),
+        Shape::Matrix { cols, layout, .. } => {
+            matrix(tensor, cols, layout, shape.weight_bytes() as usize, bits, rounding)
+        }
         Shape::Norm { size, kind, .. } => norm(tensor, norm_factor(kind, size), bits),
         Shape::Words { .. } => {
             let (factor, bits) = words_format(role, bits);
@@ -99,12 +111,18 @@ fn matrix(
     layout: WeightLayout,
     weight_bytes: usize,
     fraction_bits: u8,
-    factor: Option<&Factor>,
+    rounding: Rounding<'_>,
 ) -> Result<(Vec<u8>, f64)> {
     let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
     let scaled: Vec<(f64, Vec<u8>)> = match layout {
         WeightLayout::Packed { group } => rows.iter().map(|row| groups::scales(row, group.into())).collect(),
-        _ => rows.iter().map(|row| (largest(row) / MAX_WEIGHT, Vec::new())).collect(),
+        _ => {
+            let scale = match rounding {
+                Rounding::Plain => plain_scale,
+                Rounding::Calibrated(_) => whole_scale,
+            };
+            rows.iter().map(|row| (scale(row), Vec::new())).collect()
+        }
     };
     let scales: Vec<f64> = scaled.iter().map(|(scale, _)| *scale).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
@@ -120,9 +138,9 @@ fn matrix(
             _ => (-MAX_WEIGHT, MAX_WEIGHT, &|_| 1.0),
         };
         let of_column = |col: usize| if *multiplier == 0 { 0.0 } else { scale * multiple(col) };
-        let codes = match factor {
-            Some(factor) => factor.round(row, &of_column, (least, most)),
-            None => row.iter().enumerate().map(|(col, x)| code(f64::from(*x), of_column(col), (least, most))).collect(),
+        let codes = match rounding {
+            Rounding::Calibrated(Some(factor)) => factor.round(row, &of_column, (least, most)),
+            _ => row.iter().enumerate().map(|(col, x)| code(f64::from(*x), of_column(col), (least, most))).collect(),
         };
         for (col, (x, q)) in row.iter().zip(codes).enumerate() {
             let error = q * multiple(col) * held - f64::from(*x);
@@ -259,6 +277,27 @@ fn halfword(x: f64, scale: f64) -> i16 {
     round_half_even(x * scale).clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16
 }
 
+/// How far below [`whole_scale`], and in which steps, [`plain_scale`] looks.
+const STEPS: u32 = 64;
+const STEP: f64 = 1.0 / 1024.0;
+
+/// The scale at which no weight of a row is cut.
+fn whole_scale(row: &[f32]) -> f64 {
+    largest(row) / MAX_WEIGHT
+}
+
+/// The scale at which rounding each weight by itself costs a row least; its largest weight may be cut a little.
+fn plain_scale(row: &[f32]) -> f64 {
+    let whole = whole_scale(row);
+    let error = |scale: f64| -> f64 {
+        let off = |x: &f32| code(f64::from(*x), scale, (-MAX_WEIGHT, MAX_WEIGHT)) * scale - f64::from(*x);
+        row.iter().map(off).map(|off| off * off).sum()
+    };
+    let scales = (0..=STEPS).map(|step| whole * (1.0 - STEP * f64::from(step)));
+    let costs = scales.map(|scale| (error(scale), scale));
+    costs.reduce(|best, next| if next.0 < best.0 { next } else { best }).map_or(whole, |(_, scale)| scale)
+}
+
 fn largest(values: &[f32]) -> f64 {
     values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())))
 }
@@ -335,7 +374,7 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
 /// When a value does not fit its integer; the message names the tensor.
 pub fn round_trip(spec: &ModelSpec, weights: &Weights) -> Result<Weights> {
     let tensors = roles(spec).map(|(role, shape)| {
-        let quantized = quantize_role(spec, weights, role, shape, None)?;
+        let quantized = quantize_role(spec, weights, role, shape, Rounding::Plain)?;
         Ok((role, dequantize(spec, role, shape, &quantized.bytes)?))
     });
     Weights::new(spec, tensors.collect::<Result<_>>()?)

@@ -17,7 +17,7 @@ fn one(shape: Shape, weight: &[f32], bias: &[f32]) -> Result<Quantized> {
     let spec = spec(&tiny_llama());
     let mut weights = random_weights(&spec, 1);
     *weights.get_mut(QUERY).unwrap() = Tensor { weight: weight.to_vec(), bias: bias.to_vec() };
-    quantize_role(&spec, &weights, QUERY, shape, None)
+    quantize_role(&spec, &weights, QUERY, shape, Rounding::Plain)
 }
 
 fn words(bytes: &[u8]) -> Vec<i32> {

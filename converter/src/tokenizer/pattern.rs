@@ -104,8 +104,10 @@ fn members(class: &str) -> Result<Vec<char>> {
     if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
         bail!("{other} in the class {class}");
     }
-    const WORD: &str = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾";
-    let class = class.replace(r"\w", &format!("[{WORD}]")).replace(r"\W", &format!("[^{WORD}]"));
+    // Outside of brackets Oniguruma looks characters of Latin-1 up in a table of their own.
+    let of_latin_1 = if class.contains('[') { "" } else { "²³¹¼½¾" };
+    let word = format!(r"\p{{Alphabetic}}\p{{M}}\p{{Nd}}\p{{Pc}}{of_latin_1}");
+    let class = class.replace(r"\w", &format!("[{word}]")).replace(r"\W", &format!("[^{word}]"));
     characters_of(&class)
 }
 

@@ -160,9 +160,9 @@ mod tests {
                     let mut x = [(step << bits) >> 6];
                     let exact = cap * libm::tanh(f64::from(x[0]) * unit / cap);
                     soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), bits, &mut x);
-                    // A unit of the argument is lost, or four where the cap is as small as 1.5, and a unit of tanh is a cap's worth.
+                    // A unit of the argument `x / cap` is lost, or four where the cap is as small as 1.5, and a unit of the tanh.
                     let lost = libm::ldexp(unit, (i32::from(exponent) - 28).max(0));
-                    let bound = 1.5e-4 * cap + lost + cap * unit;
+                    let bound = (1.5e-4 + lost + unit) * cap;
                     assert!((f64::from(x[0]) * unit - exact).abs() <= bound, "cap {cap}, {bits} bits: {exact}");
                 }
             }
