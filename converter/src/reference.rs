@@ -148,7 +148,7 @@ impl<'a> Reference<'a> {
             Pooling::AtLast(_) => self.marked == Some(start + at),
             _ => false,
         };
-        if let Some((row, _)) = x.rows().zip(ids.iter().enumerate()).filter(|(_, token)| read(*token)).last() {
+        if let Some((row, _)) = x.rows().zip(ids.iter().enumerate()).rfind(|(_, token)| read(*token)) {
             self.kept = Some(row.to_vec());
         }
         Ok(x)

@@ -8,9 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::blob::checksum;
 use kinglet::tokenizer::pattern::{Behavior, MAX_ITEMS, Pattern};
-use kinglet::tokenizer::section::{
-    DecoderSpec, Header, MAGIC, MAX_ID, NormalizerStep, PRELUDE, Prepend, SplitStep, VERSION,
-};
+use kinglet::tokenizer::section::{DecoderSpec, Header, MAGIC, NormalizerStep, PRELUDE, Prepend, SplitStep, VERSION};
+use kinglet::tokenizer::vocabulary::MAX_ID;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{Buffer, Error};
 use serde_json::Value;

@@ -20,7 +20,7 @@ pub struct Aligned<T: ?Sized>(pub T);
 /// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a constant.
 ///
 /// `usize::MAX`, which no memory has, when the bytes do not begin as a blob of this version does, or ask for more than can be
-/// addressed: [`arena!`] of that length does not compile, and a buffer is too small for it when the program runs.
+/// addressed: [`arena!`](crate::arena!) of that length does not compile, and a buffer is too small for it when the program runs.
 /// [`Model::from_bytes`](crate::Model::from_bytes) checks that what a blob says of its memory is true.
 ///
 /// ```

@@ -138,8 +138,11 @@ fn scale_results(source: &mut Source, power: i32) {
     }
 }
 
+/// Multiplies something in a model by a power of two.
+type Scaling = fn(&mut Source, i32);
+
 /// What may be made larger or smaller.
-const SCALINGS: [(&str, fn(&mut Source, i32)); 6] = [
+const SCALINGS: [(&str, Scaling); 6] = [
     ("stream", scale_stream),
     ("inner", scale_inner),
     ("values", scale_values),

@@ -176,5 +176,5 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
     let mut sampler = Sampler::new(SamplerOptions { repetition_penalty, ..SamplerOptions::GREEDY })?;
     generate(&mut session, &mut text, &options, &mut sampler, |_| true)?;
     let tokenizer = reader.tokenizer.as_ref().context("the model has no tokenizer\nconvert it with one")?;
-    Ok(decode(&tokenizer, &text[1..], true))
+    Ok(decode(tokenizer, &text[1..], true))
 }

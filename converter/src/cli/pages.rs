@@ -2,9 +2,9 @@
 //!
 //! The tests hold the committed pages to the program. `cargo xtask docs` sets `KINGLET_BLESS`, which writes the pages.
 
+use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 

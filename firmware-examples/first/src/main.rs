@@ -8,6 +8,7 @@ use kinglet::tokenizer::{EncodeOptions, Token};
 use kinglet::{Error, Session};
 use panic_semihosting as _;
 
+#[rustfmt::skip]
 mod model; // written by `kinglet export`: MODEL, TOKENIZER, LABELS, MAX_TOKENS, ARENA
 
 fn intent(text: &str) -> Result<&'static str, Error> {

@@ -215,9 +215,6 @@ pub struct AddedSpec {
     pub words: Span,
 }
 
-/// The largest id that a token may have: tables keep ids in 24 bits, all of which are set where there is none.
-pub const MAX_ID: u32 = (1 << 24) - 2;
-
 /// The token is not part of a text: it may be skipped.
 pub const SPECIAL: u32 = 1;
 /// The token swallows the white space before it.

@@ -8,9 +8,10 @@ use core::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::section::MAX_ID;
 use super::tables::{Numbers, Span, Words};
 
+/// The largest id that a token may have: tables keep ids in 24 bits, all of which are set where there is none.
+pub const MAX_ID: u32 = (1 << 24) - 2;
 /// Entries in a block.
 pub const BLOCK: usize = 16;
 /// The longest string, in bytes.
