@@ -14,7 +14,7 @@ use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
 use kinglet::task::{GenerateOptions, shifted_start};
-use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
@@ -105,7 +105,12 @@ pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
 
 /// Checks a blob.
 pub(crate) fn open(blob: &[u8]) -> Result<Model<'_>> {
-    Model::from_bytes(blob).map_err(|error| anyhow!("{error}\nconvert the checkpoint again"))
+    let again = |error: Error| match error {
+        // It says what to do itself.
+        Error::UnsupportedVersion { .. } => anyhow!("{}", error.to_string().replace(": ", "\n")),
+        _ => anyhow!("{error}\nconvert the checkpoint again"),
+    };
+    Model::from_bytes(blob).map_err(again)
 }
 
 /// An arena for a plan, on the heap.
