@@ -77,6 +77,11 @@ impl Calibration {
         }
     }
 
+    /// Whether no layer was seen.
+    pub fn is_empty(&self) -> bool {
+        self.products.is_empty()
+    }
+
     /// What a layer read, if it was run.
     pub fn get(&self, spec: &ModelSpec, role: Role) -> Option<&Products> {
         self.products.get(&reader(spec, role))

@@ -38,13 +38,16 @@ pub struct Quantized {
 /// How weights are rounded.
 #[derive(Clone, Copy, Debug)]
 enum Rounding<'f> {
-    /// Each by itself, at the scale that costs its row least.
-    Plain,
-    /// By what the layer read, where that was gathered: tables are read row by row.
-    Calibrated(Option<&'f Factor>),
+    /// Each to the nearest, at the scale that its row's largest has.
+    Nearest,
+    /// Each to the nearest, at the scale that costs its row least.
+    LeastSquares,
+    /// By what the layer read.
+    Calibrated(&'f Factor),
 }
 
-/// Every tensor of a model as bytes, in payload order.
+/// Every tensor of a model as bytes, in payload order: rounded by a calibration; to the nearest without one; and at the scale that costs
+/// each row least with one that has gathered nothing.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
@@ -56,7 +59,11 @@ pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibr
             let products = calibration.and_then(|calibration| calibration.get(spec, role));
             kept = (Some(reader(spec, role)), products.and_then(Factor::new));
         }
-        let rounding = if calibration.is_some() { Rounding::Calibrated(kept.1.as_ref()) } else { Rounding::Plain };
+        let rounding = match (calibration, &kept.1) {
+            (_, Some(factor)) => Rounding::Calibrated(factor),
+            (Some(calibration), None) if calibration.is_empty() => Rounding::LeastSquares,
+            _ => Rounding::Nearest,
+        };
         quantize_role(spec, weights, role, shape, rounding)
     });
     each.collect()
@@ -118,8 +125,8 @@ fn matrix(
         WeightLayout::Packed { group } => rows.iter().map(|row| groups::scales(row, group.into())).collect(),
         _ => {
             let scale = match rounding {
-                Rounding::Plain => plain_scale,
-                Rounding::Calibrated(_) => whole_scale,
+                Rounding::LeastSquares => least_squares_scale,
+                _ => whole_scale,
             };
             rows.iter().map(|row| (scale(row), Vec::new())).collect()
         }
@@ -139,7 +146,7 @@ fn matrix(
         };
         let of_column = |col: usize| if *multiplier == 0 { 0.0 } else { scale * multiple(col) };
         let codes = match rounding {
-            Rounding::Calibrated(Some(factor)) => factor.round(row, &of_column, (least, most)),
+            Rounding::Calibrated(factor) => factor.round(row, &of_column, (least, most)),
             _ => row.iter().enumerate().map(|(col, x)| code(f64::from(*x), of_column(col), (least, most))).collect(),
         };
         for (col, (x, q)) in row.iter().zip(codes).enumerate() {
@@ -277,7 +284,7 @@ fn halfword(x: f64, scale: f64) -> i16 {
     round_half_even(x * scale).clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16
 }
 
-/// How far below [`whole_scale`], and in which steps, [`plain_scale`] looks.
+/// How far below [`whole_scale`], and in which steps, [`least_squares_scale`] looks.
 const STEPS: u32 = 64;
 const STEP: f64 = 1.0 / 1024.0;
 
@@ -287,7 +294,7 @@ fn whole_scale(row: &[f32]) -> f64 {
 }
 
 /// The scale at which rounding each weight by itself costs a row least; its largest weight may be cut a little.
-fn plain_scale(row: &[f32]) -> f64 {
+fn least_squares_scale(row: &[f32]) -> f64 {
     let whole = whole_scale(row);
     let error = |scale: f64| -> f64 {
         let off = |x: &f32| code(f64::from(*x), scale, (-MAX_WEIGHT, MAX_WEIGHT)) * scale - f64::from(*x);
@@ -374,7 +381,7 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
 /// When a value does not fit its integer; the message names the tensor.
 pub fn round_trip(spec: &ModelSpec, weights: &Weights) -> Result<Weights> {
     let tensors = roles(spec).map(|(role, shape)| {
-        let quantized = quantize_role(spec, weights, role, shape, Rounding::Plain)?;
+        let quantized = quantize_role(spec, weights, role, shape, Rounding::Nearest)?;
         Ok((role, dequantize(spec, role, shape, &quantized.bytes)?))
     });
     Weights::new(spec, tensors.collect::<Result<_>>()?)

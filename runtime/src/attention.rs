@@ -54,7 +54,8 @@ impl Disentangled<'_> {
         let distance = self.index.len() / 2;
         let relative =
             if query >= key { distance + (query - key).min(distance) } else { distance - (key - query).min(distance) };
-        self.index.get(relative) as usize
+        // The bytes may change after they were checked: whatever they say is a vector of the head.
+        usize::try_from(self.index.get(relative)).unwrap_or(0).min(self.positions.saturating_sub(1))
     }
 }
 
@@ -387,6 +388,14 @@ mod tests {
     use super::*;
     use crate::format::spec::{AttentionPosition, Multiplier};
     use crate::kernels::scalar::rows::quantize8;
+
+    #[test]
+    fn an_index_of_distances_names_a_vector_of_the_head_whatever_it_says() {
+        let index = [-1, i16::MIN, 0, 7, i16::MAX].map(i16::to_le);
+        let terms = Disentangled { index: Halfwords::new(&index), positions: 3, ..Disentangled::default() };
+        let found = [(0, 9), (0, 1), (0, 0), (1, 0), (9, 0)].map(|(query, key)| terms.vector(query, key));
+        assert_eq!(found, [0, 0, 0, 2, 2]);
+    }
 
     #[test]
     fn a_term_is_the_product_of_its_factors() {

@@ -177,7 +177,9 @@ impl Convert {
         };
         let (numbers, calibration) = numbers::choose(&mut source, &texts, self.keys(), !self.no_calibration)?;
         progress.set_message("quantizing");
-        let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), calibration.as_ref())?;
+        // One that saw nothing rounds each weight by itself.
+        let calibration = calibration.unwrap_or_default();
+        let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), Some(&calibration))?;
         progress.set_message("measuring against the reference");
         let mut report = Report::new(&source, &converted)?;
         let plain = given.map_or(Ok(Vec::new()), |given| given.ids(source.spec(), &reader))?;

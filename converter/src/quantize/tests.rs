@@ -17,7 +17,7 @@ fn one(shape: Shape, weight: &[f32], bias: &[f32]) -> Result<Quantized> {
     let spec = spec(&tiny_llama());
     let mut weights = random_weights(&spec, 1);
     *weights.get_mut(QUERY).unwrap() = Tensor { weight: weight.to_vec(), bias: bias.to_vec() };
-    quantize_role(&spec, &weights, QUERY, shape, Rounding::Plain)
+    quantize_role(&spec, &weights, QUERY, shape, Rounding::Nearest)
 }
 
 fn words(bytes: &[u8]) -> Vec<i32> {
@@ -160,4 +160,22 @@ fn every_tensor_of_a_model_has_the_bytes_of_its_shape() {
             assert!(tensor.weight.iter().zip(held).all(close), "{role:?}");
         }
     }
+}
+
+#[test]
+fn a_scale_of_least_squares_costs_a_row_no_more_than_the_whole_one() {
+    let mut next = random(3);
+    for len in [1, 3, 24, 96] {
+        for _ in 0..50 {
+            let row: Vec<f32> = (0..len).map(|_| next()).collect();
+            let cost = |scale: f64| -> f64 {
+                let range = (-MAX_WEIGHT, MAX_WEIGHT);
+                row.iter().map(|x| code(f64::from(*x), scale, range) * scale - f64::from(*x)).map(|off| off * off).sum()
+            };
+            let (least, whole) = (least_squares_scale(&row), whole_scale(&row));
+            assert!(least <= whole && least > 0.9 * whole, "{least} of {whole}");
+            assert!(cost(least) <= cost(whole), "{len} weights");
+        }
+    }
+    assert_eq!(least_squares_scale(&[0.0; 4]), 0.0);
 }
