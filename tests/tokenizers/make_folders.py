@@ -393,7 +393,7 @@ def answer(entry, show=False):
         except Exception as error:
             if show:
                 print(entry["name"], "FAILED", type(error).__name__, str(error)[:300], "\n")
-            return {"failed": type(error).__name__ + ": " + str(error)[:120]}
+            return {"failed": type(error).__name__}
 
 
 if __name__ == "__main__":
