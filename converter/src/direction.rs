@@ -12,6 +12,7 @@ use crate::fidelity::log_softmax;
 use crate::opened::Source;
 use crate::reference::Reference;
 use crate::refuse;
+use crate::texts::Input;
 use crate::tokenizer::encode;
 
 /// The file of a folder that says what Hugging Face's files have no word for: `{"direction": "backward"}`.
@@ -105,12 +106,12 @@ impl fmt::Display for Losses {
     }
 }
 
-/// Reads texts both ways: those given as token ids, or else some plain sentences. `None` where the model predicts no next token, or
+/// Reads texts both ways: what is given as the model reads it, or else some plain sentences. `None` where the model predicts no next token, or
 /// there is no tokenizer for the sentences.
 ///
 /// # Errors
 /// When a text does not fit the model.
-pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Vec<u32>]) -> Result<Option<Losses>> {
+pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Input]) -> Result<Option<Losses>> {
     let spec = source.spec();
     let Some(decoder) = spec.decoder.filter(|_| spec.encoder.is_none() && spec.head.task == Task::CausalLm) else {
         return Ok(None);
@@ -121,7 +122,11 @@ pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Vec<u
         SENTENCES.iter().map(|text| encode(tokenizer, text, None, &options)).collect::<Result<_>>()?
     } else {
         let token = |&id: &u32| Token { id, text: Some(0), ..Token::default() };
-        given.iter().map(|ids| ids.iter().map(token).collect()).collect()
+        let mut texts: Vec<Vec<Token>> = given.iter().map(|text| text.ids.iter().map(token).collect()).collect();
+        if spec.direction == Direction::Backward {
+            texts.iter_mut().for_each(|text| text.reverse());
+        }
+        texts
     };
     let mut sums = [(0.0, 0); 2];
     let mut reference = Reference::new(spec, &source.weights);

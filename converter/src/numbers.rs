@@ -33,11 +33,11 @@ impl fmt::Display for Numbers {
     }
 }
 
-/// Readies a checkpoint for the integers: simplifies its biases, measures how large its numbers get on the texts and on
-/// those that a report compares, chooses the binary point, and the width of the keys unless it is given. What the model computes
-/// stays the same.
+/// Readies a checkpoint for the integers: simplifies its biases, measures how large its numbers get, chooses the binary point, and the
+/// width of the keys unless it is given. It measures on the inputs that a report compares, and on `texts`, if there are any. What the
+/// model computes stays as it is.
 ///
-/// Also gathers what its layers read, if `calibrate` is set.
+/// Also gathers what its layers read of `texts`, if `calibrate` is set.
 ///
 /// # Errors
 /// When the reference cannot run the texts, or no binary point holds the numbers.
@@ -63,7 +63,7 @@ pub fn choose(
             source.mapping.spec.numerics.keys = width;
             None
         }
-        None => Some(keys::choose(source, texts)?),
+        None => Some(keys::choose(source, if texts.is_empty() { &compared } else { texts })?),
     };
     Ok((Numbers { balance, keys }, calibration))
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use kinglet::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Task, WeightLayout};
+use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
 use kinglet_convert::calibrate::{fit, standard_texts};
 use kinglet_convert::convert::{check_writable, convert, write_atomically};
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
-use kinglet_convert::fidelity::{ADVICE, standard_inputs};
+use kinglet_convert::fidelity::ADVICE;
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
@@ -155,8 +155,9 @@ impl Convert {
         if self.tokenizer_only {
             return self.write_tokenizer(path, tokenizer);
         }
-        let reader = Reader::new(tokenizer.clone().unwrap_or_default().leak())?;
-        given.as_ref().map(|given| given.inputs(&reader)).transpose()?;
+        let tokenizer: &'static [u8] = tokenizer.unwrap_or_default().leak();
+        let reader = Reader::new(tokenizer)?;
+        let inputs = given.as_ref().map(|given| given.inputs(&reader)).transpose()?;
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
@@ -170,20 +171,20 @@ impl Convert {
             output::note(&format!("each text that is embedded begins with the prompt {name:?}: {text:?}"));
         }
         progress.set_message("calibrating");
-        let texts = match &given {
-            Some(given) => given.texts(&mut source, &reader)?,
-            None if self.no_calibration => standard_inputs(&source)?,
+        let own = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
+        let texts = match &own {
+            Some(own) => own.clone(),
+            None if self.no_calibration => Vec::new(),
             None => standard_texts(&source)?,
         };
         let (numbers, calibration) = numbers::choose(&mut source, &texts, self.keys(), !self.no_calibration)?;
         progress.set_message("quantizing");
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
-        let converted = convert(&source, tokenizer.as_deref().unwrap_or_default(), Some(&calibration))?;
+        let converted = convert(&source, tokenizer, Some(&calibration))?;
         progress.set_message("measuring against the reference");
         let mut report = Report::new(&source, &converted)?;
-        let plain = given.map_or(Ok(Vec::new()), |given| given.ids(source.spec(), &reader))?;
-        report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &plain)?;
+        report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own.unwrap_or_default())?;
         report.numbers = Some(numbers);
         progress.finish_and_clear();
         check(&report, source.spec().numerics.weights)?;
@@ -285,19 +286,14 @@ impl Given {
         self.lines.iter().map(read).collect()
     }
 
-    /// The tokens of all of them, in the order of the text, as far as the model has positions.
-    fn ids(&self, spec: &ModelSpec, reader: &Reader) -> Result<Vec<Vec<u32>>> {
-        let cutting = cutting(spec, reader);
-        let cut = |input: Input| input.ids.into_iter().take(cutting.limit.unwrap_or(usize::MAX)).collect();
-        Ok(self.inputs(&cutting)?.into_iter().map(cut).collect())
-    }
-
-    /// All of them as the model reads them. The notes say how many were cut.
-    fn texts(&self, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
-        let cutting = cutting(source.spec(), reader);
-        let positions = cutting.limit;
+    /// All of them as the model reads them, of what a reader made of them. The notes say how many were cut.
+    fn texts(&self, inputs: Vec<Input>, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
+        let spec = source.spec();
+        let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+        // Cut by its tokenizer, a text keeps the tokens that go around it.
+        let cutting = Reader { limit: positions, ..reader.clone() };
         let (mut texts, mut cut) = (Vec::new(), 0);
-        for ((number, line), mut input) in self.lines.iter().zip(self.inputs(reader)?) {
+        for ((number, line), mut input) in self.lines.iter().zip(inputs) {
             let long = positions.is_some_and(|positions| input.ids.len() > positions);
             if long {
                 input = parse(line, &cutting)?;
@@ -315,12 +311,6 @@ impl Given {
         }
         Ok(texts)
     }
-}
-
-/// A reader that cuts texts to the model's positions: cut by its tokenizer, a text keeps the tokens that go around it.
-fn cutting(spec: &ModelSpec, reader: &Reader) -> Reader {
-    let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-    Reader { limit: positions, ..reader.clone() }
 }
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another

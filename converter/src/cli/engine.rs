@@ -106,8 +106,11 @@ pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
 /// Checks a blob.
 pub(crate) fn open(blob: &[u8]) -> Result<Model<'_>> {
     let again = |error: Error| match error {
-        // It says what to do itself.
-        Error::UnsupportedVersion { .. } => anyhow!("{}", error.to_string().replace(": ", "\n")),
+        Error::UnsupportedVersion { found, supported } => {
+            anyhow!(
+                "the blob is of format version {found}, and this program reads {supported}\nconvert the checkpoint again"
+            )
+        }
         _ => anyhow!("{error}\nconvert the checkpoint again"),
     };
     Model::from_bytes(blob).map_err(again)
