@@ -71,13 +71,14 @@ pub(super) fn read(checkpoint: &Checkpoint, generation: &Generation<'_>) -> Resu
     // XLM calls it an index. Its `mask_token_id` means something else.
     let mask_index = ids(&["mask_index"])?.first().copied();
     let mask_token_id = id(&["mask_token_id"])?;
+    let named = NamedTokens::read(checkpoint)?;
     Ok(SpecialTokens {
         bos,
         eos,
         pad: id(&["pad_token_id", "pad_index"])?,
-        mask: named_token(checkpoint, "mask_token")?.or(mask_index).or(mask_token_id),
-        cls: named_token(checkpoint, "cls_token")?,
-        sep: named_token(checkpoint, "sep_token")?,
+        mask: named.id("mask_token")?.or(mask_index).or(mask_token_id),
+        cls: named.id("cls_token")?,
+        sep: named.id("sep_token")?,
         decoder_start: id(&["decoder_start_token_id"])?,
         forced_bos: forced_bos.or(bos.filter(|_| generation.forces_bos())),
         forced_eos,
@@ -100,24 +101,41 @@ fn token_ids(key: &str, value: &Value) -> Result<Vec<u32>> {
         .ok_or_else(|| refuse(format_args!("`{key}` is {value}"), "it must be a token id, or a list of them"))
 }
 
-/// The id of a special token, by its text in the tokenizer's files; where there is no tokenizer.json, by its class.
-fn named_token(checkpoint: &Checkpoint, name: &str) -> Result<Option<u32>> {
-    let tokenizer = checkpoint.json("tokenizer.json")?;
-    let configuration = checkpoint.json("tokenizer_config.json")?;
-    if tokenizer.is_null() && configuration["added_tokens_decoder"].is_null() {
-        return crate::tokenizer::special_token(checkpoint.dir(), name);
+/// The tokenizer's files, of which the vocabulary may be many megabytes.
+struct NamedTokens<'c> {
+    checkpoint: &'c Checkpoint,
+    tokenizer: Value,
+    configuration: Value,
+    map: Value,
+}
+
+impl<'c> NamedTokens<'c> {
+    fn read(checkpoint: &'c Checkpoint) -> Result<Self> {
+        Ok(Self {
+            checkpoint,
+            tokenizer: checkpoint.json("tokenizer.json")?,
+            configuration: checkpoint.json("tokenizer_config.json")?,
+            map: checkpoint.json("special_tokens_map.json")?,
+        })
     }
-    let map = checkpoint.json("special_tokens_map.json")?;
-    let text = [&configuration, &map].into_iter().find_map(|file| {
-        let token = &file[name];
-        token.as_str().or_else(|| token["content"].as_str())
-    });
-    let Some(text) = text else { return Ok(None) };
-    let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
-    let added = added.iter().find(|token| token["content"] == text).and_then(|token| token["id"].as_u64());
-    let decoder = configuration["added_tokens_decoder"].as_object().into_iter().flatten();
-    let decoder =
-        || decoder.into_iter().find(|(_, token)| token["content"] == text).and_then(|(id, _)| id.parse().ok());
-    let vocabulary = || tokenizer["model"]["vocab"][text].as_u64();
-    Ok(added.or_else(decoder).or_else(vocabulary).and_then(|id| u32::try_from(id).ok()))
+
+    /// The id of a special token, by its text in the tokenizer's files; where there is no tokenizer.json, by its class.
+    fn id(&self, name: &str) -> Result<Option<u32>> {
+        let Self { tokenizer, configuration, .. } = self;
+        if tokenizer.is_null() && configuration["added_tokens_decoder"].is_null() {
+            return crate::tokenizer::special_token(self.checkpoint.dir(), name);
+        }
+        let text = [configuration, &self.map].into_iter().find_map(|file| {
+            let token = &file[name];
+            token.as_str().or_else(|| token["content"].as_str())
+        });
+        let Some(text) = text else { return Ok(None) };
+        let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+        let added = added.iter().find(|token| token["content"] == text).and_then(|token| token["id"].as_u64());
+        let decoder = configuration["added_tokens_decoder"].as_object().into_iter().flatten();
+        let decoder =
+            || decoder.into_iter().find(|(_, token)| token["content"] == text).and_then(|(id, _)| id.parse().ok());
+        let vocabulary = || tokenizer["model"]["vocab"][text].as_u64();
+        Ok(added.or_else(decoder).or_else(vocabulary).and_then(|id| u32::try_from(id).ok()))
+    }
 }
