@@ -128,13 +128,12 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
             let mut config = config.clone();
             config.extend(set.clone());
             let what = format!("{} with {}", case.name, change["set"]);
-            let pads = set.iter().filter(|(key, _)| key.starts_with("pad_")).filter_map(|(_, id)| id.as_u64());
             let input = case.inputs.last().expect("an input");
-            if pads
-                .into_iter()
-                .any(|id| input.ids.iter().chain(&input.decoder_ids).any(|other| u64::from(*other) == id))
-            {
-                continue; // Padding inside a text has rules of its own, and tests.
+            let pads = set.iter().filter(|(key, _)| key.starts_with("pad_")).filter_map(|(_, id)| id.as_u64());
+            let is_inside = |id: u64| input.ids.iter().any(|other| u64::from(*other) == id);
+            if config.get("model_type").is_some_and(|family| family == "xlm") && pads.into_iter().any(is_inside) {
+                // Without a mask, which a tokenizer gives it, XLM of `transformers` hides as many last tokens as there is padding.
+                continue;
             }
             match (computed(&case, config), result.as_array()) {
                 (Ok(computed), Some(expected)) => {
