@@ -136,7 +136,7 @@ impl Sampler {
     }
 
     /// Chooses one of the logits, which are used up. `seen` are the tokens that the repetition penalty concerns.
-    /// Of equal logits the first is taken. Those that are [`SUPPRESSED`] are never chosen.
+    /// Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
     ///
     /// # Errors
     /// [`Error::AllSuppressed`] when none is left to choose.
@@ -198,7 +198,7 @@ impl Sampler {
     }
 }
 
-/// Changes the logit of each token that was seen, once, and leaves those that are suppressed as they are.
+/// Changes the logit of each token that was seen, once, and leaves suppressed logits as they are.
 pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32) -> i64) {
     for (index, &token) in seen.iter().enumerate() {
         let again = seen.iter().take(index).any(|&earlier| earlier == token);

@@ -190,7 +190,7 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
     text
 }
 
-/// A text as C has it: bytes in octal but for those that mean themselves, which a question mark does not where it is in a trigraph.
+/// A text as C has it: a byte that does not mean itself is octal, as a question mark is, which may begin a trigraph.
 fn literal(text: &str) -> String {
     let mut literal = String::from("\"");
     for byte in text.bytes() {

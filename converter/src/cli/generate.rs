@@ -29,7 +29,7 @@ pub(crate) struct Generate {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Write at most so many tokens; if this is not given, as many as the checkpoint says, or as fit.
+    /// The most tokens to write; if this is not given, as many as the checkpoint says, or as fit.
     #[arg(short = 'n', long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_new_tokens: Option<usize>,
     /// Divides the logits: 0 takes the likeliest token each time.
@@ -50,7 +50,7 @@ pub(crate) struct Generate {
     /// Where the random numbers begin; the same seed gives the same text on every machine.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Search for the best text among so many at a time; 1 takes the likeliest token each time.
+    /// Search for the best text among this number of texts at a time; 1 takes the likeliest token each time.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
     num_beams: Option<u8>,
     /// Divide a text's log-probability by its length to this power.
@@ -59,10 +59,10 @@ pub(crate) struct Generate {
     /// Stop searching as soon as there are as many texts as beams; `never` searches until none can become better.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
     early_stopping: Option<String>,
-    /// No run of so many tokens comes twice; 0 allows all.
+    /// No run of this number of tokens comes twice; 0 allows all.
     #[arg(long, allow_negative_numbers = true)]
     no_repeat_ngram_size: Option<u16>,
-    /// Do not end before so many tokens; if this is not given, as the checkpoint says.
+    /// The fewest tokens before an end; if this is not given, as the checkpoint says.
     #[arg(long, allow_negative_numbers = true)]
     min_new_tokens: Option<usize>,
     /// Stop after this sequence of token ids too; may be given several times.

@@ -25,10 +25,10 @@ pub(crate) struct Tokenize {
     /// A second text.
     #[arg(long, requires = "text")]
     pair: Option<String>,
-    /// Leave out the tokens that go around a text; of --ids, those that are not part of one.
+    /// Leave out the tokens that go around a text; of --ids, all that are not part of one.
     #[arg(long)]
     no_special: bool,
-    /// Keep at most so many tokens.
+    /// The most tokens to keep.
     #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_length: Option<usize>,
     /// Token ids to turn into a text, such as 1,2,3.

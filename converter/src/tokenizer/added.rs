@@ -1,4 +1,4 @@
-//! Added tokens: those that are found in a text before anything else is done to it.
+//! Added tokens, which are found in a text before anything else is done to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

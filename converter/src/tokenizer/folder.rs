@@ -1,4 +1,4 @@
-//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by those that were there before it.
+//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by the older files of its class.
 
 use std::collections::HashMap;
 use std::path::Path;

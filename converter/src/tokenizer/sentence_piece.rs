@@ -64,7 +64,7 @@ pub(super) enum Layout {
     Fairseq,
     /// fairseq's tokens, some of which are not used, in place of the file's first.
     Camembert,
-    /// As fairseq, with so many languages before the mask.
+    /// As fairseq, with this number of languages before the mask.
     Languages(usize),
     /// Masks and `offset` unknown tokens in place of the file's first two.
     Pegasus,

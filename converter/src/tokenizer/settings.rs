@@ -60,7 +60,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// A token without rules of its own. Only those that are not special are looked for in normalized text.
+    /// A token without rules of its own. Only tokens that are not special are looked for in normalized text.
     pub(super) fn plain(content: &str, special: bool) -> Self {
         let content = content.to_owned();
         Self { content, lstrip: false, rstrip: false, single_word: false, normalized: !special, special }

@@ -122,15 +122,15 @@ pub struct GenerationDefaults {
     pub early_stopping: EarlyStopping,
     /// Whether a search reckons with probabilities among the tokens that are not suppressed.
     pub renormalize_logits: bool,
-    /// No run of so many tokens comes twice; 0 allows all.
+    /// No run of this number of tokens comes twice; 0 allows all.
     pub no_repeat_ngram_size: u16,
     /// No stop token before the decoder has so many tokens.
     pub min_length: u32,
-    /// No stop token before so many others are written; where it is said, `min_length` does not count.
+    /// The least number of tokens before a stop token; where it is said, `min_length` does not count.
     pub min_new_tokens: Option<u32>,
-    /// The decoder has at most so many tokens, those it began with included.
+    /// The most tokens of the decoder, including what it began with.
     pub max_length: Option<u32>,
-    /// At most so many tokens are written; where it is said, `max_length` does not count.
+    /// The most tokens to write; where it is said, `max_length` does not count.
     pub max_new_tokens: Option<u32>,
     /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
     pub repetition_penalty: u32,

@@ -231,7 +231,7 @@ impl MemoryPlan {
     /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when the model has not so many positions; [`Error::InvalidSpec`] when the specification is out of bounds.
+    /// [`Error::TooManyTokens`] when the model has fewer positions; [`Error::InvalidSpec`] when the specification is out of bounds.
     pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, Error> {
         let coefficients = Coefficients::new(spec).ok_or(Error::BadLayout("memory plan"))?;
         for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {
