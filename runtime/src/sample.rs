@@ -1,10 +1,16 @@
 //! Choosing the next token: greedy, or at random by temperature, top-k, top-p and min-p, with a repetition penalty.
 //!
-//! Integer only, so that one seed gives one text on every target. Nothing is sorted: thresholds are found by
-//! bisection over the weights, and ties at a threshold are all kept.
+//! Integer only, so that one seed gives one text on every target. Nothing is sorted: where a filter cuts is read off a
+//! histogram, so that the cost grows with the number of logits alone. Tokens that are equal where a filter cuts are all kept.
+
+mod distances;
+mod seen;
+
+pub(crate) use seen::change_seen;
 
 use crate::format::error::Error;
-use crate::kernels::scalar::softmax::exp2_neg;
+use crate::kernels::scalar::softmax::scores_max;
+use distances::Distances;
 
 /// The logit of a token that must not be chosen.
 pub const SUPPRESSED: i32 = i32::MIN;
@@ -71,6 +77,54 @@ impl Default for SamplerOptions {
     }
 }
 
+/// [`SamplerOptions`] in fixed point, for options that firmware reads at run time without a floating-point unit. Fractions
+/// are Q16: `1 << 16` is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedSamplerOptions {
+    /// Q16: 0, or from 66 (0.001) to `1000 << 16`.
+    pub temperature: u32,
+    /// As [`SamplerOptions::top_k`].
+    pub top_k: u32,
+    /// Q16: up to `1 << 16`.
+    pub top_p: u32,
+    /// Q16: up to `1 << 16`.
+    pub min_p: u32,
+    /// Q16: from 656 (0.01) to `100 << 16`.
+    pub repetition_penalty: u32,
+    /// As [`SamplerOptions::seed`].
+    pub seed: u64,
+}
+
+impl FixedSamplerOptions {
+    /// The likeliest token, always.
+    pub const GREEDY: Self = Self { temperature: 0, top_k: 0, top_p: ONE, min_p: 0, repetition_penalty: ONE, seed: 0 };
+
+    const fn check(&self) -> Result<(), Error> {
+        if self.temperature != 0 && (self.temperature < 66 || self.temperature > 1000 * ONE) {
+            return Err(Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" });
+        }
+        if self.top_p > ONE {
+            return Err(Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" });
+        }
+        if self.min_p > ONE {
+            return Err(Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" });
+        }
+        if self.repetition_penalty < 656 || self.repetition_penalty > 100 * ONE {
+            return Err(Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" });
+        }
+        Ok(())
+    }
+}
+
+impl Default for FixedSamplerOptions {
+    fn default() -> Self {
+        Self::GREEDY
+    }
+}
+
+/// One, in Q16.
+const ONE: u32 = 1 << 16;
+
 /// Chooses tokens, and keeps the state of its random numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampler {
@@ -129,9 +183,61 @@ impl Sampler {
         })
     }
 
+    /// A sampler from options in fixed point: no floating point, at run time either. A temperature or a penalty may be
+    /// rounded otherwise in the last of its sixteen binary places than by [`Sampler::new`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] with the first option that is out of its range.
+    ///
+    /// ```
+    /// use kinglet::sample::{FixedSamplerOptions, Sampler};
+    ///
+    /// /// `percent` is where a knob of the device stands.
+    /// fn sampler(percent: u32, seed: u64) -> Result<Sampler, kinglet::Error> {
+    ///     let temperature = (percent << 16) / 100;
+    ///     Sampler::from_fixed(FixedSamplerOptions { temperature, top_k: 40, seed, ..FixedSamplerOptions::GREEDY })
+    /// }
+    /// assert!(sampler(80, 7)?.sample(&mut [3 << 16, 5 << 16, 4 << 16], 16, &[])? < 3);
+    /// # Ok::<(), kinglet::Error>(())
+    /// ```
+    pub const fn from_fixed(options: FixedSamplerOptions) -> Result<Self, Error> {
+        if let Err(error) = options.check() {
+            return Err(error);
+        }
+        /// Q32.
+        const LOG2_E: u64 = 6_196_328_019;
+        let FixedSamplerOptions { temperature, top_k, top_p, min_p, repetition_penalty, seed } = options;
+        let sharpness = if temperature == 0 { 0 } else { (LOG2_E / temperature as u64) as u32 };
+        let inverse_penalty = ((1 << 32) / repetition_penalty as u64) as u32;
+        Ok(Self { sharpness, top_k, top_p, min_p, penalty: repetition_penalty, inverse_penalty, state: seed })
+    }
+
+    /// The state of the random numbers: a sampler with the same options that is [given](Self::set_state) it goes on alike.
+    ///
+    /// ```
+    /// use kinglet::sample::{Sampler, SamplerOptions};
+    ///
+    /// let mut first = Sampler::new(SamplerOptions { temperature: 1.0, seed: 3, ..SamplerOptions::GREEDY })?;
+    /// let mut draw = |sampler: &mut Sampler| sampler.sample(&mut [1 << 16, 0, 1 << 15], 16, &[]);
+    /// draw(&mut first)?;
+    /// // Stored before the power goes, and read afterwards.
+    /// let state = first.state();
+    /// let mut second = Sampler::new(SamplerOptions { temperature: 1.0, ..SamplerOptions::GREEDY })?;
+    /// second.set_state(state);
+    /// assert_eq!(draw(&mut first), draw(&mut second));
+    /// # Ok::<(), kinglet::Error>(())
+    /// ```
+    pub const fn state(&self) -> u64 {
+        self.state
+    }
+
+    /// Sets the state of the random numbers: one that was [read](Self::state), or a new seed.
+    pub const fn set_state(&mut self, state: u64) {
+        self.state = state;
+    }
+
     /// The likeliest token, always: [`SamplerOptions::GREEDY`].
     pub const fn greedy() -> Self {
-        const ONE: u32 = 1 << 16;
         Self { sharpness: 0, top_k: 0, top_p: ONE, min_p: 0, penalty: ONE, inverse_penalty: ONE, state: 0 }
     }
 
@@ -141,51 +247,29 @@ impl Sampler {
     /// # Errors
     /// [`Error::AllSuppressed`] when none is left to choose.
     pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, Error> {
-        if self.penalty != 1 << 16 {
+        if self.penalty != ONE {
             change_seen(logits, seen, |logit| {
                 let factor = if logit < 0 { self.penalty } else { self.inverse_penalty };
                 (i64::from(logit) * i64::from(factor)) >> 16
             });
         }
-        let largest = logits.iter().copied().fold(SUPPRESSED, i32::max);
+        let largest = scores_max(logits);
         if largest == SUPPRESSED {
             return Err(Error::AllSuppressed);
         }
         if self.sharpness == 0 {
             return Ok(argmax(logits));
         }
-        for logit in &mut *logits {
-            let below = largest.abs_diff(*logit);
-            let z = (u64::from(below) * u64::from(self.sharpness)).unbounded_shr(fraction_bits.into());
-            *logit = if *logit == SUPPRESSED { 0 } else { weight(z) };
+        let mut distances = Distances::of(logits);
+        distances.measure(largest, self.sharpness, fraction_bits);
+        distances.keep_nearest(if self.top_k > 0 { self.top_k } else { u32::MAX });
+        if self.top_p < ONE {
+            distances.keep_share(self.top_p);
         }
-        let weights = logits;
-        if self.top_k > 0 {
-            let k = u64::from(self.top_k);
-            keep_from(weights, |at_least| at_least.count() as u64 >= k);
+        if self.min_p > 0 {
+            distances.keep_heavy(self.min_p);
         }
-        if self.top_p < 1 << 16 {
-            let wanted = (total(weights.iter().copied()) >> 16) * u64::from(self.top_p);
-            keep_from(weights, |at_least| total(at_least) >= wanted);
-        }
-        let floor = ((u64::from(self.min_p) << 30) >> 16) as i64;
-        weights.iter_mut().filter(|weight| i64::from(**weight) < floor).for_each(|weight| *weight = 0);
-        Ok(self.draw(weights))
-    }
-
-    fn draw(&mut self, weights: &[i32]) -> u32 {
-        let sum = total(weights.iter().copied());
-        // The sum is scaled to 32 bits so that one product finds the place.
-        let shift = (64 - sum.leading_zeros()).saturating_sub(32);
-        let mut place = ((u64::from(self.random()) * (sum >> shift)) >> 32) << shift;
-        for (index, &weight) in weights.iter().enumerate() {
-            let weight = u64::from(weight.unsigned_abs());
-            if place < weight {
-                return index as u32;
-            }
-            place -= weight;
-        }
-        argmax(weights)
+        Ok(distances.at(self.random()))
     }
 
     /// The next number of SplitMix64, its high half.
@@ -196,41 +280,6 @@ impl Sampler {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 32) as u32
     }
-}
-
-/// Changes the logit of each token that was seen, once, and leaves suppressed logits as they are.
-pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32) -> i64) {
-    for (index, &token) in seen.iter().enumerate() {
-        let again = seen.iter().take(index).any(|&earlier| earlier == token);
-        let logit = logits.get_mut(token as usize).filter(|logit| **logit != SUPPRESSED);
-        if let (false, Some(logit)) = (again, logit) {
-            *logit = change(*logit).clamp(i64::from(SUPPRESSED + 1), i64::from(i32::MAX)) as i32;
-        }
-    }
-}
-
-/// `2^(30 - z)`, `z` in Q16.
-fn weight(z: u64) -> i32 {
-    let whole = (z >> 16).min(31) as u32;
-    ((exp2_neg((z & 0xffff) as i32) << 15) >> whole) as i32
-}
-
-fn total(weights: impl Iterator<Item = i32>) -> u64 {
-    weights.map(|weight| u64::from(weight.unsigned_abs())).sum()
-}
-
-/// Zeroes the weights below the largest threshold for which those at or above it are `enough`.
-fn keep_from(weights: &mut [i32], enough: impl Fn(&mut dyn Iterator<Item = i32>) -> bool) {
-    let (mut low, mut high) = (0, 1 << 30);
-    while low < high {
-        let middle = low + (high - low + 1) / 2;
-        if enough(&mut weights.iter().copied().filter(|&weight| weight >= middle)) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    weights.iter_mut().filter(|weight| **weight < low).for_each(|weight| *weight = 0);
 }
 
 /// The index of the largest value, the first of equals; 0 when there is none.
@@ -349,6 +398,33 @@ mod tests {
         }
         for edge in [0.001, 1000.0, 0.0] {
             assert!(Sampler::new(SamplerOptions { temperature: edge, ..plain }).is_ok(), "{edge}");
+        }
+    }
+
+    #[test]
+    fn fixed_point_options_are_those_of_floating_point() {
+        let fixed = FixedSamplerOptions {
+            temperature: ONE / 2,
+            top_k: 3,
+            top_p: ONE / 4,
+            min_p: ONE / 8,
+            ..FixedSamplerOptions::GREEDY
+        };
+        let options =
+            SamplerOptions { temperature: 0.5, top_k: 3, top_p: 0.25, min_p: 0.125, ..SamplerOptions::GREEDY };
+        assert_eq!(Sampler::from_fixed(fixed), Sampler::new(options));
+        assert_eq!(Sampler::from_fixed(FixedSamplerOptions::GREEDY), Ok(Sampler::greedy()));
+        let plain = FixedSamplerOptions::GREEDY;
+        for (name, options) in [
+            ("temperature", FixedSamplerOptions { temperature: 65, ..plain }),
+            ("temperature", FixedSamplerOptions { temperature: 1000 * ONE + 1, ..plain }),
+            ("top_p", FixedSamplerOptions { top_p: ONE + 1, ..plain }),
+            ("min_p", FixedSamplerOptions { min_p: u32::MAX, ..plain }),
+            ("repetition_penalty", FixedSamplerOptions { repetition_penalty: 655, ..plain }),
+            ("repetition_penalty", FixedSamplerOptions { repetition_penalty: 100 * ONE + 1, ..plain }),
+        ] {
+            let found = Sampler::from_fixed(options).err();
+            assert!(matches!(found, Some(Error::InvalidOption { option, .. }) if option == name), "{options:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 use kinglet::bench::{Linear, compare, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
+use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::{Aligned, Error};
 
 use crate::{Board, bits, count_of, number};
@@ -115,6 +116,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     let count = board.count().saturating_sub(start);
     each(board, "softmax of 256, an element", count, 256);
     fingerprint.update(&scores);
+    sampling(board, &mut next)?;
     bits(board, fingerprint);
     compare(&mut |what, at| {
         board.print(what);
@@ -122,5 +124,33 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         number(board, at);
         board.print("\n");
     });
+    Ok(())
+}
+
+/// Logits of a small vocabulary.
+const VOCABULARY: usize = 512;
+
+/// What it costs to choose one of 512 tokens, and to go over the hundred that were written before.
+fn sampling(board: &mut impl Board, next: &mut impl FnMut() -> u32) -> Result<(), Error> {
+    const PLAIN: SamplerOptions = SamplerOptions { temperature: 0.8, seed: 1, ..SamplerOptions::GREEDY };
+    const FILTERS: SamplerOptions = SamplerOptions { top_k: 40, top_p: 0.9, min_p: 0.05, ..PLAIN };
+    const PENALTY: SamplerOptions = SamplerOptions { repetition_penalty: 1.1, ..SamplerOptions::GREEDY };
+    let mut logits = [0; VOCABULARY];
+    let mut seen = [0; 100];
+    seen.iter_mut().for_each(|token| *token = next() % VOCABULARY as u32);
+    for (what, options, seen) in [
+        ("the likeliest of 512 tokens", SamplerOptions::GREEDY, &[][..]),
+        ("one of 512 tokens at random", PLAIN, &[][..]),
+        ("one of 512 tokens with top-k, top-p and min-p", FILTERS, &[][..]),
+        ("the likeliest of 512 tokens with a penalty for 100", PENALTY, &seen[..]),
+    ] {
+        let mut sampler = Sampler::new(options)?;
+        // Sums of four numbers, some eight units apart.
+        logits.iter_mut().for_each(|logit| *logit = (0..4).map(|_| (next() % (5 << 16)) as i32).sum());
+        let start = board.count();
+        let _ = sampler.sample(&mut logits, 16, seen)?;
+        let count = board.count().saturating_sub(start);
+        each(board, what, count, 1);
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::format::places::TILE;
 pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;
 
 /// Powers to a unit of [`EXP2`].
-const EXP2_STEPS: usize = 512;
+pub(crate) const EXP2_STEPS: usize = 512;
 
 /// `2^(-i / 512)` for `i` in `0..512`, Q15. A power is up to a part in 739 too large; what is common to them all goes when they are
 /// divided by their sum, and what is left is far below the seven bits of a value.

@@ -1,0 +1,321 @@
+//! Which tokens the filters keep, found by counting, without sorting.
+//!
+//! Each logit is replaced by its *distance* below the largest one, in steps of 1/512 of a factor of two. A token's weight,
+//! its probability before the division by the sum, depends on its distance alone. A histogram says where a filter cuts:
+//! first to a quarter of a factor of two and then, with a second pass that counts one bin, to the step. Tokens at the distance of
+//! the last one that a filter keeps are all kept.
+
+use super::SUPPRESSED;
+use crate::kernels::scalar::softmax::{EXP2, EXP2_STEPS};
+
+/// The first distance that weighs nothing: `2^-31` of the largest weight.
+const WEIGHTLESS: u32 = 31 * EXP2_STEPS as u32;
+/// Distances that share a bin of the coarse histogram.
+const BIN: usize = EXP2_STEPS / 4;
+/// Bins of the coarse histogram: a power of two, so that no index needs a check.
+const BINS: usize = (WEIGHTLESS as usize / BIN).next_power_of_two();
+
+/// Where a filter keeps no more tokens than this, they are moved together, so that what follows does not go over all.
+const FEW: usize = 64;
+
+/// The weight at a distance below [`WEIGHTLESS`]: `2^(45 - distance / 512)`, so that sums over a vocabulary are exact.
+#[inline(always)]
+fn weight(distance: u32) -> u64 {
+    let distance = distance as usize;
+    u64::from(EXP2[distance % EXP2_STEPS]) << (30_usize.wrapping_sub(distance / EXP2_STEPS) % 32)
+}
+
+/// Turns the difference of two logits into a distance.
+struct Ruler {
+    /// Larger differences are [`WEIGHTLESS`].
+    longest: u32,
+    up: u32,
+    factor: u32,
+}
+
+impl Ruler {
+    /// A distance is `(difference * sharpness) >> (fraction_bits + 7)`, where `sharpness` is `log2(e) / temperature` in Q16.
+    /// With more than 25 fraction bits it is rounded down a little farther.
+    fn new(sharpness: u32, fraction_bits: u8) -> Self {
+        // The high word of the product of `difference << up` and `factor`.
+        let fraction = u32::from(fraction_bits) + 7;
+        let missing = 32_u32.saturating_sub(fraction);
+        let of_factor = missing.min(sharpness.leading_zeros());
+        let up = missing - of_factor;
+        let factor = (sharpness << of_factor).unbounded_shr(fraction.saturating_sub(32));
+        Self { longest: u32::MAX >> up, up, factor }
+    }
+
+    #[inline(always)]
+    fn distance(&self, difference: u32) -> u32 {
+        if difference > self.longest {
+            return WEIGHTLESS;
+        }
+        let product = u64::from(difference << self.up) * u64::from(self.factor);
+        ((product >> 32) as u32).min(WEIGHTLESS)
+    }
+}
+
+/// Tokens of a bin of the coarse histogram: their number above 40 bits that sum up their [`EXP2`].
+#[derive(Clone, Copy, Default)]
+struct Bin(u64);
+
+impl Bin {
+    #[inline(always)]
+    fn add(&mut self, distance: u32) {
+        self.0 = self.0.wrapping_add((1 << 40) + u64::from(EXP2[distance as usize % EXP2_STEPS]));
+    }
+
+    /// The tokens of the bin with an index.
+    fn tokens(self, index: usize) -> Tokens {
+        let powers = self.0 % (1 << 40);
+        Tokens { count: (self.0 >> 40) as u32, weight: powers << (30_usize.saturating_sub(index * BIN / EXP2_STEPS)) }
+    }
+}
+
+/// Some tokens.
+#[derive(Clone, Copy, Default)]
+struct Tokens {
+    count: u32,
+    /// The sum of their weights.
+    weight: u64,
+}
+
+impl Tokens {
+    fn and(self, other: Tokens) -> Self {
+        Self { count: self.count.wrapping_add(other.count), weight: self.weight.wrapping_add(other.weight) }
+    }
+}
+
+/// The logits as distances, and how many tokens lie where.
+pub(super) struct Distances<'l> {
+    /// Of all tokens; or, once they are few, of those that are kept.
+    distances: &'l mut [i32],
+    /// The tokens that are kept, once they are few.
+    tokens: heapless::Vec<u32, FEW>,
+    bins: [Bin; BINS],
+    /// The weight of the tokens that are kept.
+    kept: u64,
+    /// The largest distance of a token that is kept.
+    last: u32,
+}
+
+impl<'l> Distances<'l> {
+    /// Takes the place of logits, which are yet to be [measured](Self::measure).
+    pub(super) fn of(logits: &'l mut [i32]) -> Self {
+        let (tokens, bins) = (heapless::Vec::new(), [Bin::default(); BINS]);
+        Self { distances: logits, tokens, bins, kept: 0, last: WEIGHTLESS - 1 }
+    }
+
+    /// Measures all logits from the largest one. [`SUPPRESSED`] ones weigh nothing. A filter must follow.
+    pub(super) fn measure(&mut self, largest: i32, sharpness: u32, fraction_bits: u8) {
+        let mut ruler = Ruler::new(sharpness, fraction_bits);
+        ruler.longest = ruler.longest.min(largest.abs_diff(SUPPRESSED).saturating_sub(1));
+        measure(self.distances, largest, &ruler, &mut self.bins);
+    }
+
+    /// Keeps the `k` nearest tokens, or all where they are fewer.
+    pub(super) fn keep_nearest(&mut self, k: u32) {
+        self.cut(|tokens| tokens.count >= k);
+    }
+
+    /// Keeps the nearest tokens that have at least `share`, in Q16, of the weight of all that are kept so far.
+    pub(super) fn keep_share(&mut self, share: u32) {
+        let wanted = (self.kept >> 16) * u64::from(share);
+        self.cut(|tokens| tokens.weight >= wanted);
+    }
+
+    /// Keeps tokens of at least `share`, in Q16, of the nearest one's weight.
+    pub(super) fn keep_heavy(&mut self, share: u32) {
+        let floor = u64::from(share) << 29;
+        let (mut heavy, mut light) = (0, WEIGHTLESS);
+        while light - heavy > 1 {
+            let middle = (heavy + light) / 2;
+            if weight(middle) >= floor {
+                heavy = middle;
+            } else {
+                light = middle;
+            }
+        }
+        if heavy < self.last {
+            let near =
+                self.distances.iter().map(|distance| distance.cast_unsigned()).filter(|&distance| distance <= heavy);
+            (self.last, self.kept) = (heavy, near.fold(0, |sum: u64, distance| sum.wrapping_add(weight(distance))));
+        }
+    }
+
+    /// Keeps tokens up to the first distance at which the tokens so far are enough.
+    fn cut(&mut self, enough: impl Fn(Tokens) -> bool) {
+        let mut before = Tokens::default();
+        let mut first = 0;
+        for (index, bin) in self.bins.iter().enumerate() {
+            let with = before.and(bin.tokens(index));
+            if enough(with) {
+                break;
+            }
+            before = with;
+            first += BIN as u32;
+        }
+        if first >= WEIGHTLESS {
+            self.kept = before.weight;
+            return;
+        }
+        let mut counts = [0; BIN];
+        count(self.distances, first, &mut counts);
+        for (distance, &count) in (first..).zip(&counts).filter(|(_, count)| **count > 0) {
+            before = before.and(Tokens { count, weight: weight(distance) * u64::from(count) });
+            if enough(before) {
+                if distance < self.last {
+                    (self.last, self.kept) = (distance, before.weight);
+                    self.gather(before.count);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Moves the tokens that are kept together if they are few.
+    fn gather(&mut self, kept: u32) {
+        if kept as usize > FEW || !self.tokens.is_empty() {
+            return;
+        }
+        for token in 0..self.distances.len() {
+            let Some(&distance) = self.distances.get(token) else { break };
+            if distance.cast_unsigned() <= self.last {
+                if let Some(slot) = self.distances.get_mut(self.tokens.len()) {
+                    *slot = distance;
+                }
+                // There is room for `kept` tokens.
+                let _ = self.tokens.push(token as u32);
+            }
+        }
+        let distances = core::mem::take(&mut self.distances);
+        self.distances = distances.get_mut(..self.tokens.len()).unwrap_or(&mut []);
+    }
+
+    /// The token at a place, as a fraction of 32 bits, when the tokens that are kept lie side by side, each as wide as its weight.
+    pub(super) fn at(&self, place: u32) -> u32 {
+        // The sum is scaled to 32 bits so that one product finds the place.
+        let shift = (64 - self.kept.leading_zeros()).saturating_sub(32);
+        let mut place = ((u64::from(place) * (self.kept >> shift)) >> 32) << shift;
+        for (index, distance) in self.distances.iter().enumerate() {
+            let distance = distance.cast_unsigned();
+            if distance <= self.last {
+                let weight = weight(distance);
+                if place < weight {
+                    return self.tokens.get(index).copied().unwrap_or(index as u32);
+                }
+                place -= weight;
+            }
+        }
+        // The place lies before the sum of the weights, so that a token was found.
+        0
+    }
+}
+
+/// Replaces logits by their distances below the largest one, and adds them to their bins.
+#[inline(never)]
+fn measure(logits: &mut [i32], largest: i32, ruler: &Ruler, bins: &mut [Bin; BINS]) {
+    for logit in logits {
+        let distance = ruler.distance(largest.wrapping_sub(*logit).cast_unsigned());
+        *logit = distance.cast_signed();
+        if distance < WEIGHTLESS {
+            bins[distance as usize / BIN % BINS].add(distance);
+        }
+    }
+}
+
+/// Counts the tokens at each distance of the bin that begins at `first`.
+#[inline(never)]
+fn count(distances: &[i32], first: u32, counts: &mut [u32; BIN]) {
+    let mut add = |distance: i32| {
+        if let Some(count) = counts.get_mut(distance.cast_unsigned().wrapping_sub(first) as usize) {
+            *count += 1;
+        }
+    };
+    let (fours, rest) = distances.as_chunks();
+    for &[a, b, c, d] in fours {
+        add(a);
+        add(b);
+        add(c);
+        add(d);
+    }
+    rest.iter().for_each(|&distance| add(distance));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_the_scaled_difference() {
+        let differences = [0, 1, 77, 4095, 65_535, 65_536, 1 << 20, 0x0fff_ffff, 1 << 31, u32::MAX - 1, u32::MAX];
+        for sharpness in [94, 1000, 65_535, 94_548, 118_185, 1 << 20, 94_548_000] {
+            for fraction_bits in 0..=25 {
+                let ruler = Ruler::new(sharpness, fraction_bits);
+                for difference in differences {
+                    let product = u64::from(difference) * u64::from(sharpness);
+                    let exact = product.unbounded_shr(u32::from(fraction_bits) + 7).min(WEIGHTLESS.into());
+                    let found = ruler.distance(difference);
+                    assert_eq!(u64::from(found), exact, "{difference} * {sharpness} with {fraction_bits} bits");
+                }
+            }
+            for fraction_bits in 26..=255 {
+                let exact = (u64::from(u32::MAX) * u64::from(sharpness)).unbounded_shr(u32::from(fraction_bits) + 7);
+                assert!(u64::from(Ruler::new(sharpness, fraction_bits).distance(u32::MAX)) <= exact);
+            }
+        }
+    }
+
+    #[test]
+    fn weights_fall_with_the_distance() {
+        assert_eq!(
+            (weight(0), weight(EXP2_STEPS as u32), weight(WEIGHTLESS - EXP2_STEPS as u32)),
+            (1 << 45, 1 << 44, 1 << 15)
+        );
+        assert!((1..WEIGHTLESS).all(|distance| weight(distance) <= weight(distance - 1)));
+    }
+
+    /// What the filters keep by their definition, found by sorting.
+    fn kept(distances: &[u32], k: u32, top_p: u32, min_p: u32) -> u32 {
+        let mut sorted = std::vec::Vec::from(distances);
+        sorted.retain(|&distance| distance < WEIGHTLESS);
+        sorted.sort_unstable();
+        let total = |last: u32| -> u64 {
+            let near = distances.iter().filter(|&&distance| distance <= last);
+            near.map(|&distance| weight(distance)).sum()
+        };
+        let mut last = sorted.get((k.max(1) - 1) as usize).copied().filter(|_| k > 0).unwrap_or(WEIGHTLESS - 1);
+        let wanted = (total(last) >> 16) * u64::from(top_p);
+        last = last.min(sorted.iter().copied().find(|&distance| total(distance) >= wanted).unwrap_or(last));
+        let heavy = sorted.iter().copied().rfind(|&distance| weight(distance) >= u64::from(min_p) << 29);
+        last.min(heavy.unwrap_or(0))
+    }
+
+    #[test]
+    fn filters_cut_where_sorting_does() {
+        let mut state = 1_u64;
+        let mut next = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % bound
+        };
+        for round in 0..2000 {
+            let len = 1 + next(200) as usize;
+            let spread = [1, 40, 700, 3000, 20_000][round % 5] << 7;
+            let mut logits = std::vec::Vec::from_iter((0..len).map(|_| next(spread) as i32));
+            let largest = logits.iter().copied().max().expect("at least one");
+            let (k, top_p, min_p) = (next(60) as u32, next(65_537) as u32, next(65_537) as u32 >> next(17));
+            // A sharpness of one, with 16 bits after the point, makes a distance of 128 units.
+            let mut distances = Distances::of(&mut logits);
+            distances.measure(largest, 1 << 16, 16);
+            let measured =
+                std::vec::Vec::from_iter(distances.distances.iter().map(|distance| distance.cast_unsigned()));
+            distances.keep_nearest(if k > 0 { k } else { u32::MAX });
+            distances.keep_share(top_p);
+            distances.keep_heavy(min_p);
+            let wanted = kept(&measured, k, top_p, min_p);
+            let is_kept = |last: u32| std::vec::Vec::from_iter(measured.iter().map(|&distance| distance <= last));
+            assert_eq!(is_kept(distances.last), is_kept(wanted), "round {round}: {k} {top_p} {min_p}");
+        }
+    }
+}
