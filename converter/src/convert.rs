@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use kinglet::format::blob::{self, Manifest, Provenance};
+use kinglet::format::checksum::Checksum;
 use kinglet::format::layout::Role;
 use kinglet::format::spec::ModelSpec;
 use kinglet::golden::{Golden, fingerprints, record};
@@ -152,8 +153,11 @@ pub fn special_tokens(tokens: &SpecialTokens, spec: &ModelSpec) -> Result<blob::
 }
 
 fn weights_checksum(weights: &Weights) -> u32 {
-    let values = weights.iter().flat_map(|(_, tensor)| tensor.weight.iter().chain(&tensor.bias));
-    blob::checksum(&values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+    let mut sum = Checksum::new();
+    for values in weights.iter().flat_map(|(_, tensor)| [&tensor.weight, &tensor.bias]) {
+        sum.update(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    sum.finish()
 }
 
 /// Refuses a place where [`write_atomically`] could not write: what takes minutes to make should find that out first.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use kinglet::format::blob::checksum;
+use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::pattern::{Behavior, MAX_ITEMS, Pattern};
 use kinglet::tokenizer::section::{DecoderSpec, Header, MAGIC, NormalizerStep, PRELUDE, Prepend, SplitStep, VERSION};
 use kinglet::tokenizer::vocabulary::MAX_ID;

@@ -1,6 +1,7 @@
 //! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to the end. Nothing panics.
 
-use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, checksum};
+use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN};
+use kinglet::format::checksum::checksum;
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
 use kinglet_tests::tiny;
 

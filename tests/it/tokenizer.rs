@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinglet::format::blob::checksum;
+use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::section::PRELUDE;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{Buffer, Error};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use kinglet::format::blob::{CHECKSUM_LEN, checksum};
+use kinglet::format::blob::CHECKSUM_LEN;
+use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::tokenizer::section::Uses;
 use kinglet::{MemoryPlan, Model};

@@ -4,7 +4,7 @@
 
 use core::hint::black_box;
 
-use kinglet::format::blob::checksum;
+use kinglet::format::checksum::checksum;
 use kinglet::golden::{Golden, fingerprints};
 use kinglet::task::{classify, embed, tag};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};

@@ -1,11 +1,14 @@
 //! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does, and a softmax.
 
+use core::hint::black_box;
+
 use kinglet::bench::{Linear, compare, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::{Aligned, Error};
+use kinglet::{Aligned, Error, Model};
 
+use crate::models::stories;
 use crate::{Board, bits, count_of, number};
 
 /// The widest layer.
@@ -117,6 +120,10 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     each(board, "softmax of 256, an element", count, 256);
     fingerprint.update(&scores);
     sampling(board, &mut next)?;
+    let start = board.count();
+    let _ = black_box(Model::from_bytes(black_box(stories::BLOB))?);
+    let count = board.count().saturating_sub(start);
+    each(board, "reading a blob, a byte", count, stories::BLOB.len() as u32);
     bits(board, fingerprint);
     compare(&mut |what, at| {
         board.print(what);

@@ -1,9 +1,8 @@
 //! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and written here, side by side.
 
-#[cfg(not(feature = "std"))]
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
+use super::checksum::checksum;
 use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
@@ -18,19 +17,6 @@ pub const FORMAT_VERSION: u16 = 5;
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
 pub const CHECKSUM_LEN: usize = 4;
-
-#[cfg(not(feature = "std"))]
-const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
-
-/// CRC-32 (IEEE 802.3) of some bytes. It finds accidents; it proves nothing about who wrote them.
-///
-/// One table of 1 KB on a device; with the feature `std` the processor's own instructions, where it has some.
-pub fn checksum(bytes: &[u8]) -> u32 {
-    #[cfg(not(feature = "std"))]
-    return CRC.checksum(bytes);
-    #[cfg(feature = "std")]
-    crc32fast::hash(bytes)
-}
 
 /// What a blob says about itself besides its weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

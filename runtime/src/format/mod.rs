@@ -4,6 +4,7 @@
 
 pub mod blob;
 pub(crate) mod check;
+pub mod checksum;
 pub mod error;
 pub mod layout;
 mod length;

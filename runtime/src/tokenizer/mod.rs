@@ -22,7 +22,7 @@ pub mod vocabulary;
 #[cfg(test)]
 mod work;
 
-use crate::format::blob::checksum;
+use crate::format::checksum::checksum;
 use crate::format::error::Error;
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
