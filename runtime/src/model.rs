@@ -39,6 +39,26 @@ impl<'m> Model<'m> {
         read
     }
 
+    /// A model at the beginning of a slot of flash that is longer than its blob, as over-the-air updates have them.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has; [`Error::LengthMismatch`] when the slot has
+    /// fewer.
+    ///
+    /// ```
+    /// use kinglet::{Error, Model};
+    ///
+    /// /// The newer of two slots if it is whole, or else the older one.
+    /// fn boot<'m>(newer: &'m [u8], older: &'m [u8]) -> Result<Model<'m>, Error> {
+    ///     Model::from_slot(newer).or_else(|_| Model::from_slot(older))
+    /// }
+    /// assert_eq!(boot(&[0xff; 4096], &[0; 4096]).err(), Some(Error::BadMagic));
+    /// ```
+    pub fn from_slot(slot: &'m [u8]) -> Result<Self, Error> {
+        let expected = blob::peek(slot)?.bytes;
+        Self::from_bytes(slot.get(..expected).ok_or(Error::LengthMismatch { expected, given: slot.len() })?)
+    }
+
     /// A model of a constant, in a module that `kinglet export` wrote after it had checked the blob: at run time nothing is
     /// left to be read, checked, or held in memory.
     ///

@@ -1,6 +1,6 @@
 //! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to the end. Nothing panics.
 
-use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN};
+use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
 use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
 use kinglet_tests::tiny;
@@ -55,6 +55,26 @@ fn every_truncation_is_refused() {
         let longer = AlignedVec::from([&blob[..], &vec![0; more]].concat().as_slice());
         assert!(matches!(read_and_run(&longer), Err(Error::LengthMismatch { .. })), "{more} bytes more");
     }
+}
+
+#[test]
+fn a_slot_longer_than_its_blob_is_read_and_its_beginning_tells_its_size() {
+    for (name, spec) in tiny::specs() {
+        let blob = tiny::blob(&spec, 1);
+        for after in [0x00, 0xff] {
+            let slot = AlignedVec::from([&blob[..], &[after; 333]].concat().as_slice());
+            assert_eq!(Model::from_slot(&slot).expect("a model").spec(), &spec, "{name}");
+        }
+        assert_eq!(Model::from_slot(&blob).expect("a model").spec(), &spec, "{name}");
+        let peeked = peek(&blob[..PRELUDE_LEN]).expect("it begins as a blob");
+        assert_eq!(peeked.bytes, blob.len(), "{name}");
+        assert_eq!(peeked.arena_bytes(3), arena_bytes(&blob, 3), "{name}");
+        let short = AlignedVec::from(&blob[..blob.len() - 1]);
+        let expected = Error::LengthMismatch { expected: blob.len(), given: blob.len() - 1 };
+        assert_eq!(Model::from_slot(&short).err(), Some(expected), "{name}");
+        assert!(matches!(peek(&blob[..PRELUDE_LEN - 1]), Err(Error::BlobTooShort { .. })), "{name}");
+    }
+    assert_eq!(Model::from_slot(&[0xff; 4096]).err(), Some(Error::BadMagic), "erased flash");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::checksum::checksum;
 use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
-use super::memory::Coefficients;
+use super::memory::{Coefficients, address};
 use super::spec::ModelSpec;
 
 /// The first four bytes of every blob.
@@ -174,6 +174,48 @@ pub struct Provenance<'m> {
     pub source_checksum: u32,
     /// The converter's version.
     pub converter: &'m str,
+}
+
+/// What the first [`PRELUDE_LEN`] bytes of a blob say, before the rest is there: see [`peek`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peek {
+    /// Bytes of the whole blob.
+    pub bytes: usize,
+    coefficients: Coefficients,
+}
+
+impl Peek {
+    /// Bytes of arena for up to `max_tokens` tokens of input, and of output; `usize::MAX` when they cannot be addressed.
+    pub fn arena_bytes(&self, max_tokens: usize) -> usize {
+        let tile = self.coefficients.tile as usize;
+        address(self.coefficients.bytes_of_beams(max_tokens, max_tokens, tile, 1))
+    }
+}
+
+/// Reads the beginning of a blob, such as the first packet of a download: is it a blob of this version, does it fit its slot,
+/// does its arena fit the memory?
+///
+/// Nothing is known of the rest: only [`Model::from_bytes`](crate::Model::from_bytes), with all of it, says whether it is whole
+/// and whether what the beginning says of memory is true.
+///
+/// # Errors
+/// [`Error::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`Error::BadMagic`] and [`Error::UnsupportedVersion`].
+///
+/// ```
+/// use kinglet::Error;
+/// use kinglet::format::blob::peek;
+///
+/// /// Whether firmware with this much room can take the model that a server offers.
+/// fn takes(first_packet: &[u8], slot: usize, arena: usize) -> Result<bool, Error> {
+///     let offered = peek(first_packet)?;
+///     Ok(offered.bytes <= slot && offered.arena_bytes(128) <= arena)
+/// }
+/// assert_eq!(takes(&[0; 64], 1 << 20, 1 << 16), Err(Error::BadMagic));
+/// ```
+pub fn peek(first: &[u8]) -> Result<Peek, Error> {
+    let prelude = Prelude::read(first)?;
+    Ok(Peek { bytes: prelude.total_len as usize, coefficients: prelude.coefficients })
 }
 
 /// The prelude's fields, in order; `u32` each after the magic and the version.
