@@ -106,6 +106,7 @@ pub fn fingerprints(
     arena: &mut [u8],
     ids: &[u32],
     decoder_ids: &[u32],
+    pause: &mut (dyn FnMut() + Send),
 ) -> Result<Vec<u32, MAX_FINGERPRINTS>, Error> {
     let spec = model.spec();
     let (source, target) = match (&spec.encoder, &spec.decoder) {
@@ -115,6 +116,7 @@ pub fn fingerprints(
     };
     let plan = MemoryPlan::new(spec, target.len(), source.len(), spec.numerics.tile.into())?;
     let mut session = Session::with_plan(model, arena, plan)?;
+    session.set_pause(pause);
     let mut layers = Vec::<Fingerprint, MAX_FINGERPRINTS>::new();
     let mut first = 0;
     let mut trace = |first: usize, layer: usize, states: &[i32]| {
@@ -146,6 +148,16 @@ impl Model<'_> {
     /// the blob has no golden vectors; [`Error::ArenaTooSmall`].
     #[inline(never)]
     pub fn self_test(&self, arena: &mut [u8]) -> Result<(), Error> {
+        self.self_test_with(arena, &mut || ())
+    }
+
+    /// As [`self_test`](Self::self_test), and calls `pause` between any two steps of the model, as
+    /// [`Session::set_pause`] says.
+    ///
+    /// # Errors
+    /// As [`self_test`](Self::self_test).
+    #[inline(never)]
+    pub fn self_test_with(&self, arena: &mut [u8], pause: &mut (dyn FnMut() + Send)) -> Result<(), Error> {
         let mut vectors = 0;
         for golden in Golden::all(self.golden_section()) {
             let list = |words: Words<'_>| -> Result<Vec<u32, { Golden::MAX_TOKENS }>, Error> {
@@ -156,7 +168,7 @@ impl Model<'_> {
                 }
                 Ok(list)
             };
-            let found = fingerprints(self, arena, &list(golden.ids)?, &list(golden.decoder_ids)?)?;
+            let found = fingerprints(self, arena, &list(golden.ids)?, &list(golden.decoder_ids)?, pause)?;
             let differs =
                 found.iter().copied().zip(golden.fingerprints.iter()).position(|(found, expected)| found != expected);
             let shorter = (found.len() != golden.fingerprints.0.len()).then_some(0);

@@ -29,12 +29,21 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// Says what is wrong: see [`Error`].
+    pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
+        Self::from_bytes_with(blob, &mut || ())
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), and calls `pause` again and again while it reads the blob, after every 16 KB: a
+    /// megabyte takes a microcontroller longer than a watchdog may wait.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes).
     // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved there.
     #[inline(never)]
-    pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
-        let read = Self::read(blob);
+    pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, Error> {
+        let read = Self::read(blob, pause);
         if let Ok(model) = &read {
-            model.check_tensors()?;
+            model.check_tensors(pause)?;
         }
         read
     }
@@ -88,8 +97,8 @@ impl<'m> Model<'m> {
     }
 
     #[inline(never)]
-    fn read(blob: &'m [u8]) -> Result<Self, Error> {
-        let sections = blob::sections(blob)?;
+    fn read(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, Error> {
+        let sections = blob::sections(blob, pause)?;
         match postcard::take_from_bytes::<Manifest<'_>>(sections.manifest) {
             Ok((manifest, trailing)) => {
                 let layout = blob::layout(&manifest, trailing, &sections)?;
@@ -101,8 +110,11 @@ impl<'m> Model<'m> {
     }
 
     #[inline(never)]
-    fn check_tensors(&self) -> Result<(), Error> {
-        roles(self.spec()).try_for_each(|(role, shape)| self.check_tensor(role, shape))
+    fn check_tensors(&self, pause: &mut dyn FnMut()) -> Result<(), Error> {
+        roles(self.spec()).try_for_each(|(role, shape)| {
+            pause();
+            self.check_tensor(role, shape)
+        })
     }
 
     /// The architecture.

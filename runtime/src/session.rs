@@ -27,18 +27,40 @@ use crate::workspace::Workspace;
 /// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
 
-/// A text on its way through a stack, a layer at a time: see [`Session::advance`].
+/// A text on its way through a stack: see [`Session::advance`]. It borrows nothing, so that a session, the tokens of a text
+/// and its pass can be fields of one structure.
 #[derive(Clone, Debug)]
-pub struct Pass<'t> {
+pub struct Pass {
     stack: Stack,
-    ids: &'t [u32],
-    token_types: &'t [u8],
+    /// Tokens of the text.
+    tokens: usize,
     /// Which of the session's passes this is.
     number: u32,
-    /// Tokens that are through.
+    /// What the encoder does next.
+    stage: Stage,
+    /// Tokens that have this stage behind them; a decoder's are through.
     read: usize,
     /// Layers that the tokens on their way have behind them.
     layer: usize,
+}
+
+/// Stages of a text on its way through an encoder, a tile of tokens at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// First hidden states.
+    Embed,
+    /// Keys and values of a layer.
+    Store,
+    /// The layer.
+    Forward,
+    /// The first layer's convolution.
+    Convolve,
+    /// The norm after the last layer.
+    FinalNorm,
+    /// Keys and values of a layer of the decoder's cross-attention.
+    StoreCross,
+    /// Nothing: the text is through.
+    Done,
 }
 
 /// A model at work in an arena.
@@ -73,7 +95,12 @@ pub struct Session<'s, 'm> {
     /// How often it began to read, or went elsewhere.
     passes: u32,
     threads: Threads,
+    /// Called between two steps of a text that is read in one call.
+    pause: Option<Pause<'s>>,
 }
+
+/// What firmware does while a model works: see [`Session::set_pause`].
+pub(crate) type Pause<'p> = &'p mut (dyn FnMut() + Send);
 
 impl<'s, 'm> Session<'s, 'm> {
     /// A session for up to `max_tokens` tokens (of input, and of output), in an arena of at least
@@ -104,6 +131,7 @@ impl<'s, 'm> Session<'s, 'm> {
             source: 0,
             passes: 0,
             threads: Threads::default(),
+            pause: None,
         })
     }
 
@@ -137,6 +165,36 @@ impl<'s, 'm> Session<'s, 'm> {
     pub fn set_threads(&mut self, count: usize) -> Result<(), Error> {
         self.threads = Threads::new(count, (self.model.spec(), &self.plan))?;
         Ok(())
+    }
+
+    /// Calls `pause` between any two steps of whatever runs in this session in one call: [`encode`](Self::encode),
+    /// [`prefill`](Self::prefill), the tasks, generation and searches. Firmware feeds its watchdog there, or polls a serial line.
+    ///
+    /// A step is one that [`advance`](Self::advance) takes. Code that is to run *between* calls, such as an executor's other
+    /// tasks, is better served by that.
+    ///
+    /// ```
+    /// use kinglet::task::classify;
+    /// use kinglet::{Error, Session};
+    ///
+    /// fn label(mut session: Session, ids: &[u32], scores: &mut [f32]) -> Result<usize, Error> {
+    ///     classify(&mut session, ids, &[], scores)
+    /// }
+    ///
+    /// fn label_watched<'s>(mut session: Session<'s, '_>, feed: &'s mut (dyn FnMut() + Send), ids: &[u32]) -> Result<usize, Error> {
+    ///     session.set_pause(feed);
+    ///     label(session, ids, &mut [0.0; 8])
+    /// }
+    /// # let _ = label_watched;
+    /// ```
+    pub fn set_pause(&mut self, pause: &'s mut (dyn FnMut() + Send)) {
+        self.pause = Some(pause);
+    }
+
+    fn pause(&mut self) {
+        if let Some(pause) = &mut self.pause {
+            pause();
+        }
     }
 
     /// Tokens the decoder has seen.
@@ -193,65 +251,83 @@ impl<'s, 'm> Session<'s, 'm> {
 
     pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), Error> {
         let mut pass = self.begin_encode(ids, token_types)?;
-        while self.advance_traced(&mut pass, trace)? {}
+        while self.advance_traced(&mut pass, ids, token_types, trace)? {
+            self.pause();
+        }
         Ok(())
     }
 
-    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does a layer at a time.
+    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does step by step.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
-    pub fn begin_encode<'t>(&mut self, ids: &'t [u32], token_types: &'t [u8]) -> Result<Pass<'t>, Error> {
+    pub fn begin_encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<Pass, Error> {
         let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
         check_tokens(&stack, ids, token_types, self.plan.source())?;
         let reading = Reading::of_source(self.model.spec().head.pooling, ids)?;
         self.reset();
         (self.source, self.reading) = (0, reading);
-        Ok(Pass { stack: Stack::Encoder, ids, token_types, number: self.passes, read: 0, layer: 0 })
+        Ok(self.begin(Stack::Encoder, ids.len()))
     }
 
-    /// The decoder begins to read tokens, which [`advance`](Self::advance) then does a layer at a time.
+    /// The decoder begins to read tokens, which [`advance`](Self::advance) then does step by step.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    pub fn begin_prefill<'t>(&mut self, ids: &'t [u32]) -> Result<Pass<'t>, Error> {
+    pub fn begin_prefill(&mut self, ids: &[u32]) -> Result<Pass, Error> {
         let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
         check_tokens(&stack, ids, &[], self.remaining())?;
         if stack.spec.block.cross_attention && self.source == 0 {
             return Err(Error::NotSupported("its decoder needs the encoder's output first"));
         }
         self.select(self.beam, self.position);
-        Ok(Pass { stack: Stack::Decoder, ids, token_types: &[], number: self.passes, read: 0, layer: 0 })
+        Ok(self.begin(Stack::Decoder, ids.len()))
     }
 
-    /// Takes a text one layer further, a decoder's one tile of it, and says whether there is more to do.
+    fn begin(&self, stack: Stack, tokens: usize) -> Pass {
+        Pass { stack, tokens, number: self.passes, stage: Stage::Embed, read: 0, layer: 0 }
+    }
+
+    /// Takes one tile of a text one step further, and says whether there is more to do: a decoder's through a layer, an
+    /// encoder's through one of the two halves of a layer. `ids` and `token_types` are those that the pass began with.
     ///
     /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are those of
-    /// [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call this until it is done.
+    /// [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call this until it is done. With several
+    /// threads an encoder's step takes more tokens.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] when the session was used for something else in between.
+    /// [`Error::NotSupported`] when the session was used for something else in between, or the text has another length now.
+    /// Other tokens of that length give the result of a mixture of both texts.
     ///
     /// ```
     /// use kinglet::{Error, Session};
     ///
     /// fn read(session: &mut Session, ids: &[u32], feed_watchdog: impl Fn()) -> Result<(), Error> {
     ///     let mut pass = session.begin_prefill(ids)?;
-    ///     while session.advance(&mut pass)? {
+    ///     while session.advance(&mut pass, ids, &[])? {
     ///         feed_watchdog();
     ///     }
     ///     Ok(())
     /// }
     /// # let _ = |session: &mut Session| read(session, &[], || ());
     /// ```
-    pub fn advance(&mut self, pass: &mut Pass<'_>) -> Result<bool, Error> {
-        self.advance_traced(pass, &mut |_, _| {})
+    pub fn advance(&mut self, pass: &mut Pass, ids: &[u32], token_types: &[u8]) -> Result<bool, Error> {
+        self.advance_traced(pass, ids, token_types, &mut |_, _| {})
     }
 
-    fn advance_traced(&mut self, pass: &mut Pass<'_>, trace: Trace<'_>) -> Result<bool, Error> {
+    fn advance_traced(
+        &mut self,
+        pass: &mut Pass,
+        ids: &[u32],
+        token_types: &[u8],
+        trace: Trace<'_>,
+    ) -> Result<bool, Error> {
         let stack = self.model.stack(pass.stack).ok_or(Error::NotSupported("it has no such stack"))?;
-        if pass.read >= pass.ids.len() {
+        if pass.read >= pass.tokens {
             return Ok(false);
+        }
+        if pass.tokens != ids.len() {
+            return Err(Error::NotSupported("going on with a text of another length"));
         }
         if pass.number != self.passes {
             return Err(Error::NotSupported("going on with a text after the session has read another"));
@@ -259,8 +335,8 @@ impl<'s, 'm> Session<'s, 'm> {
         // What the head could read is under way.
         self.last_tile = 0;
         match pass.stack {
-            Stack::Encoder => self.advance_encoder(&stack, pass, trace),
-            Stack::Decoder => self.advance_decoder(&stack, pass, trace),
+            Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), trace),
+            Stack::Decoder => self.advance_decoder(&stack, pass, ids, trace),
         }
     }
 
@@ -304,10 +380,10 @@ impl<'s, 'm> Session<'s, 'm> {
     pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), Error> {
         let mut pass = self.begin_prefill(ids)?;
         loop {
-            let more = self.advance_traced(&mut pass, trace)?;
+            let more = self.advance_traced(&mut pass, ids, &[], trace)?;
             if let (Some(each), 0) = (&mut each, pass.layer) {
                 let (read, start) = (pass.read - self.last_tile, self.position - self.last_tile);
-                let ids = pass.ids.get(read..pass.read).unwrap_or(&[]);
+                let ids = ids.get(read..pass.read).unwrap_or(&[]);
                 for (row, read) in self.reading.rows(self.model.spec().head.pooling, start, ids).enumerate() {
                     if let Some(read) = read {
                         each(start + row, self.head(read)?);
@@ -317,6 +393,7 @@ impl<'s, 'm> Session<'s, 'm> {
             if !more {
                 return Ok(());
             }
+            self.pause();
         }
     }
 

@@ -81,7 +81,7 @@ proptest! {
         let again = in_session(&model, tile, |session| {
             session.prefill(&ids).expect("it reads");
             let mut given_up = session.begin_prefill(&ids[..1]).expect("it begins");
-            assert!(session.advance(&mut given_up).expect("it advances"));
+            assert!(session.advance(&mut given_up, &ids[..1], &[]).expect("it advances"));
             assert_eq!(session.logits().err(), Some(Error::NoTokens));
             session.step(SPECIAL).expect("it steps").to_vec()
         });

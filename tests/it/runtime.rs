@@ -70,13 +70,13 @@ proptest! {
         let (sliced, advances) = in_session(&model, tile, |session| {
             let mut pass = session.begin_prefill(&ids).expect("it begins");
             let mut advances = 1;
-            while session.advance(&mut pass).expect("it advances") {
+            while session.advance(&mut pass, &ids, &[]).expect("it advances") {
                 // There are logits between two tiles, and none between two layers; to ask for them changes nothing.
                 let logits = session.logits().map(|logits| logits.len());
                 assert!(logits.is_ok_and(|len| len == tiny::VOCAB_SIZE as usize) == (advances % layers == 0));
                 advances += 1;
             }
-            assert!(!session.advance(&mut pass).expect("it is done"));
+            assert!(!session.advance(&mut pass, &ids, &[]).expect("it is done"));
             (session.logits().map(<[i32]>::to_vec).ok(), advances)
         });
         prop_assert_eq!(sliced, whole);
@@ -167,17 +167,63 @@ fn a_pass_ends_when_the_session_turns_to_something_else() {
     in_session(&model, 4, |session| {
         let (one, two) = ([1, 2, 3], [4, 5, 6]);
         let mut first = session.begin_encode(&one, &[]).expect("it begins");
-        assert!(session.advance(&mut first).expect("it advances"));
+        assert!(session.advance(&mut first, &one, &[]).expect("it advances"));
         assert!(session.begin_prefill(&two).is_err(), "the encoder is not done");
         let mut second = session.begin_encode(&two, &[]).expect("it begins");
-        assert!(session.advance(&mut first).is_err());
-        while session.advance(&mut second).expect("it advances") {}
+        assert!(session.advance(&mut first, &one, &[]).is_err());
+        while session.advance(&mut second, &two, &[]).expect("it advances") {}
         let mut target = session.begin_prefill(&[0]).expect("it begins");
-        assert!(session.advance(&mut target).expect("it advances"));
+        assert!(session.advance(&mut target, &[0], &[]).expect("it advances"));
         assert!(session.logits().is_err(), "the text is not read yet");
         session.reset();
-        assert!(session.advance(&mut target).is_err());
+        assert!(session.advance(&mut target, &[0], &[]).is_err());
     });
+}
+
+#[test]
+fn an_encoder_step_by_step_gives_the_same_bits_whatever_becomes_of_its_text() {
+    let ids: Vec<u32> = (0..11).map(|n| n * 7 % tiny::VOCAB_SIZE).collect();
+    let mut tried = 0;
+    for (name, spec) in tiny::specs() {
+        let Some(encoder) = &spec.encoder else { continue };
+        tried += 1;
+        let blob = tiny::blob(&spec, 5);
+        let model = Model::from_bytes(&blob).expect("a model");
+        for tile in [1, 3, 16] {
+            let whole = in_session(&model, tile, |session| {
+                session.encode(&ids, &[]).expect("it reads");
+                session.encoder_states().to_vec()
+            });
+            let (stepped, steps) = in_session(&model, tile, |session| {
+                let mut pass = session.begin_encode(&ids, &[]).expect("it begins");
+                let mut steps = 1;
+                while session.advance(&mut pass, &ids, &[]).expect("it advances") {
+                    steps += 1;
+                }
+                assert!(!session.advance(&mut pass, &ids, &[]).expect("it is done"));
+                (session.encoder_states().to_vec(), steps)
+            });
+            assert_eq!(stepped, whole, "{name}, tiles of {tile}");
+            let layers = encoder.num_hidden_layers as usize;
+            assert!(steps >= (1 + 2 * layers) * ids.len().div_ceil(tile), "{name}: {steps} steps");
+            let mut pauses = 0;
+            let plan = MemoryPlan::new(&spec, 40, 40, tile).expect("a plan");
+            let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+            let mut count = || pauses += 1;
+            let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
+            session.set_pause(&mut count);
+            session.encode(&ids, &[]).expect("it reads");
+            drop(session);
+            assert_eq!(pauses + 1, steps, "{name}, tiles of {tile}");
+            in_session(&model, tile, |session| {
+                let mut pass = session.begin_encode(&ids, &[]).expect("it begins");
+                assert!(session.advance(&mut pass, &ids[1..], &[]).is_err(), "another length");
+                // Tokens and types that were not there when the pass began.
+                while session.advance(&mut pass, &[u32::MAX; 11], &[255; 11]).expect("it advances") {}
+            });
+        }
+    }
+    assert_eq!(tried, 2);
 }
 
 #[test]

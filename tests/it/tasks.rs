@@ -384,7 +384,7 @@ fn logits_are_of_what_the_session_holds_or_there_are_none() {
         assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(two));
         // A text that is begun and not read to its end has none, and none are left when it is given up.
         let mut pass = session.begin_prefill(&ids[2..6]).expect("it begins");
-        assert_eq!(session.advance(&mut pass), Ok(true));
+        assert_eq!(session.advance(&mut pass, &ids[2..6], &[]), Ok(true));
         assert_eq!(session.logits().err(), Some(Error::NoTokens));
         session.rewind(2).expect("it forgets");
         assert_eq!(session.logits().err(), Some(Error::NoTokens));

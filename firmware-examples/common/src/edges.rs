@@ -94,7 +94,7 @@ fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
     count(Session::new(model, &mut [], TOKENS).is_err());
     count(Session::new(model, arena.get_mut(1..).unwrap_or(&mut []), TOKENS).is_err());
     count(model.self_test(&mut []).is_err());
-    count(fingerprints(model, &mut [], black_box(&[u32::MAX]), &[]).is_err());
+    count(fingerprints(model, &mut [], black_box(&[u32::MAX]), &[], &mut || ()).is_err());
 
     let (mut scratch, mut tokens) = ([0; 64], [Token::default(); 1]);
     let options = EncodeOptions::default();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checksum::Checksum;
+#[cfg(feature = "alloc")]
 use super::checksum::checksum;
 use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
@@ -276,7 +278,7 @@ impl Prelude {
 }
 
 /// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
-pub(crate) fn sections(blob: &[u8]) -> Result<Sections<'_>, Error> {
+pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Sections<'m>, Error> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
     if prelude.total_len as usize != given {
@@ -288,7 +290,12 @@ pub(crate) fn sections(blob: &[u8]) -> Result<Sections<'_>, Error> {
     }
     let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
     let (content, written) = blob.split_last_chunk::<CHECKSUM_LEN>().ok_or(short)?;
-    let (expected, found) = (u32::from_le_bytes(*written), checksum(content));
+    let mut sum = Checksum::new();
+    for piece in content.chunks(PAUSE_BYTES) {
+        sum.update(piece);
+        pause();
+    }
+    let (expected, found) = (u32::from_le_bytes(*written), sum.finish());
     if expected != found {
         return Err(Error::BadChecksum { expected, found });
     }
@@ -348,6 +355,9 @@ const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
     }
     words
 }
+
+/// Bytes whose checksum is taken without a pause.
+const PAUSE_BYTES: usize = 16 << 10;
 
 /// What the prelude says of memory, for the `const` sizing; `None` when the bytes do not begin as a blob of this version does.
 pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]> {

@@ -2,111 +2,157 @@
 
 use super::embedding::{convolve, embed};
 use super::positions::count;
-use super::{Pass, Session, Trace};
+use super::{Pass, Session, Stage, Trace};
 use crate::block::Block;
 use crate::cache::KeyValueCache;
 use crate::features;
 use crate::format::error::Error;
 use crate::format::layout::{Stack, StackPart};
 use crate::format::memory::{decoder_slots, layer_cache_bytes};
+use crate::format::spec::{StackSpec, at_least_one};
 use crate::model::StackView;
 use crate::ops::norm::norm;
 use crate::threads::Others;
 use crate::workspace::{Workspace, counted};
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// All tokens through one layer of the encoder.
+    /// A step of the encoder: some tokens through a stage.
     pub(super) fn advance_encoder(
         &mut self,
         stack: &StackView<'s, 'm>,
-        pass: &mut Pass<'_>,
+        pass: &mut Pass,
+        text: (&[u32], &[u8]),
         trace: Trace<'_>,
     ) -> Result<bool, Error> {
-        let (ids, layer) = (pass.ids, pass.layer);
-        let text = (ids, pass.token_types);
+        let (tokens, layer, stage) = (pass.tokens, pass.layer, pass.stage);
+        let convolves = self.convolves(layer);
         let hidden_size = stack.hidden_size();
-        let (tile, threads) = (self.plan.tile(), &mut self.threads);
+        let threads = &mut self.threads;
         let plan = (self.model.spec(), &self.plan);
-        let Workspace { states, encoder_cache, scratch, .. } = &mut self.workspace;
-        let states = states.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
-        if layer == 0 {
-            for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-                embed(stack, self.kernels, text, at, 0, row, scratch);
-            }
-            trace(0, states);
-        }
-        let block = Block::new(*stack, layer, self.kernels, threads.beside(ids.len()));
+        // A tile for each thread, but where threads need not wait for each other all that is left.
+        let together = self.plan.tile().saturating_mul(threads.count()).max(1);
+        let step = if stage == Stage::Forward && threads.count() > 1 { tokens } else { together };
+        let (start, end) = (pass.read, pass.read.saturating_add(step).min(tokens));
+        let Workspace { states, encoder_cache, cross_cache, scratch, .. } = &mut self.workspace;
+        let states = states.get_mut(..tokens * hidden_size).ok_or(Error::NoTokens)?;
+        let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(Error::NoTokens)?;
         let keys = self.model.spec().numerics.keys;
-        let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
-        let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
-        // A tile for each thread at a time.
-        let together = tile * threads.count();
-        for (index, x) in states.chunks_mut((together * hidden_size).max(1)).enumerate() {
-            let cache = (stack.spec, &mut cache, index * together);
-            threads.fill(plan, x, hidden_size, cache, scratch, |start, x, cache, scratch| {
-                block.prepare(x, scratch);
-                block.store(x, start, cache, scratch);
-            });
-        }
-        threads.run(plan, states, hidden_size, scratch, |first, states, scratch| {
-            for (index, x) in states.chunks_mut((tile * hidden_size).max(1)).enumerate() {
-                block.prepare(x, scratch);
-                block.forward(x, first + index * tile, ids.len(), &cache, None, scratch);
+        let each_row = x.chunks_exact_mut(hidden_size);
+        match stage {
+            Stage::Embed => {
+                for (at, row) in (start..).zip(each_row) {
+                    embed(stack, self.kernels, text, at, 0, row, scratch);
+                }
             }
-        });
-        let convolution = stack.spec.convolution.as_ref().filter(|_| features::CONVOLUTIONS && layer == 0);
-        if let Some(convolution) = convolution {
-            for (at, row) in states.chunks_exact_mut(hidden_size).enumerate() {
-                convolve(stack, convolution, self.kernels, text, at, row, scratch);
+            Stage::Store | Stage::Forward => {
+                let block = Block::new(*stack, layer, self.kernels, threads.beside(tokens));
+                let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
+                let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
+                if stage == Stage::Store {
+                    let cache = (stack.spec, &mut cache, start);
+                    threads.fill(plan, x, hidden_size, cache, scratch, |start, x, cache, scratch| {
+                        block.prepare(x, scratch);
+                        block.store(x, start, cache, scratch);
+                    });
+                } else {
+                    let tile = self.plan.tile();
+                    threads.run(plan, x, hidden_size, scratch, |first, x, scratch| {
+                        for (index, x) in x.chunks_mut((tile * hidden_size).max(1)).enumerate() {
+                            block.prepare(x, scratch);
+                            block.forward(x, start + first + index * tile, tokens, &cache, None, scratch);
+                        }
+                    });
+                }
             }
+            Stage::Convolve => {
+                if let Some(convolution) = stack.spec.convolution.as_ref().filter(|_| features::CONVOLUTIONS) {
+                    for (at, row) in (start..).zip(each_row) {
+                        convolve(stack, convolution, self.kernels, text, at, row, scratch);
+                    }
+                }
+            }
+            Stage::FinalNorm => {
+                if let Some(spec) = &stack.spec.final_norm {
+                    let numbers = stack.norm(StackPart::FinalNorm);
+                    let bits = self.model.spec().numerics.fraction_bits;
+                    each_row.for_each(|row| norm(self.kernels, spec, &numbers, bits, row));
+                }
+            }
+            Stage::StoreCross => {
+                if let Some(stack) = self.model.stack(Stack::Decoder) {
+                    let region = cross_cache.len() / at_least_one(stack.spec.num_hidden_layers as usize);
+                    let slots = region / layer_cache_bytes(stack.spec, keys, 1).max(1);
+                    let region = cross_cache.get_mut(layer * region..(layer + 1) * region);
+                    let region = region.ok_or(Error::BadLayout("cache"))?;
+                    let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
+                    let block = Block::new(stack, layer, self.kernels, Others::default());
+                    for (index, x) in x.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
+                        block.store_cross(x, start + index * self.plan.tile(), &mut cache, scratch);
+                    }
+                }
+            }
+            Stage::Done => {}
         }
-        trace(layer + 1, states);
-        pass.layer += 1;
-        if pass.layer < stack.spec.num_hidden_layers as usize {
+        pass.read = end;
+        if end < tokens {
             return Ok(true);
         }
-        if let Some(spec) = &stack.spec.final_norm {
-            let numbers = stack.norm(StackPart::FinalNorm);
-            for row in states.chunks_exact_mut(hidden_size) {
-                norm(self.kernels, spec, &numbers, self.model.spec().numerics.fraction_bits, row);
-            }
+        match stage {
+            Stage::Embed => trace(0, states),
+            Stage::Forward if !convolves => trace(layer + 1, states),
+            Stage::Convolve => trace(layer + 1, states),
+            _ => {}
         }
-        pass.read = ids.len();
-        self.source = ids.len();
-        self.store_cross()?;
-        Ok(false)
+        self.next_stage(pass);
+        if pass.stage == Stage::Done {
+            self.source = tokens;
+            return Ok(false);
+        }
+        pass.read = 0;
+        Ok(true)
     }
 
-    /// Keys and values of the encoder's output go to the decoder's cross-attention, once.
-    pub(super) fn store_cross(&mut self) -> Result<(), Error> {
-        let Some(stack) = self.model.stack(Stack::Decoder).filter(|_| features::CROSS_ATTENTION) else { return Ok(()) };
-        let workspace = &mut self.workspace;
-        let hidden_size = stack.hidden_size();
-        let states = workspace.states.get(..self.source * hidden_size).unwrap_or(&[]);
-        let layers = stack.spec.num_hidden_layers as usize;
-        let region = workspace.cross_cache.len() / layers.max(1);
-        let keys = self.model.spec().numerics.keys;
-        let slots = region / layer_cache_bytes(stack.spec, keys, 1).max(1);
-        for (layer, region) in workspace.cross_cache.chunks_exact_mut(region.max(1)).enumerate() {
-            let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
-            for (index, x) in states.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
-                let block = Block::new(stack, layer, self.kernels, Others::default());
-                block.store_cross(x, index * self.plan.tile(), &mut cache, &mut workspace.scratch);
-            }
-        }
-        Ok(())
+    /// Whether a convolution follows a layer of the encoder.
+    fn convolves(&self, layer: usize) -> bool {
+        let convolution = self.model.spec().encoder.as_ref().and_then(|stack| stack.convolution.as_ref());
+        features::CONVOLUTIONS && layer == 0 && convolution.is_some()
+    }
+
+    /// What comes after a stage that all tokens have behind them.
+    fn next_stage(&self, pass: &mut Pass) {
+        let spec = self.model.spec();
+        let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize);
+        let crosses = features::CROSS_ATTENTION && layers(&spec.decoder) > 0;
+        let after_layers = || match &spec.encoder {
+            Some(stack) if stack.final_norm.is_some() => Stage::FinalNorm,
+            _ if crosses => Stage::StoreCross,
+            _ => Stage::Done,
+        };
+        let more = |layer: usize| layer < layers(&spec.encoder);
+        (pass.stage, pass.layer) = match pass.stage {
+            Stage::Embed if more(0) => (Stage::Store, 0),
+            Stage::Embed => (after_layers(), 0),
+            Stage::Store => (Stage::Forward, pass.layer),
+            Stage::Forward if self.convolves(pass.layer) => (Stage::Convolve, pass.layer),
+            Stage::Forward | Stage::Convolve if more(pass.layer + 1) => (Stage::Store, pass.layer + 1),
+            Stage::Forward | Stage::Convolve => (after_layers(), 0),
+            Stage::FinalNorm if crosses => (Stage::StoreCross, 0),
+            Stage::StoreCross if pass.layer + 1 < layers(&spec.decoder) => (Stage::StoreCross, pass.layer + 1),
+            Stage::FinalNorm | Stage::StoreCross | Stage::Done => (Stage::Done, 0),
+        };
     }
 
     /// One tile through one layer of the decoder.
     pub(super) fn advance_decoder(
         &mut self,
         stack: &StackView<'s, 'm>,
-        pass: &mut Pass<'_>,
+        pass: &mut Pass,
+        ids: &[u32],
         trace: Trace<'_>,
     ) -> Result<bool, Error> {
         let keys = self.model.spec().numerics.keys;
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
-        let rest = pass.ids.get(pass.read..).unwrap_or(&[]);
+        let rest = ids.get(pass.read..).unwrap_or(&[]);
         let ids = rest.get(..self.plan.tile()).unwrap_or(rest);
         let Workspace { hidden, kept, cache, cross_cache, scratch, .. } = &mut self.workspace;
         let of_one = cache.len() / self.plan.beams().max(1);
@@ -154,6 +200,6 @@ impl<'s, 'm> Session<'s, 'm> {
             self.last_tile = ids.len();
             self.reading.end(self.model.spec().head.pooling, start, ids);
         }
-        Ok(pass.read < pass.ids.len())
+        Ok(pass.read < pass.tokens)
     }
 }

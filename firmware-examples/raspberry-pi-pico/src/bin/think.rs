@@ -32,7 +32,7 @@ async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), Error>
     while session.remaining() > 0 && token != 2 {
         let ids = [token];
         let mut pass = session.begin_prefill(&ids)?;
-        while session.advance(&mut pass)? {
+        while session.advance(&mut pass, &ids, &[])? {
             between();
             yield_now().await;
         }
