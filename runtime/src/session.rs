@@ -191,7 +191,7 @@ impl<'s, 'm> Session<'s, 'm> {
         self.pause = Some(pause);
     }
 
-    fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         if let Some(pause) = &mut self.pause {
             pause();
         }

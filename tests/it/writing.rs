@@ -2,10 +2,44 @@
 
 use kinglet::Error;
 use kinglet::sample::Sampler;
-use kinglet::task::{BeamOptions, Choices, GenerateOptions, Stop, beam_search, generate};
+use kinglet::task::{BeamOptions, Choices, GenerateOptions, Generation, Progress, Stop, beam_search, generate};
 use kinglet_convert::reference::Reference;
 
 use crate::tasks::with;
+
+#[test]
+fn a_text_goes_on_from_where_the_session_stands_a_step_at_a_time() {
+    with("gpt2", |session, _, case| {
+        let begin = &case.inputs[2].ids[..3];
+        let (options, mut sampler) = (GenerateOptions::new(4), Sampler::greedy());
+        // Two turns, the second of which reads the last token of the first and two others.
+        let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
+        let stop = generate(session, &mut text, &options, &mut sampler, |_| true);
+        assert_eq!((stop, text.len(), session.position()), (Ok(Stop::Length), 7, 6), "the last token is not read");
+        text.extend_from_slice(&begin[..2]).expect("room");
+        let mut turn = Generation::new(options, &text);
+        let (mut tokens, mut steps) = (Vec::new(), 0);
+        let stop = loop {
+            match turn.advance(session, &mut text, &mut sampler).expect("it advances") {
+                Progress::Working => steps += 1,
+                Progress::Token(token) => tokens.push(token),
+                Progress::Ended(stop) => break stop,
+            }
+        };
+        assert_eq!((stop, turn.ended(), tokens.len()), (Stop::Length, Some(Stop::Length), 4));
+        assert_eq!(text[9..], tokens);
+        let layers = session.model().spec().decoder.map_or(0, |stack| stack.num_hidden_layers as usize);
+        assert!(steps >= 4 * layers, "{steps} steps for {layers} layers");
+        // What a text read at once goes on with.
+        let mut whole = heapless::Vec::<u32, 40>::from_slice(&text[..9]).expect("room");
+        generate(session, &mut whole, &options, &mut sampler, |_| true).expect("it writes");
+        assert_eq!(whole, text);
+        // A session that has read more than the text has is another text's.
+        let mut short = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
+        let refused = Generation::new(options, &short).next_token(session, &mut short, &mut sampler);
+        assert_eq!(refused, Err(Error::TooManyTokens { limit: 3, given: session.position() }));
+    });
+}
 
 #[test]
 fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {

@@ -5,7 +5,7 @@ use heapless::VecView;
 use crate::format::error::Error;
 use crate::format::spec::Direction;
 use crate::sample::Sampler;
-use crate::session::Session;
+use crate::session::{Pass, Session};
 
 use super::Choices;
 
@@ -69,7 +69,192 @@ pub enum Stop {
     Caller,
 }
 
-/// Writes on from the tokens in `text`, in reading order, and adds each new token to it in the order of writing.
+/// What a step of a [`Generation`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Progress {
+    /// The model is at work: there is more to do before the next token.
+    Working,
+    /// A token was added to the text.
+    Token(u32),
+    /// The text has ended.
+    Ended(Stop),
+}
+
+/// A text that is being written, step by step, from where the session stands.
+///
+/// `text` holds what the session has read, and may hold tokens that it has not read yet: they are read first. So a chat goes
+/// on in one session, each turn a new generation: what a user says is added to the text, which the options see as a whole.
+/// The session, the text and the generation may be fields of one structure; nothing is borrowed between two calls.
+///
+/// ```
+/// use kinglet::sample::Sampler;
+/// use kinglet::task::{GenerateOptions, Generation};
+/// use kinglet::{Error, Session};
+///
+/// /// One turn of a chat: reads what `user` said after all that was said before, and writes the answer.
+/// fn turn(session: &mut Session, text: &mut heapless::Vec<u32, 256>, user: &[u32]) -> Result<(), Error> {
+///     text.extend_from_slice(user).map_err(|_| Error::TooManyTokens { limit: 256, given: text.len() + user.len() })?;
+///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(40) };
+///     let mut answer = Generation::new(options, text);
+///     let mut sampler = Sampler::greedy();
+///     while let Some(_token) = answer.next_token(session, text, &mut sampler)? {}
+///     Ok(())
+/// }
+/// # let _ = turn;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Generation<'o> {
+    options: GenerateOptions<'o>,
+    /// Tokens of the text that were given.
+    begun: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    /// What the session has not read of the text is to be read.
+    Begin,
+    /// The session reads the text from this token on, which lies in the text in reading order when it is turned round.
+    Read {
+        pass: Pass,
+        from: usize,
+        turned: bool,
+    },
+    /// The next token is to be chosen.
+    Choose,
+    Ended(Stop),
+}
+
+impl<'o> Generation<'o> {
+    /// Goes on with a text, of which the session may have read the beginning.
+    pub fn new(options: GenerateOptions<'o>, text: &[u32]) -> Self {
+        Self { options, begun: text.len(), stage: Stage::Begin }
+    }
+
+    /// Takes the text a step further: a step of [`Session::advance`], or the choice of a token.
+    ///
+    /// A model that reads backward reads a text from its end. While it reads the text that it was given, tokens in `text` lie
+    /// in the order in which they are read.
+    ///
+    /// # Errors
+    /// As [`generate`]; [`Error::TooManyTokens`] when the session has read more tokens than the text has.
+    pub fn advance(
+        &mut self,
+        session: &mut Session<'_, '_>,
+        text: &mut VecView<u32>,
+        sampler: &mut Sampler,
+    ) -> Result<Progress, Error> {
+        match &mut self.stage {
+            Stage::Ended(stop) => return Ok(Progress::Ended(*stop)),
+            Stage::Begin => self.begin(session, text)?,
+            Stage::Read { pass, from, turned } => {
+                let more = session.advance(pass, text.get(*from..).unwrap_or(&[]), &[]);
+                if !matches!(more, Ok(true)) {
+                    if *turned {
+                        text.reverse();
+                    }
+                    self.stage = Stage::Choose;
+                }
+                more?;
+            }
+            Stage::Choose => return self.choose(session, text, sampler),
+        }
+        Ok(Progress::Working)
+    }
+
+    /// The next token, which is added to the text; none when the text has [ended](Self::ended).
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn next_token(
+        &mut self,
+        session: &mut Session<'_, '_>,
+        text: &mut VecView<u32>,
+        sampler: &mut Sampler,
+    ) -> Result<Option<u32>, Error> {
+        loop {
+            match self.advance(session, text, sampler)? {
+                Progress::Working => session.pause(),
+                Progress::Token(token) => return Ok(Some(token)),
+                Progress::Ended(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Why the text ended; none while it goes on. The token that ends a text has been added then.
+    pub fn ended(&self) -> Option<Stop> {
+        match self.stage {
+            Stage::Ended(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut VecView<u32>) -> Result<(), Error> {
+        let from = session.position();
+        if from > text.len() {
+            return Err(Error::TooManyTokens { limit: text.len(), given: from });
+        }
+        if from == text.len() && from > 0 {
+            self.stage = Stage::Choose;
+            return Ok(());
+        }
+        let turned = from == 0 && session.model().spec().direction == Direction::Backward;
+        if turned {
+            text.reverse();
+        }
+        let pass = session.begin_prefill(text.get(from..).unwrap_or(&[]));
+        if turned && pass.is_err() {
+            text.reverse();
+        }
+        self.stage = Stage::Read { pass: pass?, from, turned };
+        Ok(())
+    }
+
+    fn choose(
+        &mut self,
+        session: &mut Session<'_, '_>,
+        text: &mut VecView<u32>,
+        sampler: &mut Sampler,
+    ) -> Result<Progress, Error> {
+        let (options, begun) = (&self.options, self.begun);
+        let mut end = |stop| {
+            self.stage = Stage::Ended(stop);
+            Ok(Progress::Ended(stop))
+        };
+        if text.len().saturating_sub(begun) >= options.max_new_tokens {
+            return end(Stop::Length);
+        }
+        if text.is_full() {
+            return end(Stop::Full);
+        }
+        let bits = session.model().spec().numerics.fraction_bits;
+        let logits = session.logits_mut()?;
+        let token = match options.forced(text, begun) {
+            Some(token) => token,
+            None => {
+                options.suppress(text, begun, logits);
+                sampler.sample(logits, bits, text)?
+            }
+        };
+        // There is room: it was asked for.
+        let _ = text.push(token);
+        self.stage = if options.is_done(text, begun) {
+            Stage::Ended(Stop::Token)
+        } else if text.len().saturating_sub(begun) >= options.max_new_tokens {
+            // Nothing follows that the model would have to read the last token for.
+            Stage::Ended(Stop::Length)
+        } else if session.remaining() == 0 {
+            Stage::Ended(Stop::Full)
+        } else {
+            Stage::Begin
+        };
+        Ok(Progress::Token(token))
+    }
+}
+
+/// Writes on from the tokens in `text`, in reading order, and adds each new token to it in the order of writing. The session
+/// forgets what it has read before: [`Generation`] goes on from there.
 ///
 /// A model that reads backward reads `text` from its end and writes what comes before it: what it adds is to be
 /// read from the end.
@@ -78,7 +263,7 @@ pub enum Stop {
 /// last of a stop sequence or of a choice. It says whether to go on; where the text has ended already, that is
 /// [`Stop::Token`] whatever it says. A token that `text` has no room for is not chosen.
 ///
-/// The last token that is added may be unread: the session then holds all of `text` but that.
+/// The last token that is added is unread: the session then holds all of `text` but that.
 ///
 /// # Errors
 /// As [`Session::prefill`]; [`Error::NoTokens`] when there is no text to begin with; [`Error::AllSuppressed`] when the options let
@@ -105,42 +290,11 @@ pub fn generate(
     mut each: impl FnMut(u32) -> bool,
 ) -> Result<Stop, Error> {
     session.reset();
-    let spec = session.model().spec();
-    let bits = spec.numerics.fraction_bits;
-    if spec.direction == Direction::Backward {
-        text.reverse();
-    }
-    let read = session.prefill(text);
-    if spec.direction == Direction::Backward {
-        text.reverse();
-    }
-    read?;
-    let begun = text.len();
-    for _ in 0..options.max_new_tokens {
-        if text.is_full() {
-            return Ok(Stop::Full);
-        }
-        let logits = session.logits_mut()?;
-        let token = match options.forced(text, begun) {
-            Some(token) => token,
-            None => {
-                options.suppress(text, begun, logits);
-                sampler.sample(logits, bits, text)?
-            }
-        };
-        // There is room: it was asked for.
-        let _ = text.push(token);
-        let going_on = each(token);
-        if options.is_done(text, begun) {
-            return Ok(Stop::Token);
-        }
-        if !going_on {
+    let mut generation = Generation::new(*options, text);
+    while let Some(token) = generation.next_token(session, text, sampler)? {
+        if !each(token) && generation.ended() != Some(Stop::Token) {
             return Ok(Stop::Caller);
         }
-        if session.remaining() == 0 {
-            return Ok(Stop::Full);
-        }
-        session.prefill(&[token])?;
     }
-    Ok(Stop::Length)
+    Ok(generation.ended().unwrap_or(Stop::Length))
 }

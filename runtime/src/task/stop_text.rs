@@ -1,25 +1,33 @@
 //! Strings that end a text, wherever tokens cut them.
 
+use heapless::String;
+
 use crate::format::error::Error;
 
 /// The longest string, in bytes.
 pub const MAX_STOP: usize = 64;
 
-/// Watches a text as it is written for strings that end it.
+/// The longest character, in bytes.
+const MAX_CHAR: usize = 4;
+
+/// Watches a text as it is written for strings that end it, and holds back what may be the beginning of one.
 ///
 /// ```
 /// use kinglet::task::StopText;
+///
 /// let mut stop = StopText::new(&["\n\n", "User:"])?;
-/// assert!(!stop.push("Hello Us"));
-/// assert!(stop.push("er: "));
+/// let mut shown = String::new();
+/// assert!(!stop.write("Hello Us", |text| shown += text));
+/// assert_eq!(shown, "Hello ");
+/// assert!(stop.write("er: ", |text| shown += text));
+/// assert_eq!(shown, "Hello ");
 /// # Ok::<(), kinglet::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopText<'s> {
     strings: &'s [&'s str],
-    /// The end of the text so far.
-    tail: [u8; MAX_STOP],
-    len: usize,
+    /// The end of the text so far, which one of the strings begins with.
+    held: String<{ MAX_STOP + MAX_CHAR }>,
 }
 
 impl<'s> StopText<'s> {
@@ -29,37 +37,81 @@ impl<'s> StopText<'s> {
     /// [`Error::NotSupported`] when one is empty or longer than [`MAX_STOP`].
     pub fn new(strings: &'s [&'s str]) -> Result<Self, Error> {
         if strings.iter().all(|string| (1..=MAX_STOP).contains(&string.len())) {
-            return Ok(Self { strings, tail: [0; MAX_STOP], len: 0 });
+            return Ok(Self { strings, held: String::new() });
         }
         Err(Error::NotSupported("a string that ends a text has 1 to 64 bytes"))
     }
 
-    /// More of the text; whether one of the strings is in it now.
-    pub fn push(&mut self, text: &str) -> bool {
-        let mut found = false;
-        for byte in text.bytes() {
-            found |= self.push_byte(byte);
+    /// More of the text, of which `out` gets what is certain to stand before a string that ends it, a few characters at a time.
+    /// Whether one of the strings is in the text now: neither it nor what follows goes to `out`.
+    pub fn write(&mut self, text: &str, mut out: impl FnMut(&str)) -> bool {
+        for character in text.chars() {
+            // There is room: less than the longest string is held.
+            let _ = self.held.push(character);
+            let held = self.held.as_str();
+            if let Some(before) = self.strings.iter().filter_map(|string| held.strip_suffix(string)).next() {
+                out(before);
+                self.held.clear();
+                return true;
+            }
+            let may_begin = |rest: &str| self.strings.iter().any(|string| string.starts_with(rest));
+            let starts = held.char_indices().map(|(start, _)| start);
+            let start = starts.filter(|&start| held.get(start..).is_some_and(may_begin)).next().unwrap_or(held.len());
+            if let Some((certain, rest)) = held.split_at_checked(start).filter(|_| start > 0) {
+                out(certain);
+                let mut kept = String::new();
+                let _ = kept.push_str(rest);
+                self.held = kept;
+            }
         }
-        found
+        false
     }
 
-    fn push_byte(&mut self, byte: u8) -> bool {
-        if self.len == MAX_STOP {
-            self.tail.rotate_left(1);
-            self.len -= 1;
-        }
-        if let Some(slot) = self.tail.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
-        let tail = self.tail.get(..self.len).unwrap_or(&[]);
-        self.strings.iter().any(|string| tail.ends_with(string.as_bytes()))
+    /// The text has ended: `out` gets what was held back.
+    pub fn finish(self, mut out: impl FnMut(&str)) {
+        out(&self.held);
+    }
+
+    /// More of the text; whether one of the strings is in it now.
+    pub fn push(&mut self, text: &str) -> bool {
+        self.write(text, |_| ())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_before_a_string_is_written_and_nothing_of_it() {
+        let cases: [(&[&str], &str, &str, bool); 8] = [
+            (&["STOP"], "go STOP and on", "go ", true),
+            (&["STOP"], "STOSTOP", "STO", true),
+            (&["STOP"], "a STO", "a STO", false),
+            (&["abcd", "bc"], "xabce", "xa", true),
+            (&["aab"], "aaab", "a", true),
+            (&["\u{e9}t\u{e9}"], "l'\u{e9}t\u{e8} l'\u{e9}t\u{e9}!", "l'\u{e9}t\u{e8} l'", true),
+            (&["\u{1f642}\u{1f642}"], "\u{1f642} \u{1f642}\u{1f642}", "\u{1f642} ", true),
+            (&[], "all of it", "all of it", false),
+        ];
+        for (strings, text, wanted, found) in cases {
+            for size in 1..=text.len() {
+                let mut stop = StopText::new(strings).expect("short");
+                let (mut written, mut stopped) = (std::string::String::new(), false);
+                let mut rest = text;
+                while !rest.is_empty() && !stopped {
+                    let cut = (size..rest.len()).find(|&cut| rest.is_char_boundary(cut)).unwrap_or(rest.len());
+                    let (piece, after) = rest.split_at(cut);
+                    stopped = stop.write(piece, |text| written += text);
+                    rest = after;
+                }
+                if !stopped {
+                    stop.finish(|text| written += text);
+                }
+                assert_eq!((written.as_str(), stopped), (wanted, found), "{strings:?} in pieces of {size}");
+            }
+        }
+    }
 
     #[test]
     fn a_string_is_found_however_it_is_cut() {
@@ -74,6 +126,6 @@ mod tests {
             let end = text.find("STOP").expect("it is there") + 3;
             assert_eq!(found.iter().position(|&found| found), Some(end / size), "pieces of {size}");
         }
-        assert!(StopText::new(&[""]).is_err() && StopText::new(&["x"]).is_ok());
+        assert!(StopText::new(&[""]).is_err() && StopText::new(&["x"; 2]).is_ok());
     }
 }
