@@ -4,6 +4,8 @@
 pub(crate) mod dsp;
 #[cfg(all(kinglet_dsp, feature = "mve"))]
 pub(crate) mod mve;
+#[cfg(kinglet_dsp)]
+mod text;
 #[cfg(kinglet_thumb1)]
 pub(crate) mod thumb1;
 #[cfg(all(kinglet_thumb2, not(kinglet_dsp)))]

@@ -8,14 +8,18 @@
 //! carry, and `ADC` adds it. A shift by nothing leaves the carry alone, which is therefore clear before: counters rise from below zero.
 #![allow(unsafe_code)]
 
-use super::super::attend::ScoreFactor;
-use super::super::scalar;
-use super::super::table::{Kernels, Packed};
+mod tiles;
+
+use tiles::{WIDENED, Wide, tiles8, tiles16, widen};
+
 use crate::features;
 use crate::fixed::{Scale, shift_round};
 use crate::format::places::TILE;
+use crate::kernels::attend::ScoreFactor;
+use crate::kernels::scalar;
 use crate::kernels::scalar::rows::scale8;
 use crate::kernels::scalar::softmax::EXP2;
+use crate::kernels::table::{Kernels, Packed};
 use crate::kernels::table::{NormRow, Requantize};
 
 /// The set for this target, which has the extension.
@@ -42,151 +46,13 @@ pub(crate) static DSP: Kernels = Kernels {
     ..scalar::SCALAR
 };
 
-/// An Armv8-M target does not say that its core has the extension.
-#[cfg(feature = "dsp")]
-macro_rules! cpu {
-    () => {
-        ".cpu cortex-m33"
-    };
-}
-#[cfg(not(feature = "dsp"))]
-macro_rules! cpu {
-    () => {
-        ""
-    };
-}
+use super::text::cpu;
 
 core::arch::global_asm!(
     cpu!(),
     r#"
     .syntax unified
     .thumb
-
-    .macro kinglet_tile
-      ldrd r9, r10, [r1], #8
-      ldmia r0!, {{r2-r5}}
-      sxtb16 lr, r2
-      sxtb16 r2, r2, ror #8
-      smlad r6, lr, r9, r6
-      smlad r6, r2, r10, r6
-      sxtb16 lr, r3
-      sxtb16 r3, r3, ror #8
-      smlad r7, lr, r9, r7
-      smlad r7, r3, r10, r7
-      sxtb16 lr, r4
-      sxtb16 r4, r4, ror #8
-      smlad r8, lr, r9, r8
-      smlad r8, r4, r10, r8
-      sxtb16 lr, r5
-      sxtb16 r5, r5, ror #8
-      smlad r12, lr, r9, r12
-      smlad r12, r5, r10, r12
-    .endm
-
-    // weights, x, out, shape: {{tiles, blocks of four rows}}
-    .section .text.kinglet_dsp_tiles, "ax", %progbits
-    .global kinglet_dsp_tiles
-    .type kinglet_dsp_tiles, %function
-    .thumb_func
-    kinglet_dsp_tiles:
-      push {{r4-r11, lr}}
-      ldm r3, {{r4, r5}}
-      // Sixteen tiles to a turn: the first turn leaves out those that lack, of 70 bytes each.
-      add r6, r4, #15
-      lsrs r6, r6, #4
-      rsb r4, r4, r6, lsl #4
-      movs r7, #70
-      muls r4, r7
-      adr r7, 2f
-      add r4, r7
-      orr r4, r4, #1
-      // What a block begins with, in the order of the registers: x, three sums, turns, a sum, where the first turn begins; then out, blocks
-      sub sp, #36
-      movs r7, #0
-      strd r1, r7, [sp]
-      strd r7, r7, [sp, #8]
-      strd r6, r7, [sp, #16]
-      strd r4, r2, [sp, #24]
-      str r5, [sp, #32]
-    1:
-      ldm sp, {{r1, r6, r7, r8, r11, r12, pc}}
-      .p2align 2
-    2:
-      .rept 16
-      kinglet_tile
-      .endr
-      subs r11, r11, #1
-      bne 2b
-      ldrd r2, r3, [sp, #28]
-      stmia r2!, {{r6, r7, r8, r12}}
-      subs r3, r3, #1
-      strd r2, r3, [sp, #28]
-      bne 1b
-      add sp, #36
-      pop {{r4-r11, pc}}
-    .size kinglet_dsp_tiles, . - kinglet_dsp_tiles
-    .purgem kinglet_tile
-
-    .macro kinglet_tile_of_two
-      ldrd r7, r8, [r0], #16
-      ldrd r10, r11, [r1], #8
-      ldrd r12, lr, [r2], #8
-      sxtb16 r9, r7
-      sxtb16 r7, r7, ror #8
-      smlad r3, r9, r10, r3
-      smlad r5, r9, r12, r5
-      smlad r3, r7, r11, r3
-      smlad r5, r7, lr, r5
-      sxtb16 r9, r8
-      sxtb16 r8, r8, ror #8
-      smlad r4, r9, r10, r4
-      smlad r6, r9, r12, r6
-      smlad r4, r8, r11, r4
-      smlad r6, r8, lr, r6
-    .endm
-
-    // Two rows of each block, two tokens. weights, x, out, shape: {{bytes of a token's x, bytes of a token's out, blocks}}
-    .section .text.kinglet_dsp_tiles_of_two, "ax", %progbits
-    .global kinglet_dsp_tiles_of_two
-    .type kinglet_dsp_tiles_of_two, %function
-    .thumb_func
-    kinglet_dsp_tiles_of_two:
-      push {{r4-r11, lr}}
-      ldm r3, {{r4-r6}}
-      // x of both, out of both, blocks
-      sub sp, #20
-      adds r4, r1, r4
-      strd r1, r4, [sp]
-      adds r5, r2, r5
-      strd r2, r5, [sp, #8]
-      str r6, [sp, #16]
-    1:
-      ldrd r1, r2, [sp]
-      movs r3, #0
-      movs r4, #0
-      movs r5, #0
-      movs r6, #0
-    2:
-      kinglet_tile_of_two
-      kinglet_tile_of_two
-      kinglet_tile_of_two
-      kinglet_tile_of_two
-      // The first token's x ends where the second's begins.
-      ldr r9, [sp, #4]
-      cmp r1, r9
-      bne 2b
-      ldrd r7, r8, [sp, #8]
-      strd r3, r4, [r7], #16
-      strd r5, r6, [r8], #16
-      strd r7, r8, [sp, #8]
-      ldr r9, [sp, #16]
-      subs r9, r9, #1
-      str r9, [sp, #16]
-      bne 1b
-      add sp, #20
-      pop {{r4-r11, pc}}
-    .size kinglet_dsp_tiles_of_two, . - kinglet_dsp_tiles_of_two
-    .purgem kinglet_tile_of_two
 
     // Two pairs of rows: halfwords with what they are, and again with the upper rows alone.
     .macro kinglet_paired_tile
@@ -1544,8 +1410,6 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    fn kinglet_dsp_tiles(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 2]);
-    fn kinglet_dsp_tiles_of_two(weights: *const i8, x: *const i16, out: *mut i32, shape: &[usize; 3]);
     fn kinglet_dsp_paired(weights: *const i8, x: *const i16, out: *mut i32, by: &PairedSums);
     fn kinglet_dsp_paired_of_two(weights: *const i8, x: *const i16, out: *mut i32, by: &PairedSumsOfTwo);
     fn kinglet_dsp_sum(x: *const i16, tiles: usize) -> i32;
@@ -1571,84 +1435,6 @@ unsafe extern "C" {
     fn kinglet_dsp_rotate(row: *mut i32, angles: *const i16, shape: &[usize; 3]);
     fn kinglet_dsp_rectify(values: *mut i32, count: usize, table: *const i16, beyond: &[usize; 2]);
     fn kinglet_dsp_gate(values: *mut i32, gates: *const i32, count: usize, fraction_bits: u32);
-}
-
-/// Columns that are widened at a time, of one row or of two.
-const WIDENED: usize = 768;
-
-/// Values in sixteen bits, at a word's boundary.
-#[repr(align(4))]
-struct Wide([i16; WIDENED]);
-
-fn widen(to: &mut [i16], x: &[i8]) {
-    for (to, &x) in to.iter_mut().zip(x) {
-        *to = x.into();
-    }
-}
-
-fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    let mut wide = Wide([0; WIDENED]);
-    if cols > WIDENED {
-        return tiles8_in_parts(out, x, weights, cols, &mut wide);
-    }
-    let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
-    for (x, out) in x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))) {
-        let Some(wide) = wide.0.get_mut(..x.len()) else { return };
-        widen(wide, x);
-        tiles16(out, wide, weights, cols);
-    }
-}
-
-/// Rows that are too long to be widened at once: four rows of weights meet a part of one at a time.
-#[inline(never)]
-fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize, wide: &mut Wide) {
-    let rows = weights.len() / cols.max(1);
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        let out = out.as_chunks_mut::<TILE>().0;
-        out.as_flattened_mut().fill(0);
-        for (part, x) in x.chunks(WIDENED).enumerate() {
-            let Some(wide) = wide.0.get_mut(..x.len()) else { return };
-            widen(wide, x);
-            for (out, weights) in out.iter_mut().zip(weights.chunks_exact((TILE * cols).max(1))) {
-                let weights = weights.get(TILE * WIDENED * part..).and_then(|weights| weights.get(..TILE * x.len()));
-                let mut sums = [0; TILE];
-                tiles16(&mut sums, wide, weights.unwrap_or(&[]), x.len());
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = out.wrapping_add(sum);
-                }
-            }
-        }
-    }
-}
-
-fn tiles16(out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
-    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
-        return scalar::tiles_at_places(out, x, weights, cols);
-    }
-    let (blocks, mut out) = (rows / TILE, out);
-    // Four tiles to a turn.
-    if cols.is_multiple_of(4 * TILE) {
-        while let (Some((two, others)), true) = (x.split_at_checked(2 * cols), out.len() >= 2 * rows) {
-            let Some((sums, rest)) = core::mem::take(&mut out).split_at_mut_checked(2 * rows) else { return };
-            for half in [0, 2] {
-                // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of two tokens, and writes
-                // as many sums: `out` has `rows` of each token.
-                unsafe {
-                    let (weights, sums) = (weights.as_ptr().add(TILE * half), sums.as_mut_ptr().add(half));
-                    kinglet_dsp_tiles_of_two(weights, two.as_ptr(), sums, &[2 * cols, 4 * rows, blocks]);
-                }
-            }
-            (x, out) = (others, rest);
-        }
-    }
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary, and writes `rows` sums:
-        // as many as the slices have.
-        unsafe { kinglet_dsp_tiles(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &[cols / TILE, blocks]) };
-    }
 }
 
 /// What a product over rows in pairs takes besides three pointers.
