@@ -7,7 +7,6 @@
 use core::arch::naked_asm;
 
 use crate::format::places::TILE;
-use crate::kernels::arm::text::{cpu, unrolled};
 use crate::kernels::scalar;
 
 /// What [`one_token`] takes besides three pointers.

@@ -1,0 +1,568 @@
+//! Attention: products of queries and keys, what makes weights of them, and sums of values by these.
+
+use core::arch::naked_asm;
+
+use crate::kernels::attend::ScoreFactor;
+use crate::kernels::scalar;
+use crate::kernels::scalar::softmax::EXP2;
+
+/// Sums of values of eight columns.
+///
+/// # Safety
+/// `out` has eight sums, `weights` has `count` values, and `values` has `8 * count`, at a word's
+/// boundary; `count` is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, values: *const i8, count: usize) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r0, r4-r11, lr}
+          ldm r0, {r4-r11}
+          mov r0, r2
+          lsrs r2, r3, #1
+          add r2, r1, r3, lsl #2
+          push {r2}
+          bcc 1f
+          ldr r2, [r1], #4
+          ldr r12, [r0], #4
+          sxtb16 lr, r12
+          sxtb16 r12, r12, ror #8
+          smlabb r4, lr, r2, r4
+          smlatb r6, lr, r2, r6
+          smlabb r5, r12, r2, r5
+          smlatb r7, r12, r2, r7
+          ldr r12, [r0], #4
+          sxtb16 lr, r12
+          sxtb16 r12, r12, ror #8
+          smlabb r8, lr, r2, r8
+          smlatb r10, lr, r2, r10
+          smlabb r9, r12, r2, r9
+          smlatb r11, r12, r2, r11
+          b 2f
+        1:
+          ldrd r2, r3, [r1], #8
+          pkhbt r2, r2, r3, lsl #16
+          ldr r12, [r0], #8
+          ldr lr, [r0], #-4
+          pkhbt r3, r12, lr, lsl #16
+          pkhtb lr, lr, r12, asr #16
+          sxtb16 r12, r3
+          sxtb16 r3, r3, ror #8
+          smlad r4, r12, r2, r4
+          smlad r5, r3, r2, r5
+          sxtb16 r12, lr
+          sxtb16 lr, lr, ror #8
+          smlad r6, r12, r2, r6
+          smlad r7, lr, r2, r7
+          ldr r12, [r0], #8
+          ldr lr, [r0], #4
+          pkhbt r3, r12, lr, lsl #16
+          pkhtb lr, lr, r12, asr #16
+          sxtb16 r12, r3
+          sxtb16 r3, r3, ror #8
+          smlad r8, r12, r2, r8
+          smlad r9, r3, r2, r9
+          sxtb16 r12, lr
+          sxtb16 lr, lr, ror #8
+          smlad r10, r12, r2, r10
+          smlad r11, lr, r2, r11
+        2:
+          ldr r3, [sp]
+          cmp r1, r3
+          bne 1b
+          pop {r1, r2}
+          stm r2, {r4-r11}
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// What [`weighted_sum_loop`] takes besides three pointers.
+#[repr(C)]
+struct Values {
+    count: usize,
+    /// Columns of a value, a byte each.
+    head_dim: usize,
+    /// `head_dim / 8`.
+    blocks: usize,
+}
+
+/// # Safety
+/// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`, at a
+/// word's boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Values) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldmia r3, {r4-r6}
+          // out, weights, values, count, head_dim, blocks
+          sub sp, #24
+          stm sp, {r0-r2, r4-r6}
+        1:
+          ldm sp, {r0-r3}
+          ldm r0, {r4-r11}
+          mov r0, r1
+          mov r1, r2
+          mov r2, r3
+        2:
+          ldr r3, [r0], #4
+          ldr r12, [r1]
+          sxtb16 lr, r12
+          smlabb r4, lr, r3, r4
+          smlatb r6, lr, r3, r6
+          sxtb16 lr, r12, ror #8
+          smlabb r5, lr, r3, r5
+          smlatb r7, lr, r3, r7
+          ldr r12, [r1, #4]
+          sxtb16 lr, r12
+          smlabb r8, lr, r3, r8
+          smlatb r10, lr, r3, r10
+          sxtb16 lr, r12, ror #8
+          smlabb r9, lr, r3, r9
+          smlatb r11, lr, r3, r11
+          ldr r12, [sp, #16]
+          add r1, r12
+          subs r2, r2, #1
+          bne 2b
+          ldr r0, [sp]
+          ldr r1, [sp, #8]
+          ldr r2, [sp, #20]
+          stmia r0!, {r4-r11}
+          adds r1, r1, #8
+          str r0, [sp]
+          str r1, [sp, #8]
+          subs r2, r2, #1
+          str r2, [sp, #20]
+          bne 1b
+          add sp, #24
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// Scores of keys of eight columns.
+///
+/// # Safety
+/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has room
+/// for `count` scores; `count` is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11}
+          ldmia r1, {r4-r7}
+        1:
+          ldmia r2!, {r8-r11}
+          smuad r12, r4, r8
+          smlad r12, r5, r9, r12
+          smlad r12, r6, r10, r12
+          smlad r12, r7, r11, r12
+          str r12, [r0], #4
+          subs r3, r3, #1
+          bne 1b
+          pop {r4-r11}
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// What loops over keys take besides three pointers.
+#[repr(C)]
+struct Keys {
+    count: usize,
+    /// The columns of a key over those that a turn takes.
+    turns: usize,
+}
+
+/// # Safety
+/// `query` has `4 * turns` values and `keys` has `4 * turns * count`, both at a word's boundary, and
+/// `out` has room for `count` scores; neither `turns` nor `count` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *const i16, shape: &Keys) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r10}
+          ldmia r3, {r3, r4}
+        1:
+          mov r5, r1
+          mov r6, r4
+          movs r12, #0
+        2:
+          ldrd r7, r8, [r5], #8
+          ldrd r9, r10, [r2], #8
+          smlad r12, r7, r9, r12
+          smlad r12, r8, r10, r12
+          subs r6, r6, #1
+          bne 2b
+          str r12, [r0], #4
+          subs r3, r3, #1
+          bne 1b
+          pop {r4-r10}
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// Scores of keys of eight columns, a byte each.
+///
+/// # Safety
+/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has room
+/// for `count` scores.
+#[unsafe(naked)]
+unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const i8, count: usize) {
+    /// A key's score, of which `$low` and `$high` are the bytes.
+    macro_rules! score {
+        ($score:literal, $low:literal, $high:literal) => {
+            lines!(
+                concat!("sxtb16 r12, ", $low),
+                concat!("sxtb16 ", $low, ", ", $low, ", ror #8"),
+                concat!("smuad ", $score, ", r12, r4"),
+                concat!("smlad ", $score, ", ", $low, ", r5, ", $score),
+                concat!("sxtb16 r12, ", $high),
+                concat!("sxtb16 ", $high, ", ", $high, ", ror #8"),
+                concat!("smlad ", $score, ", r12, r6, ", $score),
+                concat!("smlad ", $score, ", ", $high, ", r7, ", $score),
+            )
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldm r1, {r8-r11}
+          // Columns 0 and 2, 1 and 3: as the bytes of a key become pairs.
+          pkhbt r4, r8, r9, lsl #16
+          pkhtb r5, r9, r8, asr #16
+          pkhbt r6, r10, r11, lsl #16
+          pkhtb r7, r11, r10, asr #16
+          lsrs r3, r3, #1
+          bcc 1f
+          ldrd r8, r9, [r2], #8
+        ",
+        score!("lr", "r8", "r9"),
+        "
+          str lr, [r0], #4
+        1:
+          cmp r3, #0
+          beq 3f
+        2:
+          ldmia r2!, {r8-r11}
+        ",
+        score!("lr", "r8", "r9"),
+        score!("r1", "r10", "r11"),
+        "
+          strd lr, r1, [r0], #8
+          subs r3, r3, #1
+          bne 2b
+        3:
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// # Safety
+/// `query` has `8 * turns` values and `keys` has `8 * turns * count`, both at a word's boundary, and
+/// `out` has room for `count` scores; neither `turns` nor `count` is 0. The stack has room for the query.
+#[unsafe(naked)]
+unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const i8, shape: &Keys) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldmia r3, {r3, r4}
+          // The query goes to the stack, in pairs of columns 0 and 2, 1 and 3: as the bytes of a key
+          // become pairs.
+          sub r5, sp, r4, lsl #4
+          mov sp, r5
+          mov r6, r4
+        1:
+          ldmia r1!, {r7-r10}
+          pkhbt r11, r7, r8, lsl #16
+          pkhtb r8, r8, r7, asr #16
+          strd r11, r8, [r5], #8
+          pkhbt r11, r9, r10, lsl #16
+          pkhtb r10, r10, r9, asr #16
+          strd r11, r10, [r5], #8
+          subs r6, r6, #1
+          bne 1b
+        2:
+          mov r1, sp
+          mov r5, r4
+          movs r6, #0
+        3:
+          ldmia r1!, {r7-r10}
+          ldrd r11, lr, [r2], #8
+          sxtb16 r12, r11
+          sxtb16 r11, r11, ror #8
+          smlad r6, r12, r7, r6
+          smlad r6, r11, r8, r6
+          sxtb16 r12, lr
+          sxtb16 lr, lr, ror #8
+          smlad r6, r12, r9, r6
+          smlad r6, lr, r10, r6
+          subs r5, r5, #1
+          bne 3b
+          str r6, [r0], #4
+          subs r3, r3, #1
+          bne 2b
+          add r4, sp, r4, lsl #4
+          mov sp, r4
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// How a product becomes a score.
+#[repr(C)]
+struct Shifts {
+    /// By how much a product is shifted right first.
+    narrow: u32,
+    /// By how much it is shifted right in the end, besides what the bits of a key's scale say; negative
+    /// sums shift left.
+    shift: i32,
+}
+
+/// Returns the largest score.
+///
+/// # Safety
+/// `scores` and `keys` have `count` values, and `count` is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count: usize, by: &Shifts) -> i32 {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r9, lr}
+          ldm r3, {r3, r4}
+          mov r12, #0x80000000
+          lsrs r2, r2, #1
+          bcc 1f
+          ldr r5, [r0]
+          ldrh r7, [r1], #2
+          asrs r5, r3
+          ubfx r8, r7, #0, #11
+          mul r5, r5, r8
+          sub r8, r4, r7, lsr #11
+          bl 8f
+          str r5, [r0], #4
+          mov r12, r5
+        1:
+          cmp r2, #0
+          beq 6f
+        2:
+          ldrd r5, r6, [r0]
+          ldr r7, [r1], #4
+          asrs r5, r3
+          asrs r6, r3
+          ubfx r8, r7, #0, #11
+          mul r5, r5, r8
+          ubfx r8, r7, #16, #11
+          mul r6, r6, r8
+          ubfx r8, r7, #11, #5
+          sub r8, r4, r8
+          sub r7, r4, r7, lsr #27
+          orrs r9, r7, r8
+          bmi 7f
+          asr r5, r5, r8
+          asrs r6, r7
+        3:
+          strd r5, r6, [r0], #8
+          cmp r5, r12
+          bgt 5f
+        4:
+          cmp r6, r12
+          it gt
+          movgt r12, r6
+          subs r2, r2, #1
+          bne 2b
+        6:
+          mov r0, r12
+          pop {r4-r9, pc}
+        5:
+          mov r12, r5
+          b 4b
+        7:
+          bl 8f
+          mov r9, r5
+          mov r5, r6
+          mov r8, r7
+          bl 8f
+          mov r6, r5
+          mov r5, r9
+          b 3b
+          // One product.
+        8:
+          cmp r8, #0
+          bmi 9f
+          asr r5, r5, r8
+          bx lr
+        9:
+          qadd r5, r5, r5
+          adds r8, r8, #1
+          bne 9b
+          // Both signs have the bound 2^30 - 1.
+          ssat r5, #31, r5
+          cmp r5, #0xc0000000
+          it eq
+          addeq r5, #1
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// What [`powers_loop`] takes besides three pointers.
+#[repr(C)]
+struct Powers {
+    largest: i32,
+    lowered: u32,
+    count: usize,
+}
+
+/// Returns the sum of the powers.
+///
+/// # Safety
+/// `scores` and `values` have `count` values, and `table` has 512.
+#[unsafe(naked)]
+unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *const u16, by: &Powers) -> u32 {
+    /// A score in `$x` becomes a weight.
+    macro_rules! weight {
+        ($x:literal) => {
+            lines!(
+                concat!("sub ", $x, ", r3, ", $x),
+                concat!("usat r7, #5, ", $x, ", asr #16"),
+                concat!("ubfx ", $x, ", ", $x, ", #7, #9"),
+                concat!("ldrh ", $x, ", [r2, ", $x, ", lsl #1]"),
+                "ldrh r8, [r1], #2",
+                concat!("lsrs ", $x, ", r7"),
+                concat!("add r12, r12, ", $x),
+                "ubfx r7, r8, #0, #11",
+                concat!("muls ", $x, ", r7"),
+                "sub r8, r4, r8, lsr #11",
+                concat!("lsr ", $x, ", ", $x, ", r8")
+            )
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r8, lr}
+          ldm r3, {r3-r5}
+          mov r12, #0
+          lsrs lr, r5, #1
+          bcc 1f
+          ldr r5, [r0]
+        ",
+        weight!("r5"),
+        "
+          str r5, [r0], #4
+        1:
+          cmp lr, #0
+          beq 3f
+        2:
+          ldrd r5, r6, [r0]
+        ",
+        each!("r5, r6", weight!(r"\x")),
+        "
+          strd r5, r6, [r0], #8
+          subs lr, lr, #1
+          bne 2b
+        3:
+          mov r0, r12
+          pop {r4-r8, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).
+pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
+    let count = scores.len().min(keys.len());
+    if count == 0 {
+        return i32::MIN;
+    }
+    // 17 is a scale's bias; beyond 255 a shift would count as less.
+    let by = Shifts { narrow: factor.narrow & 31, shift: (factor.shift + 17).min(255) };
+    // SAFETY: it reads `count` values of both slices, and writes as many scores.
+    unsafe { scale_scores_loop(scores.as_mut_ptr(), keys.as_ptr(), count, &by) }
+}
+
+/// See [`Kernels::powers`](crate::kernels::Kernels::powers).
+pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
+    let by = Powers { largest, lowered, count: scores.len().min(values.len()) };
+    // SAFETY: it reads `count` values of both slices, and entries of the table at nine bits, and writes
+    // `count` scores.
+    unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), EXP2.as_ptr(), &by) }
+}
+
+/// See [`Kernels::weighted_sum`](crate::kernels::Kernels::weighted_sum).
+pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
+    let head_dim = out.len();
+    let count = weights.len().min(values.len() / head_dim.max(1));
+    if count == 0 || !head_dim.is_multiple_of(8) || !values.as_ptr().addr().is_multiple_of(4) {
+        return scalar::weighted_sum_of_any(out, weights, values);
+    }
+    // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word's boundary;
+    // they read and write `head_dim` sums.
+    unsafe {
+        match head_dim {
+            8 => weighted_sum_of_8(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), count),
+            _ => {
+                let shape = Values { count, head_dim, blocks: head_dim / 8 };
+                weighted_sum_loop(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), &shape);
+            }
+        }
+    }
+}
+
+/// How many keys there are; `None` where the loops do not take them or the query: rows must have a
+/// multiple of `columns`, and begin at a word's boundary.
+fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K], columns: usize) -> Option<usize> {
+    let head_dim = query.len();
+    let count = out.len().min(keys.len() / head_dim.max(1));
+    let fits = head_dim.is_multiple_of(columns)
+        && keys.as_ptr().addr().is_multiple_of(4)
+        && query.as_ptr().addr().is_multiple_of(4);
+    (fits && count > 0).then_some(count)
+}
+
+/// See [`Kernels::scores16`](crate::kernels::Kernels::scores16).
+pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
+    let Some(count) = keys_of(out, query, keys, 4) else { return (scalar::SCALAR.scores16)(out, query, keys) };
+    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and write
+    // `count` scores.
+    unsafe {
+        match query.len() {
+            8 => scores16_of_8(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), count),
+            head_dim => {
+                let shape = Keys { count, turns: head_dim / 4 };
+                scores16_loop(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &shape);
+            }
+        }
+    }
+}
+
+/// See [`Kernels::scores8`](crate::kernels::Kernels::scores8).
+pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
+    let Some(count) = keys_of(out, query, keys, 8) else { return (scalar::SCALAR.scores8)(out, query, keys) };
+    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and write
+    // `count` scores.
+    unsafe {
+        match query.len() {
+            8 => scores8_of_8(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), count),
+            head_dim => {
+                let shape = Keys { count, turns: head_dim / 8 };
+                scores8_loop(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &shape);
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Products over weights whose rows are interleaved in pairs.
+//!
+//! A word of weights is two columns of an upper and a lower row. As two halfwords it holds both rows,
+//! 256 times the lower one and the upper one offset by 128; `UXTB16` leaves the upper row. The first
+//! product sums both rows in 64 bits, the second the upper row alone: 14 instructions for 16 products.
+
+use core::arch::naked_asm;
+
+use super::tiles::{WIDENED, Wide, widen};
+use crate::format::places::TILE;
+use crate::kernels::scalar;
+
+/// What [`one_token`] takes besides three pointers.
+#[repr(C)]
+struct OneToken {
+    /// Columns over four.
+    tiles: usize,
+    /// Blocks of four rows.
+    blocks: usize,
+    /// With what sums begin: see [`begin_of`].
+    begin: i64,
+}
+
+/// The bytes of a body of [`one_token`]'s loop.
+macro_rules! tile_bytes {
+    () => {
+        54
+    };
+}
+
+/// The sums of both rows of a pair, in 64 bits, become the lower row's sum, in the low word: what the
+/// upper row's sum leaves of them, over 256.
+macro_rules! separate {
+    ($upper:literal, $low:literal, $high:literal) => {
+        concat!(
+            "lsr ",
+            $low,
+            ", ",
+            $low,
+            ", #8\n",
+            "orr ",
+            $low,
+            ", ",
+            $low,
+            ", ",
+            $high,
+            ", lsl #24\n",
+            "sub ",
+            $low,
+            ", ",
+            $low,
+            ", ",
+            $upper,
+            ", asr #8"
+        )
+    };
+}
+
+/// The products of one token.
+///
+/// # Safety
+/// `weights` has `16 * tiles * blocks` bytes and `x` has `4 * tiles` values, both at a word's
+/// boundary; `out` has room for `4 * blocks` sums. Neither `tiles` nor `blocks` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32, by: &OneToken) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldm r3, {r4-r7}
+          // Sixteen tiles to a turn. The first turn enters the loop `-tiles % 16` bodies late.
+          add r8, r1, r4, lsl #3
+          rsbs r4, r4, #0
+          and r4, r4, #15
+        ",
+        concat!("mov r9, #", tile_bytes!()),
+        "
+          mul r4, r4, r9
+          adr r9, 2f
+          add r4, r9
+          orr r4, r4, #1
+          // A block begins with these, in the order of its registers: x, the sums of both pairs, the
+          // address of the first turn. Then follow the end of `x`, `out`, and the blocks that are left.
+          sub sp, #44
+          strd r1, r6, [sp]
+          strd r6, r7, [sp, #8]
+          strd r6, r6, [sp, #16]
+          strd r7, r4, [sp, #24]
+          strd r8, r2, [sp, #32]
+          str r5, [sp, #40]
+        1:
+          ldm sp, {r1, r7, r8, r9, r10, r11, r12, pc}
+        ",
+        unrolled!(
+            16,
+            tile_bytes!(),
+            "
+              ldrd r6, lr, [r1], #8
+              ldmia r0!, {r2-r5}
+              smlald r8, r9, r2, r6
+              uxtb16 r2, r2
+              smlad r7, r2, r6, r7
+              smlald r8, r9, r3, lr
+              uxtb16 r3, r3
+              smlad r7, r3, lr, r7
+              smlald r11, r12, r4, r6
+              uxtb16 r4, r4
+              smlad r10, r4, r6, r10
+              smlald r11, r12, r5, lr
+              uxtb16 r5, r5
+              smlad r10, r5, lr, r10
+            "
+        ),
+        "
+          ldr r2, [sp, #32]
+          cmp r1, r2
+          bne 2b
+        ",
+        separate!("r7", "r8", "r9"),
+        separate!("r10", "r11", "r12"),
+        "
+          ldrd r2, r3, [sp, #36]
+          stmia r2!, {r7, r8, r10, r11}
+          subs r3, r3, #1
+          strd r2, r3, [sp, #36]
+          bne 1b
+          add sp, #44
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// What [`two_tokens`] takes besides three pointers.
+#[repr(C)]
+struct TwoTokens {
+    /// With what the sums of each token begin: see [`begin_of`].
+    begin: [i64; 2],
+    /// Columns over four.
+    tiles: usize,
+    /// Blocks of four rows.
+    blocks: usize,
+    /// Bytes of one token's sums.
+    out_bytes: usize,
+}
+
+/// The bytes of a body of [`two_tokens`]'s loop.
+macro_rules! half_tile_bytes {
+    () => {
+        46
+    };
+}
+
+/// The products of two tokens, which [`interleave`] wrote to `x`, with one pair of rows of each block:
+/// the pair at which `weights` and `out` point.
+///
+/// # Safety
+/// `weights` points to a pair in the first of `blocks` blocks of `16 * tiles` bytes, and `x` has
+/// `8 * tiles` values, both at a word's boundary; `out` points to the pair's place in the sums of two
+/// tokens. Neither `tiles` nor `blocks` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldm r3, {r4-r10}
+          // Eight tiles to a turn. The first turn enters the loop `-tiles % 8` bodies late.
+          add r11, r1, r8, lsl #4
+          rsbs r8, r8, #0
+          and r8, r8, #7
+        ",
+        concat!("mov r12, #", half_tile_bytes!()),
+        "
+          mul r8, r8, r12
+          adr r12, 2f
+          add r8, r12
+          orr r8, r8, #1
+          // x, the sums of both tokens; the address of the first turn, the end of `x`, `out` of both
+          // tokens, and the blocks that are left.
+          sub sp, #48
+          strd r1, r4, [sp]
+          strd r4, r5, [sp, #8]
+          strd r6, r6, [sp, #16]
+          strd r7, r8, [sp, #24]
+          strd r11, r2, [sp, #32]
+          add r2, r10
+          strd r2, r9, [sp, #40]
+        1:
+          ldm sp, {r1, r8, r9, r10, r11, r12, lr}
+          ldr pc, [sp, #28]
+        ",
+        unrolled!(
+            8,
+            half_tile_bytes!(),
+            "
+              ldrd r6, r7, [r0], #16
+              ldmia r1!, {r2-r5}
+              smlald r9, r10, r6, r2
+              smlald r12, lr, r6, r4
+              uxtb16 r6, r6
+              smlad r8, r6, r2, r8
+              smlad r11, r6, r4, r11
+              smlald r9, r10, r7, r3
+              smlald r12, lr, r7, r5
+              uxtb16 r7, r7
+              smlad r8, r7, r3, r8
+              smlad r11, r7, r5, r11
+            "
+        ),
+        "
+          ldr r2, [sp, #32]
+          cmp r1, r2
+          bne 2b
+        ",
+        separate!("r8", "r9", "r10"),
+        separate!("r11", "r12", "lr"),
+        "
+          ldrd r2, r3, [sp, #36]
+          ldr r4, [sp, #44]
+          strd r8, r9, [r2], #16
+          strd r11, r12, [r3], #16
+          subs r4, r4, #1
+          strd r2, r3, [sp, #36]
+          str r4, [sp, #44]
+          bne 1b
+          add sp, #48
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// The sum of a token's activations.
+///
+/// # Safety
+/// `x` has `4 * tiles` values, at a word's boundary.
+#[unsafe(naked)]
+unsafe extern "C" fn sum(x: *const i16, tiles: usize) -> i32 {
+    naked_asm!(
+        cpu!(),
+        r"
+          push {r4-r10, lr}
+          mov r2, #0x00010001
+          movs r3, #0
+          lsrs r10, r1, #2
+          beq 2f
+        1:
+          ldmia r0!, {r4-r9, r12, lr}
+          .irp pair, r4, r5, r6, r7, r8, r9, r12, lr
+          smlad r3, \pair, r2, r3
+          .endr
+          subs r10, r10, #1
+          bne 1b
+        2:
+          ands r1, r1, #3
+          beq 4f
+        3:
+          ldrd r4, r5, [r0], #8
+          smlad r3, r4, r2, r3
+          smlad r3, r5, r2, r3
+          subs r1, r1, #1
+          bne 3b
+        4:
+          mov r0, r3
+          pop {r4-r10, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// Writes four values of `x`, then four of `other`, and so on. Returns the sums of both: that of `x`
+/// in the lower word.
+///
+/// # Safety
+/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both; `tiles`
+/// is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn interleave(to: *mut i16, x: *const i16, other: *const i16, tiles: usize) -> u64 {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r9}
+          mov r12, #0x00010001
+          movs r8, #0
+          movs r9, #0
+        1:
+          ldrd r4, r5, [r1], #8
+          ldrd r6, r7, [r2], #8
+          smlad r8, r4, r12, r8
+          smlad r9, r6, r12, r9
+          smlad r8, r5, r12, r8
+          smlad r9, r7, r12, r9
+          stmia r0!, {r4-r7}
+          subs r3, r3, #1
+          bne 1b
+          mov r0, r8
+          mov r1, r9
+          pop {r4-r9}
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// With what the sums of a pair begin, for activations with this `sum`: the upper row is offset by
+/// 128, so its sum starts at `-128 * sum`.
+///
+/// The lower row is right as long as the upper one's sum fits 32 bits. It is `2^31` at most, and that
+/// only where all activations are the least there is and all weights are -128: then this is `None`.
+fn begin_of(sum: i32) -> Option<i64> {
+    (sum > -1 << 24).then(|| i64::from(sum) * -128)
+}
+
+/// As [`paired16`], over bytes, which are widened first.
+pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) -> bool {
+    let rows = weights.len() / cols.max(1);
+    let mut wide = Wide([0; WIDENED]);
+    let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
+    cols <= WIDENED
+        && x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))).all(|(x, out)| {
+            let Some(wide) = wide.0.get_mut(..x.len()) else { return false };
+            widen(wide, x);
+            paired16(out, wide, weights, cols)
+        })
+}
+
+/// See [`Kernels::paired16`](crate::kernels::Kernels::paired16).
+pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) -> bool {
+    let rows = weights.len() / cols.max(1);
+    let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
+    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
+        return false;
+    }
+    if x.len() >= 2 * cols && 2 * cols <= WIDENED {
+        match in_twos(out, x, weights, cols) {
+            Some(tokens) => {
+                x = x.get(tokens * cols..).unwrap_or(&[]);
+                out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
+            }
+            None => return false,
+        }
+    }
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        // SAFETY: it reads `cols` activations at a word's boundary.
+        let Some(begin) = begin_of(unsafe { sum(x.as_ptr(), cols / TILE) }) else { return false };
+        let by = OneToken { tiles: cols / TILE, blocks: rows / TILE, begin };
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary,
+        // and writes `rows` sums: the lengths of the slices.
+        unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &by) };
+    }
+    true
+}
+
+/// Multiplies two tokens at a time, and returns how many; `None` where a sum has no beginning.
+#[inline(never)]
+fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<usize> {
+    let (rows, tiles) = (weights.len() / cols.max(1), cols / TILE);
+    let mut interleaved = Wide([0; WIDENED]);
+    let mut done = 0;
+    for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
+        // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many, for
+        // which there is room.
+        let sums = unsafe { interleave(interleaved.0.as_mut_ptr(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
+        let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
+        let by = TwoTokens { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
+        for half in [0, 2] {
+            // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of two
+            // tokens, and writes two sums of each: `out` has `rows` of each token.
+            unsafe {
+                let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
+                two_tokens(weights, interleaved.0.as_ptr(), out, &by);
+            }
+        }
+        done += 2;
+    }
+    Some(done)
+}

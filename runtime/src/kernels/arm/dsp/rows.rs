@@ -1,0 +1,486 @@
+//! Rows of fixed-point values: quantizing and back, norms, sums, rotations, gates, activations.
+//!
+//! Loops take four values at a time, then one.
+
+use core::arch::naked_asm;
+
+use crate::fixed::{Scale, shift_round};
+use crate::kernels::scalar::rows::scale8;
+use crate::kernels::table::{NormRow, Requantize};
+
+/// What has as many bits as the largest magnitude of a row.
+///
+/// # Safety
+/// `row` has `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn magnitude(row: *const i32, count: usize) -> u32 {
+    naked_asm!(
+        "
+          push {r4-r10, lr}
+          movs r2, #0
+        ",
+        many_then_one!(
+            8,
+            "r1",
+            lines!(
+                "ldmia r0!, {r3-r10}",
+                each!("r3, r4, r5, r6, r7, r8, r9, r10", lines!(r"eor \x, \x, \x, asr #31", r"orr r2, r2, \x"))
+            ),
+            lines!("ldr r3, [r0], #4", "eor r3, r3, r3, asr #31", "orrs r2, r3")
+        ),
+        "
+          mov r0, r2
+          pop {r4-r10, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// The largest magnitude of a row; that of the smallest number counts as one less.
+///
+/// # Safety
+/// `row` has `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn largest(row: *const i32, count: usize) -> u32 {
+    macro_rules! larger {
+        ($registers:literal) => {
+            each!(
+                $registers,
+                r"
+                  eor r7, \x, \x, asr #31
+                  sub r7, r7, \x, asr #31
+                  cmp r7, r2
+                  it hi
+                  movhi r2, r7
+                "
+            )
+        };
+    }
+    naked_asm!(
+        "
+          push {r4-r7, lr}
+          movs r2, #0
+        ",
+        many_then_one!(
+            4,
+            "r1",
+            lines!("ldmia r0!, {r3-r6}", larger!("r3, r4, r5, r6")),
+            lines!("ldr r3, [r0], #4", larger!("r3"))
+        ),
+        "
+          sub r0, r2, r2, lsr #31
+          pop {r4-r7, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// How a row becomes bytes: see [`scale8`].
+#[repr(C)]
+struct Bytes {
+    /// By how much values are shifted left, before they lose fifteen bits.
+    lift: u32,
+    inverse: i32,
+    /// One half of what `shift` shifts out.
+    half: i32,
+    /// By how much the products with `inverse` are shifted right.
+    shift: u32,
+}
+
+/// # Safety
+/// `row` has `count` values, and `out` has room for them.
+#[unsafe(naked)]
+unsafe extern "C" fn narrow8(out: *mut i8, row: *const i32, count: usize, by: &Bytes) {
+    macro_rules! narrowed {
+        ($registers:literal) => {
+            each!(
+                $registers,
+                r"
+                  lsl \x, \x, r8
+                  asr \x, \x, #15
+                  mla \x, \x, r9, r10
+                  asr \x, \x, r11
+                  strb \x, [r0], #1
+                "
+            )
+        };
+    }
+    naked_asm!(
+        "
+          push {r4-r11, lr}
+          ldm r3, {r8-r11}
+        ",
+        many_then_one!(
+            4,
+            "r2",
+            lines!("ldmia r1!, {r4-r7}", narrowed!("r4, r5, r6, r7")),
+            lines!("ldr r4, [r1], #4", narrowed!("r4"))
+        ),
+        "pop {r4-r11, pc}",
+        options(raw)
+    )
+}
+
+/// Shifts values, rounds them half up, and saturates them to sixteen bits.
+///
+/// # Safety
+/// `row` has `count` values, and `out` has room for them; `shift` is below 32.
+#[unsafe(naked)]
+unsafe extern "C" fn narrow16(out: *mut i16, row: *const i32, count: usize, shift: u32) {
+    macro_rules! narrowed {
+        ($registers:literal) => {
+            each!($registers, lines!(round!(r"\x", "r3"), r"ssat \x, #16, \x", r"strh \x, [r0], #2"))
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "push {r4-r7, lr}",
+        many_then_one!(
+            4,
+            "r2",
+            lines!("ldmia r1!, {r4-r7}", narrowed!("r4, r5, r6, r7")),
+            lines!("ldr r4, [r1], #4", narrowed!("r4"))
+        ),
+        "pop {r4-r7, pc}",
+        options(raw)
+    )
+}
+
+/// Narrows values in place as [`narrow16`] does, and returns the sum of their squares.
+///
+/// # Safety
+/// `row` has `count` values; `shift` is below 32.
+#[unsafe(naked)]
+unsafe extern "C" fn squares(row: *mut i32, count: usize, shift: u32) -> u64 {
+    macro_rules! squared {
+        ($registers:literal) => {
+            each!($registers, lines!(round!(r"\x", "r2"), r"ssat \x, #16, \x", r"smlal r3, r12, \x, \x"))
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r7, lr}
+          movs r3, #0
+          mov r12, r3
+        ",
+        many_then_one!(
+            4,
+            "r1",
+            lines!("ldm r0, {r4-r7}", squared!("r4, r5, r6, r7"), "stmia r0!, {r4-r7}"),
+            lines!("ldr r4, [r0]", squared!("r4"), "str r4, [r0], #4")
+        ),
+        "
+          mov r0, r3
+          mov r1, r12
+          pop {r4-r7, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// How a row is scaled.
+#[repr(C)]
+struct Scaling {
+    /// By how much products are shifted right.
+    shift: i32,
+    /// What values are multiplied by.
+    factor: i32,
+    /// What multipliers are multiplied by; 0 for nothing.
+    mantissa: i32,
+}
+
+/// `row[i] *= factor`, then the high half of `row[i] * multipliers[i]`, shifted and rounded.
+///
+/// # Safety
+/// `row` and `multipliers` have `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn scale_loop(row: *mut i32, multipliers: *const i32, count: usize, by: &Scaling) {
+    macro_rules! scaled {
+        ($x:literal, $multiplier:literal) => {
+            lines!(
+                concat!("mul ", $x, ", ", $x, ", r4"),
+                concat!("smmul ", $x, ", ", $x, ", ", $multiplier),
+                round!($x, "r3")
+            )
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldm r3, {r3-r5}
+        ",
+        many_then_one!(
+            4,
+            "r2",
+            lines!(
+                "
+                  ldm r0, {r6-r9}
+                  ldmia r1!, {r10-r12, lr}
+                  cbz r5, 5f
+                ",
+                each!("r10, r11, r12, lr", r"smmul \x, \x, r5"),
+                "5:",
+                scaled!("r6", "r10"),
+                scaled!("r7", "r11"),
+                scaled!("r8", "r12"),
+                scaled!("r9", "lr"),
+                "stmia r0!, {r6-r9}"
+            ),
+            lines!(
+                "
+                  ldr r6, [r0]
+                  ldr r10, [r1], #4
+                  cbz r5, 6f
+                  smmul r10, r10, r5
+                6:
+                ",
+                scaled!("r6", "r10"),
+                "str r6, [r0], #4"
+            )
+        ),
+        "pop {r4-r11, pc}",
+        options(raw)
+    )
+}
+
+/// The high half of `row[i] * multipliers[i]`, shifted and rounded.
+///
+/// # Safety
+/// `row` and `multipliers` have `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn requantize_loop(row: *mut i32, multipliers: *const i32, count: usize, shift: u32) {
+    macro_rules! scaled {
+        ($x:literal, $multiplier:literal) => {
+            lines!(concat!("smmul ", $x, ", ", $x, ", ", $multiplier), round!($x, "r3"))
+        };
+    }
+    naked_asm!(
+        cpu!(),
+        "push {r4-r11, lr}",
+        many_then_one!(
+            4,
+            "r2",
+            lines!(
+                "ldm r0, {r4-r7}",
+                "ldmia r1!, {r8-r11}",
+                scaled!("r4", "r8"),
+                scaled!("r5", "r9"),
+                scaled!("r6", "r10"),
+                scaled!("r7", "r11"),
+                "stmia r0!, {r4-r7}"
+            ),
+            lines!("ldr r4, [r0]", "ldr r8, [r1], #4", scaled!("r4", "r8"), "str r4, [r0], #4")
+        ),
+        "pop {r4-r11, pc}",
+        options(raw)
+    )
+}
+
+/// # Safety
+/// `row` and `other` have `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn add_loop(row: *mut i32, other: *const i32, count: usize) {
+    naked_asm!(
+        cpu!(),
+        "push {r4-r10, lr}",
+        many_then_one!(
+            4,
+            "r2",
+            "
+              ldm r0, {r3-r6}
+              ldmia r1!, {r7-r10}
+              qadd r3, r3, r7
+              qadd r4, r4, r8
+              qadd r5, r5, r9
+              qadd r6, r6, r10
+              stmia r0!, {r3-r6}
+            ",
+            "
+              ldr r3, [r0]
+              ldr r7, [r1], #4
+              qadd r3, r3, r7
+              str r3, [r0], #4
+            "
+        ),
+        "pop {r4-r10, pc}",
+        options(raw)
+    )
+}
+
+/// What [`rotate_loop`] takes besides two pointers.
+#[repr(C)]
+struct Heads {
+    count: usize,
+    /// Bytes of a head.
+    bytes: usize,
+    /// Pairs that are rotated at the beginning of each head.
+    pairs: usize,
+}
+
+/// # Safety
+/// `row` has `count` heads of `bytes` bytes, in which `2 * pairs` values begin, and `angles` has
+/// `2 * pairs`; neither `count` nor `pairs` is 0.
+#[unsafe(naked)]
+unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Heads) {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          ldm r2, {r2-r4}
+        1:
+          mov r5, r0
+          mov r6, r4
+          movs r7, #0
+        2:
+          ldrd r8, r9, [r5], #8
+          eor r8, r8, r8, asr #31
+          orr r7, r7, r8
+          eor r9, r9, r9, asr #31
+          orr r7, r7, r9
+          subs r6, r6, #1
+          bne 2b
+          // Shifts to fourteen bits, and back.
+          clz r7, r7
+          rsb r7, r7, #18
+          usat r7, #5, r7
+          rsb r12, r7, #15
+          usat lr, #5, r12
+          mov r5, r0
+          mov r10, r1
+          rsb r11, r4, #0
+          // No carry, which a shift by 0 leaves as it is.
+          cmn r11, #0
+        3:
+          ldr r8, [r5]
+          ldr r9, [r5, r4, lsl #2]
+        ",
+        round!("r8", "r7"),
+        round!("r9", "r7"),
+        "
+          pkhbt r8, r8, r9, lsl #16
+          ldr r9, [r10], #4
+          smusd r6, r8, r9
+          smuadx r8, r8, r9
+          cmn r11, #0
+        ",
+        round!("r6", "lr"),
+        round!("r8", "lr"),
+        "
+          str r8, [r5, r4, lsl #2]
+          str r6, [r5], #4
+          adds r11, r11, #1
+          bne 3b
+          // Only rows of very large values are shifted back to the left.
+          cmp r12, #0
+          bmi 5f
+        4:
+          add r0, r0, r3
+          subs r2, r2, #1
+          bne 1b
+          pop {r4-r11, pc}
+        5:
+          lsl r11, r4, #1
+          mov r5, r0
+        6:
+          ldr r8, [r5]
+          mov r6, r12
+        7:
+          qadd r8, r8, r8
+          adds r6, r6, #1
+          bne 7b
+          str r8, [r5], #4
+          subs r11, r11, #1
+          bne 6b
+          b 4b
+        ",
+        options(raw)
+    )
+}
+
+/// `row[i] = row[i] * factor * multipliers[i]`, of which the high half is shifted and rounded;
+/// multipliers are multiplied by `mantissa` first, unless that is 0.
+fn scale(row: &mut [i32], multipliers: &[i32], shift: i32, factor: i32, mantissa: i32) {
+    let count = row.len().min(multipliers.len());
+    let by = Scaling { shift: shift.clamp(0, 255), factor, mantissa };
+    // SAFETY: it reads `count` values of both slices, and writes as many.
+    unsafe { scale_loop(row.as_mut_ptr(), multipliers.as_ptr(), count, &by) };
+    if shift < 0 {
+        row.iter_mut().take(count).for_each(|x| *x = shift_round(*x, shift));
+    }
+}
+
+/// See [`Kernels::add`](crate::kernels::Kernels::add).
+pub(super) fn add(row: &mut [i32], other: &[i32]) {
+    let count = row.len().min(other.len());
+    // SAFETY: it reads `count` values of both slices, and writes as many.
+    unsafe { add_loop(row.as_mut_ptr(), other.as_ptr(), count) };
+}
+
+/// See [`Requantize::apply`].
+pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
+    // Where the shift is longer than the headroom, that need not be used: no bit is lost, and none is gained.
+    match (by.row, by.shift.checked_sub_unsigned(by.headroom)) {
+        (None, Some(shift @ 1..)) if by.shift < 32 => {
+            let count = accumulators.len().min(multipliers.len());
+            // SAFETY: it reads `count` values of both slices, and writes as many.
+            unsafe {
+                requantize_loop(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift.cast_unsigned());
+            }
+        }
+        _ => scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0)),
+    }
+    if !biases.is_empty() {
+        add(accumulators, biases);
+    }
+}
+
+/// See [`magnitude_bits`](crate::fixed::magnitude_bits).
+fn magnitude_bits(row: &[i32]) -> u32 {
+    // SAFETY: it reads a slice.
+    32 - unsafe { magnitude(row.as_ptr(), row.len()) }.leading_zeros()
+}
+
+/// See [`quantize8`](crate::kernels::scalar::rows::quantize8).
+pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
+    // SAFETY: it reads a slice.
+    let largest = unsafe { largest(row.as_ptr(), row.len()) };
+    let (scale, lift, inverse, shift) = scale8(largest);
+    let by = Bytes { lift, inverse, half: 1 << (shift - 1), shift };
+    // SAFETY: it reads as many values as it writes bytes, and both slices have them.
+    unsafe { narrow8(out.as_mut_ptr(), row.as_ptr(), row.len().min(out.len()), &by) };
+    scale
+}
+
+/// See [`quantize16`](crate::kernels::scalar::rows::quantize16).
+pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
+    let shift = magnitude_bits(row).saturating_sub(bits);
+    // SAFETY: it reads as many values as it writes halfwords, and both slices have them.
+    unsafe { narrow16(out.as_mut_ptr(), row.as_ptr(), row.len().min(out.len()), shift) };
+    Scale::power_of_two(shift)
+}
+
+/// See [`NormRow::apply`].
+pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
+    if by.centered {
+        NormRow::center(row);
+    }
+    let narrow = magnitude_bits(row).saturating_sub(15);
+    // SAFETY: it reads and writes a slice.
+    let squares = unsafe { squares(row.as_mut_ptr(), row.len(), narrow) };
+    let (inverse, shift) = by.inverse(squares, narrow);
+    scale(row, by.weights, shift, inverse, 0);
+    add(row, by.biases);
+}
+
+/// See [`rotate`](crate::kernels::scalar::rotary::rotate).
+pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+    let (count, pairs) = (row.len() / head_dim.max(1), angles.len() / 2);
+    if count == 0 || pairs == 0 || 2 * pairs > head_dim {
+        return;
+    }
+    // SAFETY: it reads and writes `count` heads of the row, and reads two angles for each pair, as
+    // words, which need no boundary.
+    unsafe { rotate_loop(row.as_mut_ptr(), angles.as_ptr(), &Heads { count, bytes: 4 * head_dim, pairs }) };
+}
