@@ -2,6 +2,10 @@
 //!
 //! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
+#[cfg(any(kinglet_thumb1, kinglet_thumb2, all(target_arch = "riscv32", target_feature = "m")))]
+#[macro_use]
+mod text;
+
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod aarch64;
 #[cfg(any(kinglet_thumb1, kinglet_thumb2))]

@@ -1,10 +1,6 @@
 //! Cortex-M. The weights come in tiles of four rows by four columns; each core has its own way through one.
 
 #[cfg(kinglet_dsp)]
-#[macro_use]
-mod text;
-
-#[cfg(kinglet_dsp)]
 pub(crate) mod dsp;
 #[cfg(all(kinglet_dsp, feature = "mve"))]
 pub(crate) mod mve;

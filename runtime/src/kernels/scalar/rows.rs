@@ -111,8 +111,12 @@ impl NormRow<'_> {
         }
     }
 
-    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far the products are shifted.
-    #[inline]
+    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far the
+    /// products are shifted.
+    ///
+    /// Cores without the DSP extension call it in two places, and would pay for a call.
+    #[cfg_attr(not(kinglet_dsp), inline(always))]
+    #[cfg_attr(kinglet_dsp, inline)]
     pub(crate) fn inverse(&self, squares: u64, narrow: u32) -> (i32, i32) {
         let (inverse, half_exponent) = inverse_sqrt((squares + (self.epsilon >> (2 * narrow))).max(1));
         (inverse, self.shift + half_exponent)

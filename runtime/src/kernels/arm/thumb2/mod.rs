@@ -1,0 +1,31 @@
+//! Cortex-M3, and other cores of Armv7-M and Armv8-M Mainline without the DSP extension: one product to
+//! an instruction.
+#![allow(unsafe_code)]
+
+mod activation;
+mod attention;
+mod packed;
+mod rows;
+mod tiles;
+
+use crate::features;
+use crate::kernels::scalar;
+use crate::kernels::table::Kernels;
+
+/// The set for this target.
+pub(crate) static THUMB2: Kernels = Kernels {
+    name: "arm-thumb2",
+    tiles8: tiles::tiles8,
+    tiles16: tiles::tiles16,
+    packed16: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+    requantize: rows::requantize,
+    quantize16: rows::quantize16,
+    norm: rows::norm,
+    rotate: rows::rotate,
+    rectify: activation::rectify,
+    scores8: attention::scores8,
+    scores16: attention::scores16,
+    powers: attention::powers,
+    weighted_sum: attention::weighted_sum,
+    ..scalar::SCALAR
+};
