@@ -1,0 +1,33 @@
+//! Cortex-M0 and M0+: eight registers that compute, loads of signed bytes only with a register for
+//! offset, no multiply and add.
+#![allow(unsafe_code)]
+
+#[macro_use]
+mod text;
+
+mod activation;
+mod attention;
+mod rows;
+mod tiles;
+mod widened;
+
+use crate::kernels::scalar;
+use crate::kernels::table::Kernels;
+
+/// The set for this target.
+pub(crate) static THUMB1: Kernels = Kernels {
+    name: "arm-thumb1",
+    tiles8: tiles::tiles8,
+    tiles16: tiles::tiles16,
+    requantize: rows::requantize,
+    quantize16: rows::quantize16,
+    norm: rows::norm,
+    rotate: rows::rotate,
+    rectify: activation::rectify,
+    gate: activation::gate,
+    scores8: attention::scores8,
+    scores16: attention::scores16,
+    powers: attention::powers,
+    weighted_sum: attention::weighted_sum,
+    ..scalar::SCALAR
+};
