@@ -1,22 +1,25 @@
 //! The vector extension of Cortex-M55 and M85 (Helium): sixteen products of bytes, or eight of 16-bit values, to an instruction.
 //!
-//! Matrices may lie row after row (`--target m55`), which takes a few percent fewer instructions, or in tiles. Activations of sixteen bits
-//! are multiplied as two bytes where that is fewer. Loops count in a register and leave out the lanes beyond the end, so no length is special.
+//! Matrices may lie row after row (`--target m55`), which takes a few percent fewer instructions, or in
+//! tiles. Activations of sixteen bits are multiplied as two bytes where that is fewer. Loops count in a
+//! register and leave out the lanes beyond the end, so no length is special.
 #![allow(unsafe_code)]
 
+mod activation;
 mod attention;
+mod matmul;
 mod products;
 mod rows;
 mod tiles;
 
-use super::super::table::Kernels;
 use super::dsp::DSP;
+use crate::kernels::table::Kernels;
 
 /// The set for this target, whose user says that it has the extension.
 pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
-    matmul8: products::matmul8,
-    matmul16: products::matmul16,
+    matmul8: matmul::matmul8,
+    matmul16: matmul::matmul16,
     tiles8: tiles::tiles8,
     tiles16: tiles::tiles16,
     requantize: rows::requantize,
@@ -25,10 +28,10 @@ pub(crate) static MVE: Kernels = Kernels {
     quantize16: rows::quantize16,
     norm: rows::norm,
     rotate: rows::rotate,
-    rectify: rows::rectify,
-    gate: rows::gate,
-    scores8: products::scores8,
-    scores16: products::scores16,
+    rectify: activation::rectify,
+    gate: activation::gate,
+    scores8: attention::scores8,
+    scores16: attention::scores16,
     scale_scores: attention::scale_scores,
     powers: attention::powers,
     weighted_sum: attention::weighted_sum,
