@@ -28,6 +28,8 @@ mod tiles;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm32;
 mod wide_tiles;
+#[cfg(any(kinglet_thumb1, all(kinglet_thumb2, not(kinglet_dsp)), all(target_arch = "riscv32", target_feature = "m")))]
+mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

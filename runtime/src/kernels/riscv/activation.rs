@@ -2,7 +2,7 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::scalar;
+use crate::kernels::{scalar, words};
 
 /// From the index `beyond` on `table` has no pair of entries, and `last` is added.
 ///
@@ -55,16 +55,13 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *con
     )
 }
 
-/// The longest table: where it ends, no sum has left an `i32`.
-const TABLE: usize = 1 << 16;
-
 /// See [`Kernels::rectify`](crate::kernels::Kernels::rectify).
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    let Some((&last, others)) = table.split_last().filter(|_| !values.is_empty() && table.len() <= TABLE) else {
+    let Some((from, value)) = words::last_entry(values, table) else {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let range = values.as_mut_ptr_range();
     // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the first
     // is not the last.
-    unsafe { rectify_loop(range.start, range.end, table.as_ptr(), others.len(), last.into()) };
+    unsafe { rectify_loop(range.start, range.end, table.as_ptr(), from, value) };
 }

@@ -2,8 +2,8 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::scalar;
 use crate::kernels::table::Requantize;
+use crate::kernels::{scalar, words};
 
 /// The high half of a product, shifted and rounded.
 macro_rules! scaled {
@@ -67,15 +67,12 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
 
 /// See [`Requantize::apply`].
 pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    // Accumulators have the headroom, so the shift to the left can be taken off the one to the right.
-    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    let shift = words::folded_shift(by);
     let count = accumulators.len().min(multipliers.len());
     if by.row.is_some() || by.shift > 31 || shift < 1 {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
     // SAFETY: it reads and writes `count` accumulators, and reads as many multipliers.
     unsafe { requantize_loop(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32 - 1) };
-    for (out, &bias) in accumulators.iter_mut().zip(biases) {
-        *out = out.saturating_add(bias);
-    }
+    scalar::add(accumulators, biases);
 }

@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 
 use crate::fixed::multiply;
-use crate::kernels::scalar;
+use crate::kernels::{scalar, words};
 
 /// What a table of [`rectify_loop`] says beyond its entries.
 #[repr(C)]
@@ -112,15 +112,12 @@ unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, end: *const 
     )
 }
 
-/// The longest table: where it ends, no sum has left an `i32`.
-const TABLE: usize = 1 << 16;
-
 /// See [`Kernels::rectify`](crate::kernels::Kernels::rectify).
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    let Some((&last, others)) = table.split_last().filter(|_| !values.is_empty() && table.len() <= TABLE) else {
+    let Some((from, value)) = words::last_entry(values, table) else {
         return (scalar::SCALAR.rectify)(values, table);
     };
-    let (range, beyond) = (values.as_mut_ptr_range(), Beyond { from: others.len(), value: last.into() });
+    let (range, beyond) = (values.as_mut_ptr_range(), Beyond { from, value });
     // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the first
     // is not the last.
     unsafe { rectify_loop(range.start, range.end, table.as_ptr(), &beyond) };

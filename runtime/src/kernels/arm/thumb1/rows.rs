@@ -5,8 +5,8 @@
 use core::arch::naked_asm;
 
 use crate::fixed::{Scale, mul_high, shift_round};
-use crate::kernels::scalar;
 use crate::kernels::table::{NormRow, Requantize};
+use crate::kernels::{scalar, words};
 
 /// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded.
 ///
@@ -274,8 +274,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
     let (out, range) = (accumulators.as_mut_ptr(), multipliers.as_ptr_range());
-    // Accumulators have the headroom, so the shift to the left can be taken off the one to the right.
-    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    let shift = words::folded_shift(by);
     // SAFETY: they read and write all accumulators, at least one, and read as many multipliers.
     unsafe {
         if shift > 0 && by.headroom > 0 {
@@ -285,9 +284,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
             scale_loop(out, range.start, range.end, &by);
         }
     }
-    for (out, &bias) in accumulators.iter_mut().zip(biases) {
-        *out = out.saturating_add(bias);
-    }
+    scalar::add(accumulators, biases);
 }
 
 /// See [`magnitude_bits`](crate::fixed::magnitude_bits), for rows of even length; 0 for others.
@@ -330,9 +327,7 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
             *x = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
         }
     }
-    for (x, &bias) in row.iter_mut().zip(by.biases) {
-        *x = x.saturating_add(bias);
-    }
+    scalar::add(row, by.biases);
 }
 
 /// See [`rotate`](crate::kernels::scalar::rotary::rotate).

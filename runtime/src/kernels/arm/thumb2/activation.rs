@@ -2,7 +2,7 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::scalar;
+use crate::kernels::{scalar, words};
 
 /// What a table of [`rectify_loop`] says beyond its entries.
 #[repr(C)]
@@ -51,15 +51,12 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const 
     )
 }
 
-/// The longest table: where it ends, no sum has left an `i32`.
-const TABLE: usize = 1 << 16;
-
 /// See [`Kernels::rectify`](crate::kernels::Kernels::rectify).
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    let Some((&last, others)) = table.split_last().filter(|_| !values.is_empty() && table.len() <= TABLE) else {
+    let Some((from, value)) = words::last_entry(values, table) else {
         return (scalar::SCALAR.rectify)(values, table);
     };
-    let beyond = Beyond { from: others.len(), value: last.into() };
+    let beyond = Beyond { from, value };
     // SAFETY: it reads and writes all values, of which there are some, and reads pairs of entries of
     // which the first is not the last.
     unsafe { rectify_loop(values.as_mut_ptr(), values.len(), table.as_ptr(), &beyond) };

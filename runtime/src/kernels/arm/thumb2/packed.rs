@@ -4,9 +4,8 @@
 
 use core::arch::naked_asm;
 
-use crate::format::places::{PACKED_COLS, TILE};
-use crate::kernels::scalar;
 use crate::kernels::table::Packed;
+use crate::kernels::words;
 
 /// What [`one_token`] takes besides three pointers.
 #[repr(C)]
@@ -118,35 +117,19 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32
     )
 }
 
-/// Groups of the widest row that is multiplied without being unpacked.
-const GROUPS: usize = 64;
-
 /// See [`Kernels::packed16`](crate::kernels::Kernels::packed16).
 pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
-    let (cols, group) = (cols.max(1), packed.group.max(1));
-    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / 2 / cols);
-    let rows = TILE * blocks;
-    let whole = cols.is_multiple_of(PACKED_COLS) && group.is_multiple_of(PACKED_COLS) && groups <= GROUPS;
-    let aligned = packed.weights.as_ptr().addr().is_multiple_of(4);
-    if !whole || !aligned || blocks == 0 || packed.scales.len() < rows * groups {
-        return false;
-    }
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        let mut beginnings = [0; GROUPS];
-        for (beginning, x) in beginnings.iter_mut().zip(x.chunks(group)) {
-            *beginning = -8 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
-        }
+    words::packed16(out, x, packed, cols, |out, x, groups| {
         out.fill(0);
         let shape = OneToken {
-            blocks,
-            tiles: cols / PACKED_COLS,
-            tiles_in_group: group / PACKED_COLS,
+            blocks: groups.blocks,
+            tiles: groups.tiles,
+            tiles_in_group: groups.tiles_in_group,
             scales: packed.scales.as_ptr(),
-            beginnings: beginnings.as_ptr(),
+            beginnings: groups.beginnings.as_ptr(),
         };
-        // SAFETY: it reads `rows * cols / 2` bytes at a word's boundary, `cols` activations, `rows * groups`
-        // scales, and a beginning for each group; it adds to `rows` sums: the lengths of the slices.
+        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a beginning
+        // for each group, and adds to the sums: `words` gives sizes that the slices have.
         unsafe { one_token(packed.weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
-    }
-    true
+    })
 }

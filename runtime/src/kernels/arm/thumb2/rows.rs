@@ -3,8 +3,8 @@
 use core::arch::naked_asm;
 
 use crate::fixed::{Scale, mul_high, shift_round};
-use crate::kernels::scalar;
 use crate::kernels::table::{NormRow, Requantize};
+use crate::kernels::{scalar, words};
 
 /// The high half of a product, shifted and rounded.
 macro_rules! scaled {
@@ -261,8 +261,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
     if by.row.is_some() || !(1..=31).contains(&by.shift) || count == 0 {
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
-    // Accumulators have the headroom, so the shift to the left can be taken off the one to the right.
-    let shift = by.shift.wrapping_sub_unsigned(by.headroom);
+    let shift = words::folded_shift(by);
     // SAFETY: they read and write `count` accumulators, which is not 0, and read as many multipliers.
     unsafe {
         if shift > 0 {
@@ -272,9 +271,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
             scale_loop(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, &by);
         }
     }
-    for (out, &bias) in accumulators.iter_mut().zip(biases) {
-        *out = out.saturating_add(bias);
-    }
+    scalar::add(accumulators, biases);
 }
 
 /// See [`magnitude_bits`](crate::fixed::magnitude_bits).
@@ -301,9 +298,7 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
             *x = shift_round(mul_high(x.wrapping_mul(inverse), weight), shift);
         }
     }
-    for (x, &bias) in row.iter_mut().zip(by.biases) {
-        *x = x.saturating_add(bias);
-    }
+    scalar::add(row, by.biases);
 }
 
 /// See [`rotate`](crate::kernels::scalar::rotary::rotate).
