@@ -8,6 +8,7 @@ use core::arch::naked_asm;
 
 use crate::fixed::{Scale, magnitude_bits, mean};
 use crate::kernels::scalar;
+use crate::kernels::scalar::rows::scale8;
 use crate::kernels::table::{NormRow, Requantize};
 
 /// How accumulators become values.
@@ -179,7 +180,7 @@ unsafe extern "C" fn bits(values: *const i32, count: usize) -> i32 {
     )
 }
 
-/// How a row becomes bytes: see [`scale8`](crate::kernels::scalar::rows::scale8).
+/// How a row becomes bytes: see [`scale8`].
 #[repr(C)]
 struct Bytes {
     /// By how much values are shifted left, or right if it is negative.
@@ -440,14 +441,10 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
 /// See [`quantize8`](crate::kernels::scalar::rows::quantize8).
 pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     // SAFETY: it reads the slice.
-    let largest = unsafe { abs_max(row.as_ptr(), row.len()) }.clamp(1, i32::MAX as u32);
-    // The scale depends on nothing but the largest magnitude.
-    let scale = scalar::rows::quantize8(&mut [], &[largest as i32]);
-    let zeros = largest.leading_zeros() as i32;
-    let carry = scale.exponent() + zeros - 14;
-    let inverse = (1 << 25) / scale.mantissa().max(1);
-    // Left by `zeros - 1`, and right by fifteen.
-    let by = Bytes { lift: zeros - 16, inverse, shift: -23 - carry };
+    let largest = unsafe { abs_max(row.as_ptr(), row.len()) }.min(i32::MAX as u32);
+    let (scale, lift, inverse, shift) = scale8(largest);
+    // Left by `lift`, and right by fifteen.
+    let by = Bytes { lift: lift as i32 - 15, inverse, shift: -(shift as i32) };
     // SAFETY: it reads and writes as many values as the shorter slice has.
     unsafe { quantize8_loop(out.as_mut_ptr(), row.as_ptr(), out.len().min(row.len()), &by) };
     scale
