@@ -5,7 +5,7 @@ use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::{Sampler, SamplerOptions, argmax};
 use kinglet::task::{
     BeamOptions, BeamSearch, Choices, GenerateOptions, Stop, answer, beam_search, classify, embed, embed_half,
-    fill_in_turn, fill_mask, generate, log_probability, pseudo_score, score, tag,
+    fill_in_turn, fill_mask, generate, half_bits, log_probability, pseudo_score, score, tag,
 };
 use kinglet::{AlignedVec, Buffer, Error, MemoryPlan, Model, Session};
 use kinglet_convert::family::Options;
@@ -54,13 +54,32 @@ fn a_sentence_vector_is_the_references_and_of_unit_length() {
             assert_eq!(embed(session, &input.ids, &[], &mut vector), Ok(20));
             near(&vector, &exact(source, input)[0], 0.02);
             assert!((vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
-            let mut half = [half::f16::ZERO; 20];
+            let mut half = [0; 20];
             assert_eq!(embed_half(session, &input.ids, &[], &mut half), Ok(20));
-            near(&half.map(f32::from), &vector, 1e-3);
+            near(&half.map(|bits| half::f16::from_bits(bits).to_f32()), &vector, 1e-3);
         }
         let too_small = embed(session, &[3], &[], &mut [0.0; 19]);
         assert_eq!(too_small, Err(Error::BufferTooSmall { buffer: Buffer::Vector, needed: 20, given: 19 }));
     });
+}
+
+#[test]
+fn half_precision_is_that_of_the_crate_half() {
+    let mut ties = 0;
+    for bits in 0..=u16::MAX {
+        let exact = half::f16::from_bits(bits).to_f32();
+        // Up to the next number: the number itself, the tie, and both neighbours of the tie.
+        let next = half::f16::from_bits(bits.wrapping_add(1)).to_f32();
+        let tie = ((f64::from(exact) + f64::from(next)) / 2.0) as f32;
+        ties += usize::from(tie.is_finite() && tie != exact && tie != next);
+        for value in [exact, exact.next_up(), exact.next_down(), tie, tie.next_up(), tie.next_down()] {
+            assert_eq!(half_bits(value), half::f16::from_f32(value).to_bits(), "{value:e}, {:#010x}", value.to_bits());
+        }
+    }
+    assert!(ties > 63_000, "{ties}");
+    for value in [65_519.998, 65_520.0, 65_536.0, f32::MAX, f32::MIN_POSITIVE, 1e-45, -1e-45] {
+        assert_eq!(half_bits(value), half::f16::from_f32(value).to_bits(), "{value:e}");
+    }
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Sentence vectors.
 
-use half::f16;
-
 use crate::format::error::{Buffer, Error};
 use crate::session::Session;
+use crate::task::half_bits;
 
 /// One vector for a text, of unit length where the model says so. Returns its width.
 ///
@@ -13,7 +12,8 @@ pub fn embed(session: &mut Session<'_, '_>, ids: &[u32], token_types: &[u8], out
     embed_as(session, ids, token_types, out, |value| value)
 }
 
-/// The same in half precision: half the bytes to store or to send.
+/// [`embed`] in half precision, for vectors that are stored or sent: `out` gets the bits of IEEE
+/// 754's binary16, as [`half_bits`] makes them. `f16::from_bits` of the crate `half` reads them.
 ///
 /// # Errors
 /// As [`embed`].
@@ -21,9 +21,9 @@ pub fn embed_half(
     session: &mut Session<'_, '_>,
     ids: &[u32],
     token_types: &[u8],
-    out: &mut [f16],
+    out: &mut [u16],
 ) -> Result<usize, Error> {
-    embed_as(session, ids, token_types, out, f16::from_f32)
+    embed_as(session, ids, token_types, out, half_bits)
 }
 
 fn embed_as<T>(

@@ -1,6 +1,7 @@
 //! What people use a model for: each a short file over [`Session`](crate::Session).
 //!
-//! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence vector.
+//! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence
+//! vector.
 
 mod answer;
 mod beam;
@@ -10,6 +11,7 @@ mod embed;
 mod entities;
 mod fill_mask;
 mod generate;
+mod half;
 mod restrict;
 mod score;
 mod stop_text;
@@ -22,6 +24,7 @@ pub use embed::{embed, embed_half};
 pub use entities::{Aggregation, Entities, Entity, kind};
 pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Generation, Progress, Stop, generate};
+pub use half::half_bits;
 pub use score::{log_probability, pseudo_score, score};
 
 pub use crate::session::shifted_start;
