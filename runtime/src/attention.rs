@@ -360,7 +360,8 @@ struct Term {
 }
 
 impl Term {
-    /// Of a row whose values have so many bits and stand for themselves times `mantissa * 2^-exponent`, the softmax's scale included.
+    /// The term of a row with values of at most `bits` bits, in units of `mantissa * 2^-exponent`, which include the
+    /// softmax's scale.
     fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
         let spare = headroom((127 * matrix.cols as u64) << bits);
         // The row has `fraction_bits`. The score loses 32 bits in each of two products, and is raised by `spare`.

@@ -23,7 +23,7 @@ pub(crate) struct Block<'a, 'm> {
     /// The stored block that the layer runs.
     block: u16,
     kernels: &'static Kernels,
-    /// Those that help with each product.
+    /// Threads that share each matrix product.
     others: Others,
     attention: Attention<'m>,
     rotary: Option<(Halfwords<'m>, usize)>,
@@ -381,7 +381,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 /// What attention reads.
 #[derive(Clone, Copy)]
 enum Reach {
-    /// The stack's own tokens, of which so many are in the cache.
+    /// The stack's own tokens, of which the cache holds `stored`.
     Own { stored: usize },
     /// All of the encoder's.
     Cross { source: usize },

@@ -1,7 +1,7 @@
 //! Integer-only inference for small quantized transformers, without `std` and without a heap.
 //!
 //! The host program `kinglet` turns a Hugging Face checkpoint into one file, the *blob*. This crate runs the blob where it lies,
-//! in flash: decoders (GPT and its kin), encoders (BERT and its kin) and encoder-decoders (T5 and its kin). A blob gives the same
+//! in flash: decoders (GPT and its kin), encoders (BERT and its kin) and encoder-decoders (T5 and its kin). A blob gives equal
 //! bits on every target.
 //!
 //! ```

@@ -327,7 +327,7 @@ pub(crate) struct Matrix<'m> {
     pub(crate) layout: WeightLayout,
     /// `[rows, cols]`, two to a byte where they are packed.
     pub(crate) weights: &'m [i8],
-    /// Those of the groups of packed weights.
+    /// The scales of the groups of packed weights.
     pub(crate) scales: &'m [u8],
     pub(crate) exponent: i32,
     pub(crate) multipliers: Words<'m>,

@@ -145,7 +145,7 @@ impl<'s, 'm> Session<'s, 'm> {
         self.kernels.name
     }
 
-    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The results are the same bits.
+    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The bits of the results do not change.
     ///
     /// # Errors
     /// [`Error::NotSupported`] when the machine has no such set.
@@ -155,8 +155,8 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Works with so many threads: of a text or a prompt each takes some tokens, and of one token's large matrices some rows. The results
-    /// are the same bits. Threads other than the caller's have memory of their own on the heap, and wait for each other awake for up to a
+    /// Works with `threads` threads: of a text or a prompt each takes some tokens, and of one token's large matrices some rows. The results
+    /// have equal bits. Threads other than the caller's have memory of their own on the heap, and wait for each other awake for up to a
     /// tenth of a millisecond: they pay from models on that are some hundreds of columns wide.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ impl<'s, 'm> Session<'s, 'm> {
     /// have displaced older ones, so only a reset is possible then. There are no logits until a token is read.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when it has not seen so many; [`Error::NotSupported`] with a sliding window.
+    /// [`Error::TooManyTokens`] when it has seen fewer; [`Error::NotSupported`] with a sliding window.
     pub fn rewind(&mut self, position: usize) -> Result<(), Error> {
         let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
         if position > self.position {
@@ -407,7 +407,7 @@ impl<'s, 'm> Session<'s, 'm> {
         self.logits_mut().map(|logits| &*logits)
     }
 
-    /// The same, to be changed: a sampler works in place.
+    /// The logits, to be changed: a sampler works in place.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
@@ -424,7 +424,7 @@ impl<'s, 'm> Session<'s, 'm> {
     /// The head's result for the encoder's token at a position.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when the encoder was not given so many; [`Error::NotSupported`] when the head is a decoder's.
+    /// [`Error::TooManyTokens`] when the encoder was given fewer; [`Error::NotSupported`] when the head is a decoder's.
     pub fn logits_at(&mut self, position: usize) -> Result<&[i32], Error> {
         if self.model.spec().decoder.is_some() {
             return Err(Error::NotSupported("its head reads the decoder, one token at a time"));

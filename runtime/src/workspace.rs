@@ -52,7 +52,7 @@ pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams:
 /// assert_eq!(arena.0.len(), 1024);
 /// ```
 ///
-/// What is no blob of this version has no arena:
+/// A file that is no blob of this version has no arena:
 ///
 /// ```compile_fail
 /// const MODEL: &[u8] = b"of an older version";

@@ -50,7 +50,7 @@ impl Attention<'_> {
             let rows = rows.get_mut(from..).unwrap_or(&mut []);
             let mut queries = Queries { rows, tokens, stride, group, width, visible: &visible };
             if !attend(&head, &mut queries) {
-                // Whether it can depends on what is the same for all heads, and so it could not do the first.
+                // A kernel refuses by sizes that all heads share, so it refused the first: nothing is written yet.
                 return false;
             }
         }
@@ -69,7 +69,7 @@ mod tests {
     use crate::model::Halfwords;
     use crate::workspace::HeadBuffers;
 
-    /// Numbers of different sizes, the same in every run.
+    /// Numbers of different sizes, equal in every run.
     fn numbers(seed: u64) -> impl Iterator<Item = i32> {
         let mut state = seed;
         core::iter::repeat_with(move || {

@@ -11,7 +11,7 @@ use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{Kernels, Packed, SCALAR};
 
-/// Numbers of all sizes, the same in every run.
+/// Numbers of all sizes, equal in every run.
 struct Numbers(u32);
 
 impl Numbers {
@@ -66,7 +66,7 @@ fn sets() -> [&'static Kernels; 2] {
     [Kernels::best(), &SCALAR]
 }
 
-/// What is done to rows of `len` values of so many bits.
+/// Compares what works on rows, with `len` values of at most `bits` bits.
 #[inline(never)]
 fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn FnMut(&'static str, u32)) {
     let (mut row, mut multipliers, mut biases) = ([0; LEN], [0; LEN], [0; LEN]);
@@ -154,7 +154,7 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
     }
 }
 
-/// What multiplies, on so many tokens, rows and columns.
+/// Compares the products of matrices, with these numbers of tokens, rows and columns.
 #[inline(never)]
 fn compare_products(
     (tokens, rows, cols): (usize, usize, usize),
@@ -217,7 +217,7 @@ fn compare_products(
 }
 
 /// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations are the least and the largest that
-/// rows of so many columns have, but for the last.
+/// rows of `COLS` columns have, but for the last.
 #[inline(never)]
 fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
     const COLS: usize = 1024;

@@ -1,6 +1,6 @@
 //! The high half of a product, in the one instruction that a core has for it.
 //!
-//! The compiler finds that instruction where both factors are at hand, but not where one of them is the same all through a loop:
+//! The compiler finds that instruction where both factors are at hand, but not where one of them is constant in a loop:
 //! it then keeps that one as 64 bits, and multiplies thrice.
 #![allow(unsafe_code)]
 

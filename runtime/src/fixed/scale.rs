@@ -6,7 +6,7 @@
 pub(crate) struct Scale(u16);
 
 impl Scale {
-    /// What is added to the exponent in its five bits.
+    /// The offset of the exponent in its five bits.
     pub(crate) const BIAS: i32 = 17;
     /// In memory, where only plain integers lie.
     pub(crate) const BYTES: usize = size_of::<u16>();

@@ -112,7 +112,7 @@ pub struct GenerationDefaults {
     pub renormalize_logits: bool,
     /// No run of this number of tokens comes twice; 0 allows all.
     pub no_repeat_ngram_size: u16,
-    /// No stop token before the decoder has so many tokens.
+    /// The least number of the decoder's tokens before a stop token.
     pub min_length: u32,
     /// The least number of tokens before a stop token; where it is said, `min_length` does not count.
     pub min_new_tokens: Option<u32>,

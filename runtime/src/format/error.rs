@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What is wrong, with the numbers a person needs to put it right. No variant owns memory.
+/// An error, with the numbers a person needs to put it right. No variant owns memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

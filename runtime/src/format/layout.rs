@@ -55,7 +55,7 @@ pub enum StackPart {
     FinalNorm,
     /// Cosine and sine of each position and pair, `[max_positions, dims / 2, 2]`, Q15.
     Rotary,
-    /// The same for layers with a sliding window.
+    /// [`StackPart::Rotary`] for layers with a sliding window.
     RotaryLocal,
     /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
     /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to `distance` in a decoder.
@@ -119,7 +119,7 @@ pub enum BlockPart {
     Narrow,
     /// The norm on it.
     NarrowNorm,
-    /// The same for queries and keys, where they have a stream of their own.
+    /// From the wide stream to that of queries and keys, where these have one of their own.
     NarrowShared,
     /// The norm on it.
     NarrowSharedNorm,
@@ -243,7 +243,7 @@ impl Shape {
         }
     }
 
-    /// The same with a matrix of this role as near to a layout as its shape allows.
+    /// The shape with a matrix of this `role` as near to `layout` as its rows and columns allow.
     ///
     /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled attention is read a row at a time.
     const fn laid(self, role: Role, layout: WeightLayout) -> Self {

@@ -212,7 +212,7 @@ impl Sizes {
     }
 }
 
-/// Bytes of so many 32-bit values, as a buffer has them.
+/// Bytes of `len` 32-bit values, as a buffer has them.
 const fn words(len: usize) -> usize {
     (4 * len).next_multiple_of(ALIGNMENT)
 }
@@ -251,7 +251,7 @@ impl MemoryPlan {
         Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
     }
 
-    /// The same with caches for several texts at a time, which [`beam_search`](crate::task::beam_search) needs; at most
+    /// The plan with caches for `beams` texts, which [`beam_search`](crate::task::beam_search) needs; at most
     /// [`MAX_BEAMS`](crate::task::MAX_BEAMS).
     #[must_use]
     pub const fn with_beams(self, beams: usize) -> Self {

@@ -52,7 +52,7 @@ pub const fn packed_place(row: usize, col: usize, cols: usize) -> (usize, u32) {
     (4 * word + 2 * high + pair / 2, 4 * (pair as u32 % 2))
 }
 
-/// Where the scale of a packed weight's group lies: those of four rows are neighbours, group after group.
+/// Where the scale of a packed weight's group lies: the scales of four rows are neighbours, group after group.
 pub const fn group_place(row: usize, col: usize, cols: usize, group: usize) -> usize {
     let groups = cols.div_ceil(at_least_one(group));
     (row / TILE * groups + col / at_least_one(group)) * TILE + row % TILE

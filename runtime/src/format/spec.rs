@@ -2,7 +2,7 @@
 //!
 //! A [`ModelSpec`] says everything about a transformer that is not a weight. The converter fills it from a
 //! checkpoint's configuration; the runtime executes it; neither has a word for "BERT" or "Llama". Names are
-//! those of Hugging Face's `config.json`, and of the papers for the parts.
+//! the keys of Hugging Face's `config.json`, and of the papers for the parts.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,11 +40,11 @@ pub struct ModelSpec {
     pub encoder: Option<StackSpec>,
     /// The causal stack.
     pub decoder: Option<StackSpec>,
-    /// What is computed from the last stack's hidden states.
+    /// The head, computed from the last stack's hidden states.
     pub head: HeadSpec,
 }
 
-/// How numbers are held, the same through the whole model.
+/// How numbers are held, all through the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NumericsSpec {
@@ -211,7 +211,7 @@ pub struct BlockSpec {
     pub skip_first_norm: bool,
     /// Self-attention.
     pub attention: AttentionSpec,
-    /// Attention to the encoder's output, with the same heads.
+    /// Attention to the encoder's output, with the heads of the attention to the decoder's own tokens.
     pub cross_attention: bool,
     /// The feed-forward network.
     pub feed_forward: FeedForwardSpec,
@@ -334,7 +334,7 @@ pub enum AttentionPosition {
     /// Disentangled attention (DeBERTa, arXiv 2006.03654): besides `q . k`, each query meets a vector of the distance to
     /// the key, and each key one of the distance to the query. In encoders only.
     Disentangled {
-        /// The distance from which on the vectors are the same.
+        /// The distance from which on the vectors do not change.
         distance: u32,
         /// Vectors that each head has of either kind.
         positions: u16,
@@ -385,7 +385,7 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// What is computed from the hidden states: pool, transform, project.
+/// The head, computed from the hidden states: pool, transform, project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeadSpec {

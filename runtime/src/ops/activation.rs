@@ -91,7 +91,7 @@ mod tests {
         1.0 / (1.0 + libm::exp(-x))
     }
 
-    /// What is tabulated of a function at `|x|`, and its fraction bits, as the format has it.
+    /// The format's table for `f`, with a value at each multiple of 1/64.
     fn tabulate(activation: Activation, f: Function) -> [i16; ACTIVATION_TABLE_LEN] {
         core::array::from_fn(|i| {
             let x = i as f64 / 64.0;

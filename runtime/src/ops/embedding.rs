@@ -49,7 +49,7 @@ pub(crate) fn embed_row(
         }
         return;
     }
-    // The same: columns 0, 2, 1, 3.
+    // A word of each tile along the row, with its columns in the order 0, 2, 1, 3.
     let words = from(tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(TILE);
     for (out, &[a, c, b, d]) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
         out.iter_mut().zip([a, b, c, d]).for_each(|(out, weight)| put(out, weight));

@@ -82,7 +82,7 @@ pub(crate) fn linear(kernels: &Kernels, x: &QuantizedRows<'_>, matrix: &Matrix<'
     linear_with_bias(kernels, x, matrix, matrix.bias, out);
 }
 
-/// The same with a bias that does not belong to the matrix: a tied output projection's.
+/// A matrix product with a bias from elsewhere: a tied output projection has its own.
 pub(crate) fn linear_with_bias(
     kernels: &Kernels,
     x: &QuantizedRows<'_>,

@@ -4,7 +4,7 @@ use super::Session;
 use crate::format::memory::MAX_BEAMS;
 
 impl Session<'_, '_> {
-    /// Turns to one of the texts, of which the decoder has seen so many tokens.
+    /// Turns to text `beam`, of which the decoder has seen `position` tokens.
     pub(crate) fn select(&mut self, beam: usize, position: usize) {
         self.beam = beam.min(self.plan.beams() - 1);
         self.position = position;

@@ -23,7 +23,7 @@ impl Session<'_, '_> {
         let Workspace { hidden, kept, states, scratch, .. } = &mut self.workspace;
         let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
         let states = states.get(..read * hidden_size).unwrap_or(&[]);
-        // What is quantized makes room for what becomes of it.
+        // `normed` holds the input and, once that is quantized, the output.
         let mut len = hidden_size;
         let pooled = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         match row {

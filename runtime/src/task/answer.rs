@@ -16,7 +16,7 @@ pub struct Answer {
     pub end: usize,
     /// Start and end logit together, in fixed point.
     pub score: i32,
-    /// The same for no answer at all: a span of the first token alone.
+    /// The score of no answer at all: start and end logit of the first token.
     pub none: i32,
 }
 

@@ -1,7 +1,7 @@
 //! Beam search: several texts at a time, the best of them kept.
 //!
 //! The bookkeeping ([`BeamSearch`]) knows no model: it is given log-probabilities and says which texts to go on with. It
-//! follows `transformers`, step by step, so that the same model writes the same text.
+//! follows `transformers`, step by step, so that a model writes the text that it writes there.
 
 use heapless::{Vec, VecView};
 
@@ -173,7 +173,8 @@ impl<'b> BeamSearch<'b> {
         self.write(self.steps, beam, text, 0)
     }
 
-    /// Adds a finished text's tokens to `text`, the best one's for rank 0, and returns its score; `None` when there are not so many.
+    /// Adds a finished text's tokens to `text`, the best one's for `rank` 0, and returns its score; `None` when no text
+    /// has that rank.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`] when it does not hold them.
@@ -205,7 +206,7 @@ impl<'b> BeamSearch<'b> {
         Ok(())
     }
 
-    /// Takes in the log-probability of one token after an open text. Those of minus infinity are not written.
+    /// Takes in the log-probability of one token after an open text. A token of minus infinity is not written.
     pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
         let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
         let worst = self.candidates.last().map_or(f32::NEG_INFINITY, |worst| worst.log_probability);

@@ -79,7 +79,7 @@ impl<'l, 's> Entities<'l, 's> {
     }
 
     /// The next token with the scores of all labels. `continues` says that it goes on with the word of the token before it.
-    /// What is complete then goes to `each`.
+    /// An entity that this token completes goes to `each`.
     pub fn push(&mut self, scores: &[f32], continues: bool, mut each: impl FnMut(Entity)) {
         let continues = continues && self.tokens > 0 && self.aggregation != Aggregation::Simple;
         if !continues {
@@ -99,7 +99,7 @@ impl<'l, 's> Entities<'l, 's> {
         self.position += 1;
     }
 
-    /// A token that belongs to no text, such as those that frame it.
+    /// A token that belongs to no text, such as the special tokens around it.
     pub fn skip(&mut self, mut each: impl FnMut(Entity)) {
         self.end(&mut each);
         self.position += 1;

@@ -12,13 +12,13 @@ use super::Choices;
 /// When to stop, and what may be written.
 #[derive(Clone, Copy, Debug)]
 pub struct GenerateOptions<'o> {
-    /// Write at most so many tokens.
+    /// The most tokens that are written.
     pub max_new_tokens: usize,
     /// Any of these ends the text; it is written too.
     pub stop: &'o [u32],
     /// Any of these sequences of tokens ends the text; it is written too.
     pub stop_sequences: &'o [&'o [u32]],
-    /// Do not write a stop token before so many others.
+    /// The least number of tokens before a stop token.
     pub min_new_tokens: usize,
     /// Never write these.
     pub suppressed: &'o [u32],
@@ -26,18 +26,18 @@ pub struct GenerateOptions<'o> {
     pub suppressed_first: &'o [u32],
     /// Never write the last token of one of these where the text, what was given included, ends with those before it.
     pub bad_words: &'o [&'o [u32]],
-    /// No run of so many tokens comes twice, what was given included; 0 allows all.
+    /// No run of this number of tokens comes twice, the prompt's included; 0 allows all.
     pub no_repeat_ngram_size: usize,
     /// Write one of these, and nothing else. A stop token ends one that begins others.
     pub choices: Option<Choices<'o>>,
-    /// What is written after a text of one token, whatever the model says. A longer text has its beginning already.
+    /// The token written after a text of one token, whatever the model says. A longer text has its beginning already.
     pub forced_bos: Option<u32>,
     /// The last one, where the length runs out.
     pub forced_eos: Option<u32>,
 }
 
 impl GenerateOptions<'_> {
-    /// At most so many tokens, with no token treated differently from the others.
+    /// At most `max_new_tokens` tokens, with no token treated differently from the others.
     pub const fn new(max_new_tokens: usize) -> Self {
         Self {
             max_new_tokens,

@@ -78,7 +78,7 @@ impl Threads {
         self.others.count() + 1
     }
 
-    /// Those that help with one token: none where there are several, of which each thread takes some.
+    /// The threads that share one token's products: none for several tokens, of which each thread takes some.
     pub(crate) fn beside(&self, tokens: usize) -> Others {
         if tokens == 1 { self.others.clone() } else { Others::default() }
     }
@@ -109,8 +109,8 @@ impl Threads {
         });
     }
 
-    /// The same for at most a tile of tokens for each thread, whose keys and values the work stores: it is told the first one's position,
-    /// and where they go.
+    /// [`run`](Self::run) for at most a tile of tokens for each thread, where `work` stores keys and values: it is told the
+    /// position of the share's first token, and where they go.
     pub(crate) fn fill(
         &mut self,
         (spec, plan): Plan<'_>,
@@ -175,7 +175,7 @@ impl Others {
         });
     }
 
-    /// Cuts values into shares of so many, and does some work on each, with what the thread is lent: it is told the share's number.
+    /// Cuts `values` into pieces of `share`, and calls `work` on each with its number and one of `lent`.
     fn share_out<T: Send>(
         &self,
         values: &mut [i32],

@@ -89,7 +89,7 @@ impl<'m> Added<'m> {
         })
     }
 
-    /// The same with its tables looked through; `None` when one is not as it should be.
+    /// These tokens once their tables were looked through; `None` when one is not as it should be.
     pub(crate) fn checked(mut self) -> Option<Self> {
         let whole = [&self.raw.strings, &self.normalized.strings, &self.decoded].into_iter().all(Vocabulary::check);
         (whole && self.raw.look() && self.normalized.look()).then_some(self)

@@ -42,7 +42,7 @@ pub struct Decoder<'t, 'm> {
 /// and leaves out the code of all others.
 type Step = fn(&mut Decoder<'_, '_>, u32, bool, &mut dyn FnMut(&str));
 
-/// What is put where bytes are no text.
+/// The replacement for bytes that are no text.
 const REPLACEMENT: &str = "\u{fffd}";
 /// The longest token that is cleaned up, in bytes.
 pub(crate) const MAX_CLEANED: usize = 256;
@@ -151,7 +151,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
     }
 
-    /// What is left of a run of bytes is no character.
+    /// Ends a run of bytes: the bytes left in it are no character.
     fn end_bytes(&mut self, out: &mut dyn FnMut(&str)) {
         let left = core::mem::take(&mut self.partial_len);
         let marks = match self.tokenizer.header.decoder {

@@ -61,7 +61,7 @@ impl Tokenizer<'_> {
         let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
         let special = if options.add_special_tokens { special } else { 0 };
         let room = options.max_length.map_or(usize::MAX, |most| most.saturating_sub(special));
-        // What is beyond `keep` is only counted.
+        // Tokens beyond `keep` are only counted.
         let mut row = Row { out, len: 0, keep: room };
         let limit = options.max_length.unwrap_or(usize::MAX);
         // The memory that any text of this length does with.
@@ -257,7 +257,7 @@ struct Place<'c> {
 }
 
 impl Place<'_> {
-    /// The place in the text of some bytes. Several tokens in a row may stand for the same ones, however many these are.
+    /// The place in the text of some bytes. Several tokens in a row may share their bytes, however many these are.
     fn span(&mut self, bytes: Range<usize>) -> (u32, u32) {
         if bytes != self.bytes || bytes.is_empty() {
             self.span = (self.at(bytes.start).start, self.at(bytes.end.saturating_sub(1)).end);

@@ -32,7 +32,7 @@ impl Float {
         let (large, small) = if self.0 & !SIGN >= other.0 & !SIGN { (self, other) } else { (other, self) };
         let (mut exponent, a) = large.parts();
         let (small_exponent, b) = small.parts();
-        // What is shifted out leaves a mark in the last bit.
+        // Bits that are shifted out leave a mark in the last one.
         let shift = (exponent - small_exponent) as u32;
         let b = match shift {
             0 => b,

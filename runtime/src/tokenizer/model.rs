@@ -11,7 +11,7 @@ pub(crate) use bpe::{Bpe, Merges};
 pub(crate) use unigram::Unigram;
 pub(crate) use word::{WordLevel, WordPiece};
 
-/// What is handed each token: its id, and the bytes of the split that it stands for.
+/// The function that takes each token: its id, and the bytes of the split that it stands for.
 pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>);
 
 /// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the memory.

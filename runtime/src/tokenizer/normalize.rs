@@ -1,4 +1,4 @@
-//! What is done to a text before it is split.
+//! Normalizers: the steps that change a text before it is split.
 
 use core::ops::Range;
 
@@ -40,7 +40,7 @@ mod hangul {
     }
 }
 
-/// Does one step, of those that the tokenizer uses, to every part of the text that is no token.
+/// Does one of the tokenizer's steps to every part of the text that is no token.
 pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
     let bytes = |span: super::tables::Span| span.of(section).unwrap_or(&[]);
     match *step {
@@ -289,7 +289,7 @@ impl<'m> Charsmap<'m> {
         Ok(())
     }
 
-    /// What is put in place of the shortest beginning of some characters that the trie knows.
+    /// The replacement for the shortest beginning of these characters that the trie knows.
     fn find(&self, text: &Text<'_>, range: Range<usize>) -> Option<&'m str> {
         let unit = |at: u32| self.trie.get(at as usize);
         let offset = |unit: u32| (unit >> 10) << ((unit & 1 << 9) >> 6);

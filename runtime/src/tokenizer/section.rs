@@ -15,10 +15,10 @@ pub const VERSION: u16 = 1;
 /// what follows.
 pub const PRELUDE: usize = 16;
 
-/// Everything about a tokenizer that is not in a table. Places are those of the section.
+/// Everything about a tokenizer that is not in a table. Places count from the section's beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// What is done to a text first.
+    /// The steps that normalize a text, in order.
     pub normalizer: Vec<NormalizerStep, 16, u8>,
     /// How it is split then.
     pub pre_tokenizer: Vec<SplitStep, 8, u8>,
@@ -52,7 +52,7 @@ pub enum NormalizerStep {
         /// Its sequences.
         sequences: Span,
     },
-    /// The same, and marks are put in canonical order.
+    /// Characters become sequences by a map, and marks are put in canonical order.
     Decompose {
         /// The entries of the map.
         entries: Span,
@@ -72,7 +72,7 @@ pub enum NormalizerStep {
     Charsmap {
         /// The double array of its trie, words.
         trie: Span,
-        /// What is put in place, each ended by a zero.
+        /// The replacements, each ended by a zero.
         strings: Span,
         /// Classes of characters for grapheme clusters.
         graphemes: Span,
@@ -109,7 +109,7 @@ pub enum SplitStep {
         pattern: Pattern,
         /// What becomes of it.
         behavior: Behavior,
-        /// What does not match is what is looked for.
+        /// The parts between matches count as the matches.
         invert: bool,
     },
     /// A split that does not begin with a space gets one.

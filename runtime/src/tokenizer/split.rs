@@ -7,7 +7,7 @@ use super::section::{Prepend, SplitStep, Uses};
 use super::text::{Char, Text};
 use crate::format::error::Error;
 
-/// Does one step, of those that the tokenizer uses, to every part of the text that is no token.
+/// Does one of the tokenizer's steps to every part of the text that is no token.
 pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
     match *step {
         SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {

@@ -116,7 +116,7 @@ impl<'m> Classes<'m> {
         self.of_others(character)
     }
 
-    /// The same beyond ASCII, in one place: it is asked for in many.
+    /// The class of a character beyond ASCII, compiled once: many places ask for it.
     #[inline(never)]
     fn of_others(self, character: u32) -> u8 {
         match self.words.partition(|word| word >> 8 <= character).checked_sub(1) {
@@ -136,7 +136,7 @@ impl<'m> Classes<'m> {
 pub(crate) struct CharMap<'m> {
     ascii: &'m [u8],
     entries: &'m [[u8; 8]],
-    /// A count and so many characters of three bytes, one sequence after the other.
+    /// Sequences, one after the other: the number of characters, and each of them in three bytes.
     sequences: &'m [u8],
 }
 

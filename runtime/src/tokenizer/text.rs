@@ -96,7 +96,7 @@ impl Char {
         Self { value: TOKEN | SPLIT | id, start, end }
     }
 
-    /// The same place with another character.
+    /// Another character in this place.
     pub(crate) const fn with(self, character: u32) -> Self {
         Self { value: character, ..self }
     }
@@ -158,7 +158,7 @@ const fn tail_of(character: u32, shift: u32) -> u8 {
     0x80 | (character >> shift & 0x3f) as u8
 }
 
-/// What is done to a split, one compiled copy of its walk for all.
+/// The work on a split, one compiled copy of its walk for all.
 type Step<'s, 'a> = &'s mut dyn FnMut(&mut Text<'a>, Range<usize>) -> Result<(), Error>;
 
 /// Two buffers of characters: every step reads one and writes the other.
@@ -232,7 +232,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What is written from `index` on is a split of its own.
+    /// Makes the characters from `index` on a split of their own.
     fn begin_split(&mut self, index: usize) {
         if let Some(cell) = self.to.get_mut(index..self.written).and_then(<[Cell]>::first_mut) {
             *cell = Char::from(*cell).splitting(true).into();

@@ -1,7 +1,7 @@
 //! Strings and their ids: sorted, and each told by what it does not share with the one before it.
 //!
 //! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that it shares with the entry
-//! before it and of those of its own; a count of fifteen is followed by two bytes with the whole one; then come its own bytes.
+//! before it and of its own ones; a count of fifteen is followed by two bytes with the whole one; then come its own bytes.
 //! The first entry of a block shares nothing, so a search needs to look into one block only.
 
 use core::cmp::Ordering;
