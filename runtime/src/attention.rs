@@ -1,8 +1,8 @@
 //! Integer attention over a cache of quantized keys and values.
 //!
-//! Scores and the weighted sum are integer, and so is the softmax between them. One query row at a time: what
-//! it yields depends on that row and on the keys it may see, and on nothing else, so every tiling of the
-//! tokens gives the same bits.
+//! Scores and the weighted sum are integer, and so is the softmax between them. One query row at a
+//! time: what it yields depends on that row and on the keys it may see, and on nothing else, so
+//! every tiling of the tokens gives the same bits.
 
 use core::ops::Range;
 
@@ -218,7 +218,8 @@ impl Attention<'_> {
         }
     }
 
-    /// What few models make of scores besides: what depends on distances, and a soft cap. Returns the largest.
+    /// What few models make of scores besides: what depends on distances, and a soft cap. Returns
+    /// the largest.
     #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
     #[inline(never)]
     fn score_more(
@@ -256,8 +257,9 @@ impl Attention<'_> {
         !self.relative_bias.table.is_empty() || self.disentangled.keys.rows > 0 || self.disentangled.queries.rows > 0
     }
 
-    /// Quantizes a query to as many bits as its products with keys leave, and multiplies it by the softmax's scale but for a power of
-    /// two. One of it then stands for the power of two that is returned.
+    /// Quantizes a query to as many bits as its products with keys leave, and multiplies it by the
+    /// softmax's scale but for a power of two. One of it then stands for the power of two that is
+    /// returned.
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
         let mantissa = self.query_mantissa();
@@ -281,7 +283,8 @@ impl Attention<'_> {
         31 - i32::from(self.spec.scale.exponent)
     }
 
-    /// How products become scores in base two, but for the power of two that one of a query stands for.
+    /// How products become scores in base two, but for the power of two that one of a query stands
+    /// for.
     fn score_factor(&self, key_bits: u32, head_dim: usize) -> ScoreFactor {
         // Nineteen bits of a product and eleven of a key's scale make thirty.
         let product_bits = key_bits + bits_beside(key_bits, head_dim) + head_dim.next_power_of_two().trailing_zeros();
@@ -360,11 +363,12 @@ struct Term {
 }
 
 impl Term {
-    /// The term of a row with values of at most `bits` bits, in units of `mantissa * 2^-exponent`, which include the
-    /// softmax's scale.
+    /// The term of a row with values of at most `bits` bits, in units of `mantissa * 2^-exponent`,
+    /// which include the softmax's scale.
     fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
         let spare = headroom((127 * matrix.cols as u64) << bits);
-        // The row has `fraction_bits`. The score loses 32 bits in each of two products, and is raised by `spare`.
+        // The row has `fraction_bits`. The score loses 32 bits in each of two products, and is
+        // raised by `spare`.
         Self {
             spare,
             multiplier: mantissa,

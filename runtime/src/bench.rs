@@ -18,7 +18,8 @@ pub struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// Weights as `layout` has them, with a multiplier for each row, and a scale for each group where they are packed.
+    /// Weights as `layout` has them, with a multiplier for each row, and a scale for each group
+    /// where they are packed.
     pub fn new(
         weights: &'a [i8],
         scales: &'a [u8],

@@ -1,7 +1,7 @@
 //! The transformer block, for every model.
 //!
-//! It reads as the papers do: norm, attend, add, norm, feed forward, add. Where architectures differ there is
-//! one `match` on the specification.
+//! It reads as the papers do: norm, attend, add, norm, feed forward, add. Where architectures
+//! differ there is one `match` on the specification.
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
 use crate::cache::KeyValueCache;
@@ -124,8 +124,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what queries and keys are
-    /// made of, and the narrow stream of a bottleneck is in `scratch.branch`.
+    /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward): quantized is what
+    /// queries and keys are made of, and the narrow stream of a bottleneck is in `scratch.branch`.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
         let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS);
         let Some(bottleneck) = bottleneck else {
@@ -231,8 +231,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// A prepared tile, whose keys and values are stored, goes through the block in place.
     ///
-    /// `start` is its first token's position, `stored` how many positions the cache has seen; `cross` holds the
-    /// encoder's keys and values and their number.
+    /// `start` is its first token's position, `stored` how many positions the cache has seen;
+    /// `cross` holds the encoder's keys and values and their number.
     pub(crate) fn forward(
         &self,
         x: &mut [i32],

@@ -7,7 +7,8 @@ use crate::format::error::Error;
 use crate::format::spec::{KeyWidth, StackSpec};
 use crate::workspace::Carver;
 
-/// One layer's keys and values, `[kv_heads, slots, head_dim]`, with the bits of a [`Scale`] for each token and head.
+/// One layer's keys and values, `[kv_heads, slots, head_dim]`, with the bits of a [`Scale`] for
+/// each token and head.
 pub(crate) struct KeyValueCache<'a> {
     pub(crate) keys: Keys<'a>,
     pub(crate) values: &'a mut [i8],

@@ -1,6 +1,7 @@
 //! Parts that only some models have, and that a program may leave out: the features of this crate.
 //!
-//! Where a part begins there is an `if` on its constant, so that what is left out is not linked; a model that needs it is refused.
+//! Where a part begins there is an `if` on its constant, so that what is left out is not linked; a
+//! model that needs it is refused.
 
 /// Positions that enter the attention scores by distance.
 pub(crate) const RELATIVE_ATTENTION: bool = cfg!(feature = "relative-attention");

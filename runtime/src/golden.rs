@@ -1,6 +1,7 @@
 //! Golden vectors: a few inputs with the exact bits that every layer made of them on the host.
 //!
-//! [`Model::self_test`] runs them where the model is to be used, and names the first layer that differs.
+//! [`Model::self_test`] runs them where the model is to be used, and names the first layer that
+//! differs.
 
 use heapless::Vec;
 
@@ -13,7 +14,8 @@ use crate::session::Session;
 /// The most layers that have a fingerprint: both stacks with their embeddings, and the head.
 pub const MAX_FINGERPRINTS: usize = 2 * (MAX_LAYERS as usize + 1) + 1;
 
-/// A 32-bit fingerprint of fixed-point values in order (FNV-1a over whole words), cheap on the smallest core.
+/// A 32-bit fingerprint of fixed-point values in order (FNV-1a over whole words), cheap on the
+/// smallest core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u32);
 
@@ -47,14 +49,16 @@ impl Fingerprint {
     }
 }
 
-/// One golden vector, as it lies in the blob: 32-bit little-endian words, the three lengths before the three lists.
+/// One golden vector, as it lies in the blob: 32-bit little-endian words, the three lengths before
+/// the three lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Golden<'m> {
     /// What the first stack reads.
     pub ids: Words<'m>,
     /// What the decoder reads where there is an encoder too.
     pub decoder_ids: Words<'m>,
-    /// A fingerprint after each layer, the embedding first, stack after stack, then of the head's result.
+    /// A fingerprint after each layer, the embedding first, stack after stack, then of the head's
+    /// result.
     pub fingerprints: Words<'m>,
 }
 
@@ -144,8 +148,8 @@ impl Model<'_> {
     /// Runs the blob's golden vectors in the arena.
     ///
     /// # Errors
-    /// [`Error::SelfTestFailed`] with the first layer that differs from the host's bits; [`Error::NotSupported`] when
-    /// the blob has no golden vectors; [`Error::ArenaTooSmall`].
+    /// [`Error::SelfTestFailed`] with the first layer that differs from the host's bits;
+    /// [`Error::NotSupported`] when the blob has no golden vectors; [`Error::ArenaTooSmall`].
     #[inline(never)]
     pub fn self_test(&self, arena: &mut [u8]) -> Result<(), Error> {
         self.self_test_with(arena, &mut || ())

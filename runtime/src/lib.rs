@@ -1,8 +1,8 @@
 //! Integer-only inference for small quantized transformers, without `std` and without a heap.
 //!
-//! The host program `kinglet` turns a Hugging Face checkpoint into one file, the *blob*. This crate runs the blob where it lies,
-//! in flash: decoders (GPT and its kin), encoders (BERT and its kin) and encoder-decoders (T5 and its kin). A blob gives equal
-//! bits on every target.
+//! The host program `kinglet` turns a Hugging Face checkpoint into one file, the *blob*. This crate
+//! runs the blob where it lies, in flash: decoders (GPT and its kin), encoders (BERT and its kin)
+//! and encoder-decoders (T5 and its kin). A blob gives equal bits on every target.
 //!
 //! ```
 //! use kinglet::{Error, Model, Session, arena, arena_bytes, include_model};
@@ -34,38 +34,46 @@
 //!
 //! # Layers
 //!
-//! - [`format`](mod@format): an architecture as data ([`ModelSpec`](crate::format::spec::ModelSpec)), where its tensors lie, and the blob.
+//! - [`format`](mod@format): an architecture as data
+//!   ([`ModelSpec`](crate::format::spec::ModelSpec)), where its tensors lie, and the blob.
 //! - [`Model`]: a checked view over a blob. Weights are read where they lie, never copied.
-//! - [`Session`]: tokens through the model, in an arena that the caller lends; caches of keys and values; logits.
-//! - [`sample`] and [`task`]: choosing tokens, generating text, filling masks, labels, answers, sentence vectors, likelihood.
+//! - [`Session`]: tokens through the model, in an arena that the caller lends; caches of keys and
+//!   values; logits.
+//! - [`sample`] and [`task`]: choosing tokens, generating text, filling masks, labels, answers,
+//!   sentence vectors, likelihood.
 //! - [`tokenizer`]: text to tokens and back, equal to Hugging Face's `tokenizers`.
 //! - [`golden`]: the self test that every blob carries.
 //!
-//! `kinglet export` writes a blob as a Rust module, in which model and tokenizer are constants: then the code that reads and checks
-//! blobs is not linked.
+//! `kinglet export` writes a blob as a Rust module, in which model and tokenizer are constants:
+//! then the code that reads and checks blobs is not linked.
 //!
 //! # Memory
 //!
-//! A session needs one buffer, its *arena*, at a 16-byte boundary ([`arena!`] and [`Aligned`] see to that). [`arena_bytes`] reads its
-//! size off the blob, at compile time if the blob is a constant. [`MemoryPlan`] has the sizes for other tiles and beams. A tokenizer
-//! takes its scratch memory in words for the duration of a call; an arena serves for that while no session holds it.
+//! A session needs one buffer, its *arena*, at a 16-byte boundary ([`arena!`] and [`Aligned`] see
+//! to that). [`arena_bytes`] reads its size off the blob, at compile time if the blob is a
+//! constant. [`MemoryPlan`] has the sizes for other tiles and beams. A tokenizer takes its scratch
+//! memory in words for the duration of a call; an arena serves for that while no session holds it.
 //!
 //! # Numbers
 //!
 //! Values between layers, and logits, are fixed-point `i32` with
-//! [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits) bits after the binary point: with 16, a logit of 65,536 is 1.0.
-//! Only [`task`] turns some of them into `f32`, at the public edge.
+//! [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits) bits after the binary point:
+//! with 16, a logit of 65,536 is 1.0. Only [`task`] turns some of them into `f32`, at the public
+//! edge.
 //!
 //! # Panics and errors
 //!
-//! After [`Model::from_bytes`] succeeds, no call panics or reads out of bounds, whatever the bytes are. Misuse returns an [`Error`].
-//! A blob's checksum finds accidents; it does not prove where the blob came from.
+//! After [`Model::from_bytes`] succeeds, no call panics or reads out of bounds, whatever the bytes
+//! are. Misuse returns an [`Error`]. A blob's checksum finds accidents; it does not prove where the
+//! blob came from.
 //!
 //! # Features
 //!
-//! Default features are parts that only some models have (`cross-attention`, `packed-weights`, …): `default-features = false` leaves them
-//! out of firmware, and a model that needs one is refused with its name. `defmt` formats errors and specifications; `dsp` and `mve` say
-//! what an Armv8-M core has; `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of x86-64, threads.
+//! Default features are parts that only some models have (`cross-attention`, `packed-weights`, …):
+//! `default-features = false` leaves them out of firmware, and a model that needs one is refused
+//! with its name. `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M
+//! core has; `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of
+//! x86-64, threads.
 #![no_std]
 #[cfg(target_endian = "big")]
 compile_error!("Kinglet runs on little-endian targets: blobs are read where they lie, and nothing else is tested");

@@ -1,8 +1,9 @@
-//! Several threads for one text: of many tokens each takes some through a layer, with memory of its own; of one token's products each takes
-//! some rows of the matrix.
+//! Several threads for one text: of many tokens each takes some through a layer, with memory of its
+//! own; of one token's products each takes some rows of the matrix.
 //!
-//! A token's result depends on no other token of its tile, nor a row's product on another row, so the bits are equal for
-//! any number of threads. Threads wait for each other awake: to wake one up takes as long as a small layer's arithmetic.
+//! A token's result depends on no other token of its tile, nor a row's product on another row, so
+//! the bits are equal for any number of threads. Threads wait for each other awake: to wake one up
+//! takes as long as a small layer's arithmetic.
 //!
 //! Without the feature `std` there is one thread, the caller's, and nothing of this is left.
 

@@ -1,8 +1,9 @@
 //! Every byte the runtime will ever use, and what it is for.
 //!
-//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] says how large it must be, the same on the
-//! host and on the device, and the coefficients behind it stand in the blob's prelude, where a `const fn` reads
-//! them: [`arena_bytes`] sizes a static buffer from the very bytes that are flashed.
+//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] says how large it must be, the
+//! same on the host and on the device, and the coefficients behind it stand in the blob's prelude,
+//! where a `const fn` reads them: [`arena_bytes`] sizes a static buffer from the very bytes that
+//! are flashed.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
@@ -17,11 +18,14 @@ use crate::format::spec::{ModelSpec, StackSpec};
 #[repr(C, align(16))]
 pub struct Aligned<T: ?Sized>(pub T);
 
-/// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a constant.
+/// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a
+/// constant.
 ///
-/// `usize::MAX`, which no memory has, when the bytes do not begin as a blob of this version does, or ask for more than can be
-/// addressed: [`arena!`](crate::arena!) of that length does not compile, and a buffer is too small for it when the program runs.
-/// [`Model::from_bytes`](crate::Model::from_bytes) checks that what a blob says of its memory is true.
+/// `usize::MAX`, which no memory has, when the bytes do not begin as a blob of this version does,
+/// or ask for more than can be addressed: [`arena!`](crate::arena!) of that length does not
+/// compile, and a buffer is too small for it when the program runs.
+/// [`Model::from_bytes`](crate::Model::from_bytes) checks that what a blob says of its memory is
+/// true.
 ///
 /// ```
 /// # const MODEL: &[u8] = &[0; 64];
@@ -32,7 +36,8 @@ pub const fn arena_bytes(blob: &[u8], max_tokens: usize) -> usize {
     arena_bytes_seq2seq(blob, max_tokens, max_tokens)
 }
 
-/// As [`arena_bytes`], for an encoder-decoder that reads up to `source` tokens and writes up to `target`.
+/// As [`arena_bytes`], for an encoder-decoder that reads up to `source` tokens and writes up to
+/// `target`.
 pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> usize {
     arena_bytes_beams(blob, source, target, 1)
 }
@@ -45,7 +50,8 @@ pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams:
     address(coefficients.bytes_of_beams(target, source, tile, beams))
 }
 
-/// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the stack `arena!(N)`.
+/// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the
+/// stack `arena!(N)`.
 ///
 /// ```
 /// let mut arena = kinglet::arena!(1024);
@@ -98,14 +104,15 @@ pub(crate) struct Workspace<'a> {
     pub(crate) states: &'a mut [i32],
     /// What the head reads of an earlier tile, `[hidden_size]`, where it does.
     pub(crate) kept: &'a mut [i32],
-    /// Of each of the decoder's texts every key and value, layer after layer; then how many tokens up to each count as positions,
-    /// where not all do.
+    /// Of each of the decoder's texts every key and value, layer after layer; then how many tokens
+    /// up to each count as positions, where not all do.
     pub(crate) cache: &'a mut [u8],
     /// One layer's keys and values of the encoder.
     pub(crate) encoder_cache: &'a mut [u8],
     /// Keys and values of the encoder's output, for each layer of the decoder.
     pub(crate) cross_cache: &'a mut [u8],
-    /// What one tile needs while it is in a layer. Between layers nothing in it is kept, so the head works there, too.
+    /// What one tile needs while it is in a layer. Between layers nothing in it is kept, so the
+    /// head works there, too.
     pub(crate) scratch: Scratch<'a>,
 }
 
@@ -113,11 +120,11 @@ pub(crate) struct Workspace<'a> {
 pub(crate) struct Scratch<'a> {
     /// Input or output of a sublayer, `[tile, hidden_size]`. The head's input.
     pub(crate) normed: &'a mut [i32],
-    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`; or the narrow stream of a
-    /// bottleneck.
+    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`; or
+    /// the narrow stream of a bottleneck.
     pub(crate) branch: &'a mut [i32],
-    /// Queries, keys and values; then the feed-forward network's inside. The head's result, `[num_outputs]`, for which it is
-    /// longer than a tile takes where it must be.
+    /// Queries, keys and values; then the feed-forward network's inside. The head's result,
+    /// `[num_outputs]`, for which it is longer than a tile takes where it must be.
     pub(crate) wide: &'a mut [i32],
     /// Quantized rows, `i8` or `i16`.
     pub(crate) quantized: &'a mut [u8],
@@ -213,7 +220,8 @@ impl<'a> Carver<'a> {
     }
 }
 
-/// How many tokens up to each count as positions, out of what the cache holds of one text; nothing where all do.
+/// How many tokens up to each count as positions, out of what the cache holds of one text; nothing
+/// where all do.
 pub(crate) fn counted<'a>(stack: &StackSpec, plan: &MemoryPlan, cache: &'a mut [u8]) -> &'a mut [u16] {
     let bytes = plan.counted_bytes(stack);
     let counts = cache.len().checked_sub(bytes).and_then(|start| cache.get_mut(start..)).unwrap_or(&mut []);

@@ -1,4 +1,5 @@
-//! Several tokens' attention at once, for sets of kernels that bring keys and values in order first.
+//! Several tokens' attention at once, for sets of kernels that bring keys and values in order
+//! first.
 
 use core::ops::Range;
 
@@ -8,9 +9,11 @@ use crate::fixed::bits_beside;
 use crate::kernels::attend::{Head, Queries};
 
 impl Attention<'_> {
-    /// Attention of several tokens at once, where a set of kernels has it and scores are nothing but products; says whether it was done.
+    /// Attention of several tokens at once, where a set of kernels has it and scores are nothing
+    /// but products; says whether it was done.
     ///
-    /// `rows` are as in [`attend`](Self::attend), one after the other, and `visible` says what each sees.
+    /// `rows` are as in [`attend`](Self::attend), one after the other, and `visible` says what each
+    /// sees.
     pub(crate) fn attend_together(
         &self,
         cache: &KeyValueCache<'_>,
@@ -50,7 +53,8 @@ impl Attention<'_> {
             let rows = rows.get_mut(from..).unwrap_or(&mut []);
             let mut queries = Queries { rows, tokens, stride, group, width, visible: &visible };
             if !attend(&head, &mut queries) {
-                // A kernel refuses by sizes that all heads share, so it refused the first: nothing is written yet.
+                // A kernel refuses by sizes that all heads share, so it refused the first: nothing
+                // is written yet.
                 return false;
             }
         }

@@ -35,7 +35,8 @@ const LEN: usize = 288;
 /// As many weights and activations as the products take.
 const PRODUCTS: usize = 2 * 4 * 1800;
 
-/// Compares the kernels of this core with their definition: hands each that gives other bits, and what it was given, to `wrong`.
+/// Compares the kernels of this core with their definition: hands each that gives other bits, and
+/// what it was given, to `wrong`.
 pub fn compare(wrong: &mut dyn FnMut(&'static str, u32)) {
     let mut numbers = Numbers(1);
     for len in (1..20).chain([24, 32, 64, 77, 128, 172]) {
@@ -216,8 +217,8 @@ fn compare_products(
     }
 }
 
-/// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations are the least and the largest that
-/// rows of `COLS` columns have, but for the last.
+/// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations
+/// are the least and the largest that rows of `COLS` columns have, but for the last.
 #[inline(never)]
 fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
     const COLS: usize = 1024;

@@ -1,8 +1,8 @@
-//! The arithmetic that every result is made of: shifts that round, products that keep the high half, and
-//! rows of fixed-point values turned into small integers with a scale.
+//! The arithmetic that every result is made of: shifts that round, products that keep the high
+//! half, and rows of fixed-point values turned into small integers with a scale.
 //!
-//! This module is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a core without
-//! a long multiply and a vector unit both run it well.
+//! This module is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a
+//! core without a long multiply and a vector unit both run it well.
 
 mod mul_high;
 mod scale;
@@ -17,7 +17,8 @@ pub(crate) fn shift_round(x: i32, shift: i32) -> i32 {
     if (1..=30).contains(&all_but_one) { ((x >> all_but_one) + 1) >> 1 } else { shift_far(x, shift) }
 }
 
-/// The shifts that are rare: by nothing, by one, by all, and to the left, where the result is saturated.
+/// The shifts that are rare: by nothing, by one, by all, and to the left, where the result is
+/// saturated.
 #[cold]
 #[inline(never)]
 fn shift_far(x: i32, shift: i32) -> i32 {
@@ -29,7 +30,8 @@ fn shift_far(x: i32, shift: i32) -> i32 {
     }
 }
 
-/// A loop over a row with [`shift_round`] by one shift: what kind of shift it is is found out before the loop, not in it.
+/// A loop over a row with [`shift_round`] by one shift: what kind of shift it is is found out
+/// before the loop, not in it.
 ///
 /// `with_rounding!(shift, |round| for x in row { *x = round(*x) })`
 macro_rules! with_rounding {
@@ -67,7 +69,8 @@ pub(crate) fn multiply(a: i32, b: i32, fraction_bits: u32) -> i32 {
     saturate(rounded)
 }
 
-/// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and to 21 bits beyond.
+/// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and to 21 bits
+/// beyond.
 pub(crate) fn mean(sum: i64, count: u32) -> i32 {
     let magnitude = sum.unsigned_abs();
     let shift = (64 - magnitude.leading_zeros()).saturating_sub(31);
@@ -83,7 +86,8 @@ pub(crate) fn abs_max(row: &[i32]) -> u32 {
     row.iter().fold(0, |max: u32, x| max.max(x.unsigned_abs())).min(i32::MAX as u32)
 }
 
-/// How many bits the values of a row have besides their sign. Cheaper than the largest magnitude: no comparison.
+/// How many bits the values of a row have besides their sign. Cheaper than the largest magnitude:
+/// no comparison.
 #[inline(always)]
 pub(crate) fn magnitude_bits(row: &[i32]) -> u32 {
     32 - row.iter().fold(0, |bits, &x| bits | (x ^ (x >> 31))).leading_zeros()
@@ -94,12 +98,14 @@ pub(crate) const fn headroom(bound: u64) -> u32 {
     (bound as u32 | (((bound >> 31) != 0) as u32) << 31).leading_zeros().saturating_sub(1)
 }
 
-/// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of magnitudes up to 127 overflows.
+/// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of
+/// magnitudes up to 127 overflows.
 pub(crate) const fn row_bits(cols: usize) -> u32 {
     bits_beside(7, cols)
 }
 
-/// Bits, at most fifteen, that one factor may have if the other has `bits`, such that `terms` products add up to at most `2^31`.
+/// Bits, at most fifteen, that one factor may have if the other has `bits`, such that `terms`
+/// products add up to at most `2^31`.
 pub(crate) const fn bits_beside(bits: u32, terms: usize) -> u32 {
     let left = 31_u32.saturating_sub(bits + terms.next_power_of_two().trailing_zeros());
     if left > 15 { 15 } else { left }

@@ -1,7 +1,8 @@
 //! The scale of a quantized row.
 
-/// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its leading
-/// one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed point.
+/// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its
+/// leading one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed
+/// point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale(u16);
 

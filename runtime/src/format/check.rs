@@ -1,4 +1,5 @@
-//! The bounds that the runtime relies on, and the features that a model needs: checked once, when a blob is read or written.
+//! The bounds that the runtime relies on, and the features that a model needs: checked once, when a
+//! blob is read or written.
 
 use super::error::Error;
 use super::places::GROUP_SIZES;

@@ -16,7 +16,8 @@ pub enum Error {
     },
     /// The bytes do not begin with `KNGL`: this is not a Kinglet blob.
     BadMagic,
-    /// The blob is of another format version; convert the checkpoint again with this version's converter.
+    /// The blob is of another format version; convert the checkpoint again with this version's
+    /// converter.
     UnsupportedVersion {
         /// The blob's version.
         found: u16,
@@ -32,8 +33,8 @@ pub enum Error {
         /// Bytes given.
         given: usize,
     },
-    /// The blob does not begin where its tensors can be read in place: embed it with `include_model!`, not `include_bytes!`, or
-    /// begin its slot in flash at a boundary.
+    /// The blob does not begin where its tensors can be read in place: embed it with
+    /// `include_model!`, not `include_bytes!`, or begin its slot in flash at a boundary.
     Misaligned {
         /// Bytes that the blob's address must be a multiple of.
         alignment: usize,
@@ -96,7 +97,8 @@ pub enum Error {
         /// The number of ids.
         vocab_size: u32,
     },
-    /// The text lacks a token that the head needs: the one that ends texts, at whose place it reads the decoder.
+    /// The text lacks a token that the head needs: the one that ends texts, at whose place it reads
+    /// the decoder.
     TokenMissing {
         /// The id.
         token: u32,
@@ -140,7 +142,8 @@ pub enum Error {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Buffer {
-    /// Words of memory to encode a text in: [`Tokenizer::scratch_words`](crate::tokenizer::Tokenizer::scratch_words).
+    /// Words of memory to encode a text in:
+    /// [`Tokenizer::scratch_words`](crate::tokenizer::Tokenizer::scratch_words).
     Scratch,
     /// Tokens that a text is encoded to.
     Tokens,

@@ -1,8 +1,8 @@
 //! Which tensors a model has, and where they lie.
 //!
-//! There is no table of tensors in a blob: the layout is a function of the specification. [`roles`] lists
-//! every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all that the writer
-//! and the reader need to agree.
+//! There is no table of tensors in a blob: the layout is a function of the specification. [`roles`]
+//! lists every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all
+//! that the writer and the reader need to agree.
 
 use super::places::{PACKED_COLS, TILE, WIDE_TILE_ROWS};
 use super::spec::{
@@ -40,10 +40,11 @@ pub enum Role {
 /// Tensors of a stack outside its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StackPart {
-    /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied head.
+    /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied
+    /// head.
     TokenEmbedding,
-    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already gone. One more row where padding
-    /// has a position of its own.
+    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already
+    /// gone. One more row where padding has a position of its own.
     PositionEmbedding,
     /// `[token_types, width]`.
     TokenTypeEmbedding,
@@ -58,13 +59,16 @@ pub enum StackPart {
     /// [`StackPart::Rotary`] for layers with a sliding window.
     RotaryLocal,
     /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
-    /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to `distance` in a decoder.
+    /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to
+    /// `distance` in a decoder.
     RelativeBias,
-    /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query - key`, from `-distance` to `distance`.
+    /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query - key`,
+    /// from `-distance` to `distance`.
     RelativeIndex,
     /// The feed-forward activation.
     ActivationTable,
-    /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees come first.
+    /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees come
+    /// first.
     Convolution,
     /// The norm after the convolution.
     ConvolutionNorm,
@@ -175,7 +179,8 @@ pub enum HeadPart {
 /// What a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows` biases, all `i32`.
+    /// Weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows`
+    /// biases, all `i32`.
     Matrix {
         /// Output channels.
         rows: usize,
@@ -190,7 +195,8 @@ pub enum Shape {
     Norm {
         /// Width.
         size: usize,
-        /// The formula: the weights of all but the affine one are multiplied by the root of the width.
+        /// The formula: the weights of all but the affine one are multiplied by the root of the
+        /// width.
         kind: NormKind,
         /// Whether there are biases.
         bias: bool,
@@ -245,7 +251,8 @@ impl Shape {
 
     /// The shape with a matrix of this `role` as near to `layout` as its rows and columns allow.
     ///
-    /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled attention is read a row at a time.
+    /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled
+    /// attention is read a row at a time.
     const fn laid(self, role: Role, layout: WeightLayout) -> Self {
         let Self::Matrix { rows, cols, bias, .. } = self else { return self };
         let layout = match role {
@@ -481,7 +488,8 @@ impl BlockPart {
         }
     }
 
-    /// Rows, columns and whether there are biases, if the part is a matrix and the blocks of a stack have it.
+    /// Rows, columns and whether there are biases, if the part is a matrix and the blocks of a
+    /// stack have it.
     #[inline(always)]
     pub(crate) fn matrix(self, stack: &StackSpec) -> Option<(usize, usize, bool)> {
         let block = &stack.block;
@@ -519,7 +527,8 @@ impl BlockPart {
         self.is_in(stack).then_some(shape)
     }
 
-    /// How a matrix of the part lies. What queries and keys meet in disentangled attention is read a row at a time.
+    /// How a matrix of the part lies. What queries and keys meet in disentangled attention is read
+    /// a row at a time.
     #[inline(always)]
     pub(crate) const fn laid(self, rows: usize, cols: usize, layout: WeightLayout) -> WeightLayout {
         match self {
@@ -586,7 +595,8 @@ impl ModelSpec {
     }
 }
 
-/// Every tensor of a model with its shape, in payload order: for each stack its own tensors, then its blocks'; then the head's.
+/// Every tensor of a model with its shape, in payload order: for each stack its own tensors, then
+/// its blocks'; then the head's.
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
     let in_stacks = stacks.flat_map(|(id, stack)| {
@@ -599,12 +609,14 @@ pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     in_stacks.chain(in_head).filter_map(|role| Some((role, role.shape(spec)?)))
 }
 
-/// Where each tensor begins, found once for a model: tensors that every block has lie at the same place in each.
+/// Where each tensor begins, found once for a model: tensors that every block has lie at the same
+/// place in each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout([u32; Layout::WORDS]);
 
 impl Layout {
-    /// Of each stack: its own tensors, where its first block begins, the length of a block, and the tensors in a block.
+    /// Of each stack: its own tensors, where its first block begins, the length of a block, and the
+    /// tensors in a block.
     const STACK: usize = StackPart::ALL.len() + 2 + BlockPart::ALL.len();
     /// Where the head's tensors stand, after both stacks.
     const HEAD: usize = 2 * Self::STACK;

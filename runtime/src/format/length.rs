@@ -1,7 +1,8 @@
 //! How long a value is in postcard's encoding, without writing it.
 //!
-//! An integer that takes more bytes than it needs is the one freedom that the encoding leaves: what was read was canonical if
-//! it is as long as its value must be. Encoding it again to compare would do as well, but brings ways to panic into firmware.
+//! An integer that takes more bytes than it needs is the one freedom that the encoding leaves: what
+//! was read was canonical if it is as long as its value must be. Encoding it again to compare would
+//! do as well, but brings ways to panic into firmware.
 
 use core::fmt;
 

@@ -1,4 +1,5 @@
-//! How much memory a model needs, as a function of its specification. The converter writes it into the blob's prelude.
+//! How much memory a model needs, as a function of its specification. The converter writes it into
+//! the blob's prelude.
 
 use super::error::Error;
 use super::layout::ALIGNMENT;
@@ -59,7 +60,8 @@ impl Coefficients {
         })
     }
 
-    /// The decoder's caches for one text. Like all sizes below, it is total: what is too much stays too much.
+    /// The decoder's caches for one text. Like all sizes below, it is total: what is too much stays
+    /// too much.
     pub(crate) const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
         let per_token = self.per_token.saturating_sub(SCORE_BYTES as u32);
         let slots = window_slots(tokens, self.window as usize, tile);
@@ -138,8 +140,8 @@ pub(crate) struct Sizes {
     pub(crate) encoder_cache: usize,
 }
 
-/// What a stack needs of the buffers that both share, in values of a row: [`normed`](Sizes::normed), `branch`, `wide`, `quantized`,
-/// `query` and `products`.
+/// What a stack needs of the buffers that both share, in values of a row:
+/// [`normed`](Sizes::normed), `branch`, `wide`, `quantized`, `query` and `products`.
 fn needs(stack: &StackSpec) -> [usize; 6] {
     let (block, hidden) = (&stack.block, stack.hidden_size as usize);
     let (attention, network) = (&block.attention, &block.feed_forward);
@@ -231,7 +233,8 @@ impl MemoryPlan {
     /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when the model has fewer positions; [`Error::InvalidSpec`] when the specification is out of bounds.
+    /// [`Error::TooManyTokens`] when the model has fewer positions; [`Error::InvalidSpec`] when the
+    /// specification is out of bounds.
     pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, Error> {
         let coefficients = Coefficients::new(spec).ok_or(Error::BadLayout("memory plan"))?;
         for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {
@@ -243,7 +246,8 @@ impl MemoryPlan {
         Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
     }
 
-    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`](crate::arena_bytes) has it.
+    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`](crate::arena_bytes)
+    /// has it.
     ///
     /// # Errors
     /// As [`MemoryPlan::new`].
@@ -251,8 +255,8 @@ impl MemoryPlan {
         Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
     }
 
-    /// The plan with caches for `beams` texts, which [`beam_search`](crate::task::beam_search) needs; at most
-    /// [`MAX_BEAMS`](crate::task::MAX_BEAMS).
+    /// The plan with caches for `beams` texts, which [`beam_search`](crate::task::beam_search)
+    /// needs; at most [`MAX_BEAMS`](crate::task::MAX_BEAMS).
     #[must_use]
     pub const fn with_beams(self, beams: usize) -> Self {
         let beams = if beams < 1 { 1 } else { beams };
@@ -278,12 +282,14 @@ impl MemoryPlan {
         own.saturating_add(of_source)
     }
 
-    /// Bytes that say how many of the decoder's tokens up to each count as positions; none where all do.
+    /// Bytes that say how many of the decoder's tokens up to each count as positions; none where
+    /// all do.
     pub(crate) fn counted_bytes(&self, stack: &StackSpec) -> usize {
         address(round_up(self.tokens)).saturating_mul(count_bytes(stack))
     }
 
-    /// Tokens of the decoder and of the encoder, as the buffers have them; none of a stack that the model has not.
+    /// Tokens of the decoder and of the encoder, as the buffers have them; none of a stack that the
+    /// model has not.
     pub(crate) fn rows(&self, spec: &ModelSpec) -> (usize, usize) {
         let rows = |stack: bool, tokens: usize| if stack { address(round_up(tokens)) } else { 0 };
         (rows(spec.decoder.is_some(), self.tokens), rows(spec.encoder.is_some(), self.source))

@@ -1,16 +1,18 @@
 //! An architecture as data.
 //!
-//! A [`ModelSpec`] says everything about a transformer that is not a weight. The converter fills it from a
-//! checkpoint's configuration; the runtime executes it; neither has a word for "BERT" or "Llama". Names are
-//! the keys of Hugging Face's `config.json`, and of the papers for the parts.
+//! A [`ModelSpec`] says everything about a transformer that is not a weight. The converter fills it
+//! from a checkpoint's configuration; the runtime executes it; neither has a word for "BERT" or
+//! "Llama". Names are the keys of Hugging Face's `config.json`, and of the papers for the parts.
 
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 
-/// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation applies.
+/// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation
+/// applies.
 pub const MAX_LAYERS: u16 = 64;
-/// The largest row any matrix may have, in values. Keeps every sum of the runtime inside its integer.
+/// The largest row any matrix may have, in values. Keeps every sum of the runtime inside its
+/// integer.
 pub const MAX_WIDTH: u32 = 1 << 16;
 /// The largest vocabulary, and the most rows of any matrix.
 pub const MAX_ROWS: u32 = 1 << 20;
@@ -61,7 +63,8 @@ pub struct NumericsSpec {
 }
 
 impl NumericsSpec {
-    /// The binary points that the runtime computes with: the least holds results of a hundred million.
+    /// The binary points that the runtime computes with: the least holds results of a hundred
+    /// million.
     pub const FRACTION_BITS: core::ops::RangeInclusive<u8> = 3..=20;
 }
 
@@ -91,20 +94,25 @@ pub enum KeyWidth {
 pub enum WeightLayout {
     /// Int8, one output channel after the other: for units that multiply long runs of bytes.
     RowMajor,
-    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see [`tile_place`](super::places::tile_place)): four channels
-    /// are read with one pointer, and one load-multiple of a Cortex-M is a tile.
+    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see
+    /// [`tile_place`](super::places::tile_place)): four channels are read with one pointer, and one
+    /// load-multiple of a Cortex-M is a tile.
     Tiled,
-    /// Four bits a weight, where rows are whole fours and columns whole eights (see [`packed_place`](super::places::packed_place)); all else is tiled. Groups of
-    /// columns have a scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never more than eight bits.
+    /// Four bits a weight, where rows are whole fours and columns whole eights (see
+    /// [`packed_place`](super::places::packed_place)); all else is tiled. Groups of columns have a
+    /// scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never more than
+    /// eight bits.
     Packed {
         /// Columns in a group, of which the last of a row may be shorter.
         group: u8,
     },
-    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword (see [`pair_place`](super::places::pair_place)): for cores that
-    /// multiply pairs of halfwords, as Cortex-M4, M7 and M33 do.
+    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword
+    /// (see [`pair_place`](super::places::pair_place)): for cores that multiply pairs of halfwords,
+    /// as Cortex-M4, M7 and M33 do.
     Paired,
-    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole ones ([`wide_tile_place`](super::places::wide_tile_place)), and as
-    /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have as many lanes.
+    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole
+    /// ones ([`wide_tile_place`](super::places::wide_tile_place)), and as [`Tiled`](Self::Tiled)
+    /// where it has not: a line of a cache of processors whose vectors have as many lanes.
     WideTiled,
 }
 
@@ -126,7 +134,8 @@ pub struct StackSpec {
     pub hidden_size: u32,
     /// Blocks that are run, one after the other.
     pub num_hidden_layers: u16,
-    /// Distinct blocks that are stored, in groups that layers share (ALBERT); equal to `num_hidden_layers` when none is shared.
+    /// Distinct blocks that are stored, in groups that layers share (ALBERT); equal to
+    /// `num_hidden_layers` when none is shared.
     pub num_hidden_groups: u16,
     /// Blocks in one group, run in order each time the group is used.
     pub inner_group_num: u16,
@@ -142,12 +151,13 @@ pub struct StackSpec {
     pub convolution: Option<ConvolutionSpec>,
 }
 
-/// A convolution over the tokens' embeddings, whose result is added to that of the first block and normed as blocks are:
-/// `norm(block(x) + activation(convolution(x)))` (DeBERTa v2).
+/// A convolution over the tokens' embeddings, whose result is added to that of the first block and
+/// normed as blocks are: `norm(block(x) + activation(convolution(x)))` (DeBERTa v2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ConvolutionSpec {
-    /// Tokens that each result sees: odd, half of them before its own and half after. Beyond the text there are zeros.
+    /// Tokens that each result sees: odd, half of them before its own and half after. Beyond the
+    /// text there are zeros.
     pub kernel_size: u8,
     /// Whether it has a bias.
     pub bias: bool,
@@ -169,8 +179,8 @@ pub struct EmbeddingSpec {
     pub scale: Option<Multiplier>,
     /// Whether there is a table of positions, learned or sinusoidal, to add.
     pub positions: bool,
-    /// Tokens of this id are not counted as positions (RoBERTa, M2M-100): to them the last row of the table is added, which is
-    /// one beyond `max_positions`.
+    /// Tokens of this id are not counted as positions (RoBERTa, M2M-100): to them the last row of
+    /// the table is added, which is one beyond `max_positions`.
     pub padding: Option<u32>,
     /// Rows of the token type table; 0 when there is none.
     pub token_types: u16,
@@ -194,8 +204,8 @@ pub enum EmbeddingProjection {
     BeforeNorm,
     /// The normed sum (ALBERT, ELECTRA).
     AfterNorm,
-    /// The vectors of the next token, the token and the one before it, one after the other, before positions are added
-    /// (MobileBERT, arXiv 2004.02984). Beyond the text there are zeros.
+    /// The vectors of the next token, the token and the one before it, one after the other, before
+    /// positions are added (MobileBERT, arXiv 2004.02984). Beyond the text there are zeros.
     Trigram,
 }
 
@@ -211,7 +221,8 @@ pub struct BlockSpec {
     pub skip_first_norm: bool,
     /// Self-attention.
     pub attention: AttentionSpec,
-    /// Attention to the encoder's output, with the heads of the attention to the decoder's own tokens.
+    /// Attention to the encoder's output, with the heads of the attention to the decoder's own
+    /// tokens.
     pub cross_attention: bool,
     /// The feed-forward network.
     pub feed_forward: FeedForwardSpec,
@@ -219,8 +230,9 @@ pub struct BlockSpec {
     pub bottleneck: Option<BottleneckSpec>,
 }
 
-/// A narrower stream inside a block (MobileBERT, arXiv 2004.02984): `n = norm(narrow(x))` goes through attention and the
-/// networks in place of `x`, and the block's result is `norm(x + widen(n))`.
+/// A narrower stream inside a block (MobileBERT, arXiv 2004.02984): `n = norm(narrow(x))` goes
+/// through attention and the networks in place of `x`, and the block's result is
+/// `norm(x + widen(n))`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BottleneckSpec {
@@ -282,7 +294,8 @@ pub enum NormKind {
     Affine,
 }
 
-/// Multi-head attention (arXiv 1706.03762), grouped-query where `num_key_value_heads` is smaller (arXiv 2305.13245).
+/// Multi-head attention (arXiv 1706.03762), grouped-query where `num_key_value_heads` is smaller
+/// (arXiv 2305.13245).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AttentionSpec {
@@ -302,8 +315,8 @@ pub struct AttentionSpec {
     pub query_key_norm: Option<NormSpec>,
     /// How positions enter the scores.
     pub position: AttentionPosition,
-    /// Sliding window. Causal: a query sees the last `window` keys, itself included. Bidirectional: keys at
-    /// a distance of at most `window`. 0 when every layer sees everything.
+    /// Sliding window. Causal: a query sees the last `window` keys, itself included. Bidirectional:
+    /// keys at a distance of at most `window`. 0 when every layer sees everything.
     pub window: u32,
     /// Bit `l` set: layer `l` has the window.
     pub sliding_layers: u64,
@@ -317,7 +330,8 @@ pub struct AttentionSpec {
 pub enum AttentionPosition {
     /// Not at all.
     None,
-    /// Rotary embedding (arXiv 2104.09864) of the first `dims` values of each head, the first half of them paired with the second.
+    /// Rotary embedding (arXiv 2104.09864) of the first `dims` values of each head, the first half
+    /// of them paired with the second.
     Rotary {
         /// Values rotated; even, at most `head_dim`.
         dims: u16,
@@ -326,13 +340,15 @@ pub enum AttentionPosition {
         /// Bit `l` set: layer `l` rotates.
         layers: u64,
     },
-    /// A learned bias by distance, one for all layers (T5, arXiv 1910.10683), stored by distance up to where it saturates.
+    /// A learned bias by distance, one for all layers (T5, arXiv 1910.10683), stored by distance up
+    /// to where it saturates.
     RelativeBias {
         /// The distance from which on the bias is constant.
         distance: u32,
     },
-    /// Disentangled attention (DeBERTa, arXiv 2006.03654): besides `q . k`, each query meets a vector of the distance to
-    /// the key, and each key one of the distance to the query. In encoders only.
+    /// Disentangled attention (DeBERTa, arXiv 2006.03654): besides `q . k`, each query meets a
+    /// vector of the distance to the key, and each key one of the distance to the query. In
+    /// encoders only.
     Disentangled {
         /// The distance from which on the vectors do not change.
         distance: u32,
@@ -397,7 +413,8 @@ pub struct HeadSpec {
     pub transform: Option<TransformSpec>,
     /// The output projection.
     pub output: OutputProjection,
-    /// Rows of the output projection: the vocabulary, the labels, 2 for a span; 0 when there is none.
+    /// Rows of the output projection: the vocabulary, the labels, 2 for a span; 0 when there is
+    /// none.
     pub num_outputs: u32,
     /// Whether the output projection has a bias.
     pub bias: bool,
@@ -445,9 +462,11 @@ pub enum Pooling {
     Last,
     /// The mean over all tokens.
     Mean,
-    /// A decoder's last token's that is not this one, with which texts are filled up; the first token's where there is no other.
+    /// A decoder's last token's that is not this one, with which texts are filled up; the first
+    /// token's where there is no other.
     LastExcept(u32),
-    /// In a model of two stacks the decoder's state at the place where the encoder's text has this token last (BART, T5).
+    /// In a model of two stacks the decoder's state at the place where the encoder's text has this
+    /// token last (BART, T5).
     AtLast(u32),
 }
 
@@ -541,7 +560,8 @@ impl EmbeddingSpec {
     }
 }
 
-/// A divisor that is a count in a specification: never 0 once it is checked, which the compiler cannot know.
+/// A divisor that is a count in a specification: never 0 once it is checked, which the compiler
+/// cannot know.
 #[inline(always)]
 pub(crate) const fn at_least_one(count: usize) -> usize {
     if count == 0 { 1 } else { count }

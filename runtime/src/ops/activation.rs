@@ -1,7 +1,8 @@
 //! Activation functions, from tables in the blob.
 //!
-//! GELU and SiLU differ from `max(x, 0)` by an even function that vanishes; tanh and the sigmoid less one half
-//! are odd. So one side, `0 <= |x| <= 8`, is tabulated, 64 values to the unit, and interpolated linearly.
+//! GELU and SiLU differ from `max(x, 0)` by an even function that vanishes; tanh and the sigmoid
+//! less one half are odd. So one side, `0 <= |x| <= 8`, is tabulated, 64 values to the unit, and
+//! interpolated linearly.
 
 use crate::features;
 use crate::fixed::{mul_high, multiply, shift_round};
@@ -117,7 +118,8 @@ mod tests {
         (Activation::Sigmoid, sigmoid, 4e-4),
     ];
 
-    /// The largest bounds are those of tails beyond 8, where the table keeps its last value: SiLU is 0.0027 there.
+    /// The largest bounds are those of tails beyond 8, where the table keeps its last value: SiLU
+    /// is 0.0027 there.
     #[test]
     fn every_activation_is_within_its_bound() {
         for (activation, f, bound) in CASES {
@@ -160,7 +162,8 @@ mod tests {
                     let mut x = [(step << bits) >> 6];
                     let exact = cap * libm::tanh(f64::from(x[0]) * unit / cap);
                     soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), bits, &mut x);
-                    // A unit of the argument `x / cap` is lost, or four where the cap is as small as 1.5, and a unit of the tanh.
+                    // A unit of the argument `x / cap` is lost, or four where the cap is as small
+                    // as 1.5, and a unit of the tanh.
                     let lost = libm::ldexp(unit, (i32::from(exponent) - 28).max(0));
                     let bound = (1.5e-4 + lost + unit) * cap;
                     assert!((f64::from(x[0]) * unit - exact).abs() <= bound, "cap {cap}, {bits} bits: {exact}");

@@ -1,4 +1,5 @@
-//! Plain arithmetic over rows of fixed-point values. No file here knows an instruction set or a model.
+//! Plain arithmetic over rows of fixed-point values. No file here knows an instruction set or a
+//! model.
 
 pub(crate) mod activation;
 pub(crate) mod embedding;

@@ -62,7 +62,8 @@ mod tests {
                     norm(Kernels::best(), &spec, &numbers, bits, &mut row);
                     let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
                     let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
-                    // The mean, the bias and the result are rounded to a unit each; a row of a few units is left out.
+                    // The mean, the bias and the result are rounded to a unit each; a row of a few
+                    // units is left out.
                     if libm::sqrt(variance) < 64.0 / one {
                         continue;
                     }

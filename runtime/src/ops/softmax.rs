@@ -1,12 +1,14 @@
-//! The softmax of one head's scores over its keys, in base two, with the scales of the values folded in.
+//! The softmax of one head's scores over its keys, in base two, with the scales of the values
+//! folded in.
 
 use crate::kernels::Kernels;
 use crate::kernels::scalar::softmax::{Normalizer, lowered_by};
 
 /// Turns scores (base two, Q16) into weights of fifteen bits, in their place.
 ///
-/// Each weight stands for the key's probability times the scale of its value; the sum of `weight * value` over the keys, times the
-/// normalizer, is attention's result. `scales` holds the bits of the values' scales in the order of the scores, in two runs.
+/// Each weight stands for the key's probability times the scale of its value; the sum of
+/// `weight * value` over the keys, times the normalizer, is attention's result. `scales` holds the
+/// bits of the values' scales in the order of the scores, in two runs.
 pub(crate) fn softmax(
     kernels: &Kernels,
     scores: &mut [i32],

@@ -17,7 +17,8 @@ impl Session<'_, '_> {
         let cache = &mut *self.workspace.cache;
         let mut wanted: [Option<usize>; MAX_BEAMS] =
             core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
-        // Copies to where nobody else wants to copy from; what is left then are circles, which are swapped round.
+        // Copies to where nobody else wants to copy from; what is left then are circles, which are
+        // swapped round.
         loop {
             let free = (0..MAX_BEAMS).find_map(|beam| {
                 let parent = wanted.get(beam).copied().flatten()?;

@@ -2,8 +2,8 @@
 
 use crate::format::spec::StackSpec;
 
-/// Remembers how many of a text's tokens up to each of these count as positions, the first of which is at `start`; returns how many
-/// before them do.
+/// Remembers how many of a text's tokens up to each of these count as positions, the first of which
+/// is at `start`; returns how many before them do.
 pub(super) fn count(stack: &StackSpec, counted: &mut [u16], start: usize, ids: &[u32]) -> usize {
     let Some(padding) = stack.embedding.padding else { return start };
     let first = start.checked_sub(1).map_or(0, |last| counted.get(last).copied().unwrap_or(0));

@@ -1,5 +1,5 @@
-//! Which of a decoder's states the head reads: mostly the last one, and where padding or the encoder's text has a say in it
-//! perhaps one of an earlier tile, which is kept then.
+//! Which of a decoder's states the head reads: mostly the last one, and where padding or the
+//! encoder's text has a say in it perhaps one of an earlier tile, which is kept then.
 
 use crate::block::copy;
 use crate::format::blob::SpecialTokens;
@@ -57,8 +57,8 @@ impl Reading {
         }
     }
 
-    /// A tile of these tokens, the first of them at `start`, is through: for each the state that the head reads after it, if there
-    /// is one.
+    /// A tile of these tokens, the first of them at `start`, is through: for each the state that
+    /// the head reads after it, if there is one.
     pub(super) fn rows(self, pooling: Pooling, start: usize, ids: &[u32]) -> impl Iterator<Item = Option<Row>> {
         let earlier = self.kept.then_some(Row::Kept);
         ids.iter().enumerate().scan(earlier, move |found, (row, &id)| {
@@ -88,8 +88,9 @@ impl Reading {
     }
 }
 
-/// What the decoder reads first where a model of two stacks reads one text with both, the decoder one token later: the token that its
-/// output begins with, or else the one that stands where the text would end without its padding (mBART), which mostly is its last.
+/// What the decoder reads first where a model of two stacks reads one text with both, the decoder
+/// one token later: the token that its output begins with, or else the one that stands where the
+/// text would end without its padding (mBART), which mostly is its last.
 ///
 /// ```
 /// use kinglet::format::blob::SpecialTokens;

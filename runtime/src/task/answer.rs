@@ -29,11 +29,13 @@ impl Answer {
 
 /// Finds the best span of at most `max_len` tokens inside `context`, a range of positions.
 ///
-/// `scratch` holds the start and end logits of each token of the context. Of equal spans the first is taken.
+/// `scratch` holds the start and end logits of each token of the context. Of equal spans the first
+/// is taken.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::NotSupported`] when the head does not answer questions or the context is not
-/// in the text; [`Error::BufferTooSmall`] when `scratch` is shorter than the context.
+/// As [`Session::encode`]; [`Error::NotSupported`] when the head does not answer questions or the
+/// context is not in the text; [`Error::BufferTooSmall`] when `scratch` is shorter than the
+/// context.
 pub fn answer(
     session: &mut Session<'_, '_>,
     ids: &[u32],

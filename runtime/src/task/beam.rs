@@ -1,7 +1,8 @@
 //! Beam search: several texts at a time, the best of them kept.
 //!
-//! The bookkeeping ([`BeamSearch`]) knows no model: it is given log-probabilities and says which texts to go on with. It
-//! follows `transformers`, step by step, so that a model writes the text that it writes there.
+//! The bookkeeping ([`BeamSearch`]) knows no model: it is given log-probabilities and says which
+//! texts to go on with. It follows `transformers`, step by step, so that a model writes the text
+//! that it writes there.
 
 use heapless::{Vec, VecView};
 
@@ -14,7 +15,8 @@ use crate::format::spec::Direction;
 use crate::sample::{SUPPRESSED, change_seen, check_penalty, within};
 use crate::session::Session;
 
-/// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop tokens.
+/// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop
+/// tokens.
 const MAX_CANDIDATES: usize = 64;
 /// Bits of a node that hold its token; the others hold the beam it follows.
 const TOKEN_BITS: u32 = 24;
@@ -28,9 +30,11 @@ pub struct BeamOptions {
     pub length_penalty: f32,
     /// When to stop looking for better texts.
     pub early_stopping: EarlyStopping,
-    /// Multiplies the log-probabilities of tokens that the text has already; 1 for none, from 0.01 to 100.
+    /// Multiplies the log-probabilities of tokens that the text has already; 1 for none, from 0.01
+    /// to 100.
     pub repetition_penalty: f32,
-    /// Whether what is left of the probabilities, after the penalty and without what is suppressed, is made to sum up to one.
+    /// Whether what is left of the probabilities, after the penalty and without what is suppressed,
+    /// is made to sum up to one.
     pub renormalize_logits: bool,
 }
 
@@ -49,7 +53,8 @@ impl BeamOptions {
     /// Whether every number means something. [`BeamSearch::new`] asks this.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a number.
+    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a
+    /// number.
     pub const fn check(&self) -> Result<(), Error> {
         if self.num_beams == 0 || self.num_beams > MAX_BEAMS {
             return Err(Error::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
@@ -118,8 +123,9 @@ impl<'b> BeamSearch<'b> {
     /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write; [`Error::NotSupported`] for too many
-    /// stop tokens; [`Error::BufferTooSmall`] when the memory holds fewer than [`words`](Self::words).
+    /// [`Error::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write;
+    /// [`Error::NotSupported`] for too many stop tokens; [`Error::BufferTooSmall`] when the memory
+    /// holds fewer than [`words`](Self::words).
     pub fn new(
         options: BeamOptions,
         max_new_tokens: usize,
@@ -173,8 +179,8 @@ impl<'b> BeamSearch<'b> {
         self.write(self.steps, beam, text, 0)
     }
 
-    /// Adds a finished text's tokens to `text`, the best one's for `rank` 0, and returns its score; `None` when no text
-    /// has that rank.
+    /// Adds a finished text's tokens to `text`, the best one's for `rank` 0, and returns its score;
+    /// `None` when no text has that rank.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`] when it does not hold them.
@@ -206,7 +212,8 @@ impl<'b> BeamSearch<'b> {
         Ok(())
     }
 
-    /// Takes in the log-probability of one token after an open text. A token of minus infinity is not written.
+    /// Takes in the log-probability of one token after an open text. A token of minus infinity is
+    /// not written.
     pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
         let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
         let worst = self.candidates.last().map_or(f32::NEG_INFINITY, |worst| worst.log_probability);
@@ -222,7 +229,8 @@ impl<'b> BeamSearch<'b> {
         let _ = self.candidates.insert(place, Candidate { log_probability, beam, token });
     }
 
-    /// Chooses among what was offered for all open texts; `is_done` is asked of a beam and its next token. Says whether to go on.
+    /// Chooses among what was offered for all open texts; `is_done` is asked of a beam and its next
+    /// token. Says whether to go on.
     pub fn advance(&mut self, mut is_done: impl FnMut(&Self, usize, u32) -> bool) -> bool {
         let candidates = core::mem::take(&mut self.candidates);
         let full = self.steps + 1 >= self.max_new_tokens;
@@ -274,14 +282,16 @@ impl<'b> BeamSearch<'b> {
     }
 }
 
-/// Searches for the best texts after the tokens in `text`, which is also used to look at the open texts and is left as it was.
+/// Searches for the best texts after the tokens in `text`, which is also used to look at the open
+/// texts and is left as it was.
 ///
-/// The session needs the memory of as many decoders' caches as there are beams: [`MemoryPlan::with_beams`](crate::MemoryPlan::with_beams).
-/// A decoder that reads backward is not searched. Afterwards the session holds none of the texts.
+/// The session needs the memory of as many decoders' caches as there are beams:
+/// [`MemoryPlan::with_beams`](crate::MemoryPlan::with_beams). A decoder that reads backward is not
+/// searched. Afterwards the session holds none of the texts.
 ///
 /// # Errors
-/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has fewer caches;
-/// [`Error::AllSuppressed`] when the options let no text come to an end.
+/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has
+/// fewer caches; [`Error::AllSuppressed`] when the options let no text come to an end.
 ///
 /// ```
 /// use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search};
@@ -354,8 +364,8 @@ pub fn beam_search<'b>(
     }
 }
 
-/// Applies to the logits after a text what the options say, and returns what to take off them: a logit less this is a
-/// log-probability.
+/// Applies to the logits after a text what the options say, and returns what to take off them: a
+/// logit less this is a log-probability.
 fn weigh(
     logits: &mut [i32],
     bits: u8,
@@ -366,7 +376,8 @@ fn weigh(
 ) -> f64 {
     let normalizer = log_normalizer(logits, bits);
     if beams.repetition_penalty != 1.0 {
-        // It is the log-probability, less than zero, that is multiplied: the logit moves by as much.
+        // It is the log-probability, less than zero, that is multiplied: the logit moves by as
+        // much.
         let more = f64::from(beams.repetition_penalty) - 1.0;
         let at_zero = libm::ldexp(normalizer, bits.into());
         change_seen(logits, text, |logit| i64::from(logit) + libm::round((f64::from(logit) - at_zero) * more) as i64);

@@ -2,10 +2,11 @@
 
 use crate::format::error::Error;
 
-/// A list of texts, as token ids, of which the model is to write one: commands that exist, labels, names.
+/// A list of texts, as token ids, of which the model is to write one: commands that exist, labels,
+/// names.
 ///
-/// It is sorted, so the texts with a common beginning are neighbours, and writing a token narrows a range of the list. Nothing
-/// but that range is kept.
+/// It is sorted, so the texts with a common beginning are neighbours, and writing a token narrows a
+/// range of the list. Nothing but that range is kept.
 ///
 /// ```
 /// use kinglet::task::Choices;

@@ -4,12 +4,12 @@ use crate::format::error::{Buffer, Error};
 use crate::format::spec::Task;
 use crate::session::Session;
 
-/// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of a regression.
-/// Returns how many.
+/// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of
+/// a regression. Returns how many.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`]; [`Error::BufferTooSmall`] when `out` is shorter than the labels;
-/// [`Error::NotSupported`] when the head does not classify.
+/// As [`Session::encode`] and [`Session::prefill`]; [`Error::BufferTooSmall`] when `out` is shorter
+/// than the labels; [`Error::NotSupported`] when the head does not classify.
 pub fn classify(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -49,7 +49,8 @@ pub fn tag(
     Ok(())
 }
 
-/// What the logits of a task mean: a softmax, a sigmoid each, or the numbers themselves. Returns how many.
+/// What the logits of a task mean: a softmax, a sigmoid each, or the numbers themselves. Returns
+/// how many.
 ///
 /// # Errors
 /// [`Error::BufferTooSmall`] when `out` is shorter than the logits.

@@ -1,6 +1,7 @@
 //! From labels of tokens to what they name: spans of words.
 
-/// How the tokens of a word agree on its label, as `transformers` calls it (`aggregation_strategy`).
+/// How the tokens of a word agree on its label, as `transformers` calls it
+/// (`aggregation_strategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Aggregation {
@@ -27,7 +28,8 @@ pub struct Entity {
     pub score: f32,
 }
 
-/// What a label names, without the prefix that says where in a span it stands: `B-PER` is of kind `PER`.
+/// What a label names, without the prefix that says where in a span it stands: `B-PER` is of kind
+/// `PER`.
 ///
 /// ```
 /// assert_eq!(kinglet::task::kind("B-PER"), "PER");
@@ -78,8 +80,8 @@ impl<'l, 's> Entities<'l, 's> {
         Self { labels, aggregation, word, tokens: 0, open: None, position: 0 }
     }
 
-    /// The next token with the scores of all labels. `continues` says that it goes on with the word of the token before it.
-    /// An entity that this token completes goes to `each`.
+    /// The next token with the scores of all labels. `continues` says that it goes on with the word
+    /// of the token before it. An entity that this token completes goes to `each`.
     pub fn push(&mut self, scores: &[f32], continues: bool, mut each: impl FnMut(Entity)) {
         let continues = continues && self.tokens > 0 && self.aggregation != Aggregation::Simple;
         if !continues {

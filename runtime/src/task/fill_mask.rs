@@ -6,10 +6,12 @@ use crate::sample::argmax;
 use crate::session::Session;
 use crate::task::log_probability;
 
-/// Hands the logits at each mask to `each`, with its position. The guesses are independent of each other, given the rest.
+/// Hands the logits at each mask to `each`, with its position. The guesses are independent of each
+/// other, given the rest.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::NotSupported`] when the model was not trained so, or the text has no mask.
+/// As [`Session::encode`]; [`Error::NotSupported`] when the model was not trained so, or the text
+/// has no mask.
 pub fn fill_mask(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -30,8 +32,8 @@ pub fn fill_mask(
     Ok(())
 }
 
-/// Fills all masks in place, one at a time: the one whose likeliest token is the most certain first, then those
-/// left in the light of it.
+/// Fills all masks in place, one at a time: the one whose likeliest token is the most certain
+/// first, then those left in the light of it.
 ///
 /// # Errors
 /// As [`fill_mask`], but a text without masks is left as it is.

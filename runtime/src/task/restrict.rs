@@ -1,4 +1,5 @@
-//! What a model may write: tokens that are suppressed or forced, and n-grams that must not come twice.
+//! What a model may write: tokens that are suppressed or forced, and n-grams that must not come
+//! twice.
 
 use crate::sample::SUPPRESSED;
 
@@ -11,7 +12,8 @@ impl GenerateOptions<'_> {
         self.forced_eos.filter(|_| is_last).or(self.forced_bos.filter(|_| text.len() == 1))
     }
 
-    /// Names every token that must not follow a text of which the first `begun` tokens were given, some more than once.
+    /// Names every token that must not follow a text of which the first `begun` tokens were given,
+    /// some more than once.
     pub fn forbid(&self, text: &[u32], begun: usize, vocab_size: u32, mut forbid: impl FnMut(u32)) {
         let written = text.get(begun..).unwrap_or(&[]);
         self.suppressed.iter().for_each(|&token| forbid(token));

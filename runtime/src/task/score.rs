@@ -24,10 +24,11 @@ pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
     f64::from(largest) * unit + libm::log(sum)
 }
 
-/// The log-probability of each token given those read before it; `each` gets the position in the text.
+/// The log-probability of each token given those read before it; `each` gets the position in the
+/// text.
 ///
-/// The first token that is read has nothing before it and gets none: position 0, or the last one of a model
-/// that reads backward.
+/// The first token that is read has nothing before it and gets none: position 0, or the last one of
+/// a model that reads backward.
 ///
 /// # Errors
 /// As [`Session::prefill`]; [`Error::NotSupported`] when the model does not predict tokens.
@@ -57,7 +58,8 @@ pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(us
     }
 }
 
-/// The pseudo-log-likelihood (arXiv 1910.14659): the log-probability of each token in `which` under a mask, given all others.
+/// The pseudo-log-likelihood (arXiv 1910.14659): the log-probability of each token in `which` under
+/// a mask, given all others.
 ///
 /// # Errors
 /// As [`Session::encode`]; [`Error::NotSupported`] when the model does not fill masks.

@@ -78,7 +78,8 @@ impl Threads {
         self.others.count() + 1
     }
 
-    /// The threads that share one token's products: none for several tokens, of which each thread takes some.
+    /// The threads that share one token's products: none for several tokens, of which each thread
+    /// takes some.
     pub(crate) fn beside(&self, tokens: usize) -> Others {
         if tokens == 1 { self.others.clone() } else { Others::default() }
     }
@@ -88,7 +89,8 @@ impl Threads {
         tokens.div_ceil(self.count()).max(LEAST_TOKENS.min(plan.tile())).max(1)
     }
 
-    /// Cuts rows of `width` into shares, and does some work on each: it is told the first row's index.
+    /// Cuts rows of `width` into shares, and does some work on each: it is told the first row's
+    /// index.
     pub(crate) fn run(
         &mut self,
         (spec, plan): Plan<'_>,
@@ -109,8 +111,8 @@ impl Threads {
         });
     }
 
-    /// [`run`](Self::run) for at most a tile of tokens for each thread, where `work` stores keys and values: it is told the
-    /// position of the share's first token, and where they go.
+    /// [`run`](Self::run) for at most a tile of tokens for each thread, where `work` stores keys
+    /// and values: it is told the position of the share's first token, and where they go.
     pub(crate) fn fill(
         &mut self,
         (spec, plan): Plan<'_>,
@@ -153,8 +155,8 @@ impl Others {
         self.pool.as_ref().map_or(0, |pool| pool.threads.current_num_threads())
     }
 
-    /// Rows through a matrix: see [`linear_with_bias`](crate::ops::linear::linear_with_bias). Where others help it is one row, and each
-    /// takes some of the matrix's.
+    /// Rows through a matrix: see [`linear_with_bias`](crate::ops::linear::linear_with_bias). Where
+    /// others help it is one row, and each takes some of the matrix's.
     pub(crate) fn linear_with_bias(
         &self,
         kernels: &Kernels,
@@ -175,7 +177,8 @@ impl Others {
         });
     }
 
-    /// Cuts `values` into pieces of `share`, and calls `work` on each with its number and one of `lent`.
+    /// Cuts `values` into pieces of `share`, and calls `work` on each with its number and one of
+    /// `lent`.
     fn share_out<T: Send>(
         &self,
         values: &mut [i32],

@@ -30,7 +30,8 @@ struct Finder<'m> {
 }
 
 impl Finder<'_> {
-    /// Finds out which bytes the strings begin with; `false` when one is empty, which would be found everywhere and for ever.
+    /// Finds out which bytes the strings begin with; `false` when one is empty, which would be
+    /// found everywhere and for ever.
     fn look(&mut self) -> bool {
         for rank in 0..self.strings.len() {
             let Some(&byte) = self.strings.string(rank).next().and_then(<[u8]>::first) else { return false };
@@ -95,7 +96,8 @@ impl<'m> Added<'m> {
         (whole && self.raw.look() && self.normalized.look()).then_some(self)
     }
 
-    /// Which bytes the tokens begin with, those in the text as it is and those in the normalized one.
+    /// Which bytes the tokens begin with, those in the text as it is and those in the normalized
+    /// one.
     #[cfg(feature = "alloc")]
     pub(crate) const fn first(&self) -> [[u32; 8]; 2] {
         [self.raw.first, self.normalized.first]
@@ -144,7 +146,8 @@ impl<'m> Added<'m> {
             while flags & LSTRIP != 0 && start > copied && space(text, start - 1) {
                 start -= 1;
             }
-            // What the token before has swallowed up to here is white space, and need not be looked at again.
+            // What the token before has swallowed up to here is white space, and need not be looked
+            // at again.
             end = if flags & RSTRIP != 0 { end.max(copied) } else { end };
             while flags & RSTRIP != 0 && end < range.end && space(text, end) {
                 end += 1;
@@ -178,7 +181,8 @@ mod tests {
         span
     }
 
-    /// Tokens with the ids 0, 1 and so on that swallow the spaces after them: a section with their tables, and where these are.
+    /// Tokens with the ids 0, 1 and so on that swallow the spaces after them: a section with their
+    /// tables, and where these are.
     fn added(strings: &[&str]) -> (Vec<u8>, AddedSpec) {
         let mut section = Vec::new();
         let data: Vec<u8> = strings.iter().flat_map(|s| [&[s.len() as u8], s.as_bytes()].concat()).collect();

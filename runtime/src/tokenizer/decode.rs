@@ -38,8 +38,8 @@ pub struct Decoder<'t, 'm> {
     step: Step,
 }
 
-/// One way of decoding: takes a token, and whether it is the first. Of a tokenizer that is a constant the compiler knows which it is,
-/// and leaves out the code of all others.
+/// One way of decoding: takes a token, and whether it is the first. Of a tokenizer that is a
+/// constant the compiler knows which it is, and leaves out the code of all others.
 type Step = fn(&mut Decoder<'_, '_>, u32, bool, &mut dyn FnMut(&str));
 
 /// The replacement for bytes that are no text.
@@ -75,7 +75,8 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
     }
 
-    /// The next token; the text that it completes goes to `out`. Ids that no token has are passed over.
+    /// The next token; the text that it completes goes to `out`. Ids that no token has are passed
+    /// over.
     pub fn push(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
         let tokenizer = self.tokenizer;
         if !tokenizer.is_known(id) || (self.skip_special && tokenizer.is_special(id)) {
@@ -265,7 +266,8 @@ fn put(c: Option<char>, out: &mut dyn FnMut(&str)) {
     out(core::str::from_utf8(char.utf8().get(..char.len_utf8()).unwrap_or(&[])).unwrap_or(REPLACEMENT));
 }
 
-/// Takes away spaces that tokenization put before punctuation, one rule after the other; returns the new length.
+/// Takes away spaces that tokenization put before punctuation, one rule after the other; returns
+/// the new length.
 fn clean(text: &mut [u8]) -> usize {
     const RULES: [(&[u8], &[u8]); 11] = [
         (b" .", b"."),

@@ -16,7 +16,8 @@ use crate::format::error::{Buffer, Error};
 pub struct EncodeOptions {
     /// Put around the text what the model was trained with.
     pub add_special_tokens: bool,
-    /// Keep at most this number of tokens, those put around the text included: of two texts the longer loses its end first.
+    /// Keep at most this number of tokens, those put around the text included: of two texts the
+    /// longer loses its end first.
     pub max_length: Option<usize>,
 }
 
@@ -27,13 +28,14 @@ impl Default for EncodeOptions {
 }
 
 impl Tokenizer<'_> {
-    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets the tokens: it has room for all of
-    /// them, or for `max_length`, of two texts twice that.
+    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets
+    /// the tokens: it has room for all of them, or for `max_length`, of two texts twice that.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens: it says which, and how much is enough, so that
-    /// a second call with that much can fail only for the other. [`Error::NotSupported`] when the text has something unknown, and
-    /// the vocabulary no token for such.
+    /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens: it says which,
+    /// and how much is enough, so that a second call with that much can fail only for the other.
+    /// [`Error::NotSupported`] when the text has something unknown, and the vocabulary no token for
+    /// such.
     ///
     /// ```
     /// use kinglet::Error;
@@ -115,7 +117,8 @@ impl Tokenizer<'_> {
         Ok(framed)
     }
 
-    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split that reaches `limit`.
+    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split
+    /// that reaches `limit`.
     fn encode_one(
         &self,
         string: &str,
@@ -200,8 +203,8 @@ impl Tokenizer<'_> {
     }
 }
 
-/// A text as the steps of a normalizer leave it, whose tables lie in `section`: for the converter, which looks for added tokens in
-/// normalized text.
+/// A text as the steps of a normalizer leave it, whose tables lie in `section`: for the converter,
+/// which looks for added tokens in normalized text.
 ///
 /// # Errors
 /// [`Error::BufferTooSmall`] when the text grows beyond ten thousand characters.
@@ -257,7 +260,8 @@ struct Place<'c> {
 }
 
 impl Place<'_> {
-    /// The place in the text of some bytes. Several tokens in a row may share their bytes, however many these are.
+    /// The place in the text of some bytes. Several tokens in a row may share their bytes, however
+    /// many these are.
     fn span(&mut self, bytes: Range<usize>) -> (u32, u32) {
         if bytes != self.bytes || bytes.is_empty() {
             self.span = (self.at(bytes.start).start, self.at(bytes.end.saturating_sub(1)).end);
@@ -283,7 +287,8 @@ impl Place<'_> {
     }
 }
 
-/// The lengths of two texts that together have no more than `room` tokens: the longer one loses its end first.
+/// The lengths of two texts that together have no more than `room` tokens: the longer one loses its
+/// end first.
 fn truncated(first: usize, second: usize, room: usize) -> (usize, usize) {
     if first.saturating_add(second) <= room {
         return (first, second);

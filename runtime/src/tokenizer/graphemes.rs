@@ -1,11 +1,11 @@
-//! Grapheme clusters (Unicode Standard Annex 29, extended clusters): where a text may be cut between what a reader sees as
-//! characters.
+//! Grapheme clusters (Unicode Standard Annex 29, extended clusters): where a text may be cut
+//! between what a reader sees as characters.
 
 use super::tables::Classes;
 use super::text::Chars;
 
-/// How a character behaves at the edges of clusters. The discriminants are the format's: the low four bits of a class, of
-/// which the others say how it behaves in Indic conjuncts.
+/// How a character behaves at the edges of clusters. The discriminants are the format's: the low
+/// four bits of a class, of which the others say how it behaves in Indic conjuncts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the values of the property Grapheme_Cluster_Break")]
 pub enum Break {

@@ -1,10 +1,13 @@
-//! Tokenizers on the device: text to tokens and back, token for token as Hugging Face's `tokenizers` does it.
+//! Tokenizers on the device: text to tokens and back, token for token as Hugging Face's
+//! `tokenizers` does it.
 //!
-//! A tokenizer is data in the blob ([`section`]): its vocabulary and the few Unicode tables that it needs are read where they
-//! lie. Memory is the caller's, in words, and how much a text takes is [known](Tokenizer::scratch_words).
+//! A tokenizer is data in the blob ([`section`]): its vocabulary and the few Unicode tables that it
+//! needs are read where they lie. Memory is the caller's, in words, and how much a text takes is
+//! [known](Tokenizer::scratch_words).
 //!
-//! A text is a row of characters, each with the bytes of the text that it stands for. Every step reads one row and writes
-//! another: added tokens are found, the rest is normalized, split, and given to the model split by split.
+//! A text is a row of characters, each with the bytes of the text that it stands for. Every step
+//! reads one row and writes another: added tokens are found, the rest is normalized, split, and
+//! given to the model split by split.
 
 mod added;
 mod decode;
@@ -81,10 +84,12 @@ fn invalid(what: &'static str) -> Error {
 }
 
 impl<'m> Tokenizer<'m> {
-    /// Checks a section and makes it a tokenizer. After this succeeds nothing panics, whatever the bytes are.
+    /// Checks a section and makes it a tokenizer. After this succeeds nothing panics, whatever the
+    /// bytes are.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`] when the section is empty, [`Error::InvalidTokenizer`] with the table that is not as it should be.
+    /// [`Error::NoTokenizer`] when the section is empty, [`Error::InvalidTokenizer`] with the table
+    /// that is not as it should be.
     #[inline(never)]
     pub fn from_bytes(section: &'m [u8]) -> Result<Self, Error> {
         if section.is_empty() {
@@ -120,10 +125,12 @@ impl<'m> Tokenizer<'m> {
         Ok(Self { section, header, uses, added, vocabulary, model })
     }
 
-    /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the section.
+    /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the
+    /// section.
     ///
     /// # Panics
-    /// When the section is not the one that was exported; that is to say, such a constant does not compile.
+    /// When the section is not the one that was exported; that is to say, such a constant does not
+    /// compile.
     #[doc(hidden)]
     pub const fn from_export(section: &'m [u8], header: Header, uses: Uses, first: [[u32; 8]; 2]) -> Self {
         let added = Added::new(section, &header.added, first).expect("added tokens");
@@ -139,7 +146,8 @@ impl<'m> Tokenizer<'m> {
         self.added.first()
     }
 
-    /// Words of memory that [`encode`](Self::encode) needs for a text of `text_bytes`, at most: mostly it is far less.
+    /// Words of memory that [`encode`](Self::encode) needs for a text of `text_bytes`, at most:
+    /// mostly it is far less.
     pub fn scratch_words(&self, text_bytes: usize) -> usize {
         text_bytes.saturating_mul(self.header.words_per_byte.into()).saturating_add(64)
     }
@@ -170,7 +178,8 @@ impl<'m> Tokenizer<'m> {
         decoder.finish(out);
     }
 
-    /// The bytes that a token stands for, in pieces; nothing for an id that no token has. Of byte-level tokenizers the bytes themselves.
+    /// The bytes that a token stands for, in pieces; nothing for an id that no token has. Of
+    /// byte-level tokenizers the bytes themselves.
     pub fn pieces(&self, id: u32, each: &mut dyn FnMut(&[u8])) {
         for vocabulary in [&self.added.decoded, &self.vocabulary] {
             if let Some(rank) = vocabulary.rank(id) {

@@ -14,7 +14,8 @@ pub(crate) use word::{WordLevel, WordPiece};
 /// The function that takes each token: its id, and the bytes of the split that it stands for.
 pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>);
 
-/// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the memory.
+/// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the
+/// memory.
 fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), Error> {
     let len = offset + chars.len_utf8();
     let (words, rest) = take(memory, len.div_ceil(4))?;

@@ -149,11 +149,13 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
     Ok(())
 }
 
-/// Sorts the written characters of `range` by their combining classes; characters of one class keep their order.
+/// Sorts the written characters of `range` by their combining classes; characters of one class keep
+/// their order.
 ///
-/// It counts where each character goes, a class at a time, and then moves each there once: linear in the length of the run,
-/// because there are at most 256 classes, and without memory besides the characters themselves. Their `start` and `end` are
-/// lost: until they are given their places in the text again they hold the index to go to and the class.
+/// It counts where each character goes, a class at a time, and then moves each there once: linear
+/// in the length of the run, because there are at most 256 classes, and without memory besides the
+/// characters themselves. Their `start` and `end` are lost: until they are given their places in
+/// the text again they hold the index to go to and the class.
 fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
     let mut class_before = 0;
     let mut is_sorted = true;
@@ -312,8 +314,9 @@ impl<'m> Charsmap<'m> {
         None
     }
 
-    /// Writes a string in place of `places` characters. Each of it stands for one of them, and the last for those that are left; those
-    /// that nothing was written for go to what was written before them.
+    /// Writes a string in place of `places` characters. Each of it stands for one of them, and the
+    /// last for those that are left; those that nothing was written for go to what was written
+    /// before them.
     fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), Error> {
         let mut left = places;
         for c in string.chars() {
@@ -341,7 +344,8 @@ mod tests {
         MARKS.iter().find(|(mark, _)| *mark == character).map_or(0, |(_, class)| *class)
     }
 
-    /// What decomposing makes of characters that are none of them composed, and the work that it took.
+    /// What decomposing makes of characters that are none of them composed, and the work that it
+    /// took.
     fn decomposed(characters: &[u32]) -> (Vec<u32>, usize) {
         let mut table = std::vec![0; ASCII];
         for (mark, class) in MARKS {

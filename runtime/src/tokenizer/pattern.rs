@@ -1,9 +1,11 @@
-//! Patterns that texts are split at, as the converter compiles them from the families' regular expressions.
+//! Patterns that texts are split at, as the converter compiles them from the families' regular
+//! expressions.
 //!
-//! A pattern is a list of alternatives, the first of which that matches counts; an alternative is a row of items, each a class
-//! of characters with a count, as often as possible. The matches are those of a backtracking engine, but all ways to match an
-//! alternative are followed at once, a character at a time (Pike's simulation), so that a match costs at most [`MAX_STATES`]
-//! steps for each character that an alternative looks at, whatever the pattern and the text.
+//! A pattern is a list of alternatives, the first of which that matches counts; an alternative is a
+//! row of items, each a class of characters with a count, as often as possible. The matches are
+//! those of a backtracking engine, but all ways to match an alternative are followed at once, a
+//! character at a time (Pike's simulation), so that a match costs at most [`MAX_STATES`] steps for
+//! each character that an alternative looks at, whatever the pattern and the text.
 
 use core::ops::Range;
 
@@ -117,7 +119,8 @@ impl<'m> Matcher<'m> {
         })
     }
 
-    /// Where a row of items ends that begins with the first character; `threads` is memory for the ways to match it.
+    /// Where a row of items ends that begins with the first character; `threads` is memory for the
+    /// ways to match it.
     fn follow(&self, items: Range<usize>, chars: Chars<'_>, threads: &mut [Threads; 2]) -> Option<usize> {
         let [mut threads, mut next] = threads.each_mut();
         (threads.len, next.len) = (0, 0);
@@ -126,7 +129,8 @@ impl<'m> Matcher<'m> {
         let mut at = 0;
         loop {
             let c = chars.get(at).map(Char::character);
-            // Items that a thread has come to: another one that comes there could only do what that one does.
+            // Items that a thread has come to: another one that comes there could only do what that
+            // one does.
             let mut entered = 0_u32;
             // The first thread is the one that a backtracking engine tries first.
             'threads: for mut thread in threads.iter() {
@@ -250,7 +254,8 @@ mod tests {
     use super::super::work;
     use super::*;
 
-    /// A section with the classes `a`, `b` and both, and a pattern over them: for each item the class and what it does.
+    /// A section with the classes `a`, `b` and both, and a pattern over them: for each item the
+    /// class and what it does.
     fn pattern(rows: &[Vec<(usize, ItemKind)>]) -> (Vec<u8>, Pattern) {
         let mut section: Vec<u8> = Vec::new();
         for class in ["a", "b", "ab"] {

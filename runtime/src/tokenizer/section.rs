@@ -11,8 +11,8 @@ use super::vocabulary::VocabularySpec;
 pub const MAGIC: [u8; 4] = *b"KTOK";
 /// Changes with every change of the section's bytes.
 pub const VERSION: u16 = 1;
-/// Bytes before the tables: the magic, the version, two zeros, the length of the header, which comes last, and a checksum of
-/// what follows.
+/// Bytes before the tables: the magic, the version, two zeros, the length of the header, which
+/// comes last, and a checksum of what follows.
 pub const PRELUDE: usize = 16;
 
 /// Everything about a tokenizer that is not in a table. Places count from the section's beginning.
@@ -34,7 +34,8 @@ pub struct Header {
     pub single: Vec<Piece, 8, u8>,
     /// What goes around two.
     pub pair: Vec<Piece, 12, u8>,
-    /// Spaces at the ends of a token are not part of what it stands for; whether a first one was put there before.
+    /// Spaces at the ends of a token are not part of what it stands for; whether a first one was
+    /// put there before.
     pub trim_offsets: Option<bool>,
     /// How tokens become text.
     pub decoder: DecoderSpec,
@@ -167,7 +168,8 @@ pub enum ModelSpec {
         suffix: Span,
         /// What characters have before them that do not begin a word, UTF-8.
         prefix: Span,
-        /// 256 ids for bytes: of byte-level models what each byte is, of others what stands for bytes of unknown characters. Words; empty for none.
+        /// 256 ids for bytes: of byte-level models what each byte is, of others what stands for
+        /// bytes of unknown characters. Words; empty for none.
         bytes: Span,
     },
     /// The likeliest row of tokens (arXiv 1804.10959).
@@ -274,7 +276,8 @@ pub enum DecoderSpec {
         /// The first token has none.
         drop_first: bool,
     },
-    /// A character stands for spaces, tokens such as `<0x0A>` for bytes, and the text loses spaces at its beginning.
+    /// A character stands for spaces, tokens such as `<0x0A>` for bytes, and the text loses spaces
+    /// at its beginning.
     ByteFallback {
         /// Which stands for spaces.
         replacement: Option<char>,
@@ -283,7 +286,8 @@ pub enum DecoderSpec {
     },
 }
 
-/// Which kinds of steps a tokenizer takes. In a constant the compiler knows them, and leaves out the code of all others.
+/// Which kinds of steps a tokenizer takes. In a constant the compiler knows them, and leaves out
+/// the code of all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uses(u32);
 

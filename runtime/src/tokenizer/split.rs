@@ -19,7 +19,8 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Tex
             text.copy(range)
         }),
         SplitStep::Metaspace { replacement, prepend: scheme, split } if uses.has(Uses::METASPACE) => {
-            // Whether the text was in one piece until now: what was taken from its beginning still counts as its beginning.
+            // Whether the text was in one piece until now: what was taken from its beginning still
+            // counts as its beginning.
             let whole = !text.chars().from(1).iter().any(Char::begins_split);
             text.each_split(&mut |text, range| {
                 let first = text.get(range.start).is_some_and(|c| c.start == 0 || (whole && range.start == 0));

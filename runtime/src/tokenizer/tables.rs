@@ -90,8 +90,8 @@ impl<'m> Numbers<'m> {
     }
 }
 
-/// A class for each character: a byte for each of ASCII, then words of `first character << 8 | class`, ascending; a class holds up to
-/// the next word.
+/// A class for each character: a byte for each of ASCII, then words of
+/// `first character << 8 | class`, ascending; a class holds up to the next word.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Classes<'m> {
     ascii: &'m [u8],
@@ -130,8 +130,9 @@ impl<'m> Classes<'m> {
     }
 }
 
-/// What characters become: a byte for each of ASCII, 1 where it changes; then pairs of words, ascending. The first word is `first character << 11 | characters less one`, the
-/// second `kind << 29 | operand`.
+/// What characters become: a byte for each of ASCII, 1 where it changes; then pairs of words,
+/// ascending. The first word is `first character << 11 | characters less one`, the second
+/// `kind << 29 | operand`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CharMap<'m> {
     ascii: &'m [u8],

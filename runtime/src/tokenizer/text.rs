@@ -9,10 +9,12 @@ const TOKEN: u32 = 1 << 31;
 /// Set in the first value of a split.
 const SPLIT: u32 = 1 << 30;
 
-/// Set in a value that a character before it became besides another: it has no place of its own in the text.
+/// Set in a value that a character before it became besides another: it has no place of its own in
+/// the text.
 const INSERTED: u32 = 1 << 29;
 
-/// The lent memory is full. How much is enough only [`Tokenizer::encode`](super::Tokenizer::encode) knows.
+/// The lent memory is full. How much is enough only [`Tokenizer::encode`](super::Tokenizer::encode)
+/// knows.
 pub(crate) const OUT_OF_SCRATCH: Error = Error::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
 
 /// A character, or an added token, and the bytes of the text that it stands for.
@@ -199,7 +201,8 @@ impl<'a> Text<'a> {
         Chars(self.to.get(..self.written).unwrap_or(&[]))
     }
 
-    /// Adds to the places in the text that the last character stands for, while its `end` counts them.
+    /// Adds to the places in the text that the last character stands for, while its `end` counts
+    /// them.
     pub(crate) fn add_places(&mut self, begun: usize, places: u32) {
         if let Some(cell) = self.to.get_mut(begun..self.written).and_then(<[Cell]>::last_mut) {
             let c = Char::from(*cell);
@@ -207,8 +210,9 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Gives what was written from `begun` on its places in the text, of which each `end` says how many: those of the next of
-    /// `sources`. A character stands where the first of its places is, one without places where the last one was.
+    /// Gives what was written from `begun` on its places in the text, of which each `end` says how
+    /// many: those of the next of `sources`. A character stands where the first of its places is,
+    /// one without places where the last one was.
     pub(crate) fn place(&mut self, begun: usize, sources: Range<usize>) {
         let mut last = None;
         let mut sources = sources;
@@ -251,7 +255,8 @@ impl<'a> Text<'a> {
         (self.len, self.written, self.swapped) = (self.written, 0, !self.swapped);
     }
 
-    /// Rewrites the text split by split: `step` is given each split without its added tokens, which stay where they are.
+    /// Rewrites the text split by split: `step` is given each split without its added tokens, which
+    /// stay where they are.
     pub(crate) fn each_split(&mut self, step: Step<'_, 'a>) -> Result<(), Error> {
         let mut start = 0;
         while start < self.len {

@@ -1,8 +1,9 @@
 //! Strings and their ids: sorted, and each told by what it does not share with the one before it.
 //!
-//! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that it shares with the entry
-//! before it and of its own ones; a count of fifteen is followed by two bytes with the whole one; then come its own bytes.
-//! The first entry of a block shares nothing, so a search needs to look into one block only.
+//! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that
+//! it shares with the entry before it and of its own ones; a count of fifteen is followed by two
+//! bytes with the whole one; then come its own bytes. The first entry of a block shares nothing, so
+//! a search needs to look into one block only.
 
 use core::cmp::Ordering;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{Numbers, Span, Words};
 
-/// The largest id that a token may have: tables keep ids in 24 bits, all of which are set where there is none.
+/// The largest id that a token may have: tables keep ids in 24 bits, all of which are set where
+/// there is none.
 pub const MAX_ID: u32 = (1 << 24) - 2;
 /// Entries in a block.
 pub const BLOCK: usize = 16;
@@ -32,8 +34,8 @@ pub struct VocabularySpec {
     pub ids: Span,
     /// The entry of each id; all bits set where there is none. Empty where it is not needed.
     pub ranks: Span,
-    /// For each entry a word: the longest other entry that begins it, or all bits set, in 24 bits above its own length in eight.
-    /// Empty where it is not needed.
+    /// For each entry a word: the longest other entry that begins it, or all bits set, in 24 bits
+    /// above its own length in eight. Empty where it is not needed.
     pub prefixes: Span,
 }
 
@@ -125,7 +127,8 @@ impl<'m> Vocabulary<'m> {
             if found.common == found.len {
                 return Some((found.rank, found.len));
             }
-            // Whatever begins the string begins this much of it too, which is less: else the bytes have changed since they were checked.
+            // Whatever begins the string begins this much of it too, which is less: else the bytes
+            // have changed since they were checked.
             let shorter = found.common.min(string.len().saturating_sub(1));
             string = string.get(..shorter).filter(|string| !string.is_empty())?;
         }
@@ -190,7 +193,8 @@ impl<'m> Vocabulary<'m> {
     }
 }
 
-/// The entries of a block, and those after it: what each shares with the one before it, and its own bytes.
+/// The entries of a block, and those after it: what each shares with the one before it, and its own
+/// bytes.
 struct Entries<'m> {
     data: &'m [u8],
 }

@@ -1,4 +1,5 @@
-//! Byte pair encoding (arXiv 1508.07909): the pair that was learnt first is merged first, over and over.
+//! Byte pair encoding (arXiv 1508.07909): the pair that was learnt first is merged first, over and
+//! over.
 
 use super::{Emit, take, utf8};
 use crate::format::error::Error;

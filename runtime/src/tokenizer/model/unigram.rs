@@ -1,4 +1,5 @@
-//! The likeliest row of tokens (arXiv 1804.10959), found by Viterbi's algorithm in memory that grows with the split.
+//! The likeliest row of tokens (arXiv 1804.10959), found by Viterbi's algorithm in memory that
+//! grows with the split.
 
 use super::{Emit, take, utf8};
 use crate::format::error::Error;
@@ -9,7 +10,8 @@ use crate::tokenizer::vocabulary::Vocabulary;
 
 /// Nothing ends here yet.
 const NONE: u32 = u32::MAX;
-/// Words of a place: the score of the best row that ends there (two), where its last token begins, and that token's id.
+/// Words of a place: the score of the best row that ends there (two), where its last token begins,
+/// and that token's id.
 const PLACE: usize = 4;
 
 /// The model.
