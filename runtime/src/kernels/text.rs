@@ -49,9 +49,9 @@ macro_rules! round {
     };
 }
 
-/// `$many` for every `$step` values of `$count`, then `$one` for each that is left. It has the labels
-/// 1 to 4, and leaves `$count` with no use. Its counter rises from below 0, so the carry is clear
-/// where `$many` and `$one` begin.
+/// `$many` for every `$step` values of `$count`, then `$one` for each that is left. It has the
+/// labels 1 to 4, and leaves `$count` with no use. Its counter rises from below 0, so the carry is
+/// clear where `$many` and `$one` begin.
 #[cfg(kinglet_dsp)]
 macro_rules! many_then_one {
     ($step:literal, $count:literal, $many:expr, $one:expr) => {

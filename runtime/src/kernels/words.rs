@@ -1,4 +1,5 @@
-//! What the loops of 32-bit cores without vectors ask of their arguments, and how these are prepared.
+//! What the loops of 32-bit cores without vectors ask of their arguments, and how these are
+//! prepared.
 
 use super::table::Requantize;
 #[cfg(not(kinglet_thumb1))]
@@ -18,16 +19,16 @@ pub(super) struct Groups<'a> {
     /// Tiles in a row, of eight columns.
     pub(super) tiles: usize,
     pub(super) tiles_in_group: usize,
-    /// With what the sums of each group begin: weights are offset by 8, so with -8 times the sum of the
-    /// group's activations.
+    /// With what the sums of each group begin: weights are offset by 8, so with -8 times the sum of
+    /// the group's activations.
     pub(super) beginnings: &'a [i32; GROUPS],
 }
 
-/// A product over packed weights, as they lie: `one_token` gets the sums and the activations of each
-/// token. Returns whether it could.
+/// A product over packed weights, as they lie: `one_token` gets the sums and the activations of
+/// each token. Returns whether it could.
 ///
-/// The weights begin at a word's boundary and, like the scales, are as many as the sizes say. A token has
-/// `8 * tiles` activations and `4 * blocks` sums, and no size is 0.
+/// The weights begin at a word's boundary and, like the scales, are as many as the sizes say. A
+/// token has `8 * tiles` activations and `4 * blocks` sums, and no size is 0.
 #[cfg(not(kinglet_thumb1))]
 #[inline(always)]
 pub(super) fn packed16(
@@ -66,8 +67,8 @@ pub(super) fn folded_shift(by: &Requantize) -> i32 {
 /// The longest table of an activation: where it ends, no sum has left an `i32`.
 const TABLE: usize = 1 << 16;
 
-/// The index and the value of a table's last entry, where the loops of `rectify` take it and the values:
-/// there is an entry, and a value.
+/// The index and the value of a table's last entry, where the loops of `rectify` take it and the
+/// values: there is an entry, and a value.
 #[inline(always)]
 pub(super) fn last_entry(values: &[i32], table: &[i16]) -> Option<(usize, i32)> {
     let (&last, others) = table.split_last().filter(|_| !values.is_empty() && table.len() <= TABLE)?;

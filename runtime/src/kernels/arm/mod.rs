@@ -1,4 +1,4 @@
-//! Cortex-M. The weights come in tiles of four rows by four columns; each core has its own way through one.
+//! Cortex-M: a folder for each instruction set, with a file for each idea.
 
 #[cfg(kinglet_dsp)]
 pub(crate) mod dsp;

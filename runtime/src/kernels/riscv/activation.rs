@@ -61,7 +61,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let range = values.as_mut_ptr_range();
-    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the first
-    // is not the last.
+    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the
+    // first is not the last.
     unsafe { rectify_loop(range.start, range.end, table.as_ptr(), from, value) };
 }

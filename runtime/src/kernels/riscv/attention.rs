@@ -4,8 +4,8 @@ use core::arch::naked_asm;
 
 use crate::kernels::scalar;
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns of
-/// all keys at a time.
+/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns
+/// of all keys at a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -73,8 +73,8 @@ macro_rules! scores {
 /// Adds the products of a query with `count` keys of `bytes` bytes to `out`.
 ///
 /// # Safety
-/// `query` has `8 * blocks` values, `keys` has `bytes * count` bytes, and `out` has `count` sums; each key
-/// has `8 * blocks` columns. Neither `count` nor `blocks` is 0.
+/// `query` has `8 * blocks` values, `keys` has `bytes * count` bytes, and `out` has `count` sums;
+/// each key has `8 * blocks` columns. Neither `count` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(
     out: *mut i32,
@@ -106,8 +106,8 @@ unsafe extern "C" fn scores16_loop(
 /// Adds `count` values of `bytes` bytes, times their weights, to `out`: eight columns at a time.
 ///
 /// # Safety
-/// `out` has `8 * blocks` sums, `weights` has `count` values, and `values` has `bytes * count` bytes, of
-/// which each value has `8 * blocks`. Neither `count` nor `blocks` is 0.
+/// `out` has `8 * blocks` sums, `weights` has `count` values, and `values` has `bytes * count`
+/// bytes, of which each value has `8 * blocks`. Neither `count` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(
     out: *mut i32,

@@ -1,5 +1,5 @@
-//! RISC-V with integer multiplication (RV32IM): one product to an instruction, and registers for two
-//! tiles.
+//! RISC-V with integer multiplication (RV32IM): one product to an instruction, and registers for
+//! two tiles.
 #![allow(unsafe_code)]
 
 #[macro_use]

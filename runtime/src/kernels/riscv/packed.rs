@@ -1,4 +1,5 @@
-//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a product.
+//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a
+//! product.
 //!
 //! Weights are offset by 8, so the sums of a group begin with -8 times that of its activations.
 
@@ -38,7 +39,8 @@ macro_rules! nibbles {
     };
 }
 
-/// Four columns of four rows, from bit `$low` of their words on; `$at` is where their activations are.
+/// Four columns of four rows, from bit `$low` of their words on; `$at` is where their activations
+/// are.
 macro_rules! four_columns {
     ($at:expr, $low:expr) => {
         lines!(
@@ -57,9 +59,9 @@ macro_rules! four_columns {
 /// The products of one token.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and `out`
-/// has room for `4 * blocks` sums. `scales` has four bytes and `beginnings` a word for each group, the
-/// former for each block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
+/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and
+/// `out` has room for `4 * blocks` sums. `scales` has four bytes and `beginnings` a word for each
+/// group, the former for each block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(
     weights: *const u8,
@@ -135,8 +137,8 @@ unsafe extern "C" fn one_token(
 /// See [`Kernels::packed16`](crate::kernels::Kernels::packed16).
 pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
     words::packed16(out, x, packed, cols, |out, x, groups| {
-        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a beginning
-        // for each group, and writes the sums: `words` gives sizes that the slices have.
+        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
+        // beginning for each group, and writes the sums: `words` gives sizes that the slices have.
         unsafe {
             one_token(
                 packed.weights.as_ptr(),

@@ -22,8 +22,8 @@ macro_rules! scaled {
     };
 }
 
-/// The high half of `accumulators[i] * multipliers[i]`, shifted by `shift + 1` and rounded: four values at
-/// a time, then one.
+/// The high half of `accumulators[i] * multipliers[i]`, shifted by `shift + 1` and rounded: four
+/// values at a time, then one.
 ///
 /// # Safety
 /// `accumulators` and `multipliers` have `count` values; `shift` is below 31.

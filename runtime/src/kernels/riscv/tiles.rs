@@ -1,7 +1,7 @@
 //! Products over weights in tiles of four rows by four columns.
 //!
-//! A weight is a load, a product and a sum, and eight rows share what activations cost: 104 instructions
-//! for the 32 products of two tiles.
+//! A weight is a load, a product and a sum, and eight rows share what activations cost: 104
+//! instructions for the 32 products of two tiles.
 
 use core::arch::naked_asm;
 
@@ -46,8 +46,8 @@ macro_rules! columns {
 /// The products of one token.
 ///
 /// # Safety
-/// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room for
-/// `4 * blocks` sums. `block_bytes` is a multiple of 16, and not 0.
+/// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room
+/// for `4 * blocks` sums. `block_bytes` is a multiple of 16, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32, block_bytes: usize, blocks: usize) {
     naked_asm!(
@@ -140,8 +140,8 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
         return (scalar::SCALAR.tiles16)(out, x, weights, cols);
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, at least four, and writes `rows`
-        // sums: the lengths of the slices.
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, at least four, and writes
+        // `rows` sums: the lengths of the slices.
         unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), TILE * cols, rows / TILE) };
     }
 }

@@ -12,8 +12,8 @@ struct Beyond {
 }
 
 /// # Safety
-/// `values` has `count` values, and `table` has `beyond.from + 1` entries unless `beyond.from` is 0;
-/// `count` is not 0.
+/// `values` has `count` values, and `table` has `beyond.from + 1` entries unless `beyond.from` is
+/// 0; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const i16, beyond: &Beyond) {
     naked_asm!(
@@ -184,7 +184,8 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return;
     }
     let beyond = Beyond { from: table.len().saturating_sub(1), value: last };
-    // SAFETY: it reads and writes `values`, and reads pairs of entries of which the first is not the last.
+    // SAFETY: it reads and writes `values`, and reads pairs of entries of which the first is not
+    // the last.
     unsafe { rectify_loop(values.as_mut_ptr(), values.len(), table.as_ptr(), &beyond) };
 }
 

@@ -1,4 +1,5 @@
-//! Attention: products of queries and keys, what makes weights of them, and sums of values by these.
+//! Attention: products of queries and keys, what makes weights of them, and sums of values by
+//! these.
 
 use core::arch::naked_asm;
 
@@ -89,8 +90,8 @@ struct Values {
 }
 
 /// # Safety
-/// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`, at a
-/// word's boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
+/// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`, at
+/// a word's boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Values) {
     naked_asm!(
@@ -147,8 +148,8 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
 /// Scores of keys of eight columns.
 ///
 /// # Safety
-/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has room
-/// for `count` scores; `count` is not 0.
+/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
+/// room for `count` scores; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
     naked_asm!(
@@ -176,13 +177,13 @@ unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *cons
 #[repr(C)]
 struct Keys {
     count: usize,
-    /// The columns of a key over those that a turn takes.
+    /// Columns of a key over those of a turn: four of sixteen bits, or eight of eight.
     turns: usize,
 }
 
 /// # Safety
-/// `query` has `4 * turns` values and `keys` has `4 * turns * count`, both at a word's boundary, and
-/// `out` has room for `count` scores; neither `turns` nor `count` is 0.
+/// `query` has `4 * turns` values and `keys` has `4 * turns * count`, both at a word's boundary,
+/// and `out` has room for `count` scores; neither `turns` nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *const i16, shape: &Keys) {
     naked_asm!(
@@ -214,8 +215,8 @@ unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *cons
 /// Scores of keys of eight columns, a byte each.
 ///
 /// # Safety
-/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has room
-/// for `count` scores.
+/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
+/// room for `count` scores.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const i8, count: usize) {
     /// A key's score, of which `$low` and `$high` are the bytes.
@@ -270,8 +271,9 @@ unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const
 }
 
 /// # Safety
-/// `query` has `8 * turns` values and `keys` has `8 * turns * count`, both at a word's boundary, and
-/// `out` has room for `count` scores; neither `turns` nor `count` is 0. The stack has room for the query.
+/// `query` has `8 * turns` values and `keys` has `8 * turns * count`, both at a word's boundary,
+/// and `out` has room for `count` scores; neither `turns` nor `count` is 0. The stack has room for
+/// the query.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const i8, shape: &Keys) {
     naked_asm!(
@@ -279,8 +281,8 @@ unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const
         "
           push {r4-r11, lr}
           ldmia r3, {r3, r4}
-          // The query goes to the stack, in pairs of columns 0 and 2, 1 and 3: as the bytes of a key
-          // become pairs.
+          // The query goes to the stack, in pairs of columns 0 and 2, 1 and 3: as the bytes of a
+          // key become pairs.
           sub r5, sp, r4, lsl #4
           mov sp, r5
           mov r6, r4
@@ -327,8 +329,8 @@ unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const
 struct Shifts {
     /// By how much a product is shifted right first.
     narrow: u32,
-    /// By how much it is shifted right in the end, besides what the bits of a key's scale say; negative
-    /// sums shift left.
+    /// By how much it is shifted right in the end, besides what the bits of a key's scale say;
+    /// negative sums shift left.
     shift: i32,
 }
 
@@ -499,8 +501,8 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
 /// See [`Kernels::powers`](crate::kernels::Kernels::powers).
 pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let by = Powers { largest, lowered, count: scores.len().min(values.len()) };
-    // SAFETY: it reads `count` values of both slices, and entries of the table at nine bits, and writes
-    // `count` scores.
+    // SAFETY: it reads `count` values of both slices, and entries of the table at nine bits, and
+    // writes `count` scores.
     unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), EXP2.as_ptr(), &by) }
 }
 
@@ -511,8 +513,8 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if count == 0 || !head_dim.is_multiple_of(8) || !values.as_ptr().addr().is_multiple_of(4) {
         return scalar::weighted_sum_of_any(out, weights, values);
     }
-    // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word's boundary;
-    // they read and write `head_dim` sums.
+    // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word's
+    // boundary; they read and write `head_dim` sums.
     unsafe {
         match head_dim {
             8 => weighted_sum_of_8(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), count),
@@ -538,8 +540,8 @@ fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K], columns: usize) -> Option<
 /// See [`Kernels::scores16`](crate::kernels::Kernels::scores16).
 pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     let Some(count) = keys_of(out, query, keys, 4) else { return (scalar::SCALAR.scores16)(out, query, keys) };
-    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and write
-    // `count` scores.
+    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and
+    // write `count` scores.
     unsafe {
         match query.len() {
             8 => scores16_of_8(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), count),
@@ -554,8 +556,8 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
 /// See [`Kernels::scores8`](crate::kernels::Kernels::scores8).
 pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
     let Some(count) = keys_of(out, query, keys, 8) else { return (scalar::SCALAR.scores8)(out, query, keys) };
-    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and write
-    // `count` scores.
+    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and
+    // write `count` scores.
     unsafe {
         match query.len() {
             8 => scores8_of_8(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), count),

@@ -1,8 +1,8 @@
 //! Products over packed weights of four bits, as they lie.
 //!
-//! Bits 0 to 3 and 16 to 19 of a word, shifted, are a pair of neighbours. They are offset by 8, so the
-//! sum of a group begins with -8 times that of its activations. A group's sum times its scale is added
-//! to the row's.
+//! Bits 0 to 3 and 16 to 19 of a word, shifted, are a pair of neighbours. They are offset by 8, so
+//! the sum of a group begins with -8 times that of its activations. A group's sum times its scale
+//! is added to the row's.
 
 use core::arch::naked_asm;
 
@@ -88,10 +88,10 @@ macro_rules! four_tiles {
 /// The products of one token.
 ///
 /// # Safety
-/// `x` has `x_bytes` bytes as [`with_beginnings`] writes them, of groups as wide as `wide_groups` says.
-/// `weights` has a tile of 16 bytes for every 16 bytes of activations in each block, and `scales` four
-/// bytes for each group and block, all at a word's boundary. `out` has room for `4 * blocks` sums, and
-/// neither is 0.
+/// `x` has `x_bytes` bytes as [`with_beginnings`] writes them, of groups as wide as `wide_groups`
+/// says. `weights` has a tile of 16 bytes for every 16 bytes of activations in each block, and
+/// `scales` four bytes for each group and block, all at a word's boundary. `out` has room for `4 *
+/// blocks` sums, and neither is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const u8, x: *const i32, scales: *const u8, by: &OneToken) {
     naked_asm!(
@@ -224,9 +224,10 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: us
     }
     let mut begun = [0; WORDS];
     for (x, out) in scalar::tokens(x, cols, out, TILE * blocks) {
-        // SAFETY: the first reads `cols` activations at a word's boundary, and writes them and a word
-        // for each group, for which `begun` has room. The second reads these, `blocks` blocks of packed
-        // weights, and the scales of their groups, all at a word's boundary, and writes `4 * blocks` sums.
+        // SAFETY: the first reads `cols` activations at a word's boundary, and writes them and a
+        // word for each group, for which `begun` has room. The second reads these, `blocks` blocks
+        // of packed weights, and the scales of their groups, all at a word's boundary, and writes
+        // `4 * blocks` sums.
         unsafe {
             with_beginnings(begun.as_mut_ptr(), x.as_ptr(), groups, group);
             let by =

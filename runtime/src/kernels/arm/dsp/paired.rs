@@ -1,8 +1,9 @@
 //! Products over weights whose rows are interleaved in pairs.
 //!
-//! A word of weights is two columns of an upper and a lower row. As two halfwords it holds both rows,
-//! 256 times the lower one and the upper one offset by 128; `UXTB16` leaves the upper row. The first
-//! product sums both rows in 64 bits, the second the upper row alone: 14 instructions for 16 products.
+//! A word of weights is two columns of an upper and a lower row. As two halfwords it holds both
+//! rows, 256 times the lower one and the upper one offset by 128; `UXTB16` leaves the upper row.
+//! The first product sums both rows in 64 bits, the second the upper row alone: 14 instructions for
+//! 16 products.
 
 use core::arch::naked_asm;
 
@@ -28,8 +29,8 @@ macro_rules! tile_bytes {
     };
 }
 
-/// The sums of both rows of a pair, in 64 bits, become the lower row's sum, in the low word: what the
-/// upper row's sum leaves of them, over 256.
+/// The sums of both rows of a pair, in 64 bits, become the lower row's sum, in the low word: what
+/// the upper row's sum leaves of them, over 256.
 macro_rules! separate {
     ($upper:literal, $low:literal, $high:literal) => {
         concat!(
@@ -79,8 +80,9 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
           adr r9, 2f
           add r4, r9
           orr r4, r4, #1
-          // A block begins with these, in the order of its registers: x, the sums of both pairs, the
-          // address of the first turn. Then follow the end of `x`, `out`, and the blocks that are left.
+          // A block begins with these, in the order of its registers: x, the sums of both pairs,
+          // the address of the first turn. Then follow the end of `x`, `out`, and the blocks that
+          // are left.
           sub sp, #44
           strd r1, r6, [sp]
           strd r6, r7, [sp, #8]
@@ -151,12 +153,12 @@ macro_rules! half_tile_bytes {
     };
 }
 
-/// The products of two tokens, which [`interleave`] wrote to `x`, with one pair of rows of each block:
-/// the pair at which `weights` and `out` point.
+/// The products of two tokens, which [`interleave`] wrote to `x`, with one pair of rows of each
+/// block: the pair at which `weights` and `out` point.
 ///
 /// # Safety
-/// `weights` points to a pair in the first of `blocks` blocks of `16 * tiles` bytes, and `x` has
-/// `8 * tiles` values, both at a word's boundary; `out` points to the pair's place in the sums of two
+/// `weights` points to a pair in the first of `blocks` blocks of `16 * tiles` bytes, and `x` has `8
+/// * tiles` values, both at a word's boundary; `out` points to the pair's place in the sums of two
 /// tokens. Neither `tiles` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
@@ -176,8 +178,8 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
           adr r12, 2f
           add r8, r12
           orr r8, r8, #1
-          // x, the sums of both tokens; the address of the first turn, the end of `x`, `out` of both
-          // tokens, and the blocks that are left.
+          // x, the sums of both tokens; the address of the first turn, the end of `x`, `out` of
+          // both tokens, and the blocks that are left.
           sub sp, #48
           strd r1, r4, [sp]
           strd r4, r5, [sp, #8]
@@ -269,12 +271,12 @@ unsafe extern "C" fn sum(x: *const i16, tiles: usize) -> i32 {
     )
 }
 
-/// Writes four values of `x`, then four of `other`, and so on. Returns the sums of both: that of `x`
-/// in the lower word.
+/// Writes four values of `x`, then four of `other`, and so on. Returns the sums of both: that of
+/// `x` in the lower word.
 ///
 /// # Safety
-/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both; `tiles`
-/// is not 0.
+/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both;
+/// `tiles` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn interleave(to: *mut i16, x: *const i16, other: *const i16, tiles: usize) -> u64 {
     naked_asm!(
@@ -306,8 +308,9 @@ unsafe extern "C" fn interleave(to: *mut i16, x: *const i16, other: *const i16, 
 /// With what the sums of a pair begin, for activations with this `sum`: the upper row is offset by
 /// 128, so its sum starts at `-128 * sum`.
 ///
-/// The lower row is right as long as the upper one's sum fits 32 bits. It is `2^31` at most, and that
-/// only where all activations are the least there is and all weights are -128: then this is `None`.
+/// The lower row is right as long as the upper one's sum fits 32 bits. It is `2^31` at most, and
+/// that only where all activations are the least there is and all weights are -128: then this is
+/// `None`.
 fn begin_of(sum: i32) -> Option<i64> {
     (sum > -1 << 24).then(|| i64::from(sum) * -128)
 }
@@ -359,14 +362,14 @@ fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<us
     let mut interleaved = Wide([0; WIDENED]);
     let mut done = 0;
     for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
-        // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many, for
-        // which there is room.
+        // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many,
+        // for which there is room.
         let sums = unsafe { interleave(interleaved.0.as_mut_ptr(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
         let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
         let by = TwoTokens { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
         for half in [0, 2] {
-            // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of two
-            // tokens, and writes two sums of each: `out` has `rows` of each token.
+            // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of
+            // two tokens, and writes two sums of each: `out` has `rows` of each token.
             unsafe {
                 let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
                 two_tokens(weights, interleaved.0.as_ptr(), out, &by);

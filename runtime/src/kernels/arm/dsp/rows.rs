@@ -420,7 +420,8 @@ pub(super) fn add(row: &mut [i32], other: &[i32]) {
 
 /// See [`Requantize::apply`].
 pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
-    // Where the shift is longer than the headroom, that need not be used: no bit is lost, and none is gained.
+    // Where the shift is longer than the headroom, that need not be used: no bit is lost, and none
+    // is gained.
     match (by.row, by.shift.checked_sub_unsigned(by.headroom)) {
         (None, Some(shift @ 1..)) if by.shift < 32 => {
             let count = accumulators.len().min(multipliers.len());

@@ -110,13 +110,13 @@ struct TwoTokens {
     blocks: usize,
 }
 
-/// The products of two tokens with two rows of each block: the rows of which `weights` and `out` are
-/// the first.
+/// The products of two tokens with two rows of each block: the rows at which `weights` and `out`
+/// point.
 ///
 /// # Safety
-/// From `weights` on there are `2 * x_bytes * blocks` bytes, but for the rows before, and `x` has
-/// `2 * x_bytes` bytes, both at a word's boundary; `out` has room for two tokens' sums. `x_bytes` is
-/// a multiple of 32, and `blocks` is not 0.
+/// `weights` points to one of the two pairs of rows in the first of `blocks` blocks of `2 * x_bytes`
+/// bytes, and `x` has `2 * x_bytes` bytes, both at a word's boundary; `out` points to the pair's place
+/// in the sums of two tokens. `x_bytes` is a multiple of 32, and `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, shape: &TwoTokens) {
     naked_asm!(

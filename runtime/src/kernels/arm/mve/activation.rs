@@ -63,8 +63,8 @@ unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, count: usize
         1:
           vldrw.u32 q1, [r1], #16
           vldrw.u32 q0, [r0]
-          // The lower half is rounded; the upper one is shifted left, and saturates. Adding the lower one to that goes wrong where it
-          // was too low.
+          // The lower half is rounded; the upper one is shifted left, and saturates. Adding the
+          // lower one to that goes wrong where it was too low.
           vmulh.s32 q2, q0, q1
           vmul.i32 q0, q0, q1
           vqshl.s32 q1, q2, q3

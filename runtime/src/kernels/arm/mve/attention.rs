@@ -1,4 +1,5 @@
-//! Attention: products of queries and keys, what makes weights of them, and sums of values by these.
+//! Attention: products of queries and keys, what makes weights of them, and sums of values by
+//! these.
 
 use core::arch::naked_asm;
 
@@ -7,7 +8,8 @@ use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar;
 use crate::kernels::scalar::softmax::EXP2;
 
-/// The products of a query of eight columns with keys, which `$load` reads: four keys at a time, then one.
+/// The products of a query of eight columns with keys, which `$load` reads: four keys at a time,
+/// then one.
 macro_rules! scores_of_8 {
     ($load:expr, $step:expr) => {
         lines!(
@@ -69,7 +71,7 @@ unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *cons
 struct Shifts {
     /// By how much products are shifted left first, which is negative: to the right.
     narrow: i32,
-    /// What is taken off the exponents of the keys' scales, by which products are shifted left then.
+    /// Subtracted from the exponents of the keys' scales: the difference shifts products left.
     exponent: i32,
 }
 
@@ -183,8 +185,8 @@ struct Values {
 }
 
 /// # Safety
-/// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`; `head_dim`
-/// is `8 * blocks`, and neither it nor `count` is 0.
+/// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`;
+/// `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Values) {
     naked_asm!(
@@ -282,7 +284,8 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
 /// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).
 pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let count = scores.len().min(keys.len());
-    // A lane's shift has eight bits, and all beyond 31 give one result. 17 is the bias of exponents.
+    // A lane's shift has eight bits, and all beyond 31 give one result. 17 is the bias of
+    // exponents.
     let by = Shifts { narrow: -((factor.narrow & 31) as i32), exponent: factor.shift.clamp(-64, 64) + 17 };
     // SAFETY: it reads and writes `count` scores, and reads as many scales.
     unsafe { scale_scores_loop(scores.as_mut_ptr(), keys.as_ptr(), count, &by) }
@@ -291,8 +294,8 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
 /// See [`Kernels::powers`](crate::kernels::Kernels::powers).
 pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let count = scores.len().min(values.len());
-    // SAFETY: it reads and writes `count` scores, and reads as many scales, and entries of the table at nine
-    // bits: 512.
+    // SAFETY: it reads and writes `count` scores, and reads as many scales, and entries of the
+    // table at nine bits: 512.
     unsafe {
         powers_loop(scores.as_mut_ptr(), values.as_ptr(), count, &Powers { largest, lowered, table: EXP2.as_ptr() })
     }
@@ -305,7 +308,8 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if count == 0 || !head_dim.is_multiple_of(8) {
         return scalar::weighted_sum_of_any(out, weights, values);
     }
-    // SAFETY: they read `count` weights and as many values of `head_dim`, and read and write `head_dim` sums.
+    // SAFETY: they read `count` weights and as many values of `head_dim`, and read and write
+    // `head_dim` sums.
     unsafe {
         match head_dim {
             8 => weighted_sum_of_8(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), count),

@@ -26,8 +26,8 @@ macro_rules! row_of_64 {
 /// The products of rows of 64 columns with a token of bytes.
 ///
 /// # Safety
-/// `weights` has `256 * blocks` values, `x` has 64, and `out` has room for `4 * blocks` sums; `blocks` is
-/// not 0.
+/// `weights` has `256 * blocks` values, `x` has 64, and `out` has room for `4 * blocks` sums;
+/// `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rows8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize) {
     naked_asm!(
@@ -91,8 +91,8 @@ macro_rules! bytes {
     };
 }
 
-/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte: where it
-/// is 127, products may be missing.
+/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte:
+/// where it is 127, products may be missing.
 ///
 /// # Safety
 /// As of [`rows8_of_64`].
@@ -150,8 +150,8 @@ pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
         for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows)) {
-            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows` sums: the
-            // lengths of the slices.
+            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows`
+            // sums: the lengths of the slices.
             unsafe { rows8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
         }
         return;
@@ -166,8 +166,8 @@ pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) 
     let rows = weights.len() / cols.max(1);
     if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
         for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows)) {
-            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows` sums: the
-            // lengths of the slices.
+            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows`
+            // sums: the lengths of the slices.
             let largest = unsafe { rows16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / BLOCK) };
             if largest == i8::MAX.into() {
                 add_missing(out, x, weights, |row, col, cols| row * cols + col);
@@ -180,9 +180,9 @@ pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) 
     }
 }
 
-/// Adds what products of bytes lack where an activation is next to the largest: such a value is no two
-/// bytes with signs, as 127 for the upper one and a lower one below 0 are 256 too little. `place` is where
-/// the weight of a row and a column lies, given the columns.
+/// Adds what products of bytes lack where an activation is next to the largest: such a value is no
+/// two bytes with signs, as 127 for the upper one and a lower one below 0 are 256 too little.
+/// `place` is where the weight of a row and a column lies, given the columns.
 #[cold]
 #[inline(never)]
 pub(super) fn add_missing(out: &mut [i32], x: &[i16], weights: &[i8], place: impl Fn(usize, usize, usize) -> usize) {

@@ -1,8 +1,9 @@
-//! The vector extension of Cortex-M55 and M85 (Helium): sixteen products of bytes, or eight of 16-bit values, to an instruction.
+//! The vector extension of Cortex-M55 and M85 (Helium): sixteen products of bytes, or eight of
+//! 16-bit values, to an instruction.
 //!
-//! Matrices may lie row after row (`--target m55`), which takes a few percent fewer instructions, or in
-//! tiles. Activations of sixteen bits are multiplied as two bytes where that is fewer. Loops count in a
-//! register and leave out the lanes beyond the end, so no length is special.
+//! Matrices may lie row after row (`--target m55`), which takes a few percent fewer instructions,
+//! or in tiles. Activations of sixteen bits are multiplied as two bytes where that is fewer. Loops
+//! count in a register and leave out the lanes beyond the end, so no length is special.
 #![allow(unsafe_code)]
 
 mod activation;

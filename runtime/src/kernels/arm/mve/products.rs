@@ -1,5 +1,5 @@
-//! Products of rows with a vector, whether the rows are weights or keys: a vector of activations meets four
-//! rows.
+//! Products of rows with a vector, whether the rows are weights or keys: a vector of activations
+//! meets four rows.
 
 use core::arch::naked_asm;
 
@@ -11,7 +11,8 @@ pub(super) struct Rows {
     cols: usize,
 }
 
-/// The products of blocks of four rows, whose values `$load` reads, with a vector, which `$load_x` reads.
+/// The products of blocks of four rows, whose values `$load` reads, with a vector, which `$load_x`
+/// reads.
 macro_rules! rows {
     ($lanes:expr, $load_x:expr, $load:expr, $step_x:expr, $step:expr, $product:expr, $scale:expr) => {
         lines!(
@@ -83,8 +84,8 @@ macro_rules! dot {
 /// The products of rows of bytes with a vector of bytes.
 ///
 /// # Safety
-/// `rows` has `4 * blocks * cols` values, `x` has `cols`, and `out` has room for `4 * blocks` sums. Neither
-/// `blocks` nor `cols` is 0.
+/// `rows` has `4 * blocks * cols` values, `x` has `cols`, and `out` has room for `4 * blocks` sums.
+/// Neither `blocks` nor `cols` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rows8(rows: *const i8, x: *const i8, out: *mut i32, shape: &Rows) {
     naked_asm!(cpu!(), rows!("8", "vldrb.u8", "vldrb.u8", "16", "16", "vmladava.s8", "0"), options(raw))

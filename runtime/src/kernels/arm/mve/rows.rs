@@ -1,7 +1,7 @@
 //! Rows of fixed-point values: quantizing and back, norms, sums, rotations.
 //!
-//! `VQRSHL` by a negative number shifts right and rounds half up, as if the sum with one half had more
-//! bits; by a positive one it shifts left and saturates: all that
+//! `VQRSHL` by a negative number shifts right and rounds half up, as if the sum with one half had
+//! more bits; by a positive one it shifts left and saturates: all that
 //! [`shift_round`](crate::fixed::shift_round) does. `VMULH` is the high half of a product.
 
 use core::arch::naked_asm;
@@ -341,8 +341,8 @@ struct Heads {
 }
 
 /// # Safety
-/// `values` has `count` heads of `head_dim` values, of which `2 * pairs` are rotated, and `angles` has
-/// `2 * pairs`, at a word's boundary. Neither `pairs` nor `count` is 0.
+/// `values` has `count` heads of `head_dim` values, of which `2 * pairs` are rotated, and `angles`
+/// has `2 * pairs`, at a word's boundary. Neither `pairs` nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rotate_loop(values: *mut i32, angles: *const i16, heads: &Heads) {
     naked_asm!(
@@ -363,8 +363,8 @@ unsafe extern "C" fn rotate_loop(values: *mut i32, angles: *const i16, heads: &H
           vmaxv.s32 r6, q0
           vminv.s32 r7, q0
           letp lr, 2b
-          // Bits beyond fourteen are shifted out, and a product with fifteen bits is shifted back by fifteen,
-          // less those.
+          // Bits beyond fourteen are shifted out, and a product with fifteen bits is shifted back
+          // by fifteen, less those.
           orn r6, r6, r7
           clz r6, r6
           subs r7, r6, #18
@@ -416,7 +416,8 @@ fn widest(row: &[i32]) -> i32 {
     unsafe { bits(row.as_ptr(), row.len()) }
 }
 
-/// The shift of vectors that does what [`shift_round`](crate::fixed::shift_round) does: right is negative.
+/// The shift of vectors that does what [`shift_round`](crate::fixed::shift_round) does: right is
+/// negative.
 fn shift_of(shift: i32) -> i32 {
     -shift.clamp(-31, 32)
 }
@@ -488,8 +489,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
         return (scalar::SCALAR.rotate)(row, angles, head_dim);
     }
     if count > 0 && pairs > 0 && 2 * pairs <= head_dim {
-        // SAFETY: it reads `pairs` pairs of angles at a word's boundary, and reads and writes twice as many values at the beginning of
-        // each head.
+        // SAFETY: it reads `pairs` pairs of angles at a word's boundary, and reads and writes twice
+        // as many values at the beginning of each head.
         unsafe { rotate_loop(row.as_mut_ptr(), angles.as_ptr(), &Heads { pairs, head_dim, count }) };
     }
 }

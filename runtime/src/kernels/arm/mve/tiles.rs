@@ -1,6 +1,6 @@
-//! Products over weights in tiles of four rows by four columns: a load of four registers gives each a row of
-//! sixteen weights. The activations are brought into the order of a tile's columns first, and those of
-//! sixteen bits are split into bytes.
+//! Products over weights in tiles of four rows by four columns: a load of four registers gives each
+//! a row of sixteen weights. The activations are brought into the order of a tile's columns first,
+//! and those of sixteen bits are split into bytes.
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -48,8 +48,8 @@ unsafe extern "C" fn order8(out: *mut i8, x: *const i8, count: usize) {
     )
 }
 
-/// Brings values into the order of a tile's columns, as lower and upper bytes. Returns the largest upper
-/// byte.
+/// Brings values into the order of a tile's columns, as lower and upper bytes. Returns the largest
+/// upper byte.
 ///
 /// # Safety
 /// `x` has `count` values, a multiple of four, and `lower` and `upper` have room for them.
@@ -144,8 +144,8 @@ struct Panel {
 /// Adds the products of a token of bytes to `out`.
 ///
 /// # Safety
-/// `weights` has `panel`, at a word's boundary, `x` has its columns, ordered, and `out` has `4 * blocks` sums;
-/// `blocks` is not 0.
+/// `weights` has `panel`, at a word's boundary, `x` has its columns, ordered, and `out` has `4 *
+/// blocks` sums; `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token8(weights: *const i8, x: *const i8, out: *mut i32, panel: &Panel) {
     naked_asm!(
@@ -189,7 +189,8 @@ unsafe extern "C" fn one_token8(weights: *const i8, x: *const i8, out: *mut i32,
     )
 }
 
-/// Adds the products of a token of sixteen bits, of which there are the lower and upper bytes, to `out`.
+/// Adds the products of a token of sixteen bits, of which there are the lower and upper bytes, to
+/// `out`.
 ///
 /// # Safety
 /// As of [`one_token8`], for `lower` and `upper`.
@@ -260,8 +261,8 @@ unsafe extern "C" fn one_token16(weights: *const i8, lower: *const i8, upper: *c
 /// The products of rows of 64 columns with a token of bytes.
 ///
 /// # Safety
-/// `weights` has `256 * blocks` values, at a word's boundary, `x` has 64, and `out` has room for `4 * blocks`
-/// sums; `blocks` is not 0.
+/// `weights` has `256 * blocks` values, at a word's boundary, `x` has 64, and `out` has room for `4
+/// * blocks` sums; `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn tiles8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize) {
     naked_asm!(
@@ -346,8 +347,8 @@ macro_rules! half_rows {
     };
 }
 
-/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte: where it
-/// is 127, products may be missing.
+/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte:
+/// where it is 127, products may be missing.
 ///
 /// # Safety
 /// As of [`tiles8_of_64`].
@@ -406,7 +407,8 @@ const PANEL: usize = 512;
 
 type Ordered = MaybeUninit<[i8; PANEL]>;
 
-/// The panels of a row of activations: where each begins in a block of rows, its activations, and its shape.
+/// The panels of a row of activations: where each begins in a block of rows, its activations, and
+/// its shape.
 fn panels<X>(x: &[X], blocks: usize) -> impl Iterator<Item = (usize, &[X], Panel)> {
     let cols = x.len();
     x.chunks(PANEL).enumerate().map(move |(index, x)| {
@@ -434,8 +436,8 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols;
     if cols == WIDTH {
         for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows.max(1))) {
-            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows` sums: the
-            // lengths of the slices.
+            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows`
+            // sums: the lengths of the slices.
             unsafe { tiles8_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
         }
         return;
@@ -445,9 +447,9 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         out.fill(0);
         for (from, x, panel) in panels(x, rows / TILE) {
-            // SAFETY: at most `PANEL` activations are brought into order. The weights from the panel's first
-            // tile to each block's last are read, at a word's boundary, and `rows` sums are read and written:
-            // the lengths of the slices.
+            // SAFETY: at most `PANEL` activations are brought into order. The weights from the
+            // panel's first tile to each block's last are read, at a word's boundary, and `rows`
+            // sums are read and written: the lengths of the slices.
             unsafe {
                 order8(ordered, x.as_ptr(), x.len());
                 one_token8(weights.as_ptr().add(from), ordered, out.as_mut_ptr(), &panel);
@@ -464,8 +466,8 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols;
     if cols == WIDTH {
         for (x, out) in x.as_chunks::<WIDTH>().0.iter().zip(out.chunks_exact_mut(rows.max(1))) {
-            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows` sums: the
-            // lengths of the slices.
+            // SAFETY: it reads `rows` rows of 64 weights and 64 activations, and writes `rows`
+            // sums: the lengths of the slices.
             let largest = unsafe { tiles16_of_64(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), rows / TILE) };
             if largest == i8::MAX.into() {
                 add_missing(out, x, weights, tile_place);
@@ -479,9 +481,9 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
         out.fill(0);
         let mut largest = 0;
         for (from, x, panel) in panels(x, rows / TILE) {
-            // SAFETY: at most `PANEL` activations are brought into order. The weights from the panel's first
-            // tile to each block's last are read, at a word's boundary, and `rows` sums are read and written:
-            // the lengths of the slices.
+            // SAFETY: at most `PANEL` activations are brought into order. The weights from the
+            // panel's first tile to each block's last are read, at a word's boundary, and `rows`
+            // sums are read and written: the lengths of the slices.
             unsafe {
                 largest = largest.max(order16(lower, x.as_ptr(), x.len(), upper));
                 one_token16(weights.as_ptr().add(from), lower, upper, out.as_mut_ptr(), &panel);

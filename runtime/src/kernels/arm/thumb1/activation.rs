@@ -64,8 +64,8 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *con
     )
 }
 
-/// Multiplies values by their gates, which have sixteen fraction bits, up to the first factor of more than
-/// 23 bits. Returns where that is, or `end`.
+/// Multiplies values by their gates, which have sixteen fraction bits, up to the first factor of
+/// more than 23 bits. Returns where that is, or `end`.
 ///
 /// # Safety
 /// `values` ends at `end`, and has a value at least; `gates` has as many.
@@ -118,8 +118,8 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let (range, beyond) = (values.as_mut_ptr_range(), Beyond { from, value });
-    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the first
-    // is not the last.
+    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the
+    // first is not the last.
     unsafe { rectify_loop(range.start, range.end, table.as_ptr(), &beyond) };
 }
 

@@ -1,5 +1,5 @@
-//! Attention: products of queries and keys, powers of two, and sums of values by these. Four keys, or four
-//! columns of a value, take the steps of a tile's four rows.
+//! Attention: products of queries and keys, powers of two, and sums of values by these. Four keys,
+//! or four columns of a value, take the steps of a tile's four rows.
 
 use core::arch::naked_asm;
 
@@ -17,7 +17,8 @@ struct Keys {
     bytes: usize,
 }
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: four keys at a time.
+/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: four keys at
+/// a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -74,9 +75,9 @@ macro_rules! scores {
 }
 
 /// # Safety
-/// `out` ends at `end`, and has room for a multiple of four scores, which is not 0. `keys` has `bytes` for
-/// each of them, and `query` a word for each column, all written; the columns are a multiple of four, and
-/// not 0.
+/// `out` ends at `end`, and has room for a multiple of four scores, which is not 0. `keys` has
+/// `bytes` for each of them, and `query` a word for each column, all written; the columns are a
+/// multiple of four, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(keys: *const i8, query: *const Word, out: *mut i32, shape: &Keys) {
     naked_asm!(scores!("ldrsb", "1"), options(raw))
@@ -103,8 +104,8 @@ struct Values {
 }
 
 /// # Safety
-/// `sums` ends at `end` and has `bytes` values, a multiple of four; `weights` ends at `weights_end`, and
-/// `values` has `bytes` for each weight. Neither has none.
+/// `sums` ends at `end` and has `bytes` values, a multiple of four; `weights` ends at
+/// `weights_end`, and `values` has `bytes` for each weight. Neither has none.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(values: *const i8, weights: *const i32, sums: *mut i32, shape: &Values) {
     naked_asm!(
@@ -162,7 +163,8 @@ struct Powers {
 /// Returns the sum of the powers.
 ///
 /// # Safety
-/// `scores` ends at `by.end`, and has a value at least; `values` has as many, and `by.table` has 512.
+/// `scores` ends at `by.end`, and has a value at least; `values` has as many, and `by.table` has
+/// 512.
 #[unsafe(naked)]
 unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, largest: i32, by: &Powers) -> u32 {
     naked_asm!(
@@ -236,7 +238,8 @@ fn scores<K>(
     }
     let mut words = [const { Word::uninit() }; COLUMNS];
     widen16(&mut words, query);
-    // Where the count is no multiple of four, the last four are computed again: they are written, not added to.
+    // Where the count is no multiple of four, the last four are computed again: they are written,
+    // not added to.
     let last = if count.is_multiple_of(TILE) { 0 } else { TILE };
     for (first, count) in [(0, count / TILE * TILE), (count - TILE, last)] {
         let (Some(out), Some(keys)) = (out.get_mut(first..first + count), keys.get(first * width..)) else { return };
@@ -244,8 +247,8 @@ fn scores<K>(
             return;
         }
         let shape = Keys { end: end_of(out), bytes: width * size_of::<K>() };
-        // SAFETY: it reads the query and a key of its length for each score, and writes the scores, a
-        // multiple of four.
+        // SAFETY: it reads the query and a key of its length for each score, and writes the scores,
+        // a multiple of four.
         unsafe { loops(keys.as_ptr(), words.as_ptr(), out.as_mut_ptr(), &shape) };
     }
 }
@@ -255,8 +258,8 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     let count = scores.len().min(values.len());
     let Some(scores) = scores.get_mut(..count).filter(|scores| !scores.is_empty()) else { return 0 };
     let by = Powers { end: scores.as_ptr_range().end, lowered, table: EXP2.as_ptr() };
-    // SAFETY: it reads and writes the scores, at least one, and reads as many scales, and entries of the
-    // table at nine bits.
+    // SAFETY: it reads and writes the scores, at least one, and reads as many scales, and entries
+    // of the table at nine bits.
     unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), largest, &by) }
 }
 

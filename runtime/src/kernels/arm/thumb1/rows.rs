@@ -1,6 +1,7 @@
 //! Rows of fixed-point values: quantizing and back, norms, rotations.
 //!
-//! To shift and round, `ASRS` leaves the last bit that it shifts out in the carry, and `ADCS` adds it.
+//! To shift and round, `ASRS` leaves the last bit that it shifts out in the carry, and `ADCS` adds
+//! it.
 
 use core::arch::naked_asm;
 
@@ -11,8 +12,8 @@ use crate::kernels::{scalar, words};
 /// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded.
 ///
 /// # Safety
-/// `multipliers` ends at `end`, and has a value at least; `accumulators` has as many, of `2^30` at most.
-/// `shift` is from 1 to 31.
+/// `multipliers` ends at `end`, and has a value at least; `accumulators` has as many, of `2^30` at
+/// most. `shift` is from 1 to 31.
 #[unsafe(naked)]
 unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const i32, end: *const i32, shift: i32) {
     naked_asm!(
@@ -22,8 +23,8 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
         1:
           ldr r4, [r0]
           ldmia r1!, {r5}
-          // The high half of their product, of four products of halves. The low half of the accumulator
-          // has a sign, so that no sum overflows.
+          // The high half of their product, of four products of halves. The low half of the
+          // accumulator has a sign, so that no sum overflows.
           sxth r6, r4
           subs r4, r4, r6
           asrs r4, r4, #16
@@ -63,7 +64,8 @@ struct Scaling {
 /// `values[i] *= factor`, then the high half of `values[i] * multipliers[i]`, shifted and rounded.
 ///
 /// # Safety
-/// `multipliers` ends at `end`, and has a value at least; `values` has as many. `by.shift` is from 1 to 31.
+/// `multipliers` ends at `end`, and has a value at least; `values` has as many. `by.shift` is from
+/// 1 to 31.
 #[unsafe(naked)]
 unsafe extern "C" fn scale_loop(values: *mut i32, multipliers: *const i32, end: *const i32, by: &Scaling) {
     naked_asm!(
@@ -143,12 +145,12 @@ unsafe extern "C" fn squares(row: *mut i32, end: *const i32, shift: u32) -> u64 
     )
 }
 
-/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the rest
-/// of fifteen.
+/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the
+/// rest of fifteen.
 ///
 /// # Safety
-/// `first` ends where `second` begins, and both have as many values as there are pairs of `angles`, at
-/// least one; `narrow` is from 1 to 14.
+/// `first` ends where `second` begins, and both have as many values as there are pairs of `angles`,
+/// at least one; `narrow` is from 1 to 14.
 #[unsafe(naked)]
 unsafe extern "C" fn rotate_loop(first: *mut i32, second: *mut i32, angles: *const i16, narrow: u32) {
     naked_asm!(
@@ -242,7 +244,8 @@ macro_rules! narrowed {
 /// Shifts values and rounds them half up, to 32,767 at most.
 ///
 /// # Safety
-/// `row` has `2 * pairs` values, and that is not 0; `out` has room for them. `shift` is from 1 to 31.
+/// `row` has `2 * pairs` values, and that is not 0; `out` has room for them. `shift` is from 1 to
+/// 31.
 #[unsafe(naked)]
 unsafe extern "C" fn narrow(out: *mut i16, row: *const i32, pairs: usize, shift: u32) {
     naked_asm!(
@@ -320,7 +323,8 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
     let ends = weights.as_ptr_range();
     if (1..=31).contains(&shift) {
         let scaling = Scaling { factor: inverse, shift };
-        // SAFETY: it reads and writes the row, which has a value at least, and reads as many weights.
+        // SAFETY: it reads and writes the row, which has a value at least, and reads as many
+        // weights.
         unsafe { scale_loop(range.start, ends.start, ends.end, &scaling) };
     } else {
         for (x, &weight) in row.iter_mut().zip(weights) {
@@ -337,8 +341,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
         let narrow = head.get(..2 * pairs).map_or(0, magnitude_bits).saturating_sub(14);
         let (first, second) = head.split_at_mut_checked(pairs).unwrap_or((&mut [], &mut []));
         if (1..=14).contains(&narrow) {
-            // SAFETY: it reads and writes `pairs` values of both parts; some value has some bits, so
-            // `pairs` is not 0.
+            // SAFETY: it reads and writes `pairs` values of both parts; some value has some bits,
+            // so `pairs` is not 0.
             unsafe { rotate_loop(first.as_mut_ptr(), second.as_mut_ptr(), angles.as_ptr(), narrow) };
         } else {
             (scalar::SCALAR.rotate)(head, angles, head_dim);

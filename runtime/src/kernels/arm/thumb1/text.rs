@@ -77,7 +77,8 @@ macro_rules! load_sums {
     };
 }
 
-/// Stores four sums at the address that lies on the stack at `$at`, and advances it; r7 has it, too.
+/// Stores four sums at the address that lies on the stack at `$at`, and advances it; r7 has it,
+/// too.
 macro_rules! store_sums {
     ($at:expr) => {
         lines!(

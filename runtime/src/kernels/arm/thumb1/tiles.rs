@@ -1,7 +1,7 @@
 //! Products over weights in tiles of four rows by four columns.
 //!
-//! The four rows of a tile have a pointer each and share an offset. Activations are widened to words
-//! first: 56 instructions for the 16 products of a tile.
+//! The four rows of a tile have a pointer each and share an offset. Activations are widened to
+//! words first: 56 instructions for the 16 products of a tile.
 
 use core::arch::naked_asm;
 
@@ -39,9 +39,9 @@ macro_rules! tile {
 /// The products of one token, or of some of its columns.
 ///
 /// # Safety
-/// `sums` ends at `end`, and has four values for each block, at least one. `weights` has `read_bytes` bytes
-/// at every multiple of `block_bytes`, for each block. `x` has `read_bytes / 4` values, all written.
-/// `read_bytes` is a multiple of 16, and not 0.
+/// `sums` ends at `end`, and has four values for each block, at least one. `weights` has
+/// `read_bytes` bytes at every multiple of `block_bytes`, for each block. `x` has `read_bytes / 4`
+/// values, all written. `read_bytes` is a multiple of 16, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const Word, sums: *mut i32, shape: &OneToken) {
     naked_asm!(
@@ -143,8 +143,9 @@ fn tiles<X>(
             widen(&mut words, x);
             let shape = OneToken { end: end_of(out), read_bytes: TILE * x.len(), block_bytes: TILE * cols, add: first };
             let Some(weights) = weights.get(TILE * first..) else { return };
-            // SAFETY: of each block of four rows it reads these columns, and a word for each: `COLUMNS` at
-            // most, all widened. It writes or adds to `rows` sums: the lengths of the slices.
+            // SAFETY: of each block of four rows it reads these columns, and a word for each:
+            // `COLUMNS` at most, all widened. It writes or adds to `rows` sums: the lengths of the
+            // slices.
             unsafe { one_token(weights.as_ptr(), words.as_ptr(), out.as_mut_ptr(), &shape) };
             first += x.len();
         }

@@ -1,4 +1,5 @@
-//! Activations and queries as words, in the order of a tile's columns, so that one load takes the next.
+//! Activations and queries as words, in the order of a tile's columns, so that one load takes the
+//! next.
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -8,7 +9,7 @@ use crate::format::places::TILE;
 /// Columns that are widened at a time.
 pub(super) const COLUMNS: usize = 256;
 
-/// A widened value; those that are not needed are never written.
+/// A widened value; words beyond the last column are never written.
 pub(super) type Word = MaybeUninit<i32>;
 
 /// Widens values in the order of a tile's columns.
@@ -54,6 +55,7 @@ pub(super) fn widen16(words: &mut [Word; COLUMNS], x: &[i16]) {
     if fours == 0 || fours > COLUMNS / TILE || !x.as_ptr().addr().is_multiple_of(4) {
         return widen(words, x);
     }
-    // SAFETY: it reads `4 * fours` values at a word's boundary, and writes as many words: `COLUMNS` at most.
+    // SAFETY: it reads `4 * fours` values at a word's boundary, and writes as many words: `COLUMNS`
+    // at most.
     unsafe { widen_loop(words.as_mut_ptr(), x.as_ptr(), fours) };
 }

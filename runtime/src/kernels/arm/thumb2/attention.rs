@@ -15,8 +15,8 @@ struct Rows {
     blocks: usize,
 }
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns of
-/// all keys at a time.
+/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns
+/// of all keys at a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -81,8 +81,8 @@ macro_rules! scores {
 /// Adds the products of a query with keys to `out`.
 ///
 /// # Safety
-/// `query` has `8 * blocks` values, `keys` has `shape`, and `out` has `count` sums. Neither `count` nor
-/// `blocks` is 0.
+/// `query` has `8 * blocks` values, `keys` has `shape`, and `out` has `count` sums. Neither `count`
+/// nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const i8, shape: &Rows) {
     naked_asm!(scores!("ldrsb", "1"), options(raw))
@@ -226,7 +226,8 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     if count == 0 {
         return 0;
     }
-    // SAFETY: it reads and writes `count` scores, reads as many scales, and all places of the table that nine bits reach.
+    // SAFETY: it reads and writes `count` scores, reads as many scales, and all places of the table
+    // that nine bits reach.
     unsafe {
         powers_loop(scores.as_mut_ptr(), values.as_ptr(), count, &Powers { largest, lowered, table: EXP2.as_ptr() })
     }

@@ -1,5 +1,5 @@
-//! Cortex-M3, and other cores of Armv7-M and Armv8-M Mainline without the DSP extension: one product to
-//! an instruction.
+//! Cortex-M3, and other cores of Armv7-M and Armv8-M Mainline without the DSP extension: one
+//! product to an instruction.
 #![allow(unsafe_code)]
 
 mod activation;

@@ -1,4 +1,5 @@
-//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a product.
+//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a
+//! product.
 //!
 //! Weights are offset by 8, so the sums of a group begin with -8 times that of its activations.
 
@@ -51,16 +52,17 @@ macro_rules! two_columns {
 /// Adds the products of one token to `sums`.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and `sums`
-/// has `4 * blocks`. `scales` has four bytes and `beginnings` a word for each group, the former for each
-/// block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
+/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and
+/// `sums` has `4 * blocks`. `scales` has four bytes and `beginnings` a word for each group, the
+/// former for each block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32, shape: &OneToken) {
     naked_asm!(
         "
           push {r4-r11, lr}
           ldm r3, {r4-r8}
-          // x, sums, blocks, tiles of a row, of a group, scales, beginnings; tiles left, the group's beginning
+          // x, sums, blocks, tiles of a row, of a group, scales, beginnings; tiles left, the
+          // group's beginning
           sub sp, #36
           stm sp, {r1, r2, r4-r8}
         1:
@@ -128,8 +130,8 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: us
             scales: packed.scales.as_ptr(),
             beginnings: groups.beginnings.as_ptr(),
         };
-        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a beginning
-        // for each group, and adds to the sums: `words` gives sizes that the slices have.
+        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
+        // beginning for each group, and adds to the sums: `words` gives sizes that the slices have.
         unsafe { one_token(packed.weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
     })
 }

@@ -13,8 +13,8 @@ macro_rules! scaled {
     };
 }
 
-/// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded: four values at a time, then
-/// one.
+/// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded: four values at a time,
+/// then one.
 ///
 /// # Safety
 /// `accumulators` and `multipliers` have `count` values; `shift` is from 1 to 31.
@@ -216,8 +216,8 @@ unsafe extern "C" fn scale_loop(row: *mut i32, weights: *const i32, count: usize
     )
 }
 
-/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the rest
-/// of fifteen.
+/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the
+/// rest of fifteen.
 ///
 /// # Safety
 /// `values` and `angles` have `2 * pairs` values, and `pairs` is not 0; `narrow` is from 1 to 14.
@@ -262,7 +262,8 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
         return (scalar::SCALAR.requantize)(accumulators, multipliers, biases, by);
     }
     let shift = words::folded_shift(by);
-    // SAFETY: they read and write `count` accumulators, which is not 0, and read as many multipliers.
+    // SAFETY: they read and write `count` accumulators, which is not 0, and read as many
+    // multipliers.
     unsafe {
         if shift > 0 {
             requantize_loop(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift as u32);
@@ -291,7 +292,8 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
     let (inverse, shift) = by.inverse(squares, narrow);
     if (1..=31).contains(&shift) {
         let scaling = Scaling { factor: inverse, shift };
-        // SAFETY: it reads and writes the row, in which there is some value, and reads as many weights.
+        // SAFETY: it reads and writes the row, in which there is some value, and reads as many
+        // weights.
         unsafe { scale_loop(row.as_mut_ptr(), by.weights.as_ptr(), row.len(), &scaling) };
     } else {
         for (x, &weight) in row.iter_mut().zip(by.weights) {
@@ -310,7 +312,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
             (scalar::SCALAR.rotate)(head, angles, head_dim);
             continue;
         }
-        // SAFETY: it reads and writes `2 * pairs` values; some value has some bits, so `pairs` is not 0.
+        // SAFETY: it reads and writes `2 * pairs` values; some value has some bits, so `pairs` is
+        // not 0.
         unsafe { rotate_loop(head.as_mut_ptr(), angles.as_ptr(), pairs, narrow) };
     }
 }

@@ -1,7 +1,7 @@
 //! Products over weights in tiles of four rows by four columns.
 //!
-//! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions for
-//! the 32 products of two tiles.
+//! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions
+//! for the 32 products of two tiles.
 
 use core::arch::naked_asm;
 
@@ -49,8 +49,8 @@ macro_rules! last_product {
 /// The products of one token.
 ///
 /// # Safety
-/// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room for
-/// `4 * blocks` sums. `block_bytes` is a multiple of 16, and not 0.
+/// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room
+/// for `4 * blocks` sums. `block_bytes` is a multiple of 16, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32, shape: &OneToken) {
     naked_asm!(
@@ -104,7 +104,7 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
           strd r2, r3, [sp, #12]
           bhs 1b
         3:
-          // What is left is -2 or -1: no block or one.
+          // The count is now -2, and no block is left, or -1, and one is.
           ldr r3, [sp, #16]
           lsls r3, r3, #31
           beq 5f
@@ -151,8 +151,8 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         let shape = OneToken { block_bytes: TILE * cols, blocks: rows / TILE };
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, and writes `rows` sums: the
-        // lengths of the slices.
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, and writes `rows` sums:
+        // the lengths of the slices.
         unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
     }
 }
