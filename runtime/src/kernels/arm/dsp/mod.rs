@@ -8,6 +8,7 @@ mod attention;
 mod packed;
 mod paired;
 mod rows;
+mod softmax;
 mod tiles;
 
 use crate::features;
@@ -32,8 +33,8 @@ pub(crate) static DSP: Kernels = Kernels {
     gate: activation::gate,
     scores8: attention::scores8,
     scores16: attention::scores16,
-    scale_scores: attention::scale_scores,
-    powers: attention::powers,
+    scale_scores: softmax::scale_scores,
+    powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
     ..scalar::SCALAR
 };

@@ -114,9 +114,10 @@ struct TwoTokens {
 /// point.
 ///
 /// # Safety
-/// `weights` points to one of the two pairs of rows in the first of `blocks` blocks of `2 * x_bytes`
-/// bytes, and `x` has `2 * x_bytes` bytes, both at a word's boundary; `out` points to the pair's place
-/// in the sums of two tokens. `x_bytes` is a multiple of 32, and `blocks` is not 0.
+/// `weights` points to one of the two pairs of rows in the first of `blocks` blocks of
+/// `2 * x_bytes` bytes, and `x` has `2 * x_bytes` bytes, both at a word's boundary; `out` points to
+/// the pair's place in the sums of two tokens. `x_bytes` is a multiple of 32, and `blocks` is not
+/// 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, shape: &TwoTokens) {
     naked_asm!(

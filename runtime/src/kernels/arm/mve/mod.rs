@@ -11,6 +11,7 @@ mod attention;
 mod matmul;
 mod products;
 mod rows;
+mod softmax;
 mod tiles;
 
 use super::dsp::DSP;
@@ -33,8 +34,8 @@ pub(crate) static MVE: Kernels = Kernels {
     gate: activation::gate,
     scores8: attention::scores8,
     scores16: attention::scores16,
-    scale_scores: attention::scale_scores,
-    powers: attention::powers,
+    scale_scores: softmax::scale_scores,
+    powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
     ..DSP
 };

@@ -1,12 +1,11 @@
-//! Attention: products of queries and keys, powers of two, and sums of values by these. Four keys,
-//! or four columns of a value, take the steps of a tile's four rows.
+//! Attention: scores of keys, and sums of values by their weights. Four keys, or four columns of a
+//! value, take the steps of a tile's four rows.
 
 use core::arch::naked_asm;
 
 use super::widened::{COLUMNS, Word, end_of, widen16};
 use crate::format::places::TILE;
 use crate::kernels::scalar;
-use crate::kernels::scalar::softmax::EXP2;
 
 /// What loops over keys take besides three pointers.
 #[repr(C)]
@@ -152,68 +151,6 @@ unsafe extern "C" fn weighted_sum_loop(values: *const i8, weights: *const i32, s
     )
 }
 
-/// What [`powers_loop`] takes besides two pointers and the largest score.
-#[repr(C)]
-struct Powers {
-    end: *const i32,
-    lowered: u32,
-    table: *const u16,
-}
-
-/// Returns the sum of the powers.
-///
-/// # Safety
-/// `scores` ends at `by.end`, and has a value at least; `values` has as many, and `by.table` has
-/// 512.
-#[unsafe(naked)]
-unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, largest: i32, by: &Powers) -> u32 {
-    naked_asm!(
-        save!(),
-        "
-          ldmia r3!, {r4-r6}
-          mov r8, r4
-          mov r9, r5
-          mov r3, r6
-          movs r4, #0
-          mov r10, r4
-        1:
-          ldr r4, [r0]
-          subs r4, r2, r4
-          lsls r5, r4, #16
-          lsrs r5, r5, #23
-          lsls r5, r5, #1
-          ldrh r5, [r3, r5]
-          lsrs r4, r4, #16
-          cmp r4, #16
-          bhs 3f
-          lsrs r5, r4
-        2:
-          add r10, r5
-          ldrh r6, [r1]
-          adds r1, #2
-          lsrs r7, r6, #11
-          lsls r6, r6, #21
-          lsrs r6, r6, #21
-          muls r5, r6
-          // A register shifts by its low byte, by more than 31 to zero.
-          mov r6, r9
-          subs r6, r6, r7
-          lsrs r5, r6
-          stmia r0!, {r5}
-          cmp r0, r8
-          bne 1b
-          mov r0, r10
-        ",
-        restore!(),
-        "
-        3:
-          movs r5, #0
-          b 2b
-        ",
-        options(raw)
-    )
-}
-
 /// See [`Kernels::scores8`](crate::kernels::Kernels::scores8).
 pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
     scores(out, query, keys, scores8_loop, scalar::SCALAR.scores8);
@@ -251,16 +188,6 @@ fn scores<K>(
         // a multiple of four.
         unsafe { loops(keys.as_ptr(), words.as_ptr(), out.as_mut_ptr(), &shape) };
     }
-}
-
-/// See [`Kernels::powers`](crate::kernels::Kernels::powers).
-pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
-    let count = scores.len().min(values.len());
-    let Some(scores) = scores.get_mut(..count).filter(|scores| !scores.is_empty()) else { return 0 };
-    let by = Powers { end: scores.as_ptr_range().end, lowered, table: EXP2.as_ptr() };
-    // SAFETY: it reads and writes the scores, at least one, and reads as many scales, and entries
-    // of the table at nine bits.
-    unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), largest, &by) }
 }
 
 /// See [`Kernels::weighted_sum`](crate::kernels::Kernels::weighted_sum).

@@ -8,6 +8,7 @@ mod text;
 mod activation;
 mod attention;
 mod rows;
+mod softmax;
 mod tiles;
 mod widened;
 
@@ -27,7 +28,7 @@ pub(crate) static THUMB1: Kernels = Kernels {
     gate: activation::gate,
     scores8: attention::scores8,
     scores16: attention::scores16,
-    powers: attention::powers,
+    powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
     ..scalar::SCALAR
 };

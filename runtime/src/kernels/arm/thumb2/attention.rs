@@ -1,9 +1,8 @@
-//! Attention: products of queries and keys, powers of two, and sums of values by these.
+//! Attention: scores of keys, and sums of values by their weights.
 
 use core::arch::naked_asm;
 
 use crate::kernels::scalar;
-use crate::kernels::scalar::softmax::EXP2;
 
 /// Rows of keys or values.
 #[repr(C)]
@@ -97,49 +96,6 @@ unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *cons
     naked_asm!(scores!("ldrsh", "2"), options(raw))
 }
 
-/// What [`powers_loop`] takes besides two pointers and a count.
-#[repr(C)]
-struct Powers {
-    largest: i32,
-    lowered: u32,
-    table: *const u16,
-}
-
-/// Returns the sum of the powers.
-///
-/// # Safety
-/// `scores` and `values` have `count` values, and that is not 0; `by.table` has 512.
-#[unsafe(naked)]
-unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: usize, by: &Powers) -> u32 {
-    naked_asm!(
-        "
-          push {r4-r10, lr}
-          ldmia r3, {r3-r5}
-          movs r6, #0
-        1:
-          ldr r7, [r0]
-          subs r7, r3, r7
-          ubfx r8, r7, #7, #9
-          ldrh r8, [r5, r8, lsl #1]
-          usat r7, #5, r7, asr #16
-          lsr r8, r8, r7
-          add r6, r6, r8
-          ldrh r9, [r1], #2
-          // A register shifts by its low byte, by more than 31 to zero.
-          sub r10, r4, r9, lsr #11
-          ubfx r9, r9, #0, #11
-          mul r9, r8, r9
-          lsr r9, r9, r10
-          str r9, [r0], #4
-          subs r2, r2, #1
-          bne 1b
-          mov r0, r6
-          pop {r4-r10, pc}
-        ",
-        options(raw)
-    )
-}
-
 /// # Safety
 /// `out` has `8 * blocks` sums, `weights` has `count` values, and `values` has `shape`. Neither
 /// `count` nor `blocks` is 0.
@@ -218,19 +174,6 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     out.fill(0);
     // SAFETY: it reads the query and a key as long as it for each score, and adds to the scores.
     unsafe { scores16_loop(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &shape) };
-}
-
-/// See [`Kernels::powers`](crate::kernels::Kernels::powers).
-pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
-    let count = scores.len().min(values.len());
-    if count == 0 {
-        return 0;
-    }
-    // SAFETY: it reads and writes `count` scores, reads as many scales, and all places of the table
-    // that nine bits reach.
-    unsafe {
-        powers_loop(scores.as_mut_ptr(), values.as_ptr(), count, &Powers { largest, lowered, table: EXP2.as_ptr() })
-    }
 }
 
 /// See [`Kernels::weighted_sum`](crate::kernels::Kernels::weighted_sum).

@@ -6,6 +6,7 @@ mod activation;
 mod attention;
 mod packed;
 mod rows;
+mod softmax;
 mod tiles;
 
 use crate::features;
@@ -25,7 +26,7 @@ pub(crate) static THUMB2: Kernels = Kernels {
     rectify: activation::rectify,
     scores8: attention::scores8,
     scores16: attention::scores16,
-    powers: attention::powers,
+    powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
     ..scalar::SCALAR
 };
