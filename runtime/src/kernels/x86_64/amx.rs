@@ -14,10 +14,10 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 use std::sync::LazyLock;
 
-use super::super::table::Kernels;
-use super::products::tiles::Shape;
-use super::vnni::{AVX512_VNNI, wide};
+use super::vectors::Shape;
+use super::vnni::{AVX512_VNNI, panel};
 use crate::format::places::{TILE, wide_tile_place};
+use crate::kernels::table::Kernels;
 
 /// The set, on a processor and an operating system that have it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
@@ -373,7 +373,7 @@ impl Part<'_> {
         // What follows the last column to the end of a step is zero.
         rest.iter_mut().take(SIDE).for_each(|word| *word = [[[0; 4]; SIDE]; 2]);
         let weights = weights.get(TILE * shape.cols * block..)?;
-        wide::fill_with::<1, WIDE>(words, weights, shape.cols, columns, 0);
+        panel::avx512::fill_with::<1, WIDE>(words, weights, shape.cols, columns, 0);
         let first = panel.0.as_ptr().cast();
         Some(Weights { halves: [first, first.wrapping_add(STEP)], apart: 2 * STEP })
     }

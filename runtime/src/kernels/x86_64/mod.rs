@@ -2,10 +2,10 @@
 
 #[cfg(feature = "std")]
 mod amx;
-mod attention;
 mod avx2;
-mod products;
-mod rows;
+#[cfg(any(test, feature = "std"))]
+mod avx512;
+mod vectors;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod vnni;
 

@@ -9,6 +9,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::super::vectors::{Shape, ask_for, store_block};
 use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a first-level cache.
@@ -23,7 +24,7 @@ const WIDENED: usize = 32;
 struct Panel([[i16; 32]; COLUMNS / TILE]);
 
 #[target_feature(enable = "avx2")]
-pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several::<false>(out, x, weights, shape);
@@ -35,7 +36,7 @@ pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several8::<false>(out, x, weights, shape);
@@ -47,7 +48,7 @@ pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(crate) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several::<true>(out, x, weights, shape);
@@ -56,7 +57,7 @@ pub(crate) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usi
 }
 
 #[target_feature(enable = "avx2")]
-pub(crate) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
     if shape.tokens > 1 {
         return several8::<true>(out, x, weights, shape);
@@ -88,28 +89,6 @@ impl Reordered {
         }
         // SAFETY: so many were just written.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), words.len().min(self.0.len())) }
-    }
-}
-
-/// Of a product whose slices are as long as it says.
-#[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) tokens: usize,
-    /// Whole blocks of four rows.
-    pub(crate) blocks: usize,
-    /// From one token's sums to the next one's.
-    pub(crate) rows: usize,
-    /// A multiple of four.
-    pub(crate) cols: usize,
-}
-
-impl Shape {
-    pub(crate) fn new<X>(out: &[i32], x: &[X], weights: &[i8], cols: usize) -> Self {
-        if cols == 0 || !cols.is_multiple_of(TILE) {
-            return Self { tokens: 0, blocks: 0, rows: 0, cols: TILE };
-        }
-        let rows = weights.len() / cols;
-        Self { tokens: (x.len() / cols).min(out.len() / rows.max(1)), blocks: rows / TILE, rows, cols }
     }
 }
 
@@ -214,21 +193,6 @@ impl<'w> Upcoming<'w> {
             }
             *half = rest;
         }
-    }
-}
-
-/// How far ahead one token's products ask for weights of a matrix that is far, which the processor by itself does too late.
-pub(super) const FAR_AHEAD: usize = 16384;
-/// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
-pub(super) const NEAR: usize = 65536;
-
-/// Asks for what lies somewhere, and may not be there.
-#[inline(always)]
-pub(super) fn ask_for(address: *const i8) {
-    // SAFETY: a hint, which does nothing but to load a cache.
-    #[allow(unused_unsafe)]
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(address);
     }
 }
 
@@ -435,16 +399,4 @@ fn dot_tile(x: &[i16; TILE], tile: &[i8; 16]) -> __m256i {
     let (word, tile) = unsafe { (x.as_ptr().cast::<i64>().read_unaligned(), _mm_loadu_si128(tile.as_ptr().cast())) };
     let word = _mm256_set1_epi64x(word);
     _mm256_madd_epi16(word, _mm256_cvtepi8_epi16(tile))
-}
-
-/// A block's four sums go where they belong, or are added to what is there.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
-    // SAFETY: four words, and neither access needs an alignment.
-    unsafe {
-        let to = to.as_mut_ptr().cast();
-        let before = if add { _mm_loadu_si128(to) } else { _mm_setzero_si128() };
-        _mm_storeu_si128(to, _mm_add_epi32(sums, before));
-    }
 }

@@ -3,20 +3,23 @@
 
 use core::arch::x86_64::*;
 
-use super::wide as generic;
+use super::super::vectors::lanes;
 use crate::fixed::Scale;
 use crate::kernels::scalar;
 use crate::kernels::scalar::rows::scale8;
 use crate::kernels::table::Requantize;
 
+/// What the compiler makes vectors of by itself.
+pub(in super::super) mod compiled {
+    use crate::fixed::Scale;
+    use crate::kernels::scalar;
+    use crate::kernels::table::{NormRow, Requantize};
+
+    crate::kernels::x86_64::avx2::rows::compiled!("avx512f,avx512bw,avx512dq,avx512vl");
+}
+
 /// Values of a vector.
 const LANES: usize = 16;
-
-/// So many lanes, at most all.
-#[inline(always)]
-pub(crate) fn lanes(count: usize) -> __mmask16 {
-    ((1_u32 << count.min(LANES)) - 1) as u16
-}
 
 /// `count` words from one on, at most sixteen; the others are zero.
 ///
@@ -79,11 +82,11 @@ fn saturating_add(a: __m512i, b: __m512i) -> __m512i {
 }
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(crate) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
+pub(in super::super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
     let whole = multipliers.len() >= accumulators.len() && (biases.is_empty() || biases.len() >= accumulators.len());
     if !(2..=31).contains(&by.shift) || !whole {
         // Rare: by nothing, by one, to the left, or so far that nothing is left.
-        return generic::requantize(accumulators, multipliers, biases, by);
+        return compiled::requantize(accumulators, multipliers, biases, by);
     }
     let headroom = _mm_cvtsi32_si128(by.headroom as i32);
     let all_but_one = _mm_cvtsi32_si128(by.shift - 1);
@@ -106,7 +109,7 @@ pub(crate) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(crate) fn add(row: &mut [i32], other: &[i32]) {
+pub(in super::super) fn add(row: &mut [i32], other: &[i32]) {
     by_sixteens!(row.len().min(other.len()), |at, count| {
         // SAFETY: both rows are as long.
         unsafe {
@@ -117,7 +120,7 @@ pub(crate) fn add(row: &mut [i32], other: &[i32]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
+pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let mut largest = _mm512_setzero_si512();
     by_sixteens!(row.len(), |at, count| {
         // SAFETY: the row is as long.
@@ -138,7 +141,7 @@ pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(crate) fn rectify(values: &mut [i32], table: &[i16]) {
+pub(in super::super) fn rectify(values: &mut [i32], table: &[i16]) {
     // The last index that has a neighbour.
     let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
         return (scalar::SCALAR.rectify)(values, table);
@@ -167,9 +170,9 @@ pub(crate) fn rectify(values: &mut [i32], table: &[i16]) {
 
 /// Heads of eight, two at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
+pub(in super::super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
     let (Ok(pairs), 8) = (<&[i16; 8]>::try_from(angles), head_dim) else {
-        return generic::rotate(row, angles, head_dim);
+        return compiled::rotate(row, angles, head_dim);
     };
     // SAFETY: sixteen bytes are read, at any alignment.
     let pairs = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(pairs.as_ptr().cast()) });
@@ -193,7 +196,7 @@ pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
             // Rare: what becomes of the products is no shift to the right.
             let (_, rest) = row.split_at_mut(at);
             let (heads, _) = rest.split_at_mut(count);
-            generic::rotate(heads, angles, head_dim);
+            compiled::rotate(heads, angles, head_dim);
         } else {
             let round =
                 |x, all_but_one| _mm512_srai_epi32::<1>(_mm512_add_epi32(_mm512_srav_epi32(x, all_but_one), one));

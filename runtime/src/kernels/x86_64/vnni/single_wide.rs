@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::tiles::NEAR;
+use super::super::vectors::NEAR;
 use crate::format::places::TILE;
 
 /// Columns that are multiplied at a time.
@@ -60,9 +60,9 @@ macro_rules! products {
     ($features:literal) => {
         use core::mem::MaybeUninit;
 
-        use super::super::tiles::{FAR_AHEAD, ask_for};
         use super::{COLUMNS, copied, is_far, split};
         use crate::format::places::{TILE, WIDE_TILE_ROWS};
+        use crate::kernels::x86_64::vectors::{FAR_AHEAD, ask_for};
 
         /// Vectors of a tile.
         const PARTS: usize = WIDE_TILE_ROWS / LANES;
@@ -70,7 +70,7 @@ macro_rules! products {
         type Tile = [[i8; TILE * LANES]; PARTS];
 
         #[target_feature(enable = $features)]
-        pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
                 let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
                 let upper = x.iter().map(|&x| i32::from(x)).sum();
@@ -79,7 +79,7 @@ macro_rules! products {
         }
 
         #[target_feature(enable = $features)]
-        pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
                 let mut space = [MaybeUninit::uninit(); COLUMNS / TILE];
                 let upper = x.iter().map(|&x| i32::from(x >> 8)).sum();
@@ -142,7 +142,7 @@ macro_rules! products {
 }
 
 /// Sixteen rows to a vector.
-pub(crate) mod wide {
+pub(super) mod avx512 {
     use core::arch::x86_64::*;
 
     const LANES: usize = 16;
@@ -229,7 +229,7 @@ macro_rules! eights {
         #[inline]
         #[target_feature(enable = "avx2")]
         fn store(to: &mut [i32; LANES], x: Vector) {
-            crate::kernels::x86_64::attention::store_words(to, x);
+            crate::kernels::x86_64::vectors::store_words(to, x);
         }
 
         #[inline]
@@ -267,12 +267,12 @@ macro_rules! eights {
 }
 
 /// Eight rows to a vector, with AVX-VNNI.
-pub(crate) mod narrow {
+pub(super) mod avx {
     eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
 /// The same with AVX2, whose instructions make up what it lacks: for tests on a processor without.
 #[cfg(test)]
-pub(crate) mod emulated {
-    eights!("avx2", crate::kernels::x86_64::vnni::emulated::dot4);
+pub(super) mod emulated {
+    eights!("avx2", super::super::panel::emulated::dot4);
 }

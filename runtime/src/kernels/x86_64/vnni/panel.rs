@@ -1,104 +1,12 @@
-//! Products over tiles of weights with the instructions that multiply and add in one (VNNI, of AVX-512 or without it): bytes by fours,
-//! sixteen-bit values by twos.
+//! Products of several tokens with VNNI, of AVX-512 or without it.
 //!
-//! Each lane of a vector is a row of weights, and has all of a few columns in its 32 bits, so that nothing is left to add up in the end. A
-//! panel holds the weights of two vectors' rows in that order, and serves several tokens, of which each step broadcasts as many
-//! columns. Bytes are multiplied unsigned by signed: weights have 128 added, and 128 times the sum of a token's values is taken off.
+//! A lane of a vector is a row of weights and holds a few of its columns in 32 bits, so that no sum is
+//! spread over lanes. A panel holds the weights of two vectors' rows in that order. It serves several
+//! tokens: each step broadcasts the matching columns of one. Bytes are multiplied unsigned by signed,
+//! so weights have 128 added, and 128 times the sum of a token's values is taken off.
 //!
-//! One token at a time is for `single`, or for AVX2. With the feature `std` alone, which is what knows these processors.
+//! Single tokens go to `single` or `single_wide`.
 #![allow(unsafe_code)]
-
-use super::super::table::Kernels;
-#[cfg(feature = "std")]
-use super::attention::{few, heads};
-use super::avx2::AVX2;
-use super::products::{single_packed, wide_tiles};
-use super::rows::{avx512, wide as rows};
-
-/// The sets of AVX-512 and without it, on a processor that has them.
-pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
-    let avx2 = std::arch::is_x86_feature_detected!("avx2");
-    let wide = avx2
-        && std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512cd")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-        && std::arch::is_x86_feature_detected!("avx512vnni");
-    let narrow = avx2 && std::arch::is_x86_feature_detected!("avxvnni");
-    [wide.then_some(&AVX512_VNNI), narrow.then_some(&AVX_VNNI)]
-}
-
-/// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a processor with AVX-512 VNNI.
-pub(super) static AVX512_VNNI: Kernels = Kernels {
-    name: "avx512vnni",
-    // SAFETY: the features were detected before this table was handed out.
-    tiles8: |out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles::tiles16(out, x, weights, cols) }),
-    // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx512::product(out, x, weights, cols) }),
-    #[cfg(feature = "std")]
-    // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { few::attend(head, queries) || heads::attend(head, queries) }),
-    // SAFETY: as above.
-    requantize: |accumulators, multipliers, biases, by| unsafe {
-        avx512::requantize(accumulators, multipliers, biases, by)
-    },
-    // SAFETY: as above.
-    add: |row, other| unsafe { avx512::add(row, other) },
-    // SAFETY: as above.
-    quantize8: |out, row| unsafe { avx512::quantize8(out, row) },
-    // SAFETY: as above.
-    quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
-    // SAFETY: as above.
-    norm: |row, by| unsafe { rows::norm(row, by) },
-    // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { avx512::rotate(row, angles, head_dim) },
-    // SAFETY: as above.
-    rectify: |values, table| unsafe { avx512::rectify(values, table) },
-    // SAFETY: as above.
-    gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
-    ..AVX2
-};
-
-/// The same for processors with AVX-VNNI.
-static AVX_VNNI: Kernels = Kernels {
-    name: "avxvnni",
-    // SAFETY: the features were detected before this table was handed out.
-    tiles8: |out, x, weights, cols| unsafe { narrow::tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { narrow::tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { narrow::wide_tiles16(out, x, weights, cols) }),
-    // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { single_packed::avx::product(out, x, weights, cols) }),
-    ..AVX2
-};
-
-/// The same code over AVX2, whose instructions make up what it lacks: for tests on a processor without.
-#[cfg(test)]
-pub(crate) fn emulated() -> Option<&'static Kernels> {
-    static EMULATED: Kernels = Kernels {
-        name: "vnni, emulated",
-        // SAFETY: AVX2 was detected before this table was handed out.
-        tiles8: |out, x, weights, cols| unsafe { emulated::tiles8(out, x, weights, cols) },
-        // SAFETY: as above.
-        tiles16: |out, x, weights, cols| unsafe { emulated::tiles16(out, x, weights, cols) },
-        // SAFETY: as above.
-        wide_tiles8: Some(|out, x, weights, cols| unsafe { emulated::wide_tiles8(out, x, weights, cols) }),
-        // SAFETY: as above.
-        wide_tiles16: Some(|out, x, weights, cols| unsafe { emulated::wide_tiles16(out, x, weights, cols) }),
-        ..AVX2
-    };
-    super::avx2::kernels().map(|_| &EMULATED)
-}
 
 /// The bytes of a tile as a panel has them, all four columns of each row in order, or of all rows columns 0 and 1, then 2 and 3: from
 /// columns 0, 2, 1, 3 of each row.
@@ -121,16 +29,16 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::ops::Range;
 
-        use super::super::products::tiles::Shape;
         use super::{TILE_ORDERS, TOGETHER, TOKENS, WIDE_TILE_ORDERS, WORDS};
         use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
+        use crate::kernels::x86_64::vectors::Shape;
 
         /// Two vectors' rows, a word of four bytes each.
         #[repr(align(64))]
         struct Panel([[[[u8; 4]; ROWS]; 2]; WORDS]);
 
         #[target_feature(enable = $features)]
-        pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
                 return single::tiles8(out, x, weights, cols);
             }
@@ -139,7 +47,7 @@ macro_rules! products {
         }
 
         #[target_feature(enable = $features)]
-        pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
                 return single::tiles16(out, x, weights, cols);
             }
@@ -237,7 +145,7 @@ macro_rules! products {
 macro_rules! eights {
     ($features:literal) => {
         #[target_feature(enable = $features)]
-        pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(in super::super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
                 return single_wide::tiles8(out, x, weights, cols);
             }
@@ -246,7 +154,7 @@ macro_rules! eights {
         }
 
         #[target_feature(enable = $features)]
-        pub(super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(in super::super) fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             if x.len() < 2 * cols {
                 return single_wide::tiles16(out, x, weights, cols);
             }
@@ -324,16 +232,16 @@ macro_rules! eights {
         #[inline]
         #[target_feature(enable = "avx2")]
         fn store(to: &mut [i32; ROWS], words: __m256i) {
-            super::super::attention::store_words(to, words);
+            crate::kernels::x86_64::vectors::store_words(to, words);
         }
     };
 }
 
 /// Sixteen rows to a vector.
-pub(super) mod wide {
+pub(in super::super) mod avx512 {
     const ROWS: usize = 16;
 
-    use super::super::products::single::avx512 as single;
+    use super::super::single::avx512 as single;
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
@@ -352,7 +260,7 @@ pub(super) mod wide {
     ///
     /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place, too.
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
-    pub(in super::super) fn fill_with<const W: usize, const WIDE: bool>(
+    pub(in super::super::super) fn fill_with<const W: usize, const WIDE: bool>(
         panel: &mut [[[[u8; 4]; ROWS]; 2]],
         weights: &[i8],
         cols: usize,
@@ -457,11 +365,11 @@ pub(super) mod wide {
 }
 
 /// Eight rows to a vector.
-mod narrow {
+pub(super) mod avx {
     const ROWS: usize = 8;
 
-    use super::super::products::single::avx as single;
-    use super::super::products::single_wide::narrow as single_wide;
+    use super::super::single::avx as single;
+    use super::super::single_wide::avx as single_wide;
 
     products!("avx2,avxvnni");
     eights!("avx2,avxvnni");
@@ -486,8 +394,8 @@ mod narrow {
 pub(super) mod emulated {
     const ROWS: usize = 8;
 
-    use super::super::products::single::emulated as single;
-    use super::super::products::single_wide::emulated as single_wide;
+    use super::super::single::emulated as single;
+    use super::super::single_wide::emulated as single_wide;
 
     products!("avx2");
     eights!("avx2");
@@ -495,7 +403,7 @@ pub(super) mod emulated {
     /// Even and odd bytes apart, as sixteen-bit values.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(crate) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    pub(in super::super) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
         let even = _mm256_and_si256(unsigned, _mm256_set1_epi16(255));
         let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(signed)));
         let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(unsigned), _mm256_srai_epi16::<8>(signed));

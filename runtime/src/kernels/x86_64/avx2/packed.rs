@@ -6,13 +6,6 @@
 //! taken off each group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
 #![allow(unsafe_code)]
 
-use crate::format::places::PACKED_COLS;
-
-/// Columns of a vector.
-const WIDTH: usize = 2 * PACKED_COLS;
-/// Columns that are multiplied at a time.
-const COLUMNS: usize = 2048;
-
 /// Defines the products with some set of instructions, of which `dot` adds to each lane the products of four unsigned and four signed
 /// bytes, the ones or the others of at most four bits.
 macro_rules! products {
@@ -20,11 +13,14 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::mem::MaybeUninit;
 
-        use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
-        use super::{COLUMNS, WIDTH};
         use crate::format::places::{PACKED_COLS, TILE};
         use crate::kernels::table::Packed;
-        use crate::kernels::x86_64::attention::store_words;
+        use crate::kernels::x86_64::vectors::{FAR_AHEAD, NEAR, ask_for, halves, store_block, store_words};
+
+        /// Columns of a vector.
+        const WIDTH: usize = 2 * PACKED_COLS;
+        /// Columns that are multiplied at a time.
+        const COLUMNS: usize = 2048;
 
         /// Columns in the order of tiles, a lane's for each of its rows.
         #[derive(Clone, Copy)]
@@ -39,7 +35,7 @@ macro_rules! products {
 
         /// Says whether it could: for one token.
         #[target_feature(enable = $features)]
-        pub(crate) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+        pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
             let one = x.len() < 2 * cols && cols.is_multiple_of(PACKED_COLS);
             match packed.group / WIDTH {
                 2 if one => by_groups::<2>(out, x, packed, cols),
@@ -70,13 +66,6 @@ macro_rules! products {
                     store_block(to, _mm256_castsi256_si128(halves(sums, sums)), index > 0);
                 }
             }
-        }
-
-        /// The lower halves of two vectors plus the upper ones.
-        #[inline]
-        #[target_feature(enable = "avx2")]
-        fn halves(a: __m256i, b: __m256i) -> __m256i {
-            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
         }
 
         /// Brings columns into order; those that lack in the last vector are zero.
@@ -201,26 +190,14 @@ macro_rules! products {
     };
 }
 
-/// With what AVX-512 has of VNNI.
 #[cfg(any(test, feature = "std"))]
-pub(crate) mod avx512 {
-    products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
-}
+pub(in super::super) use products;
 
-/// With AVX-VNNI.
-#[cfg(any(test, feature = "std"))]
-pub(crate) mod avx {
-    products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
-}
+products!("avx2", dot);
 
-/// Without.
-pub(crate) mod avx2 {
-    products!("avx2", dot);
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn dot(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
-        let pairs = _mm256_maddubs_epi16(unsigned, signed);
-        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-    }
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    let pairs = _mm256_maddubs_epi16(unsigned, signed);
+    _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }

@@ -10,8 +10,8 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::single_wide::wide as single_wide;
-use super::tiles::Shape;
+use super::super::vectors::Shape;
+use super::single_wide::avx512 as single_wide;
 use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
@@ -22,7 +22,7 @@ const TOGETHER: usize = 128;
 const SUMS: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < 2 * cols {
         return single_wide::tiles8(out, x, weights, cols);
     }
@@ -30,7 +30,7 @@ pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < 2 * cols {
         return single_wide::tiles16(out, x, weights, cols);
     }

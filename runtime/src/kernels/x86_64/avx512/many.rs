@@ -8,8 +8,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::super::rows::avx512::lanes;
-use super::GATHERED;
+use super::super::vectors::{GATHERED, lanes};
 use crate::kernels::attend::{Head, Queries, ScoreFactor, scale_query};
 use crate::kernels::scalar;
 use crate::kernels::scalar::rows::quantize16;
@@ -62,7 +61,7 @@ macro_rules! by_count {
 
 /// See [`Kernels::attend`](crate::kernels::Kernels::attend).
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
+pub(in super::super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     let (width, keys) = (head.width, head.key_scales.len());
     let whole = [head.keys.len(), head.values.len()] == [keys * width; 2] && head.value_scales.len() == keys;
     let fits = width > 0 && width.is_multiple_of(LANES) && width <= WIDTH && keys <= KEYS;

@@ -2,16 +2,11 @@
 //! weighted sum, eight values for a table.
 #![allow(unsafe_code)]
 
-#[cfg(feature = "std")]
-pub(super) mod few;
-#[cfg(feature = "std")]
-pub(super) mod heads;
-
 use core::arch::x86_64::*;
 
-use super::super::attend::ScoreFactor;
-use super::super::scalar;
-use crate::kernels::scalar::softmax::EXP2;
+use super::super::vectors::{GATHERED, lanes_sum, load_words, store_words};
+use crate::kernels::attend::ScoreFactor;
+use crate::kernels::scalar;
 
 /// Eight or sixteen values that lie together, as sixteen-bit lanes.
 trait Wide: Copy + Into<i32> {
@@ -292,29 +287,6 @@ unsafe fn add_pair<const N: usize>(sums: &mut [__m256i; N], weights: i32, a: *co
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn load_words(words: &[i32; 8]) -> __m256i {
-    // SAFETY: 32 bytes are read, at any alignment.
-    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store_words(to: &mut [i32; 8], words: __m256i) {
-    // SAFETY: 32 bytes are written, at any alignment.
-    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
-}
-
-/// The sum of eight lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn lanes_sum(lanes: __m256i) -> i32 {
-    let four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
-    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
-    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
-}
-
 /// Eight scales, a word each.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -384,17 +356,6 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     }
     sum
 }
-
-/// The powers with a halfword in front of them, so that each is the upper half of a word.
-pub(super) static GATHERED: [u16; 513] = {
-    let mut table = [0; 513];
-    let mut i = 0;
-    while i < 512 {
-        table[i + 1] = EXP2[i];
-        i += 1;
-    }
-    table
-};
 
 #[target_feature(enable = "avx2")]
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {

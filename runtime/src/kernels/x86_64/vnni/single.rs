@@ -32,10 +32,9 @@ macro_rules! products {
         use core::arch::x86_64::*;
         use core::mem::MaybeUninit;
 
-        use super::super::tiles::{FAR_AHEAD, NEAR, ask_for, store_block};
         use super::{COLUMNS, ORDERS};
         use crate::format::places::TILE;
-        use crate::kernels::x86_64::attention::store_words;
+        use crate::kernels::x86_64::vectors::{FAR_AHEAD, NEAR, ask_for, halves, store_block, store_words};
 
         /// Columns of a vector.
         const WIDTH: usize = 2 * TILE;
@@ -43,12 +42,12 @@ macro_rules! products {
         const BLOCKS: usize = 4;
 
         #[target_feature(enable = $features)]
-        pub(crate) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
             product::<1>(out, bytemuck::cast_slice(x), weights, cols);
         }
 
         #[target_feature(enable = $features)]
-        pub(crate) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+        pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
             product::<2>(out, bytemuck::cast_slice(x), weights, cols);
         }
 
@@ -86,13 +85,6 @@ macro_rules! products {
                     store_block(to, _mm256_castsi256_si128(halves(sums, sums)), start > 0);
                 }
             }
-        }
-
-        /// The lower halves of two vectors plus the upper ones.
-        #[inline]
-        #[target_feature(enable = "avx2")]
-        fn halves(a: __m256i, b: __m256i) -> __m256i {
-            _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
         }
 
         /// Some columns of a token.
@@ -187,17 +179,17 @@ macro_rules! products {
 }
 
 /// With what AVX-512 has of it.
-pub(crate) mod avx512 {
+pub(super) mod avx512 {
     products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
 }
 
 /// With AVX-VNNI.
-pub(crate) mod avx {
+pub(super) mod avx {
     products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
 /// With AVX2, whose instructions make up what it lacks: for tests on a processor without.
 #[cfg(test)]
-pub(crate) mod emulated {
-    products!("avx2", crate::kernels::x86_64::vnni::emulated::dot4);
+pub(super) mod emulated {
+    products!("avx2", super::super::panel::emulated::dot4);
 }

@@ -7,9 +7,8 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::super::rows::avx512::lanes;
-use super::heads::load_scales;
-use super::{GATHERED, store_words};
+use super::super::vectors::{GATHERED, lanes, store_words};
+use super::many::load_scales;
 use crate::kernels::attend::{Head, Queries, ScoreFactor, scale_query};
 use crate::kernels::scalar;
 use crate::kernels::scalar::rows::quantize16;
@@ -27,7 +26,7 @@ type Scores = [MaybeUninit<[i32; LANES]>; KEYS / LANES];
 
 /// See [`Kernels::attend`](crate::kernels::Kernels::attend).
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
+pub(in super::super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bool {
     if head.width != WIDTH || head.key_scales.len() > KEYS {
         return false;
     }
