@@ -26,12 +26,14 @@ const TARGETS: [&str; 7] = [
     "wasm32-unknown-unknown",
 ];
 
-/// What runs the programs for other processors, and the packages of Debian that have it.
-const EMULATORS: [(&str, &str); 4] = [
+/// Programs that run or compile what this machine's Rust does not, and the packages of Debian that have them.
+const EMULATORS: [(&str, &str); 6] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("qemu-aarch64", "qemu-user"),
     ("node", "nodejs"),
+    ("gcc", "gcc"),
+    ("g++", "g++"),
 ];
 
 #[derive(Parser)]
@@ -47,9 +49,9 @@ enum Task {
     Ci,
     /// Formatting, the floors of the runtime, lints and documentation.
     Lint,
-    /// All tests that need no other processor than this one.
+    /// All tests that need Rust alone.
     Test,
-    /// Firmware on emulated cores, and the runtime on 64-bit Arm and in WebAssembly.
+    /// Firmware on emulated cores, the runtime on 64-bit Arm and in WebAssembly, and exports to C: all that needs more than Rust.
     Emulators,
     /// Write the pages of `docs/` that are made from the program.
     Docs,
@@ -104,6 +106,7 @@ fn lint() -> Result<()> {
     floors::check(root())?;
     firmware::lint()?;
     cargo("clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv", &[])?;
+    cargo("clippy --package kinglet-convert --test c -- -D warnings", &[])?;
     cargo("clippy --package kinglet -- -D warnings", &[])?;
     cargo("doc --workspace --no-deps --all-features", &[("RUSTDOCFLAGS", "-D warnings")])
 }
@@ -117,12 +120,13 @@ fn optimized() -> Result<()> {
     cargo("test --package kinglet-tests --release", &[])
 }
 
-/// Whatever runs on a processor that this machine does not have.
+/// Whatever needs another processor or another compiler.
 fn emulators() -> Result<()> {
     for (program, package) in EMULATORS {
         let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
         ensure!(found, "{program} is missing: install {package}, and the targets that `.ci/run` lists");
     }
+    cargo("test --package kinglet-convert --test c", &[])?;
     portable::check()?;
     firmware::run(&firmware::Firmware::default())?;
     first::check()
@@ -140,10 +144,11 @@ fn targets() -> Result<()> {
     cargo("build --package kinglet --release --features defmt --target thumbv7em-none-eabihf", &[])
 }
 
+/// With the profile of the tests, which is compiled sooner than that of a release, and fast enough for a small model.
 fn demo() -> Result<()> {
     let blob = root().join("target/stories.kinglet");
     let blob = blob.to_str().context("the project lies in a folder whose name is not text")?;
-    let kinglet = "run --quiet --release --package kinglet-convert --bin kinglet --";
+    let kinglet = "run --quiet --package kinglet-convert --bin kinglet --";
     cargo(&format!("{kinglet} convert models/stories --output {blob} --keys 16 --force"), &[])?;
     cargo(&format!("{kinglet} verify {blob} models/stories"), &[])?;
     cargo(&format!("{kinglet} generate {blob} --ids 1"), &[])

@@ -2,21 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::{kinglet, text};
+
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")
-}
-
-fn kinglet(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kinglet")).args(arguments).output().expect("kinglet runs")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of text")
 }
 
 /// A copy of a golden checkpoint with what an entry says of writing.

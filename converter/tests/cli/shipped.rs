@@ -1,0 +1,71 @@
+//! What is said of the models that ship is true.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{path, refused, run, run_json, shipped};
+
+#[test]
+fn the_models_that_ship_are_as_good_as_their_cards_say() {
+    let folder = TempDir::new().expect("a folder");
+    for (blob, heldout, at_least) in [
+        ("home-intent", "home/intent", 0.97),
+        ("home-slots", "home/slots", 0.95),
+        ("home-command", "home/command", 0.95),
+    ] {
+        // A part of the set: the whole of it is for `kinglet eval` at a desk.
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{heldout}/heldout.jsonl"));
+        let all = fs::read_to_string(all).expect("the held-out set");
+        let part = path(&folder, "part.jsonl");
+        fs::write(&part, all.lines().take(250).collect::<Vec<_>>().join("\n")).expect("written");
+        let found = run_json(&["eval", &shipped(blob), "--input", &part, "--json"]);
+        assert_eq!(found["examples"], 250);
+        assert!(found["accuracy"].as_f64().expect("a number") >= at_least, "{blob}: {found}");
+    }
+    for name in ["stories", "stories-backward"] {
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{name}/heldout.jsonl"));
+        let part = path(&folder, "stories.jsonl");
+        let all = fs::read_to_string(all).expect("the held-out set");
+        fs::write(&part, all.lines().take(5).collect::<Vec<_>>().join("\n")).expect("written");
+        let found = run_json(&["eval", &shipped(name), "--input", &part, "--json"]);
+        assert!((1.0..1.3).contains(&found["perplexity"].as_f64().expect("a number")), "{name}: {found}");
+    }
+    let part = path(&folder, "wrong.jsonl");
+    fs::write(&part, "{\"text\": \"turn on the light\"}\n").expect("written");
+    assert!(refused(&["eval", &shipped("home-intent"), "--input", &part]).contains("it has no \"label\""));
+}
+
+#[test]
+fn a_blob_fits_boards_that_have_room_for_it() {
+    let blob = shipped("home-intent");
+    let found = run_json(&["fit", &blob, "--json"]);
+    let boards = found["boards"].as_array().expect("a list");
+    let fits = |chip: &str| boards.iter().find(|board| board["chip"] == chip).expect("it is known")["fits"].clone();
+    assert_eq!((fits("RP2040"), fits("STM32G071RB")), (json!(true), json!(false)));
+    assert!(
+        run(&["fit", &blob, "--board", "pico 2"])
+            .starts_with("Raspberry Pi Pico 2 (RP2350, Cortex-M33): fits at 48 tokens")
+    );
+    // The estimate is of a clock that is told.
+    assert!(run(&["fit", &blob, "--board", "H743"]).contains(" ms at 480 MHz"));
+    assert_eq!(boards.iter().find(|board| board["chip"] == "STM32F446RE").expect("it is known")["megahertz"], 180);
+    assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
+}
+
+#[test]
+fn boards_are_asked_what_training_held_out() {
+    for (name, key) in [("intent", "label"), ("command", "target")] {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let heldout = fs::read_to_string(project.join(format!("models/home/{name}/heldout.jsonl"))).unwrap();
+        let answers: Vec<Value> = heldout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let sample = fs::read_to_string(project.join(format!("firmware-examples/common/heldout/{name}.txt"))).unwrap();
+        assert!(sample.lines().count() > 10);
+        for line in sample.lines() {
+            let (text, answer) = line.split_once(" -> ").unwrap();
+            assert!(answers.iter().any(|held| held["text"] == text && held[key] == answer), "{line}");
+        }
+    }
+}
