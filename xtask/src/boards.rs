@@ -18,6 +18,7 @@ pub(crate) struct Board {
     pub(crate) target: String,
     pub(crate) memory: Memory,
     boot: Boot,
+    programs: Vec<String>,
 }
 
 /// Where a chip has its memory.
@@ -80,7 +81,8 @@ fn board(folder: String) -> Result<Board> {
     let path = folder_of(&folder);
     let said = crate::output_of(&path, "metadata --no-deps --offline --format-version 1")?;
     let said: Value = serde_json::from_str(&said)?;
-    let board = &said["packages"][0]["metadata"]["kinglet"];
+    let package = &said["packages"][0];
+    let board = &package["metadata"]["kinglet"];
     let range = |name: &str| -> Result<Range<u64>> {
         let (start, kib) = (board[name][0].as_u64(), board[name][1].as_u64());
         let (start, kib) = start.zip(kib).with_context(|| format!("{name} is not where it begins and its KiB"))?;
@@ -91,7 +93,9 @@ fn board(folder: String) -> Result<Board> {
     let config = fs::read_to_string(path.join(".cargo/config.toml"))?;
     let target = config.lines().find_map(|line| line.strip_prefix("target = "));
     let target = target.context(".cargo/config.toml names no target")?.trim_matches('"').to_owned();
-    Ok(Board { folder, target, memory, boot })
+    let targets = package["targets"].as_array().context("no targets")?.iter();
+    let programs = targets.filter(|target| target["kind"][0] == "bin").filter_map(|target| target["name"].as_str());
+    Ok(Board { folder, target, memory, boot, programs: programs.map(str::to_owned).collect() })
 }
 
 impl Board {
@@ -99,13 +103,11 @@ impl Board {
     fn build(&self) -> Result<()> {
         let folder = folder_of(&self.folder);
         let release = firmware::build(&folder, &self.target, "", &[])?;
-        let mut programs = 0;
-        for program in fs::read_dir(folder.join("src/bin"))? {
-            let program = program?.path();
-            let program = release.join(program.file_stem().context("a program has a name")?);
-            check(&program, &self.memory, self.boot).with_context(|| format!("{} would not start", self.folder))?;
-            programs += 1;
+        for program in &self.programs {
+            check(&release.join(program), &self.memory, self.boot)
+                .with_context(|| format!("{} would not start", self.folder))?;
         }
+        let programs = self.programs.len();
         eprintln!("{}: {programs} programs, with what the chip looks for when it starts", self.folder);
         Ok(())
     }

@@ -5,6 +5,7 @@
 #![no_std]
 
 mod accuracy;
+mod emulated;
 mod lines;
 pub mod models;
 mod text;
@@ -26,6 +27,7 @@ pub mod score;
 pub mod self_test;
 pub mod tag;
 
+pub use emulated::Stack;
 pub use lines::{Line, Lines, Serial, Terminal};
 
 use kinglet::golden::Fingerprint;
@@ -45,6 +47,30 @@ pub trait Board {
 
 /// An arena for a model: a static that is as long as the blob says.
 pub type Arena<const BYTES: usize> = Aligned<[u8; BYTES]>;
+
+/// The program of an example on a board: `$entry` is the attribute of the function where the board's programs begin, and the crate
+/// `board` runs the example. An example that needs other memory than its arena says what, and how it runs in it.
+#[macro_export]
+macro_rules! program {
+    ($entry:meta, kinglet_examples::$example:ident) => {
+        $crate::program!(
+            $entry,
+            $crate::Arena<{ $crate::$example::ARENA }> = kinglet::arena!($crate::$example::ARENA),
+            |board, arena| $crate::$example::run(board, &mut arena.0)
+        );
+    };
+    ($entry:meta, $memory:ty = $zeros:expr, |$board:ident, $lent:ident| $run:expr) => {
+        #[$entry]
+        fn main() -> ! {
+            let $lent = {
+                static mut MEMORY: $memory = $zeros;
+                // SAFETY: this runs once, and nothing else can name the memory.
+                unsafe { &mut *&raw mut MEMORY }
+            };
+            board::run(|$board| $run)
+        }
+    };
+}
 
 /// The model checks itself: the golden vectors in its blob give the bits that they gave where it was made.
 fn check(board: &mut impl Board, model: &Model<'_>, arena: &mut [u8]) -> Result<(), Error> {

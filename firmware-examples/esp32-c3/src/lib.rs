@@ -28,6 +28,14 @@ impl Board for Esp {
     }
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(esp_hal::main, $($example)+);
+    };
+}
+
 /// Runs an example, and then waits.
 pub fn run(example: impl FnOnce(&mut Esp) -> Result<(), Error>) -> ! {
     rtt_target::rtt_init_defmt!();

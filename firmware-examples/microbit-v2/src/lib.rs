@@ -26,6 +26,14 @@ impl Board for Microbit {
     }
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(cortex_m_rt::entry, $($example)+);
+    };
+}
+
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Microbit) -> Result<(), Error>) -> ! {
     // The core has this one clock.

@@ -46,6 +46,14 @@ fn fast() -> Config {
     config
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(cortex_m_rt::entry, $($example)+);
+    };
+}
+
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
     let chip = embassy_stm32::init(fast());

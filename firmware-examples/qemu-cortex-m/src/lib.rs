@@ -3,15 +3,13 @@
 
 mod serial;
 
-#[cfg(not(feature = "heap"))]
-use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 use kinglet::Error;
-use kinglet_examples::{Board, number};
+use kinglet_examples::{Board, Stack};
 use semihosting::sys::arm_compat::sys_writec;
 
 pub use serial::Uart;
@@ -63,6 +61,14 @@ impl Board for Machine {
     }
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(cortex_m_rt::entry, $($example)+);
+    };
+}
+
 /// Runs an example and ends the emulation, with an error code when the example fails.
 pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     let mut machine = Machine(());
@@ -77,12 +83,7 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
         clock.enable_counter();
     }
     let result = example(&mut machine);
-    machine.print("# bytes of stack: ");
-    number(&mut machine, stack_used());
-    machine.print("\n");
-    if result.is_err() {
-        machine.print("FAILED\n");
-    }
+    stack().report(&mut machine, &result);
     semihosting::process::exit(result.is_err().into())
 }
 
@@ -100,27 +101,15 @@ fn switch_on_vectors() {
     cortex_m::asm::isb();
 }
 
-/// The most stack that was in use: the bytes that no longer have the pattern that they had at the start.
-fn stack_used() -> u32 {
+/// The stack, and what it was filled with before it was used.
+fn stack() -> Stack {
     unsafe extern "C" {
         static _stack_start: u32;
         static _stack_end: u32;
     }
-    let (mut word, top) = (&raw const _stack_end, &raw const _stack_start);
-    // SAFETY: the linker says that this memory is the stack's; reading it changes nothing.
-    while word < top && unsafe { word.read_volatile() } == cortex_m_rt::STACK_PAINT_VALUE {
-        word = word.wrapping_add(1);
-    }
-    (top.addr() - word.addr()) as u32
+    // SAFETY: the linker says that this memory is the stack's.
+    unsafe { Stack::new(&raw const _stack_end, &raw const _stack_start, cortex_m_rt::STACK_PAINT_VALUE) }
 }
 
-/// A panic that can be reached does not link: this function is nowhere.
 #[cfg(not(feature = "heap"))]
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    unsafe extern "C" {
-        fn kinglet_firmware_can_panic() -> !;
-    }
-    // SAFETY: never linked, so never called.
-    unsafe { kinglet_firmware_can_panic() }
-}
+kinglet_examples::panics_do_not_link!();

@@ -3,10 +3,8 @@
 
 mod serial;
 
-use core::panic::PanicInfo;
-
 use kinglet::Error;
-use kinglet_examples::{Board, number};
+use kinglet_examples::{Board, Stack};
 use riscv_rt as _;
 use semihosting::sys::arm_compat::sys_writec;
 
@@ -38,18 +36,21 @@ unsafe extern "C" {
     static mut _stack_start: u32;
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(riscv_rt::entry, $($example)+);
+    };
+}
+
 /// Runs an example and ends the emulation, with an error code when the example fails.
 #[inline(never)]
 pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     paint();
     let mut machine = Machine(());
     let result = example(&mut machine);
-    machine.print("# bytes of stack: ");
-    number(&mut machine, stack_used());
-    machine.print("\n");
-    if result.is_err() {
-        machine.print("FAILED\n");
-    }
+    stack().report(&mut machine, &result);
     semihosting::process::exit(result.is_err().into())
 }
 
@@ -65,23 +66,11 @@ fn paint() {
     }
 }
 
-/// The most stack that was in use: the bytes that no longer have the pattern.
-fn stack_used() -> u32 {
-    let top = (&raw const _stack_start).cast_mut();
-    let mut word = top.wrapping_byte_sub(STACK);
-    // SAFETY: this memory is the stack's; reading it changes nothing.
-    while word < top && unsafe { word.read_volatile() } == PAINT {
-        word = word.wrapping_add(1);
-    }
-    (top.addr() - word.addr()) as u32
+/// The stack, as far as it is watched.
+fn stack() -> Stack {
+    let top = &raw const _stack_start;
+    // SAFETY: this memory is the stack's.
+    unsafe { Stack::new(top.wrapping_byte_sub(STACK), top, PAINT) }
 }
 
-/// A panic that can be reached does not link: this function is nowhere.
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    unsafe extern "C" {
-        fn kinglet_firmware_can_panic() -> !;
-    }
-    // SAFETY: never linked, so never called.
-    unsafe { kinglet_firmware_can_panic() }
-}
+kinglet_examples::panics_do_not_link!();

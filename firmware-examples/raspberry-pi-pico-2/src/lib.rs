@@ -37,6 +37,14 @@ fn start(board: &mut Pico2) -> Peripherals {
     chip
 }
 
+/// The program of an example, where this chip begins.
+#[macro_export]
+macro_rules! main {
+    ($($example:tt)+) => {
+        kinglet_examples::program!(cortex_m_rt::entry, $($example)+);
+    };
+}
+
 /// Runs an example, and then sleeps.
 pub fn run(example: impl FnOnce(&mut Pico2) -> Result<(), Error>) -> ! {
     let mut board = Pico2::default();

@@ -17,7 +17,7 @@ fn main() -> ! {
     static mut MEMORY: [u8; 96 * 1024] = [0; 96 * 1024];
     // SAFETY: this runs once, before anything is allocated, and nothing else uses the memory.
     unsafe { HEAP.init(MEMORY.as_mut_ptr().addr(), MEMORY.len()) };
-    qemu_cortex_m::run(|machine| generate::run(machine, &mut AlignedVec::zeroed(generate::ARENA)))
+    board::run(|machine| generate::run(machine, &mut AlignedVec::zeroed(generate::ARENA)))
 }
 
 #[panic_handler]

@@ -2,11 +2,11 @@
 #![no_std]
 #![no_main]
 
+use board::{Pico, start};
 use cortex_m_rt::entry;
 use defmt::error;
 use embassy_rp::uart::{Blocking, Config, Uart};
 use kinglet_examples::{Arena, Serial, command as example};
-use raspberry_pi_pico::{Pico, start};
 
 struct Port(Uart<'static, Blocking>);
 

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+use board::{Pico, start};
 use defmt::{error, println};
 use embassy_executor::Spawner;
 use embassy_futures::yield_now;
@@ -14,7 +15,6 @@ use kinglet::{Error, Session};
 use kinglet_examples::Arena;
 use kinglet_examples::generate::{ARENA, TOKENS};
 use kinglet_examples::models::stories;
-use raspberry_pi_pico::{Pico, start};
 
 #[embassy_executor::task]
 async fn blink(mut led: Output<'static>) {

@@ -1,0 +1,58 @@
+//! What programs on emulated cores have in common: they say how much stack they used, and do not link when they can panic.
+
+use kinglet::Error;
+
+use crate::{Board, number};
+
+/// A stack that was filled with a pattern before it was used.
+pub struct Stack {
+    end: *const u32,
+    start: *const u32,
+    paint: u32,
+}
+
+impl Stack {
+    /// A stack that grows from `start` down to `end`.
+    ///
+    /// # Safety
+    ///
+    /// The words from `end` to `start` can be read as long as the program runs.
+    pub const unsafe fn new(end: *const u32, start: *const u32, paint: u32) -> Self {
+        Self { end, start, paint }
+    }
+
+    /// The most bytes that were in use: those above the last word that still has the pattern.
+    fn used(&self) -> u32 {
+        let mut word = self.end;
+        // SAFETY: whoever made this says that these words can be read.
+        while word < self.start && unsafe { word.read_volatile() } == self.paint {
+            word = word.wrapping_add(1);
+        }
+        (self.start.addr() - word.addr()) as u32
+    }
+
+    /// Prints how much of it an example used, and whether the example failed.
+    pub fn report(&self, board: &mut impl Board, result: &Result<(), Error>) {
+        board.print("# bytes of stack: ");
+        number(board, self.used());
+        board.print("\n");
+        if result.is_err() {
+            board.print("FAILED\n");
+        }
+    }
+}
+
+/// A panic that can be reached does not link: its handler calls a function that is nowhere.
+#[macro_export]
+macro_rules! panics_do_not_link {
+    () => {
+        #[panic_handler]
+        fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+            unsafe extern "C" {
+                fn kinglet_firmware_can_panic() -> !;
+            }
+            // SAFETY: never linked, so never called.
+            unsafe { kinglet_firmware_can_panic() }
+        }
+    };
+}
