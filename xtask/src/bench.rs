@@ -13,10 +13,12 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::Value;
 
-use crate::firmware::{
-    CORES, Counts, KINGLET, checkpoint, examples, grouped, here, kernels, target_folder, write_table,
-};
-use crate::{cargo_in, root};
+use crate::cargo::{kinglet, target_folder};
+use crate::checkpoint;
+use crate::emulate::Counts;
+use crate::firmware::{examples, here, kernels};
+use crate::machines::CORES;
+use crate::table::{self, grouped};
 use elsewhere::ELSEWHERE;
 
 #[derive(Args)]
@@ -61,7 +63,7 @@ pub(crate) fn run(options: &Bench) -> Result<()> {
     }
     let table = table(&rows, &options.core);
     println!("{table}");
-    if options.bless { write_table("docs/performance.md", "bench", &table) } else { Ok(()) }
+    if options.bless { table::write("docs/performance.md", "bench", &table) } else { Ok(()) }
 }
 
 /// Instructions of single operations, for each product or element.
@@ -100,7 +102,7 @@ fn models(only: &str) -> Result<Vec<Row>> {
 
 /// A decoder that is not in the examples, at 128 positions.
 fn decoder(folder: &Path, only: &str) -> Result<Row> {
-    let counted = checkpoint(folder, only)?;
+    let counted = checkpoint::run(folder, only)?;
     let count = |(core, counts): &(&'static str, Counts)| Some((*core, grouped(*counts.get("instructions a token")?)));
     let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "128"], "a token")?;
     Ok(Row { what: format!("{}: a token", name(folder)), cores: counted.iter().filter_map(count).collect(), here })
@@ -109,8 +111,8 @@ fn decoder(folder: &Path, only: &str) -> Result<Row> {
 /// An encoder on this machine, with what is fastest on it.
 fn encoder(folder: &Path) -> Result<Vec<Row>> {
     let (blob, checkpoint) = (target_folder("encoder.kinglet"), folder.to_string_lossy());
-    let options = "--activations a8 --target x86 --no-calibration --no-tokenizer --force";
-    cargo_in(root(), &format!("{KINGLET} convert {checkpoint} --output {blob} {options}"), &[])?;
+    let options = ["--activations", "a8", "--target", "x86", "--no-calibration", "--no-tokenizer", "--force"];
+    kinglet(&[&["convert", &checkpoint, "--output", &blob], &options[..]].concat())?;
     let program = target_folder("release/kinglet");
     let output = Command::new(program).args(["bench", &blob, "--json", "--lengths", LENGTHS]).output()?;
     ensure!(output.status.success(), "kinglet bench fails:\n{}", String::from_utf8_lossy(&output.stderr));

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection, ObjectSymbol};
 use serde_json::Value;
 
+use crate::cargo::output_of;
 use crate::firmware::{self, folder_of};
 
 /// A board, as its folder describes it.
@@ -79,7 +80,7 @@ pub(crate) fn build(name: &str) -> Result<()> {
 
 fn board(folder: String) -> Result<Board> {
     let path = folder_of(&folder);
-    let said = crate::output_of(&path, "metadata --no-deps --offline --format-version 1")?;
+    let said = output_of(&path, &["metadata", "--no-deps", "--offline", "--format-version", "1"])?;
     let said: Value = serde_json::from_str(&said)?;
     let package = &said["packages"][0];
     let board = &package["metadata"]["kinglet"];

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::firmware::{KINGLET, folder_of, target_folder};
-use crate::{cargo_in, root};
+use crate::cargo::{kinglet, target_folder};
+use crate::firmware::folder_of;
 
 pub(crate) fn check() -> Result<()> {
     let (folder, model) = (folder_of("first"), target_folder("model.kinglet"));
     fs::copy(folder_of("common").join("models/home-intent.kinglet"), &model)?;
-    cargo_in(root(), &format!("{KINGLET} export {model} --rust firmware-examples/first/src --force"), &[])?;
+    kinglet(&["export", &model, "--rust", "firmware-examples/first/src", "--force"])?;
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--target-dir", &target_folder("first")])
         .current_dir(&folder)

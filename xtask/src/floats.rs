@@ -9,7 +9,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSymbol};
 
-use crate::{cargo, root};
+use crate::cargo::{cargo, target_folder};
 
 /// How the names of soft-float and conversion functions begin, by the Arm run-time ABI and by compiler-rt.
 const FLOAT: [&str; 22] = [
@@ -45,7 +45,7 @@ pub(crate) fn check() -> Result<()> {
     ensure!(found.is_empty(), "floating point between tokens and logits: {}", found.join(", "));
     let found = matching(&path, &HEAP);
     ensure!(found.is_empty(), "the runtime allocates: {}", found.join(", "));
-    let control = matching(&symbols("--features floats")?, &FLOAT);
+    let control = matching(&symbols("floats")?, &FLOAT);
     ensure!(!control.is_empty(), "the check finds no floats where there are some");
     let panics = path.iter().filter(|name| name.contains("panicking")).count();
     eprintln!(
@@ -59,10 +59,9 @@ pub(crate) fn check() -> Result<()> {
 /// The names of all functions of the probe, linked without what is not used.
 fn symbols(features: &str) -> Result<Vec<String>> {
     let target = "thumbv6m-none-eabi";
-    let folder = root().join("target/probe");
-    let folder = folder.to_str().context("the project lies in a folder whose name is not text")?;
-    let manifest = "--manifest-path xtask/probe/Cargo.toml";
-    cargo(&format!("build --quiet --release {manifest} --target {target} --target-dir {folder} {features}"), &[])?;
+    let folder = target_folder("probe");
+    let build = ["build", "--quiet", "--release", "--manifest-path", "xtask/probe/Cargo.toml", "--target", target];
+    cargo(&[&build[..], &["--target-dir", &folder, "--features", features]].concat(), &[])?;
     let program = fs::read(format!("{folder}/{target}/release/kinglet-probe")).context("reading the probe")?;
     let program = object::File::parse(program.as_slice()).context("the probe is no object file")?;
     let names = program.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned));

@@ -1,19 +1,27 @@
 //! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
 
 mod bench;
+mod blobs;
 mod boards;
+mod cargo;
+mod checkpoint;
+mod emulate;
 mod firmware;
 mod first;
 mod floats;
 mod floors;
+mod machines;
 mod portable;
+mod table;
+mod talk;
 mod template;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
+
+use crate::cargo::{cargo, root, target_folder};
 
 /// Where the runtime must build without a default feature, and clippy has nothing to say.
 const TARGETS: [&str; 7] = [
@@ -83,41 +91,50 @@ fn main() -> Result<()> {
             optimized()?;
             targets()?;
             floats::check()?;
-            firmware::blobs(false)?;
+            blobs::check(false)?;
             emulators()?;
             demo()
         }
         Task::Lint => lint(),
         Task::Test => test(),
         Task::Emulators => emulators(),
-        Task::Docs => cargo("test --quiet --package kinglet-convert --bin kinglet pages", &[("KINGLET_BLESS", "1")]),
+        Task::Docs => cargo(
+            &["test", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "pages"],
+            &[("KINGLET_BLESS", "1")],
+        ),
         Task::Targets => targets(),
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
         Task::Firmware(options) => firmware::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Blobs { write } => firmware::blobs(write),
+        Task::Blobs { write } => blobs::check(write),
         Task::Demo => demo(),
     }
 }
 
 fn lint() -> Result<()> {
-    cargo("fmt --all --check", &[])?;
+    cargo(&["fmt", "--all", "--check"], &[])?;
     floors::check(root())?;
     firmware::lint()?;
-    cargo("clippy --workspace --all-targets --all-features -- -D warnings -D clippy::incompatible_msrv", &[])?;
-    cargo("clippy --package kinglet-convert --test c -- -D warnings", &[])?;
-    cargo("clippy --package kinglet -- -D warnings", &[])?;
-    cargo("doc --workspace --no-deps --all-features", &[("RUSTDOCFLAGS", "-D warnings")])
+    clippy(&["--workspace", "--all-targets", "--all-features"], &[])?;
+    clippy(&["--package", "kinglet-convert", "--test", "c"], &[])?;
+    clippy(&["--package", "kinglet"], &[])?;
+    cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// Lints, of which none may be found, and no function of a younger library than `rust-version` has.
+fn clippy(of: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let deny = ["--", "-D", "warnings", "-D", "clippy::incompatible_msrv"];
+    cargo(&[&["clippy"], of, &deny].concat(), environment)
 }
 
 fn test() -> Result<()> {
-    cargo("test --workspace", &[])
+    cargo(&["test", "--workspace"], &[])
 }
 
 /// The tests of whole models once more, with the compiler's optimizations and without its checks: the bits are equal.
 fn optimized() -> Result<()> {
-    cargo("test --package kinglet-tests --release", &[])
+    cargo(&["test", "--package", "kinglet-tests", "--release"], &[])
 }
 
 /// Whatever needs another processor or another compiler.
@@ -126,7 +143,7 @@ fn emulators() -> Result<()> {
         let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
         ensure!(found, "{program} is missing: install {package}, and the targets that `.ci/run` lists");
     }
-    cargo("test --package kinglet-convert --test c", &[])?;
+    cargo(&["test", "--package", "kinglet-convert", "--test", "c"], &[])?;
     portable::check()?;
     firmware::run(&firmware::Firmware::default())?;
     first::check()
@@ -134,53 +151,27 @@ fn emulators() -> Result<()> {
 
 fn targets() -> Result<()> {
     for target in TARGETS {
-        cargo(&format!("build --package kinglet --release --target {target}"), &[])?;
-        cargo(&format!("clippy --package kinglet --target {target} -- -D warnings"), &[])?;
+        cargo(&["build", "--package", "kinglet", "--release", "--target", target], &[])?;
+        clippy(&["--package", "kinglet", "--target", target], &[])?;
     }
     // Code for units that a target does not promise.
-    cargo("clippy --package kinglet --target thumbv8m.main-none-eabihf --features mve -- -D warnings", &[])?;
+    clippy(&["--package", "kinglet", "--target", "thumbv8m.main-none-eabihf", "--features", "mve"], &[])?;
     let vectors = [("RUSTFLAGS", "-C target-feature=+simd128")];
-    cargo("clippy --package kinglet --target wasm32-unknown-unknown -- -D warnings", &vectors)?;
-    cargo("build --package kinglet --release --features defmt --target thumbv7em-none-eabihf", &[])
+    clippy(&["--package", "kinglet", "--target", "wasm32-unknown-unknown"], &vectors)?;
+    let logged = ["--features", "defmt", "--target", "thumbv7em-none-eabihf"];
+    cargo(&[&["build", "--package", "kinglet", "--release"], &logged[..]].concat(), &[])
 }
 
 /// With the profile of the tests, which is compiled sooner than that of a release, and fast enough for a small model.
 fn demo() -> Result<()> {
-    let blob = root().join("target/stories.kinglet");
-    let blob = blob.to_str().context("the project lies in a folder whose name is not text")?;
-    let kinglet = "run --quiet --package kinglet-convert --bin kinglet --";
-    cargo(&format!("{kinglet} convert models/stories --output {blob} --keys 16 --force"), &[])?;
-    cargo(&format!("{kinglet} verify {blob} models/stories"), &[])?;
-    cargo(&format!("{kinglet} generate {blob} --ids 1"), &[])
-}
-
-/// The project's folder.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project's folder")
-}
-
-/// What cargo prints in a folder.
-fn output_of(folder: &Path, arguments: &str) -> Result<String> {
-    let mut command = Command::new(env!("CARGO"));
-    let output = command.args(arguments.split_whitespace()).current_dir(folder).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "cargo {arguments}: {}", output.status);
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// Runs cargo with words that have no spaces in them, in the project's folder.
-fn cargo(arguments: &str, environment: &[(&str, &str)]) -> Result<()> {
-    cargo_in(root(), arguments, environment)
-}
-
-/// The same in another folder, whose own configuration counts.
-fn cargo_in(folder: &Path, arguments: &str, environment: &[(&str, &str)]) -> Result<()> {
-    eprintln!("$ cargo {arguments}");
-    let status = Command::new(env!("CARGO"))
-        .args(arguments.split_whitespace())
-        .envs(environment.iter().copied())
-        .current_dir(folder)
-        .status()
-        .context("running cargo")?;
-    ensure!(status.success(), "cargo {arguments}: {status}");
+    let blob = target_folder("stories.kinglet");
+    for arguments in [
+        &["convert", "models/stories", "--output", &blob, "--keys", "16", "--force"][..],
+        &["verify", &blob, "models/stories"],
+        &["generate", &blob, "--ids", "1"],
+    ] {
+        let run = ["run", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
+        cargo(&[&run, arguments].concat(), &[])?;
+    }
     Ok(())
 }

@@ -7,8 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::firmware::{EXAMPLES, compared, folder_of, target_folder};
-use crate::{cargo_in, root};
+use crate::cargo::{cargo_in, root, target_folder};
+use crate::emulate::compared;
+use crate::firmware::folder_of;
+use crate::machines::EXAMPLES;
 
 /// What a build is for, and what runs it.
 struct Machine {
@@ -42,7 +44,7 @@ pub(crate) fn check() -> Result<()> {
 /// The example in a web page, called as the page calls it, writes the story that the others write.
 fn browser() -> Result<()> {
     let folder = folder_of("browser");
-    cargo_in(&folder, &format!("build --quiet --release --target-dir {}", out()), &[])?;
+    cargo_in(&folder, &["build", "--quiet", "--release", "--target-dir", &out()], &[])?;
     let wanted = fs::read_to_string(folder_of("expected").join("generate.txt"))?;
     let module = format!("{}/wasm32-unknown-unknown/release/browser.wasm", out());
     let beginning = wanted.split_inclusive('.').next().unwrap_or_default();
@@ -76,12 +78,12 @@ fn out() -> String {
 impl Machine {
     /// The runtime's own tests, among them those of the kernels: every set against the definition.
     fn tests(&self) -> Result<()> {
-        self.cargo("", "test --quiet --release --package kinglet --features std --lib")
+        self.cargo("", &["test", "--quiet", "--release", "--package", "kinglet", "--features", "std", "--lib"])
     }
 
     /// Whole models: tokens, text, and the bits of logits.
     fn examples(&self) -> Result<()> {
-        self.cargo("firmware-examples/host", "build --quiet --release")?;
+        self.cargo("firmware-examples/host", &["build", "--quiet", "--release"])?;
         let suffix = if self.target == WASI { ".wasm" } else { "" };
         let program = format!("{}/{}/release/host{suffix}", out(), self.target);
         for example in EXAMPLES {
@@ -94,7 +96,7 @@ impl Machine {
         Ok(())
     }
 
-    fn cargo(&self, folder: &str, arguments: &str) -> Result<()> {
+    fn cargo(&self, folder: &str, arguments: &[&str]) -> Result<()> {
         let runner = self.runs_in.replace("xtask/", &format!("{}/xtask/", root().display()));
         let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
         let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
@@ -105,10 +107,7 @@ impl Machine {
             ("RUSTFLAGS", self.flags),
             ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
         ];
-        cargo_in(
-            &root().join(folder),
-            &format!("{arguments} --target {} --target-dir {}", self.target, out()),
-            &environment,
-        )
+        let where_to = ["--target", self.target, "--target-dir", &out()];
+        cargo_in(&root().join(folder), &[arguments, &where_to].concat(), &environment)
     }
 }

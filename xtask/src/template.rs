@@ -6,8 +6,8 @@ use std::{env, fs, process};
 use anyhow::{Context, Result, ensure};
 
 use crate::boards::{self, Boot, Memory};
-use crate::firmware::{KINGLET, folder_of, target_folder};
-use crate::{cargo_in, root};
+use crate::cargo::{cargo_in, kinglet, root, target_folder};
+use crate::firmware::folder_of;
 
 /// Where both chips' memory is said to begin.
 const FLASH_START: u64 = 0x0800_0000;
@@ -22,7 +22,7 @@ pub(crate) fn check() -> Result<()> {
     let (from, made) = (folder_of("template"), env::temp_dir().join(format!("kinglet-template-{}", process::id())));
     let questions = fs::read_to_string(from.join("cargo-generate.toml"))?;
     let questions: Vec<&str> = questions.lines().filter_map(|line| line.strip_prefix("[placeholders.")).collect();
-    let kinglet = format!("path = {:?}", where_kinglet_is(&root().join("my-project"))?);
+    let dependency = format!("path = {:?}", where_kinglet_is(&root().join("my-project"))?);
     let [flash_start, ram_start] = [FLASH_START, RAM_START].map(|start| format!("{start:#010x}"));
     for (model, chip, target, flash, ram) in ANSWERS {
         let answers = [
@@ -33,7 +33,7 @@ pub(crate) fn check() -> Result<()> {
             ("flash", flash),
             ("ram_start", &ram_start),
             ("ram", ram),
-            ("kinglet", &kinglet),
+            ("kinglet", &dependency),
         ];
         for question in &questions {
             let name = question.trim_end_matches(']');
@@ -53,9 +53,9 @@ pub(crate) fn check() -> Result<()> {
         let blob = made.join("model.kinglet");
         fs::copy(folder_of("common").join(format!("models/{model}.kinglet")), &blob)?;
         let (blob, source) = (blob.to_string_lossy(), made.join("src"));
-        cargo_in(root(), &format!("{KINGLET} export {blob} --rust {} --force", source.to_string_lossy()), &[])?;
+        kinglet(&["export", &blob, "--rust", &source.to_string_lossy(), "--force"])?;
         let out = target_folder("firmware/template");
-        cargo_in(&made, &format!("build --quiet --release --target-dir {out}"), &[])?;
+        cargo_in(&made, &["build", "--quiet", "--release", "--target-dir", &out], &[])?;
         let path = format!("{out}/{target}/release/newcomer");
         boards::check(Path::new(&path), &memory(flash, ram)?, Boot::Vectors)?;
         let program = fs::read(path)?;

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_one_that_the_firmware_counts() {
-        let source = std::fs::read_to_string(crate::root().join("firmware-examples/common/src/kernels.rs"));
+        let source = std::fs::read_to_string(crate::cargo::root().join("firmware-examples/common/src/kernels.rs"));
         let source = source.expect("the examples are there");
         for what in OPERATIONS {
             assert!(source.contains(&format!("\"{what}\"")), "{what}");
@@ -155,7 +155,7 @@ mod tests {
     fn every_figure_is_of_a_core_that_there_is() {
         for other in ELSEWHERE {
             for core in other.cores.iter().flat_map(|(cores, _)| *cores) {
-                assert!(crate::firmware::CORES.iter().any(|known| known.name == *core), "{core} of {}", other.who);
+                assert!(crate::machines::CORES.iter().any(|known| known.name == *core), "{core} of {}", other.who);
             }
         }
     }

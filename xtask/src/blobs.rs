@@ -1,0 +1,36 @@
+//! The blobs that the firmware examples embed are what the models that ship convert to.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{kinglet, root};
+use crate::firmware::folder_of;
+
+/// The checkpoints that ship, and how their blobs are made.
+const BLOBS: [(&str, &str, &[&str]); 6] = [
+    ("models/stories", "stories", &["--keys", "16"]),
+    ("models/stories-backward", "stories-backward", &["--keys", "16"]),
+    ("models/home/words", "home-words", &[]),
+    ("models/home/intent", "home-intent", &[]),
+    ("models/home/slots", "home-slots", &[]),
+    ("models/home/command", "home-command", &[]),
+];
+
+/// Converts the models that ship and exports them again: the bytes must be those that the examples embed.
+pub(crate) fn check(write: bool) -> Result<()> {
+    let kept = folder_of("common").join("models");
+    let made = if write { kept.clone() } else { root().join("target/models") };
+    let folder = made.to_str().context("the project lies in a folder whose name is not text")?;
+    fs::create_dir_all(&made)?;
+    for (checkpoint, name, options) in BLOBS {
+        let blob = format!("{folder}/{name}.kinglet");
+        kinglet(&[&["convert", checkpoint, "--output", &blob, "--force"], options].concat())?;
+        kinglet(&["export", &blob, "--rust", folder, "--force"])?;
+        for file in [format!("{name}.kinglet"), format!("{}.rs", name.replace('-', "_"))] {
+            let same = fs::read(kept.join(&file))? == fs::read(made.join(&file))?;
+            ensure!(same, "{file} is not what {checkpoint} becomes: `cargo xtask blobs --write` makes it anew");
+        }
+    }
+    Ok(())
+}

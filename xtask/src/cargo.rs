@@ -1,0 +1,49 @@
+//! Calls of cargo, each of which is told.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+/// The project's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project's folder")
+}
+
+/// A folder or a file in the project's `target`.
+pub(crate) fn target_folder(name: &str) -> String {
+    root().join("target").join(name).to_string_lossy().into_owned()
+}
+
+/// What cargo prints in a folder.
+pub(crate) fn output_of(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(env!("CARGO"));
+    let output = command.args(arguments).current_dir(folder).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "cargo {}: {}", arguments.join(" "), output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs cargo in the project's folder.
+pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    cargo_in(root(), arguments, environment)
+}
+
+/// Runs the release of `kinglet`.
+pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
+    let run = ["run", "--quiet", "--release", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
+    cargo(&[&run, arguments].concat(), &[])
+}
+
+/// Runs cargo in a folder, whose own configuration counts, and says what ran and how long it took.
+pub(crate) fn cargo_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let told = arguments.join(" ");
+    eprintln!("$ cargo {told}");
+    let start = Instant::now();
+    let mut command = Command::new(env!("CARGO"));
+    let command = command.args(arguments).envs(environment.iter().copied()).current_dir(folder);
+    let status = command.status().context("running cargo")?;
+    ensure!(status.success(), "cargo {told}: {status}");
+    eprintln!("  {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! A checkpoint that need not ship with the project, on every core.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{kinglet, target_folder};
+use crate::emulate::{Counts, compared, emulate, measure};
+use crate::firmware::build_one;
+use crate::machines::{CORES, Core};
+use crate::table::grouped;
+
+/// How a checkpoint is converted, what its firmware must have, and on which cores it runs. The last is left for this machine.
+const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
+    (&["--target", "m55", "--activations", "a8"], "checkpoint", &["M55"]),
+    (&["--target", "m55"], "checkpoint", &["M55"]),
+    (&["--target", "cortex-m4"], "checkpoint,pairs", &["M4F", "M7", "M33"]),
+    (&["--target", "portable"], "checkpoint", &["M0+ code", "M3", "RV32IMC"]),
+];
+
+/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter, with
+/// 16-bit activations.
+pub(crate) fn run(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
+    let mut rows = Vec::new();
+    for (options, features, names) in CONVERSIONS {
+        let cores = CORES.iter().filter(|core| core.name.contains(only) && names.contains(&core.name));
+        let cores: Vec<_> = cores.collect();
+        if !cores.is_empty() {
+            let converted = converted(folder, options, features, &cores)?;
+            rows.extend(converted.into_iter().filter(|_| !options.contains(&"a8")));
+        }
+    }
+    Ok(rows)
+}
+
+/// A checkpoint, converted with these options, on some cores, with firmware of these features.
+fn converted(
+    folder: &Path,
+    options: &[&str],
+    features: &str,
+    cores: &[&'static Core],
+) -> Result<Vec<(&'static str, Counts)>> {
+    let blob = target_folder("checkpoint.kinglet");
+    let folder = folder.to_str().context("a folder whose name is not text")?;
+    kinglet(&[&["convert", folder, "--output", &blob, "--force"], options].concat())?;
+    kinglet(&["export", &blob, "--rust", &target_folder(""), "--force"])?;
+    let module = target_folder("checkpoint.rs");
+    let mut rows = Vec::new();
+    for tokens in ["512", "128"] {
+        let program = format!("{}/release/host", target_folder("host"));
+        let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
+        let wanted = compared(&String::from_utf8(wanted.stdout)?);
+        rows.clear();
+        for core in cores {
+            let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
+            let program = build_one(core, "checkpoint", features, &environment.concat())?;
+            let printed = emulate(core, &program)?;
+            ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
+            let measured = measure(&program, &printed)?;
+            let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
+            eprintln!(
+                "{} at {tokens}, {}: {} instructions a token, {} bytes of static RAM and {} of stack",
+                core.name,
+                options.join(" "),
+                grouped(value("instructions a token")),
+                grouped(measured.memory),
+                grouped(value("bytes of stack"))
+            );
+            rows.push((core.name, measured.values));
+        }
+    }
+    Ok(rows)
+}

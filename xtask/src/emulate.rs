@@ -1,0 +1,78 @@
+//! Programs in QEMU, and what they say of themselves. Lines that begin with `#` are measurements: they are not compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection};
+
+use crate::machines::Core;
+
+const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
+
+/// What a program counted of itself, by what it counted.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// What a firmware measured of itself, and its sizes.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) values: Counts,
+    pub(crate) code: u64,
+    pub(crate) model: u64,
+    pub(crate) memory: u64,
+}
+
+/// A machine with a core, and a program in it.
+pub(crate) fn emulator(core: &Core, program: &Path) -> Command {
+    let options = match core.qemu {
+        "virt" => "qemu-system-riscv32 -nographic -icount shift=0 -cpu rv32 -bios none -machine virt".to_owned(),
+        machine => format!("{CORTEX_M} {machine}"),
+    };
+    // Where a program hangs, the emulator must not.
+    let mut command = Command::new("timeout");
+    command.arg("300").args(options.split_whitespace());
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
+    command
+}
+
+pub(crate) fn emulate(core: &Core, program: &Path) -> Result<String> {
+    let output = emulator(core, program).output().context("running QEMU: is it installed?")?;
+    // Semihosting writes to one or the other.
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;
+    ensure!(output.status.success(), "{} on {}: {}\n{printed}", program.display(), core.name, output.status);
+    Ok(printed)
+}
+
+/// The lines that must be the same everywhere.
+pub(crate) fn compared(printed: &str) -> String {
+    printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// The lines that are not compared.
+pub(crate) fn counts(printed: &str) -> Result<Counts> {
+    let lines = printed.lines().filter_map(|line| line.strip_prefix("# "));
+    let each = lines.map(|line| {
+        let (what, value) = line.rsplit_once(": ").with_context(|| format!("no measurement: {line}"))?;
+        Ok((what.to_owned(), value.parse()?))
+    });
+    each.collect()
+}
+
+pub(crate) fn measure(program: &Path, printed: &str) -> Result<Measured> {
+    let mut measured = Measured { values: counts(printed)?, ..Measured::default() };
+    let bytes = fs::read(program)?;
+    ensure!(!bytes.windows(12).any(|name| name == b"__rust_alloc"), "{} has a heap", program.display());
+    let file = object::File::parse(bytes.as_slice())?;
+    for section in file.sections() {
+        match section.name()? {
+            ".vector_table" | ".text" | ".init" | ".trap" | ".text.dummy" => measured.code += section.size(),
+            ".rodata" => measured.model += section.size(),
+            ".data" | ".bss" => measured.memory += section.size(),
+            _ => {}
+        }
+    }
+    Ok(measured)
+}

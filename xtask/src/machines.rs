@@ -1,0 +1,73 @@
+//! The cores that QEMU emulates, and the programs that run on them: data.
+
+use std::path::PathBuf;
+
+use crate::cargo::target_folder;
+
+/// A core that QEMU emulates.
+pub(crate) struct Core {
+    pub(crate) name: &'static str,
+    pub(crate) folder: &'static str,
+    pub(crate) target: &'static str,
+    pub(crate) features: &'static str,
+    pub(crate) qemu: &'static str,
+}
+
+impl Core {
+    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that loops may count in a register, that
+    /// there are selects, and vectors.
+    pub(crate) fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        const CORTEX_M55: (&str, &str) =
+            ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
+        if self.has_vectors() { &[CORTEX_M55] } else { &[] }
+    }
+
+    /// Where the programs are that are built for it.
+    pub(crate) fn release(&self) -> PathBuf {
+        let out = target_folder(&format!("firmware/{}{}", self.folder, self.features));
+        PathBuf::from(out).join(self.target).join("release")
+    }
+
+    fn has_vectors(&self) -> bool {
+        self.features.contains("m55")
+    }
+}
+
+pub(crate) const CORES: [Core; 7] = [
+    Core { name: "M0+ code", folder: "qemu-cortex-m", target: "thumbv6m-none-eabi", features: "", qemu: "mps2-an385" },
+    Core { name: "M3", folder: "qemu-cortex-m", target: "thumbv7m-none-eabi", features: "", qemu: "mps2-an385" },
+    Core { name: "M4F", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an386" },
+    Core { name: "M7", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an500" },
+    Core {
+        name: "M33",
+        folder: "qemu-cortex-m",
+        target: "thumbv8m.main-none-eabihf",
+        features: "dsp",
+        qemu: "mps2-an505",
+    },
+    Core {
+        name: "M55",
+        folder: "qemu-cortex-m",
+        target: "thumbv8m.main-none-eabihf",
+        features: "m55,dsp",
+        qemu: "mps3-an547",
+    },
+    Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
+];
+
+pub(crate) const EXAMPLES: [&str; 11] = [
+    "generate",
+    "classify",
+    "tag",
+    "command",
+    "score",
+    "fill_mask",
+    "bench",
+    "self_test",
+    "edges",
+    "accuracy_intents",
+    "accuracy_commands",
+];
+
+/// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
+pub(crate) const LEAN: [&str; 2] = ["generate", "classify"];

@@ -1,0 +1,57 @@
+//! A conversation with the example that reads sentences from a line, on this machine and over the serial lines of cores.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::target_folder;
+use crate::emulate::emulator;
+use crate::firmware::folder_of;
+use crate::machines::Core;
+
+/// What a person types, and what comes back.
+pub(crate) struct Conversation {
+    typed: String,
+    answered: String,
+}
+
+/// A conversation with the example that reads sentences from a line.
+pub(crate) fn here(bless: bool) -> Result<Conversation> {
+    let (typed, answered) = (folder_of("expected").join("talk.in.txt"), folder_of("expected").join("talk.txt"));
+    let output = Command::new(format!("{}/release/host", target_folder("host")))
+        .arg("talk")
+        .stdin(fs::File::open(&typed)?)
+        .output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success(), "the conversation fails:\n{printed}");
+    if bless {
+        fs::write(&answered, &printed)?;
+    }
+    let kept = fs::read_to_string(answered)?;
+    ensure!(kept == printed, "the conversation was:\n{printed}but should be:\n{kept}");
+    Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
+}
+
+/// The conversation over a core's serial line, which shows what is typed, too.
+pub(crate) fn on_core(core: &Core, conversation: &Conversation) -> Result<()> {
+    const BACKSPACE: &str = "\u{8}";
+    const END: &str = "\u{4}";
+    // A key that is taken back leaves no trace but on the way.
+    let typed = conversation.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
+    let shown = conversation.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
+    let mut answers = conversation.answered.lines();
+    let mut wanted = answers.next().map_or_else(String::new, |greeting| greeting.to_owned() + "\n");
+    for (line, answer) in shown.lines().zip(answers) {
+        wanted += &format!("{line}\n{answer}\n");
+    }
+    let input = target_folder("talk.in.txt");
+    fs::write(&input, typed)?;
+    let mut emulator = emulator(core, &core.release().join("talk"));
+    let output = emulator.args(["-monitor", "none", "-serial", "stdio"]).stdin(fs::File::open(input)?).output()?;
+    let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
+    ensure!(output.status.success(), "the conversation with {} fails:\n{printed}", core.name);
+    let found = printed.replace("\r\n", "\n");
+    ensure!(found == wanted, "{} says over the line:\n{found}but should say:\n{wanted}", core.name);
+    Ok(())
+}
