@@ -6,14 +6,12 @@
 mod distances;
 mod seen;
 
+pub use seen::SUPPRESSED;
 pub(crate) use seen::change_seen;
 
 use crate::format::error::Error;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
-
-/// The logit of a token that must not be chosen.
-pub const SUPPRESSED: i32 = i32::MIN;
 
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,7 @@
 //! first to a quarter of a factor of two and then, with a second pass that counts one bin, to the step. Tokens at the distance of
 //! the last one that a filter keeps are all kept.
 
-use super::SUPPRESSED;
+use super::seen::SUPPRESSED;
 use crate::kernels::scalar::softmax::{EXP2, EXP2_STEPS};
 
 /// The first distance that weighs nothing: `2^-31` of the largest weight.

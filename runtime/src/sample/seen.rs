@@ -1,6 +1,7 @@
 //! Logits of tokens that a text has already.
 
-use super::SUPPRESSED;
+/// The logit of a token that must not be chosen.
+pub const SUPPRESSED: i32 = i32::MIN;
 
 /// Tokens that one pass over a text tells apart: half a kilobyte of stack.
 const WINDOW: usize = 4096;

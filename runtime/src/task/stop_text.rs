@@ -49,14 +49,14 @@ impl<'s> StopText<'s> {
             // There is room: less than the longest string is held.
             let _ = self.held.push(character);
             let held = self.held.as_str();
-            if let Some(before) = self.strings.iter().filter_map(|string| held.strip_suffix(string)).next() {
+            if let Some(before) = self.strings.iter().find_map(|string| held.strip_suffix(string)) {
                 out(before);
                 self.held.clear();
                 return true;
             }
             let may_begin = |rest: &str| self.strings.iter().any(|string| string.starts_with(rest));
-            let starts = held.char_indices().map(|(start, _)| start);
-            let start = starts.filter(|&start| held.get(start..).is_some_and(may_begin)).next().unwrap_or(held.len());
+            let mut starts = held.char_indices().map(|(start, _)| start);
+            let start = starts.find(|&start| held.get(start..).is_some_and(may_begin)).unwrap_or(held.len());
             if let Some((certain, rest)) = held.split_at_checked(start).filter(|_| start > 0) {
                 out(certain);
                 let mut kept = String::new();
