@@ -2,11 +2,11 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, MemoryPlan, Session, arena_bytes};
+use kinglet::{Error, Session, arena_bytes};
 
 use crate::models::home_intent;
 use crate::text::ids;
-use crate::{Board, bits, count_of, measured, took};
+use crate::{Board, bits, took};
 
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
@@ -23,23 +23,6 @@ const SENTENCES: [&str; 8] = [
     "Do I need a coat tomorrow?",
     "Let the robot vacuum the living room.",
 ];
-
-/// The most that a step takes, and the logits after all of them, where the model reads a token at a time.
-fn longest_step(board: &mut impl Board, sentence: &str, arena: &mut [u8]) -> Result<u64, Error> {
-    let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
-    let plan = MemoryPlan::new(home_intent::MODEL.spec(), 0, TOKENS, 1)?;
-    let mut session = Session::with_plan(&home_intent::MODEL, arena, plan)?;
-    let mut pass = session.begin_encode(&ids, &[])?;
-    let (mut longest, mut more) = (0, true);
-    while more {
-        let start = board.count();
-        more = session.advance(&mut pass, &ids, &[])?;
-        longest = longest.max(board.count().saturating_sub(start));
-    }
-    let start = board.count();
-    session.logits()?;
-    Ok(longest.max(board.count().saturating_sub(start)))
-}
 
 /// What a sentence asks for; the logits go to `see`.
 pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, Error> {
@@ -63,8 +46,6 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
         board.print("\n");
     }
     bits(board, fingerprint);
-    let longest = longest_step(board, SENTENCES[0], arena)?;
-    measured(board, "longest step", count_of(longest));
     let now = board.count();
     took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u32);
     Ok(())

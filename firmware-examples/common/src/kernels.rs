@@ -6,10 +6,10 @@ use kinglet::bench::{Linear, compare, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions};
-use kinglet::{Aligned, Error, Model};
+use kinglet::{Aligned, Error, MemoryPlan, Model, Session};
 
-use crate::models::stories;
-use crate::{Board, bits, count_of, number};
+use crate::models::{home_intent, stories};
+use crate::{Board, bits, count_of, measured, number};
 
 /// The widest layer.
 const SIZE: usize = 384;
@@ -124,6 +124,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     let _ = black_box(Model::from_bytes(black_box(stories::BLOB))?);
     let count = board.count().saturating_sub(start);
     each(board, "reading a blob, a byte", count, stories::BLOB.len() as u32);
+    longest_step(board, &mut memory.quantized.0)?;
     bits(board, fingerprint);
     compare(&mut |what, at| {
         board.print(what);
@@ -131,6 +132,27 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         number(board, at);
         board.print("\n");
     });
+    Ok(())
+}
+
+/// The most that a step takes of a sentence that is classified, or the logits after all of them, where the model reads a token
+/// at a time.
+fn longest_step(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    const TOKENS: usize = 11;
+    let ids: [u32; TOKENS] = core::array::from_fn(|position| position as u32 * 37 + 1);
+    let plan = MemoryPlan::new(home_intent::MODEL.spec(), 0, TOKENS, 1)?;
+    let mut session = Session::with_plan(&home_intent::MODEL, arena, plan)?;
+    let mut pass = session.begin_encode(&ids, &[])?;
+    let (mut longest, mut more) = (0, true);
+    while more {
+        let start = board.count();
+        more = session.advance(&mut pass, &ids, &[])?;
+        longest = longest.max(board.count().saturating_sub(start));
+    }
+    let start = board.count();
+    session.logits()?;
+    longest = longest.max(board.count().saturating_sub(start));
+    measured(board, "the longest step of a sentence classified", count_of(longest));
     Ok(())
 }
 
@@ -157,7 +179,7 @@ fn sampling(board: &mut impl Board, next: &mut impl FnMut() -> u32) -> Result<()
         let start = board.count();
         let _ = sampler.sample(&mut logits, 16, seen)?;
         let count = board.count().saturating_sub(start);
-        each(board, what, count, 1);
+        measured(board, what, count_of(count));
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
         clock.enable_counter();
     }
     let result = example(&mut machine);
-    stack().report(&mut machine, &result);
+    stack().report(&mut machine, result.is_err());
     semihosting::process::exit(result.is_err().into())
 }
 

@@ -50,7 +50,7 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     paint();
     let mut machine = Machine(());
     let result = example(&mut machine);
-    stack().report(&mut machine, &result);
+    stack().report(&mut machine, result.is_err());
     semihosting::process::exit(result.is_err().into())
 }
 
