@@ -251,7 +251,9 @@ impl<'s, 'm> Session<'s, 'm> {
 
     pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), Error> {
         let mut pass = self.begin_encode(ids, token_types)?;
-        while self.advance_traced(&mut pass, ids, token_types, trace)? {
+        // The other stack is not asked for, so firmware that only encodes is linked without it.
+        let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
+        while self.advance_encoder(&stack, &mut pass, (ids, token_types), trace)? {
             self.pause();
         }
         Ok(())
@@ -312,16 +314,6 @@ impl<'s, 'm> Session<'s, 'm> {
     /// # let _ = |session: &mut Session| read(session, &[], || ());
     /// ```
     pub fn advance(&mut self, pass: &mut Pass, ids: &[u32], token_types: &[u8]) -> Result<bool, Error> {
-        self.advance_traced(pass, ids, token_types, &mut |_, _| {})
-    }
-
-    fn advance_traced(
-        &mut self,
-        pass: &mut Pass,
-        ids: &[u32],
-        token_types: &[u8],
-        trace: Trace<'_>,
-    ) -> Result<bool, Error> {
         let stack = self.model.stack(pass.stack).ok_or(Error::NotSupported("it has no such stack"))?;
         if pass.read >= pass.tokens {
             return Ok(false);
@@ -332,11 +324,9 @@ impl<'s, 'm> Session<'s, 'm> {
         if pass.number != self.passes {
             return Err(Error::NotSupported("going on with a text after the session has read another"));
         }
-        // What the head could read is under way.
-        self.last_tile = 0;
         match pass.stack {
-            Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), trace),
-            Stack::Decoder => self.advance_decoder(&stack, pass, ids, trace),
+            Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), &mut |_, _| {}),
+            Stack::Decoder => self.advance_decoder(&stack, pass, ids, &mut |_, _| {}),
         }
     }
 
@@ -379,8 +369,9 @@ impl<'s, 'm> Session<'s, 'm> {
 
     pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), Error> {
         let mut pass = self.begin_prefill(ids)?;
+        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
         loop {
-            let more = self.advance_traced(&mut pass, ids, &[], trace)?;
+            let more = self.advance_decoder(&stack, &mut pass, ids, trace)?;
             if let (Some(each), 0) = (&mut each, pass.layer) {
                 let (read, start) = (pass.read - self.last_tile, self.position - self.last_tile);
                 let ids = ids.get(read..pass.read).unwrap_or(&[]);

@@ -17,6 +17,8 @@ use crate::workspace::{Workspace, counted};
 
 impl<'s, 'm> Session<'s, 'm> {
     /// A step of the encoder: some tokens through a stage.
+    // Inlined into the one caller that firmware has, it would take a quarter of a kilobyte more.
+    #[inline(never)]
     pub(super) fn advance_encoder(
         &mut self,
         stack: &StackView<'s, 'm>,
@@ -79,7 +81,8 @@ impl<'s, 'm> Session<'s, 'm> {
                 }
             }
             Stage::StoreCross => {
-                if let Some(stack) = self.model.stack(Stack::Decoder) {
+                let decoder = self.model.stack(Stack::Decoder).filter(|_| features::CROSS_ATTENTION);
+                if let Some(stack) = decoder {
                     let region = cross_cache.len() / at_least_one(stack.spec.num_hidden_layers as usize);
                     let slots = region / layer_cache_bytes(stack.spec, keys, 1).max(1);
                     let region = cross_cache.get_mut(layer * region..(layer + 1) * region);
@@ -150,6 +153,8 @@ impl<'s, 'm> Session<'s, 'm> {
         ids: &[u32],
         trace: Trace<'_>,
     ) -> Result<bool, Error> {
+        // What the head could read is under way.
+        self.last_tile = 0;
         let keys = self.model.spec().numerics.keys;
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
         let rest = ids.get(pass.read..).unwrap_or(&[]);
