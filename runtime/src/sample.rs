@@ -13,6 +13,12 @@ use crate::format::error::Error;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
 
+// What is said of an option that is out of its range, in floating point or in fixed point.
+const TEMPERATURE: Error = Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" };
+const TOP_P: Error = Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" };
+const MIN_P: Error = Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" };
+const REPETITION_PENALTY: Error = Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" };
+
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
@@ -43,13 +49,13 @@ impl SamplerOptions {
     pub const fn check(&self) -> Result<(), Error> {
         // Beyond these, what is left of the reciprocal in sixteen bits after the point is no longer the number given.
         if self.temperature != 0.0 && !within(self.temperature, 0.001, 1000.0) {
-            return Err(Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" });
+            return Err(TEMPERATURE);
         }
         if !within(self.top_p, 0.0, 1.0) {
-            return Err(Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" });
+            return Err(TOP_P);
         }
         if !within(self.min_p, 0.0, 1.0) {
-            return Err(Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" });
+            return Err(MIN_P);
         }
         check_penalty(self.repetition_penalty)
     }
@@ -57,11 +63,7 @@ impl SamplerOptions {
 
 /// Whether a repetition penalty means something.
 pub(crate) const fn check_penalty(penalty: f32) -> Result<(), Error> {
-    if within(penalty, 0.01, 100.0) {
-        Ok(())
-    } else {
-        Err(Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" })
-    }
+    if within(penalty, 0.01, 100.0) { Ok(()) } else { Err(REPETITION_PENALTY) }
 }
 
 /// Whether a number lies between two others, both included; what is not a number does not.
@@ -99,16 +101,16 @@ impl FixedSamplerOptions {
 
     const fn check(&self) -> Result<(), Error> {
         if self.temperature != 0 && (self.temperature < 66 || self.temperature > 1000 * ONE) {
-            return Err(Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" });
+            return Err(TEMPERATURE);
         }
         if self.top_p > ONE {
-            return Err(Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" });
+            return Err(TOP_P);
         }
         if self.min_p > ONE {
-            return Err(Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" });
+            return Err(MIN_P);
         }
         if self.repetition_penalty < 656 || self.repetition_penalty > 100 * ONE {
-            return Err(Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" });
+            return Err(REPETITION_PENALTY);
         }
         Ok(())
     }
