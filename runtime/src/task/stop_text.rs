@@ -49,7 +49,9 @@ impl<'s> StopText<'s> {
             // There is room: less than the longest string is held.
             let _ = self.held.push(character);
             let held = self.held.as_str();
-            if let Some(before) = self.strings.iter().find_map(|string| held.strip_suffix(string)) {
+            // Of several that end here the longest begins first.
+            let ended = self.strings.iter().filter_map(|string| held.strip_suffix(string));
+            if let Some(before) = ended.min_by_key(|before| before.len()) {
                 out(before);
                 self.held.clear();
                 return true;
@@ -84,11 +86,12 @@ mod tests {
 
     #[test]
     fn what_stands_before_a_string_is_written_and_nothing_of_it() {
-        let cases: [(&[&str], &str, &str, bool); 8] = [
+        let cases: [(&[&str], &str, &str, bool); 9] = [
             (&["STOP"], "go STOP and on", "go ", true),
             (&["STOP"], "STOSTOP", "STO", true),
             (&["STOP"], "a STO", "a STO", false),
             (&["abcd", "bc"], "xabce", "xa", true),
+            (&["bc", "abc"], "xabc", "x", true),
             (&["aab"], "aaab", "a", true),
             (&["\u{e9}t\u{e9}"], "l'\u{e9}t\u{e8} l'\u{e9}t\u{e9}!", "l'\u{e9}t\u{e8} l'", true),
             (&["\u{1f642}\u{1f642}"], "\u{1f642} \u{1f642}\u{1f642}", "\u{1f642} ", true),
