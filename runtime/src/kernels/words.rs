@@ -57,6 +57,22 @@ pub(super) fn packed16(
     true
 }
 
+/// A product over tiles of weights: `one_token` gets the sums and the activations of each token.
+///
+/// A token has `cols` activations, and as many sums as there are rows: both are multiples of four,
+/// and neither is 0.
+#[cfg(not(kinglet_thumb1))]
+#[inline(always)]
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize, one_token: impl Fn(&mut [i32], &[i16])) {
+    let rows = weights.len() / cols.max(1);
+    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) {
+        return (scalar::SCALAR.tiles16)(out, x, weights, cols);
+    }
+    for (x, out) in scalar::tokens(x, cols, out, rows) {
+        one_token(out, x);
+    }
+}
+
 /// The shift to the right that takes the place of both of [`Requantize`]'s: accumulators have the
 /// headroom, so the shift to the left can be taken off the one to the right.
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! Cortex-M: a folder for each instruction set, with a file for each idea.
 
+mod arguments;
 #[cfg(kinglet_dsp)]
 pub(crate) mod dsp;
 #[cfg(all(kinglet_dsp, feature = "mve"))]

@@ -6,7 +6,7 @@
 use core::arch::naked_asm;
 
 use crate::format::places::TILE;
-use crate::kernels::scalar;
+use crate::kernels::{scalar, words};
 
 /// A row of a tile, by the activations in s0 to s3.
 macro_rules! row {
@@ -135,13 +135,9 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 
 /// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) {
-        return (scalar::SCALAR.tiles16)(out, x, weights, cols);
-    }
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, at least four, and writes
-        // `rows` sums: the lengths of the slices.
-        unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), TILE * cols, rows / TILE) };
-    }
+    words::tiles16(out, x, weights, cols, |out, x| {
+        // SAFETY: it reads as many weights as sums times activations, and the activations, at least
+        // four, and writes the sums: the lengths of the slices.
+        unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), TILE * cols, out.len() / TILE) };
+    });
 }

@@ -2,14 +2,7 @@
 
 use core::arch::naked_asm;
 
-/// What a table of [`rectify_loop`] says beyond its entries.
-#[repr(C)]
-struct Beyond {
-    /// The index from which on there is no pair of entries.
-    from: usize,
-    /// What is added there: the last entry.
-    value: i32,
-}
+use super::super::arguments::Beyond;
 
 /// # Safety
 /// `values` has `count` values, and `table` has `beyond.from + 1` entries unless `beyond.from` is

@@ -2,6 +2,8 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Rows;
+
 use crate::kernels::scalar;
 
 /// Sums of values of eight columns.
@@ -76,21 +78,11 @@ unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, value
     )
 }
 
-/// What [`weighted_sum_loop`] takes besides three pointers.
-#[repr(C)]
-struct Values {
-    count: usize,
-    /// Columns of a value, a byte each.
-    head_dim: usize,
-    /// `head_dim / 8`.
-    blocks: usize,
-}
-
 /// # Safety
 /// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`, at
 /// a word's boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
 #[unsafe(naked)]
-unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Values) {
+unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Rows) {
     naked_asm!(
         cpu!(),
         "
@@ -334,7 +326,7 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
         match head_dim {
             8 => weighted_sum_of_8(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), count),
             _ => {
-                let shape = Values { count, head_dim, blocks: head_dim / 8 };
+                let shape = Rows { count, bytes: head_dim, blocks: head_dim / 8 };
                 weighted_sum_loop(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), &shape);
             }
         }

@@ -6,6 +6,8 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Scaling;
+
 use crate::fixed::{Scale, magnitude_bits, mean};
 use crate::kernels::scalar;
 use crate::kernels::scalar::rows::scale8;
@@ -293,15 +295,6 @@ unsafe extern "C" fn squares(values: *mut i32, count: usize, shift: i32) -> u64 
         ",
         options(raw)
     )
-}
-
-/// How [`scale_loop`] scales a row.
-#[repr(C)]
-struct Scaling {
-    /// What values are multiplied by.
-    factor: i32,
-    /// By how much products are shifted left, or right if it is negative.
-    shift: i32,
 }
 
 /// `values[i] *= factor`, then the high half of `values[i] * weights[i]`, shifted and rounded.

@@ -2,6 +2,8 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Powers;
+
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar::softmax::EXP2;
 
@@ -54,14 +56,6 @@ unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count
         ",
         options(raw)
     )
-}
-
-/// What [`powers_loop`] takes besides two pointers and a count.
-#[repr(C)]
-struct Powers {
-    largest: i32,
-    lowered: u32,
-    table: *const u16,
 }
 
 /// Returns the sum of the powers.

@@ -2,17 +2,10 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Beyond;
+
 use crate::fixed::multiply;
 use crate::kernels::{scalar, words};
-
-/// What a table of [`rectify_loop`] says beyond its entries.
-#[repr(C)]
-struct Beyond {
-    /// The index from which on there is no pair of entries.
-    from: usize,
-    /// What is added there: the last entry.
-    value: i32,
-}
 
 /// # Safety
 /// `values` ends at `end`, and has a value at least; `table` has `beyond.from + 1` entries.

@@ -5,6 +5,8 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Scaling;
+
 use crate::fixed::{Scale, mul_high, shift_round};
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{scalar, words};
@@ -50,15 +52,6 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
         restore!(),
         options(raw)
     )
-}
-
-/// How [`scale_loop`] scales a row.
-#[repr(C)]
-struct Scaling {
-    /// What values are multiplied by.
-    factor: i32,
-    /// By how much products are shifted right.
-    shift: i32,
 }
 
 /// `values[i] *= factor`, then the high half of `values[i] * multipliers[i]`, shifted and rounded.

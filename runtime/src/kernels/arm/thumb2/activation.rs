@@ -2,16 +2,9 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::{scalar, words};
+use super::super::arguments::Beyond;
 
-/// What a table of [`rectify_loop`] says beyond its entries.
-#[repr(C)]
-struct Beyond {
-    /// The index from which on there is no pair of entries.
-    from: usize,
-    /// What is added there: the last entry.
-    value: i32,
-}
+use crate::kernels::{scalar, words};
 
 /// # Safety
 /// `values` has `count` values, and that is not 0; `table` has `beyond.from + 1` entries.

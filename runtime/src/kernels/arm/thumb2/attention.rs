@@ -2,17 +2,9 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::scalar;
+use super::super::arguments::Rows;
 
-/// Rows of keys or values.
-#[repr(C)]
-struct Rows {
-    count: usize,
-    /// Bytes of a row.
-    bytes: usize,
-    /// Columns of a row, over eight.
-    blocks: usize,
-}
+use crate::kernels::scalar;
 
 /// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns
 /// of all keys at a time.

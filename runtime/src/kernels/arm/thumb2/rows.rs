@@ -2,6 +2,8 @@
 
 use core::arch::naked_asm;
 
+use super::super::arguments::Scaling;
+
 use crate::fixed::{Scale, mul_high, shift_round};
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{scalar, words};
@@ -177,15 +179,6 @@ unsafe extern "C" fn squares(row: *mut i32, count: usize, shift: u32) -> u64 {
         ",
         options(raw)
     )
-}
-
-/// How [`scale_loop`] scales a row.
-#[repr(C)]
-struct Scaling {
-    /// What values are multiplied by.
-    factor: i32,
-    /// By how much products are shifted right.
-    shift: i32,
 }
 
 /// `row[i] *= factor`, then the high half of `row[i] * weights[i]`, shifted and rounded.

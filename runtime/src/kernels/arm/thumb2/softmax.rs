@@ -2,15 +2,9 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::scalar::softmax::EXP2;
+use super::super::arguments::Powers;
 
-/// What [`powers_loop`] takes besides two pointers and a count.
-#[repr(C)]
-struct Powers {
-    largest: i32,
-    lowered: u32,
-    table: *const u16,
-}
+use crate::kernels::scalar::softmax::EXP2;
 
 /// Returns the sum of the powers.
 ///
