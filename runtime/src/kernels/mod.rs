@@ -2,6 +2,21 @@
 //!
 //! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
 
+/// A closure that calls a function for instructions which the processor has.
+///
+/// It stands in the tables of sets, and in what their entries call. A table is private to its set,
+/// which hands it out when it has detected its instructions, or is compiled where the target
+/// promises them.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+macro_rules! proven {
+    (|$($argument:ident),*| $call:expr) => {
+        |$($argument),*| {
+            // SAFETY: whoever calls this has the set's table, so the processor has its instructions.
+            unsafe { $call }
+        }
+    };
+}
+
 #[cfg(any(kinglet_thumb1, kinglet_thumb2, all(target_arch = "riscv32", target_feature = "m")))]
 #[macro_use]
 mod text;

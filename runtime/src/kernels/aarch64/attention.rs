@@ -24,7 +24,7 @@ impl Wide for i8 {
 impl Wide for i16 {
     #[inline(always)]
     fn load(values: &[Self; 8]) -> int16x8_t {
-        // SAFETY: as above, sixteen bytes.
+        // SAFETY: this module is for targets that have vectors; sixteen bytes are read, at any alignment.
         unsafe { vld1q_s16(values.as_ptr()) }
     }
 }

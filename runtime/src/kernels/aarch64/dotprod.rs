@@ -25,8 +25,7 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
 /// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the instruction.
 static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
-    // SAFETY: the instruction was detected before this table was handed out.
-    matmul8: |out, x, weights, cols| unsafe { matmul8(out, x, weights, cols) },
+    matmul8: proven!(|out, x, weights, cols| matmul8(out, x, weights, cols)),
     tiles8,
     tiles16,
     ..NEON
@@ -78,12 +77,9 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [[0; COLUMNS]],
-        // SAFETY: whoever has this table has the instruction.
-        |x, to| unsafe { reorder8(x, to) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply::<1, 4, 1>(out, x, part) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply::<4, 2, 1>(out, x, part) },
+        proven!(|x, to| reorder8(x, to)),
+        proven!(|out, x, part| multiply::<1, 4, 1>(out, x, part)),
+        proven!(|out, x, part| multiply::<4, 2, 1>(out, x, part)),
     );
 }
 
@@ -128,12 +124,9 @@ fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [[0; COLUMNS]; 2],
-        // SAFETY: as above.
-        |x, to| unsafe { reorder16(x, to) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply::<1, 4, 2>(out, x, part) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply::<4, 2, 2>(out, x, part) },
+        proven!(|x, to| reorder16(x, to)),
+        proven!(|out, x, part| multiply::<1, 4, 2>(out, x, part)),
+        proven!(|out, x, part| multiply::<4, 2, 2>(out, x, part)),
     );
 }
 

@@ -19,16 +19,11 @@ pub(super) static NEON: Kernels = Kernels {
     name: "neon",
     tiles8,
     tiles16,
-    // SAFETY: this module is for targets that have vectors, here and below.
-    scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
-    // SAFETY: as above.
-    scores16: |out, query, keys| unsafe { attention::scores16(out, query, keys) },
-    // SAFETY: as above.
-    scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
-    // SAFETY: as above.
-    rectify: |values, table| unsafe { attention::rectify(values, table) },
-    // SAFETY: as above.
-    weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
+    scores8: proven!(|out, query, keys| attention::scores8(out, query, keys)),
+    scores16: proven!(|out, query, keys| attention::scores16(out, query, keys)),
+    scale_scores: proven!(|scores, keys, factor| attention::scale_scores(scores, keys, factor)),
+    rectify: proven!(|values, table| attention::rectify(values, table)),
+    weighted_sum: proven!(|out, weights, values| attention::weighted_sum(out, weights, values)),
     ..scalar::SCALAR
 };
 
@@ -89,12 +84,9 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [0; COLUMNS],
-        // SAFETY: this module is for targets that have vectors.
-        |x, to| unsafe { reorder8(x, to) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply8::<1, 4>(out, x, part) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply8::<4, 2>(out, x, part) },
+        proven!(|x, to| reorder8(x, to)),
+        proven!(|out, x, part| multiply8::<1, 4>(out, x, part)),
+        proven!(|out, x, part| multiply8::<4, 2>(out, x, part)),
     );
 }
 
@@ -102,12 +94,9 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles::multiply(
         (out, x, weights, cols),
         [0; COLUMNS],
-        // SAFETY: as above.
-        |x, to| unsafe { reorder16(x, to) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply16::<1, 2>(out, x, part) },
-        // SAFETY: as above.
-        |out, x, part| unsafe { multiply16::<4, 1>(out, x, part) },
+        proven!(|x, to| reorder16(x, to)),
+        proven!(|out, x, part| multiply16::<1, 2>(out, x, part)),
+        proven!(|out, x, part| multiply16::<4, 1>(out, x, part)),
     );
 }
 

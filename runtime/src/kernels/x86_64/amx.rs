@@ -28,14 +28,10 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
 /// Private, so that [`kernels`] alone hands it out.
 static AMX: Kernels = Kernels {
     name: "amx",
-    // SAFETY: the features were detected before this table was handed out.
-    tiles8: |out, x, weights, cols| unsafe { tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide_tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide_tiles16(out, x, weights, cols) }),
+    tiles8: proven!(|out, x, weights, cols| tiles8(out, x, weights, cols)),
+    tiles16: proven!(|out, x, weights, cols| tiles16(out, x, weights, cols)),
+    wide_tiles8: Some(proven!(|out, x, weights, cols| wide_tiles8(out, x, weights, cols))),
+    wide_tiles16: Some(proven!(|out, x, weights, cols| wide_tiles16(out, x, weights, cols))),
     ..AVX512_VNNI
 };
 
@@ -106,7 +102,11 @@ impl Configuration {
         all
     }
 
-    fn set(&self) {
+    /// Makes this the configuration of the thread's tiles.
+    ///
+    /// # Safety
+    /// The processor has AMX, and the operating system lends its registers.
+    unsafe fn set(&self) {
         // SAFETY: 64 bytes are read, and say what the processor can do.
         unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, readonly)) };
     }
@@ -420,7 +420,8 @@ impl Tiles {
                 let left = X::GROUP.min(tokens - group);
                 let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
                 if left != self.configured {
-                    Configuration::new(first_rows, second_rows).set();
+                    // SAFETY: only the entries of this set's table come here, so AMX was detected and is lent.
+                    unsafe { Configuration::new(first_rows, second_rows).set() };
                     self.configured = left;
                 }
                 // SAFETY: the tiles were configured for as many tokens as are left; their activations have as many steps, and so have

@@ -10,36 +10,58 @@ use crate::kernels::scalar;
 
 /// Eight or sixteen values that lie together, as sixteen-bit lanes.
 trait Wide: Copy + Into<i32> {
-    /// Sixteen values.
-    fn load(values: &[Self; 16]) -> __m256i;
-    /// Eight values.
-    fn load_half(values: &[Self; 8]) -> __m128i;
+    /// Sixteen values: see [`load`].
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    unsafe fn load(values: &[Self; 16]) -> __m256i;
+    /// Eight values: see [`load_half`].
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    unsafe fn load_half(values: &[Self; 8]) -> __m128i;
+}
+
+/// Sixteen values.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load<K: Wide>(values: &[K; 16]) -> __m256i {
+    // SAFETY: who calls this has AVX2.
+    unsafe { K::load(values) }
+}
+
+/// Eight values.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_half<K: Wide>(values: &[K; 8]) -> __m128i {
+    // SAFETY: who calls this has AVX2.
+    unsafe { K::load_half(values) }
 }
 
 impl Wide for i8 {
     #[inline(always)]
-    fn load(values: &[Self; 16]) -> __m256i {
-        // SAFETY: whoever is here has AVX2; sixteen bytes are read, at any alignment.
+    unsafe fn load(values: &[Self; 16]) -> __m256i {
+        // SAFETY: the caller has AVX2; sixteen bytes are read, at any alignment.
         unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(values.as_ptr().cast())) }
     }
 
     #[inline(always)]
-    fn load_half(values: &[Self; 8]) -> __m128i {
-        // SAFETY: as above, eight bytes.
+    unsafe fn load_half(values: &[Self; 8]) -> __m128i {
+        // SAFETY: the caller has AVX2; eight bytes are read, at any alignment.
         unsafe { _mm_cvtepi8_epi16(_mm_loadl_epi64(values.as_ptr().cast())) }
     }
 }
 
 impl Wide for i16 {
     #[inline(always)]
-    fn load(values: &[Self; 16]) -> __m256i {
-        // SAFETY: as above, 32 bytes.
+    unsafe fn load(values: &[Self; 16]) -> __m256i {
+        // SAFETY: the caller has AVX2; 32 bytes are read, at any alignment.
         unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    fn load_half(values: &[Self; 8]) -> __m128i {
-        // SAFETY: as above, sixteen bytes.
+    unsafe fn load_half(values: &[Self; 8]) -> __m128i {
+        // SAFETY: the caller has AVX2; sixteen bytes are read, at any alignment.
         unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
     }
 }
@@ -88,10 +110,10 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
         for (sum, row) in sums.iter_mut().zip(four) {
             let (row16, row8) = row.as_chunks::<16>();
             for (q, k) in query16.iter().zip(row16) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(i16::load(q), K::load(k)));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(load(q), load(k)));
             }
             if let (Some(q), Some(k)) = (query8.first_chunk(), row8.first_chunk()) {
-                let half = _mm_madd_epi16(i16::load_half(q), K::load_half(k));
+                let half = _mm_madd_epi16(load_half(q), load_half(k));
                 *sum = _mm256_add_epi32(*sum, _mm256_zextsi128_si256(half));
             }
         }
@@ -116,7 +138,7 @@ fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]
     let keys = keys.as_chunks::<16>().0.as_chunks::<N>().0;
     let mut wide = [_mm256_setzero_si256(); N];
     for (wide, query) in wide.iter_mut().zip(query) {
-        *wide = i16::load(query);
+        *wide = load(query);
     }
     let (eights, rest) = out.as_chunks_mut::<8>();
     let done = 8 * eights.len();
@@ -145,7 +167,7 @@ fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]
 fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m256i {
     let mut sum = _mm256_setzero_si256();
     for (&query, key) in query.iter().zip(key) {
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(query, K::load(key)));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(query, load(key)));
     }
     sum
 }
@@ -154,15 +176,15 @@ fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
-    let half = i16::load_half(query);
+    let half = load_half(query);
     let twice = _mm256_set_m128i(half, half);
     let (pairs, rest) = keys.as_chunks::<16>();
     let (eights, others) = out.as_chunks_mut::<8>();
     let done = 4 * eights.len();
     for (out, pairs) in eights.iter_mut().zip(pairs.as_chunks::<4>().0) {
         let [a, b, c, d] = pairs;
-        let (a, b) = (_mm256_madd_epi16(twice, K::load(a)), _mm256_madd_epi16(twice, K::load(b)));
-        let (c, d) = (_mm256_madd_epi16(twice, K::load(c)), _mm256_madd_epi16(twice, K::load(d)));
+        let (a, b) = (_mm256_madd_epi16(twice, load(a)), _mm256_madd_epi16(twice, load(b)));
+        let (c, d) = (_mm256_madd_epi16(twice, load(c)), _mm256_madd_epi16(twice, load(d)));
         // Keys 0, 2, 4, 6 in the lower half, the others in the upper one.
         let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -236,19 +258,19 @@ fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i
         let pairs = neighbours(sixteen);
         for (pair, weights) in pairs.iter().enumerate() {
             let first = 16 * index + 2 * pair;
-            // SAFETY: there are so many rows, each with so many columns left.
+            // SAFETY: both rows have `8 * N` columns from here on: `whole` counts those that do.
             unsafe { add_pair(&mut sums, *weights, row(first), row(first + 1)) };
         }
     }
     let (pairs, last) = rest.as_chunks::<2>();
     let mut next = 16 * sixteens.len();
     for &[first, second] in pairs {
-        // SAFETY: as above.
+        // SAFETY: both rows have `8 * N` columns from here on: `whole` counts those that do.
         unsafe { add_pair(&mut sums, first | second << 16, row(next), row(next + 1)) };
         next += 2;
     }
     if let &[weight] = last {
-        // SAFETY: as above.
+        // SAFETY: the row has `8 * N` columns from here on: `whole` counts those that do.
         unsafe { add_pair(&mut sums, weight, row(next), row(next)) };
     }
     for (out, sums) in out.iter_mut().zip(sums) {

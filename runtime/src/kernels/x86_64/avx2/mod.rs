@@ -22,50 +22,33 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
 /// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a processor with AVX2.
 pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",
-    // SAFETY: AVX2 was detected before this table was handed out.
-    matmul8: |out, x, weights, cols| unsafe { matmul::matmul8(out, x, weights, cols) },
-    // SAFETY: as above.
-    matmul16: |out, x, weights, cols| unsafe { matmul::matmul16(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles8: |out, x, weights, cols| unsafe { tiles::tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { tiles::tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { packed::product(out, x, weights, cols) }),
+    matmul8: proven!(|out, x, weights, cols| matmul::matmul8(out, x, weights, cols)),
+    matmul16: proven!(|out, x, weights, cols| matmul::matmul16(out, x, weights, cols)),
+    tiles8: proven!(|out, x, weights, cols| tiles::tiles8(out, x, weights, cols)),
+    tiles16: proven!(|out, x, weights, cols| tiles::tiles16(out, x, weights, cols)),
+    packed16: Some(proven!(|out, x, weights, cols| packed::product(out, x, weights, cols))),
     paired8: None,
     paired16: None,
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { tiles::wide_tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { tiles::wide_tiles16(out, x, weights, cols) }),
-    // SAFETY: as above.
-    requantize: |accumulators, multipliers, biases, by| unsafe {
-        rows::requantize(accumulators, multipliers, biases, by)
-    },
-    // SAFETY: as above.
-    add: |row, other| unsafe { rows::add(row, other) },
-    // SAFETY: as above.
-    quantize8: |out, row| unsafe { rows::quantize8(out, row) },
-    // SAFETY: as above.
-    quantize16: |out, row, bits| unsafe { rows::quantize16(out, row, bits) },
-    // SAFETY: as above.
-    norm: |row, by| unsafe { rows::norm(row, by) },
-    // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
-    // SAFETY: as above.
-    rectify: |values, table| unsafe { attention::rectify(values, table) },
-    // SAFETY: as above.
-    gate: |values, gates, fraction_bits| unsafe { rows::gate(values, gates, fraction_bits) },
-    // SAFETY: as above.
-    scores8: |out, query, keys| unsafe { attention::scores8(out, query, keys) },
-    // SAFETY: as above.
-    scores16: |out, query, keys| unsafe { attention::scores16(out, query, keys) },
-    // SAFETY: as above.
-    scale_scores: |scores, keys, factor| unsafe { attention::scale_scores(scores, keys, factor) },
-    // SAFETY: as above.
-    powers: |scores, values, largest, lowered| unsafe { attention::powers(scores, values, largest, lowered) },
-    // SAFETY: as above.
-    weighted_sum: |out, weights, values| unsafe { attention::weighted_sum(out, weights, values) },
+    wide_tiles8: Some(proven!(|out, x, weights, cols| tiles::wide_tiles8(out, x, weights, cols))),
+    wide_tiles16: Some(proven!(|out, x, weights, cols| tiles::wide_tiles16(out, x, weights, cols))),
+    requantize: proven!(|accumulators, multipliers, biases, by| rows::requantize(
+        accumulators,
+        multipliers,
+        biases,
+        by
+    )),
+    add: proven!(|row, other| rows::add(row, other)),
+    quantize8: proven!(|out, row| rows::quantize8(out, row)),
+    quantize16: proven!(|out, row, bits| rows::quantize16(out, row, bits)),
+    norm: proven!(|row, by| rows::norm(row, by)),
+    rotate: proven!(|row, angles, head_dim| rows::rotate(row, angles, head_dim)),
+    rectify: proven!(|values, table| attention::rectify(values, table)),
+    gate: proven!(|values, gates, fraction_bits| rows::gate(values, gates, fraction_bits)),
+    scores8: proven!(|out, query, keys| attention::scores8(out, query, keys)),
+    scores16: proven!(|out, query, keys| attention::scores16(out, query, keys)),
+    scale_scores: proven!(|scores, keys, factor| attention::scale_scores(scores, keys, factor)),
+    powers: proven!(|scores, values, largest, lowered| attention::powers(scores, values, largest, lowered)),
+    weighted_sum: proven!(|out, weights, values| attention::weighted_sum(out, weights, values)),
     #[cfg(feature = "std")]
     attend: None,
 };

@@ -139,7 +139,7 @@ macro_rules! products {
                 if let (Some(scales), false) = (scales.get(whole.len()), last_columns.is_empty()) {
                     let mut sums = Sums::zero();
                     for (weights, columns) in last.iter().zip(last_columns) {
-                        // SAFETY: as above.
+                        // SAFETY: 32 bytes are read, at any alignment.
                         sums.add(columns, unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) });
                     }
                     if let (Some(weights), Some(columns)) = (half.first_chunk::<16>(), last_columns.last()) {

@@ -103,7 +103,7 @@ pub(in super::super) fn requantize(accumulators: &mut [i32], multipliers: &[i32]
         let product = mul_high(_mm512_sll_epi32(sums, headroom), multiplier);
         let half = _mm512_add_epi32(_mm512_sra_epi32(product, all_but_one), _mm512_set1_epi32(1));
         let sum = saturating_add(_mm512_srai_epi32::<1>(half), bias);
-        // SAFETY: as above.
+        // SAFETY: there are `count` accumulators from `at` on.
         unsafe { store(accumulators, at, count, sum) };
     });
 }
@@ -163,7 +163,7 @@ pub(in super::super) fn rectify(values: &mut [i32], table: &[i16]) {
         let between = _mm512_add_epi32(low, _mm512_srai_epi32::<10>(product));
         let even = _mm512_mask_mov_epi32(between, _mm512_cmpgt_epi32_mask(wanted, index), high);
         let sum = saturating_add(_mm512_max_epi32(x, _mm512_setzero_si512()), even);
-        // SAFETY: as above.
+        // SAFETY: there are `count` values from `at` on.
         unsafe { store(values, at, count, sum) };
     });
 }
@@ -204,7 +204,7 @@ pub(in super::super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize)
             let x = _mm512_mask_mov_epi32(narrowed, _mm512_testn_epi32_mask(narrow, narrow), x);
             let turned = _mm512_add_epi32(_mm512_mullo_epi32(x, cos), _mm512_mullo_epi32(other_half(x), sin));
             let turned = round(turned, _mm512_sub_epi32(_mm512_set1_epi32(14), narrow));
-            // SAFETY: as above.
+            // SAFETY: the row has `count` values from `at` on.
             unsafe { store(row, at, count, turned) };
         }
     });

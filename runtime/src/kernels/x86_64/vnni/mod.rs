@@ -32,53 +32,37 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
 /// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a processor with AVX-512 VNNI.
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
-    // SAFETY: the features were detected before this table was handed out.
-    tiles8: |out, x, weights, cols| unsafe { panel::avx512::tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { panel::avx512::tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { wide::tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { wide::tiles16(out, x, weights, cols) }),
-    // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { packed::avx512::product(out, x, weights, cols) }),
+    tiles8: proven!(|out, x, weights, cols| panel::avx512::tiles8(out, x, weights, cols)),
+    tiles16: proven!(|out, x, weights, cols| panel::avx512::tiles16(out, x, weights, cols)),
+    wide_tiles8: Some(proven!(|out, x, weights, cols| wide::tiles8(out, x, weights, cols))),
+    wide_tiles16: Some(proven!(|out, x, weights, cols| wide::tiles16(out, x, weights, cols))),
+    packed16: Some(proven!(|out, x, weights, cols| packed::avx512::product(out, x, weights, cols))),
     #[cfg(feature = "std")]
-    // SAFETY: as above.
-    attend: Some(|head, queries| unsafe { few::attend(head, queries) || many::attend(head, queries) }),
-    // SAFETY: as above.
-    requantize: |accumulators, multipliers, biases, by| unsafe {
-        rows::requantize(accumulators, multipliers, biases, by)
-    },
-    // SAFETY: as above.
-    add: |row, other| unsafe { rows::add(row, other) },
-    // SAFETY: as above.
-    quantize8: |out, row| unsafe { rows::quantize8(out, row) },
-    // SAFETY: as above.
-    quantize16: |out, row, bits| unsafe { rows::compiled::quantize16(out, row, bits) },
-    // SAFETY: as above.
-    norm: |row, by| unsafe { rows::compiled::norm(row, by) },
-    // SAFETY: as above.
-    rotate: |row, angles, head_dim| unsafe { rows::rotate(row, angles, head_dim) },
-    // SAFETY: as above.
-    rectify: |values, table| unsafe { rows::rectify(values, table) },
-    // SAFETY: as above.
-    gate: |values, gates, fraction_bits| unsafe { rows::compiled::gate(values, gates, fraction_bits) },
+    attend: Some(proven!(|head, queries| few::attend(head, queries) || many::attend(head, queries))),
+    requantize: proven!(|accumulators, multipliers, biases, by| rows::requantize(
+        accumulators,
+        multipliers,
+        biases,
+        by
+    )),
+    add: proven!(|row, other| rows::add(row, other)),
+    quantize8: proven!(|out, row| rows::quantize8(out, row)),
+    quantize16: proven!(|out, row, bits| rows::compiled::quantize16(out, row, bits)),
+    norm: proven!(|row, by| rows::compiled::norm(row, by)),
+    rotate: proven!(|row, angles, head_dim| rows::rotate(row, angles, head_dim)),
+    rectify: proven!(|values, table| rows::rectify(values, table)),
+    gate: proven!(|values, gates, fraction_bits| rows::compiled::gate(values, gates, fraction_bits)),
     ..AVX2
 };
 
 /// The same for processors with AVX-VNNI.
 static AVX_VNNI: Kernels = Kernels {
     name: "avxvnni",
-    // SAFETY: the features were detected before this table was handed out.
-    tiles8: |out, x, weights, cols| unsafe { panel::avx::tiles8(out, x, weights, cols) },
-    // SAFETY: as above.
-    tiles16: |out, x, weights, cols| unsafe { panel::avx::tiles16(out, x, weights, cols) },
-    // SAFETY: as above.
-    wide_tiles8: Some(|out, x, weights, cols| unsafe { panel::avx::wide_tiles8(out, x, weights, cols) }),
-    // SAFETY: as above.
-    wide_tiles16: Some(|out, x, weights, cols| unsafe { panel::avx::wide_tiles16(out, x, weights, cols) }),
-    // SAFETY: as above.
-    packed16: Some(|out, x, weights, cols| unsafe { packed::avx::product(out, x, weights, cols) }),
+    tiles8: proven!(|out, x, weights, cols| panel::avx::tiles8(out, x, weights, cols)),
+    tiles16: proven!(|out, x, weights, cols| panel::avx::tiles16(out, x, weights, cols)),
+    wide_tiles8: Some(proven!(|out, x, weights, cols| panel::avx::wide_tiles8(out, x, weights, cols))),
+    wide_tiles16: Some(proven!(|out, x, weights, cols| panel::avx::wide_tiles16(out, x, weights, cols))),
+    packed16: Some(proven!(|out, x, weights, cols| packed::avx::product(out, x, weights, cols))),
     ..AVX2
 };
 
@@ -87,14 +71,10 @@ static AVX_VNNI: Kernels = Kernels {
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {
         name: "vnni, emulated",
-        // SAFETY: AVX2 was detected before this table was handed out.
-        tiles8: |out, x, weights, cols| unsafe { panel::emulated::tiles8(out, x, weights, cols) },
-        // SAFETY: as above.
-        tiles16: |out, x, weights, cols| unsafe { panel::emulated::tiles16(out, x, weights, cols) },
-        // SAFETY: as above.
-        wide_tiles8: Some(|out, x, weights, cols| unsafe { panel::emulated::wide_tiles8(out, x, weights, cols) }),
-        // SAFETY: as above.
-        wide_tiles16: Some(|out, x, weights, cols| unsafe { panel::emulated::wide_tiles16(out, x, weights, cols) }),
+        tiles8: proven!(|out, x, weights, cols| panel::emulated::tiles8(out, x, weights, cols)),
+        tiles16: proven!(|out, x, weights, cols| panel::emulated::tiles16(out, x, weights, cols)),
+        wide_tiles8: Some(proven!(|out, x, weights, cols| panel::emulated::wide_tiles8(out, x, weights, cols))),
+        wide_tiles16: Some(proven!(|out, x, weights, cols| panel::emulated::wide_tiles16(out, x, weights, cols))),
         ..AVX2
     };
     super::avx2::kernels().map(|_| &EMULATED)
