@@ -4,10 +4,12 @@
 //! lists every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all
 //! that the writer and the reader need to agree.
 
+pub use super::parts::{BlockPart, HeadPart, NETWORKS, StackPart};
+
 use super::places::{PACKED_COLS, TILE, WIDE_TILE_ROWS};
 use super::spec::{
-    Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, MAX_NETWORKS, ModelSpec, NormKind,
-    NormSpec, OutputProjection, Residual, StackSpec, WeightLayout, at_least_one,
+    Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, ModelSpec, NormKind, NormSpec,
+    OutputProjection, Residual, StackSpec, WeightLayout, at_least_one,
 };
 use crate::features;
 
@@ -35,145 +37,6 @@ pub enum Role {
     Block(Stack, u16, BlockPart),
     /// Once in the head.
     Head(HeadPart),
-}
-
-/// Tensors of a stack outside its blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StackPart {
-    /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied
-    /// head.
-    TokenEmbedding,
-    /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already
-    /// gone. One more row where padding has a position of its own.
-    PositionEmbedding,
-    /// `[token_types, width]`.
-    TokenTypeEmbedding,
-    /// `[hidden_size, embedding_size]`, three times as wide for trigrams.
-    EmbeddingProjection,
-    /// The norm on the embedding.
-    EmbeddingNorm,
-    /// The norm after the last block.
-    FinalNorm,
-    /// Cosine and sine of each position and pair, `[max_positions, dims / 2, 2]`, Q15.
-    Rotary,
-    /// [`StackPart::Rotary`] for layers with a sliding window.
-    RotaryLocal,
-    /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
-    /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to
-    /// `distance` in a decoder.
-    RelativeBias,
-    /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query - key`,
-    /// from `-distance` to `distance`.
-    RelativeIndex,
-    /// The feed-forward activation.
-    ActivationTable,
-    /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees come
-    /// first.
-    Convolution,
-    /// The norm after the convolution.
-    ConvolutionNorm,
-    /// The convolution's activation.
-    ConvolutionTable,
-}
-
-/// Tensors of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BlockPart {
-    /// The norm before attention, or after it in post-norm blocks.
-    AttentionNorm,
-    /// `[heads * head_dim, hidden_size]`.
-    Query,
-    /// `[kv_heads * head_dim, hidden_size]`.
-    Key,
-    /// `[kv_heads * head_dim, hidden_size]`.
-    Value,
-    /// The norm over each query head.
-    QueryNorm,
-    /// The norm over each key head.
-    KeyNorm,
-    /// `[hidden_size, heads * head_dim]`.
-    Output,
-    /// The norm on attention's result in sandwich blocks.
-    AttentionPostNorm,
-    /// The norm before, or after, cross-attention.
-    CrossNorm,
-    /// As [`BlockPart::Query`], for cross-attention.
-    CrossQuery,
-    /// As [`BlockPart::Key`], over the encoder's output.
-    CrossKey,
-    /// As [`BlockPart::Value`], over the encoder's output.
-    CrossValue,
-    /// As [`BlockPart::Output`], for cross-attention.
-    CrossOutput,
-    /// The norm before, or after, the feed-forward network.
-    FeedForwardNorm,
-    /// `[intermediate_size, hidden_size]`, under the activation, in gated networks.
-    Gate,
-    /// `[intermediate_size, hidden_size]`.
-    Up,
-    /// `[hidden_size, intermediate_size]`.
-    Down,
-    /// The norm on the network's result in sandwich blocks.
-    FeedForwardPostNorm,
-    /// What queries meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
-    PositionKey,
-    /// What keys meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
-    PositionQuery,
-    /// From the wide stream to the narrow one: `[bottleneck size, hidden_size]`.
-    Narrow,
-    /// The norm on it.
-    NarrowNorm,
-    /// From the wide stream to that of queries and keys, where these have one of their own.
-    NarrowShared,
-    /// The norm on it.
-    NarrowSharedNorm,
-    /// From the narrow stream back: `[hidden_size, bottleneck size]`.
-    Widen,
-    /// The norm after it.
-    WidenNorm,
-    /// As [`BlockPart::Up`], of the second network.
-    Up1,
-    /// As [`BlockPart::Down`], of the second network.
-    Down1,
-    /// As [`BlockPart::FeedForwardNorm`], of the second network.
-    FeedForwardNorm1,
-    /// As [`BlockPart::Up`], of the third network.
-    Up2,
-    /// As [`BlockPart::Down`], of the third network.
-    Down2,
-    /// As [`BlockPart::FeedForwardNorm`], of the third network.
-    FeedForwardNorm2,
-    /// As [`BlockPart::Up`], of the fourth network.
-    Up3,
-    /// As [`BlockPart::Down`], of the fourth network.
-    Down3,
-    /// As [`BlockPart::FeedForwardNorm`], of the fourth network.
-    FeedForwardNorm3,
-}
-
-/// The projections and the norm of each feed-forward network of a block: `(up, down, norm)`.
-pub const NETWORKS: [(BlockPart, BlockPart, BlockPart); MAX_NETWORKS as usize] = [
-    (BlockPart::Up, BlockPart::Down, BlockPart::FeedForwardNorm),
-    (BlockPart::Up1, BlockPart::Down1, BlockPart::FeedForwardNorm1),
-    (BlockPart::Up2, BlockPart::Down2, BlockPart::FeedForwardNorm2),
-    (BlockPart::Up3, BlockPart::Down3, BlockPart::FeedForwardNorm3),
-];
-
-/// Tensors of the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HeadPart {
-    /// `[size, hidden_size]`.
-    Transform,
-    /// The norm after the transform's activation.
-    TransformNorm,
-    /// The transform's activation.
-    ActivationTable,
-    /// `[num_outputs, width]`, where it is not the token table.
-    Output,
-    /// The bias of a tied output projection.
-    OutputBias,
-    /// `tanh` on `0 ..= 8`, for the soft caps of the model.
-    TanhTable,
 }
 
 /// What a tensor is.
@@ -296,24 +159,6 @@ const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) ->
 }
 
 impl StackPart {
-    /// Every part, in payload order.
-    pub const ALL: [Self; 14] = [
-        Self::TokenEmbedding,
-        Self::PositionEmbedding,
-        Self::TokenTypeEmbedding,
-        Self::EmbeddingProjection,
-        Self::EmbeddingNorm,
-        Self::FinalNorm,
-        Self::Rotary,
-        Self::RotaryLocal,
-        Self::RelativeBias,
-        Self::RelativeIndex,
-        Self::ActivationTable,
-        Self::Convolution,
-        Self::ConvolutionNorm,
-        Self::ConvolutionTable,
-    ];
-
     /// What the part is in a stack, if the stack has it.
     fn shape(self, id: Stack, stack: &StackSpec) -> Option<Shape> {
         let embedding = &stack.embedding;
@@ -384,45 +229,6 @@ fn table(activation: Activation) -> Option<Shape> {
 }
 
 impl BlockPart {
-    /// Every part, in payload order.
-    pub const ALL: [Self; 35] = [
-        Self::AttentionNorm,
-        Self::Query,
-        Self::Key,
-        Self::Value,
-        Self::QueryNorm,
-        Self::KeyNorm,
-        Self::Output,
-        Self::AttentionPostNorm,
-        Self::CrossNorm,
-        Self::CrossQuery,
-        Self::CrossKey,
-        Self::CrossValue,
-        Self::CrossOutput,
-        Self::FeedForwardNorm,
-        Self::Gate,
-        Self::Up,
-        Self::Down,
-        Self::FeedForwardPostNorm,
-        Self::PositionKey,
-        Self::PositionQuery,
-        Self::Narrow,
-        Self::NarrowNorm,
-        Self::NarrowShared,
-        Self::NarrowSharedNorm,
-        Self::Widen,
-        Self::WidenNorm,
-        Self::Up1,
-        Self::Down1,
-        Self::FeedForwardNorm1,
-        Self::Up2,
-        Self::Down2,
-        Self::FeedForwardNorm2,
-        Self::Up3,
-        Self::Down3,
-        Self::FeedForwardNorm3,
-    ];
-
     /// Whether the blocks of a stack have the part.
     fn is_in(self, stack: &StackSpec) -> bool {
         let block = &stack.block;
@@ -539,10 +345,6 @@ impl BlockPart {
 }
 
 impl HeadPart {
-    /// Every part, in payload order.
-    pub const ALL: [Self; 6] =
-        [Self::Transform, Self::TransformNorm, Self::ActivationTable, Self::Output, Self::OutputBias, Self::TanhTable];
-
     /// What the part is in a model, if its head has it.
     fn shape(self, spec: &ModelSpec) -> Option<Shape> {
         let head = &spec.head;

@@ -9,5 +9,6 @@ pub mod error;
 pub mod layout;
 mod length;
 pub(crate) mod memory;
+mod parts;
 pub mod places;
 pub mod spec;
