@@ -7,13 +7,12 @@ use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 
-use crate::cargo::{kinglet, target_folder};
+use crate::cargo::{kinglet, output_of, root, target_folder};
 use crate::checkpoint;
 use crate::emulate::Counts;
 use crate::firmware::{examples, here, kernels};
@@ -113,10 +112,9 @@ fn encoder(folder: &Path) -> Result<Vec<Row>> {
     let (blob, checkpoint) = (target_folder("encoder.kinglet"), folder.to_string_lossy());
     let options = ["--activations", "a8", "--target", "x86", "--no-calibration", "--no-tokenizer", "--force"];
     kinglet(&[&["convert", &checkpoint, "--output", &blob], &options[..]].concat())?;
-    let program = target_folder("release/kinglet");
-    let output = Command::new(program).args(["bench", &blob, "--json", "--lengths", LENGTHS]).output()?;
-    ensure!(output.status.success(), "kinglet bench fails:\n{}", String::from_utf8_lossy(&output.stderr));
-    let measured: Value = serde_json::from_slice(&output.stdout)?;
+    let run = ["run", "--quiet", "--release", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
+    let bench = ["bench", &blob, "--json", "--lengths", LENGTHS];
+    let measured: Value = serde_json::from_str(&output_of(root(), &[&run[..], &bench].concat())?)?;
     let rows = measured["bench"].as_array().context("kinglet bench measured nothing")?.iter().map(|measured| {
         let milliseconds = measured["milliseconds"].as_f64().context("no time")?;
         let kernels = measured["kernels"].as_str().unwrap_or_default();

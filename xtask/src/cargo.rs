@@ -29,9 +29,9 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<
     cargo_in(root(), arguments, environment)
 }
 
-/// Runs the release of `kinglet`.
+/// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast enough for a small model.
 pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
-    let run = ["run", "--quiet", "--release", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
+    let run = ["run", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
     cargo(&[&run, arguments].concat(), &[])
 }
 

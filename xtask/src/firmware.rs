@@ -53,8 +53,9 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     let conversation = talk::here(options.bless)?;
     let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(&options.core)) {
-        rows.push((core.name, on_core(core, &expected)?));
-        talk::on_core(core, &conversation)?;
+        let programs = Programs::of(core)?;
+        rows.push((core.name, programs.run(core, &expected)?));
+        talk::on_core(core, &programs.all.join("talk"), &conversation)?;
     }
     with_a_heap(&expected)?;
     template::check()?;
@@ -79,6 +80,10 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     Ok(())
 }
+
+/// The folder of `target` for all firmware: what every board depends on is compiled once for each target, and what runs in the
+/// compiler once.
+pub(crate) const FIRMWARE: &str = "firmware";
 
 pub(crate) fn folder_of(name: &str) -> PathBuf {
     root().join("firmware-examples").join(name)
@@ -126,31 +131,44 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     Ok(())
 }
 
-/// Builds all examples for a core and runs them, two at a time.
-fn on_core(core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
-    let release = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
-    let lean = build_lean(core)?;
-    let measured = Mutex::new(BTreeMap::new());
-    let queue = Mutex::new(expected.keys());
-    let work = || -> Result<()> {
-        loop {
-            let next = queue.lock().expect("nobody panics with it").next();
-            let Some(&example) = next else { return Ok(()) };
-            let program = if LEAN.contains(&example) { &lean } else { &release }.join(example);
-            let printed = emulate(core, &program)?;
-            let wanted = &expected[example];
-            let found = compared(&printed);
-            ensure!(&found == wanted, "{} prints for {example}:\n{found}but the host prints:\n{wanted}", core.name);
-            measured.lock().expect("nobody panics with it").insert(example, measure(&program, &printed)?);
-        }
-    };
-    thread::scope(|scope| {
-        let other = scope.spawn(work);
-        let mine = work();
-        other.join().expect("it returns its errors").and(mine)
-    })?;
-    eprintln!("{}: {} examples print what the host prints", core.name, expected.len());
-    Ok(measured.into_inner().expect("nobody panics with it"))
+/// The folders of a core's programs.
+struct Programs {
+    all: PathBuf,
+    /// Those of [`LEAN`], built for their size.
+    lean: PathBuf,
+}
+
+impl Programs {
+    /// Builds them.
+    fn of(core: &Core) -> Result<Self> {
+        let all = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
+        Ok(Self { all, lean: build_lean(core)? })
+    }
+
+    /// Runs the examples, two at a time.
+    fn run(&self, core: &Core, expected: &BTreeMap<&'static str, String>) -> Result<BTreeMap<&'static str, Measured>> {
+        let measured = Mutex::new(BTreeMap::new());
+        let queue = Mutex::new(expected.keys());
+        let work = || -> Result<()> {
+            loop {
+                let next = queue.lock().expect("nobody panics with it").next();
+                let Some(&example) = next else { return Ok(()) };
+                let program = if LEAN.contains(&example) { &self.lean } else { &self.all }.join(example);
+                let printed = emulate(core, &program)?;
+                let wanted = &expected[example];
+                let found = compared(&printed);
+                ensure!(&found == wanted, "{} prints for {example}:\n{found}but the host prints:\n{wanted}", core.name);
+                measured.lock().expect("nobody panics with it").insert(example, measure(&program, &printed)?);
+            }
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(work);
+            let mine = work();
+            other.join().expect("it returns its errors").and(mine)
+        })?;
+        eprintln!("{}: {} examples print what the host prints", core.name, expected.len());
+        Ok(measured.into_inner().expect("nobody panics with it"))
+    }
 }
 
 /// Some examples on every core: what each counted of itself.
@@ -159,7 +177,7 @@ pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, 
     expected.retain(|example, _| names.contains(example));
     let cores = CORES.iter().filter(|core| core.name.contains(only));
     let rows = cores.map(|core| {
-        let measured = on_core(core, &expected)?.into_iter();
+        let measured = Programs::of(core)?.run(core, &expected)?.into_iter();
         Ok((core.name, measured.map(|(example, measured)| (example, measured.values)).collect()))
     });
     rows.collect()
@@ -177,7 +195,7 @@ fn build_lean(core: &Core) -> Result<PathBuf> {
     let Core { folder, target, features, .. } = core;
     let bins = LEAN.map(|name| ["--bin", name]).concat();
     let options = [&bins[..], &["--no-default-features", "--features", features]].concat();
-    build_with(&folder_of(folder), target, &format!("lean-{folder}{features}"), &options, core.environment())
+    build_with(&folder_of(folder), target, "lean", &options, core.environment())
 }
 
 /// Builds one program that needs a feature of its own, and says where it is.
@@ -185,17 +203,16 @@ pub(crate) fn build_one(core: &Core, program: &str, feature: &str, environment: 
     let Core { folder, target, features, .. } = core;
     let features = [feature, features].join(",");
     let options = ["--bin", program, "--features", features.trim_end_matches(',')];
-    let out = format!("{program}-{folder}{}", core.features);
-    Ok(build_with(&folder_of(folder), target, &out, &options, environment)?.join(program))
+    Ok(build_with(&folder_of(folder), target, FIRMWARE, &options, environment)?.join(program))
 }
 
 /// Builds a folder's programs and says where they are.
 pub(crate) fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
-    let name = folder.file_name().and_then(|name| name.to_str()).context("a folder has a name")?;
-    build_with(folder, target, &format!("{name}{features}"), &["--bins", "--features", features], environment)
+    build_with(folder, target, FIRMWARE, &["--bins", "--features", features], environment)
 }
 
-/// Builds programs of a folder in a folder of `target/firmware`, and says where they are.
+/// Builds programs of a folder in a folder of `target`, and says where they are. They stay there until programs of equal names
+/// are built for the same target.
 fn build_with(
     folder: &Path,
     target: &str,
@@ -203,7 +220,7 @@ fn build_with(
     options: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<PathBuf> {
-    let out = target_folder(&format!("firmware/{out}"));
+    let out = target_folder(out);
     let build = ["build", "--quiet", "--release", "--target", target, "--target-dir", &out];
     cargo_in(folder, &[&build, options].concat(), environment)?;
     Ok(PathBuf::from(out).join(target).join("release"))

@@ -6,14 +6,14 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{kinglet, target_folder};
-use crate::firmware::folder_of;
+use crate::firmware::{FIRMWARE, folder_of};
 
 pub(crate) fn check() -> Result<()> {
     let (folder, model) = (folder_of("first"), target_folder("model.kinglet"));
     fs::copy(folder_of("common").join("models/home-intent.kinglet"), &model)?;
     kinglet(&["export", &model, "--rust", "firmware-examples/first/src", "--force"])?;
     let output = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--release", "--target-dir", &target_folder("first")])
+        .args(["run", "--quiet", "--release", "--target-dir", &target_folder(FIRMWARE)])
         .current_dir(&folder)
         .output()
         .context("running cargo")?;

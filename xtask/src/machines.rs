@@ -1,9 +1,5 @@
 //! The cores that QEMU emulates, and the programs that run on them: data.
 
-use std::path::PathBuf;
-
-use crate::cargo::target_folder;
-
 /// A core that QEMU emulates.
 pub(crate) struct Core {
     pub(crate) name: &'static str,
@@ -20,12 +16,6 @@ impl Core {
         const CORTEX_M55: (&str, &str) =
             ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
         if self.has_vectors() { &[CORTEX_M55] } else { &[] }
-    }
-
-    /// Where the programs are that are built for it.
-    pub(crate) fn release(&self) -> PathBuf {
-        let out = target_folder(&format!("firmware/{}{}", self.folder, self.features));
-        PathBuf::from(out).join(self.target).join("release")
     }
 
     fn has_vectors(&self) -> bool {

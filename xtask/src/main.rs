@@ -21,7 +21,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::cargo::{cargo, root, target_folder};
+use crate::cargo::{cargo, kinglet, root, target_folder};
 
 /// Where the runtime must build without a default feature, and clippy has nothing to say.
 const TARGETS: [&str; 7] = [
@@ -88,7 +88,6 @@ fn main() -> Result<()> {
         Task::Ci => {
             lint()?;
             test()?;
-            optimized()?;
             targets()?;
             floats::check()?;
             blobs::check(false)?;
@@ -132,11 +131,6 @@ fn test() -> Result<()> {
     cargo(&["test", "--workspace"], &[])
 }
 
-/// The tests of whole models once more, with the compiler's optimizations and without its checks: the bits are equal.
-fn optimized() -> Result<()> {
-    cargo(&["test", "--package", "kinglet-tests", "--release"], &[])
-}
-
 /// Whatever needs another processor or another compiler.
 fn emulators() -> Result<()> {
     for (program, package) in EMULATORS {
@@ -162,16 +156,9 @@ fn targets() -> Result<()> {
     cargo(&[&["build", "--package", "kinglet", "--release"], &logged[..]].concat(), &[])
 }
 
-/// With the profile of the tests, which is compiled sooner than that of a release, and fast enough for a small model.
 fn demo() -> Result<()> {
     let blob = target_folder("stories.kinglet");
-    for arguments in [
-        &["convert", "models/stories", "--output", &blob, "--keys", "16", "--force"][..],
-        &["verify", &blob, "models/stories"],
-        &["generate", &blob, "--ids", "1"],
-    ] {
-        let run = ["run", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
-        cargo(&[&run, arguments].concat(), &[])?;
-    }
-    Ok(())
+    kinglet(&["convert", "models/stories", "--output", &blob, "--keys", "16", "--force"])?;
+    kinglet(&["verify", &blob, "models/stories"])?;
+    kinglet(&["generate", &blob, "--ids", "1"])
 }

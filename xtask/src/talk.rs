@@ -1,6 +1,7 @@
 //! A conversation with the example that reads sentences from a line, on this machine and over the serial lines of cores.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -34,7 +35,7 @@ pub(crate) fn here(bless: bool) -> Result<Conversation> {
 }
 
 /// The conversation over a core's serial line, which shows what is typed, too.
-pub(crate) fn on_core(core: &Core, conversation: &Conversation) -> Result<()> {
+pub(crate) fn on_core(core: &Core, program: &Path, conversation: &Conversation) -> Result<()> {
     const BACKSPACE: &str = "\u{8}";
     const END: &str = "\u{4}";
     // A key that is taken back leaves no trace but on the way.
@@ -47,7 +48,7 @@ pub(crate) fn on_core(core: &Core, conversation: &Conversation) -> Result<()> {
     }
     let input = target_folder("talk.in.txt");
     fs::write(&input, typed)?;
-    let mut emulator = emulator(core, &core.release().join("talk"));
+    let mut emulator = emulator(core, program);
     let output = emulator.args(["-monitor", "none", "-serial", "stdio"]).stdin(fs::File::open(input)?).output()?;
     let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
     ensure!(output.status.success(), "the conversation with {} fails:\n{printed}", core.name);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::boards::{self, Boot, Memory};
 use crate::cargo::{cargo_in, kinglet, root, target_folder};
-use crate::firmware::folder_of;
+use crate::firmware::{FIRMWARE, folder_of};
 
 /// Where both chips' memory is said to begin.
 const FLASH_START: u64 = 0x0800_0000;
@@ -54,7 +54,7 @@ pub(crate) fn check() -> Result<()> {
         fs::copy(folder_of("common").join(format!("models/{model}.kinglet")), &blob)?;
         let (blob, source) = (blob.to_string_lossy(), made.join("src"));
         kinglet(&["export", &blob, "--rust", &source.to_string_lossy(), "--force"])?;
-        let out = target_folder("firmware/template");
+        let out = target_folder(FIRMWARE);
         cargo_in(&made, &["build", "--quiet", "--release", "--target-dir", &out], &[])?;
         let path = format!("{out}/{target}/release/newcomer");
         boards::check(Path::new(&path), &memory(flash, ram)?, Boot::Vectors)?;
