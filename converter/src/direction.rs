@@ -1,4 +1,4 @@
-//! Which way a decoder reads: what its folder says, and which way texts are likelier to it.
+//! Which way texts are likelier to a decoder: measured, so that a wrong direction is seen when the model is converted.
 
 use core::fmt;
 
@@ -7,16 +7,12 @@ use kinglet::format::spec::{Direction, Task};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use serde::Serialize;
 
-use crate::checkpoint::Checkpoint;
+use crate::family::direction_name;
 use crate::fidelity::log_softmax;
 use crate::opened::Source;
 use crate::reference::Reference;
-use crate::refuse;
 use crate::texts::Input;
 use crate::tokenizer::encode;
-
-/// The file of a folder that says what Hugging Face's files have no word for: `{"direction": "backward"}`.
-pub const FILE: &str = "kinglet.json";
 
 /// Plain sentences, of which most models have seen the like: each word tells something of the one after it, and of the one before it.
 const SENTENCES: [&str; 6] = [
@@ -30,39 +26,6 @@ const SENTENCES: [&str; 6] = [
 
 /// How much likelier, in nats a token, the other way must be before a person is told: noise of models that know nothing stays below it.
 const FAR: f64 = 1.0;
-
-/// The direction of a checkpoint: the one that its folder says or the caller asks for, which must not contradict each other; else forward.
-///
-/// # Errors
-/// When they do, or the file says anything else.
-pub(crate) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<Direction> {
-    let file = checkpoint.json(FILE)?;
-    if let Some(key) = file.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "direction") {
-        return Err(refuse(format_args!("{FILE} says `{key}`, which is not known here"), "it may say `direction`"));
-    }
-    let said = match (&file, file["direction"].as_str()) {
-        (serde_json::Value::Null, _) => None,
-        (_, Some("forward")) => Some(Direction::Forward),
-        (_, Some("backward")) => Some(Direction::Backward),
-        _ => {
-            return Err(refuse(
-                format_args!("{FILE} is {file}"),
-                "it must be {\"direction\": \"forward\"} or {\"direction\": \"backward\"}",
-            ));
-        }
-    };
-    match (said, asked) {
-        (Some(said), Some(asked)) if said != asked => Err(refuse(
-            format_args!(
-                "the direction {} was asked for, but {FILE} of the checkpoint says {}",
-                name(asked),
-                name(said)
-            ),
-            format_args!("leave the option out, or correct {FILE} if the checkpoint was trained otherwise"),
-        )),
-        (said, asked) => Ok(said.or(asked).unwrap_or(Direction::Forward)),
-    }
-}
 
 /// How likely texts are to a decoder that reads them either way: the mean of the negative logarithm of a token's probability, in nats.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -99,7 +62,7 @@ impl fmt::Display for Losses {
             write!(
                 f,
                 "; if the checkpoint was trained on texts that way, convert it with --direction {}",
-                name(other)
+                direction_name(other)
             )?;
         }
         Ok(())
@@ -150,14 +113,6 @@ pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Input
     Ok((sums[0].1 > 0).then_some(Losses { direction: spec.direction, forward, backward }))
 }
 
-/// A direction as options and files call it.
-fn name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Forward => "forward",
-        Direction::Backward => "backward",
-    }
-}
-
 fn serialize_name<S: serde::Serializer>(direction: &Direction, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(name(*direction))
+    serializer.serialize_str(direction_name(*direction))
 }

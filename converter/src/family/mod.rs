@@ -13,7 +13,6 @@ use kinglet::format::spec::{
 };
 
 use crate::checkpoint::Checkpoint;
-use crate::direction;
 use crate::refuse;
 
 mod albert;
@@ -21,6 +20,7 @@ mod bart;
 mod bert;
 mod ctrl;
 mod deberta;
+mod direction;
 mod distilbert;
 mod draft;
 mod electra;
@@ -47,6 +47,7 @@ mod special;
 mod t5;
 mod xlm;
 
+pub(crate) use direction::direction_name;
 pub use source::{Pick, PositionProjection, Source, Value};
 pub use special::SpecialTokens;
 

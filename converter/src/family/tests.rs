@@ -229,7 +229,7 @@ fn a_classifier_reads_the_last_token_that_the_configuration_does_not_call_paddin
 fn the_folder_says_which_way_a_checkpoint_reads() {
     let direction = |file: Option<&str>, asked: Option<Direction>| {
         let dir = checkpoint(&tiny_llama(), &[]);
-        file.into_iter().for_each(|text| fs::write(dir.path().join(crate::direction::FILE), text).unwrap());
+        file.into_iter().for_each(|text| fs::write(dir.path().join(direction::FILE), text).unwrap());
         let options = Options { direction: asked, ..Options::default() };
         map(&Checkpoint::open(dir.path()).unwrap(), &options).map(|mapping| mapping.spec.direction)
     };

@@ -1,0 +1,51 @@
+//! Which way a decoder reads: what its folder says, or the caller asks for.
+
+use anyhow::Result;
+use kinglet::format::spec::Direction;
+
+use crate::checkpoint::Checkpoint;
+use crate::refuse;
+
+/// The file of a folder that says what Hugging Face's files have no word for: `{"direction": "backward"}`.
+pub(super) const FILE: &str = "kinglet.json";
+
+/// The direction of a checkpoint: the one that its folder says or the caller asks for, which must not contradict each other; else forward.
+///
+/// # Errors
+/// When they do, or the file says anything else.
+pub(super) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<Direction> {
+    let file = checkpoint.json(FILE)?;
+    if let Some(key) = file.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "direction") {
+        return Err(refuse(format_args!("{FILE} says `{key}`, which is not known here"), "it may say `direction`"));
+    }
+    let said = match (&file, file["direction"].as_str()) {
+        (serde_json::Value::Null, _) => None,
+        (_, Some("forward")) => Some(Direction::Forward),
+        (_, Some("backward")) => Some(Direction::Backward),
+        _ => {
+            return Err(refuse(
+                format_args!("{FILE} is {file}"),
+                "it must be {\"direction\": \"forward\"} or {\"direction\": \"backward\"}",
+            ));
+        }
+    };
+    match (said, asked) {
+        (Some(said), Some(asked)) if said != asked => Err(refuse(
+            format_args!(
+                "the direction {} was asked for, but {FILE} of the checkpoint says {}",
+                direction_name(asked),
+                direction_name(said)
+            ),
+            format_args!("leave the option out, or correct {FILE} if the checkpoint was trained otherwise"),
+        )),
+        (said, asked) => Ok(said.or(asked).unwrap_or(Direction::Forward)),
+    }
+}
+
+/// A direction as options and files call it.
+pub(crate) fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Backward => "backward",
+    }
+}
