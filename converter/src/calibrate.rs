@@ -1,5 +1,6 @@
 //! What the linear layers of a model read, and how large its numbers get: gathered from the reference, used by the quantizer.
 
+use core::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use crate::balance::Ranges;
 use crate::fidelity;
 use crate::opened::Source;
 use crate::real::Rows;
-use crate::reference::Reference;
+use crate::reference::{Reference, Step};
 use crate::texts::{Input, end, spread_ids};
 
 /// For each linear layer the sum of `x x^T` over the rows `x` it read; and how large everything gets.
@@ -51,17 +52,32 @@ impl Calibration {
     }
 
     fn gathering(self, source: &Source, texts: &[Input], mut progress: impl FnMut()) -> Result<Self> {
-        let mut reference = Reference::calibrating(source.spec(), &source.weights, self);
+        let spec = source.spec();
+        let gathered = RefCell::new(self);
+        let observer = |step: &Step<'_>| gathered.borrow_mut().add(spec, step);
+        let mut reference = Reference::observed(spec, &source.weights, &observer);
         for text in texts {
             reference.answer(text)?;
             progress();
         }
-        Ok(reference.into_calibration())
+        Ok(gathered.into_inner())
     }
 
-    /// Takes in what a layer reads and what it makes of it. Layers that read the same are gathered once.
-    pub(crate) fn add(&mut self, spec: &ModelSpec, role: Role, x: &Rows, out: &Rows) {
-        self.ranges.add(spec, role, x, out);
+    /// Takes in a step of the reference.
+    fn add(&mut self, spec: &ModelSpec, step: &Step<'_>) {
+        match *step {
+            Step::Linear { role, x, out } => {
+                self.ranges.add(spec, role, x, out);
+                self.add_products(spec, role, x);
+            }
+            Step::Norm { role, x, out } => self.ranges.add(spec, role, x, out),
+            Step::Score(largest) => self.ranges.add_score(largest),
+            Step::Results(results) => self.ranges.add_results(results),
+        }
+    }
+
+    /// Takes in what a layer reads. Layers with a common input are gathered once.
+    fn add_products(&mut self, spec: &ModelSpec, role: Role, x: &Rows) {
         if self.ranges_only || reader(spec, role) != role {
             return;
         }

@@ -1,9 +1,12 @@
-//! Attention: rotation of heads, scores, softmax, weighted sum.
+//! Attention: queries, keys and values, rotation of heads, scores, softmax, weighted sum.
 
 use core::f32::consts::LOG2_E;
 
-use kinglet::format::spec::AttentionSpec;
+use anyhow::Result;
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::spec::{AttentionPosition, AttentionSpec};
 
+use super::model::{Layer, Step};
 use crate::fixed::real;
 use crate::real::{Rows, dot};
 use crate::tables;
@@ -15,13 +18,74 @@ pub(super) struct Cache {
     pub(super) values: Vec<f32>,
 }
 
+/// Attention of tokens to those before them, or around them. Queries and keys are made of `x`, values of `values`.
+pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &mut Cache) -> Result<Rows> {
+    let &Layer { model, id, stack, first, .. } = layer;
+    let spec = &stack.block.attention;
+    let mut queries = layer.linear(BlockPart::Query, x)?; // [tokens, heads * head_dim]
+    let mut keys = layer.linear(BlockPart::Key, x)?; // [tokens, kv_heads * head_dim]
+    let values = layer.linear(BlockPart::Value, values)?;
+    let head_dim = usize::from(spec.head_dim);
+    if let Some(norm) = &spec.query_key_norm {
+        for (rows, part) in [(&mut queries, BlockPart::QueryNorm), (&mut keys, BlockPart::KeyNorm)] {
+            let width = rows.width;
+            rows.width = head_dim;
+            *rows = model.norm(norm, layer.role(part), rows)?;
+            rows.width = width;
+        }
+    }
+    let window = spec.window_of(layer.index);
+    let mut distances = Distances::None;
+    match spec.position {
+        AttentionPosition::None => {}
+        AttentionPosition::Rotary { dims, local, layers } => {
+            let part = if local && window.is_some() { StackPart::RotaryLocal } else { StackPart::Rotary };
+            if layers >> layer.index & 1 == 1 {
+                let table = &model.tensor(Role::Stack(id, part))?.weight;
+                for rows in [&mut queries, &mut keys] {
+                    rotate(table, usize::from(dims), head_dim, first, rows);
+                }
+            }
+        }
+        AttentionPosition::RelativeBias { distance } => {
+            let table = &model.tensor(Role::Stack(id, StackPart::RelativeBias))?.weight;
+            distances = Distances::Bias(Bias { table, distance: distance as usize });
+        }
+        AttentionPosition::Disentangled { positions, content_to_position, position_to_content, .. } => {
+            let vectors = |part, met: bool| met.then(|| model.tensor(layer.role(part))).transpose();
+            distances = Distances::Disentangled(Disentangled {
+                index: &model.tensor(Role::Stack(id, StackPart::RelativeIndex))?.weight,
+                positions: positions.into(),
+                keys: vectors(BlockPart::PositionKey, content_to_position)?.map(|tensor| &tensor.weight[..]),
+                queries: vectors(BlockPart::PositionQuery, position_to_content)?.map(|tensor| &tensor.weight[..]),
+            });
+        }
+    }
+    model.narrow(spec, &mut keys.values);
+    cache.keys.extend_from_slice(&keys.values);
+    cache.values.extend_from_slice(&values.values);
+    let causal = id == Stack::Decoder;
+    let (mixed, score) = attend(spec, Mask { causal, first, window }, distances, &queries, cache);
+    model.observe(&Step::Score(score));
+    layer.linear(BlockPart::Output, &mixed)
+}
+
+/// Attention of a decoder's tokens to all of the encoder's, whose keys and values are `cross`.
+pub(super) fn cross_attention(layer: &Layer<'_, '_>, x: &Rows, cross: &Cache) -> Result<Rows> {
+    let queries = layer.linear(BlockPart::CrossQuery, x)?;
+    let everything = Mask { causal: false, first: 0, window: None };
+    let (mixed, score) = attend(&layer.stack.block.attention, everything, Distances::None, &queries, cross);
+    layer.model.observe(&Step::Score(score));
+    layer.linear(BlockPart::CrossOutput, &mixed)
+}
+
 /// Which keys a query sees.
 #[derive(Clone, Copy)]
-pub(super) struct Mask {
-    pub(super) causal: bool,
+struct Mask {
+    causal: bool,
     /// Position of the first query.
-    pub(super) first: usize,
-    pub(super) window: Option<usize>,
+    first: usize,
+    window: Option<usize>,
 }
 
 impl Mask {
@@ -37,9 +101,9 @@ impl Mask {
 
 /// A learned bias by head and distance.
 #[derive(Clone, Copy)]
-pub(super) struct Bias<'a> {
-    pub(super) table: &'a [f32],
-    pub(super) distance: usize,
+struct Bias<'a> {
+    table: &'a [f32],
+    distance: usize,
 }
 
 impl Bias<'_> {
@@ -54,13 +118,13 @@ impl Bias<'_> {
 
 /// Vectors by head and distance, which queries and keys meet.
 #[derive(Clone, Copy)]
-pub(super) struct Disentangled<'a> {
+struct Disentangled<'a> {
     /// Which vector belongs to each distance.
-    pub(super) index: &'a [f32],
+    index: &'a [f32],
     /// Vectors that a head has.
-    pub(super) positions: usize,
-    pub(super) keys: Option<&'a [f32]>,
-    pub(super) queries: Option<&'a [f32]>,
+    positions: usize,
+    keys: Option<&'a [f32]>,
+    queries: Option<&'a [f32]>,
 }
 
 impl Disentangled<'_> {
@@ -78,14 +142,14 @@ impl Disentangled<'_> {
 
 /// What the distance between query and key adds to a score.
 #[derive(Clone, Copy)]
-pub(super) enum Distances<'a> {
+enum Distances<'a> {
     None,
     Bias(Bias<'a>),
     Disentangled(Disentangled<'a>),
 }
 
 /// Turns the first `dims` values of each head by its position, the first half of them paired with the second.
-pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut Rows) {
+fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut Rows) {
     let half = dims / 2;
     for (token, row) in rows.rows_mut().enumerate() {
         let angles = &table[(first + token) * dims..][..dims];
@@ -100,22 +164,8 @@ pub(super) fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, 
     }
 }
 
-/// Rounds a vector to eight bits and one scale.
-pub(super) fn round_to_bytes(vector: &mut [f32]) {
-    let scale = vector.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / 127.0;
-    if scale > 0.0 {
-        vector.iter_mut().for_each(|x| *x = libm::rintf(*x / scale) * scale);
-    }
-}
-
 /// Softmax of the scaled scores, in base two, over the values; and the largest magnitude of a score.
-pub(super) fn attend(
-    spec: &AttentionSpec,
-    mask: Mask,
-    distances: Distances<'_>,
-    queries: &Rows,
-    cache: &Cache,
-) -> (Rows, f32) {
+fn attend(spec: &AttentionSpec, mask: Mask, distances: Distances<'_>, queries: &Rows, cache: &Cache) -> (Rows, f32) {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);
     let key_width = spec.key_value_size();

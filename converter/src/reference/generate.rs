@@ -32,7 +32,7 @@ impl Reference<'_> {
         self.reset();
         let mut text = begin.to_vec();
         let mut next = begin.to_vec();
-        if self.spec.direction == Direction::Backward {
+        if self.model.spec.direction == Direction::Backward {
             next.reverse();
         }
         let mut done = false;

@@ -1,0 +1,76 @@
+//! From tokens to the first hidden states.
+
+use anyhow::Result;
+use kinglet::format::layout::{Role, Stack, StackPart};
+use kinglet::format::spec::{ConvolutionSpec, EmbeddingProjection, StackSpec};
+
+use super::model::Model;
+use crate::fixed::real;
+use crate::real::{Rows, add};
+use crate::tables;
+
+/// The first hidden states of a stack's tokens, with their token types (all 0 where none are given). Before them the text has
+/// `counted` tokens that count as positions.
+pub(super) fn embed(
+    model: &Model<'_>,
+    (id, stack): (Stack, &StackSpec),
+    (ids, types): (&[u32], &[u32]),
+    counted: usize,
+) -> Result<Rows> {
+    let embedding = &stack.embedding;
+    let own = |part| Role::Stack(id, part);
+    let scale = embedding.scale.map_or(1.0, |scale| real(scale) as f32);
+    let table = model.token_table(id)?;
+    let mut x = Rows::gather(&table.weight, embedding.embedding_size as usize, ids.iter().map(|id| *id as usize));
+    x.values.iter_mut().for_each(|x| *x *= scale);
+    if embedding.projection == EmbeddingProjection::Trigram {
+        x = x.neighbours(&[1, 0, -1]);
+    }
+    if matches!(embedding.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram) {
+        x = model.linear(own(StackPart::EmbeddingProjection), &x)?;
+    }
+    if embedding.positions {
+        let table = model.tensor(own(StackPart::PositionEmbedding))?;
+        let positions = Rows::gather(&table.weight, x.width, positions(stack, counted, ids));
+        add(&mut x, &positions);
+    }
+    if embedding.token_types > 0 {
+        let table = model.tensor(own(StackPart::TokenTypeEmbedding))?;
+        let types = (0..ids.len()).map(|at| types.get(at).map_or(0, |kind| *kind as usize));
+        let types = Rows::gather(&table.weight, x.width, types);
+        add(&mut x, &types);
+    }
+    if embedding.projection == EmbeddingProjection::BeforeNorm {
+        x = model.linear(own(StackPart::EmbeddingProjection), &x)?;
+    }
+    if let Some(spec) = &embedding.norm {
+        x = model.norm(spec, own(StackPart::EmbeddingNorm), &x)?;
+    }
+    if embedding.projection == EmbeddingProjection::AfterNorm {
+        x = model.linear(own(StackPart::EmbeddingProjection), &x)?;
+    }
+    Ok(x)
+}
+
+/// The row of each token's position. Padding, where it has one of its own, is not counted.
+fn positions(stack: &StackSpec, counted: usize, ids: &[u32]) -> impl Iterator<Item = usize> {
+    let (padding, last) = (stack.embedding.padding, stack.max_positions as usize);
+    let mut next = counted;
+    ids.iter().map(move |&token| {
+        if Some(token) == padding {
+            return last;
+        }
+        next += 1;
+        next - 1
+    })
+}
+
+/// The activated convolution over the tokens' embeddings.
+pub(super) fn convolve(model: &Model<'_>, spec: &ConvolutionSpec, embeddings: &Rows) -> Result<Rows> {
+    let half = isize::from(spec.kernel_size.cast_signed()) / 2;
+    let places: Vec<isize> = (-half..=half).collect();
+    let own = |part| Role::Stack(Stack::Encoder, part);
+    let mut out = model.linear(own(StackPart::Convolution), &embeddings.neighbours(&places))?;
+    out.values.iter_mut().for_each(|x| *x = tables::activation(spec.activation, *x));
+    Ok(out)
+}
