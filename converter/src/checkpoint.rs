@@ -15,6 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::files::is_bare;
 use crate::{json, refuse};
 
 pub(crate) mod sentence;
@@ -341,11 +342,6 @@ fn is_part(name: &str) -> bool {
     let part = name.split('.').next().unwrap_or_default();
     ["embed_tokens", "layers", "norm", "final_layernorm", "shared", "encoder", "decoder", "embeddings", "final_norm"]
         .contains(&part)
-}
-
-/// Whether a name is that of a file in the same folder.
-pub(crate) fn is_bare(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
 }
 
 /// Little-endian floating-point numbers as `f32`; `None` for other types.

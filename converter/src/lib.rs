@@ -14,6 +14,7 @@ pub mod convert;
 pub mod direction;
 pub mod family;
 pub mod fidelity;
+pub mod files;
 pub mod fixed;
 mod json;
 pub mod keys;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use kinglet::format::spec::{Activation, Pooling};
 use serde_json::Value;
 
-use super::is_bare;
+use crate::files::is_bare;
 use crate::{json, refuse};
 
 /// One module of a sentence-transformers model.

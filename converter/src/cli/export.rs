@@ -11,7 +11,7 @@ use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::tokenizer::section::Uses;
 use kinglet::{MemoryPlan, Model};
-use kinglet_convert::convert::write_atomically;
+use kinglet_convert::files::write_atomically;
 use kinglet_convert::report::memory;
 use kinglet_convert::source::expression;
 

@@ -275,5 +275,5 @@ pub(super) fn transformer(folder: &Path) -> Result<PathBuf> {
     let module =
         |entry: &&Value| entry["type"].as_str().is_some_and(|kind| kind.rsplit('.').next() == Some("Transformer"));
     let path = modules.as_array().into_iter().flatten().find(module).and_then(|entry| entry["path"].as_str());
-    Ok(path.filter(|path| crate::checkpoint::is_bare(path)).map_or_else(|| folder.to_owned(), |path| folder.join(path)))
+    Ok(path.filter(|path| crate::files::is_bare(path)).map_or_else(|| folder.to_owned(), |path| folder.join(path)))
 }
