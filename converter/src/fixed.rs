@@ -16,6 +16,11 @@ pub fn fixed(x: f64, fraction_bits: u8) -> Option<i32> {
     (scaled >= f64::from(i32::MIN) && scaled <= f64::from(i32::MAX)).then_some(scaled as i32)
 }
 
+/// A weight as a whole number of its scale; 0 without one.
+pub(crate) fn code(x: f64, scale: f64, (least, most): (f64, f64)) -> f64 {
+    if scale > 0.0 { round_half_even(x / scale).clamp(least, most) } else { 0.0 }
+}
+
 /// The exponent `e` for which `x * 2^e`, rounded, lies in `2^30 .. 2^31`. `x` is positive and finite.
 pub fn exponent(x: f64) -> i32 {
     let (_, power) = libm::frexp(x);

@@ -14,7 +14,8 @@ use kinglet::format::places::{group_place, packed_place, pair_byte, pair_place, 
 use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout};
 
 use crate::calibrate::{Calibration, reader};
-use crate::fixed::{exponent, fixed, round_half_even};
+use crate::fixed::{code, exponent, fixed, round_half_even};
+use crate::real::largest;
 use crate::refuse;
 use crate::weights::{Tensor, Weights, role_name, tabulated};
 use gptq::Factor;
@@ -166,11 +167,6 @@ fn matrix(
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// A weight as a whole number of its scale; 0 without one.
-fn code(x: f64, scale: f64, (least, most): (f64, f64)) -> f64 {
-    if scale > 0.0 { round_half_even(x / scale).clamp(least, most) } else { 0.0 }
-}
-
 /// Writes a weight of a matrix of so many columns.
 fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, usize), q: i8) {
     match layout {
@@ -303,10 +299,6 @@ fn least_squares_scale(row: &[f32]) -> f64 {
     let scales = (0..=STEPS).map(|step| whole * (1.0 - STEP * f64::from(step)));
     let costs = scales.map(|scale| (error(scale), scale));
     costs.reduce(|best, next| if next.0 < best.0 { next } else { best }).map_or(whole, |(_, scale)| scale)
-}
-
-fn largest(values: &[f32]) -> f64 {
-    values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())))
 }
 
 fn push<'a>(bytes: &mut Vec<u8>, numbers: impl Iterator<Item = &'a i32>) {

@@ -97,6 +97,11 @@ pub(crate) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> R
     out
 }
 
+/// The largest magnitude, or 0.
+pub(crate) fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())))
+}
+
 /// `x += y`.
 pub(crate) fn add(x: &mut Rows, y: &Rows) {
     x.values.iter_mut().zip(&y.values).for_each(|(x, y)| *x += y);

@@ -5,6 +5,7 @@
 //! inverse, `H^-1 = U^T U`, the error of weight `j` over `U[j, j]`, times row `j` of `U`, is taken off the weights after it.
 
 use crate::calibrate::Products;
+use crate::fixed::code;
 
 /// The share of the mean diagonal that is added to the diagonal, so that directions never seen stay where they are.
 const DAMPING: f64 = 0.01;
@@ -61,7 +62,7 @@ impl Factor {
         let mut left: Vec<f64> = self.order.iter().map(|&column| f64::from(weights[column])).collect();
         let mut codes = vec![0.0; n];
         for (j, (&column, upper)) in self.order.iter().zip(self.upper.chunks_exact(n)).enumerate() {
-            let code = super::code(left[j], scale(column), range);
+            let code = code(left[j], scale(column), range);
             codes[column] = code;
             let error = (left[j] - code * scale(column)) / upper[j];
             subtract(&mut left[j + 1..], error, &upper[j + 1..]);

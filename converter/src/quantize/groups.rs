@@ -3,6 +3,7 @@
 use kinglet::format::places::MAX_GROUP_SCALE;
 
 use crate::fixed::round_half_even;
+use crate::real::largest;
 
 /// The least and the largest packed weight.
 pub(super) const RANGE: (f64, f64) = (-8.0, 7.0);
@@ -26,7 +27,7 @@ pub(super) fn scales(row: &[f32], group: usize) -> (f64, Vec<u8>) {
 
 /// The best scale of a group by itself.
 fn best(weights: &[f32]) -> f64 {
-    let largest = super::largest(weights);
+    let largest = largest(weights);
     let scale = |step: u32| largest / (LARGEST.0 + (LARGEST.1 - LARGEST.0) * f64::from(step) / f64::from(STEPS));
     let better = |a: &f64, b: &f64| off(weights, *a).total_cmp(&off(weights, *b));
     if largest > 0.0 { (0..=STEPS).map(scale).min_by(better).unwrap_or(0.0) } else { 0.0 }
