@@ -1,4 +1,4 @@
-//! What a family's mapping is given, and what it gives back.
+//! What a family is: a row of the table, what its mapping is given, and what it gives back.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -7,13 +7,30 @@ use kinglet::format::spec::{
     NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
 };
 
-use super::Options;
 use super::head::Head;
+use super::options::Options;
 use super::source::{Names, Prefixes, Sources, stack_sources};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::fixed::round_half_even;
 use crate::refuse;
+
+/// One family of architectures.
+pub struct Family {
+    /// The values of `model_type` it serves.
+    pub model_types: &'static [&'static str],
+    /// The heads it may have.
+    pub(super) heads: &'static [Head],
+    /// Fills in the stacks.
+    pub(super) map: fn(&Context<'_>) -> Result<Draft>,
+}
+
+impl Family {
+    /// The endings of `architectures` that this family has a head for, with the task of each.
+    pub fn heads(&self) -> impl Iterator<Item = (&'static str, Task)> + '_ {
+        self.heads.iter().flat_map(|head| head.suffixes.iter().map(|suffix| (*suffix, head.task)))
+    }
+}
 
 /// What a family's mapping is given.
 pub(super) struct Context<'a> {

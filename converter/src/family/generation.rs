@@ -8,23 +8,10 @@ use kinglet::format::blob::{EarlyStopping, GenerationDefaults};
 use kinglet::task::{BeamOptions, MAX_BEAMS};
 use serde_json::Value;
 
-use super::generation_keys::KEYS;
+use super::generation_keys::{KEYS, Use};
 use crate::checkpoint::Checkpoint;
 use crate::fixed::round_half_even;
 use crate::refuse;
-
-/// What becomes of a key of `generation_config.json`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Use {
-    /// The blob says it.
-    Kept,
-    /// It chooses among random texts, which the caller asks for or not.
-    Random,
-    /// It changes what is written and is not implemented; refused unless it says nothing, or this number.
-    Refused(Option<f64>),
-    /// It changes no text.
-    Harmless,
-}
 
 /// Where a checkpoint says how to write.
 #[derive(Clone, Copy)]

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, roles};
-use kinglet::format::spec::{
-    ActivationWidth, Direction, HeadSpec, KeyWidth, ModelSpec, NumericsSpec, Pooling, Task, WeightLayout,
-};
+use kinglet::format::spec::{HeadSpec, ModelSpec, NumericsSpec, Task};
 
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
@@ -18,6 +16,7 @@ use crate::refuse;
 mod albert;
 mod bart;
 mod bert;
+mod build;
 mod ctrl;
 mod deberta;
 mod direction;
@@ -39,6 +38,7 @@ mod modernbert;
 mod mpnet;
 mod openai_gpt;
 mod opt;
+mod options;
 mod parts;
 mod phi;
 mod roberta;
@@ -48,54 +48,13 @@ mod t5;
 mod xlm;
 
 pub(crate) use direction::direction_name;
+pub use draft::Family;
+pub use options::Options;
 pub use source::{Pick, PositionProjection, Source, Value};
 pub use special::SpecialTokens;
 
 use draft::{Context, Draft};
 use generation::Generation;
-use head::Head;
-
-/// What the caller may choose.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The task, where the checkpoint's `architectures` does not say it or another is wanted.
-    pub task: Option<Task>,
-    /// Pooling of an embedding that no `modules.json` describes.
-    pub pooling: Option<Pooling>,
-    /// Width of a quantized row of activations.
-    pub activations: ActivationWidth,
-    /// Width of the keys in the cache.
-    pub keys: KeyWidth,
-    /// How matrices lie in the payload.
-    pub weights: WeightLayout,
-    /// Which way the checkpoint was trained to read; what its folder says where `None`, or else forward.
-    pub direction: Option<Direction>,
-    /// The longest sequence, where it should differ from the checkpoint's.
-    pub max_tokens: Option<u32>,
-    /// Tokens that go through a layer together; by default 8 where there is an encoder, else 1.
-    pub tile: Option<u16>,
-    /// Language of a model with language embeddings, by index.
-    pub language: Option<u32>,
-    /// Keys of `config.json` and `generation_config.json` that the caller vouches for.
-    pub ignored_keys: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            task: None,
-            pooling: None,
-            activations: ActivationWidth::A16,
-            keys: KeyWidth::K8,
-            weights: WeightLayout::Tiled,
-            direction: None,
-            max_tokens: None,
-            tile: None,
-            language: None,
-            ignored_keys: Vec::new(),
-        }
-    }
-}
 
 /// What a checkpoint is, said in data.
 #[derive(Clone, Debug)]
@@ -112,16 +71,6 @@ pub struct Mapping {
     pub special: SpecialTokens,
     /// Choices that a person should know of.
     pub notes: Vec<String>,
-}
-
-/// One family of architectures.
-pub struct Family {
-    /// The values of `model_type` it serves.
-    pub model_types: &'static [&'static str],
-    /// The heads it may have.
-    heads: &'static [Head],
-    /// Fills in the stacks.
-    map: fn(&Context<'_>) -> Result<Draft>,
 }
 
 /// Every family, each in a file of its own.
@@ -155,13 +104,6 @@ pub const FAMILIES: &[&Family] = &[
     &t5::FAMILY,
 ];
 
-impl Family {
-    /// The endings of `architectures` that this family has a head for, with the task of each.
-    pub fn heads(&self) -> impl Iterator<Item = (&'static str, Task)> + '_ {
-        self.heads.iter().flat_map(|head| head.suffixes.iter().map(|suffix| (*suffix, head.task)))
-    }
-}
-
 /// Maps a checkpoint.
 ///
 /// # Errors
@@ -180,10 +122,10 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     config.only("quantization_config", &[])?;
     // Only heads on the vocabulary ask for it, but every configuration has it.
     config.get(&["tie_word_embeddings"]);
-    let (head, embedding) = head::choose(checkpoint, family.heads, options)?;
+    let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
     let context = Context { checkpoint, config, options, model_type, head, embedding };
     let mut draft = (family.map)(&context)?;
-    let (head, labels) = head::build(&context, family.heads, &mut draft)?;
+    let (head, labels) = build::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;
     if !checkpoint.wrapper.is_empty() {
         mapping.notes.push(format!("the name of every tensor begins with `{}`, which is left out", checkpoint.wrapper));

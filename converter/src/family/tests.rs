@@ -1,7 +1,7 @@
 use std::fs;
 
 use kinglet::format::layout::{BlockPart, HeadPart, Stack, StackPart};
-use kinglet::format::spec::{Activation, AttentionPosition, NormKind, OutputProjection, Residual};
+use kinglet::format::spec::{Activation, AttentionPosition, Direction, NormKind, OutputProjection, Pooling, Residual};
 use serde_json::{Value as Json, json};
 
 use super::*;

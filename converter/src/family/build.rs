@@ -1,0 +1,318 @@
+//! The head of a model: chosen by `architectures`, and built over the last stack.
+
+use anyhow::Result;
+use kinglet::format::layout::{HeadPart, Role, Stack, StackPart};
+use kinglet::format::spec::{Activation, HeadSpec, OutputProjection, Pooling, StackSpec, Task, TransformSpec};
+use serde_json::Value as Json;
+
+use super::draft::{Context, Draft, Norm};
+use super::head::{Head, Last, Output, Transform};
+use super::options::Options;
+use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
+use crate::checkpoint::{Checkpoint, Module};
+use crate::refuse;
+
+/// The head that a checkpoint has or the caller wants, and whether the result is to be an embedding.
+pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options) -> Result<(Head, bool)> {
+    let embedding = match options.task {
+        Some(task) => task == Task::Embedding,
+        None => checkpoint.modules.iter().any(|module| matches!(module, Module::Pooling(_))),
+    };
+    let wanted = if embedding { Some(Task::Hidden) } else { options.task };
+    let architecture = checkpoint.config.get(&["architectures"]).and_then(|list| list[0].as_str());
+    let by_name = |name: &str| {
+        let ends = |head: &Head| head.suffixes.iter().filter(|end| name.ends_with(**end)).map(|end| end.len()).max();
+        heads.iter().filter_map(|head| Some((ends(head)?, head))).max_by_key(|(len, _)| *len).map(|(_, head)| head)
+    };
+    let of_task = |task: Task| heads.iter().find(|head| head.task == general(task));
+    let found = match (wanted, architecture) {
+        (Some(task), _) => of_task(task),
+        (None, Some(name)) => by_name(name),
+        (None, None) => {
+            return Err(refuse(
+                "config.json does not say `architectures`, so the model's head is not known",
+                "say what it is for with --task",
+            ));
+        }
+    };
+    found.map(|head| (*head, embedding)).ok_or_else(|| {
+        let known: Vec<&str> = heads.iter().flat_map(|head| head.suffixes).copied().collect();
+        let asked = match (wanted, architecture) {
+            (Some(task), _) => format!("the task {task:?} was asked for"),
+            (None, name) => format!("config.json says `architectures` = [\"{}\"]", name.unwrap_or_default()),
+        };
+        refuse(
+            format_args!("{asked}, which is not implemented for this family"),
+            format_args!("its heads are those of ...{}", known.join(", ...")),
+        )
+    })
+}
+
+/// Tasks that have the same tensors.
+fn general(task: Task) -> Task {
+    match task {
+        Task::MultiLabelClassification | Task::Regression => Task::Classification,
+        task => task,
+    }
+}
+
+/// The head's specification, its sources, and the names of its labels.
+pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) -> Result<(HeadSpec, Vec<String>)> {
+    let head = draft.head;
+    let (id, stack) = draft.last()?;
+    let stack = *stack;
+    let prefixes = draft.prefixes;
+    let dismissed = |name: &str| {
+        let bare = prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix)).chain([name]);
+        bare.into_iter().any(|bare| head.unused.iter().any(|start| bare.starts_with(start)))
+    };
+    context.checkpoint.dismiss(dismissed);
+    if head.task == Task::Hidden {
+        // Whoever wants hidden states has no use for the heads that a checkpoint may have besides.
+        let others: Vec<&str> = heads.iter().flat_map(Head::names).collect();
+        let is = |name: &str, other: &str| {
+            name.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        context.checkpoint.dismiss(|name| others.iter().any(|other| is(name, other)));
+    }
+    if context.embedding {
+        if head.transform.is_some() {
+            return Err(refuse(
+                format_args!(
+                    "{} models with a projection of their own cannot be pooled into embeddings",
+                    context.model_type
+                ),
+                "convert it with another --task",
+            ));
+        }
+        return Ok((embedding(context, draft, &stack)?, Vec::new()));
+    }
+    let mut spec = HeadSpec {
+        task: head.task,
+        pooling: pooling(context, &head, stack.embedding.vocab_size)?,
+        transform: None,
+        output: OutputProjection::None,
+        num_outputs: 0,
+        bias: false,
+        normalize: false,
+        soft_cap: None,
+    };
+    if let Some(transform) = &head.transform {
+        spec.transform = Some(add_transform(draft, &stack, transform));
+    }
+    let mut labels = Vec::new();
+    let mut own = |draft: &mut Draft, name: &str, rows: u32, bias: bool| {
+        (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, rows, bias);
+        draft.sources.insert(Role::Head(HeadPart::Output), module(prefixes, name, bias));
+    };
+    match head.output {
+        Output::None => {}
+        Output::Labels { module, bias } => {
+            labels = read_labels(context)?;
+            own(draft, module, labels.len() as u32, bias);
+        }
+        Output::Rows { module, rows } => own(draft, module, rows, true),
+        Output::WidenedVocabulary { rest, bias } => {
+            context.config.only("tie_word_embeddings", &[true.into()])?;
+            (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, stack.embedding.vocab_size, true);
+            let rest = Pick { transposed: true, ..Pick::new(prefixed(prefixes, rest)) };
+            let table = draft.sources.get(&Role::Stack(id, StackPart::TokenEmbedding)).map(|source| &source.weight);
+            let columns = match table {
+                Some(Value::Tensor(table)) => vec![table.clone(), rest],
+                _ => vec![rest],
+            };
+            let bias = Some(Value::Tensor(Pick::new(prefixed(prefixes, bias))));
+            draft.sources.insert(Role::Head(HeadPart::Output), Source { weight: Value::Beside(columns), bias });
+        }
+        Output::Vocabulary { weight, bias } => {
+            let bias = (!bias.is_empty()).then(|| Value::Tensor(Pick::new(all_names(prefixes, bias))));
+            (spec.num_outputs, spec.bias) = (stack.embedding.vocab_size, bias.is_some());
+            match own_matrix(context, draft, id, weight)? {
+                Some(weight) => {
+                    spec.output = OutputProjection::Own;
+                    draft.sources.insert(Role::Head(HeadPart::Output), Source { weight: Value::Tensor(weight), bias });
+                }
+                None => {
+                    spec.output = OutputProjection::Tied;
+                    if let Some(bias) = bias {
+                        draft.sources.insert(Role::Head(HeadPart::OutputBias), bias.into());
+                    }
+                }
+            }
+        }
+    }
+    if head.task == Task::Classification {
+        spec.task = classification(context, labels.len())?;
+    }
+    Ok((spec, labels))
+}
+
+/// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says; where it is silent, what the class
+/// of its `model_type` says.
+fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Pooling> {
+    const PADDING: &[(&str, u32)] = &[("gemma", 0), ("gemma3_text", 0), ("opt", 1)];
+    const END: &[(&str, u32)] = &[("bart", 2), ("mbart", 2), ("mt5", 1), ("t5", 1)];
+    let config = context.config;
+    let default = |list: &[(&str, u32)]| list.iter().find(|(of, _)| *of == context.model_type).map(|(_, id)| *id);
+    match head.last {
+        Last::Any => Ok(head.pooling),
+        Last::NotPadding => {
+            let said = config.get(&["pad_token_id"]).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
+            let padding = if config.has("pad_token_id") { said } else { default(PADDING) };
+            // An id that no token has, such as -1, is met nowhere.
+            Ok(padding.filter(|&id| id < vocab_size).map_or(head.pooling, Pooling::LastExcept))
+        }
+        Last::OfEnd => {
+            let end = config.optional_size(&["eos_token_id"])?.or_else(|| default(END));
+            end.filter(|&id| id < vocab_size).map(Pooling::AtLast).ok_or_else(|| {
+                refuse(
+                    "this classifier reads the end token of a text, but config.json says no `eos_token_id` that the vocabulary has",
+                    "add it, or take config.json from the checkpoint's page again",
+                )
+            })
+        }
+    }
+}
+
+fn add_transform(draft: &mut Draft, stack: &StackSpec, transform: &Transform) -> TransformSpec {
+    let size = if transform.narrow { stack.embedding.embedding_size } else { stack.hidden_size };
+    let activation = transform.activation.unwrap_or(draft.activation);
+    let prefixes = draft.prefixes;
+    draft.sources.insert(Role::Head(HeadPart::Transform), module(prefixes, transform.dense, transform.bias));
+    draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(activation).into());
+    let norm = transform.norm.map(|name| {
+        let Norm { bias, .. } = draft.norm;
+        draft.sources.insert(Role::Head(HeadPart::TransformNorm), module(prefixes, name, bias));
+        draft.norm.of(size)
+    });
+    TransformSpec { size, bias: transform.bias, activation, norm }
+}
+
+fn all_names(prefixes: Prefixes, names: &[&str]) -> Vec<String> {
+    names.iter().flat_map(|name| prefixed(prefixes, name)).collect()
+}
+
+/// The output matrix, where it is not the token table: in the file, and not a copy of it.
+fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -> Result<Option<Pick>> {
+    let names = all_names(draft.prefixes, names);
+    let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
+        let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
+        if !tied && !draft.tied && !names.is_empty() {
+            return Err(refuse(
+                format_args!(
+                    "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",
+                    names.join("` or `")
+                ),
+                "the checkpoint lacks its language-model head: convert it with --task hidden, or find the whole one",
+            ));
+        }
+        return Ok(None);
+    };
+    context.config.get(&["tie_word_embeddings"]);
+    let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) {
+        Stack::Encoder
+    } else {
+        id
+    };
+    let table = draft.sources.get(&Role::Stack(shared, StackPart::TokenEmbedding));
+    if let Some(Source { weight: Value::Tensor(table), .. }) = table {
+        let table = table.names.iter().find(|name| context.checkpoint.shape(name).is_some());
+        if table.is_some_and(|table| context.checkpoint.same(table, found)) {
+            context.checkpoint.dismiss(|name| name == found);
+            return Ok(None);
+        }
+    }
+    Ok(Some(Pick::new(vec![found.clone()])))
+}
+
+fn classification(context: &Context<'_>, labels: usize) -> Result<Task> {
+    if let Some(task @ (Task::Regression | Task::MultiLabelClassification)) = context.options.task {
+        return Ok(task);
+    }
+    match context.config.get(&["problem_type"]).and_then(Json::as_str) {
+        Some("regression") => Ok(Task::Regression),
+        Some("multi_label_classification") => Ok(Task::MultiLabelClassification),
+        Some("single_label_classification") => Ok(Task::Classification),
+        None if labels == 1 => Ok(Task::Regression),
+        None => Ok(Task::Classification),
+        Some(other) => Err(refuse(
+            format_args!("config.json says `problem_type` = \"{other}\", which is not implemented"),
+            "regression, single_label_classification and multi_label_classification are",
+        )),
+    }
+}
+
+/// `id2label` in the order of the ids.
+fn read_labels(context: &Context<'_>) -> Result<Vec<String>> {
+    let config = context.config;
+    let Some(map) = config.get(&["id2label"]) else {
+        let usual = if context.model_type == "bart" { 3 } else { 2 };
+        let number = config.optional_size(&["num_labels"])?.unwrap_or(usual);
+        return Ok((0..number).map(|id| format!("LABEL_{id}")).collect());
+    };
+    let named = |id: usize| match map {
+        Json::Array(list) => list.get(id),
+        map => map.get(id.to_string()),
+    };
+    let count = map.as_object().map_or_else(|| map.as_array().map_or(0, Vec::len), serde_json::Map::len);
+    let text = |label: &Json| label.as_str().map_or_else(|| label.to_string(), str::to_owned);
+    let labels: Option<Vec<String>> = (0..count).map(|id| named(id).map(text)).collect();
+    labels.filter(|labels| !labels.is_empty()).ok_or_else(|| {
+        refuse(format_args!("config.json says `id2label` = {map}"), "it must give a label for each id from 0 on")
+    })
+}
+
+/// What `modules.json` makes of the hidden states: pooling, up to two dense layers, unit length.
+fn embedding(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
+    let mut spec = HeadSpec {
+        task: Task::Embedding,
+        pooling: context.options.pooling.unwrap_or(Pooling::Mean),
+        transform: None,
+        output: OutputProjection::None,
+        num_outputs: 0,
+        bias: false,
+        normalize: false,
+        soft_cap: None,
+    };
+    if context.checkpoint.modules.is_empty() {
+        spec.normalize = true;
+        draft.notes.push(format!("no modules.json: the embedding is the {:?} pooling, at unit length", spec.pooling));
+        return Ok(spec);
+    }
+    let unsupported = |what: &str| {
+        refuse(
+            format_args!("modules.json has {what}, which is not implemented"),
+            "pooling, then at most two dense layers (the second without activation), then normalization is",
+        )
+    };
+    let mut width = stack.hidden_size;
+    let mut pooled = false;
+    for part in &context.checkpoint.modules {
+        match part {
+            Module::Transformer { .. } => {}
+            Module::Pooling(pooling) if !pooled => (spec.pooling, pooled) = (*pooling, true),
+            Module::Pooling(_) => return Err(unsupported("two poolings")),
+            Module::Normalize => spec.normalize = true,
+            Module::Dense { .. } if spec.normalize || !pooled => return Err(unsupported("a dense layer elsewhere")),
+            Module::Dense { folder, in_features, out_features, bias, activation, .. } => {
+                if *in_features != width {
+                    return Err(unsupported("a dense layer of another width than what it is given"));
+                }
+                width = *out_features;
+                let name = format!("{folder}/linear");
+                if spec.transform.is_none() {
+                    spec.transform =
+                        Some(TransformSpec { size: width, bias: *bias, activation: *activation, norm: None });
+                    draft.sources.insert(Role::Head(HeadPart::Transform), module(&[], &name, *bias));
+                    draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(*activation).into());
+                } else if spec.output == OutputProjection::None && *activation == Activation::Identity {
+                    (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, width, *bias);
+                    draft.sources.insert(Role::Head(HeadPart::Output), module(&[], &name, *bias));
+                } else {
+                    return Err(unsupported("more dense layers"));
+                }
+            }
+        }
+    }
+    Ok(spec)
+}
