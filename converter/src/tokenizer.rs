@@ -11,7 +11,7 @@ use kinglet::tokenizer::pattern::{Behavior, MAX_ITEMS, Pattern};
 use kinglet::tokenizer::section::{DecoderSpec, Header, MAGIC, NormalizerStep, PRELUDE, Prepend, SplitStep, VERSION};
 use kinglet::tokenizer::vocabulary::MAX_ID;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Buffer, Error};
+use kinglet::{Buffer, RunError};
 use serde_json::Value;
 use unicode_categories::UnicodeCategories;
 
@@ -559,10 +559,10 @@ pub fn encode(
                 tokens.truncate(count);
                 return Ok(tokens);
             }
-            Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
+            Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
                 tokens.resize(needed, Token::default())
             }
-            Err(Error::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
+            Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
             Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
         }
     }

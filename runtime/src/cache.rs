@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
+use crate::error::RunError;
 use crate::fixed::Scale;
-use crate::format::error::Error;
 use crate::format::spec::{KeyWidth, StackSpec};
 use crate::workspace::Carver;
 
@@ -38,7 +38,12 @@ impl Keys<'_> {
 
 impl<'a> KeyValueCache<'a> {
     /// A layer's part of a region, which holds `slots` tokens.
-    pub(crate) fn new(region: &'a mut [u8], stack: &StackSpec, width: KeyWidth, slots: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        region: &'a mut [u8],
+        stack: &StackSpec,
+        width: KeyWidth,
+        slots: usize,
+    ) -> Result<Self, RunError> {
         let attention = &stack.block.attention;
         let values = attention.key_value_size() * slots;
         let scales = attention.num_key_value_heads as usize * slots * Scale::BYTES;

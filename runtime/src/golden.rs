@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::memory::MemoryPlan;
 use crate::format::spec::MAX_LAYERS;
 use crate::model::Model;
@@ -111,7 +111,7 @@ pub fn fingerprints(
     ids: &[u32],
     decoder_ids: &[u32],
     pause: &mut (dyn FnMut() + Send),
-) -> Result<Vec<u32, MAX_FINGERPRINTS>, Error> {
+) -> Result<Vec<u32, MAX_FINGERPRINTS>, RunError> {
     let spec = model.spec();
     let (source, target) = match (&spec.encoder, &spec.decoder) {
         (Some(_), Some(_)) => (ids, decoder_ids),
@@ -139,7 +139,8 @@ pub fn fingerprints(
     let head = Fingerprint::of(session.logits()?);
     let mut values = Vec::new();
     for fingerprint in layers.iter().chain([&head]) {
-        values.push(fingerprint.value()).map_err(|_| Error::NotSupported("more layers than have fingerprints"))?;
+        // There is room: no stack has more than `MAX_LAYERS` layers.
+        let _ = values.push(fingerprint.value());
     }
     Ok(values)
 }
@@ -148,10 +149,10 @@ impl Model<'_> {
     /// Runs the blob's golden vectors in the arena.
     ///
     /// # Errors
-    /// [`Error::SelfTestFailed`] with the first layer that differs from the host's bits;
-    /// [`Error::NotSupported`] when the blob has no golden vectors; [`Error::ArenaTooSmall`].
+    /// [`RunError::SelfTestFailed`] with the first layer that differs from the host's bits;
+    /// [`RunError::NoGoldenVectors`] when the blob has no golden vectors; [`RunError::ArenaTooSmall`].
     #[inline(never)]
-    pub fn self_test(&self, arena: &mut [u8]) -> Result<(), Error> {
+    pub fn self_test(&self, arena: &mut [u8]) -> Result<(), RunError> {
         self.self_test_with(arena, &mut || ())
     }
 
@@ -161,13 +162,13 @@ impl Model<'_> {
     /// # Errors
     /// As [`self_test`](Self::self_test).
     #[inline(never)]
-    pub fn self_test_with(&self, arena: &mut [u8], pause: &mut (dyn FnMut() + Send)) -> Result<(), Error> {
+    pub fn self_test_with(&self, arena: &mut [u8], pause: &mut (dyn FnMut() + Send)) -> Result<(), RunError> {
         let mut vectors = 0;
         for golden in Golden::all(self.golden_section()) {
-            let list = |words: Words<'_>| -> Result<Vec<u32, { Golden::MAX_TOKENS }>, Error> {
+            let list = |words: Words<'_>| -> Result<Vec<u32, { Golden::MAX_TOKENS }>, RunError> {
                 let mut list = Vec::new();
                 for word in words.iter() {
-                    let too_long = Error::TooManyTokens { limit: Golden::MAX_TOKENS, given: words.0.len() };
+                    let too_long = RunError::TooManyTokens { limit: Golden::MAX_TOKENS, given: words.0.len() };
                     list.push(word).map_err(|_| too_long)?;
                 }
                 Ok(list)
@@ -177,10 +178,10 @@ impl Model<'_> {
                 found.iter().copied().zip(golden.fingerprints.iter()).position(|(found, expected)| found != expected);
             let shorter = (found.len() != golden.fingerprints.0.len()).then_some(0);
             if let Some(layer) = differs.or(shorter) {
-                return Err(Error::SelfTestFailed { layer: layer as u16 });
+                return Err(RunError::SelfTestFailed { layer: layer as u16 });
             }
             vectors += 1;
         }
-        if vectors == 0 { Err(Error::NotSupported("the blob has no golden vectors")) } else { Ok(()) }
+        if vectors == 0 { Err(RunError::NoGoldenVectors) } else { Ok(()) }
     }
 }

@@ -64,8 +64,9 @@
 //! # Panics and errors
 //!
 //! After [`Model::from_bytes`] succeeds, no call panics or reads out of bounds, whatever the bytes
-//! are. Misuse returns an [`Error`]. A blob's checksum finds accidents; it does not prove where the
-//! blob came from.
+//! are. Bytes that are no model give a [`LoadError`], misuse of a model gives a [`RunError`], and
+//! both convert into an [`Error`]. Each has a code for telemetry. A blob's checksum finds accidents;
+//! it does not prove where the blob came from.
 //!
 //! # Features
 //!
@@ -90,6 +91,7 @@ mod attention;
 pub mod bench;
 mod block;
 mod cache;
+mod error;
 mod features;
 mod fixed;
 pub mod format;
@@ -106,7 +108,7 @@ mod workspace;
 
 #[cfg(feature = "alloc")]
 pub use aligned::AlignedVec;
-pub use format::error::{Buffer, Error};
+pub use error::{Buffer, Error, LoadError, RunError};
 pub use format::memory::MemoryPlan;
 // The lists in a manifest and in a tokenizer's header are of this crate.
 pub use heapless;

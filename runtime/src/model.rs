@@ -2,10 +2,10 @@
 
 use bytemuck::{Pod, try_cast_slice};
 
+use crate::error::LoadError;
 use crate::features;
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::check;
-use crate::format::error::Error;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
 use crate::format::places::MAX_GROUP_SCALE;
 use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
@@ -28,8 +28,8 @@ impl<'m> Model<'m> {
     /// accidents; it does not prove where the blob came from.
     ///
     /// # Errors
-    /// Says what is wrong: see [`Error`].
-    pub fn from_bytes(blob: &'m [u8]) -> Result<Self, Error> {
+    /// Says what is wrong: see [`LoadError`].
+    pub fn from_bytes(blob: &'m [u8]) -> Result<Self, LoadError> {
         Self::from_bytes_with(blob, &mut || ())
     }
 
@@ -40,7 +40,7 @@ impl<'m> Model<'m> {
     /// As [`from_bytes`](Self::from_bytes).
     // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved there.
     #[inline(never)]
-    pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, Error> {
+    pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
         let read = Self::read(blob, pause);
         if let Ok(model) = &read {
             model.check_tensors(pause)?;
@@ -51,21 +51,21 @@ impl<'m> Model<'m> {
     /// A model at the beginning of a slot of flash that is longer than its blob, as over-the-air updates have them.
     ///
     /// # Errors
-    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has; [`Error::LengthMismatch`] when the slot has
+    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has; [`LoadError::LengthMismatch`] when the slot has
     /// fewer.
     ///
     /// ```
-    /// use kinglet::{Error, Model};
+    /// use kinglet::{LoadError, Model};
     ///
     /// /// The newer of two slots if it is whole, or else the older one.
-    /// fn boot<'m>(newer: &'m [u8], older: &'m [u8]) -> Result<Model<'m>, Error> {
+    /// fn boot<'m>(newer: &'m [u8], older: &'m [u8]) -> Result<Model<'m>, LoadError> {
     ///     Model::from_slot(newer).or_else(|_| Model::from_slot(older))
     /// }
-    /// assert_eq!(boot(&[0xff; 4096], &[0; 4096]).err(), Some(Error::BadMagic));
+    /// assert_eq!(boot(&[0xff; 4096], &[0; 4096]).err(), Some(LoadError::BadMagic));
     /// ```
-    pub fn from_slot(slot: &'m [u8]) -> Result<Self, Error> {
+    pub fn from_slot(slot: &'m [u8]) -> Result<Self, LoadError> {
         let expected = blob::peek(slot)?.bytes;
-        Self::from_bytes(slot.get(..expected).ok_or(Error::LengthMismatch { expected, given: slot.len() })?)
+        Self::from_bytes(slot.get(..expected).ok_or(LoadError::LengthMismatch { expected, given: slot.len() })?)
     }
 
     /// A model of a constant, in a module that `kinglet export` wrote after it had checked the blob: at run time nothing is
@@ -81,8 +81,8 @@ impl<'m> Model<'m> {
         manifest: Manifest<'m>,
         places: [u32; Layout::WORDS],
     ) -> Self {
-        if let Some(part) = check::missing(&manifest.spec) {
-            panic!("{}", part);
+        if let Some(off) = check::missing(&manifest.spec) {
+            panic!("{}", off.sentence);
         }
         let sections = blob::known_sections(blob, checksum);
         let Sections { payload, tokenizer, golden, .. } = sections;
@@ -97,7 +97,7 @@ impl<'m> Model<'m> {
     }
 
     #[inline(never)]
-    fn read(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, Error> {
+    fn read(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
         let sections = blob::sections(blob, pause)?;
         match postcard::take_from_bytes::<Manifest<'_>>(sections.manifest) {
             Ok((manifest, trailing)) => {
@@ -105,12 +105,12 @@ impl<'m> Model<'m> {
                 let Sections { payload, tokenizer, golden, .. } = sections;
                 Ok(Self { manifest, layout, payload, tokenizer, golden })
             }
-            Err(_) => Err(Error::BadManifest),
+            Err(_) => Err(LoadError::BadManifest),
         }
     }
 
     #[inline(never)]
-    fn check_tensors(&self, pause: &mut dyn FnMut()) -> Result<(), Error> {
+    fn check_tensors(&self, pause: &mut dyn FnMut()) -> Result<(), LoadError> {
         roles(self.spec()).try_for_each(|(role, shape)| {
             pause();
             self.check_tensor(role, shape)
@@ -160,9 +160,9 @@ impl<'m> Model<'m> {
         self.payload
     }
 
-    fn check_tensor(&self, role: Role, shape: Shape) -> Result<(), Error> {
+    fn check_tensor(&self, role: Role, shape: Shape) -> Result<(), LoadError> {
         let offset = self.layout.offset(role);
-        let invalid = Error::InvalidTensor { offset };
+        let invalid = LoadError::InvalidTensor { offset };
         let exponents = Multiplier::EXPONENTS;
         let holds = match shape {
             Shape::Matrix { rows, .. } => {

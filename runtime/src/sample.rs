@@ -9,15 +9,16 @@ mod seen;
 pub use seen::SUPPRESSED;
 pub(crate) use seen::change_seen;
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
 
 // What is said of an option that is out of its range, in floating point or in fixed point.
-const TEMPERATURE: Error = Error::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" };
-const TOP_P: Error = Error::InvalidOption { option: "top_p", wanted: "from 0 to 1" };
-const MIN_P: Error = Error::InvalidOption { option: "min_p", wanted: "from 0 to 1" };
-const REPETITION_PENALTY: Error = Error::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" };
+const TEMPERATURE: RunError = RunError::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" };
+const TOP_P: RunError = RunError::InvalidOption { option: "top_p", wanted: "from 0 to 1" };
+const MIN_P: RunError = RunError::InvalidOption { option: "min_p", wanted: "from 0 to 1" };
+const REPETITION_PENALTY: RunError =
+    RunError::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" };
 
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +46,8 @@ impl SamplerOptions {
     /// Whether every number means something. [`Sampler::new`] asks this.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a number.
-    pub const fn check(&self) -> Result<(), Error> {
+    /// [`RunError::InvalidOption`] with the first one that does not: out of its range, or not a number.
+    pub const fn check(&self) -> Result<(), RunError> {
         // Beyond these, what is left of the reciprocal in sixteen bits after the point is no longer the number given.
         if self.temperature != 0.0 && !within(self.temperature, 0.001, 1000.0) {
             return Err(TEMPERATURE);
@@ -62,7 +63,7 @@ impl SamplerOptions {
 }
 
 /// Whether a repetition penalty means something.
-pub(crate) const fn check_penalty(penalty: f32) -> Result<(), Error> {
+pub(crate) const fn check_penalty(penalty: f32) -> Result<(), RunError> {
     if within(penalty, 0.01, 100.0) { Ok(()) } else { Err(REPETITION_PENALTY) }
 }
 
@@ -99,7 +100,7 @@ impl FixedSamplerOptions {
     /// The likeliest token, always.
     pub const GREEDY: Self = Self { temperature: 0, top_k: 0, top_p: ONE, min_p: 0, repetition_penalty: ONE, seed: 0 };
 
-    const fn check(&self) -> Result<(), Error> {
+    const fn check(&self) -> Result<(), RunError> {
         if self.temperature != 0 && (self.temperature < 66 || self.temperature > 1000 * ONE) {
             return Err(TEMPERATURE);
         }
@@ -151,7 +152,7 @@ impl Sampler {
     /// A sampler. In a `const` context the options cost no floating point at run time.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an error of the compiler:
+    /// [`RunError::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an error of the compiler:
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -165,9 +166,9 @@ impl Sampler {
     /// let token = sampler.sample(&mut [3 << 16, 5 << 16, 4 << 16], 16, &[])?;
     /// assert!(token < 3);
     /// assert!(Sampler::new(SamplerOptions { temperature: f32::NAN, ..WARM }).is_err());
-    /// # Ok::<(), kinglet::Error>(())
+    /// # Ok::<(), kinglet::RunError>(())
     /// ```
-    pub const fn new(options: SamplerOptions) -> Result<Self, Error> {
+    pub const fn new(options: SamplerOptions) -> Result<Self, RunError> {
         if let Err(error) = options.check() {
             return Err(error);
         }
@@ -187,20 +188,20 @@ impl Sampler {
     /// rounded otherwise in the last of its sixteen binary places than by [`Sampler::new`].
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] with the first option that is out of its range.
+    /// [`RunError::InvalidOption`] with the first option that is out of its range.
     ///
     /// ```
     /// use kinglet::sample::{FixedSamplerOptions, Sampler};
     ///
     /// /// `percent` is where a knob of the device stands.
-    /// fn sampler(percent: u32, seed: u64) -> Result<Sampler, kinglet::Error> {
+    /// fn sampler(percent: u32, seed: u64) -> Result<Sampler, kinglet::RunError> {
     ///     let temperature = (percent << 16) / 100;
     ///     Sampler::from_fixed(FixedSamplerOptions { temperature, top_k: 40, seed, ..FixedSamplerOptions::GREEDY })
     /// }
     /// assert!(sampler(80, 7)?.sample(&mut [3 << 16, 5 << 16, 4 << 16], 16, &[])? < 3);
-    /// # Ok::<(), kinglet::Error>(())
+    /// # Ok::<(), kinglet::RunError>(())
     /// ```
-    pub const fn from_fixed(options: FixedSamplerOptions) -> Result<Self, Error> {
+    pub const fn from_fixed(options: FixedSamplerOptions) -> Result<Self, RunError> {
         if let Err(error) = options.check() {
             return Err(error);
         }
@@ -225,7 +226,7 @@ impl Sampler {
     /// let mut second = Sampler::new(SamplerOptions { temperature: 1.0, ..SamplerOptions::GREEDY })?;
     /// second.set_state(state);
     /// assert_eq!(draw(&mut first), draw(&mut second));
-    /// # Ok::<(), kinglet::Error>(())
+    /// # Ok::<(), kinglet::RunError>(())
     /// ```
     pub const fn state(&self) -> u64 {
         self.state
@@ -245,8 +246,8 @@ impl Sampler {
     /// Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
     ///
     /// # Errors
-    /// [`Error::AllSuppressed`] when none is left to choose.
-    pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, Error> {
+    /// [`RunError::AllSuppressed`] when none is left to choose.
+    pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, RunError> {
         if self.penalty != ONE {
             change_seen(logits, seen, |logit| {
                 let factor = if logit < 0 { self.penalty } else { self.inverse_penalty };
@@ -255,7 +256,7 @@ impl Sampler {
         }
         let largest = scores_max(logits);
         if largest == SUPPRESSED {
-            return Err(Error::AllSuppressed);
+            return Err(RunError::AllSuppressed);
         }
         if self.sharpness == 0 {
             return Ok(argmax(logits));
@@ -390,7 +391,7 @@ mod tests {
             ];
             for (name, options) in cases {
                 let found = Sampler::new(options).err();
-                assert!(matches!(found, Some(Error::InvalidOption { option, .. }) if option == name), "{name} {x}");
+                assert!(matches!(found, Some(RunError::InvalidOption { option, .. }) if option == name), "{name} {x}");
             }
         }
         for (temperature, repetition_penalty) in [(1e-4, 1.0), (f32::MIN_POSITIVE, 1.0), (0.0, 0.0), (0.0, 1e-3)] {
@@ -424,7 +425,7 @@ mod tests {
             ("repetition_penalty", FixedSamplerOptions { repetition_penalty: 100 * ONE + 1, ..plain }),
         ] {
             let found = Sampler::from_fixed(options).err();
-            assert!(matches!(found, Some(Error::InvalidOption { option, .. }) if option == name), "{options:?}");
+            assert!(matches!(found, Some(RunError::InvalidOption { option, .. }) if option == name), "{options:?}");
         }
     }
 
@@ -447,8 +448,8 @@ mod tests {
                     assert_eq!(choose(&mut [SUPPRESSED, SUPPRESSED + 1, SUPPRESSED]), Ok(1));
                     assert_ne!(choose(&mut [1 << 16, SUPPRESSED, 2 << 16]), Ok(1));
                 }
-                assert_eq!(choose(&mut [SUPPRESSED; 3]), Err(Error::AllSuppressed));
-                assert_eq!(choose(&mut []), Err(Error::AllSuppressed));
+                assert_eq!(choose(&mut [SUPPRESSED; 3]), Err(RunError::AllSuppressed));
+                assert_eq!(choose(&mut []), Err(RunError::AllSuppressed));
             }
         }
     }

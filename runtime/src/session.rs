@@ -15,7 +15,7 @@ pub use reading::shifted_start;
 
 use reading::{Reading, Row};
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::layout::Stack;
 use crate::format::memory::MemoryPlan;
 use crate::format::spec::Pooling;
@@ -107,9 +107,9 @@ impl<'s, 'm> Session<'s, 'm> {
     /// [`arena_bytes`](crate::arena_bytes)`(blob, max_tokens)` bytes at a 16-byte boundary.
     ///
     /// # Errors
-    /// [`Error::ArenaTooSmall`] with both sizes, [`Error::ArenaMisaligned`], and [`Error::TooManyTokens`] when the
+    /// [`RunError::ArenaTooSmall`] with both sizes, [`RunError::ArenaMisaligned`], and [`RunError::TooManyTokens`] when the
     /// model has fewer positions.
-    pub fn new(model: &'s Model<'m>, arena: &'s mut [u8], max_tokens: usize) -> Result<Self, Error> {
+    pub fn new(model: &'s Model<'m>, arena: &'s mut [u8], max_tokens: usize) -> Result<Self, RunError> {
         Self::with_plan(model, arena, MemoryPlan::standard(model.spec(), max_tokens)?)
     }
 
@@ -117,7 +117,7 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`Session::new`].
-    pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, Error> {
+    pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, RunError> {
         let workspace = Workspace::new(model.spec(), &plan, arena)?;
         Ok(Self {
             model,
@@ -148,10 +148,10 @@ impl<'s, 'm> Session<'s, 'm> {
     /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The bits of the results do not change.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] when the machine has no such set.
-    pub fn set_kernels(&mut self, name: &str) -> Result<(), Error> {
+    /// [`RunError::NoSuchKernels`] when the machine has no such set.
+    pub fn set_kernels(&mut self, name: &str) -> Result<(), RunError> {
         let found = Kernels::available().find(|set| set.name == name);
-        self.kernels = found.ok_or(Error::NotSupported("this machine has no such kernels"))?;
+        self.kernels = found.ok_or(RunError::NoSuchKernels)?;
         Ok(())
     }
 
@@ -160,9 +160,9 @@ impl<'s, 'm> Session<'s, 'm> {
     /// tenth of a millisecond: they pay from models on that are some hundreds of columns wide.
     ///
     /// # Errors
-    /// [`Error::BadLayout`] when the plan and the model do not fit each other, which [`Session::new`] has ruled out.
+    /// [`RunError::WrongPlan`] when the session's plan was made for another model.
     #[cfg(feature = "std")]
-    pub fn set_threads(&mut self, count: usize) -> Result<(), Error> {
+    pub fn set_threads(&mut self, count: usize) -> Result<(), RunError> {
         self.threads = Threads::new(count, (self.model.spec(), &self.plan))?;
         Ok(())
     }
@@ -175,13 +175,13 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// ```
     /// use kinglet::task::classify;
-    /// use kinglet::{Error, Session};
+    /// use kinglet::{RunError, Session};
     ///
-    /// fn label(mut session: Session, ids: &[u32], scores: &mut [f32]) -> Result<usize, Error> {
+    /// fn label(mut session: Session, ids: &[u32], scores: &mut [f32]) -> Result<usize, RunError> {
     ///     classify(&mut session, ids, &[], scores)
     /// }
     ///
-    /// fn label_watched<'s>(mut session: Session<'s, '_>, feed: &'s mut (dyn FnMut() + Send), ids: &[u32]) -> Result<usize, Error> {
+    /// fn label_watched<'s>(mut session: Session<'s, '_>, feed: &'s mut (dyn FnMut() + Send), ids: &[u32]) -> Result<usize, RunError> {
     ///     session.set_pause(feed);
     ///     label(session, ids, &mut [0.0; 8])
     /// }
@@ -223,14 +223,14 @@ impl<'s, 'm> Session<'s, 'm> {
     /// have displaced older ones, so only a reset is possible then. There are no logits until a token is read.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when it has seen fewer; [`Error::NotSupported`] with a sliding window.
-    pub fn rewind(&mut self, position: usize) -> Result<(), Error> {
+    /// [`RunError::TooManyTokens`] when it has seen fewer; [`RunError::CannotRewind`] with a sliding window.
+    pub fn rewind(&mut self, position: usize) -> Result<(), RunError> {
         let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
         if position > self.position {
-            return Err(Error::TooManyTokens { limit: self.position, given: position });
+            return Err(RunError::TooManyTokens { limit: self.position, given: position });
         }
         if windowed && position != 0 && position != self.position {
-            return Err(Error::NotSupported("rewinding a sliding window"));
+            return Err(RunError::CannotRewind);
         }
         if position < self.position {
             self.reading.forget();
@@ -243,16 +243,16 @@ impl<'s, 'm> Session<'s, 'm> {
     /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those missing are 0.
     ///
     /// # Errors
-    /// Tokens or types that the model does not have, too many of them, or none; [`Error::TokenMissing`] when the text lacks the token
-    /// that says where the head reads the decoder; [`Error::NotSupported`] without an encoder.
-    pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
+    /// Tokens or types that the model does not have, too many of them, or none; [`RunError::TokenMissing`] when the text lacks the token
+    /// that says where the head reads the decoder; [`RunError::NoEncoder`].
+    pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         self.encode_traced(ids, token_types, &mut |_, _| {})
     }
 
-    pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), Error> {
+    pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), RunError> {
         let mut pass = self.begin_encode(ids, token_types)?;
         // The other stack is not asked for, so firmware that only encodes is linked without it.
-        let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
+        let stack = stack_of(self.model, Stack::Encoder)?;
         while self.advance_encoder(&stack, &mut pass, (ids, token_types), trace)? {
             self.pause();
         }
@@ -263,8 +263,8 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
-    pub fn begin_encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<Pass, Error> {
-        let stack = self.model.stack(Stack::Encoder).ok_or(Error::NotSupported("it has no encoder"))?;
+    pub fn begin_encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<Pass, RunError> {
+        let stack = stack_of(self.model, Stack::Encoder)?;
         check_tokens(&stack, ids, token_types, self.plan.source())?;
         let reading = Reading::of_source(self.model.spec().head.pooling, ids)?;
         self.reset();
@@ -276,11 +276,11 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    pub fn begin_prefill(&mut self, ids: &[u32]) -> Result<Pass, Error> {
-        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
+    pub fn begin_prefill(&mut self, ids: &[u32]) -> Result<Pass, RunError> {
+        let stack = stack_of(self.model, Stack::Decoder)?;
         check_tokens(&stack, ids, &[], self.remaining())?;
         if stack.spec.block.cross_attention && self.source == 0 {
-            return Err(Error::NotSupported("its decoder needs the encoder's output first"));
+            return Err(RunError::EncoderNotRun);
         }
         self.select(self.beam, self.position);
         Ok(self.begin(Stack::Decoder, ids.len()))
@@ -298,13 +298,13 @@ impl<'s, 'm> Session<'s, 'm> {
     /// threads an encoder's step takes more tokens.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] when the session was used for something else in between, or the text has another length now.
+    /// [`RunError::StalePass`] when the session was used for something else in between, or the text has another length now.
     /// Other tokens of that length give the result of a mixture of both texts.
     ///
     /// ```
-    /// use kinglet::{Error, Session};
+    /// use kinglet::{RunError, Session};
     ///
-    /// fn read(session: &mut Session, ids: &[u32], feed_watchdog: impl Fn()) -> Result<(), Error> {
+    /// fn read(session: &mut Session, ids: &[u32], feed_watchdog: impl Fn()) -> Result<(), RunError> {
     ///     let mut pass = session.begin_prefill(ids)?;
     ///     while session.advance(&mut pass, ids, &[])? {
     ///         feed_watchdog();
@@ -313,16 +313,13 @@ impl<'s, 'm> Session<'s, 'm> {
     /// }
     /// # let _ = |session: &mut Session| read(session, &[], || ());
     /// ```
-    pub fn advance(&mut self, pass: &mut Pass, ids: &[u32], token_types: &[u8]) -> Result<bool, Error> {
-        let stack = self.model.stack(pass.stack).ok_or(Error::NotSupported("it has no such stack"))?;
+    pub fn advance(&mut self, pass: &mut Pass, ids: &[u32], token_types: &[u8]) -> Result<bool, RunError> {
+        let stack = stack_of(self.model, pass.stack)?;
         if pass.read >= pass.tokens {
             return Ok(false);
         }
-        if pass.tokens != ids.len() {
-            return Err(Error::NotSupported("going on with a text of another length"));
-        }
-        if pass.number != self.passes {
-            return Err(Error::NotSupported("going on with a text after the session has read another"));
+        if pass.tokens != ids.len() || pass.number != self.passes {
+            return Err(RunError::StalePass);
         }
         match pass.stack {
             Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), &mut |_, _| {}),
@@ -333,9 +330,9 @@ impl<'s, 'm> Session<'s, 'm> {
     /// The decoder reads tokens, a tile at a time. [`logits`](Self::logits) are then those after the last one.
     ///
     /// # Errors
-    /// Tokens that the model does not have, too many of them, or none; [`Error::NotSupported`] without a decoder,
-    /// or when its encoder has read nothing yet.
-    pub fn prefill(&mut self, ids: &[u32]) -> Result<(), Error> {
+    /// Tokens that the model does not have, too many of them, or none; [`RunError::NoDecoder`];
+    /// [`RunError::EncoderNotRun`] when its encoder has read nothing yet.
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<(), RunError> {
         self.read(ids, &mut |_, _| {}, None)
     }
 
@@ -344,7 +341,7 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[i32])) -> Result<(), Error> {
+    pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[i32])) -> Result<(), RunError> {
         self.read(ids, &mut |_, _| {}, Some(&mut each))
     }
 
@@ -362,14 +359,14 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    pub fn step(&mut self, id: u32) -> Result<&[i32], Error> {
+    pub fn step(&mut self, id: u32) -> Result<&[i32], RunError> {
         self.prefill(&[id])?;
         self.logits()
     }
 
-    pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), Error> {
+    pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), RunError> {
         let mut pass = self.begin_prefill(ids)?;
-        let stack = self.model.stack(Stack::Decoder).ok_or(Error::NotSupported("it has no decoder"))?;
+        let stack = stack_of(self.model, Stack::Decoder)?;
         loop {
             let more = self.advance_decoder(&stack, &mut pass, ids, trace)?;
             if let (Some(each), 0) = (&mut each, pass.layer) {
@@ -392,9 +389,9 @@ impl<'s, 'm> Session<'s, 'm> {
     /// encoder. Fixed point with [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
     ///
     /// # Errors
-    /// [`Error::NoTokens`] when nothing was read, or nothing that the head reads: since a [`rewind`](Self::rewind) padding only, or not
+    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a [`rewind`](Self::rewind) padding only, or not
     /// yet the token at the place that the encoder's text says.
-    pub fn logits(&mut self) -> Result<&[i32], Error> {
+    pub fn logits(&mut self) -> Result<&[i32], RunError> {
         self.logits_mut().map(|logits| &*logits)
     }
 
@@ -402,11 +399,11 @@ impl<'s, 'm> Session<'s, 'm> {
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
-    pub fn logits_mut(&mut self) -> Result<&mut [i32], Error> {
+    pub fn logits_mut(&mut self) -> Result<&mut [i32], RunError> {
         let row = match (&self.model.spec().decoder, self.model.spec().head.pooling) {
-            (Some(_), _) => self.reading.row().ok_or(Error::NoTokens)?,
+            (Some(_), _) => self.reading.row().ok_or(RunError::NoTokens)?,
             (None, Pooling::Mean) => Row::Mean,
-            (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(Error::NoTokens)?),
+            (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(RunError::NoTokens)?),
             (None, _) => Row::At(0),
         };
         self.head(row)
@@ -415,20 +412,20 @@ impl<'s, 'm> Session<'s, 'm> {
     /// The head's result for the encoder's token at a position.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when the encoder was given fewer; [`Error::NotSupported`] when the head is a decoder's.
-    pub fn logits_at(&mut self, position: usize) -> Result<&[i32], Error> {
+    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when the head is a decoder's.
+    pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
         if self.model.spec().decoder.is_some() {
-            return Err(Error::NotSupported("its head reads the decoder, one token at a time"));
+            return Err(RunError::WrongHead("read single tokens of an encoder"));
         }
         if position >= self.source {
-            return Err(Error::TooManyTokens { limit: self.source, given: position + 1 });
+            return Err(RunError::TooManyTokens { limit: self.source, given: position + 1 });
         }
         self.head(Row::At(position)).map(|logits| &*logits)
     }
 
     /// Reads a whole text with the stack that the head reads, from scratch. Where there are two, both read it, the decoder one token
     /// later.
-    pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), Error> {
+    pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         let spec = self.model.spec();
         if spec.encoder.is_none() {
             self.reset();
@@ -438,7 +435,7 @@ impl<'s, 'm> Session<'s, 'm> {
         if spec.decoder.is_none() {
             return Ok(());
         }
-        self.prefill(&[shifted_start(&self.model.manifest().tokens, ids).ok_or(Error::NoTokens)?])?;
+        self.prefill(&[shifted_start(&self.model.manifest().tokens, ids).ok_or(RunError::NoTokens)?])?;
         match ids.split_last() {
             Some((_, rest)) if !rest.is_empty() => self.prefill(rest),
             _ => Ok(()),
@@ -452,24 +449,32 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 }
 
+/// The stack, or that the model has none such.
+fn stack_of<'s, 'm>(model: &'s Model<'m>, id: Stack) -> Result<StackView<'s, 'm>, RunError> {
+    model.stack(id).ok_or(match id {
+        Stack::Encoder => RunError::NoEncoder,
+        Stack::Decoder => RunError::NoDecoder,
+    })
+}
+
 /// Refuses tokens that the stack cannot read.
-fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limit: usize) -> Result<(), Error> {
+fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limit: usize) -> Result<(), RunError> {
     let embedding = &stack.spec.embedding;
     if ids.is_empty() {
-        return Err(Error::NoTokens);
+        return Err(RunError::NoTokens);
     }
     if ids.len() > limit {
-        return Err(Error::TooManyTokens { limit, given: ids.len() });
+        return Err(RunError::TooManyTokens { limit, given: ids.len() });
     }
     let vocab_size = embedding.vocab_size;
     if let Some(&token) = ids.iter().find(|&&id| id >= vocab_size) {
-        return Err(Error::TokenOutOfRange { token, vocab_size });
+        return Err(RunError::TokenOutOfRange { token, vocab_size });
     }
     // A model without segments has the one type 0.
     let token_types_known = u32::from(embedding.token_types).max(1);
     match token_types.iter().find(|&&token_type| u32::from(token_type) >= token_types_known) {
         Some(&token_type) => {
-            Err(Error::TokenTypeOutOfRange { token_type: token_type.into(), token_types: token_types_known })
+            Err(RunError::TokenTypeOutOfRange { token_type: token_type.into(), token_types: token_types_known })
         }
         None => Ok(()),
     }

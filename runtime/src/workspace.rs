@@ -7,8 +7,8 @@
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
+use crate::error::RunError;
 use crate::format::blob::plan_words;
-use crate::format::error::Error;
 use crate::format::layout::ALIGNMENT;
 use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, Sizes, address};
 use crate::format::spec::{ModelSpec, StackSpec};
@@ -135,7 +135,7 @@ pub(crate) struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    fn carve(carver: &mut Carver<'a>, sizes: &Sizes, tile: usize, scores: usize) -> Result<Self, Error> {
+    fn carve(carver: &mut Carver<'a>, sizes: &Sizes, tile: usize, scores: usize) -> Result<Self, RunError> {
         Ok(Self {
             normed: carver.take(tile * sizes.normed)?,
             branch: carver.take(tile * sizes.branch)?,
@@ -152,7 +152,7 @@ impl<'a> Scratch<'a> {
 
     /// Another thread's, in memory of [`bytes`](Self::bytes) at a 16-byte boundary.
     #[cfg(feature = "std")]
-    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, Error> {
+    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, RunError> {
         let (tokens, source) = plan.rows(spec);
         Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, tokens + source)
     }
@@ -177,14 +177,14 @@ pub(crate) struct HeadBuffers<'a> {
 
 impl<'a> Workspace<'a> {
     /// Cuts an arena as the plan says.
-    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, arena: &'a mut [u8]) -> Result<Self, Error> {
+    pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, arena: &'a mut [u8]) -> Result<Self, RunError> {
         let needed = plan.bytes();
         let given = arena.len();
         if (given as u64) < needed {
-            return Err(Error::ArenaTooSmall { needed: usize::try_from(needed).unwrap_or(usize::MAX), given });
+            return Err(RunError::ArenaTooSmall { needed: usize::try_from(needed).unwrap_or(usize::MAX), given });
         }
         if !arena.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-            return Err(Error::ArenaMisaligned);
+            return Err(RunError::ArenaMisaligned);
         }
         let sizes = Sizes::new(spec);
         let c = &plan.coefficients;
@@ -211,12 +211,12 @@ pub(crate) struct Carver<'a> {
 }
 
 impl<'a> Carver<'a> {
-    pub(crate) fn take<T: Pod>(&mut self, bytes: usize) -> Result<&'a mut [T], Error> {
+    pub(crate) fn take<T: Pod>(&mut self, bytes: usize) -> Result<&'a mut [T], RunError> {
         let given = self.rest.len();
         let rest = core::mem::take(&mut self.rest);
-        let (taken, rest) = rest.split_at_mut_checked(bytes).ok_or(Error::ArenaTooSmall { needed: bytes, given })?;
+        let (taken, rest) = rest.split_at_mut_checked(bytes).ok_or(RunError::ArenaTooSmall { needed: bytes, given })?;
         self.rest = rest;
-        try_cast_slice_mut(taken).map_err(|_| Error::ArenaMisaligned)
+        try_cast_slice_mut(taken).map_err(|_| RunError::ArenaMisaligned)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
-use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
+use kinglet::{
+    AlignedVec, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
+    arena_bytes_seq2seq,
+};
 use kinglet_tests::tiny;
 
 /// Makes the checksum right again, as whoever forges a blob would.
@@ -18,7 +21,7 @@ fn read_and_run(blob: &[u8]) -> Result<(), Error> {
     let plan = MemoryPlan::new(spec, 3, 3, 2)?;
     // A forged specification may ask for more memory than anybody has: that is an answer too.
     if plan.bytes() > 1 << 24 {
-        return Err(Error::ArenaTooSmall { needed: plan.bytes() as usize, given: 1 << 24 });
+        return Err(RunError::ArenaTooSmall { needed: plan.bytes() as usize, given: 1 << 24 }.into());
     }
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     let mut session = Session::with_plan(&model, &mut arena, plan)?;
@@ -29,7 +32,8 @@ fn read_and_run(blob: &[u8]) -> Result<(), Error> {
     if spec.decoder.is_some() {
         session.prefill(&[1, 2, 0])?;
     }
-    session.logits().map(|_| ())
+    session.logits()?;
+    Ok(())
 }
 
 #[test]
@@ -47,13 +51,19 @@ fn every_truncation_is_refused() {
     for len in 0..blob.len() {
         let cut = AlignedVec::from(&blob[..len]);
         assert!(
-            matches!(read_and_run(&cut), Err(Error::BlobTooShort { .. } | Error::LengthMismatch { .. })),
+            matches!(
+                read_and_run(&cut),
+                Err(Error::Load(LoadError::BlobTooShort { .. } | LoadError::LengthMismatch { .. }))
+            ),
             "{len} bytes"
         );
     }
     for more in [1, 16, 4096] {
         let longer = AlignedVec::from([&blob[..], &vec![0; more]].concat().as_slice());
-        assert!(matches!(read_and_run(&longer), Err(Error::LengthMismatch { .. })), "{more} bytes more");
+        assert!(
+            matches!(read_and_run(&longer), Err(Error::Load(LoadError::LengthMismatch { .. }))),
+            "{more} bytes more"
+        );
     }
 }
 
@@ -70,11 +80,11 @@ fn a_slot_longer_than_its_blob_is_read_and_its_beginning_tells_its_size() {
         assert_eq!(peeked.bytes, blob.len(), "{name}");
         assert_eq!(peeked.arena_bytes(3), arena_bytes(&blob, 3), "{name}");
         let short = AlignedVec::from(&blob[..blob.len() - 1]);
-        let expected = Error::LengthMismatch { expected: blob.len(), given: blob.len() - 1 };
+        let expected = LoadError::LengthMismatch { expected: blob.len(), given: blob.len() - 1 };
         assert_eq!(Model::from_slot(&short).err(), Some(expected), "{name}");
-        assert!(matches!(peek(&blob[..PRELUDE_LEN - 1]), Err(Error::BlobTooShort { .. })), "{name}");
+        assert!(matches!(peek(&blob[..PRELUDE_LEN - 1]), Err(LoadError::BlobTooShort { .. })), "{name}");
     }
-    assert_eq!(Model::from_slot(&[0xff; 4096]).err(), Some(Error::BadMagic), "erased flash");
+    assert_eq!(Model::from_slot(&[0xff; 4096]).err(), Some(LoadError::BadMagic), "erased flash");
 }
 
 #[test]
@@ -141,18 +151,21 @@ fn each_reason_is_named() {
         seal(&mut blob);
         read_and_run(&blob)
     };
-    assert_eq!(forged(&|blob| blob[0] = b'k'), Err(Error::BadMagic));
-    assert_eq!(forged(&|blob| blob[4] = 9), Err(Error::UnsupportedVersion { found: 9, supported: FORMAT_VERSION }));
-    assert_eq!(forged(&|blob| blob[6] = 1), Err(Error::ReservedBits));
-    assert_eq!(forged(&|blob| blob[PRELUDE_LEN - 1] = 1), Err(Error::ReservedBits));
-    assert_eq!(forged(&|blob| blob[28] ^= 1), Err(Error::BadLayout("memory plan")));
+    assert_eq!(forged(&|blob| blob[0] = b'k'), Err(LoadError::BadMagic.into()));
+    assert_eq!(
+        forged(&|blob| blob[4] = 9),
+        Err(LoadError::UnsupportedVersion { found: 9, supported: FORMAT_VERSION }.into())
+    );
+    assert_eq!(forged(&|blob| blob[6] = 1), Err(LoadError::ReservedBits.into()));
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN - 1] = 1), Err(LoadError::ReservedBits.into()));
+    assert_eq!(forged(&|blob| blob[28] ^= 1), Err(LoadError::BadLayout("memory plan").into()));
     let mut stale = AlignedVec::from(&good[..]);
     stale[PRELUDE_LEN] ^= 1;
-    assert!(matches!(read_and_run(&stale), Err(Error::BadChecksum { .. })));
+    assert!(matches!(read_and_run(&stale), Err(Error::Load(LoadError::BadChecksum { .. }))));
     // The first byte of the manifest is the number of fraction bits.
-    assert_eq!(forged(&|blob| blob[PRELUDE_LEN] = 99), Err(Error::InvalidSpec("fraction_bits")));
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN] = 99), Err(LoadError::InvalidSpec("fraction_bits").into()));
     // The first varint of two bytes: fraction_bits, three enums of one byte, then the tile.
-    assert_eq!(forged(&|blob| blob[PRELUDE_LEN + 1] = 7), Err(Error::BadManifest));
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN + 1] = 7), Err(LoadError::BadManifest.into()));
 }
 
 #[test]
@@ -176,9 +189,12 @@ fn a_manifest_has_one_way_to_be_written() {
     };
     assert_eq!(rebuilt(manifest), Ok(()));
     // A byte too many, and a tile of one written in two bytes: postcard alone would take both.
-    assert_eq!(rebuilt(&[manifest, &[0]].concat()), Err(Error::NonCanonicalManifest));
-    assert_eq!(rebuilt(&[&manifest[..4], &[0x81, 0x00], &manifest[5..]].concat()), Err(Error::NonCanonicalManifest));
-    assert_eq!(rebuilt(&manifest[..manifest.len() - 1]), Err(Error::BadManifest));
+    assert_eq!(rebuilt(&[manifest, &[0]].concat()), Err(LoadError::NonCanonicalManifest.into()));
+    assert_eq!(
+        rebuilt(&[&manifest[..4], &[0x81, 0x00], &manifest[5..]].concat()),
+        Err(LoadError::NonCanonicalManifest.into())
+    );
+    assert_eq!(rebuilt(&manifest[..manifest.len() - 1]), Err(LoadError::BadManifest.into()));
 }
 
 #[test]
@@ -188,7 +204,7 @@ fn a_blob_off_its_boundary_is_refused() {
         let mut shifted = AlignedVec::zeroed(blob.len() + off);
         shifted[off..].copy_from_slice(&blob);
         let error = read_and_run(&shifted[off..]).expect_err("it cannot be read there");
-        assert_eq!(error, Error::Misaligned { alignment: 16, beyond: off });
+        assert_eq!(error, LoadError::Misaligned { alignment: 16, beyond: off }.into());
         let said = error.to_string();
         assert!(said.contains(&format!("{off} bytes beyond a 16-byte boundary")), "{said}");
         assert!(said.contains("include_model!") && said.contains("slot in flash"), "{said}");
@@ -241,7 +257,7 @@ fn memory_that_overflows_stays_too_much() {
                     let mut arena = AlignedVec::zeroed(1 << 16);
                     _ = model.map(|model| Session::with_plan(&model, &mut arena, plan).map(|_| ()));
                 }
-                Err(error) => assert!(matches!(error, Error::TooManyTokens { given: usize::MAX, .. }), "{name}"),
+                Err(error) => assert!(matches!(error, RunError::TooManyTokens { given: usize::MAX, .. }), "{name}"),
             }
         }
     }
@@ -257,13 +273,13 @@ fn an_arena_too_small_says_by_how_much() {
         let mut arena = AlignedVec::zeroed(needed);
         assert!(Session::new(&model, &mut arena, 20).is_ok(), "{name}");
         let error = Session::new(&model, &mut arena[..needed - 1], 20).err();
-        assert_eq!(error, Some(Error::ArenaTooSmall { needed, given: needed - 1 }), "{name}");
+        assert_eq!(error, Some(RunError::ArenaTooSmall { needed, given: needed - 1 }), "{name}");
         assert!(error.is_some_and(|error| error.to_string().contains("1 bytes too small")), "{name}");
         let mut shifted = AlignedVec::zeroed(needed + 1);
-        assert_eq!(Session::new(&model, &mut shifted[1..], 20).err(), Some(Error::ArenaMisaligned), "{name}");
+        assert_eq!(Session::new(&model, &mut shifted[1..], 20).err(), Some(RunError::ArenaMisaligned), "{name}");
         assert_eq!(
             Session::new(&model, &mut arena, 41).err(),
-            Some(Error::TooManyTokens { limit: 40, given: 41 }),
+            Some(RunError::TooManyTokens { limit: 40, given: 41 }),
             "{name}"
         );
     }
@@ -275,12 +291,12 @@ fn wrong_calls_are_errors_that_name_what_is_wrong() {
     let model = Model::from_bytes(&blob).expect("a model");
     let mut arena = AlignedVec::zeroed(arena_bytes(&blob, 8));
     let mut session = Session::new(&model, &mut arena, 8).expect("a session");
-    assert_eq!(session.logits().err(), Some(Error::NoTokens));
-    assert_eq!(session.encode(&[], &[]), Err(Error::NoTokens));
-    assert_eq!(session.encode(&[1; 9], &[]), Err(Error::TooManyTokens { limit: 8, given: 9 }));
-    assert_eq!(session.encode(&[u32::MAX], &[]), Err(Error::TokenOutOfRange { token: u32::MAX, vocab_size: 23 }));
-    assert_eq!(session.encode(&[1], &[2]), Err(Error::TokenTypeOutOfRange { token_type: 2, token_types: 2 }));
-    assert!(matches!(session.prefill(&[1]), Err(Error::NotSupported(_))));
+    assert_eq!(session.logits().err(), Some(RunError::NoTokens));
+    assert_eq!(session.encode(&[], &[]), Err(RunError::NoTokens));
+    assert_eq!(session.encode(&[1; 9], &[]), Err(RunError::TooManyTokens { limit: 8, given: 9 }));
+    assert_eq!(session.encode(&[u32::MAX], &[]), Err(RunError::TokenOutOfRange { token: u32::MAX, vocab_size: 23 }));
+    assert_eq!(session.encode(&[1], &[2]), Err(RunError::TokenTypeOutOfRange { token_type: 2, token_types: 2 }));
+    assert_eq!(session.prefill(&[1]), Err(RunError::NoDecoder));
     assert_eq!(session.encode(&[1, 2], &[0, 1]), Ok(()));
-    assert_eq!(session.logits_at(2).err(), Some(Error::TooManyTokens { limit: 2, given: 3 }));
+    assert_eq!(session.logits_at(2).err(), Some(RunError::TooManyTokens { limit: 2, given: 3 }));
 }

@@ -3,7 +3,7 @@
 
 use kinglet::format::spec::{ModelSpec, OutputProjection, Pooling, Task};
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search, classify, log_probability, probabilities};
-use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session, arena_bytes};
+use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes};
 use kinglet_convert::fidelity;
 use kinglet_convert::reference::Reference;
 use kinglet_tests::{golden_cases, tiny};
@@ -82,7 +82,7 @@ proptest! {
             session.prefill(&ids).expect("it reads");
             let mut given_up = session.begin_prefill(&ids[..1]).expect("it begins");
             assert!(session.advance(&mut given_up, &ids[..1], &[]).expect("it advances"));
-            assert_eq!(session.logits().err(), Some(Error::NoTokens));
+            assert_eq!(session.logits().err(), Some(RunError::NoTokens));
             session.step(SPECIAL).expect("it steps").to_vec()
         });
         prop_assert_eq!(Some(&again), wanted.last());
@@ -164,12 +164,12 @@ fn a_classifier_of_two_stacks_reads_the_text_with_both() {
                 let place = input.ids.iter().rposition(|&id| id == end).expect("it ends");
                 for (at, &id) in input.decoder_ids.iter().enumerate() {
                     let logits = session.step(id).map(<[i32]>::to_vec);
-                    let wanted = if at < place { Err(Error::NoTokens) } else { Ok(rows[0].clone()) };
+                    let wanted = if at < place { Err(RunError::NoTokens) } else { Ok(rows[0].clone()) };
                     assert_eq!(logits, wanted, "{}: {:?} at {at}", case.name, input.ids);
                     read += 1;
                 }
             }
-            assert_eq!(session.encode(&[5, 6], &[]), Err(Error::TokenMissing { token: end }), "{}", case.name);
+            assert_eq!(session.encode(&[5, 6], &[]), Err(RunError::TokenMissing { token: end }), "{}", case.name);
         });
         let mut reference = Reference::new(source.spec(), &source.weights);
         let mut refused = |ids: &[u32], decoder_ids: &[u32], wanted: &str| {
@@ -192,9 +192,9 @@ fn what_was_read_before_a_rewind_is_not_read_after_it() {
         session.rewind(5).expect("nothing is forgotten");
         assert_eq!(session.step(SPECIAL).expect("the same state"), known);
         session.rewind(3).expect("it forgets");
-        assert_eq!(session.logits().err(), Some(Error::NoTokens));
+        assert_eq!(session.logits().err(), Some(RunError::NoTokens));
         session.prefill(&[SPECIAL, SPECIAL]).expect("it reads");
-        assert_eq!(session.logits().err(), Some(Error::NoTokens), "what it reads is forgotten");
+        assert_eq!(session.logits().err(), Some(RunError::NoTokens), "what it reads is forgotten");
         let found = session.step(7).expect("a token to read").to_vec();
         session.reset();
         session.prefill(&[1, 2, SPECIAL, SPECIAL, SPECIAL, 7]).expect("it reads");
@@ -207,7 +207,7 @@ fn a_specification_that_passes_over_tokens_is_checked() {
     let refused = |change: &dyn Fn(&mut ModelSpec), mut spec: ModelSpec, wanted: &str| {
         assert_eq!(spec.check(), Ok(()));
         change(&mut spec);
-        let Err(Error::InvalidSpec(said)) = spec.check() else { panic!("{:?}", spec.check()) };
+        let Err(LoadError::InvalidSpec(said)) = spec.check() else { panic!("{:?}", spec.check()) };
         assert!(said.contains(wanted), "{said}");
     };
     let padding =

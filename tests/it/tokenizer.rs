@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::section::PRELUDE;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Buffer, Error};
+use kinglet::{Buffer, LoadError, RunError};
 use kinglet_convert::tokenizer::{build, decode, encode};
 use proptest::prelude::*;
 use proptest::test_runner::{TestRng, TestRunner};
@@ -188,13 +188,13 @@ fn too_little_memory_is_an_error_that_says_so() {
     for given in [0, 1, 7, 100, 300] {
         let found = device.encode(text, None, &options, &mut scratch[..given], &mut out);
         let needed = device.scratch_words(text.len());
-        assert_eq!(found, Err(Error::BufferTooSmall { buffer: Buffer::Scratch, needed, given }));
+        assert_eq!(found, Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, given }));
     }
     for given in [0, 1, count - 1] {
         let found = device.encode(text, None, &options, &mut scratch, &mut out[..given]);
-        assert_eq!(found, Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed: count, given }));
+        assert_eq!(found, Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed: count, given }));
     }
-    let said = Error::BufferTooSmall { buffer: Buffer::Tokens, needed: 12, given: 3 }.to_string();
+    let said = RunError::BufferTooSmall { buffer: Buffer::Tokens, needed: 12, given: 3 }.to_string();
     assert_eq!(said, "3 tokens for this text are too few: lend 12");
 }
 
@@ -211,7 +211,7 @@ fn a_second_try_with_what_the_first_asked_for_is_enough() {
             let count = expected.expect("the crate tokenizes it").len();
             let mut scratch = vec![0; device.scratch_words(text.len().max(pair.map_or(0, str::len)))];
             let needed = match device.encode(text, pair, &EncodeOptions::default(), &mut scratch, &mut []) {
-                Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, given: 0 }) => needed,
+                Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, given: 0 }) => needed,
                 found => found.unwrap_or_else(|error| panic!("{name}: {error} for {text:?} {pair:?}")),
             };
             assert_eq!(needed, count, "{name}: {text:?} {pair:?}");
@@ -253,7 +253,7 @@ fn a_section_that_was_tampered_with_never_panics() {
         for len in [0, 1, PRELUDE - 1, PRELUDE, whole.len() / 2, whole.len() - 1] {
             let cut = Tokenizer::from_bytes(&whole[..len]).err();
             assert!(
-                matches!(cut, Some(Error::NoTokenizer | Error::InvalidTokenizer(_))),
+                matches!(cut, Some(LoadError::NoTokenizer | LoadError::InvalidTokenizer(_))),
                 "{name} cut to {len}: {cut:?}"
             );
         }

@@ -1,6 +1,6 @@
 //! How texts end, and what may be written: on golden checkpoints.
 
-use kinglet::Error;
+use kinglet::RunError;
 use kinglet::sample::Sampler;
 use kinglet::task::{BeamOptions, Choices, GenerateOptions, Generation, Progress, Stop, beam_search, generate};
 use kinglet_convert::reference::Reference;
@@ -37,7 +37,7 @@ fn a_text_goes_on_from_where_the_session_stands_a_step_at_a_time() {
         // A session that has read more than the text has is another text's.
         let mut short = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
         let refused = Generation::new(options, &short).next_token(session, &mut short, &mut sampler);
-        assert_eq!(refused, Err(Error::TooManyTokens { limit: 3, given: session.position() }));
+        assert_eq!(refused, Err(RunError::TooManyTokens { limit: 3, given: session.position() }));
     });
 }
 
@@ -88,8 +88,11 @@ fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
         let words: Vec<Vec<u32>> = all.iter().map(|&token| vec![begin[2], free[0], token]).collect();
         let words: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
         let options = GenerateOptions { bad_words: &words, ..plain };
-        assert_eq!(write(&options, 40, 99), (Err(Error::AllSuppressed), free[..1].to_vec()));
-        assert_eq!(write(&GenerateOptions { suppressed: &all, ..plain }, 40, 99), (Err(Error::AllSuppressed), vec![]));
+        assert_eq!(write(&options, 40, 99), (Err(RunError::AllSuppressed), free[..1].to_vec()));
+        assert_eq!(
+            write(&GenerateOptions { suppressed: &all, ..plain }, 40, 99),
+            (Err(RunError::AllSuppressed), vec![])
+        );
     });
 }
 
@@ -101,9 +104,9 @@ fn a_search_that_may_write_nothing_says_so_and_leaves_no_logits() {
         let mut memory = [0; 5];
         let options = GenerateOptions { suppressed: &all, ..GenerateOptions::new(5) };
         let found = beam_search(session, &mut text, &options, BeamOptions::new(1), &mut memory).err();
-        assert_eq!((found, &text[..]), (Some(Error::AllSuppressed), &[3, 4][..]));
+        assert_eq!((found, &text[..]), (Some(RunError::AllSuppressed), &[3, 4][..]));
         beam_search(session, &mut text, &GenerateOptions::new(5), BeamOptions::new(1), &mut memory).expect("a text");
-        assert_eq!((session.logits().err(), session.position()), (Some(Error::NoTokens), 0));
+        assert_eq!((session.logits().err(), session.position()), (Some(RunError::NoTokens), 0));
         for beams in [
             BeamOptions { length_penalty: f32::NAN, ..BeamOptions::new(1) },
             BeamOptions { length_penalty: 1e9, ..BeamOptions::new(1) },
@@ -112,10 +115,10 @@ fn a_search_that_may_write_nothing_says_so_and_leaves_no_logits() {
             BeamOptions::new(9),
         ] {
             let refused = beam_search(session, &mut text, &options, beams, &mut memory).err();
-            assert!(matches!(refused, Some(Error::InvalidOption { .. })), "{beams:?}");
+            assert!(matches!(refused, Some(RunError::InvalidOption { .. })), "{beams:?}");
         }
         let none = beam_search(session, &mut text, &GenerateOptions::new(0), BeamOptions::new(1), &mut memory).err();
-        assert!(matches!(none, Some(Error::InvalidOption { option: "max_new_tokens", .. })));
+        assert!(matches!(none, Some(RunError::InvalidOption { option: "max_new_tokens", .. })));
     });
 }
 

@@ -14,7 +14,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The rooms of the runtime, the ground floor first. Rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["features", "fixed"],
+    &["error", "features", "fixed"],
     &["format"],
     &["aligned", "kernels", "tokenizer"],
     &["model", "workspace"],

@@ -97,10 +97,7 @@ fn main() -> Result<()> {
         Task::Lint => lint(),
         Task::Test => test(),
         Task::Emulators => emulators(),
-        Task::Docs => cargo(
-            &["test", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "pages"],
-            &[("KINGLET_BLESS", "1")],
-        ),
+        Task::Docs => docs(),
         Task::Targets => targets(),
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
@@ -109,6 +106,13 @@ fn main() -> Result<()> {
         Task::Blobs { write } => blobs::check(write),
         Task::Demo => demo(),
     }
+}
+
+/// Writes the pages that tests hold to the program.
+fn docs() -> Result<()> {
+    let bless = [("KINGLET_BLESS", "1")];
+    cargo(&["test", "--quiet", "--package", "kinglet", "--lib", "error::page"], &bless)?;
+    cargo(&["test", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "pages"], &bless)
 }
 
 fn lint() -> Result<()> {

@@ -14,7 +14,7 @@ use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
 use kinglet::task::{GenerateOptions, shifted_start};
-use kinglet::{AlignedVec, Error, MemoryPlan, Model, Session};
+use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
@@ -105,8 +105,8 @@ pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
 
 /// Checks a blob.
 pub(crate) fn open(blob: &[u8]) -> Result<Model<'_>> {
-    let again = |error: Error| match error {
-        Error::UnsupportedVersion { found, supported } => {
+    let again = |error: LoadError| match error {
+        LoadError::UnsupportedVersion { found, supported } => {
             anyhow!(
                 "the blob is of format version {found}, and this program reads {supported}\nconvert the checkpoint again"
             )

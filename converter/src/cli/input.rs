@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use kinglet::Error;
+use kinglet::LoadError;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::texts;
 use kinglet_convert::tokenizer::{decode, encode, spelling};
@@ -127,7 +127,7 @@ impl Reader {
     /// Checks a tokenizer's section, which is empty when the model has none. It lives as long as the program, which has one.
     pub(crate) fn new(section: &'static [u8]) -> Result<Self> {
         let tokenizer = match Tokenizer::from_bytes(section) {
-            Err(Error::NoTokenizer) => None,
+            Err(LoadError::NoTokenizer) => None,
             tokenizer => Some(tokenizer.map_err(|error| anyhow!("{error}\nconvert the checkpoint again"))?),
         };
         Ok(Self { tokenizer, limit: None, prompt: String::new() })

@@ -1,7 +1,7 @@
 //! Numbers that options take: one that means nothing is refused where it is read.
 
 use clap::builder::RangedU64ValueParser;
-use kinglet::Error;
+use kinglet::RunError;
 use kinglet::sample::SamplerOptions;
 use kinglet::task::BeamOptions;
 
@@ -49,7 +49,7 @@ pub(super) fn length_penalty(text: &str) -> Result<f32, String> {
 }
 
 /// A number that the runtime takes.
-fn checked(text: &str, check: impl Fn(f32) -> Result<(), Error>) -> Result<f32, String> {
+fn checked(text: &str, check: impl Fn(f32) -> Result<(), RunError>) -> Result<f32, String> {
     let number = text.parse().map_err(|_| "it is not a number".to_owned())?;
     check(number).map_err(|error| error.to_string())?;
     Ok(number)

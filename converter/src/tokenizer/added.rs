@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
-use kinglet::Error;
+use kinglet::RunError;
 use kinglet::tokenizer::MAX_ADDED;
 use kinglet::tokenizer::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(super) struct AddedToken {
 pub(super) fn collect(
     description: &Value,
     strings: &Strings,
-    normalize: &dyn Fn(&str) -> Result<String, Error>,
+    normalize: &dyn Fn(&str) -> Result<String, RunError>,
 ) -> Result<Vec<AddedToken>> {
     let list = description["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     let model: HashMap<&str, u32> = strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();

@@ -2,7 +2,7 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Session, arena_bytes};
+use kinglet::{Error, RunError, Session, arena_bytes};
 
 use crate::models::home_intent;
 use crate::text::ids;
@@ -25,7 +25,7 @@ const SENTENCES: [&str; 8] = [
 ];
 
 /// What a sentence asks for; the logits go to `see`.
-pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, Error> {
+pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, RunError> {
     let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
     session.encode(&ids, &[])?;

@@ -3,7 +3,7 @@
 use heapless::String;
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, Session, arena_bytes};
+use kinglet::{Error, RunError, Session, arena_bytes};
 
 use crate::models::home_command;
 use crate::text::ids;
@@ -25,7 +25,7 @@ const START: u32 = 0;
 const END: u32 = 1;
 
 /// What a sentence means.
-pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, Error> {
+pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, RunError> {
     let ids = ids(&home_command::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
     session.encode(&ids, &[])?;

@@ -1,7 +1,7 @@
 //! A model's golden vectors: the bits of every layer are those of the host.
 
 use kinglet::golden::Golden;
-use kinglet::{Error, Model, arena_bytes};
+use kinglet::{Error, Model, RunError, arena_bytes};
 
 use crate::models::stories;
 use crate::{Board, number};
@@ -16,12 +16,12 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     board.print(" golden vectors: ");
     match model.self_test(arena) {
         Ok(()) => board.print("PASS\n"),
-        Err(Error::SelfTestFailed { layer }) => {
+        Err(RunError::SelfTestFailed { layer }) => {
             board.print("FAIL from layer ");
             number(board, layer.into());
             board.print("\n");
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::try_cast_slice_mut;
 use heapless::Vec;
-use kinglet::Error;
+use kinglet::RunError;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 
 /// The longest text of the examples, in tokens.
@@ -16,8 +16,8 @@ pub fn tokens<'t>(
     text: &str,
     arena: &mut [u8],
     tokens: &'t mut [Token; MAX_TOKENS],
-) -> Result<&'t [Token], Error> {
-    let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
+) -> Result<&'t [Token], RunError> {
+    let scratch = try_cast_slice_mut(arena).map_err(|_| RunError::ArenaMisaligned)?;
     let count = tokenizer.encode(text, None, &EncodeOptions::default(), scratch, tokens)?;
     Ok(tokens.get(..count).unwrap_or(&[]))
 }
@@ -34,6 +34,6 @@ pub fn ids_of(tokens: &[Token]) -> Vec<u32, MAX_TOKENS> {
 
 /// The ids of a text's tokens. The tokens themselves are gone before a session begins.
 #[inline(never)]
-pub fn ids(tokenizer: &Tokenizer<'_>, text: &str, arena: &mut [u8]) -> Result<Vec<u32, MAX_TOKENS>, Error> {
+pub fn ids(tokenizer: &Tokenizer<'_>, text: &str, arena: &mut [u8]) -> Result<Vec<u32, MAX_TOKENS>, RunError> {
     tokens(tokenizer, text, arena, &mut [Token::default(); MAX_TOKENS]).map(ids_of)
 }

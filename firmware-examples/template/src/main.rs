@@ -8,7 +8,7 @@ use defmt::{error, println};
 use defmt_rtt as _;
 use kinglet::sample::argmax;
 use kinglet::tokenizer::{EncodeOptions, Token};
-use kinglet::{Aligned, Error, Session};
+use kinglet::{Aligned, RunError, Session};
 use panic_probe as _;
 
 #[allow(dead_code)]
@@ -22,15 +22,15 @@ const TEXT: &str = "Hello";
 const LONGEST: usize = 32;
 
 /// The tokens of a text, and how many they are. The arena serves for this as long as no session has it.
-fn tokens(text: &str, arena: &mut [u8]) -> Result<([u32; LONGEST], usize), Error> {
-    let scratch = try_cast_slice_mut(arena).map_err(|_| Error::ArenaMisaligned)?;
+fn tokens(text: &str, arena: &mut [u8]) -> Result<([u32; LONGEST], usize), RunError> {
+    let scratch = try_cast_slice_mut(arena).map_err(|_| RunError::ArenaMisaligned)?;
     let mut tokens = [Token::default(); LONGEST];
     let count = TOKENIZER.encode(text, None, &EncodeOptions::default(), scratch, &mut tokens)?;
     Ok((tokens.map(|token| token.id), count))
 }
 
 /// A decoder writes what comes after the text, an encoder-decoder what becomes of it.
-fn write(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), Error> {
+fn write(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), RunError> {
     let special = &MODEL.manifest().tokens;
     if MODEL.spec().encoder.is_some() {
         session.encode(ids, &[])?;
@@ -52,14 +52,14 @@ fn write(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), Error> {
 }
 
 /// An encoder says what the text is.
-fn classify(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), Error> {
+fn classify(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), RunError> {
     session.encode(ids, &[])?;
     let label = argmax(session.logits()?) as usize;
     println!("{=str}", MODEL.labels().nth(label).unwrap_or("?"));
     Ok(())
 }
 
-fn run(arena: &mut [u8]) -> Result<(), Error> {
+fn run(arena: &mut [u8]) -> Result<(), RunError> {
     MODEL.self_test(arena)?;
     println!("self test: PASS");
     let (ids, count) = tokens(TEXT, arena)?;

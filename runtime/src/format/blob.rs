@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::checksum::Checksum;
 #[cfg(feature = "alloc")]
 use super::checksum::checksum;
-use super::error::Error;
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
 use super::memory::{Coefficients, address};
 use super::spec::ModelSpec;
+use crate::error::LoadError;
 
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
@@ -87,14 +87,14 @@ impl SpecialTokens {
     }
 
     /// Whether the runs fill their row, and each is one of several tokens.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), LoadError> {
         let (mut filled, mut several) = (0, true);
         for word in self.each_bad_word() {
             filled += word.len() + 1;
             several &= word.len() > 1;
         }
         let holds = several && filled == self.bad_words.len();
-        if holds { Ok(()) } else { Err(Error::InvalidSpec("bad words")) }
+        if holds { Ok(()) } else { Err(LoadError::InvalidSpec("bad words")) }
     }
 }
 
@@ -202,20 +202,20 @@ impl Peek {
 /// and whether what the beginning says of memory is true.
 ///
 /// # Errors
-/// [`Error::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`Error::BadMagic`] and [`Error::UnsupportedVersion`].
+/// [`LoadError::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`LoadError::BadMagic`] and [`LoadError::UnsupportedVersion`].
 ///
 /// ```
-/// use kinglet::Error;
+/// use kinglet::LoadError;
 /// use kinglet::format::blob::peek;
 ///
 /// /// Whether firmware with this much room can take the model that a server offers.
-/// fn takes(first_packet: &[u8], slot: usize, arena: usize) -> Result<bool, Error> {
+/// fn takes(first_packet: &[u8], slot: usize, arena: usize) -> Result<bool, LoadError> {
 ///     let offered = peek(first_packet)?;
 ///     Ok(offered.bytes <= slot && offered.arena_bytes(128) <= arena)
 /// }
-/// assert_eq!(takes(&[0; 64], 1 << 20, 1 << 16), Err(Error::BadMagic));
+/// assert_eq!(takes(&[0; 64], 1 << 20, 1 << 16), Err(LoadError::BadMagic));
 /// ```
-pub fn peek(first: &[u8]) -> Result<Peek, Error> {
+pub fn peek(first: &[u8]) -> Result<Peek, LoadError> {
     let prelude = Prelude::read(first)?;
     Ok(Peek { bytes: prelude.total_len as usize, coefficients: prelude.coefficients })
 }
@@ -243,21 +243,21 @@ pub(crate) struct Sections<'m> {
 impl Prelude {
     const WORDS: usize = (PRELUDE_LEN - 8) / 4;
 
-    fn read(blob: &[u8]) -> Result<Self, Error> {
-        let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given: blob.len() };
+    fn read(blob: &[u8]) -> Result<Self, LoadError> {
+        let short = LoadError::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given: blob.len() };
         let prelude = blob.first_chunk::<PRELUDE_LEN>().ok_or(short)?;
         if prelude.first_chunk() != Some(&MAGIC) {
-            return Err(Error::BadMagic);
+            return Err(LoadError::BadMagic);
         }
         let [_, _, _, _, v0, v1, r0, r1, ..] = prelude;
         let found = u16::from_le_bytes([*v0, *v1]);
         if found != FORMAT_VERSION {
-            return Err(Error::UnsupportedVersion { found, supported: FORMAT_VERSION });
+            return Err(LoadError::UnsupportedVersion { found, supported: FORMAT_VERSION });
         }
         let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] =
             prelude_words(prelude);
         if [*r0, *r1] != [0; 2] || [z0, z1] != [0; 2] {
-            return Err(Error::ReservedBits);
+            return Err(LoadError::ReservedBits);
         }
         let coefficients = Coefficients::from_words(plan);
         Ok(Self { total_len, manifest_len, payload_len, tokenizer_len, golden_len, coefficients })
@@ -278,17 +278,17 @@ impl Prelude {
 }
 
 /// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
-pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Sections<'m>, Error> {
+pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Sections<'m>, LoadError> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
     if prelude.total_len as usize != given {
-        return Err(Error::LengthMismatch { expected: prelude.total_len as usize, given });
+        return Err(LoadError::LengthMismatch { expected: prelude.total_len as usize, given });
     }
     let beyond = blob.as_ptr().addr() % ALIGNMENT;
     if beyond != 0 {
-        return Err(Error::Misaligned { alignment: ALIGNMENT, beyond });
+        return Err(LoadError::Misaligned { alignment: ALIGNMENT, beyond });
     }
-    let short = Error::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
+    let short = LoadError::BlobTooShort { needed: PRELUDE_LEN + CHECKSUM_LEN, given };
     let (content, written) = blob.split_last_chunk::<CHECKSUM_LEN>().ok_or(short)?;
     let mut sum = Checksum::new();
     for piece in content.chunks(PAUSE_BYTES) {
@@ -297,7 +297,7 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
     }
     let (expected, found) = (u32::from_le_bytes(*written), sum.finish());
     if expected != found {
-        return Err(Error::BadChecksum { expected, found });
+        return Err(LoadError::BadChecksum { expected, found });
     }
 
     let mut rest = content.get(PRELUDE_LEN..).ok_or(short)?;
@@ -306,31 +306,31 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
     let tokenizer = section(&mut rest, 0, prelude.tokenizer_len, "tokenizer")?;
     let golden = section(&mut rest, 0, prelude.golden_len, "golden vectors")?;
     if !rest.is_empty() {
-        return Err(Error::BadLayout("end"));
+        return Err(LoadError::BadLayout("end"));
     }
 
     Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden })
 }
 
 /// Where the tensors of a manifest lie, when it is the one that belongs to the sections.
-pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sections<'_>) -> Result<Layout, Error> {
+pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sections<'_>) -> Result<Layout, LoadError> {
     if !trailing.is_empty() || encoded_len(manifest) != Some(sections.manifest.len()) {
-        return Err(Error::NonCanonicalManifest);
+        return Err(LoadError::NonCanonicalManifest);
     }
     manifest.spec.check()?;
     manifest.tokens.check()?;
-    let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
+    let layout = Layout::new(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
     if layout.bytes() != sections.payload.len() {
-        return Err(Error::BadLayout("payload"));
+        return Err(LoadError::BadLayout("payload"));
     }
     if Some(sections.coefficients) != Coefficients::new(&manifest.spec) {
-        return Err(Error::BadLayout("memory plan"));
+        return Err(LoadError::BadLayout("memory plan"));
     }
     Ok(layout)
 }
 
 /// Takes a section and the zeros that pad it to the alignment.
-fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) -> Result<&'m [u8], Error> {
+fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) -> Result<&'m [u8], LoadError> {
     let len = len as usize;
     let padding = start.wrapping_add(len).wrapping_neg() % ALIGNMENT;
     let split = || {
@@ -338,7 +338,7 @@ fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) 
         let (zeros, after) = after.split_at_checked(padding)?;
         zeros.iter().all(|&byte| byte == 0).then_some((section, after))
     };
-    let (section, after) = split().ok_or(Error::BadLayout(name))?;
+    let (section, after) = split().ok_or(LoadError::BadLayout(name))?;
     *rest = after;
     Ok(section)
 }
@@ -403,25 +403,25 @@ const fn cut(blob: &[u8], at: usize, len: u32) -> &[u8] {
 /// [`Shape::bytes`](super::layout::Shape::bytes) says; `tokenizer` and `golden` may be empty.
 ///
 /// # Errors
-/// [`Error::InvalidSpec`] and [`Error::BadLayout`] when the parts do not belong together.
+/// [`LoadError::InvalidSpec`] and [`LoadError::BadLayout`] when the parts do not belong together.
 #[cfg(feature = "alloc")]
 pub fn write(
     manifest: &Manifest,
     payload: &[u8],
     tokenizer: &[u8],
     golden: &[u8],
-) -> Result<alloc::vec::Vec<u8>, Error> {
+) -> Result<alloc::vec::Vec<u8>, LoadError> {
     manifest.spec.check()?;
     manifest.tokens.check()?;
-    let layout = Layout::new(&manifest.spec).ok_or(Error::BadLayout("payload"))?;
+    let layout = Layout::new(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
     if layout.bytes() != payload.len() {
-        return Err(Error::BadLayout("payload"));
+        return Err(LoadError::BadLayout("payload"));
     }
-    let coefficients = Coefficients::new(&manifest.spec).ok_or(Error::BadLayout("memory plan"))?;
-    let manifest = postcard::to_allocvec(manifest).map_err(|_| Error::BadManifest)?;
+    let coefficients = Coefficients::new(&manifest.spec).ok_or(LoadError::BadLayout("memory plan"))?;
+    let manifest = postcard::to_allocvec(manifest).map_err(|_| LoadError::BadManifest)?;
     let sections = [manifest.as_slice(), payload, tokenizer, golden];
     let padded = sections.iter().map(|section| section.len().next_multiple_of(ALIGNMENT)).sum::<usize>();
-    let length = |len: usize| u32::try_from(len).map_err(|_| Error::BadLayout("length"));
+    let length = |len: usize| u32::try_from(len).map_err(|_| LoadError::BadLayout("length"));
     let prelude = Prelude {
         total_len: length(PRELUDE_LEN + padded + CHECKSUM_LEN)?,
         manifest_len: length(manifest.len())?,

@@ -1,23 +1,23 @@
 //! The bounds that the runtime relies on, and the features that a model needs: checked once, when a
 //! blob is read or written.
 
-use super::error::Error;
 use super::places::GROUP_SIZES;
 use super::spec::{
     AttentionPosition, AttentionSpec, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
     MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
     NumericsSpec, OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
 };
+use crate::error::LoadError;
 use crate::features;
 
 impl ModelSpec {
     /// Checks every bound that the runtime relies on.
     ///
     /// # Errors
-    /// [`Error::InvalidSpec`] naming the field that is out of bounds.
-    pub fn check(&self) -> Result<(), Error> {
-        if let Some(part) = missing(self) {
-            return Err(Error::NotSupported(part));
+    /// [`LoadError::InvalidSpec`] naming the field that is out of bounds; [`LoadError::FeatureOff`].
+    pub fn check(&self) -> Result<(), LoadError> {
+        if let Some(off) = missing(self) {
+            return Err(LoadError::FeatureOff(off.feature));
         }
         require(NumericsSpec::FRACTION_BITS.contains(&self.numerics.fraction_bits), "fraction_bits")?;
         require((1..=1024).contains(&self.numerics.tile), "tile")?;
@@ -70,7 +70,7 @@ impl ModelSpec {
 }
 
 impl StackSpec {
-    fn check(&self, causal: bool) -> Result<(), Error> {
+    fn check(&self, causal: bool) -> Result<(), LoadError> {
         let (embedding, block) = (&self.embedding, &self.block);
         require(width(self.hidden_size), "hidden_size")?;
         require((1..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
@@ -128,13 +128,13 @@ impl StackSpec {
 }
 
 impl NormSpec {
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), LoadError> {
         require(self.epsilon < 1 << 62, "epsilon")
     }
 }
 
 impl AttentionSpec {
-    fn check(&self, num_hidden_layers: u16, causal: bool) -> Result<(), Error> {
+    fn check(&self, num_hidden_layers: u16, causal: bool) -> Result<(), LoadError> {
         let heads = self.num_attention_heads;
         require((1..=MAX_HEADS).contains(&heads), "num_attention_heads")?;
         require(self.num_key_value_heads > 0 && heads.is_multiple_of(self.num_key_value_heads), "num_key_value_heads")?;
@@ -164,7 +164,7 @@ impl AttentionSpec {
 }
 
 impl HeadSpec {
-    fn check(&self, stack: &StackSpec) -> Result<(), Error> {
+    fn check(&self, stack: &StackSpec) -> Result<(), LoadError> {
         if let Some(transform) = &self.transform {
             require(width(transform.size), "the head's transform size")?;
             transform.norm.map_or(Ok(()), |norm| norm.check())?;
@@ -185,7 +185,7 @@ impl HeadSpec {
 }
 
 impl Multiplier {
-    fn check(self) -> Result<(), Error> {
+    fn check(self) -> Result<(), LoadError> {
         let normal = self.mantissa >= 1 << 30;
         require(normal && Self::EXPONENTS.contains(&i32::from(self.exponent)), "a multiplier is not normalized")
     }
@@ -196,23 +196,38 @@ fn width(size: u32) -> bool {
     (1..=MAX_WIDTH).contains(&size)
 }
 
-fn require(holds: bool, what: &'static str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::InvalidSpec(what)) }
+fn require(holds: bool, what: &'static str) -> Result<(), LoadError> {
+    if holds { Ok(()) } else { Err(LoadError::InvalidSpec(what)) }
 }
 
-/// A feature that a model needs and this program does not have.
-pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
+/// A feature of the crate that a model needs and this program does not have.
+#[derive(Clone, Copy)]
+pub(crate) struct Off {
+    /// Its name in `Cargo.toml`.
+    pub(crate) feature: &'static str,
+    /// The sentence that a compiler shows, which cannot make one of a name.
+    pub(crate) sentence: &'static str,
+}
+
+macro_rules! off {
+    ($feature:literal) => {
+        Some(Off { feature: $feature, sentence: concat!("the crate's feature `", $feature, "` is off") })
+    };
+}
+
+/// The first feature that a model needs and this program does not have.
+pub(crate) const fn missing(spec: &ModelSpec) -> Option<Off> {
     if matches!(spec.numerics.weights, WeightLayout::Packed { .. }) && !features::PACKED_WEIGHTS {
-        return Some("the crate's feature `packed-weights` is off");
+        return off!("packed-weights");
     }
     if matches!(spec.numerics.weights, WeightLayout::Paired) && !features::PAIRED_WEIGHTS {
-        return Some("the crate's feature `paired-weights` is off");
+        return off!("paired-weights");
     }
     if matches!(spec.numerics.weights, WeightLayout::WideTiled) && !features::WIDE_TILES {
-        return Some("the crate's feature `wide-tiles` is off");
+        return off!("wide-tiles");
     }
     if spec.head.soft_cap.is_some() && !features::SOFT_CAPS {
-        return Some(NO_SOFT_CAPS);
+        return off!("soft-caps");
     }
     match (missing_of(&spec.encoder), missing_of(&spec.decoder)) {
         (None, other) => other,
@@ -220,30 +235,28 @@ pub(crate) const fn missing(spec: &ModelSpec) -> Option<&'static str> {
     }
 }
 
-const NO_SOFT_CAPS: &str = "the crate's feature `soft-caps` is off";
-
-const fn missing_of(stack: &Option<StackSpec>) -> Option<&'static str> {
+const fn missing_of(stack: &Option<StackSpec>) -> Option<Off> {
     let Some(stack) = stack else { return None };
     let position = &stack.block.attention.position;
     let relative = matches!(position, AttentionPosition::RelativeBias { .. } | AttentionPosition::Disentangled { .. });
     if relative && !features::RELATIVE_ATTENTION {
-        return Some("the crate's feature `relative-attention` is off");
+        return off!("relative-attention");
     }
     if !matches!(stack.embedding.projection, EmbeddingProjection::None) && !features::PROJECTED_EMBEDDINGS {
-        return Some("the crate's feature `projected-embeddings` is off");
+        return off!("projected-embeddings");
     }
     let inside = stack.block.bottleneck.is_some() || stack.block.feed_forward.networks > 1;
     if inside && !features::BOTTLENECKS {
-        return Some("the crate's feature `bottlenecks` is off");
+        return off!("bottlenecks");
     }
     if stack.block.cross_attention && !features::CROSS_ATTENTION {
-        return Some("the crate's feature `cross-attention` is off");
+        return off!("cross-attention");
     }
     if stack.block.attention.soft_cap.is_some() && !features::SOFT_CAPS {
-        return Some(NO_SOFT_CAPS);
+        return off!("soft-caps");
     }
     if stack.convolution.is_some() && !features::CONVOLUTIONS {
-        return Some("the crate's feature `convolutions` is off");
+        return off!("convolutions");
     }
     None
 }

@@ -1,9 +1,9 @@
 //! How much memory a model needs, as a function of its specification. The converter writes it into
 //! the blob's prelude.
 
-use super::error::Error;
 use super::layout::ALIGNMENT;
 use super::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Pooling, Residual, StackSpec};
+use crate::error::RunError;
 use crate::fixed::Scale;
 
 /// The most texts at a time.
@@ -233,14 +233,14 @@ impl MemoryPlan {
     /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] when the model has fewer positions; [`Error::InvalidSpec`] when the
-    /// specification is out of bounds.
-    pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, Error> {
-        let coefficients = Coefficients::new(spec).ok_or(Error::BadLayout("memory plan"))?;
+    /// [`RunError::TooManyTokens`] when the model has fewer positions; [`RunError::ModelTooLarge`] when
+    /// the specification is not one of a model.
+    pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, RunError> {
+        let coefficients = Coefficients::new(spec).ok_or(RunError::ModelTooLarge)?;
         for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {
             let limit = stack.as_ref().map_or(usize::MAX, |stack| stack.max_positions as usize);
             if given > limit {
-                return Err(Error::TooManyTokens { limit, given });
+                return Err(RunError::TooManyTokens { limit, given });
             }
         }
         Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
@@ -251,7 +251,7 @@ impl MemoryPlan {
     ///
     /// # Errors
     /// As [`MemoryPlan::new`].
-    pub fn standard(spec: &ModelSpec, max_tokens: usize) -> Result<Self, Error> {
+    pub fn standard(spec: &ModelSpec, max_tokens: usize) -> Result<Self, RunError> {
         Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
     }
 

@@ -5,7 +5,6 @@
 pub mod blob;
 pub(crate) mod check;
 pub mod checksum;
-pub mod error;
 pub mod layout;
 mod length;
 pub(crate) mod memory;

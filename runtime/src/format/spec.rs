@@ -18,7 +18,7 @@ pub use numerics::{ActivationWidth, KeyWidth, Multiplier, NumericsSpec, WeightLa
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use crate::error::LoadError;
 
 /// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation
 /// applies.
@@ -183,9 +183,9 @@ impl ModelSpec {
     /// The stack whose hidden states the head reads: the decoder where there is one.
     ///
     /// # Errors
-    /// [`Error::InvalidSpec`] when there is no stack at all.
-    pub fn last_stack(&self) -> Result<&StackSpec, Error> {
-        self.decoder.as_ref().or(self.encoder.as_ref()).ok_or(Error::InvalidSpec("no encoder and no decoder"))
+    /// [`LoadError::InvalidSpec`] when there is no stack at all.
+    pub fn last_stack(&self) -> Result<&StackSpec, LoadError> {
+        self.decoder.as_ref().or(self.encoder.as_ref()).ok_or(LoadError::InvalidSpec("no encoder and no decoder"))
     }
 }
 

@@ -1,9 +1,9 @@
 //! From a hidden state to the result.
 
-use super::{Row, Session};
+use super::{Row, Session, stack_of};
 use crate::block::copy;
+use crate::error::RunError;
 use crate::fixed::mean;
-use crate::format::error::Error;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
 use crate::format::spec::OutputProjection;
 use crate::ops::activation::{activate, soft_cap};
@@ -13,11 +13,11 @@ use crate::workspace::Workspace;
 
 impl Session<'_, '_> {
     /// Pools, transforms and projects.
-    pub(super) fn head(&mut self, row: Row) -> Result<&mut [i32], Error> {
+    pub(super) fn head(&mut self, row: Row) -> Result<&mut [i32], RunError> {
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);
         let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
-        let stack = model.stack(id).ok_or(Error::NotSupported("it has no stack"))?;
+        let stack = stack_of(model, id)?;
         let (hidden_size, bits) = (stack.hidden_size(), spec.numerics.fraction_bits);
         let (width, kernels) = (spec.numerics.activations, self.kernels);
         let Workspace { hidden, kept, states, scratch, .. } = &mut self.workspace;
@@ -27,7 +27,7 @@ impl Session<'_, '_> {
         let mut len = hidden_size;
         let pooled = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         match row {
-            _ if read == 0 => return Err(Error::NoTokens),
+            _ if read == 0 => return Err(RunError::NoTokens),
             Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
             Row::Kept => copy(pooled, kept),
             Row::Mean => {

@@ -2,8 +2,8 @@
 //! encoder's text has a say in it perhaps one of an earlier tile, which is kept then.
 
 use crate::block::copy;
+use crate::error::RunError;
 use crate::format::blob::SpecialTokens;
-use crate::format::error::Error;
 use crate::format::spec::Pooling;
 
 /// Which hidden state the head reads.
@@ -32,11 +32,11 @@ impl Reading {
     /// For a decoder that will attend to this text.
     ///
     /// # Errors
-    /// [`Error::TokenMissing`] when the text does not say where.
-    pub(super) fn of_source(pooling: Pooling, source: &[u32]) -> Result<Self, Error> {
+    /// [`RunError::TokenMissing`] when the text does not say where.
+    pub(super) fn of_source(pooling: Pooling, source: &[u32]) -> Result<Self, RunError> {
         let marked = match pooling {
             Pooling::AtLast(token) => {
-                Some(source.iter().rposition(|&id| id == token).ok_or(Error::TokenMissing { token })?)
+                Some(source.iter().rposition(|&id| id == token).ok_or(RunError::TokenMissing { token })?)
             }
             _ => None,
         };

@@ -5,8 +5,8 @@ use super::positions::count;
 use super::{Pass, Session, Stage, Trace};
 use crate::block::Block;
 use crate::cache::KeyValueCache;
+use crate::error::RunError;
 use crate::features;
-use crate::format::error::Error;
 use crate::format::layout::{Stack, StackPart};
 use crate::format::memory::{decoder_slots, layer_cache_bytes};
 use crate::format::spec::{StackSpec, at_least_one};
@@ -25,7 +25,7 @@ impl<'s, 'm> Session<'s, 'm> {
         pass: &mut Pass,
         text: (&[u32], &[u8]),
         trace: Trace<'_>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RunError> {
         let (tokens, layer, stage) = (pass.tokens, pass.layer, pass.stage);
         let convolves = self.convolves(layer);
         let hidden_size = stack.hidden_size();
@@ -36,8 +36,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let step = if stage == Stage::Forward && threads.count() > 1 { tokens } else { together };
         let (start, end) = (pass.read, pass.read.saturating_add(step).min(tokens));
         let Workspace { states, encoder_cache, cross_cache, scratch, .. } = &mut self.workspace;
-        let states = states.get_mut(..tokens * hidden_size).ok_or(Error::NoTokens)?;
-        let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(Error::NoTokens)?;
+        let states = states.get_mut(..tokens * hidden_size).ok_or(RunError::NoTokens)?;
+        let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(RunError::NoTokens)?;
         let keys = self.model.spec().numerics.keys;
         let each_row = x.chunks_exact_mut(hidden_size);
         match stage {
@@ -86,7 +86,7 @@ impl<'s, 'm> Session<'s, 'm> {
                     let region = cross_cache.len() / at_least_one(stack.spec.num_hidden_layers as usize);
                     let slots = region / layer_cache_bytes(stack.spec, keys, 1).max(1);
                     let region = cross_cache.get_mut(layer * region..(layer + 1) * region);
-                    let region = region.ok_or(Error::BadLayout("cache"))?;
+                    let region = region.ok_or(RunError::WrongPlan)?;
                     let mut cache = KeyValueCache::new(region, stack.spec, keys, slots)?;
                     let block = Block::new(stack, layer, self.kernels, Others::default());
                     for (index, x) in x.chunks((self.plan.tile() * hidden_size).max(1)).enumerate() {
@@ -152,7 +152,7 @@ impl<'s, 'm> Session<'s, 'm> {
         pass: &mut Pass,
         ids: &[u32],
         trace: Trace<'_>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RunError> {
         // What the head could read is under way.
         self.last_tile = 0;
         let keys = self.model.spec().numerics.keys;
@@ -161,11 +161,11 @@ impl<'s, 'm> Session<'s, 'm> {
         let ids = rest.get(..self.plan.tile()).unwrap_or(rest);
         let Workspace { hidden, kept, cache, cross_cache, scratch, .. } = &mut self.workspace;
         let of_one = cache.len() / self.plan.beams().max(1);
-        let cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).ok_or(Error::BadLayout("cache"))?;
+        let cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).ok_or(RunError::WrongPlan)?;
         if layer == 0 {
             self.reading.keep(hidden, hidden_size, kept);
         }
-        let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(Error::NoTokens)?;
+        let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(RunError::NoTokens)?;
         if layer == 0 {
             let first = count(stack.spec, counted(stack.spec, &self.plan, cache), start, ids);
             for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
@@ -176,11 +176,11 @@ impl<'s, 'm> Session<'s, 'm> {
         let layers = stack.spec.num_hidden_layers as usize;
         let bytes_of = |layer| layer_cache_bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
         let first = (0..layer).map(bytes_of).sum::<usize>();
-        let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(Error::BadLayout("cache"))?;
+        let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(RunError::WrongPlan)?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
-            let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(Error::BadLayout("cache"))?;
+            let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(RunError::WrongPlan)?;
             let slots = size / layer_cache_bytes(stack.spec, keys, 1).max(1);
             Some(KeyValueCache::new(region, stack.spec, keys, slots)?)
         } else {

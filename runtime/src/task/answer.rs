@@ -2,7 +2,7 @@
 
 use core::ops::{Range, RangeInclusive};
 
-use crate::format::error::{Buffer, Error};
+use crate::error::{Buffer, RunError};
 use crate::format::spec::Task;
 use crate::session::Session;
 
@@ -33,8 +33,8 @@ impl Answer {
 /// is taken.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::NotSupported`] when the head does not answer questions or the
-/// context is not in the text; [`Error::BufferTooSmall`] when `scratch` is shorter than the
+/// As [`Session::encode`]; [`RunError::WrongHead`] when the head does not answer questions;
+/// [`RunError::InvalidOption`] when the context is not in the text; [`RunError::BufferTooSmall`] when `scratch` is shorter than the
 /// context.
 pub fn answer(
     session: &mut Session<'_, '_>,
@@ -43,22 +43,18 @@ pub fn answer(
     context: Range<usize>,
     max_len: usize,
     scratch: &mut [[i32; 2]],
-) -> Result<Answer, Error> {
+) -> Result<Answer, RunError> {
     if session.model().spec().head.task != Task::QuestionAnswering || session.model().spec().encoder.is_none() {
-        return Err(Error::NotSupported("its head does not answer questions"));
+        return Err(RunError::WrongHead("answer questions"));
     }
     if context.is_empty() || context.end > ids.len() {
-        return Err(Error::NotSupported("an answer outside the text"));
+        return Err(RunError::InvalidOption { option: "context", wanted: "a range of tokens within the text" });
     }
     let (needed, given) = (context.len(), scratch.len());
-    let scratch = scratch.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Spans, needed, given })?;
+    let scratch = scratch.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Spans, needed, given })?;
     session.encode(ids, token_types)?;
-    let mut logits_at = |position| -> Result<[i32; 2], Error> {
-        session
-            .logits_at(position)?
-            .first_chunk()
-            .copied()
-            .ok_or(Error::NotSupported("a head without a start and an end"))
+    let mut logits_at = |position| -> Result<[i32; 2], RunError> {
+        session.logits_at(position)?.first_chunk().copied().ok_or(RunError::WrongHead("answer questions"))
     };
     let [start, end] = logits_at(0)?;
     let none = start.saturating_add(end);

@@ -7,9 +7,9 @@
 use heapless::{Vec, VecView};
 
 use super::{GenerateOptions, log_normalizer};
+use crate::error::{Buffer, RunError};
 pub use crate::format::blob::EarlyStopping;
 use crate::format::blob::GenerationDefaults;
-use crate::format::error::{Buffer, Error};
 pub use crate::format::memory::MAX_BEAMS;
 use crate::format::spec::Direction;
 use crate::sample::{SUPPRESSED, change_seen, check_penalty, within};
@@ -53,14 +53,14 @@ impl BeamOptions {
     /// Whether every number means something. [`BeamSearch::new`] asks this.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] with the first one that does not: out of its range, or not a
+    /// [`RunError::InvalidOption`] with the first one that does not: out of its range, or not a
     /// number.
-    pub const fn check(&self) -> Result<(), Error> {
+    pub const fn check(&self) -> Result<(), RunError> {
         if self.num_beams == 0 || self.num_beams > MAX_BEAMS {
-            return Err(Error::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
+            return Err(RunError::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
         }
         if !within(self.length_penalty, -10.0, 10.0) {
-            return Err(Error::InvalidOption { option: "length_penalty", wanted: "from -10 to 10" });
+            return Err(RunError::InvalidOption { option: "length_penalty", wanted: "from -10 to 10" });
         }
         check_penalty(self.repetition_penalty)
     }
@@ -123,25 +123,26 @@ impl<'b> BeamSearch<'b> {
     /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write;
-    /// [`Error::NotSupported`] for too many stop tokens; [`Error::BufferTooSmall`] when the memory
+    /// [`RunError::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write, or
+    /// there are too many stop tokens; [`RunError::BufferTooSmall`] when the memory
     /// holds fewer than [`words`](Self::words).
     pub fn new(
         options: BeamOptions,
         max_new_tokens: usize,
         stop_tokens: usize,
         memory: &'b mut [u32],
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, RunError> {
         options.check()?;
         if max_new_tokens == 0 {
-            return Err(Error::InvalidOption { option: "max_new_tokens", wanted: "at least 1" });
+            return Err(RunError::InvalidOption { option: "max_new_tokens", wanted: "at least 1" });
         }
         let kept = options.num_beams * stop_tokens.saturating_add(1).max(2);
         if kept > MAX_CANDIDATES {
-            return Err(Error::NotSupported("a search of eight beams has at most seven stop tokens"));
+            return Err(RunError::InvalidOption { option: "stop", wanted: "at most seven tokens with eight beams" });
         }
         let (needed, given) = (Self::words(options.num_beams, max_new_tokens), memory.len());
-        let nodes = memory.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Beams, needed, given })?;
+        let nodes =
+            memory.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Beams, needed, given })?;
         Ok(Self {
             options,
             max_new_tokens,
@@ -174,8 +175,8 @@ impl<'b> BeamSearch<'b> {
     /// Adds an open text's tokens to `text`.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when it does not hold them.
-    pub fn write_open(&self, beam: usize, text: &mut VecView<u32>) -> Result<(), Error> {
+    /// [`RunError::BufferTooSmall`] when it does not hold them.
+    pub fn write_open(&self, beam: usize, text: &mut VecView<u32>) -> Result<(), RunError> {
         self.write(self.steps, beam, text, 0)
     }
 
@@ -183,8 +184,8 @@ impl<'b> BeamSearch<'b> {
     /// `None` when no text has that rank.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when it does not hold them.
-    pub fn write_finished(&self, rank: usize, text: &mut VecView<u32>) -> Result<Option<f32>, Error> {
+    /// [`RunError::BufferTooSmall`] when it does not hold them.
+    pub fn write_finished(&self, rank: usize, text: &mut VecView<u32>) -> Result<Option<f32>, RunError> {
         let Some(found) = self.finished.get(rank) else { return Ok(None) };
         self.write(found.steps, found.beam, text, 1)?;
         let _ = text.push(found.token);
@@ -197,11 +198,11 @@ impl<'b> BeamSearch<'b> {
     }
 
     /// Adds the tokens of the first `steps` steps, where there is room for `more` after them.
-    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>, more: usize) -> Result<(), Error> {
+    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>, more: usize) -> Result<(), RunError> {
         let begun = text.len();
         let (needed, given) = (begun + steps + more, text.capacity());
         if needed > given {
-            return Err(Error::BufferTooSmall { buffer: Buffer::Ids, needed, given });
+            return Err(RunError::BufferTooSmall { buffer: Buffer::Ids, needed, given });
         }
         for step in (0..steps).rev() {
             let (token, parent) = self.node(step, beam);
@@ -290,15 +291,15 @@ impl<'b> BeamSearch<'b> {
 /// searched. Afterwards the session holds none of the texts.
 ///
 /// # Errors
-/// As [`Session::prefill`] and [`BeamSearch::new`]; [`Error::TooManyBeams`] when the session has
-/// fewer caches; [`Error::AllSuppressed`] when the options let no text come to an end.
+/// As [`Session::prefill`] and [`BeamSearch::new`]; [`RunError::TooManyBeams`] when the session has
+/// fewer caches; [`RunError::AllSuppressed`] when the options let no text come to an end.
 ///
 /// ```
 /// use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search};
-/// use kinglet::{Error, Session};
+/// use kinglet::{RunError, Session};
 ///
 /// /// The best of four texts, of up to twenty tokens.
-/// fn translate(session: &mut Session, source: &[u32], start: u32, stop: u32) -> Result<heapless::Vec<u32, 21>, Error> {
+/// fn translate(session: &mut Session, source: &[u32], start: u32, stop: u32) -> Result<heapless::Vec<u32, 21>, RunError> {
 ///     session.encode(source, &[])?;
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([start]);
 ///     let mut memory = [0; BeamSearch::words(4, 20)];
@@ -315,14 +316,14 @@ pub fn beam_search<'b>(
     options: &GenerateOptions<'_>,
     beams: BeamOptions,
     memory: &'b mut [u32],
-) -> Result<BeamSearch<'b>, Error> {
+) -> Result<BeamSearch<'b>, RunError> {
     let mut search = BeamSearch::new(beams, options.max_new_tokens, options.stop.len(), memory)?;
     if session.beams() < beams.num_beams {
-        return Err(Error::TooManyBeams { limit: session.beams(), given: beams.num_beams });
+        return Err(RunError::TooManyBeams { limit: session.beams(), given: beams.num_beams });
     }
     let spec = session.model().spec();
     if spec.direction == Direction::Backward {
-        return Err(Error::NotSupported("a backward decoder is not searched"));
+        return Err(RunError::CannotSearchBackward);
     }
     let bits = spec.numerics.fraction_bits;
     let unit = libm::ldexp(1.0, -i32::from(bits));
@@ -358,7 +359,7 @@ pub fn beam_search<'b>(
         });
         if !going_on {
             session.reset();
-            return if search.finished.is_empty() { Err(Error::AllSuppressed) } else { Ok(search) };
+            return if search.finished.is_empty() { Err(RunError::AllSuppressed) } else { Ok(search) };
         }
         session.reorder(search.parents());
     }

@@ -1,6 +1,6 @@
 //! Choice among texts that are given.
 
-use crate::format::error::Error;
+use crate::error::RunError;
 
 /// A list of texts, as token ids, of which the model is to write one: commands that exist, labels,
 /// names.
@@ -13,7 +13,7 @@ use crate::format::error::Error;
 /// let choices = Choices::new(&[&[3, 5], &[3, 7, 7], &[9]])?;
 /// assert_eq!(choices.find(&[3, 7, 7]), Some(1));
 /// assert!(Choices::new(&[&[9], &[3]]).is_err());
-/// # Ok::<(), kinglet::Error>(())
+/// # Ok::<(), kinglet::RunError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Choices<'c> {
@@ -34,14 +34,14 @@ impl<'c> Choices<'c> {
     /// Texts in ascending order, none of them empty and none twice.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] when they are not.
-    pub fn new(texts: &'c [&'c [u32]]) -> Result<Self, Error> {
+    /// [`RunError::InvalidOption`] when they are not.
+    pub fn new(texts: &'c [&'c [u32]]) -> Result<Self, RunError> {
         let ascending = texts.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
         let filled = texts.first().is_some_and(|text| !text.is_empty());
         if ascending && filled {
             Ok(Self { texts })
         } else {
-            Err(Error::NotSupported("choices must be sorted, each once"))
+            Err(RunError::InvalidOption { option: "choices", wanted: "sorted texts of tokens, each once" })
         }
     }
 

@@ -1,6 +1,6 @@
 //! A label for a text, or for each of its tokens.
 
-use crate::format::error::{Buffer, Error};
+use crate::error::{Buffer, RunError};
 use crate::format::spec::Task;
 use crate::session::Session;
 
@@ -8,18 +8,18 @@ use crate::session::Session;
 /// a regression. Returns how many.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`]; [`Error::BufferTooSmall`] when `out` is shorter
-/// than the labels; [`Error::NotSupported`] when the head does not classify.
+/// As [`Session::encode`] and [`Session::prefill`]; [`RunError::BufferTooSmall`] when `out` is shorter
+/// than the labels; [`RunError::WrongHead`] when the head does not classify.
 pub fn classify(
     session: &mut Session<'_, '_>,
     ids: &[u32],
     token_types: &[u8],
     out: &mut [f32],
-) -> Result<usize, Error> {
+) -> Result<usize, RunError> {
     let spec = session.model().spec();
     let task = spec.head.task;
     if !matches!(task, Task::Classification | Task::MultiLabelClassification | Task::Regression) {
-        return Err(Error::NotSupported("its head does not classify texts"));
+        return Err(RunError::WrongHead("classify texts"));
     }
     session.read_text(ids, token_types)?;
     probabilities(task, session.logits()?, spec.numerics.fraction_bits, out)
@@ -35,11 +35,11 @@ pub fn tag(
     token_types: &[u8],
     out: &mut [f32],
     mut each: impl FnMut(usize, &[f32]),
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     let spec = session.model().spec();
     let task = spec.head.task;
     if !matches!(task, Task::TokenClassification | Task::ReplacedToken) {
-        return Err(Error::NotSupported("its head does not label tokens"));
+        return Err(RunError::WrongHead("label tokens"));
     }
     session.encode(ids, token_types)?;
     for position in 0..ids.len() {
@@ -53,10 +53,10 @@ pub fn tag(
 /// how many.
 ///
 /// # Errors
-/// [`Error::BufferTooSmall`] when `out` is shorter than the logits.
-pub fn probabilities(task: Task, logits: &[i32], fraction_bits: u8, out: &mut [f32]) -> Result<usize, Error> {
+/// [`RunError::BufferTooSmall`] when `out` is shorter than the logits.
+pub fn probabilities(task: Task, logits: &[i32], fraction_bits: u8, out: &mut [f32]) -> Result<usize, RunError> {
     let (needed, given) = (logits.len(), out.len());
-    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Scores, needed, given })?;
+    let out = out.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Scores, needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(fraction_bits));
     let largest = logits.iter().copied().fold(i32::MIN, i32::max);
     for (out, &logit) in out.iter_mut().zip(logits) {

@@ -1,14 +1,19 @@
 //! Sentence vectors.
 
-use crate::format::error::{Buffer, Error};
+use crate::error::{Buffer, RunError};
 use crate::session::Session;
 use crate::task::half_bits;
 
 /// One vector for a text, of unit length where the model says so. Returns its width.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::BufferTooSmall`] when `out` is shorter than the vector.
-pub fn embed(session: &mut Session<'_, '_>, ids: &[u32], token_types: &[u8], out: &mut [f32]) -> Result<usize, Error> {
+/// As [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than the vector.
+pub fn embed(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [f32],
+) -> Result<usize, RunError> {
     embed_as(session, ids, token_types, out, |value| value)
 }
 
@@ -22,7 +27,7 @@ pub fn embed_half(
     ids: &[u32],
     token_types: &[u8],
     out: &mut [u16],
-) -> Result<usize, Error> {
+) -> Result<usize, RunError> {
     embed_as(session, ids, token_types, out, half_bits)
 }
 
@@ -32,12 +37,12 @@ fn embed_as<T>(
     token_types: &[u8],
     out: &mut [T],
     number: impl Fn(f32) -> T,
-) -> Result<usize, Error> {
+) -> Result<usize, RunError> {
     let spec = session.model().spec();
     session.read_text(ids, token_types)?;
     let vector = session.logits()?;
     let (needed, given) = (vector.len(), out.len());
-    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { buffer: Buffer::Vector, needed, given })?;
+    let out = out.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Vector, needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
     let squares: f32 = vector.iter().map(|&value| (value as f32 * unit) * (value as f32 * unit)).sum();
     let length = if spec.head.normalize && squares > 0.0 { libm::sqrtf(squares) } else { 1.0 };

@@ -43,10 +43,10 @@ pub fn kind(label: &str) -> &str {
 ///
 /// ```
 /// use kinglet::task::{Aggregation, Entities, Entity, kind, tag};
-/// use kinglet::{Error, Session};
+/// use kinglet::{RunError, Session};
 ///
 /// /// Counts the rooms that a text of at most 32 tokens names; the first and the last of them frame it.
-/// fn rooms(session: &mut Session, ids: &[u32]) -> Result<usize, Error> {
+/// fn rooms(session: &mut Session, ids: &[u32]) -> Result<usize, RunError> {
 ///     let (mut word, mut scores, mut found) = ([0.0; 9], [0.0; 9], 0);
 ///     let labels = session.model().manifest().labels;
 ///     let mut entities = Entities::new(labels, Aggregation::Simple, &mut word);

@@ -1,6 +1,6 @@
 //! Guessing the tokens under masks.
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::spec::Task;
 use crate::sample::argmax;
 use crate::session::Session;
@@ -10,20 +10,20 @@ use crate::task::log_probability;
 /// other, given the rest.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::NotSupported`] when the model was not trained so, or the text
-/// has no mask.
+/// As [`Session::encode`]; [`RunError::WrongHead`] when the model was not trained so;
+/// [`RunError::NothingToFill`] when the text has no mask.
 pub fn fill_mask(
     session: &mut Session<'_, '_>,
     ids: &[u32],
     token_types: &[u8],
     mask: u32,
     mut each: impl FnMut(usize, &[i32]),
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     if session.model().spec().head.task != Task::MaskedLm {
-        return Err(Error::NotSupported("its head does not fill masks"));
+        return Err(RunError::WrongHead("fill masks"));
     }
     if !ids.contains(&mask) {
-        return Err(Error::NotSupported("the text has no mask to fill"));
+        return Err(RunError::NothingToFill);
     }
     session.encode(ids, token_types)?;
     for (position, _) in ids.iter().enumerate().filter(|&(_, &id)| id == mask) {
@@ -42,7 +42,7 @@ pub fn fill_in_turn(
     ids: &mut [u32],
     token_types: &[u8],
     mask: u32,
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     let bits = session.model().spec().numerics.fraction_bits;
     while ids.contains(&mask) {
         let mut surest: Option<(f32, usize, u32)> = None;

@@ -2,7 +2,7 @@
 
 use heapless::VecView;
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::spec::Direction;
 use crate::sample::Sampler;
 use crate::session::{Pass, Session};
@@ -90,11 +90,11 @@ pub enum Progress {
 /// ```
 /// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Generation};
-/// use kinglet::{Error, Session};
+/// use kinglet::{RunError, Session};
 ///
 /// /// One turn of a chat: reads what `user` said after all that was said before, and writes the answer.
-/// fn turn(session: &mut Session, text: &mut heapless::Vec<u32, 256>, user: &[u32]) -> Result<(), Error> {
-///     text.extend_from_slice(user).map_err(|_| Error::TooManyTokens { limit: 256, given: text.len() + user.len() })?;
+/// fn turn(session: &mut Session, text: &mut heapless::Vec<u32, 256>, user: &[u32]) -> Result<(), RunError> {
+///     text.extend_from_slice(user).map_err(|_| RunError::TooManyTokens { limit: 256, given: text.len() + user.len() })?;
 ///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(40) };
 ///     let mut answer = Generation::new(options, text);
 ///     let mut sampler = Sampler::greedy();
@@ -138,13 +138,13 @@ impl<'o> Generation<'o> {
     /// in the order in which they are read.
     ///
     /// # Errors
-    /// As [`generate`]; [`Error::TooManyTokens`] when the session has read more tokens than the text has.
+    /// As [`generate`]; [`RunError::TooManyTokens`] when the session has read more tokens than the text has.
     pub fn advance(
         &mut self,
         session: &mut Session<'_, '_>,
         text: &mut VecView<u32>,
         sampler: &mut Sampler,
-    ) -> Result<Progress, Error> {
+    ) -> Result<Progress, RunError> {
         match &mut self.stage {
             Stage::Ended(stop) => return Ok(Progress::Ended(*stop)),
             Stage::Begin => self.begin(session, text)?,
@@ -172,7 +172,7 @@ impl<'o> Generation<'o> {
         session: &mut Session<'_, '_>,
         text: &mut VecView<u32>,
         sampler: &mut Sampler,
-    ) -> Result<Option<u32>, Error> {
+    ) -> Result<Option<u32>, RunError> {
         loop {
             match self.advance(session, text, sampler)? {
                 Progress::Working => session.pause(),
@@ -190,10 +190,10 @@ impl<'o> Generation<'o> {
         }
     }
 
-    fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut VecView<u32>) -> Result<(), Error> {
+    fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut VecView<u32>) -> Result<(), RunError> {
         let from = session.position();
         if from > text.len() {
-            return Err(Error::TooManyTokens { limit: text.len(), given: from });
+            return Err(RunError::TooManyTokens { limit: text.len(), given: from });
         }
         if from == text.len() && from > 0 {
             self.stage = Stage::Choose;
@@ -216,7 +216,7 @@ impl<'o> Generation<'o> {
         session: &mut Session<'_, '_>,
         text: &mut VecView<u32>,
         sampler: &mut Sampler,
-    ) -> Result<Progress, Error> {
+    ) -> Result<Progress, RunError> {
         let (options, begun) = (&self.options, self.begun);
         let mut end = |stop| {
             self.stage = Stage::Ended(stop);
@@ -266,16 +266,16 @@ impl<'o> Generation<'o> {
 /// The last token that is added is unread: the session then holds all of `text` but that.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`Error::NoTokens`] when there is no text to begin with; [`Error::AllSuppressed`] when the options let
+/// As [`Session::prefill`]; [`RunError::NoTokens`] when there is no text to begin with; [`RunError::AllSuppressed`] when the options let
 /// nothing follow, with what was written until then in `text`.
 ///
 /// ```
 /// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Stop, generate};
-/// use kinglet::{Error, Session};
+/// use kinglet::{RunError, Session};
 ///
 /// /// Twenty tokens after the first, the likeliest each time.
-/// fn tell(session: &mut Session, bos: u32) -> Result<Stop, Error> {
+/// fn tell(session: &mut Session, bos: u32) -> Result<Stop, RunError> {
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([bos]);
 ///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(20) };
 ///     generate(session, &mut text, &options, &mut Sampler::greedy(), |_| true)
@@ -288,7 +288,7 @@ pub fn generate(
     options: &GenerateOptions<'_>,
     sampler: &mut Sampler,
     mut each: impl FnMut(u32) -> bool,
-) -> Result<Stop, Error> {
+) -> Result<Stop, RunError> {
     session.reset();
     let mut generation = Generation::new(*options, text);
     while let Some(token) = generation.next_token(session, text, sampler)? {

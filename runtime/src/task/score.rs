@@ -1,6 +1,6 @@
 //! How likely a text is.
 
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::spec::{Direction, Task};
 use crate::session::Session;
 
@@ -31,11 +31,11 @@ pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
 /// a model that reads backward.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`Error::NotSupported`] when the model does not predict tokens.
-pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(usize, f32)) -> Result<(), Error> {
+/// As [`Session::prefill`]; [`RunError::WrongHead`] when the model does not predict tokens.
+pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(usize, f32)) -> Result<(), RunError> {
     let spec = session.model().spec();
     if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
-        return Err(Error::NotSupported("its head does not predict the next token"));
+        return Err(RunError::WrongHead("predict the next token"));
     }
     session.reset();
     let bits = spec.numerics.fraction_bits;
@@ -62,7 +62,7 @@ pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(us
 /// a mask, given all others.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`Error::NotSupported`] when the model does not fill masks.
+/// As [`Session::encode`]; [`RunError::WrongHead`] when the model does not fill masks.
 pub fn pseudo_score(
     session: &mut Session<'_, '_>,
     ids: &mut [u32],
@@ -70,10 +70,10 @@ pub fn pseudo_score(
     mask: u32,
     which: core::ops::Range<usize>,
     mut each: impl FnMut(usize, f32),
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     let spec = session.model().spec();
     if spec.head.task != Task::MaskedLm {
-        return Err(Error::NotSupported("its head does not fill masks"));
+        return Err(RunError::WrongHead("fill masks"));
     }
     for position in which {
         let Some(slot) = ids.get_mut(position) else { break };

@@ -2,7 +2,7 @@
 
 use heapless::String;
 
-use crate::format::error::Error;
+use crate::error::RunError;
 
 /// The longest string, in bytes.
 pub const MAX_STOP: usize = 64;
@@ -21,7 +21,7 @@ const MAX_CHAR: usize = 4;
 /// assert_eq!(shown, "Hello ");
 /// assert!(stop.write("er: ", |text| shown += text));
 /// assert_eq!(shown, "Hello ");
-/// # Ok::<(), kinglet::Error>(())
+/// # Ok::<(), kinglet::RunError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StopText<'s> {
@@ -34,12 +34,12 @@ impl<'s> StopText<'s> {
     /// Watches for any of these.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] when one is empty or longer than [`MAX_STOP`].
-    pub fn new(strings: &'s [&'s str]) -> Result<Self, Error> {
+    /// [`RunError::InvalidOption`] when one is empty or longer than [`MAX_STOP`].
+    pub fn new(strings: &'s [&'s str]) -> Result<Self, RunError> {
         if strings.iter().all(|string| (1..=MAX_STOP).contains(&string.len())) {
             return Ok(Self { strings, held: String::new() });
         }
-        Err(Error::NotSupported("a string that ends a text has 1 to 64 bytes"))
+        Err(RunError::InvalidOption { option: "stop", wanted: "strings of 1 to 64 bytes" })
     }
 
     /// More of the text, of which `out` gets what is certain to stand before a string that ends it, a few characters at a time.

@@ -14,7 +14,7 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 use super::{Filled, Plan};
 use crate::aligned::AlignedVec;
 use crate::cache::KeyValueCache;
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::format::layout::ALIGNMENT;
 use crate::format::memory::{MemoryPlan, layer_cache_bytes};
 use crate::format::places::WIDE_TILE_ROWS;
@@ -68,7 +68,7 @@ enum Lent<'a, T> {
 
 impl Threads {
     /// So many threads, at least one. Where the system has no others to give it is one.
-    pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, Error> {
+    pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, RunError> {
         let others = Others::new(count.saturating_sub(1));
         let memory = (0..others.count()).map(|_| Memory::new(plan)).collect::<Result<_, _>>()?;
         Ok(Self { others, memory })
@@ -212,7 +212,7 @@ impl Others {
 }
 
 impl Memory {
-    fn new((spec, plan): Plan<'_>) -> Result<Self, Error> {
+    fn new((spec, plan): Plan<'_>) -> Result<Self, RunError> {
         let mut scratch = AlignedVec::zeroed(Scratch::bytes(spec, plan));
         Scratch::new(spec, plan, &mut scratch)?;
         let stacks = spec.encoder.iter().chain(&spec.decoder);

@@ -6,7 +6,7 @@ use super::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
 use super::tables::{Classes, Words};
 use super::text::{Char, Chars, Text};
 use super::vocabulary::Vocabulary;
-use crate::format::error::Error;
+use crate::error::RunError;
 
 /// The longest added token, in bytes.
 pub const MAX_ADDED: usize = 255;
@@ -115,16 +115,16 @@ impl<'m> Added<'m> {
     }
 
     /// Finds tokens in the text as it is.
-    pub(crate) fn extract_raw(&self, text: &mut Text<'_>) -> Result<(), Error> {
+    pub(crate) fn extract_raw(&self, text: &mut Text<'_>) -> Result<(), RunError> {
         text.each_split(&mut |text, range| self.extract(&self.raw, text, range))
     }
 
     /// Finds tokens in the normalized text.
-    pub(crate) fn extract_normalized(&self, text: &mut Text<'_>) -> Result<(), Error> {
+    pub(crate) fn extract_normalized(&self, text: &mut Text<'_>) -> Result<(), RunError> {
         text.each_split(&mut |text, range| self.extract(&self.normalized, text, range))
     }
 
-    fn extract(&self, finder: &Finder<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+    fn extract(&self, finder: &Finder<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
         if finder.strings.len() == 0 {
             return text.copy(range);
         }

@@ -9,7 +9,7 @@ use super::section::Piece;
 use super::section::{NormalizerStep, Uses};
 use super::text::{Char, Chars, Text};
 use super::{Token, Tokenizer, normalize, split};
-use crate::format::error::{Buffer, Error};
+use crate::error::{Buffer, RunError};
 
 /// How to make tokens of a text.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +32,9 @@ impl Tokenizer<'_> {
     /// the tokens: it has room for all of them, or for `max_length`, of two texts twice that.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when the text needs more memory or has more tokens: it says which,
+    /// [`RunError::BufferTooSmall`] when the text needs more memory or has more tokens: it says which,
     /// and how much is enough, so that a second call with that much can fail only for the other.
-    /// [`Error::NotSupported`] when the text has something unknown, and the vocabulary no token for
+    /// [`RunError::NoUnknownToken`] when the text has something unknown, and the vocabulary no token for
     /// such.
     ///
     /// ```
@@ -58,7 +58,7 @@ impl Tokenizer<'_> {
         options: &EncodeOptions,
         scratch: &mut [u32],
         out: &mut [Token],
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, RunError> {
         let template = if pair.is_some() { self.header.pair.as_slice() } else { self.header.single.as_slice() };
         let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
         let special = if options.add_special_tokens { special } else { 0 };
@@ -73,8 +73,8 @@ impl Tokenizer<'_> {
             _ => given.saturating_mul(2),
         };
         let enough = |error| match error {
-            Error::BufferTooSmall { buffer: Buffer::Scratch, .. } => {
-                Error::BufferTooSmall { buffer: Buffer::Scratch, needed, given }
+            RunError::BufferTooSmall { buffer: Buffer::Scratch, .. } => {
+                RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, given }
             }
             other => other,
         };
@@ -93,7 +93,7 @@ impl Tokenizer<'_> {
         let framed = template.iter().map(len_of).sum();
         let (needed, given) = (row.len.max(framed), row.out.len());
         if needed > given {
-            return Err(Error::BufferTooSmall { buffer: Buffer::Tokens, needed, given });
+            return Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, given });
         }
         // The first text may have lost its end: the second moves up.
         for index in 0..second {
@@ -126,7 +126,7 @@ impl Tokenizer<'_> {
         limit: usize,
         scratch: &mut [u32],
         row: &mut Row<'_>,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, RunError> {
         let settled = {
             let mut text = Text::new(scratch);
             text.begin(string)?;
@@ -207,10 +207,10 @@ impl Tokenizer<'_> {
 /// which looks for added tokens in normalized text.
 ///
 /// # Errors
-/// [`Error::BufferTooSmall`] when the text grows beyond ten thousand characters.
+/// [`RunError::BufferTooSmall`] when the text grows beyond ten thousand characters.
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
-pub fn normalized(section: &[u8], steps: &[NormalizerStep], string: &str) -> Result<String, Error> {
+pub fn normalized(section: &[u8], steps: &[NormalizerStep], string: &str) -> Result<String, RunError> {
     let mut scratch = vec![0; 1 << 16];
     let settled = {
         let mut text = Text::new(&mut scratch);

@@ -25,8 +25,8 @@ pub mod vocabulary;
 #[cfg(test)]
 mod work;
 
+use crate::error::{LoadError, RunError};
 use crate::format::checksum::checksum;
-use crate::format::error::Error;
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
@@ -79,8 +79,8 @@ enum Model<'m> {
     Unigram(Unigram<'m>),
 }
 
-fn invalid(what: &'static str) -> Error {
-    Error::InvalidTokenizer(what)
+fn invalid(what: &'static str) -> LoadError {
+    LoadError::InvalidTokenizer(what)
 }
 
 impl<'m> Tokenizer<'m> {
@@ -88,12 +88,12 @@ impl<'m> Tokenizer<'m> {
     /// bytes are.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`] when the section is empty, [`Error::InvalidTokenizer`] with the table
+    /// [`LoadError::NoTokenizer`] when the section is empty, [`LoadError::InvalidTokenizer`] with the table
     /// that is not as it should be.
     #[inline(never)]
-    pub fn from_bytes(section: &'m [u8]) -> Result<Self, Error> {
+    pub fn from_bytes(section: &'m [u8]) -> Result<Self, LoadError> {
         if section.is_empty() {
-            return Err(Error::NoTokenizer);
+            return Err(LoadError::NoTokenizer);
         }
         let word = |at: usize| Words::new(section).get(at / 4);
         if !section.starts_with(&MAGIC) || word(4) != u32::from(VERSION) {
@@ -233,7 +233,7 @@ impl<'m> Tokenizer<'m> {
 }
 
 impl Model<'_> {
-    fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: model::Emit<'_>) -> Result<(), Error> {
+    fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: model::Emit<'_>) -> Result<(), RunError> {
         match self {
             Self::WordLevel(model) => model.tokenize(split, memory, emit),
             Self::WordPiece(model) => model.tokenize(split, memory, emit),

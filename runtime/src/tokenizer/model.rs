@@ -1,7 +1,7 @@
 //! How splits become tokens: the models of the literature, over one vocabulary.
 
 use super::text::{Chars, OUT_OF_SCRATCH};
-use crate::format::error::Error;
+use crate::error::RunError;
 
 mod bpe;
 mod unigram;
@@ -16,7 +16,7 @@ pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>);
 
 /// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the
 /// memory.
-fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), Error> {
+fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), RunError> {
     let len = offset + chars.len_utf8();
     let (words, rest) = take(memory, len.div_ceil(4))?;
     let bytes: &mut [u8] = bytemuck::try_cast_slice_mut(words).unwrap_or(&mut []);
@@ -29,6 +29,6 @@ fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&
 }
 
 /// The first `words` of lent memory, and the rest.
-fn take(memory: &mut [u32], words: usize) -> Result<(&mut [u32], &mut [u32]), Error> {
+fn take(memory: &mut [u32], words: usize) -> Result<(&mut [u32], &mut [u32]), RunError> {
     memory.split_at_mut_checked(words).ok_or(OUT_OF_SCRATCH)
 }

@@ -7,7 +7,7 @@ use super::pattern::Matcher;
 use super::section::{NormalizerStep, Uses};
 use super::tables::{CharMap, Classes, Words};
 use super::text::{Char, Text};
-use crate::format::error::Error;
+use crate::error::RunError;
 
 /// The syllables of Hangul, which are made of letters by a formula (Unicode 15, section 3.12).
 mod hangul {
@@ -41,7 +41,12 @@ mod hangul {
 }
 
 /// Does one of the tokenizer's steps to every part of the text that is no token.
-pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
+pub(crate) fn normalize(
+    section: &[u8],
+    step: &NormalizerStep,
+    uses: Uses,
+    text: &mut Text<'_>,
+) -> Result<(), RunError> {
     let bytes = |span: super::tables::Span| span.of(section).unwrap_or(&[]);
     match *step {
         NormalizerStep::Map { entries, sequences } if uses.has(Uses::MAP) => {
@@ -92,7 +97,7 @@ pub(crate) fn normalize(section: &[u8], step: &NormalizerStep, uses: Uses, text:
     }
 }
 
-fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     for index in range {
         let Some(c) = text.get(index) else { break };
         let mut pushed = Ok(());
@@ -106,7 +111,7 @@ fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Resu
 }
 
 /// Takes characters apart and puts their marks in canonical order.
-fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
     // Where the marks begin whose order is not settled.
     let mut pending = begun;
@@ -196,7 +201,7 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
 }
 
 /// Puts characters and their marks together.
-fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
     // Where the last starter was written, and the class of the last mark after it.
     let (mut starter, mut last) = (None, None);
@@ -238,7 +243,7 @@ fn pair(pairs: Words<'_>, first: u32, second: u32) -> Option<u32> {
     found.then(|| pairs.get(3 * low + 2))
 }
 
-fn replace(matcher: &Matcher<'_>, content: &str, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+fn replace(matcher: &Matcher<'_>, content: &str, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let mut at = range.start;
     while at < range.end {
         let found = matcher.matches(text.chars().slice(at..range.end)).filter(|&len| len > 0);
@@ -266,7 +271,7 @@ impl<'m> Charsmap<'m> {
     /// Clusters shorter than this are looked for as a whole.
     const SHORT_CLUSTER: usize = 6;
 
-    fn normalize(&self, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), Error> {
+    fn normalize(&self, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
         let begun = text.written().len();
         let mut at = range.start;
         while at < range.end {
@@ -317,7 +322,7 @@ impl<'m> Charsmap<'m> {
     /// Writes a string in place of `places` characters. Each of it stands for one of them, and the
     /// last for those that are left; those that nothing was written for go to what was written
     /// before them.
-    fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), Error> {
+    fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), RunError> {
         let mut left = places;
         for c in string.chars() {
             let place = left.min(1);

@@ -5,10 +5,10 @@ use core::ops::Range;
 use super::pattern::{Behavior, Matcher};
 use super::section::{Prepend, SplitStep, Uses};
 use super::text::{Char, Text};
-use crate::format::error::Error;
+use crate::error::RunError;
 
 /// Does one of the tokenizer's steps to every part of the text that is no token.
-pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), Error> {
+pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), RunError> {
     match *step {
         SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {
             let matcher = Matcher::new(section, &pattern).unwrap_or_default();
@@ -38,7 +38,7 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Tex
 }
 
 /// Puts a character before a split that does not begin with it.
-fn prepend(character: char, text: &mut Text<'_>, at: usize) -> Result<(), Error> {
+fn prepend(character: char, text: &mut Text<'_>, at: usize) -> Result<(), RunError> {
     match text.get(at) {
         Some(first) if first.character() != character.into() => text.push(first.with(character.into())),
         _ => Ok(()),
@@ -51,7 +51,7 @@ fn metaspace(
     split: bool,
     text: &mut Text<'_>,
     range: Range<usize>,
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     let marked = |c: u32| if c == ' '.into() { replacement.into() } else { c };
     let unmarked = text.get(range.start).filter(|first| marked(first.character()) != replacement.into());
     if let (true, Some(first)) = (prefixed, unmarked) {
@@ -71,7 +71,7 @@ fn split_at(
     invert: bool,
     text: &mut Text<'_>,
     range: Range<usize>,
-) -> Result<(), Error> {
+) -> Result<(), RunError> {
     // Whether the part before was a match.
     let mut before = None;
     let mut part = |text: &mut Text<'_>, range: Range<usize>, matched: bool| {

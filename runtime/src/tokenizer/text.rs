@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::format::error::{Buffer, Error};
+use crate::error::{Buffer, RunError};
 
 /// Set in a value that is a token's id rather than a character.
 const TOKEN: u32 = 1 << 31;
@@ -15,7 +15,7 @@ const INSERTED: u32 = 1 << 29;
 
 /// The lent memory is full. How much is enough only [`Tokenizer::encode`](super::Tokenizer::encode)
 /// knows.
-pub(crate) const OUT_OF_SCRATCH: Error = Error::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
+pub(crate) const OUT_OF_SCRATCH: RunError = RunError::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
 
 /// A character, or an added token, and the bytes of the text that it stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,7 +161,7 @@ const fn tail_of(character: u32, shift: u32) -> u8 {
 }
 
 /// The work on a split, one compiled copy of its walk for all.
-type Step<'s, 'a> = &'s mut dyn FnMut(&mut Text<'a>, Range<usize>) -> Result<(), Error>;
+type Step<'s, 'a> = &'s mut dyn FnMut(&mut Text<'a>, Range<usize>) -> Result<(), RunError>;
 
 /// Two buffers of characters: every step reads one and writes the other.
 pub(crate) struct Text<'a> {
@@ -183,7 +183,7 @@ impl<'a> Text<'a> {
     }
 
     /// Takes in the characters of a text, as one split.
-    pub(crate) fn begin(&mut self, string: &str) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, string: &str) -> Result<(), RunError> {
         for (at, c) in string.char_indices() {
             self.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
         }
@@ -243,7 +243,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    pub(crate) fn push(&mut self, c: Char) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, c: Char) -> Result<(), RunError> {
         *self.to.get_mut(self.written).ok_or(OUT_OF_SCRATCH)? = c.into();
         self.written += 1;
         Ok(())
@@ -257,7 +257,7 @@ impl<'a> Text<'a> {
 
     /// Rewrites the text split by split: `step` is given each split without its added tokens, which
     /// stay where they are.
-    pub(crate) fn each_split(&mut self, step: Step<'_, 'a>) -> Result<(), Error> {
+    pub(crate) fn each_split(&mut self, step: Step<'_, 'a>) -> Result<(), RunError> {
         let mut start = 0;
         while start < self.len {
             let end = self.end_of_split(start);
@@ -285,7 +285,7 @@ impl<'a> Text<'a> {
     }
 
     /// Copies characters into the split that is being written.
-    pub(crate) fn copy(&mut self, range: Range<usize>) -> Result<(), Error> {
+    pub(crate) fn copy(&mut self, range: Range<usize>) -> Result<(), RunError> {
         for index in range {
             if let Some(c) = self.chars().get(index) {
                 self.push(c.with(c.character()))?;
@@ -295,7 +295,7 @@ impl<'a> Text<'a> {
     }
 
     /// Copies characters as a split of their own.
-    pub(crate) fn copy_split(&mut self, range: Range<usize>) -> Result<(), Error> {
+    pub(crate) fn copy_split(&mut self, range: Range<usize>) -> Result<(), RunError> {
         let begun = self.written;
         self.copy(range)?;
         self.begin_split(begun);
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(values, [(32, true), (97, false), (98, false), (7, true), (32, true), (99, false)]);
         assert!(matches!(
             text.each_split(&mut |text, range| (0..9).try_for_each(|_| text.copy(range.clone()))),
-            Err(Error::BufferTooSmall { .. })
+            Err(RunError::BufferTooSmall { .. })
         ));
     }
 }

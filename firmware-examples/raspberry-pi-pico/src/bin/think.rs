@@ -11,7 +11,7 @@ use embassy_rp::gpio::{Level, Output};
 use embassy_rp::watchdog::Watchdog;
 use embassy_time::{Duration, Instant, Timer};
 use kinglet::sample::argmax;
-use kinglet::{Error, Session};
+use kinglet::{RunError, Session};
 use kinglet_examples::Arena;
 use kinglet_examples::generate::{ARENA, TOKENS};
 use kinglet_examples::models::stories;
@@ -25,7 +25,7 @@ async fn blink(mut led: Output<'static>) {
 }
 
 /// Writes a story, and lets others work after every layer.
-async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), Error> {
+async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), RunError> {
     let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
     let mut decoder = stories::TOKENIZER.decoder(true);
     let mut token = 1;

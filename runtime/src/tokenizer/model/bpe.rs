@@ -2,7 +2,7 @@
 //! over.
 
 use super::{Emit, take, utf8};
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::tokenizer::section::MergesSpec;
 use crate::tokenizer::tables::{Numbers, Words};
 use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
@@ -110,7 +110,7 @@ impl Heap<'_> {
         }
     }
 
-    fn push(&mut self, candidate: Candidate) -> Result<(), Error> {
+    fn push(&mut self, candidate: Candidate) -> Result<(), RunError> {
         if 3 * (self.len + 1) > self.words.len() {
             return Err(OUT_OF_SCRATCH);
         }
@@ -166,7 +166,7 @@ fn put(words: &mut [u32], index: u32, value: u32) {
 
 impl<'a> Word<'a> {
     /// A word of up to `symbols` symbols.
-    fn new(symbols: usize, memory: &'a mut [u32]) -> Result<Self, Error> {
+    fn new(symbols: usize, memory: &'a mut [u32]) -> Result<Self, RunError> {
         let (ids, memory) = take(memory, symbols)?;
         let (lens, memory) = take(memory, symbols)?;
         let (before, memory) = take(memory, symbols)?;
@@ -185,7 +185,7 @@ impl<'a> Word<'a> {
     }
 
     /// Offers the pair that begins at a symbol.
-    fn offer(&mut self, merges: &Merges<'_>, index: u32) -> Result<(), Error> {
+    fn offer(&mut self, merges: &Merges<'_>, index: u32) -> Result<(), RunError> {
         let next = at(self.after, index);
         if index == NONE || next == NONE {
             return Ok(());
@@ -196,7 +196,7 @@ impl<'a> Word<'a> {
         }
     }
 
-    fn merge(&mut self, merges: &Merges<'_>) -> Result<(), Error> {
+    fn merge(&mut self, merges: &Merges<'_>) -> Result<(), RunError> {
         for index in 0..self.count as u32 {
             self.offer(merges, index)?;
         }
@@ -224,7 +224,7 @@ impl<'a> Word<'a> {
 }
 
 impl Bpe<'_> {
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
         let len = split.len_utf8();
         if self.ignore_merges {
             let (bytes, _) = utf8(split, 0, memory)?;

@@ -2,7 +2,7 @@
 //! grows with the split.
 
 use super::{Emit, take, utf8};
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::tokenizer::float::Float;
 use crate::tokenizer::tables::Words;
 use crate::tokenizer::text::Chars;
@@ -58,7 +58,7 @@ impl Unigram<'_> {
         Float(bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
         let (bytes, memory) = utf8(split, 0, memory)?;
         let bytes = &*bytes;
         let (places, _) = take(memory, bytes.len().saturating_add(1).saturating_mul(PLACE))?;
@@ -73,8 +73,7 @@ impl Unigram<'_> {
                 single |= len == c.len_utf8();
             }
             if !single {
-                let id =
-                    self.unknown.ok_or(Error::NotSupported("a character is unknown, and no token stands for such"))?;
+                let id = self.unknown.ok_or(RunError::NoUnknownToken)?;
                 lattice.offer(start, start + c.len_utf8(), so_far.add(Float(self.unknown_score)), id);
             }
             start += c.len_utf8();

@@ -1,7 +1,7 @@
 //! Models that look for words, whole or in pieces.
 
 use super::{Emit, utf8};
-use crate::format::error::Error;
+use crate::error::RunError;
 use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
 use crate::tokenizer::vocabulary::Vocabulary;
 
@@ -13,10 +13,10 @@ pub(crate) struct WordLevel<'m> {
 }
 
 impl WordLevel<'_> {
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
         let (bytes, _) = utf8(split, 0, memory)?;
         let id = self.vocabulary.find(bytes).or(self.unknown);
-        emit(id.ok_or(Error::NotSupported("a word is unknown, and no token stands for such"))?, 0..bytes.len());
+        emit(id.ok_or(RunError::NoUnknownToken)?, 0..bytes.len());
         Ok(())
     }
 }
@@ -32,7 +32,7 @@ pub(crate) struct WordPiece<'m> {
 }
 
 impl WordPiece<'_> {
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), Error> {
+    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
         let len = split.len_utf8();
         if split.len() > self.max_input_chars {
             emit(self.unknown, 0..len);

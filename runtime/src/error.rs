@@ -1,0 +1,98 @@
+//! What can be wrong: with the bytes of a blob ([`LoadError`]), or with a call ([`RunError`]).
+
+use core::fmt;
+
+/// Declares an error type with a code for each variant.
+///
+/// A variant's comment has two paragraphs: what the error means, and what to do. `docs/errors.md`
+/// is made of them.
+macro_rules! errors {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $variant:ident $({ $($fields:tt)* })? $(($($types:tt)*))? = $code:literal,
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[non_exhaustive]
+        pub enum $name {
+            $(
+                $(#[doc = $doc])+
+                $variant $({ $($fields)* })? $(($($types)*))?,
+            )+
+        }
+
+        impl $name {
+            /// The error's number, for telemetry. It stays the number of this error in later versions,
+            /// and no other error of this crate has it.
+            pub const fn code(&self) -> u16 {
+                match self {
+                    $(Self::$variant { .. } => $code,)+
+                }
+            }
+
+            /// Code, name and comment of every variant.
+            #[cfg(test)]
+            pub(super) const PAGE: &[(u16, &str, &[&str])] =
+                &[$(($code, concat!(stringify!($name), "::", stringify!($variant)), &[$($doc),+])),+];
+        }
+    };
+}
+
+mod load;
+#[cfg(test)]
+mod page;
+mod run;
+
+pub use load::LoadError;
+pub use run::{Buffer, RunError};
+
+/// Any error of this crate, for programs that want one type: both kinds convert into it with `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// A blob or a tokenizer could not be read.
+    Load(LoadError),
+    /// A model or a tokenizer was used in a way that it cannot be.
+    Run(RunError),
+}
+
+impl Error {
+    /// The error's number, for telemetry: see [`LoadError::code`] and [`RunError::code`].
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Load(error) => error.code(),
+            Self::Run(error) => error.code(),
+        }
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+// What it displays is what its kind displays, so there is no source behind it.
+impl core::error::Error for Error {}
