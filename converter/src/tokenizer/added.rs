@@ -8,8 +8,11 @@ use kinglet::tokenizer::MAX_ADDED;
 use kinglet::tokenizer::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
 use serde_json::Value;
 
+use super::alias::unalias;
+use super::builder::Builder;
+use super::description::{contradictory, flag, malformed, text, unsupported};
 use super::model::Strings;
-use super::{Builder, contradictory, flag, malformed, pattern, text, unalias, unsupported};
+use super::pattern;
 
 /// An added token.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::classes::{Class, Frame, Normalizer, Prefix, Split, Vocabulary};
-use super::folder::Added;
+use super::description::parts;
 use super::frame::post_processor;
+use super::listed::Added;
 use super::model::kind;
-use super::parts;
 use super::settings::{Files, Settings, Token};
 use crate::checkpoint::sentence::CONFIG_FILES;
 

@@ -5,22 +5,11 @@ use serde_json::{Value, json};
 
 use super::classes::{Frame, Normalizer, Prefix, Split};
 use super::settings::Settings;
+use super::words::{bytes_decoder, metaspace, replace, spaces};
 use crate::refuse;
 
 const QWEN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-pub(super) fn metaspace(scheme: &str, split: bool) -> Value {
-    json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split })
-}
-
-fn replace(pattern: Value, content: &str) -> Value {
-    json!({ "type": "Replace", "pattern": pattern, "content": content })
-}
-
-fn spaces(content: &str) -> Value {
-    replace(json!({ "Regex": " {2,}" }), content)
-}
 
 impl Normalizer {
     /// As `tokenizer.json` says it; `rules` are those of a SentencePiece file.
@@ -121,19 +110,6 @@ impl Split {
             }
         })
     }
-}
-
-/// Marks and byte tokens back to text; `strip` takes away the space before the first word.
-pub(super) fn bytes_decoder(strip: bool) -> Value {
-    let mut steps = vec![
-        json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
-        json!({ "type": "ByteFallback" }),
-        json!({ "type": "Fuse" }),
-    ];
-    if strip {
-        steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
-    }
-    json!({ "type": "Sequence", "decoders": steps })
 }
 
 impl Frame {

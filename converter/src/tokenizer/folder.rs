@@ -1,6 +1,5 @@
 //! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by the older files of its class.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -8,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::beside;
 use super::classes::{self, Class, Frame, Split, Vocabulary};
+use super::listed::Added;
 use super::sentence_piece::Model;
 use super::settings::{Files, Settings, Token, transformer};
 use crate::refuse;
@@ -205,89 +205,4 @@ fn merged(vocabulary: Value, merges: &str, unknown: Option<&str>, suffix: bool) 
         "type": "BPE", "unk_token": unknown, "continuing_subword_prefix": "", "fuse_unk": false,
         "end_of_word_suffix": if suffix { "</w>" } else { "" }, "vocab": vocabulary, "merges": merges,
     })
-}
-
-/// The tokens that are found before the model sees a text, in the order in which they get their ids.
-#[derive(Debug, Default)]
-pub(super) struct Added {
-    vocabulary: HashMap<String, u64>,
-    /// How many tokens the model has.
-    size: u64,
-    tokens: Vec<(u64, Token)>,
-    moved: Vec<String>,
-}
-
-impl Added {
-    /// `given` keep their ids, then come those that the files list and those that have a meaning: each has the id that the
-    /// vocabulary gives it, or the next one. Of equal ones the last says how it is found.
-    pub(super) fn new(
-        model: &Value,
-        given: &[(u64, Token)],
-        listed: impl IntoIterator<Item = (Option<u64>, Token)>,
-        special: impl IntoIterator<Item = Token>,
-    ) -> Self {
-        let vocabulary: HashMap<String, u64> = match &model["vocab"] {
-            Value::Object(map) => map.iter().filter_map(|(text, id)| Some((text.clone(), id.as_u64()?))).collect(),
-            Value::Array(list) => {
-                (0..).zip(list).filter_map(|(id, piece)| Some((piece[0].as_str()?.to_owned(), id))).collect()
-            }
-            _ => HashMap::new(),
-        };
-        let size = vocabulary.len().max(model["vocab"].as_array().map_or(0, Vec::len)) as u64;
-        let mut added = Self { size, vocabulary, tokens: given.to_vec(), moved: Vec::new() };
-        let listed: Vec<(Option<u64>, Token)> = listed.into_iter().collect();
-        for (said, token) in &listed {
-            added.push(token.clone(), *said);
-        }
-        for token in special {
-            // What the files list is found as they say it.
-            if !listed.iter().any(|(_, other)| other.content == token.content) {
-                added.push(token, None);
-            }
-        }
-        added
-    }
-
-    fn push(&mut self, token: Token, said: Option<u64>) {
-        if token.content.is_empty() {
-            return;
-        }
-        let next = self.tokens.iter().map(|(id, _)| id + 1).max().unwrap_or(0).max(self.size);
-        let id = self.id(&token.content).unwrap_or(next);
-        if said.is_some_and(|said| said != id) {
-            self.moved.push(format!(
-                "{:?} is token {id}, though the files list it as {}",
-                token.content,
-                said.unwrap_or(0)
-            ));
-        }
-        self.tokens.retain(|(_, other)| other.content != token.content);
-        self.tokens.push((id, token));
-    }
-
-    /// The id of a token, added or not.
-    pub(super) fn id(&self, content: &str) -> Option<u64> {
-        let added = self.tokens.iter().find(|(_, token)| token.content == content);
-        added.map(|(id, _)| *id).or_else(|| self.vocabulary.get(content).copied())
-    }
-
-    /// Whether these are the tokens, and no others.
-    pub(super) fn equals(&self, tokens: &[(u64, Token)]) -> bool {
-        let mut own: Vec<&(u64, Token)> = self.tokens.iter().collect();
-        let mut others: Vec<&(u64, Token)> = tokens.iter().collect();
-        own.sort_by_key(|(id, _)| *id);
-        others.sort_by_key(|(id, _)| *id);
-        own == others
-    }
-
-    fn note_moved(&self, notes: &mut Vec<String>) {
-        notes.extend(self.moved.iter().cloned());
-    }
-
-    /// As `tokenizer.json` lists them.
-    pub(super) fn json(&self) -> Value {
-        let mut tokens = self.tokens.clone();
-        tokens.sort_by_key(|(id, _)| *id);
-        Value::Array(tokens.iter().map(|(id, token)| token.json(*id)).collect())
-    }
 }

@@ -6,8 +6,8 @@ use anyhow::Result;
 use kinglet::tokenizer::section::Piece;
 use serde_json::{Value, json};
 
+use super::description::{flag, malformed, parts, unsupported};
 use super::sentence_piece::MARK_AT_BEGIN;
-use super::{flag, malformed, parts, unsupported};
 
 /// `transformers` puts a mark before every text with two parts: a normalizer adds one where the text begins with a mark, the
 /// pre-tokenizer where it does not. The device has one part for that.

@@ -7,7 +7,9 @@ use kinglet::tokenizer::section::{MergesSpec, ModelSpec};
 use kinglet::tokenizer::vocabulary::{MAX_STRING, VocabularySpec};
 use serde_json::Value;
 
-use super::{Builder, alias, contradictory, flag, malformed, unalias, unsupported};
+use super::alias::{alias, unalias};
+use super::builder::Builder;
+use super::description::{contradictory, flag, malformed, unsupported};
 
 /// Strings with their ids, in the order of the file.
 pub(super) type Strings = [(String, u32)];

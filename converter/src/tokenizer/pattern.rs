@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use anyhow::{Result, anyhow, bail};
 use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, MAX_STATES, Pattern};
 use regex_syntax::hir::{Class, HirKind};
+use serde_json::Value;
 
+use super::description::{malformed, unsupported};
 use super::tables::Tables;
 use crate::refuse;
 
@@ -19,6 +21,16 @@ struct Item {
 const ONCE: ItemKind = ItemKind::Take { min: 1, max: 1, possessive: false };
 
 impl Tables {
+    /// A string or an expression, and the least characters that it matches.
+    pub(super) fn any_pattern(&mut self, value: &Value) -> Result<(Pattern, usize)> {
+        match (value["String"].as_str(), value["Regex"].as_str()) {
+            (Some(string), _) if string.chars().count() > MAX_ITEMS => Err(unsupported("pattern", value)),
+            (Some(string), _) => Ok((self.literal(string), string.chars().count())),
+            (_, Some(expression)) => Ok((self.pattern(expression)?, 1)),
+            _ => Err(malformed("pattern")),
+        }
+    }
+
     /// A pattern that finds a string.
     pub(super) fn literal(&mut self, text: &str) -> Pattern {
         let items: Vec<(u32, u32, u32)> = text

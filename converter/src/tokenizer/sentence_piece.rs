@@ -6,8 +6,8 @@ use anyhow::Result;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::describe::{bytes_decoder, metaspace};
 use super::settings::{Settings, Token};
+use super::words::{bytes_decoder, metaspace};
 use crate::refuse;
 
 /// The parts of a model's file that matter.

@@ -1,0 +1,42 @@
+//! A section on its way: its tables so far, and how far a text may grow.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::tables::Tables;
+
+/// How a text may grow: characters, and bytes, for each byte of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expansion {
+    pub(super) chars: u16,
+    pub(super) bytes: u16,
+}
+
+impl Default for Expansion {
+    fn default() -> Self {
+        Self { chars: 1, bytes: 1 }
+    }
+}
+
+impl Expansion {
+    pub(super) fn at_least(&mut self, chars: u16, bytes: u16) {
+        (self.chars, self.bytes) = (self.chars.max(chars), self.bytes.max(bytes));
+    }
+
+    /// What is left of a text may grow once more.
+    pub(super) fn times(&mut self, chars: usize, bytes: usize) -> Result<()> {
+        let product = |a: u16, b: usize| u16::try_from(usize::from(a) * b).ok().filter(|&product| product <= 512);
+        match (product(self.chars, chars), product(self.bytes, bytes)) {
+            (Some(chars), Some(bytes)) => (self.chars, self.bytes) = (chars, bytes),
+            _ => bail!("the tokenizer may make a text more than 512 times as long\nleave it out with --no-tokenizer"),
+        }
+        Ok(())
+    }
+}
+
+/// What the parts of a tokenizer are built with.
+pub(super) struct Builder<'d> {
+    pub(super) tables: Tables,
+    pub(super) description: &'d Value,
+    pub(super) expansion: Expansion,
+}

@@ -1,0 +1,52 @@
+//! The device's tokenizer on the host, in memory that grows with the text.
+
+use anyhow::{Result, anyhow};
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet::{Buffer, RunError};
+
+use super::alias::alias;
+
+/// The tokens of a text, or of two, in memory that grows with them.
+///
+/// # Errors
+/// When the text has something unknown, and the vocabulary no token for such.
+pub fn encode(
+    tokenizer: &Tokenizer<'_>,
+    text: &str,
+    pair: Option<&str>,
+    options: &EncodeOptions,
+) -> Result<Vec<Token>> {
+    let longest = text.len().max(pair.map_or(0, str::len));
+    let mut scratch = vec![0; tokenizer.scratch_words(longest)];
+    let mut tokens = vec![Token::default(); 32 + longest];
+    loop {
+        match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
+            Ok(count) => {
+                tokens.truncate(count);
+                return Ok(tokens);
+            }
+            Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
+                tokens.resize(needed, Token::default())
+            }
+            Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
+            Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
+        }
+    }
+}
+
+/// The text of some tokens.
+pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool) -> String {
+    let mut text = String::new();
+    tokenizer.decode(ids, skip_special_tokens, &mut |piece| text.push_str(piece));
+    text
+}
+
+/// How a token is written in the vocabulary: byte-level ones with the printable characters that stand for bytes.
+pub fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
+    let mut bytes = Vec::new();
+    tokenizer.pieces(id, &mut |piece| bytes.extend_from_slice(piece));
+    match String::from_utf8(bytes) {
+        Ok(text) if !tokenizer.header().byte_level || tokenizer.is_added(id) => text,
+        text => text.map_or_else(|error| error.into_bytes(), String::into_bytes).into_iter().map(alias).collect(),
+    }
+}
