@@ -1,5 +1,5 @@
-//! The law of the floors: a room of the runtime imports rooms of lower floors only, and files do not
-//! import each other in a circle.
+//! The law of the floors: a room of a crate imports rooms of lower floors only, and files do not import
+//! each other in a circle. A room is a module at the crate's root, with what lies in its folder.
 //!
 //! The sources are read as tokens, so that imports inside macros and paths inside expressions count
 //! like `use` lines. A name that a module passes on counts as the module's where it is defined. Tests
@@ -12,8 +12,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
+/// The crates that keep the law: the folder of their sources, and their floors.
+const CRATES: [(&str, &[&[&str]]); 2] = [("runtime/src", RUNTIME), ("converter/src", CONVERTER)];
+
 /// The rooms of the runtime, the ground floor first. Rooms of one floor do not know each other.
-const FLOORS: &[&[&str]] = &[
+const RUNTIME: &[&[&str]] = &[
     &["error", "features", "fixed"],
     &["format"],
     &["aligned", "kernels", "tokenizer"],
@@ -26,15 +29,37 @@ const FLOORS: &[&[&str]] = &[
     &["bench", "golden", "task"],
 ];
 
+/// The rooms of the converter.
+const CONVERTER: &[&[&str]] = &[
+    &["files", "fixed", "json", "real", "source", "tables", "texts"],
+    &["config"],
+    &["checkpoint"],
+    &["tokenizer"],
+    &["family"],
+    &["weights"],
+    &["opened"],
+    &["balance", "biases", "reference"],
+    &["fidelity"],
+    &["calibrate", "direction", "keys"],
+    &["numbers", "quantize"],
+    &["convert"],
+    &["report"],
+    &["cli"],
+];
+
 /// A module as the path from the crate's root to it.
 type Module = Vec<String>;
 
-/// Checks the runtime.
+/// Checks every crate of [`CRATES`].
 ///
 /// # Errors
 /// One line for each import that the law forbids.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let faults = faults(&sources(&root.join("runtime/src"))?, FLOORS)?;
+    let mut faults = Vec::new();
+    for (folder, floors) in CRATES {
+        let found = faults_of(&sources(&root.join(folder))?, floors)?;
+        faults.extend(found.into_iter().map(|fault| format!("{folder}: {fault}")));
+    }
     ensure!(
         faults.is_empty(),
         "{}\nMove what is imported to a lower floor, or what imports it to a higher one: \
@@ -65,7 +90,7 @@ fn sources(folder: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// What a crate's sources do against the law, a line for each fault.
-fn faults(sources: &[(String, String)], floors: &[&[&str]]) -> Result<Vec<String>> {
+fn faults_of(sources: &[(String, String)], floors: &[&[&str]]) -> Result<Vec<String>> {
     let crate_ = Crate::read(sources)?;
     let arrows = crate_.arrows();
     let mut faults = Vec::new();
@@ -163,7 +188,8 @@ impl Crate {
             let tokens = text.parse::<TokenStream>().map_err(|e| anyhow::anyhow!("{file}: {e}"))?;
             let mut reader = Reader { modules: &modules, named: Vec::new(), tests: &mut tests };
             reader.read(tokens, &module(file), false);
-            read.insert(module(file), reader.named);
+            // A library and a program of one package have one root here.
+            read.entry(module(file)).or_insert_with(Vec::new).extend(reader.named);
         }
         read.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
         Ok(Self { modules: read })
@@ -365,9 +391,9 @@ mod tests {
 
     const HOUSE: &[&[&str]] = &[&["ground", "garden"], &["first"], &["attic"]];
 
-    fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
+    fn faults(files: &[(&str, &str)]) -> Vec<String> {
         let files = files.iter().map(|&(file, text)| (file.to_owned(), text.to_owned())).collect::<Vec<_>>();
-        faults(&files, HOUSE).expect("the sources are Rust")
+        faults_of(&files, HOUSE).expect("the sources are Rust")
     }
 
     #[test]
@@ -379,7 +405,7 @@ mod tests {
             ("first/door.rs", "use crate::{ground, ground::floor as bottom}; pub(crate) fn open() {}"),
             ("attic.rs", "use crate::first::open; pub struct Roof; fn f() { crate::ground::floor() }"),
         ];
-        assert_eq!(faults_of(&house), [""; 0]);
+        assert_eq!(faults(&house), [""; 0]);
     }
 
     #[test]
@@ -397,14 +423,14 @@ mod tests {
             "#[cfg(any(test, feature = \"std\"))] use crate::attic::Roof;",
         ] {
             let files = [("lib.rs", "pub use attic::Roof;"), ("attic.rs", ""), ("first.rs", import), ("ground.rs", "")];
-            assert_eq!(faults_of(&files), ["`first` imports `attic`, which is on no lower floor"], "{import}");
+            assert_eq!(faults(&files), ["`first` imports `attic`, which is on no lower floor"], "{import}");
         }
     }
 
     #[test]
     fn rooms_of_one_floor_do_not_know_each_other_and_each_room_has_a_floor() {
         let files = [("ground.rs", "use crate::garden::Tree;"), ("garden.rs", ""), ("shed/mod.rs", "")];
-        assert_eq!(faults_of(&files), ["`shed` has no floor", "`ground` imports `garden`, which is on no lower floor"]);
+        assert_eq!(faults(&files), ["`shed` has no floor", "`ground` imports `garden`, which is on no lower floor"]);
     }
 
     #[test]
@@ -415,13 +441,13 @@ mod tests {
             ("first/b.rs", "use crate::first::c::C;"),
             ("first/c.rs", "fn f(_: &super::a::A) {}"),
         ];
-        let found = faults_of(&pair);
+        let found = faults(&pair);
         assert_eq!(found, ["files import each other in a circle: first::a -> first::b -> first::c -> first::a"]);
         let parent = [
             ("first/mod.rs", "mod a; pub(crate) use a::A; pub(crate) struct Own; fn f() { a::go() }"),
             ("first/a.rs", "use super::Own; pub struct A;"),
         ];
-        assert_eq!(faults_of(&parent), ["files import each other in a circle: first -> first::a -> first"]);
+        assert_eq!(faults(&parent), ["files import each other in a circle: first -> first::a -> first"]);
     }
 
     #[test]
@@ -431,7 +457,31 @@ mod tests {
             ("first/a.rs", "use super::Own; pub struct A;"),
             ("first/b.rs", "use super::A;"),
         ];
-        assert_eq!(faults_of(&files), [""; 0]);
+        assert_eq!(faults(&files), [""; 0]);
+    }
+
+    #[test]
+    fn a_library_and_its_program_are_one_house() {
+        let files = [
+            ("lib.rs", "mod ground; mod attic; pub use attic::Roof;"),
+            ("main.rs", "mod first;"),
+            ("ground.rs", ""),
+            ("first.rs", "use crate::Roof;"),
+            ("attic.rs", "pub struct Roof;"),
+        ];
+        assert_eq!(faults(&files), ["`first` imports `attic`, which is on no lower floor"]);
+    }
+
+    #[test]
+    fn every_room_of_a_crate_has_one_floor() {
+        for (folder, floors) in CRATES {
+            let rooms = floors.concat();
+            assert_eq!(rooms.iter().collect::<BTreeSet<_>>().len(), rooms.len(), "{folder}");
+            let sources = sources(&crate::root().join(folder)).expect("the crate is there");
+            let found = Crate::read(&sources).expect("its sources are Rust").modules;
+            let found = found.keys().filter_map(|module| module.first()).map(String::as_str);
+            assert_eq!(found.collect::<BTreeSet<_>>(), rooms.into_iter().collect(), "{folder}");
+        }
     }
 
     #[test]
@@ -442,13 +492,13 @@ mod tests {
             "#[cfg(test)] use crate::attic::Roof; fn f() {}",
             "/// See [`Roof`](crate::attic::Roof).\nfn f() {}",
         ] {
-            assert_eq!(faults_of(&[("attic.rs", ""), ("first.rs", import)]), [""; 0], "{import}");
+            assert_eq!(faults(&[("attic.rs", ""), ("first.rs", import)]), [""; 0], "{import}");
         }
         let own_file = [
             ("attic.rs", ""),
             ("first/mod.rs", "#[cfg(test)] mod tests;"),
             ("first/tests.rs", "use crate::attic::Roof;"),
         ];
-        assert_eq!(faults_of(&own_file), [""; 0]);
+        assert_eq!(faults(&own_file), [""; 0]);
     }
 }

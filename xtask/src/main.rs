@@ -55,7 +55,7 @@ struct Cli {
 enum Task {
     /// All that follows, in order: what a change must pass.
     Ci,
-    /// Formatting, the floors of the runtime, lints and documentation.
+    /// Formatting, the floors of the runtime and the converter, lints and documentation.
     Lint,
     /// All tests that need Rust alone.
     Test,
