@@ -18,6 +18,7 @@ pub struct Model<'m> {
     payload: &'m [u8],
     tokenizer: &'m [u8],
     golden: &'m [u8],
+    checksum: u32,
 }
 
 impl<'m> Model<'m> {
@@ -85,8 +86,8 @@ impl<'m> Model<'m> {
             panic!("{}", off.sentence);
         }
         let sections = blob::known_sections(blob, checksum);
-        let Sections { payload, tokenizer, golden, .. } = sections;
-        Self { manifest, layout: Layout::from_words(places), payload, tokenizer, golden }
+        let Sections { payload, tokenizer, golden, checksum, .. } = sections;
+        Self { manifest, layout: Layout::from_words(places), payload, tokenizer, golden, checksum }
     }
 
     /// Where the tensors are, for [`from_export`](Self::from_export).
@@ -102,8 +103,8 @@ impl<'m> Model<'m> {
         match postcard::take_from_bytes::<Manifest<'_>>(sections.manifest) {
             Ok((manifest, trailing)) => {
                 let layout = blob::layout(&manifest, trailing, &sections)?;
-                let Sections { payload, tokenizer, golden, .. } = sections;
-                Ok(Self { manifest, layout, payload, tokenizer, golden })
+                let Sections { payload, tokenizer, golden, checksum, .. } = sections;
+                Ok(Self { manifest, layout, payload, tokenizer, golden, checksum })
             }
             Err(_) => Err(LoadError::BadManifest),
         }
@@ -153,6 +154,11 @@ impl<'m> Model<'m> {
     /// The golden vectors, as [`Golden`](crate::golden::Golden) reads them.
     pub fn golden_section(&self) -> &'m [u8] {
         self.golden
+    }
+
+    /// The checksum at the end of the blob, which tells it from other blobs.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// The tensors' bytes.

@@ -9,9 +9,12 @@ mod embedding;
 mod head;
 mod positions;
 mod reading;
+mod snapshot;
 mod stack;
+mod suspended;
 
 pub use reading::shifted_start;
+pub use suspended::Suspended;
 
 use reading::{Reading, Row};
 

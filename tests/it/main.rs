@@ -9,6 +9,7 @@ mod marks;
 mod numbers;
 mod padding;
 mod runtime;
+mod snapshot;
 mod tasks;
 mod tokenizer;
 mod tokenizer_files;

@@ -151,6 +151,10 @@ errors! {
             /// The first layer that differs: 0 is the embedding, then come the layers, then the head.
             layer: u16,
         } = 241,
+        /// The bytes are no snapshot of a session with this model and this memory plan: it says what differs.
+        ///
+        /// Read the text again, and write a new snapshot.
+        BadSnapshot(&'static str) = 250,
     }
 }
 
@@ -172,6 +176,8 @@ pub enum Buffer {
     Scores,
     /// Pairs of logits, one for each token in which an answer is looked for.
     Spans,
+    /// Bytes of a snapshot: [`Session::snapshot_bytes`](crate::Session::snapshot_bytes).
+    Snapshot,
     /// Words of memory for a beam search: [`BeamSearch::words`](crate::task::BeamSearch::words).
     Beams,
 }
@@ -185,6 +191,7 @@ impl fmt::Display for Buffer {
             Self::Vector => "numbers for the sentence vector",
             Self::Scores => "scores",
             Self::Spans => "pairs of logits for this context",
+            Self::Snapshot => "bytes for this snapshot",
             Self::Beams => "words of memory for this beam search",
         })
     }
@@ -237,6 +244,7 @@ impl fmt::Display for RunError {
             Self::InvalidOption { option, wanted } => write!(f, "`{option}` must be {wanted}"),
             Self::AllSuppressed => f.write_str("every token is suppressed, so that none can be written"),
             Self::NoGoldenVectors => f.write_str("the blob has no golden vectors to test with"),
+            Self::BadSnapshot(what) => write!(f, "the snapshot cannot be restored: {what}"),
             Self::SelfTestFailed { layer } => write!(f, "the self test differs from layer {layer} on"),
         }
     }

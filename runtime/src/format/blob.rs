@@ -238,6 +238,8 @@ pub(crate) struct Sections<'m> {
     pub(crate) payload: &'m [u8],
     pub(crate) tokenizer: &'m [u8],
     pub(crate) golden: &'m [u8],
+    /// The checksum at the end, which tells the blob from others.
+    pub(crate) checksum: u32,
 }
 
 impl Prelude {
@@ -309,7 +311,7 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
         return Err(LoadError::BadLayout("end"));
     }
 
-    Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden })
+    Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden, checksum: found })
 }
 
 /// Where the tensors of a manifest lie, when it is the one that belongs to the sections.
@@ -390,6 +392,7 @@ pub(crate) const fn known_sections(blob: &[u8], checksum: u32) -> Sections<'_> {
         payload: cut(blob, payload_at, payload),
         tokenizer: cut(blob, tokenizer_at, tokenizer),
         golden: cut(blob, golden_at, golden),
+        checksum,
     }
 }
 

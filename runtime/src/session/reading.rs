@@ -43,6 +43,23 @@ impl Reading {
         Ok(Self { marked, ..Self::default() })
     }
 
+    /// As words, for a snapshot: the row and the token marked, each one more than it is and 0 for none.
+    pub(super) fn to_words(self) -> [u32; 3] {
+        let word = |place: Option<usize>| place.map_or(0, |place| place as u32 + 1);
+        [word(self.row), u32::from(self.kept), word(self.marked)]
+    }
+
+    /// From [`to_words`](Self::to_words).
+    pub(super) fn from_words([row, kept, marked]: [u32; 3]) -> Self {
+        let place = |word: u32| (word as usize).checked_sub(1);
+        Self { row: place(row), kept: kept != 0, marked: place(marked) }
+    }
+
+    /// Whether one of an earlier tile is kept.
+    pub(super) fn keeps(self) -> bool {
+        self.kept
+    }
+
     /// The decoder has seen nothing, or not what it had seen.
     pub(super) fn forget(&mut self) {
         (self.row, self.kept) = (None, false);

@@ -1,0 +1,209 @@
+//! A session as bytes, to go on with after the power was off.
+//!
+//! A snapshot is a header of [`WORDS`] little-endian words, the parts of the arena that hold what
+//! the session has read, and a CRC-32 of all before it. Its size grows with the text, not with the
+//! arena.
+
+use bytemuck::{Pod, try_cast_slice_mut};
+
+use super::Session;
+use super::reading::Reading;
+use crate::cache::{KeyValueCache, Keys};
+use crate::error::{Buffer, RunError};
+use crate::format::checksum::{Checksum, checksum};
+use crate::format::memory::{decoder_slots, layer_cache_bytes};
+use crate::format::spec::at_least_one;
+use crate::workspace::{Workspace, counted};
+
+/// `KSNP`, as a little-endian word.
+const MAGIC: u32 = u32::from_le_bytes(*b"KSNP");
+/// The version of the snapshot's layout.
+const VERSION: u32 = 1;
+/// Words of the header: the magic, the version, the blob's checksum, three of the memory plan, and
+/// six of the session.
+const WORDS: usize = 12;
+/// Words of the header that must be equal where a snapshot is restored.
+const FIXED: usize = 6;
+const CHECKSUM: usize = 4;
+
+/// A part of the arena that a snapshot holds.
+type Visit<'v> = &'v mut dyn FnMut(&mut [u8]);
+
+impl Session<'_, '_> {
+    /// Bytes of a [`snapshot`](Self::snapshot) of what the session has read.
+    pub fn snapshot_bytes(&mut self) -> usize {
+        let mut bytes = 4 * WORDS + CHECKSUM;
+        self.each_part(&mut |part| bytes = bytes.saturating_add(part.len()));
+        bytes
+    }
+
+    /// Writes down what the session has read, so that a session with this model and an equal
+    /// [`MemoryPlan`](crate::MemoryPlan) can [go on from there](Self::restore) with equal bits;
+    /// returns the number of bytes. Of several texts of a beam search it is the one that the
+    /// session is at.
+    ///
+    /// # Errors
+    /// [`RunError::BufferTooSmall`] when `out` is shorter than [`snapshot_bytes`](Self::snapshot_bytes).
+    ///
+    /// ```
+    /// use kinglet::{RunError, Session};
+    ///
+    /// /// Reads a prompt that is always the first, or takes it from where it was kept.
+    /// fn begin(session: &mut Session, prompt: &[u32], kept: &mut [u8]) -> Result<(), RunError> {
+    ///     if session.restore(kept).is_err() {
+    ///         session.prefill(prompt)?;
+    ///         session.snapshot(kept)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = begin;
+    /// ```
+    pub fn snapshot(&mut self, out: &mut [u8]) -> Result<usize, RunError> {
+        let (needed, given) = (self.snapshot_bytes(), out.len());
+        let short = RunError::BufferTooSmall { buffer: Buffer::Snapshot, needed, given };
+        let out = out.get_mut(..needed).ok_or(short)?;
+        let (content, sum) = out.split_last_chunk_mut::<CHECKSUM>().ok_or(short)?;
+        let (header, mut rest) = content.split_first_chunk_mut::<{ 4 * WORDS }>().ok_or(short)?;
+        for (bytes, word) in header.as_chunks_mut().0.iter_mut().zip(self.header()) {
+            *bytes = word.to_le_bytes();
+        }
+        self.each_part(&mut |part| {
+            if let Some((to, after)) = core::mem::take(&mut rest).split_at_mut_checked(part.len()) {
+                to.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+                rest = after;
+            }
+        });
+        *sum = checksum(content).to_le_bytes();
+        Ok(needed)
+    }
+
+    /// Goes on from a [`snapshot`](Self::snapshot). `snapshot` may be longer, as a page of flash is.
+    /// Where it cannot be restored, the session stays as it was.
+    ///
+    /// # Errors
+    /// [`RunError::BadSnapshot`] when the bytes are no snapshot, were changed, or are one of another
+    /// blob or of another memory plan.
+    pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), RunError> {
+        const SHORT: RunError = RunError::BadSnapshot("it is cut off");
+        let (header, rest) = snapshot.split_first_chunk::<{ 4 * WORDS }>().ok_or(SHORT)?;
+        let mut words = [0; WORDS];
+        for (word, bytes) in words.iter_mut().zip(header.as_chunks().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        let mine = self.header();
+        let differs = words.iter().zip(&mine).take(FIXED).position(|(word, mine)| word != mine);
+        if let Some(place) = differs {
+            return Err(RunError::BadSnapshot(match place {
+                0 | 1 => "it is of another version, or no snapshot at all",
+                2 => "it is of another blob",
+                _ => "it is of a session with another memory plan",
+            }));
+        }
+        let [.., position, source, last_tile, row, kept, marked] = words;
+        let (position, source, last_tile) = (position as usize, source as usize, last_tile as usize);
+        let fits = position <= self.plan.tokens() && source <= self.plan.source() && last_tile <= self.plan.tile();
+        if !fits || row as usize > last_tile || last_tile > position {
+            return Err(RunError::BadSnapshot("it was changed"));
+        }
+        // The parts are those of what the snapshot has read, so the session stands there from now on; or else where it stood.
+        let before = (self.position, self.source, self.last_tile, self.reading);
+        self.select(self.beam, position);
+        (self.source, self.last_tile, self.reading) = (source, last_tile, Reading::from_words([row, kept, marked]));
+        let len = self.snapshot_bytes() - 4 * WORDS - CHECKSUM;
+        let found = rest.split_at_checked(len).and_then(|(parts, after)| Some((parts, after.first_chunk()?)));
+        let whole = found.filter(|(parts, sum)| {
+            let mut found = Checksum::new();
+            found.update(header);
+            found.update(parts);
+            found.finish() == u32::from_le_bytes(**sum)
+        });
+        let Some((mut parts, _)) = whole else {
+            (self.position, self.source, self.last_tile, self.reading) = before;
+            return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it was changed") });
+        };
+        self.each_part(&mut |part| {
+            if let Some((from, after)) = parts.split_at_checked(part.len()) {
+                part.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                parts = after;
+            }
+        });
+        Ok(())
+    }
+
+    fn header(&self) -> [u32; WORDS] {
+        let plan = &self.plan;
+        let [row, kept, marked] = self.reading.to_words();
+        let sizes = [plan.tokens(), plan.source(), plan.tile(), self.position, self.source, self.last_tile];
+        let [tokens, sources, tile, position, source, last_tile] = sizes.map(|size| size as u32);
+        let model = self.model.checksum();
+        [MAGIC, VERSION, model, tokens, sources, tile, position, source, last_tile, row, kept, marked]
+    }
+
+    /// The parts of the arena that hold what the session has read, in order.
+    fn each_part(&mut self, visit: Visit<'_>) {
+        let spec = self.model.spec();
+        let width = spec.numerics.keys;
+        let Workspace { hidden, kept, states, cache, cross_cache, .. } = &mut self.workspace;
+        if let Some(stack) = &spec.encoder {
+            visit(bytes(states, self.source * stack.hidden_size as usize));
+        }
+        let Some(stack) = &spec.decoder else { return };
+        let hidden_size = stack.hidden_size as usize;
+        visit(bytes(hidden, self.last_tile * hidden_size));
+        visit(bytes(kept, if self.reading.keeps() { hidden_size } else { 0 }));
+        let of_one = cache.len() / self.plan.beams().max(1);
+        let cache = cache.get_mut(self.beam * of_one..).and_then(|cache| cache.get_mut(..of_one)).unwrap_or(&mut []);
+        let counts = counted(stack, &self.plan, cache);
+        let counted = self.position.min(counts.len());
+        visit(bytes(counts, counted));
+        let mut rest = cache;
+        for layer in 0..stack.num_hidden_layers as usize {
+            let slots = decoder_slots(stack, layer, &self.plan);
+            let Some((region, after)) =
+                core::mem::take(&mut rest).split_at_mut_checked(layer_cache_bytes(stack, width, slots))
+            else {
+                return;
+            };
+            rest = after;
+            if let Ok(mut cache) = KeyValueCache::new(region, stack, width, slots) {
+                each_run(&mut cache, self.position, visit);
+            }
+        }
+        let region = cross_cache.len() / at_least_one(stack.num_hidden_layers as usize);
+        if region > 0 {
+            let slots = region / layer_cache_bytes(stack, width, 1).max(1);
+            for region in cross_cache.chunks_exact_mut(region) {
+                if let Ok(mut cache) = KeyValueCache::new(region, stack, width, slots) {
+                    each_run(&mut cache, self.source, visit);
+                }
+            }
+        }
+    }
+}
+
+/// The keys, values and scales of the first `tokens` slots of each head, or of all slots where there are fewer.
+fn each_run(cache: &mut KeyValueCache<'_>, tokens: usize, visit: Visit<'_>) {
+    let (slots, used) = (cache.slots.max(1), tokens.min(cache.slots));
+    let heads = cache.value_scales.len() / slots;
+    let rows = cache.values.len() / heads.max(1);
+    let run = rows / slots * used;
+    match &mut cache.keys {
+        Keys::K8(keys) => prefixes(keys, rows, run, visit),
+        Keys::K16(keys) => prefixes(keys, rows, run, visit),
+    }
+    prefixes(cache.values, rows, run, visit);
+    prefixes(cache.key_scales, slots, used, visit);
+    prefixes(cache.value_scales, slots, used, visit);
+}
+
+/// The first `used` elements of every `len`.
+fn prefixes<T: Pod>(all: &mut [T], len: usize, used: usize, visit: Visit<'_>) {
+    for head in all.chunks_exact_mut(len.max(1)) {
+        visit(bytes(head, used));
+    }
+}
+
+/// The first `len` numbers, as bytes; none where there are fewer.
+fn bytes<T: Pod>(all: &mut [T], len: usize) -> &mut [u8] {
+    all.get_mut(..len).and_then(|numbers| try_cast_slice_mut(numbers).ok()).unwrap_or(&mut [])
+}

@@ -1,0 +1,95 @@
+//! A session put aside: where it stands, without what it borrows.
+
+use super::Session;
+use super::reading::Reading;
+use crate::error::RunError;
+use crate::format::memory::MemoryPlan;
+use crate::kernels::Kernels;
+use crate::model::Model;
+use crate::threads::Threads;
+use crate::workspace::Workspace;
+
+/// Where a session stands, without the model and the arena that it borrows.
+///
+/// A model, a session that borrows it, and the arena cannot be fields of one structure. A model, a
+/// suspended session and an arena can: a session is made of them for each call, which takes about
+/// as long as cutting the arena into its buffers.
+///
+/// ```
+/// use kinglet::{Aligned, Error, Model, Session, Suspended};
+///
+/// struct Assistant<'m> {
+///     model: Model<'m>,
+///     arena: Aligned<[u8; 4096]>,
+///     session: Suspended,
+/// }
+///
+/// impl Assistant<'_> {
+///     /// Reads one more token of the text.
+///     fn hear(&mut self, id: u32) -> Result<(), Error> {
+///         let mut session = Session::resume(&self.model, &mut self.arena.0, &self.session)?;
+///         session.step(id)?;
+///         self.session = session.suspend();
+///         Ok(())
+///     }
+/// }
+/// # let _ = Assistant::hear;
+/// ```
+#[derive(Clone)]
+pub struct Suspended {
+    kernels: &'static Kernels,
+    plan: MemoryPlan,
+    position: usize,
+    beam: usize,
+    last_tile: usize,
+    reading: Reading,
+    source: usize,
+    passes: u32,
+}
+
+impl core::fmt::Debug for Suspended {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Suspended")
+            .field("kernels", &self.kernels.name)
+            .field("position", &self.position)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'s, 'm> Session<'s, 'm> {
+    /// Puts the session aside: model and arena are free for other uses. A [`Pass`](super::Pass)
+    /// goes on where it was when the session is [resumed](Self::resume) with an arena of equal
+    /// contents.
+    pub fn suspend(self) -> Suspended {
+        let Self { kernels, plan, position, beam, last_tile, reading, source, passes, .. } = self;
+        Suspended { kernels, plan, position, beam, last_tile, reading, source, passes }
+    }
+
+    /// Takes up a session that was put aside, with the model that it had, in an arena that holds
+    /// what its arena held. With other contents it works with other hidden states: results differ,
+    /// but nothing panics. It runs in the caller's thread alone, and has no function to call
+    /// between two steps.
+    ///
+    /// # Errors
+    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaMisaligned`], as [`Session::new`].
+    pub fn resume(model: &'s Model<'m>, arena: &'s mut [u8], suspended: &Suspended) -> Result<Self, RunError> {
+        let Suspended { kernels, plan, position, beam, last_tile, reading, source, passes } = suspended.clone();
+        let workspace = Workspace::new(model.spec(), &plan, arena)?;
+        let threads = Threads::default();
+        Ok(Self {
+            model,
+            kernels,
+            plan,
+            workspace,
+            position,
+            beam,
+            last_tile,
+            reading,
+            source,
+            passes,
+            threads,
+            pause: None,
+        })
+    }
+}
