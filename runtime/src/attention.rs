@@ -142,7 +142,8 @@ impl Attention<'_> {
     pub(crate) fn store(&self, cache: &mut KeyValueCache<'_>, position: usize, keys: &[i32], values: &[i32]) {
         let head_dim = self.spec.head_size();
         let slot = position % cache.slots.max(1);
-        for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
+        for (head, key) in keys.chunks_exact(head_dim).enumerate() {
+            let value = values.get(head * head_dim..).and_then(|values| values.get(..head_dim)).unwrap_or(&[]);
             let index = head * cache.slots + slot;
             let row = index * head_dim..(index + 1) * head_dim;
             let (Some(key_scale), Some(value_scale), Some(to)) =

@@ -205,9 +205,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         else {
             return;
         };
-        for (token, (keys, values)) in
-            keys.chunks_exact_mut(width.max(1)).zip(values.chunks_exact(width.max(1))).enumerate()
-        {
+        for (token, keys) in keys.chunks_exact_mut(width.max(1)).enumerate() {
+            let values = values.get(token * width..).and_then(|values| values.get(..width)).unwrap_or(&[]);
             if positioned {
                 self.position(BlockPart::KeyNorm, start + token, keys);
             }

@@ -3,6 +3,7 @@
 mod bench;
 mod blobs;
 mod boards;
+mod c;
 mod cargo;
 mod checkpoint;
 mod emulate;
@@ -35,13 +36,15 @@ const TARGETS: [&str; 7] = [
 ];
 
 /// Programs that run or compile what this machine's Rust does not, and the packages of Debian that have them.
-const EMULATORS: [(&str, &str); 6] = [
+const EMULATORS: [(&str, &str); 8] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("qemu-aarch64", "qemu-user"),
     ("node", "nodejs"),
     ("gcc", "gcc"),
     ("g++", "g++"),
+    ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
 ];
 
 #[derive(Parser)]
@@ -69,6 +72,8 @@ enum Task {
     Floats,
     /// The firmware examples: built for every board, and run on every core that QEMU has.
     Firmware(firmware::Firmware),
+    /// The C library: a package with the header and an archive for every kind of core.
+    C(c::Archives),
     /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
     Bench(bench::Bench),
     /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
@@ -101,6 +106,7 @@ fn main() -> Result<()> {
         Task::Targets => targets(),
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
+        Task::C(options) => c::archives(&options),
         Task::Firmware(options) => firmware::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Blobs { write } => blobs::check(write),
@@ -142,6 +148,7 @@ fn emulators() -> Result<()> {
         ensure!(found, "{program} is missing: install {package}, and the targets that `.ci/run` lists");
     }
     cargo(&["test", "--package", "kinglet-convert", "--test", "c"], &[])?;
+    c::check()?;
     portable::check()?;
     firmware::run(&firmware::Firmware::default())?;
     first::check()

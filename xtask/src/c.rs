@@ -1,0 +1,220 @@
+//! The C interface: archives for every kind of core, and its samples, which must print what the examples in Rust print.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::cargo::{cargo_in, kinglet, root, target_folder};
+use crate::emulate::{emulate, measure};
+use crate::firmware::folder_of;
+use crate::machines::{CORES, Core};
+use crate::table::grouped;
+
+#[derive(Args)]
+pub(crate) struct Archives {
+    /// Only the targets whose name contains this.
+    #[arg(long, default_value = "")]
+    target: String,
+    /// Build and run the samples in place of the package, and compare what they print with the examples in Rust.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Targets that archives are made for. Those without `hf` are for soft and softfp calls of functions.
+const TARGETS: [&str; 9] = [
+    "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
+    "thumbv7em-none-eabi",
+    "thumbv7em-none-eabihf",
+    "thumbv8m.main-none-eabi",
+    "thumbv8m.main-none-eabihf",
+    "riscv32imc-unknown-none-elf",
+    "riscv32imac-unknown-none-elf",
+    "x86_64-unknown-linux-gnu",
+];
+
+/// What a machine's samples are compiled with.
+struct Machine {
+    /// The core of the firmware examples that runs them; none for this computer.
+    core: Option<&'static str>,
+    target: &'static str,
+    compiler: &'static str,
+    flags: &'static str,
+    port: &'static str,
+}
+
+const MACHINES: [Machine; 4] = [
+    Machine {
+        core: None,
+        target: "x86_64-unknown-linux-gnu",
+        compiler: "gcc",
+        flags: "-fsanitize=address,undefined -fno-sanitize-recover=all",
+        port: "host",
+    },
+    Machine {
+        core: Some("M0+ code"),
+        target: "thumbv6m-none-eabi",
+        compiler: "arm-none-eabi-gcc",
+        flags: "-mcpu=cortex-m0plus -mthumb",
+        port: "cortex_m",
+    },
+    Machine {
+        core: Some("M4F"),
+        target: "thumbv7em-none-eabihf",
+        compiler: "arm-none-eabi-gcc",
+        flags: "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16",
+        port: "cortex_m",
+    },
+    Machine {
+        core: Some("RV32IMC"),
+        target: "riscv32imc-unknown-none-elf",
+        compiler: "riscv64-unknown-elf-gcc",
+        flags: "-march=rv32imc -mabi=ilp32 -mcmodel=medany",
+        port: "riscv32",
+    },
+];
+
+/// The samples, their models, the longest text, and the example in Rust whose output is theirs.
+const SAMPLES: [(&str, &str, &str, &str); 2] =
+    [("intents", "home-intent", "32", "classify"), ("story", "stories", "128", "generate")];
+
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// Makes a package of the header and an archive for each target, and says where they are.
+pub(crate) fn archives(options: &Archives) -> Result<()> {
+    if options.check {
+        return check();
+    }
+    let targets: Vec<&str> = TARGETS.into_iter().filter(|target| target.contains(&options.target)).collect();
+    ensure!(!targets.is_empty(), "no target's name contains \"{}\": there are {}", options.target, TARGETS.join(", "));
+    let package = PathBuf::from(target_folder("c/kinglet"));
+    fs::create_dir_all(package.join("include"))?;
+    fs::copy(folder().join("include/kinglet.h"), package.join("include/kinglet.h"))?;
+    fs::copy(folder().join("kinglet-config.cmake"), package.join("kinglet-config.cmake"))?;
+    for target in targets {
+        let (from, to) = (archive(target, "")?, package.join("lib").join(target));
+        fs::create_dir_all(&to)?;
+        fs::copy(from, to.join("libkinglet.a"))?;
+        println!("{target}: {}", to.join("libkinglet.a").display());
+    }
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    root().join("bindings/c")
+}
+
+/// The header is current, misuse is refused, and the samples print what the examples in Rust print.
+pub(crate) fn check() -> Result<()> {
+    let out = target_folder("c");
+    cargo_in(&folder(), &["fmt", "--check"], &[])?;
+    cargo_in(
+        &folder(),
+        &["clippy", "--features", "std", "--all-targets", "--target-dir", &out, "--", "-D", "warnings"],
+        &[],
+    )?;
+    cargo_in(&folder(), &["test", "--quiet", "--features", "std", "--target-dir", &out], &[])?;
+    for (_, model, tokens, _) in SAMPLES {
+        let blob = folder_of("common").join(format!("models/{model}.kinglet"));
+        kinglet(&["export", &blob.to_string_lossy(), "--c", &out, "--tokens", tokens, "--force"])?;
+    }
+    for machine in &MACHINES {
+        machine.check(Path::new(&out))?;
+    }
+    Ok(())
+}
+
+fn archive(target: &str, features: &str) -> Result<PathBuf> {
+    let out = target_folder("c");
+    let build = ["build", "--quiet", "--release", "--target", target, "--target-dir", &out, "--features", features];
+    cargo_in(&folder(), &build, &[])?;
+    Ok(Path::new(&out).join(target).join("release/libkinglet_c.a"))
+}
+
+impl Machine {
+    fn check(&self, out: &Path) -> Result<()> {
+        let features = if self.core.is_some() { "panics-do-not-link" } else { "" };
+        let archive = archive(self.target, features)?;
+        for (sample, model, _, example) in SAMPLES {
+            let program = out.join(format!("{sample}-{}", self.port));
+            self.build(sample, Some(model), &archive, &program)?;
+            let printed = self.run(&program)?;
+            let wanted = fs::read_to_string(folder_of("expected").join(format!("{example}.txt")))?;
+            ensure!(
+                printed == wanted,
+                "{sample} in C prints on {}:\n{printed}but should print:\n{wanted}",
+                self.target
+            );
+            if let Some(core) = self.core {
+                let measured = measure(&program, "")?;
+                let (code, memory) = (grouped(measured.code), grouped(measured.memory));
+                eprintln!("{core}: {sample} in C has {code} bytes of code and {memory} of static RAM");
+            }
+        }
+        if self.core.is_none() {
+            let program = out.join("misuse");
+            self.build("misuse", Some("home-intent"), &archive, &program)?;
+            eprint!("{}", self.run(&program)?);
+        }
+        Ok(())
+    }
+
+    /// Compiles a sample as C and as C++, and links the former.
+    fn build(&self, sample: &str, model: Option<&str>, archive: &Path, program: &Path) -> Result<()> {
+        let (folder, out) = (folder(), archive.ancestors().nth(3).context("an archive lies in three folders")?);
+        let mut objects = Vec::new();
+        let sources = folder.join("sample");
+        let models = model.map(|model| out.join(model.replace('-', "_")).with_extension("c"));
+        let ports = ["port.c".to_owned(), format!("{}.c", self.port)].map(|name| sources.join("port").join(name));
+        let sample = sources.join(sample).with_extension("c");
+        for source in [&sample].into_iter().chain(&models).chain(&ports) {
+            let object = program.with_extension(format!("{}.o", source.file_stem().unwrap_or_default().display()));
+            self.compile(source, &object, out, &["-std=c11"])?;
+            objects.push(object);
+        }
+        self.compile(&sample, &program.with_extension("cpp.o"), out, &["-std=c++17", "-x", "c++"])?;
+        let mut link = Command::new(self.compiler);
+        link.args(self.flags.split(' ')).arg("-Wl,--gc-sections").args(&objects).arg(archive).arg("-o").arg(program);
+        if self.core.is_some() {
+            let script = sources.join("port").join(self.port).with_extension("ld");
+            link.args(["-nostdlib", "-Wl,--build-id=none", "-T"]).arg(script).arg("-lgcc");
+        }
+        succeed(&mut link).map(|_| ())
+    }
+
+    fn compile(&self, source: &Path, object: &Path, models: &Path, standard: &[&str]) -> Result<()> {
+        let mut command = Command::new(self.compiler);
+        command.args(WARNINGS).args(standard).args(["-Os", "-ffunction-sections", "-fdata-sections", "-c"]);
+        command.args(self.flags.split(' ')).arg("-I").arg(folder().join("include")).arg("-I").arg(models);
+        if self.core.is_some() {
+            command.arg("-ffreestanding");
+        }
+        succeed(command.arg(source).arg("-o").arg(object)).map(|_| ())
+    }
+
+    fn run(&self, program: &Path) -> Result<String> {
+        match self.core {
+            None => succeed(&mut Command::new(program)),
+            Some(name) => {
+                let core: &Core = CORES.iter().find(|core| core.name == name).context("no such core")?;
+                emulate(core, program)
+            }
+        }
+    }
+}
+
+/// What a command prints, when it succeeds.
+fn succeed(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("running {command:?}: is it installed?"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}\n{printed}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed.into_owned())
+}
