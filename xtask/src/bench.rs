@@ -4,7 +4,6 @@
 mod elsewhere;
 
 use core::fmt::Write as _;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +13,8 @@ use serde_json::Value;
 
 use crate::cargo::{kinglet, output_of, root, target_folder};
 use crate::checkpoint;
-use crate::emulate::Counts;
-use crate::firmware::{examples, here, kernels};
+use crate::counts::Counted;
+use crate::firmware::{KERNELS, examples, here, kernels};
 use crate::machines::CORES;
 use crate::table::{self, grouped};
 use elsewhere::ELSEWHERE;
@@ -31,7 +30,7 @@ pub(crate) struct Bench {
     /// An encoder's checkpoint to measure on this machine, such as one that `benches/peers/checkpoint.py` makes.
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<PathBuf>,
-    /// Put the table into docs/performance.md.
+    /// Write what the cores counted to converter/src/cli/counts.json, and the table to docs/performance.md.
     #[arg(long)]
     bless: bool,
 }
@@ -42,69 +41,88 @@ const RUNS: usize = 9;
 /// Lengths that an encoder is measured at.
 const LENGTHS: &str = "8,32,128,256";
 
-/// A row of the table: what was measured, a figure for each core that it was counted on, and one of this machine.
+/// A row of the table: what was measured, where the cores' counts of it are kept, and a figure of this machine.
 struct Row {
     what: String,
-    cores: BTreeMap<&'static str, String>,
+    /// A program and a quantity of [`Counted`].
+    counted: Option<(String, String)>,
     here: String,
 }
 
+impl Row {
+    /// What a core counted: instructions, or hundredths of them.
+    fn on(&self, counted: &Counted, core: &str) -> String {
+        let Some((program, what)) = &self.counted else { return String::new() };
+        match counted.get(core, program, what) {
+            Some(hundredths) if what.ends_with(HUNDREDTHS) => format!("{}.{:02}", hundredths / 100, hundredths % 100),
+            count => count.map_or_else(String::new, grouped),
+        }
+    }
+}
+
+/// How the name of a quantity ends that is in hundredths.
+const HUNDREDTHS: &str = ", hundredths of instructions";
+
 pub(crate) fn run(options: &Bench) -> Result<()> {
+    let mut counted = Counted::read()?;
     // The models first: with them the programs that run here are built.
-    let models = models(&options.core)?;
-    let mut rows = operations(&options.core)?;
+    let models = models(&options.core, &mut counted)?;
+    for (core, counts) in kernels(&options.core)? {
+        counted.add(core, KERNELS, &counts);
+    }
+    let mut rows = operations();
     rows.extend(models);
     if let Some(folder) = &options.checkpoint {
-        rows.push(decoder(folder, &options.core)?);
+        rows.push(decoder(folder, &options.core, &mut counted)?);
     }
     if let Some(folder) = &options.encoder {
         rows.extend(encoder(folder)?);
     }
-    let table = table(&rows, &options.core);
+    let table = table(&rows, &counted);
     println!("{table}");
-    if options.bless { table::write("docs/performance.md", "bench", &table) } else { Ok(()) }
+    if options.bless {
+        counted.write()?;
+        table::write("docs/performance.md", "bench", &table)?;
+    }
+    Ok(())
 }
 
-/// Instructions of single operations, for each product or element.
-fn operations(only: &str) -> Result<Vec<Row>> {
-    const HUNDREDTHS: &str = ", hundredths of instructions";
-    let counted = kernels(only)?;
-    let mut rows: Vec<Row> = Vec::new();
-    for what in elsewhere::OPERATIONS {
-        let figure = |counts: &Counts| counts.get(&format!("{what}{HUNDREDTHS}")).copied();
-        let cores = counted.iter().filter_map(|(core, counts)| {
-            let hundredths = figure(counts)?;
-            Some((*core, format!("{}.{:02}", hundredths / 100, hundredths % 100)))
-        });
-        rows.push(Row { what: what.to_owned(), cores: cores.collect(), here: String::new() });
-    }
-    Ok(rows)
+/// Single operations, for each product or element.
+fn operations() -> Vec<Row> {
+    let row = |what: &str| Row {
+        what: what.to_owned(),
+        counted: Some((KERNELS.to_owned(), format!("{what}{HUNDREDTHS}"))),
+        here: String::new(),
+    };
+    elsewhere::OPERATIONS.map(row).into()
 }
 
 /// The models that ship.
-fn models(only: &str) -> Result<Vec<Row>> {
-    const MODELS: [(&str, &str, &str); 3] = [
-        ("generate", "a token", "the story teller: a token"),
-        ("classify", "a sentence", "intents: a sentence classified"),
-        ("command", "a sentence", "commands: a sentence turned into one"),
-    ];
-    let counted = examples(&MODELS.map(|(example, _, _)| example), only)?;
+fn models(only: &str, counted: &mut Counted) -> Result<Vec<Row>> {
+    for (core, examples) in examples(&MODELS.map(|(example, _, _)| example), only)? {
+        counted.add_examples(core, &examples);
+    }
     let rows = MODELS.map(|(example, unit, what)| {
-        let count = |examples: &BTreeMap<&str, Counts>| {
-            Some(grouped(*examples.get(example)?.get(&format!("instructions {unit}"))?))
-        };
-        let cores = counted.iter().filter_map(|(core, examples)| Some((*core, count(examples)?))).collect();
-        Ok(Row { what: what.to_owned(), cores, here: time(&[example], unit)? })
+        let counted = Some((example.to_owned(), format!("instructions {unit}")));
+        Ok(Row { what: what.to_owned(), counted, here: time(&[example], unit)? })
     });
     rows.into_iter().collect()
 }
 
+const MODELS: [(&str, &str, &str); 3] = [
+    ("generate", "a token", "the story teller: a token"),
+    ("classify", "a sentence", "intents: a sentence classified"),
+    ("command", "a sentence", "commands: a sentence turned into one"),
+];
+
 /// A decoder that is not in the examples, at 128 positions.
-fn decoder(folder: &Path, only: &str) -> Result<Row> {
-    let counted = checkpoint::run(folder, only)?;
-    let count = |(core, counts): &(&'static str, Counts)| Some((*core, grouped(*counts.get("instructions a token")?)));
+fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
+    for (core, counts) in checkpoint::run(folder, only)? {
+        counted.add(core, &name(folder), &counts);
+    }
     let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "128"], "a token")?;
-    Ok(Row { what: format!("{}: a token", name(folder)), cores: counted.iter().filter_map(count).collect(), here })
+    let counted = Some((name(folder), "instructions a token".to_owned()));
+    Ok(Row { what: format!("{}: a token", name(folder)), counted, here })
 }
 
 /// An encoder on this machine, with what is fastest on it.
@@ -120,7 +138,7 @@ fn encoder(folder: &Path) -> Result<Vec<Row>> {
         let kernels = measured["kernels"].as_str().unwrap_or_default();
         Ok(Row {
             what: format!("{}: {} tokens encoded", name(folder), measured["tokens"]),
-            cores: BTreeMap::new(),
+            counted: None,
             here: format!("{milliseconds:.2} ms ({kernels})"),
         })
     });
@@ -145,8 +163,8 @@ fn name(folder: &Path) -> String {
 }
 
 /// What was measured, each with what is known of it elsewhere beneath.
-fn table(rows: &[Row], only: &str) -> String {
-    let cores: Vec<&str> = CORES.iter().map(|core| core.name).filter(|core| core.contains(only)).collect();
+fn table(rows: &[Row], counted: &Counted) -> String {
+    let cores = CORES.map(|core| core.name);
     let mut table = format!(
         "| instructions | {} | {} |\n|---|{}\n",
         cores.join(" | "),
@@ -154,11 +172,16 @@ fn table(rows: &[Row], only: &str) -> String {
         "---|".repeat(cores.len() + 1)
     );
     for row in rows {
-        let figures: Vec<&str> = cores.iter().map(|core| row.cores.get(core).map_or("", String::as_str)).collect();
+        let figures = cores.map(|core| row.on(counted, core));
         _ = writeln!(table, "| **{}** | {} | {} |", row.what, figures.join(" | "), row.here);
         for other in ELSEWHERE.iter().filter(|other| other.of.contains(&row.what.as_str())) {
-            let figures: Vec<&str> = cores.iter().map(|core| other.on(core)).collect();
-            _ = writeln!(table, "| {} | {} | {} |", other.who, figures.join(" | "), other.here);
+            _ = writeln!(
+                table,
+                "| {} | {} | {} |",
+                other.who,
+                cores.map(|core| other.on(core)).join(" | "),
+                other.here
+            );
         }
     }
     table
@@ -169,4 +192,42 @@ fn processor() -> String {
     let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = about.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     format!("here: {}", name.map_or(std::env::consts::ARCH, |(_, name)| name.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(path: &str) -> String {
+        fs::read_to_string(crate::cargo::root().join(path)).expect("it is there").replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn the_page_of_performance_has_what_was_counted() {
+        let (page, counted) = (page("docs/performance.md"), Counted::read().expect("it is there"));
+        let model = |(example, unit, what): (&str, &str, &str)| Row {
+            what: what.to_owned(),
+            counted: Some((example.to_owned(), format!("instructions {unit}"))),
+            here: String::new(),
+        };
+        let rows: Vec<Row> = operations().into_iter().chain(MODELS.map(model)).collect();
+        for row in rows {
+            let figures = CORES.map(|core| row.on(&counted, core.name)).join(" | ");
+            assert!(page.contains(&format!("| **{}** | {figures} | ", row.what)), "{}: {figures}", row.what);
+        }
+    }
+
+    #[test]
+    fn the_readme_has_what_was_counted() {
+        let (page, counted) = (page("README.md"), Counted::read().expect("it is there"));
+        let product = operations().into_iter().find(|row| row.what == "a16 in pairs, 384 x 384, one token");
+        let product = product.expect("it is counted").on(&counted, "M4F");
+        let token = counted.get("M4F", "stories260K", "instructions a token").expect("it was counted");
+        for (what, figure) in [
+            ("int8 product of 384 x 384 on Cortex-M4, instructions for each weight", product),
+            ("a token of stories260K on Cortex-M4F, instructions", grouped(token)),
+        ] {
+            assert!(page.contains(&format!("| {what} | {figure} | ")), "{what}: {figure}");
+        }
+    }
 }

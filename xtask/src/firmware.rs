@@ -11,13 +11,15 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::cargo::{cargo_in, root, target_folder};
+use crate::counts::Counted;
 use crate::emulate::{Counts, Measured, compared, counts, emulate, measure};
 use crate::machines::{CORES, Core, EXAMPLES, LEAN};
 use crate::{boards, checkpoint, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
-    /// Write what the host prints to the expected files, and the measurements to docs/boards.md, in place of comparing.
+    /// Write what the host prints to the expected files in place of comparing, what the cores counted to
+    /// converter/src/cli/counts.json, and its table to docs/boards.md.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.
@@ -59,18 +61,20 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     with_a_heap(&expected)?;
     template::check()?;
-    let table = table::of_cores(&rows);
-    eprintln!("{table}");
-    if options.bless && options.core.is_empty() {
-        table::write("docs/boards.md", "firmware", &table)?;
+    let mut counted = Counted::read()?;
+    for (core, examples) in &rows {
+        counted.add_examples(core, examples);
     }
     if options.kernels {
-        for (core, examples) in &rows {
-            for (what, count) in &examples["bench"].values {
-                eprintln!("{core}: {what}: {count}");
-            }
+        for (core, counts) in kernels(&options.core)? {
+            counted.add(core, KERNELS, &counts);
         }
-        kernels(&options.core)?;
+    }
+    let table = table::of_cores(&counted);
+    eprintln!("{table}");
+    if options.bless {
+        counted.write()?;
+        table::write("docs/boards.md", "firmware", &table)?;
     }
     if let Some(folder) = &options.checkpoint {
         checkpoint::run(folder, &options.core)?;
@@ -109,13 +113,16 @@ fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
     Ok(expected)
 }
 
+/// The program that counts single operations.
+pub(crate) const KERNELS: &str = "kernels";
+
 /// Single operations on every core, as the host has them: what each core counted.
 pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let wanted = Command::new(format!("{}/release/host", target_folder("host"))).arg("kernels").output()?;
     let wanted = compared(&String::from_utf8(wanted.stdout)?);
     let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(only)) {
-        let printed = emulate(core, &build_one(core, "kernels", "bench", core.environment())?)?;
+        let printed = emulate(core, &build_one(core, KERNELS, "bench", core.environment())?)?;
         ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
         eprintln!("{}:\n{printed}", core.name);
         rows.push((core.name, counts(&printed)?));
@@ -172,15 +179,11 @@ impl Programs {
 }
 
 /// Some examples on every core: what each counted of itself.
-pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, BTreeMap<&'static str, Counts>)>> {
+pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, BTreeMap<&'static str, Measured>)>> {
     let mut expected = on_the_host(false)?;
     expected.retain(|example, _| names.contains(example));
     let cores = CORES.iter().filter(|core| core.name.contains(only));
-    let rows = cores.map(|core| {
-        let measured = Programs::of(core)?.run(core, &expected)?.into_iter();
-        Ok((core.name, measured.map(|(example, measured)| (example, measured.values)).collect()))
-    });
-    rows.collect()
+    cores.map(|core| Ok((core.name, Programs::of(core)?.run(core, &expected)?))).collect()
 }
 
 /// An example on this machine, as it was built for [`examples`]: what it counted of itself.

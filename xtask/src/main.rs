@@ -6,6 +6,7 @@ mod boards;
 mod c;
 mod cargo;
 mod checkpoint;
+mod counts;
 mod emulate;
 mod firmware;
 mod first;

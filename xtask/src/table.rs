@@ -1,34 +1,33 @@
 //! Tables for pages of the project.
 
 use core::fmt::Write as _;
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
 
 use crate::cargo::root;
-use crate::emulate::Measured;
+use crate::counts::Counted;
+use crate::machines::CORES;
 
 /// The table for docs/boards.md.
-pub(crate) fn of_cores(rows: &[(&str, BTreeMap<&str, Measured>)]) -> String {
+pub(crate) fn of_cores(counted: &Counted) -> String {
+    const COLUMNS: [(&str, &str); 8] = [
+        ("generate", "instructions a token"),
+        ("classify", "instructions a sentence"),
+        ("command", "instructions a sentence"),
+        ("generate", "bytes of code"),
+        ("generate", "bytes of constants"),
+        ("generate", "bytes of static memory"),
+        ("generate", "bytes of stack"),
+        ("classify", "bytes of code"),
+    ];
     let mut table = String::from(
         "| core | instructions: a story's token | a sentence classified | a sentence to a command | `generate`: code | model and tables | static RAM | stack | `classify`: code |\n|---|---|---|---|---|---|---|---|---|\n",
     );
-    for (core, examples) in rows {
-        let value = |example: &str, what: &str| examples[example].values.get(what).copied().unwrap_or(0);
-        let generate = &examples["generate"];
-        _ = writeln!(
-            table,
-            "| {core} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            grouped(value("generate", "instructions a token")),
-            grouped(value("classify", "instructions a sentence")),
-            grouped(value("command", "instructions a sentence")),
-            grouped(generate.code),
-            grouped(generate.model),
-            grouped(generate.memory),
-            grouped(value("generate", "bytes of stack")),
-            grouped(examples["classify"].code),
-        );
+    for core in &CORES {
+        let figure =
+            |(program, what): (&str, &str)| counted.get(core.name, program, what).map_or_else(String::new, grouped);
+        _ = writeln!(table, "| {} | {} |", core.name, COLUMNS.map(figure).join(" | "));
     }
     table
 }
@@ -51,4 +50,21 @@ pub(crate) fn write(file: &str, name: &str, table: &str) -> Result<()> {
     let (_, after) = rest.split_once(&end).with_context(|| format!("the table in {file} has no end"))?;
     fs::write(path, format!("{before}{start}{table}{end}{after}"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_boards_has_what_was_counted() {
+        let page = fs::read_to_string(root().join("docs/boards.md")).expect("it is there").replace("\r\n", "\n");
+        let table = of_cores(&Counted::read().expect("it is there"));
+        assert!(page.contains(&table), "docs/boards.md is not made from converter/src/cli/counts.json");
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
 }

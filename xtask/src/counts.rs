@@ -1,0 +1,82 @@
+//! What the emulated cores counted: one file, which the pages and the estimates of `kinglet fit` are made from.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cargo::root;
+use crate::emulate::{Counts, Measured};
+
+const FILE: &str = "converter/src/cli/counts.json";
+
+/// The programs whose counts are kept.
+const KEPT: [&str; 4] = ["generate", "classify", "command", "bench"];
+
+/// What each core counted, by program and quantity, such as `generate: instructions a token`.
+#[derive(Default)]
+pub(crate) struct Counted {
+    cores: BTreeMap<String, Counts>,
+}
+
+impl Counted {
+    /// The file as it is.
+    pub(crate) fn read() -> Result<Self> {
+        let text = fs::read_to_string(root().join(FILE)).with_context(|| format!("reading {FILE}"))?;
+        let mut file: Value = serde_json::from_str(&text).with_context(|| format!("reading {FILE}"))?;
+        Ok(Self { cores: serde_json::from_value(file["cores"].take()).with_context(|| format!("reading {FILE}"))? })
+    }
+
+    pub(crate) fn write(&self) -> Result<()> {
+        let by = "by `cargo xtask firmware --bless` and `cargo xtask bench --bless`";
+        let text = serde_json::to_string_pretty(&json!({ "@generated": by, "cores": self.cores }))?;
+        fs::write(root().join(FILE), text + "\n").with_context(|| format!("writing {FILE}"))
+    }
+
+    /// Replaces what a core counted of a program.
+    pub(crate) fn add(&mut self, core: &str, program: &str, counts: &Counts) {
+        let kept = self.cores.entry(core.to_owned()).or_default();
+        kept.retain(|what, _| what.split_once(": ").is_none_or(|(of, _)| of != program));
+        kept.extend(counts.iter().map(|(what, count)| (format!("{program}: {what}"), *count)));
+    }
+
+    /// Replaces what a core counted of the examples, and the sizes of their programs.
+    pub(crate) fn add_examples(&mut self, core: &str, examples: &BTreeMap<&str, Measured>) {
+        for (example, measured) in examples.iter().filter(|(example, _)| KEPT.contains(example)) {
+            let mut counts = measured.values.clone();
+            counts.extend(
+                [
+                    ("bytes of code", measured.code),
+                    ("bytes of constants", measured.model),
+                    ("bytes of static memory", measured.memory),
+                ]
+                .map(|(what, bytes)| (what.to_owned(), bytes)),
+            );
+            self.add(core, example, &counts);
+        }
+    }
+
+    /// What a core counted.
+    pub(crate) fn get(&self, core: &str, program: &str, what: &str) -> Option<u64> {
+        self.cores.get(core)?.get(&format!("{program}: {what}")).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_counted_again_replaces_its_own_counts_only() {
+        let counts = |what: &str, count| Counts::from([(what.to_owned(), count)]);
+        let mut counted = Counted::default();
+        counted.add("M3", "generate", &counts("instructions a token", 1));
+        counted.add("M3", "classify", &counts("instructions a sentence", 2));
+        counted.add("M3", "generate", &counts("bytes of stack", 3));
+        assert_eq!(counted.get("M3", "generate", "instructions a token"), None);
+        assert_eq!(counted.get("M3", "generate", "bytes of stack"), Some(3));
+        assert_eq!(counted.get("M3", "classify", "instructions a sentence"), Some(2));
+        assert_eq!(counted.get("M4F", "classify", "instructions a sentence"), None);
+    }
+}
