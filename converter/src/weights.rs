@@ -257,6 +257,9 @@ impl Build<'_> {
             )
         };
         let (stored_rows, width, mut values) = matrix(&array, pick.transposed, cols.is_some()).ok_or_else(mismatch)?;
+        if pick.of.is_some_and(|rows| rows as usize != stored_rows) {
+            return Err(mismatch());
+        }
         match &pick.rows {
             Some(picked) => {
                 let mut taken = Vec::with_capacity(picked.len() * width);

@@ -27,9 +27,9 @@ from transformers import configuration_utils, modeling_rope_utils
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 OUTPUT = Path(__file__).parents[2] / "converter/src/config/classes.json"
-MODEL_TYPES = """albert bart bert camembert ctrl deberta deberta-v2 distilbert electra gemma gemma3_text gpt2 gpt_neo gpt_neox
-gptj llama m2m_100 marian mbart mistral mobilebert modernbert mpnet mt5 openai-gpt opt pegasus phi qwen2 qwen3 roberta t5 xlm
-xlm-roberta""".split()
+MODEL_TYPES = """albert arcee bart bert camembert cohere ctrl deberta deberta-v2 distilbert electra gemma gemma2 gemma3_text glm gpt2 gpt_neo
+gpt_neox gptj granite helium llama m2m_100 marian mbart ministral mistral mobilebert modernbert mpnet mt5 olmo openai-gpt opt
+pegasus phi phi3 qwen2 qwen3 roberta smollm3 stablelm starcoder2 t5 xlm xlm-roberta""".split()
 # Modules whose functions and classes models import by name, and that read configurations.
 SHARED = ["masking_utils", "cache_utils", "modeling_layers", "modeling_rope_utils", "activations"]
 
@@ -118,6 +118,11 @@ def row(model_type):
     # What writes a text reads these, of any class.
     reads |= {name for name in fields if name.endswith(("_token_id", "_index"))}
     defaults = {name: field.default for name, field in fields.items() if name in reads}
+    if "rope_theta" in reads and isinstance(kind.default_theta, (int, float)):
+        defaults["rope_theta"] = kind.default_theta
+    # Some tokens are declared as null, and then set.
+    made = kind()
+    defaults |= {name: getattr(made, name) for name in defaults if name.endswith("_token_id")}
     return {"reads": sorted(reads), "defaults": dict(sorted(defaults.items())), "aliases": dict(sorted(aliases.items()))}
 
 

@@ -18,6 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import families
+import later
 import padding
 from families import case
 
@@ -309,8 +310,8 @@ def make(number, case):
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:]
-    for number, one in enumerate(CASES + families.CASES + padding.CASES):
+    wanted = set(sys.argv[1:])
+    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES):
         if not wanted or one["name"] in wanted:
             make(number, one)
             print(one["name"])

@@ -1,7 +1,9 @@
 """Writes what `transformers` makes of the golden configurations when a key is left out, or has another value.
 
     pip install -r tests/golden/requirements.txt
-    python tests/golden/variants.py [absent] [altered]
+    python tests/golden/variants.py [absent] [altered] [FOLDER...]
+
+With folders named, the entries of all others stay as they are.
 
 `absent.json` has for each golden folder `whole`, its configuration with every key said, and for each key that the file
 has, in `without`, what becomes different in that when the key is left out.
@@ -96,7 +98,7 @@ def changes(config, first):
     for key in sorted((set(row["reads"]) | set(config) | set(row["aliases"])) - ASIDE):
         if re.search("dropout|pdrop|layerdrop|init|^id2label|^label2id|^num_labels", key):
             continue
-        if config is not first and not OF_HEADS.search(key) and config.get(key) == first.get(key):
+        if config != first and not OF_HEADS.search(key) and config.get(key) == first.get(key):
             continue
         name = row["aliases"].get(key, key)
         now = config.get(key, config.get(name, row["defaults"].get(name)))
@@ -146,7 +148,7 @@ def result_of(folder, config, one, language, base):
 
 def altered(folder, firsts):
     config = json.loads((folder / "config.json").read_text())
-    first = firsts.setdefault(config["model_type"], config)
+    first = firsts[config["model_type"]]
     expected = json.loads((folder / "expected.json").read_text())
     one, language = expected["inputs"][-1], expected.get("language")
     _, info = model_of(folder, config)
@@ -180,13 +182,15 @@ def absent(folder):
     return {"whole": base, "without": without}
 
 
-def write(name, cases):
-    with open(HERE / name, "w") as file:
-        for at, (case, found) in enumerate(cases):
-            line = json.dumps(found, sort_keys=True, separators=(",", ":"))
-            file.write(("," if at else "{") + f"\n {json.dumps(case)}: {line}")
-            file.flush()
-        file.write("\n}\n")
+def write(name, folders, find, wanted):
+    path = HERE / name
+    # Each entry is a line.
+    lines = dict(re.findall(r'^ "(\w+)": (.*?),?$', path.read_text(), re.MULTILINE)) if wanted else {}
+    for folder in folders:
+        if not wanted or folder.name in wanted:
+            lines[folder.name] = json.dumps(find(folder), sort_keys=True, separators=(",", ":"))
+    entries = ",\n".join(f" {json.dumps(case)}: {lines[case]}" for case in sorted(lines))
+    path.write_text(f"{{\n{entries}\n}}\n")
 
 
 if __name__ == "__main__":
@@ -194,8 +198,12 @@ if __name__ == "__main__":
     transformers.logging.disable_progress_bar()
     folders = sorted(path.parent for path in HERE.glob("*/expected.json"))
     folders = [folder for folder in folders if not (folder / "modules.json").exists()]
-    wanted, firsts = sys.argv[1:] or ["absent", "altered"], {}
-    if "absent" in wanted:
-        write("absent.json", ((folder.name, absent(folder)) for folder in folders))
-    if "altered" in wanted:
-        write("altered.json", ((folder.name, altered(folder, firsts)) for folder in folders))
+    files, firsts = {"absent", "altered"} & set(sys.argv[1:]) or {"absent", "altered"}, {}
+    wanted = set(sys.argv[1:]) - {"absent", "altered"}
+    for folder in folders:
+        config = json.loads((folder / "config.json").read_text())
+        firsts.setdefault(config["model_type"], config)
+    if "absent" in files:
+        write("absent.json", folders, absent, wanted)
+    if "altered" in files:
+        write("altered.json", folders, lambda folder: altered(folder, firsts), wanted)

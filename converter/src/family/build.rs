@@ -141,6 +141,9 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
             }
         }
     }
+    if head.task == Task::CausalLm {
+        spec.soft_cap = draft.logit_cap;
+    }
     if head.task == Task::Classification {
         spec.task = classification(context, labels.len())?;
     }
@@ -150,15 +153,13 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
 /// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says; where it is silent, what the class
 /// of its `model_type` says.
 fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Pooling> {
-    const PADDING: &[(&str, u32)] = &[("gemma", 0), ("gemma3_text", 0), ("opt", 1)];
     const END: &[(&str, u32)] = &[("bart", 2), ("mbart", 2), ("mt5", 1), ("t5", 1)];
     let config = context.config;
     let default = |list: &[(&str, u32)]| list.iter().find(|(of, _)| *of == context.model_type).map(|(_, id)| *id);
     match head.last {
         Last::Any => Ok(head.pooling),
         Last::NotPadding => {
-            let said = config.get(&["pad_token_id"]).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
-            let padding = if config.has("pad_token_id") { said } else { default(PADDING) };
+            let padding = config.get(&["pad_token_id"]).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
             // An id that no token has, such as -1, is met nowhere.
             Ok(padding.filter(|&id| id < vocab_size).map_or(head.pooling, Pooling::LastExcept))
         }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kinglet::format::layout::Stack;
 use kinglet::format::spec::{
-    Activation, ActivationWidth, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, NormKind, NormSpec,
-    NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
+    Activation, ActivationWidth, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, Multiplier, NormKind,
+    NormSpec, NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
 };
 
 use super::head::Head;
@@ -62,6 +62,8 @@ pub(super) struct Draft {
     /// Where the decoder reads the encoder's text one token later, it begins with the text's last token, whatever the configuration
     /// says.
     pub(super) starts_with_last: bool,
+    /// The cap on the logits of a head on the vocabulary.
+    pub(super) logit_cap: Option<Multiplier>,
     pub(super) notes: Vec<String>,
 }
 
@@ -127,6 +129,7 @@ impl Draft {
             activation: stack.block.feed_forward.activation,
             tied: false,
             starts_with_last: false,
+            logit_cap: None,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

@@ -1,20 +1,24 @@
-//! Gemma (arXiv 2403.08295) and the text models of Gemma 3 (arXiv 2503.19786), EmbeddingGemma among them: Llama's
+//! Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and the text models of Gemma 3 (arXiv 2503.19786), EmbeddingGemma among them: Llama's
 //! block with norms around every sublayer, weights of norms relative to one, and scaled token vectors.
 
+use core::f64::consts::LOG2_E;
+
 use anyhow::Result;
-use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};
-use kinglet::format::spec::{Activation, Residual, StackSpec};
+use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart};
+use kinglet::format::spec::{Activation, Multiplier, Residual, StackSpec};
 
 use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::llama::{self, LLAMA, Variant};
-use super::parts::{Rope, layer_bits, rope, score_scale, set_local, sliding_layer_types};
+use super::parts::{Rope, layer_bits, rope, score_scale, set_local, set_window, sliding_layer_types};
 use super::source::{Names, Value, edit};
 use crate::fixed::multiplier;
 
 /// Gemma.
 pub(super) const FAMILY: Family = Family { model_types: &["gemma"], heads: HEADS, map: gemma };
+/// Gemma 2.
+pub(super) const FAMILY_2: Family = Family { model_types: &["gemma2"], heads: HEADS, map: gemma2 };
 /// Gemma 3, the text models.
 pub(super) const FAMILY_3: Family = Family { model_types: &["gemma3_text"], heads: HEADS, map: gemma3 };
 
@@ -56,10 +60,25 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
     scale_embedding(&mut stack)?;
     let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &llama::NAMES, norm);
-    draft.sources.insert(
-        Role::Stack(Stack::Decoder, StackPart::Rotary),
-        Value::Rotary { theta: rope.theta, spread: None }.into(),
-    );
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
+    add_one_to_norms(&mut draft);
+    Ok(draft)
+}
+
+fn gemma2(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    config.only("use_bidirectional_attention", &[false.into()])?;
+    let (mut stack, norm) = llama::stack(context, &Variant { activation: "hidden_activation", ..LLAMA })?;
+    let layers = u32::from(stack.num_hidden_layers);
+    set_sandwich(context, &mut stack)?;
+    // Scores are in base two.
+    stack.block.attention.soft_cap = cap(context, "attn_logit_softcapping", LOG2_E)?;
+    let sliding = sliding_layer_types(config, layers)?.unwrap_or_else(|| layer_bits(layers, |layer| layer % 2 == 0));
+    set_window(&mut stack, config.optional_size(&["sliding_window"])?, sliding)?;
+    let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES_3, norm);
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
+    cap_logits(context, &mut draft)?;
     add_one_to_norms(&mut draft);
     Ok(draft)
 }
@@ -69,11 +88,8 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let (mut stack, norm) =
         llama::stack(context, &Variant { query_key_norm: true, activation: "hidden_activation", ..LLAMA })?;
     let layers = u32::from(stack.num_hidden_layers);
-    scale_embedding(&mut stack)?;
-    stack.block.residual = Residual::Sandwich;
-    stack.block.attention.scale = score_scale(1.0 / libm::sqrt(config.real_or(&["query_pre_attn_scalar"], 256.0)?))?;
+    set_sandwich(context, &mut stack)?;
     config.only("attn_logit_softcapping", &[])?;
-    config.only("final_logit_softcapping", &[])?;
 
     // Trained both ways (EmbeddingGemma), half of the window lies on each side.
     let both_ways = config.flag_or(&["use_bidirectional_attention"], false)?;
@@ -90,10 +106,36 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let id = if both_ways { Stack::Encoder } else { Stack::Decoder };
     let mut draft = Draft::new(context, id, stack, &NAMES_3, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
-        draft.sources.insert(Role::Stack(id, part), Value::Rotary { theta: rope.theta, spread: None }.into());
+        draft.sources.insert(Role::Stack(id, part), rope.table());
     }
+    cap_logits(context, &mut draft)?;
     add_one_to_norms(&mut draft);
     Ok(draft)
+}
+
+/// Norms around every sublayer, and scores of a scale of their own.
+fn set_sandwich(context: &Context<'_>, stack: &mut StackSpec) -> Result<()> {
+    let config = context.config;
+    scale_embedding(stack)?;
+    stack.block.residual = Residual::Sandwich;
+    stack.block.attention.scale = score_scale(1.0 / libm::sqrt(config.real_or(&["query_pre_attn_scalar"], 256.0)?))?;
+    Ok(())
+}
+
+/// A cap on the logits of a head on the vocabulary, and the table that any cap needs.
+fn cap_logits(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
+    draft.logit_cap = cap(context, "final_logit_softcapping", 1.0)?;
+    draft.sources.insert(Role::Head(HeadPart::TanhTable), Value::Activation(Activation::Tanh).into());
+    Ok(())
+}
+
+/// The cap under a key, if that is not null.
+fn cap(context: &Context<'_>, key: &str, unit: f64) -> Result<Option<Multiplier>> {
+    let config = context.config;
+    if config.get(&[key]).is_none() {
+        return Ok(None);
+    }
+    multiplier(config.real_or(&[key], 0.0)? * unit).map(Some)
 }
 
 /// Token vectors times the root of their width. `transformers` rounds it to the type that it runs in: here, `f32`.

@@ -4,17 +4,23 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, StackSpec};
+use kinglet::format::spec::{AttentionPosition, Residual, StackSpec};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::head::{Head, Output};
-use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, set_window, sliding_layer_types};
-use super::source::{Names, Value};
+use super::parts::{Dimensions, Rope, activation_key, divide, even, layer_bits, rope, rotated};
+use super::parts::{set_window, sliding_layer_types};
+use super::source::{Names, edit_blocks, paired_halves, split_fused};
 
-/// Llama, Mistral (arXiv 2310.06825), Qwen 2 (arXiv 2407.10671) and Qwen 3 (arXiv 2505.09388).
-pub(super) const FAMILY: Family = Family { model_types: &["llama", "mistral", "qwen2", "qwen3"], heads: HEADS, map };
+/// Llama, Arcee, Mistral (arXiv 2310.06825), Ministral, Qwen 2 (arXiv 2407.10671), Qwen 3 (arXiv 2505.09388), Phi 3 (arXiv
+/// 2404.14219), GLM 4 (arXiv 2406.12793) and Helium.
+pub(super) const FAMILY: Family = Family {
+    model_types: &["llama", "arcee", "glm", "helium", "ministral", "mistral", "phi3", "qwen2", "qwen3"],
+    heads: HEADS,
+    map,
+};
 
 pub(super) const HEADS: &[Head] = &[
     BASE,
@@ -43,10 +49,45 @@ pub(super) const NAMES: Names = Names {
     ],
 };
 
+/// Queries, keys and values in one matrix, and so the two halves of the gated network.
+const FUSED: Names = Names {
+    block: &[
+        (BlockPart::AttentionNorm, "input_layernorm"),
+        (BlockPart::Query, "self_attn.qkv_proj"),
+        (BlockPart::Key, "self_attn.qkv_proj"),
+        (BlockPart::Value, "self_attn.qkv_proj"),
+        (BlockPart::Output, "self_attn.o_proj"),
+        (BlockPart::FeedForwardNorm, "post_attention_layernorm"),
+        (BlockPart::Gate, "mlp.gate_up_proj"),
+        (BlockPart::Up, "mlp.gate_up_proj"),
+        (BlockPart::Down, "mlp.down_proj"),
+    ],
+    ..NAMES
+};
+
+/// The two halves of the gated network in one matrix.
+const FUSED_GATE: Names = Names {
+    block: &[
+        (BlockPart::AttentionNorm, "input_layernorm"),
+        (BlockPart::Query, "self_attn.q_proj"),
+        (BlockPart::Key, "self_attn.k_proj"),
+        (BlockPart::Value, "self_attn.v_proj"),
+        (BlockPart::Output, "self_attn.o_proj"),
+        (BlockPart::FeedForwardNorm, "post_attention_layernorm"),
+        (BlockPart::Gate, "mlp.gate_up_proj"),
+        (BlockPart::Up, "mlp.gate_up_proj"),
+        (BlockPart::Down, "mlp.down_proj"),
+    ],
+    ..NAMES
+};
+
 /// In what the families that share Llama's block differ.
+#[derive(Clone, Copy)]
 pub(super) struct Variant {
     /// Its `model_type`.
     pub(super) model_type: &'static str,
+    /// What its tensors are called.
+    pub(super) names: Names,
     /// Whether queries, keys and values have biases; as `attention_bias` says where `None`.
     pub(super) qkv_bias: Option<bool>,
     /// The same for the output projection.
@@ -57,44 +98,102 @@ pub(super) struct Variant {
     pub(super) window: Window,
     /// The key of the activation.
     pub(super) activation: &'static str,
+    /// The network has a gate.
+    pub(super) gated: bool,
+    /// The formula of the norms, of which `layer_norm_eps` or another key says the epsilon.
+    pub(super) norm: fn(f64) -> Norm,
+    /// How norms and residual connections are arranged.
+    pub(super) residual: Residual,
+    /// The part of each head that is rotated, unless `partial_rotary_factor` says another; all of it where `None`, whatever that says.
+    pub(super) partial: Option<f64>,
+    /// Rotated pairs are neighbours.
+    pub(super) neighbours: bool,
 }
 
 /// Which layers have a sliding window.
+#[derive(Clone, Copy)]
 pub(super) enum Window {
     /// None.
     None,
     /// All, of `sliding_window` if that is not null.
     Every,
+    /// The same, but only those of `layer_types` where that is said.
+    Typed,
     /// Those of `layer_types`, or from `max_window_layers` on, if `use_sliding_window`.
     Late,
 }
 
 const VARIANTS: &[Variant] = &[
     LLAMA,
-    Variant { model_type: "mistral", qkv_bias: Some(false), output_bias: Some(false), window: Window::Every, ..LLAMA },
+    Variant { model_type: "arcee", gated: false, ..LLAMA },
+    Variant {
+        model_type: "glm",
+        names: FUSED_GATE,
+        output_bias: Some(false),
+        partial: Some(0.5),
+        neighbours: true,
+        ..LLAMA
+    },
+    Variant { model_type: "helium", output_bias: Some(false), neighbours: true, ..LLAMA },
+    Variant { model_type: "ministral", window: Window::Typed, ..LLAMA },
+    Variant { model_type: "mistral", window: Window::Every, ..LLAMA },
+    Variant { model_type: "phi3", names: FUSED, window: Window::Every, partial: Some(1.0), ..LLAMA },
     Variant { model_type: "qwen2", qkv_bias: Some(true), output_bias: Some(false), window: Window::Late, ..LLAMA },
     Variant { model_type: "qwen3", query_key_norm: true, window: Window::Late, ..LLAMA },
 ];
 
 pub(super) const LLAMA: Variant = Variant {
     model_type: "llama",
+    names: NAMES,
     qkv_bias: None,
     output_bias: None,
     query_key_norm: false,
     window: Window::None,
     activation: "hidden_act",
+    gated: true,
+    norm: Norm::rms,
+    residual: Residual::PreNorm,
+    partial: None,
+    neighbours: false,
 };
 
 fn map(context: &Context<'_>) -> Result<Draft> {
-    let variant = VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&LLAMA);
+    draft(context, VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&LLAMA))
+}
+
+/// A decoder with rotary positions in every layer.
+pub(super) fn draft(context: &Context<'_>, variant: &Variant) -> Result<Draft> {
     let (stack, norm) = stack(context, variant)?;
-    let rope = rope(context.config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
-    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(
-        Role::Stack(Stack::Decoder, StackPart::Rotary),
-        Value::Rotary { theta: rope.theta, spread: None }.into(),
-    );
+    let rope = variant_rope(context, variant)?;
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &variant.names, norm);
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
+    finish(&mut draft, variant, &stack);
     Ok(draft)
+}
+
+/// Takes apart what is fused, and puts rotated pairs that are neighbours where the runtime has them.
+pub(super) fn finish(draft: &mut Draft, variant: &Variant, stack: &StackSpec) {
+    let attention = &stack.block.attention;
+    split_fused(&mut draft.sources, stack);
+    let AttentionPosition::Rotary { dims, .. } = attention.position else { return };
+    if variant.neighbours {
+        edit_blocks(&mut draft.sources, |_, part, pick| {
+            let heads = match part {
+                BlockPart::Query => attention.num_attention_heads,
+                BlockPart::Key => attention.num_key_value_heads,
+                _ => return,
+            };
+            pick.rows = Some(paired_halves(heads.into(), attention.head_dim.into(), dims.into()).collect());
+        });
+    }
+}
+
+fn variant_rope(context: &Context<'_>, variant: &Variant) -> Result<Rope> {
+    const PARTIAL: &str = "partial_rotary_factor";
+    // Null is not left out: it is all.
+    let partial = variant.partial.filter(|_| !context.config.has(PARTIAL)).unwrap_or(1.0);
+    let default = Rope { theta: 10_000.0, partial };
+    rope(context.config, None, "rope_theta", variant.partial.map(|_| PARTIAL), default)
 }
 
 /// The stack, with rotary positions in every layer.
@@ -107,7 +206,7 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
         Some(dim) => dim,
         None => divide(hidden_size, heads, "hidden_size")?,
     };
-    let norm = Norm::rms(config.real_or(&["rms_norm_eps"], 1e-6)?);
+    let norm = (variant.norm)(config.real_or(&["rms_norm_eps", "layer_norm_eps", "norm_epsilon"], 1e-6)?);
     let dimensions = Dimensions {
         hidden_size,
         layers,
@@ -122,19 +221,29 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
     };
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
-    stack.block.feed_forward.gated = true;
-    stack.block.feed_forward.bias = config.flag_or(&["mlp_bias"], false)?;
+    stack.block.residual = variant.residual;
+    stack.block.feed_forward.gated = variant.gated;
+    stack.block.feed_forward.bias = config.flag_or(&["mlp_bias", "use_bias"], false)?;
     let attention = &mut stack.block.attention;
-    let bias = |fixed: Option<bool>| fixed.map_or_else(|| config.flag_or(&["attention_bias"], false), Ok);
+    let bias = |fixed: Option<bool>| {
+        fixed.map_or_else(|| config.flag_or(&["attention_bias", "use_qkv_bias", "use_bias"], false), Ok)
+    };
     attention.qkv_bias = bias(variant.qkv_bias)?;
     attention.output_bias = bias(variant.output_bias)?;
     attention.query_key_norm = variant.query_key_norm.then(|| norm.of(head_dim));
-    attention.position =
-        AttentionPosition::Rotary { dims: attention.head_dim, local: false, layers: layer_bits(layers, |_| true) };
+    let dims = match variant.partial {
+        Some(_) => even(rotated(head_dim, variant_rope(context, variant)?.partial)?)?,
+        None => attention.head_dim,
+    };
+    attention.position = AttentionPosition::Rotary { dims, local: false, layers: layer_bits(layers, |_| true) };
     match variant.window {
         Window::None => {}
         Window::Every => {
             set_window(&mut stack, config.optional_size(&["sliding_window"])?, layer_bits(layers, |_| true))?;
+        }
+        Window::Typed => {
+            let sliding = sliding_layer_types(config, layers)?.unwrap_or_else(|| layer_bits(layers, |_| true));
+            set_window(&mut stack, config.optional_size(&["sliding_window"])?, sliding)?;
         }
         Window::Late => {
             let first = config.optional_size(&["max_window_layers"])?.unwrap_or(28);

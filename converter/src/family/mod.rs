@@ -17,6 +17,7 @@ mod albert;
 mod bart;
 mod bert;
 mod build;
+mod cohere;
 mod ctrl;
 mod deberta;
 mod direction;
@@ -30,20 +31,24 @@ mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
 mod gptj;
+mod granite;
 mod head;
 mod keys;
 mod llama;
 mod mobilebert;
 mod modernbert;
 mod mpnet;
+mod olmo;
 mod openai_gpt;
 mod opt;
 mod options;
 mod parts;
 mod phi;
 mod roberta;
+mod smollm3;
 mod source;
 mod special;
+mod starcoder2;
 mod t5;
 mod xlm;
 
@@ -76,17 +81,24 @@ pub struct Mapping {
 /// Every family, each in a file of its own.
 pub const FAMILIES: &[&Family] = &[
     // Decoders.
+    &cohere::FAMILY,
     &ctrl::FAMILY,
     &gemma::FAMILY,
+    &gemma::FAMILY_2,
     &gemma::FAMILY_3,
     &gpt2::FAMILY,
     &gpt_neo::FAMILY,
     &gpt_neox::FAMILY,
     &gptj::FAMILY,
+    &granite::FAMILY,
     &llama::FAMILY,
+    &olmo::FAMILY,
     &openai_gpt::FAMILY,
     &opt::FAMILY,
     &phi::FAMILY,
+    &smollm3::FAMILY,
+    &starcoder2::FAMILY,
+    &starcoder2::STABLELM,
     // Encoders.
     &albert::FAMILY,
     &bert::FAMILY,

@@ -3,13 +3,15 @@
 use core::f64::consts::LOG2_E;
 
 use anyhow::Result;
+use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
     Multiplier, Residual, StackSpec,
 };
 use serde_json::Value;
 
-use super::draft::{Context, Norm};
+use super::draft::{Context, Draft, Norm};
+use super::source::{Source, edit};
 use crate::config::Config;
 use crate::fixed::multiplier;
 use crate::refuse;
@@ -198,6 +200,13 @@ pub(super) struct Rope {
     pub(super) partial: f64,
 }
 
+impl Rope {
+    /// The table of cosines and sines.
+    pub(super) fn table(&self) -> Source {
+        super::source::Value::Rotary { theta: self.theta, spread: None }.into()
+    }
+}
+
 /// Reads rotary positions in their spellings: `rope_parameters`, which older files call `rope_scaling`, and keys of
 /// their own for what that leaves out. `layer_type` picks one where there are several.
 pub(super) fn rope(
@@ -236,6 +245,15 @@ pub(super) fn rope(
     })
 }
 
+/// Multiplies the logits of a head on the vocabulary, by way of the last norm.
+pub(super) fn multiply_logits(draft: &mut Draft, id: Stack, factor: f64) {
+    edit(&mut draft.sources, |role, pick| {
+        if role == Role::Stack(id, StackPart::FinalNorm) {
+            pick.factor *= factor as f32;
+        }
+    });
+}
+
 /// Whether a decoder's token types are offered, and such: refuses keys that make an encoder something else.
 pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
     for key in ["is_decoder", "add_cross_attention"] {
@@ -255,7 +273,9 @@ pub(super) fn even(dims: u16) -> Result<u16> {
         return Ok(dims);
     }
     Err(refuse(
-        format_args!("config.json asks to rotate {dims} values of each head"),
+        format_args!(
+            "config.json asks to rotate {dims} values of each head, by its `head_dim` and `partial_rotary_factor`"
+        ),
         "it must be an even number: this checkpoint cannot be converted",
     ))
 }

@@ -9,7 +9,7 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION};
 use super::parts::{Dimensions, Rope, activation_key, divide, even, layer_bits, rope, rotated};
-use super::source::{Names, Value};
+use super::source::Names;
 
 /// Phi.
 pub(super) const FAMILY: Family = Family {
@@ -71,9 +71,6 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         layers: layer_bits(layers, |_| true),
     };
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(
-        Role::Stack(Stack::Decoder, StackPart::Rotary),
-        Value::Rotary { theta: rope.theta, spread: None }.into(),
-    );
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
     Ok(draft)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart, roles};
-use kinglet::format::spec::{Activation, ModelSpec, NormSpec};
+use kinglet::format::spec::{Activation, ModelSpec, NormSpec, StackSpec};
 
 use crate::tables::{Buckets, PositionIndex, Sinusoid};
 
@@ -73,6 +73,8 @@ pub struct Pick {
     pub transposed: bool,
     /// The rows to take, in order; all when `None`.
     pub rows: Option<Vec<u32>>,
+    /// How many rows there must be in all, where some are taken.
+    pub of: Option<u32>,
     /// A factor on every value.
     pub factor: f32,
     /// A number added to every value.
@@ -84,7 +86,7 @@ pub struct Pick {
 impl Pick {
     /// The whole tensor of this name.
     pub fn new(names: Vec<String>) -> Self {
-        Self { names, transposed: false, rows: None, factor: 1.0, offset: 0.0, added: None }
+        Self { names, transposed: false, rows: None, of: None, factor: 1.0, offset: 0.0, added: None }
     }
 
     /// The same, but only these rows of it.
@@ -96,6 +98,7 @@ impl Pick {
 }
 
 /// The names of a stack's tensors: modules, to which `.weight` and `.bias` are put.
+#[derive(Clone, Copy)]
 pub(super) struct Names {
     /// What may stand before all of them, in checkpoints with a head.
     pub(super) prefixes: Prefixes,
@@ -192,6 +195,40 @@ pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart,
             change(block, part, pick);
         }
     });
+}
+
+/// Takes apart what has one name: queries, keys and values that lie one after the other in one matrix, and the gate and
+/// what it gates.
+pub(super) fn split_fused(sources: &mut Sources, stack: &StackSpec) {
+    let attention = &stack.block.attention;
+    let (query, key_value) = (attention.query_size() as u32, attention.key_value_size() as u32);
+    let inner = stack.block.feed_forward.intermediate_size;
+    let parts: [&[(BlockPart, u32)]; 2] = [
+        &[(BlockPart::Query, query), (BlockPart::Key, key_value), (BlockPart::Value, key_value)],
+        &[(BlockPart::Gate, inner), (BlockPart::Up, inner)],
+    ];
+    let names = |sources: &Sources, part| {
+        sources.iter().find_map(|(role, source)| match (role, &source.weight) {
+            (Role::Block(_, 0, of), Value::Tensor(pick)) if *of == part => Some(pick.names.clone()),
+            _ => None,
+        })
+    };
+    for fused in parts {
+        let name = names(sources, fused[0].0);
+        if name.is_none() || fused.iter().any(|(part, _)| names(sources, *part) != name) {
+            continue;
+        }
+        edit_blocks(sources, |_, part, pick| {
+            let mut first = 0;
+            for (of, rows) in fused {
+                if *of == part {
+                    pick.rows = Some((first..first + rows).collect());
+                    pick.of = Some(fused.iter().map(|(_, rows)| rows).sum());
+                }
+                first += rows;
+            }
+        });
+    }
 }
 
 /// The rows of one of several parts, where a fused matrix has them one after the other.
