@@ -1,17 +1,15 @@
 //! A Hugging Face folder: configuration and named tensors.
 //!
-//! Opens `config.json` beside `model.safetensors`, or the shards that `model.safetensors.index.json` lists,
+//! Opens `config.json` beside `model.safetensors` or `pytorch_model.bin`, or the shards that an index of either lists,
 //! and what sentence-transformers and tokenizers add. Tensors are decoded to `f32` when asked for, and asking
 //! is remembered, so that at the end a tensor that nobody used can be refused by name.
 
 use core::cell::RefCell;
-use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
-use safetensors::{Dtype, SafeTensors};
+use anyhow::Result;
+use safetensors::Dtype;
 use serde_json::Value;
 
 use crate::config::Config;
@@ -19,6 +17,10 @@ use crate::files::is_bare;
 use crate::{json, refuse};
 
 pub(crate) mod sentence;
+mod tensors;
+mod torch;
+
+use tensors::{Entry, Tensors};
 
 pub use sentence::{Module, Prompts};
 
@@ -54,23 +56,8 @@ pub struct Checkpoint {
     pub max_seq_length: Option<u32>,
     /// What was left out before the names of all tensors.
     pub wrapper: String,
-    files: Vec<File>,
-    tensors: BTreeMap<String, Entry>,
+    tensors: Tensors,
     used: RefCell<BTreeSet<String>>,
-}
-
-#[derive(Debug)]
-struct File {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    file: usize,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Range<usize>,
 }
 
 /// A tensor of a checkpoint as `f32`, in row-major order.
@@ -102,15 +89,13 @@ impl Checkpoint {
             prompts,
             max_seq_length,
             wrapper: String::new(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
+            tensors: Tensors::open(&dir)?,
             used: RefCell::default(),
             dir,
         };
-        checkpoint.read_tensors()?;
         checkpoint.unwrap_names();
         for (folder, path) in checkpoint.dense_folders() {
-            checkpoint.read_file(&path, "model.safetensors", &format!("{folder}/"))?;
+            checkpoint.tensors.read_module(&path, &format!("{folder}/"))?;
         }
         Ok(checkpoint)
     }
@@ -130,7 +115,7 @@ impl Checkpoint {
 
     /// The names of all tensors.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+        self.tensors.entries.keys().map(String::as_str)
     }
 
     /// The dimensions of a tensor, if it is there; old names of norms count.
@@ -153,17 +138,16 @@ impl Checkpoint {
             )
         })?;
         self.used.borrow_mut().insert(name.to_owned());
-        let file = &self.files[entry.file];
-        let bytes = &file.bytes[entry.bytes.clone()];
-        let values = decode(entry.dtype, bytes).ok_or_else(|| {
+        let file = self.tensors.file_name(entry);
+        let values = decode(entry.dtype, &self.tensors.bytes(entry)).ok_or_else(|| {
             refuse(
-                format_args!("tensor `{name}` in {} is of type {:?}", file.name, entry.dtype),
+                format_args!("tensor `{name}` in {file} is of type {:?}", entry.dtype),
                 "only F64, F32, F16 and BF16 are read: save the checkpoint unquantized",
             )
         })?;
         if let Some(at) = values.iter().position(|x| !x.is_finite()) {
             return Err(refuse(
-                format_args!("tensor `{name}` in {} holds {} at position {at}", file.name, values[at]),
+                format_args!("tensor `{name}` in {file} holds {} at position {at}", values[at]),
                 "every value must be a finite number: the checkpoint is broken, or overflowed its type",
             ));
         }
@@ -172,13 +156,13 @@ impl Checkpoint {
 
     /// Counts tensors as used without reading them: those that are known and not needed.
     pub fn dismiss(&self, unwanted: impl Fn(&str) -> bool) {
-        let names = self.tensors.keys().filter(|name| unwanted(name)).cloned();
+        let names = self.tensors.entries.keys().filter(|name| unwanted(name)).cloned();
         self.used.borrow_mut().extend(names);
     }
 
     /// Whether two tensors hold the same bytes.
     pub fn same(&self, a: &str, b: &str) -> bool {
-        let bytes = |name| self.find(name).map(|(_, e)| (e.dtype, &self.files[e.file].bytes[e.bytes.clone()]));
+        let bytes = |name| self.find(name).map(|(_, entry)| (entry.dtype, self.tensors.bytes(entry)));
         bytes(a) == bytes(b)
     }
 
@@ -191,7 +175,11 @@ impl Checkpoint {
         let junk = |name: &str| {
             JUNK.iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
         };
-        let left: Vec<&str> = self.names().filter(|name| !used.contains(*name) && !junk(name)).collect();
+        // PyTorch stores a tensor once, and all names that it has.
+        let entries = &self.tensors.entries;
+        let shared = |name: &str| used.iter().any(|other| entries.get(other) == entries.get(name));
+        let left = self.names().filter(|name| !used.contains(*name) && !junk(name) && !shared(name));
+        let left: Vec<&str> = left.collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -205,6 +193,7 @@ impl Checkpoint {
 
     /// A tensor under its name, or under the one that old checkpoints gave it.
     fn find(&self, name: &str) -> Option<(&str, &Entry)> {
+        let entries = &self.tensors.entries;
         let old = || {
             let norm = name.rsplit_once('.').filter(|(module, _)| module.ends_with("LayerNorm"))?;
             let old = match norm {
@@ -212,21 +201,22 @@ impl Checkpoint {
                 (module, "bias") => format!("{module}.beta"),
                 _ => return None,
             };
-            self.tensors.get_key_value(&old)
+            entries.get_key_value(&old)
         };
-        self.tensors.get_key_value(name).or_else(old).map(|(name, entry)| (name.as_str(), entry))
+        entries.get_key_value(name).or_else(old).map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// Leaves out what all names begin with because a wrapped module was saved. What a family's own names begin with may
     /// be left out, too, so `model.` counts where another one follows, or a head lies in it.
     fn unwrap_names(&mut self) {
+        let entries = &mut self.tensors.entries;
         while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
-            let mut names = self.tensors.keys().filter_map(|name| name.strip_prefix(**wrapper)).peekable();
+            let mut names = entries.keys().filter_map(|name| name.strip_prefix(**wrapper)).peekable();
             let own = **wrapper == "model." && !names.clone().any(|rest| !is_part(rest));
-            !own && names.peek().is_some() && names.count() == self.tensors.len()
+            !own && names.peek().is_some() && names.count() == entries.len()
         }) {
-            let tensors = core::mem::take(&mut self.tensors);
-            self.tensors = tensors.into_iter().map(|(name, entry)| (name[wrapper.len()..].to_owned(), entry)).collect();
+            let wrapped = core::mem::take(entries);
+            *entries = wrapped.into_iter().map(|(name, entry)| (name[wrapper.len()..].to_owned(), entry)).collect();
             self.wrapper.push_str(wrapper);
         }
     }
@@ -240,92 +230,6 @@ impl Checkpoint {
         };
         let nearest = self.names().max_by_key(|other| (alike(other), core::cmp::Reverse(other.len())));
         nearest.map_or_else(String::new, |nearest| format!("; the nearest that it has is `{}{nearest}`", self.wrapper))
-    }
-
-    fn read_tensors(&mut self) -> Result<()> {
-        let dir = self.dir.clone();
-        let index_path = dir.join("model.safetensors.index.json");
-        if dir.join("model.safetensors").is_file() {
-            return self.read_file(&dir, "model.safetensors", "");
-        }
-        if !index_path.is_file() {
-            if dir.join("adapter_model.safetensors").is_file() {
-                return Err(refuse(
-                    format_args!("{} holds an adapter, not a model", dir.display()),
-                    "merge it into its model (`merge_and_unload()` of peft), save that, and convert what was saved",
-                ));
-            }
-            return Err(refuse(
-                format_args!("{} has no model.safetensors and no model.safetensors.index.json", dir.display()),
-                "a checkpoint in another format must be saved again with `save_pretrained(..., safe_serialization=True)`",
-            ));
-        }
-        let index = json::required(&index_path)?;
-        let map = index["weight_map"].as_object().ok_or_else(|| {
-            refuse("model.safetensors.index.json has no object `weight_map`", "download the index again")
-        })?;
-        let shards: BTreeSet<&str> = map
-            .iter()
-            .map(|(tensor, file)| {
-                file.as_str().filter(|file| is_bare(file)).ok_or_else(|| {
-                    refuse(
-                        format_args!("model.safetensors.index.json puts tensor `{tensor}` in {file}"),
-                        "shards must be files beside the index",
-                    )
-                })
-            })
-            .collect::<Result<_>>()?;
-        let missing: Vec<&str> = shards.iter().copied().filter(|shard| !dir.join(shard).is_file()).collect();
-        if !missing.is_empty() {
-            return Err(refuse(
-                format_args!(
-                    "{} has no {}, which model.safetensors.index.json lists",
-                    dir.display(),
-                    missing.join(", ")
-                ),
-                "download what is missing into the folder",
-            ));
-        }
-        for shard in shards {
-            self.read_file(&dir, shard, "")?;
-        }
-        for (tensor, file) in map {
-            let found = self.tensors.get(tensor).map(|entry| self.files[entry.file].name.as_str());
-            if found != file.as_str() {
-                return Err(refuse(
-                    format_args!("model.safetensors.index.json puts tensor `{tensor}` in {file}, where it is not"),
-                    "the index and the shards are of different checkpoints: download them again",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_file(&mut self, dir: &Path, name: &str, prefix: &str) -> Result<()> {
-        let bytes = fs::read(dir.join(name)).with_context(|| format!("cannot read {}", dir.join(name).display()))?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-            refuse(
-                format_args!("{name} is not a whole safetensors file: {error}"),
-                "download it again; a file of a few lines beginning with `version https://git-lfs` is only a pointer",
-            )
-        })?;
-        let start = header + 8;
-        for (tensor, info) in metadata.tensors() {
-            let (from, to) = info.data_offsets;
-            let entry = Entry {
-                file: self.files.len(),
-                dtype: info.dtype,
-                shape: info.shape.clone(),
-                bytes: start + from..start + to,
-            };
-            let key = format!("{prefix}{tensor}");
-            if let Some(other) = self.tensors.insert(key, entry) {
-                let other = &self.files[other.file].name;
-                return Err(anyhow!("tensor `{tensor}` is both in {other} and in {name}\ndownload the shards again"));
-            }
-        }
-        self.files.push(File { name: format!("{prefix}{name}"), bytes });
-        Ok(())
     }
 
     fn dense_folders(&self) -> Vec<(String, PathBuf)> {

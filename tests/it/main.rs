@@ -13,4 +13,5 @@ mod snapshot;
 mod tasks;
 mod tokenizer;
 mod tokenizer_files;
+mod torch;
 mod writing;

@@ -172,7 +172,7 @@ fn a_broken_file_is_named() {
         assert!(message(Checkpoint::open(dir.path())).contains("model.safetensors"), "cut to {len}");
     }
     fs::remove_file(&path).unwrap();
-    assert!(message(Checkpoint::open(dir.path())).contains("no model.safetensors"));
+    assert!(message(Checkpoint::open(dir.path())).contains("has no model.safetensors"));
     fs::write(dir.path().join("adapter_model.safetensors"), &whole).unwrap();
     assert!(message(Checkpoint::open(dir.path())).contains("holds an adapter"));
     fs::write(dir.path().join("config.json"), "{").unwrap();

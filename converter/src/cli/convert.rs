@@ -27,7 +27,7 @@ use super::output;
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
-    /// The checkpoint's folder: config.json, model.safetensors, tokenizer.json.
+    /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin, tokenizer.json.
     #[arg(required_unless_present = "print_supported")]
     source: Option<PathBuf>,
     /// The blob to write.
