@@ -16,11 +16,13 @@ use crate::config::Config;
 use crate::files::is_bare;
 use crate::{json, refuse};
 
+mod entry;
 pub(crate) mod sentence;
 mod tensors;
 mod torch;
 
-use tensors::{Entry, Tensors};
+use entry::Entry;
+use tensors::Tensors;
 
 pub use sentence::{Module, Prompts};
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use safetensors::{Dtype, SafeTensors};
 
+use super::entry::Entry;
 use super::{is_bare, torch};
 use crate::{json, refuse};
 
@@ -36,19 +37,6 @@ pub(super) struct Tensors {
 struct File {
     name: String,
     bytes: Vec<u8>,
-}
-
-/// Where a tensor lies.
-#[derive(Debug, PartialEq)]
-pub(super) struct Entry {
-    /// The place of its file in the list of files.
-    pub(super) file: usize,
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    /// Its first byte in the file.
-    pub(super) start: usize,
-    /// Elements from one index of a dimension to the next, where the tensor does not lie in row-major order.
-    pub(super) strides: Option<Vec<usize>>,
 }
 
 impl Tensors {

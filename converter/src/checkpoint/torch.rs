@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rawzip::{CompressionMethod, ZipArchive};
 use safetensors::Dtype;
 
-use super::tensors::Entry;
+use super::entry::Entry;
 use pickle::{Object, Pickle, Refusal, Result, Storage, Tensor, Value, broken, foreign};
 
 use crate::refuse;
