@@ -1,5 +1,6 @@
 //! `kinglet fit`: which boards a blob fits.
 
+use core::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -7,8 +8,9 @@ use clap::Args;
 use kinglet::MemoryPlan;
 use kinglet::format::spec::{ActivationWidth, ModelSpec, StackSpec, WeightLayout};
 use kinglet_convert::report::memory;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::counts::counted;
 use super::engine::{open, read_blob};
 use super::{number, output};
 
@@ -38,10 +40,10 @@ enum Core {
     RiscV,
 }
 
-/// What a core took under emulation. `cargo xtask firmware --kernels --emulated-only` prints all of these.
+/// What a core took under emulation.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
-    /// Of `kernels`: instructions for a product, "a16, 384 x 384, one token".
+    /// Instructions for a product, "a16, 384 x 384, one token".
     wide: f64,
     /// "a16, 64 x 64, one token".
     narrow: f64,
@@ -51,7 +53,7 @@ struct Counted {
     wide_pairs: f64,
     /// "a16 in pairs, 64 x 64, one token".
     narrow_pairs: f64,
-    /// Of `bench`, which runs the story teller: instructions for "a token, the first 8".
+    /// Instructions of the story teller for "a token, the first 8".
     early: f64,
     /// "a token, up to 128", those from the 65th on.
     late: f64,
@@ -68,36 +70,29 @@ impl Core {
         }
     }
 
-    const fn counted(self) -> Counted {
+    /// The emulated core that is counted for it.
+    const fn emulated(self) -> &'static str {
         match self {
-            Self::M0Plus => Counted {
-                wide: 3.64,
-                narrow: 4.13,
-                rows: 7.25,
-                wide_pairs: 9.82,
-                narrow_pairs: 11.12,
-                early: 1_311_827.0,
-                late: 1_743_224.0,
-            },
-            Self::M4 | Self::M7 => Counted {
-                wide: 1.14,
-                narrow: 1.28,
-                rows: 6.07,
-                wide_pairs: 0.90,
-                narrow_pairs: 1.08,
-                early: 449_181.0,
-                late: 631_075.0,
-            },
-            Self::M33 => Counted { early: 449_472.0, late: 631_366.0, ..Self::M4.counted() },
-            Self::RiscV => Counted {
-                wide: 3.28,
-                narrow: 3.48,
-                rows: 7.09,
-                wide_pairs: 8.08,
-                narrow_pairs: 8.89,
-                early: 1_110_824.0,
-                late: 1_493_709.0,
-            },
+            Self::M0Plus => "M0+ code",
+            Self::M4 => "M4F",
+            Self::M7 => "M7",
+            Self::M33 => "M33",
+            Self::RiscV => "RV32IMC",
+        }
+    }
+
+    fn counted(self) -> Counted {
+        let product =
+            |what: &str| counted(self.emulated(), "kernels", &format!("{what}, hundredths of instructions")) / 100.0;
+        let token = |what: &str| counted(self.emulated(), "bench", &format!("instructions a token, {what}"));
+        Counted {
+            wide: product("a16, 384 x 384, one token"),
+            narrow: product("a16, 64 x 64, one token"),
+            rows: product("a8 in rows, 384 x 384, one token"),
+            wide_pairs: product("a16 in pairs, 384 x 384, one token"),
+            narrow_pairs: product("a16 in pairs, 64 x 64, one token"),
+            early: token("the first 8"),
+            late: token("up to 128"),
         }
     }
 
@@ -204,7 +199,7 @@ struct Board {
     clock: u32,
 }
 
-const BOARDS: [Board; 12] = [
+static BOARDS: [Board; 12] = [
     Board { name: "Raspberry Pi Pico", chip: "RP2040", core: Core::M0Plus, flash: 2048, ram: 264, clock: 125 },
     Board { name: "Raspberry Pi Pico 2", chip: "RP2350", core: Core::M33, flash: 4096, ram: 520, clock: 150 },
     Board { name: "Nucleo-F446RE", chip: "STM32F446RE", core: Core::M4, flash: 512, ram: 128, clock: 180 },
@@ -224,12 +219,74 @@ const BOARDS: [Board; 12] = [
 const CODE: u64 = 64 * 1024;
 const STACK: u64 = 8 * 1024;
 
+/// How a blob fits a board.
+struct Answer {
+    board: &'static Board,
+    flash_left: Option<u64>,
+    /// The longest text that fits, or the one that was asked for if it fits.
+    tokens: Option<usize>,
+    ram_left: Option<u64>,
+    milliseconds: f64,
+    /// What would help, where it does not fit.
+    advice: Option<&'static str>,
+}
+
+impl Answer {
+    fn new(board: &'static Board, blob: &[u8], spec: &ModelSpec, wanted: Option<usize>) -> Result<Self> {
+        let (flash, ram) = (board.flash * 1024, board.ram * 1024);
+        let flash_left = flash.checked_sub(blob.len() as u64 + CODE);
+        let room = ram.saturating_sub(STACK);
+        let arena = |tokens: usize| MemoryPlan::standard(spec, tokens).map(|plan| plan.bytes());
+        let fits = |tokens: &usize| arena(*tokens).is_ok_and(|bytes| bytes <= room);
+        let longest = memory(spec)?.iter().map(|memory| memory.tokens).max().unwrap_or(1);
+        let tokens = match wanted {
+            Some(tokens) => Some(tokens).filter(fits),
+            None => (1..=longest).rev().find(fits),
+        };
+        let instructions = Costs::of(board.core, spec).instructions(work(spec, tokens.unwrap_or(1)));
+        let milliseconds = instructions / board.core.per_cycle() / (f64::from(board.clock) * 1000.0);
+        let ram_left = tokens.map(|tokens| arena(tokens).map(|bytes| room - bytes)).transpose()?;
+        let advice = match (flash_left, tokens) {
+            (Some(_), Some(_)) => None,
+            (None, _) => Some("a smaller vocabulary, or fewer layers: it is too large for the flash"),
+            (_, None) if wanted.is_some() => Some("fewer --tokens, or 8-bit keys"),
+            _ => Some("a model with a narrower hidden state"),
+        };
+        Ok(Self { board, flash_left, tokens, ram_left, milliseconds, advice })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "board": self.board.name, "chip": self.board.chip, "core": self.board.core.name(),
+            "megahertz": self.board.clock, "fits": self.advice.is_none(), "flash_left": self.flash_left,
+            "tokens": self.tokens, "ram_left": self.ram_left,
+            "estimated_milliseconds_per_token": self.milliseconds, "advice": self.advice,
+        })
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Board { name, chip, core, clock, .. } = self.board;
+        write!(f, "{name} ({chip}, {}): ", core.name())?;
+        match (self.flash_left, self.tokens, self.ram_left, self.advice) {
+            (Some(flash_left), Some(tokens), Some(ram_left), None) => write!(
+                f,
+                "fits at {tokens} tokens; {} KiB of flash and {} KiB of RAM are left; a token takes about {:.1} ms at {clock} MHz (an estimate)",
+                flash_left / 1024,
+                ram_left / 1024,
+                self.milliseconds
+            ),
+            _ => write!(f, "does not fit; try {}", self.advice.unwrap_or_default()),
+        }
+    }
+}
+
 impl Fit {
     pub(crate) fn run(self) -> Result<()> {
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
         let spec = model.spec();
-        let longest = memory(spec)?.iter().map(|memory| memory.tokens).max().unwrap_or(1);
         let wanted = self.board.as_deref().unwrap_or_default().to_lowercase();
         let named = |board: &&Board| format!("{} {}", board.name, board.chip).to_lowercase().contains(&wanted);
         let boards: Vec<&Board> = BOARDS.iter().filter(named).collect();
@@ -237,56 +294,14 @@ impl Fit {
             let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
             bail!("no board is called \"{wanted}\"\nthere are {}", names.join(", "));
         }
-        let products = work(spec, 1).products as u64;
-        let mut answers = Vec::new();
-        for board in boards {
-            let (flash, ram) = (board.flash * 1024, board.ram * 1024);
-            let flash_left = flash.checked_sub(blob.len() as u64 + CODE);
-            let room = ram.saturating_sub(STACK);
-            let arena = |tokens: usize| MemoryPlan::standard(spec, tokens).map(|plan| plan.bytes());
-            let fits = |tokens: &usize| arena(*tokens).is_ok_and(|bytes| bytes <= room);
-            let tokens = match self.tokens {
-                Some(tokens) => Some(tokens).filter(fits),
-                None => (1..=longest).rev().find(fits),
-            };
-            let instructions = Costs::of(board.core, spec).instructions(work(spec, tokens.unwrap_or(1)));
-            let milliseconds = instructions / board.core.per_cycle() / (f64::from(board.clock) * 1000.0);
-            let ram_left = tokens.map(|tokens| arena(tokens).map(|bytes| room - bytes)).transpose()?;
-            let advice = match (flash_left, tokens) {
-                (Some(_), Some(_)) => None,
-                (None, _) => Some("a smaller vocabulary, or fewer layers: it is too large for the flash"),
-                (_, None) if self.tokens.is_some() => Some("fewer --tokens, or 8-bit keys"),
-                _ => Some("a model with a narrower hidden state"),
-            };
-            answers.push((board, flash_left, tokens, ram_left, milliseconds, advice));
-        }
+        let answers = boards.into_iter().map(|board| Answer::new(board, &blob, spec, self.tokens));
+        let answers = answers.collect::<Result<Vec<_>>>()?;
         if self.json {
-            let boards: Vec<_> = answers
-                .iter()
-                .map(|(board, flash_left, tokens, ram_left, milliseconds, advice)| {
-                    json!({
-                        "board": board.name, "chip": board.chip, "core": board.core.name(), "megahertz": board.clock,
-                        "fits": advice.is_none(),
-                        "flash_left": flash_left, "tokens": tokens, "ram_left": ram_left,
-                        "estimated_milliseconds_per_token": milliseconds, "advice": advice,
-                    })
-                })
-                .collect();
+            let boards: Vec<Value> = answers.iter().map(Answer::json).collect();
+            let products = work(spec, 1).products as u64;
             return output::json(&json!({ "boards": boards, "products_per_token": products }));
         }
-        for (board, flash_left, tokens, ram_left, milliseconds, advice) in answers {
-            let name = format!("{} ({}, {})", board.name, board.chip, board.core.name());
-            match (flash_left, tokens, ram_left, advice) {
-                (Some(flash_left), Some(tokens), Some(ram_left), None) => output::line(&format!(
-                    "{name}: fits at {tokens} tokens; {} KiB of flash and {} KiB of RAM are left; a token takes about {milliseconds:.1} ms at {} MHz (an estimate)",
-                    flash_left / 1024,
-                    ram_left / 1024,
-                    board.clock
-                ))?,
-                _ => output::line(&format!("{name}: does not fit; try {}", advice.unwrap_or_default()))?,
-            }
-        }
-        Ok(())
+        answers.iter().try_for_each(|answer| output::line(&answer.to_string()))
     }
 }
 
@@ -380,15 +395,6 @@ mod tests {
         pairs.map(|(text, answer)| (text.to_owned(), answer.to_owned())).collect()
     }
 
-    /// The first three columns of the table in docs/boards.md: instructions for a story's token, for a sentence classified, and for a
-    /// sentence to a command.
-    fn counted(core: &str) -> [f64; 3] {
-        let page = fs::read_to_string(Path::new(ROOT).join("docs/boards.md")).expect("it is there");
-        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {core} | "))).expect("it is in the table");
-        let mut columns = row.split(" | ").map(|column| column.replace(',', "").parse().expect("a number"));
-        [(); 3].map(|()| columns.next().expect("a column"))
-    }
-
     /// What stands in a manifest after a key at the beginning of a line.
     fn said<'t>(manifest: &'t str, key: &str) -> &'t str {
         manifest.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).unwrap_or_else(|| panic!("no {key}"))
@@ -414,6 +420,26 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_estimates_of_its_boards() {
+        let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("it is there");
+        let blob = blob("stories");
+        let spec = *Model::from_bytes(&blob).expect("it is whole").spec();
+        let mut found = 0;
+        for board in &BOARDS {
+            // A row may be of several boards.
+            let row = readme
+                .lines()
+                .find(|line| line.starts_with("| ") && line.contains(board.name.trim_start_matches("BBC ")));
+            let Some(row) = row else { continue };
+            let answer = Answer::new(board, &blob, &spec, None).expect("it is counted");
+            let estimate = format!("| {:.1} ms at {} MHz |", answer.milliseconds, board.clock);
+            assert!(row.ends_with(&estimate), "{}: {estimate} in place of {row}", board.name);
+            found += 1;
+        }
+        assert_eq!(found, 7, "boards in the table");
+    }
+
+    #[test]
     fn the_estimate_is_within_a_seventh_of_what_was_counted() {
         let [stories, intent, command] = ["stories", "home-intent", "home-command"].map(blob);
         let [stories, intent, command] =
@@ -424,13 +450,7 @@ mod tests {
             .iter()
             .map(|(text, answer)| (tokens(&command, text), tokens(&command, answer)))
             .collect();
-        for (core, name) in [
-            (Core::M0Plus, "M0+ code"),
-            (Core::M4, "M4F"),
-            (Core::M7, "M7"),
-            (Core::M33, "M33"),
-            (Core::RiscV, "RV32IMC"),
-        ] {
+        for core in [Core::M0Plus, Core::M4, Core::M7, Core::M33, Core::RiscV] {
             let take = |model: &Model<'_>, work| Costs::of(core, model.spec()).instructions(work);
             let read = |model: &Model<'_>, tokens: f64| {
                 tokens * take(model, reading(model.spec(), model.spec().encoder.as_ref().expect("it reads"), tokens))
@@ -446,9 +466,12 @@ mod tests {
                 commanded.iter().map(|&(source, target)| read(&command, source) + written(source, target)).sum::<f64>()
                     / commanded.len() as f64,
             ];
-            for (estimate, counted) in estimates.into_iter().zip(counted(name)) {
+            for (estimate, (program, unit)) in
+                estimates.into_iter().zip([("generate", "token"), ("classify", "sentence"), ("command", "sentence")])
+            {
+                let counted = counted(core.emulated(), program, &format!("instructions a {unit}"));
                 let ratio = estimate / counted;
-                assert!((ratio - 1.0).abs() < 1.0 / 7.0, "{name}: {estimate:.0} for {counted:.0}");
+                assert!((ratio - 1.0).abs() < 1.0 / 7.0, "{core:?}, {program}: {estimate:.0} for {counted:.0}");
             }
         }
     }

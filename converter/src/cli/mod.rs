@@ -4,6 +4,7 @@ mod answer;
 mod bench;
 mod classify;
 mod convert;
+mod counts;
 mod embed;
 mod engine;
 mod eval;
