@@ -28,6 +28,7 @@ pub mod source;
 pub mod tables;
 pub mod texts;
 pub mod tokenizer;
+pub mod vocabulary;
 pub mod weights;
 
 use core::fmt::Display;

@@ -15,6 +15,7 @@ use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
 use crate::numbers::Numbers;
 use crate::opened::Source;
+use crate::vocabulary::Pruned;
 use crate::weights::role_name;
 
 /// The report of a conversion.
@@ -36,6 +37,8 @@ pub struct Report {
     pub direction: Option<Losses>,
     /// How numbers are held, where that was chosen.
     pub numbers: Option<Numbers>,
+    /// What cutting the vocabulary gained, where it was cut.
+    pub vocabulary: Option<Pruned>,
 }
 
 /// Memory at one length.
@@ -107,6 +110,7 @@ impl Report {
             fidelity: fidelity::compare(source, &model, &inputs, 16, || {})?,
             direction: None,
             numbers: None,
+            vocabulary: None,
         })
     }
 
@@ -120,6 +124,7 @@ impl Report {
             "fidelity": self.fidelity,
             "direction": self.direction,
             "numbers": self.numbers,
+            "vocabulary": self.vocabulary,
         })
     }
 
@@ -135,6 +140,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} with {} parameters", self.model_type, self.parameters)?;
+        if let Some(Pruned { kept, of, bytes_saved }) = self.vocabulary {
+            writeln!(f, "vocabulary: {kept} of {of} tokens kept, {bytes_saved} bytes saved")?;
+        }
         writeln!(f, "flash, bytes:")?;
         for (part, bytes) in self.bytes.iter().filter(|(part, bytes)| **part != "total" && **bytes > 0) {
             writeln!(f, "  {bytes:>10}  {part}")?;

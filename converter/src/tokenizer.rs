@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::Tokenizer;
-use kinglet::tokenizer::section::{Header, MAGIC, PRELUDE, VERSION};
+use kinglet::tokenizer::section::{Header, MAGIC, PRELUDE, Piece, VERSION};
 use kinglet::tokenizer::vocabulary::MAX_ID;
 use serde_json::Value;
 
@@ -22,7 +22,9 @@ mod describe;
 mod description;
 mod folder;
 mod frame;
+mod keep;
 mod listed;
+mod merges;
 mod model;
 mod normalize;
 mod on_host;
@@ -39,6 +41,7 @@ pub use on_host::{decode, encode, spelling};
 use builder::{Builder, Expansion};
 use description::{bounded, contradictory, parts};
 use frame::{marked, post_processor};
+pub use keep::{Choice, Kept, Wanted, choose};
 use tables::Tables;
 
 /// The tokenizer of a folder as a section of a blob; `None` when the folder has none.
@@ -82,8 +85,16 @@ pub fn build_noted(folder: &Path) -> Result<Option<(Vec<u8>, Vec<String>)>> {
 /// # Errors
 /// As [`build`].
 pub fn section(description: &Value) -> Result<Vec<u8>> {
+    section_of(description, None)
+}
+
+/// As [`section`], with the tokens that are kept and no others, under their new ids; with all of them where `kept` is `None`.
+///
+/// # Errors
+/// As [`build`].
+pub fn section_of(description: &Value, kept: Option<&Kept>) -> Result<Vec<u8>> {
     let description = &marked(description);
-    let mut builder = Builder { tables: Tables::new(PRELUDE), description, expansion: Expansion::default() };
+    let mut builder = Builder { tables: Tables::new(PRELUDE), description, kept, expansion: Expansion::default() };
     let header = builder.header()?;
     let mut bytes = builder.tables.bytes;
     bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -135,12 +146,18 @@ impl Builder<'_> {
         let pre_tokenizer = self.pre_tokenizer()?;
         let strings = model::vocabulary(&description["model"])?;
         let normalize = |text: &str| kinglet::tokenizer::normalized(&self.tables.bytes, &normalizer, text);
-        let added = added::collect(description, &strings, &normalize)?;
+        let mut added = added::collect(description, &strings, &normalize)?;
         check_ids(strings.iter().map(|(string, id)| (string.as_str(), *id)), added.len())?;
         check_ids(added.iter().map(|token| (token.content.as_str(), token.id)), strings.len())?;
         let (model, vocabulary, per_byte) = self.model(&strings, byte_level)?;
+        added.retain_mut(|token| self.new_id(token.id).map(|id| token.id = id).is_some());
         let added = self.added(&added, byte_level);
-        let (single, pair, trim_offsets) = post_processor(description)?;
+        let (mut single, mut pair, trim_offsets) = post_processor(description)?;
+        for piece in single.iter_mut().chain(&mut pair) {
+            if let Piece::Special { id, .. } = piece {
+                *id = self.new_id(*id).unwrap_or(*id);
+            }
+        }
         let Expansion { chars, bytes } = self.expansion;
         Ok(Header {
             normalizer: bounded(normalizer, "normalizers")?,

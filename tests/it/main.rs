@@ -14,4 +14,5 @@ mod tasks;
 mod tokenizer;
 mod tokenizer_files;
 mod torch;
+mod vocabulary;
 mod writing;

@@ -11,7 +11,7 @@ use kinglet_convert::tokenizer::{build, decode, encode};
 use proptest::prelude::*;
 use proptest::test_runner::{TestRng, TestRunner};
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
@@ -31,7 +31,7 @@ fn names() -> Vec<String> {
     names
 }
 
-fn corpus() -> Vec<String> {
+pub(crate) fn corpus() -> Vec<String> {
     let file = fs::read_to_string(folder().join("corpus.jsonl")).expect("the corpus");
     let texts: Vec<String> = file.lines().map(|line| serde_json::from_str(line).expect("a JSON string")).collect();
     assert!(texts.len() >= 2000);

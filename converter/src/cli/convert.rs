@@ -17,11 +17,14 @@ use kinglet_convert::files::{check_writable, write_atomically};
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
+use kinglet_convert::tokenizer::Kept;
+use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::{texts, tokenizer};
 use serde_json::{Value, json};
 
 use super::engine::{DirectionArg, task_name};
 use super::input::{Input, Reader, lines, parse};
+use super::keep::{KeepArgs, cut};
 use super::output;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
@@ -64,8 +67,10 @@ pub(crate) struct Convert {
     /// Round each weight by itself.
     #[arg(long, conflicts_with = "calibration")]
     no_calibration: bool,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Leave the tokenizer out: the model then reads and writes token ids.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["keep_vocabulary", "vocabulary_size"])]
     no_tokenizer: bool,
     /// Write the tokenizer alone, for `kinglet tokenize`.
     #[arg(long, conflicts_with = "no_tokenizer")]
@@ -150,15 +155,18 @@ impl Convert {
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
         written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
         let given = self.calibration.as_deref().map(Given::read).transpose()?;
+        let wish = self.keep.wish()?;
         let built = if self.no_tokenizer { None } else { tokenizer::build_noted(path)? };
         let (tokenizer, notes) = built.map_or((None, Vec::new()), |(section, notes)| (Some(section), notes));
         notes.iter().for_each(|note| output::note(note));
+        let mut tokenizer: &'static [u8] = tokenizer.unwrap_or_default().leak();
+        let mut reader = Reader::new(tokenizer)?;
         if self.tokenizer_only {
-            return self.write_tokenizer(path, tokenizer);
+            return self.write_tokenizer(path, &reader, tokenizer, wish.as_ref());
         }
-        let tokenizer: &'static [u8] = tokenizer.unwrap_or_default().leak();
-        let reader = Reader::new(tokenizer)?;
-        let inputs = given.as_ref().map(|given| given.inputs(&reader)).transpose()?;
+        let full = tokenizer.len();
+        // What is wrong with a text is said before the checkpoint is read.
+        let mut inputs = given.as_ref().map(|given| given.inputs(&reader, None)).transpose()?;
         let mut options = self.options();
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
@@ -170,6 +178,17 @@ impl Convert {
         }
         if let Some((name, text)) = source.prompts.choose(None)? {
             output::note(&format!("each text that is embedded begins with the prompt {name:?}: {text:?}"));
+        }
+        let mut pruned = None;
+        if let Some(wish) = &wish {
+            progress.set_message("choosing the vocabulary");
+            let before = (*source.spec(), full);
+            let vocabulary = cut(path, &reader, wish, Some(&mut source))?;
+            vocabulary.notes.iter().for_each(|note| output::note(note));
+            tokenizer = vocabulary.section.leak();
+            reader = Reader::new(tokenizer)?;
+            pruned = Some(Pruned::between(before, (source.spec(), tokenizer.len())));
+            inputs = given.as_ref().map(|given| given.inputs(&reader, Some(&vocabulary.kept))).transpose()?;
         }
         progress.set_message("calibrating");
         let own = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
@@ -187,6 +206,7 @@ impl Convert {
         let mut report = Report::new(&source, &converted)?;
         report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own.unwrap_or_default())?;
         report.numbers = Some(numbers);
+        report.vocabulary = pruned;
         progress.finish_and_clear();
         check(&report, source.spec().numerics.weights)?;
 
@@ -211,11 +231,15 @@ impl Convert {
         }
     }
 
-    fn write_tokenizer(&self, path: &Path, tokenizer: Option<Vec<u8>>) -> Result<()> {
-        let section = tokenizer
-            .with_context(|| format!("{} has no tokenizer\nname a folder with tokenizer.json in it", path.display()))?;
+    fn write_tokenizer(&self, path: &Path, reader: &Reader, full: &[u8], wish: Option<&Wish>) -> Result<()> {
+        if full.is_empty() {
+            return Err(anyhow!("{} has no tokenizer\nname a folder with tokenizer.json in it", path.display()));
+        }
+        let vocabulary = wish.map(|wish| cut(path, reader, wish, None)).transpose()?;
+        vocabulary.iter().flat_map(|vocabulary| &vocabulary.notes).for_each(|note| output::note(note));
+        let section = vocabulary.as_ref().map_or(full, |vocabulary| &vocabulary.section);
         if let (Some(output), false) = (&self.output, self.dry_run) {
-            write_atomically(output, &section, self.force)?;
+            write_atomically(output, section, self.force)?;
         }
         if self.json {
             return output::json(&json!({ "bytes": section.len() }));
@@ -281,9 +305,12 @@ impl Given {
         format!("{} line {number}", self.file.display())
     }
 
-    /// All of them as a reader reads them.
-    fn inputs(&self, reader: &Reader) -> Result<Vec<Input>> {
-        let read = |(number, line): &(usize, Value)| parse(line, reader).with_context(|| self.place(*number));
+    /// All of them as a reader reads them. Ids are the checkpoint's: they get their new ones where tokens were kept.
+    fn inputs(&self, reader: &Reader, kept: Option<&Kept>) -> Result<Vec<Input>> {
+        let read = |(number, line): &(usize, Value)| {
+            let input = parse(line, reader);
+            input.and_then(|input| renumber(input, kept)).with_context(|| self.place(*number))
+        };
         self.lines.iter().map(read).collect()
     }
 
@@ -296,8 +323,9 @@ impl Given {
         let (mut texts, mut cut) = (Vec::new(), 0);
         for ((number, line), mut input) in self.lines.iter().zip(inputs) {
             let long = positions.is_some_and(|positions| input.ids.len() > positions);
-            if long {
-                input = parse(line, &cutting)?;
+            if long && !input.texts.is_empty() {
+                let decoder_ids = input.decoder_ids;
+                input = Input { decoder_ids, ..parse(line, &cutting)? };
             }
             let mut text = input.into();
             cut += usize::from(fit(source, &mut text).with_context(|| self.place(*number))? || long);
@@ -312,6 +340,18 @@ impl Given {
         }
         Ok(texts)
     }
+}
+
+/// Gives the ids that stand in a file those that they have in a cut vocabulary. Texts have them already.
+fn renumber(mut input: Input, kept: Option<&Kept>) -> Result<Input> {
+    let Some(kept) = kept else { return Ok(input) };
+    let given = if input.texts.is_empty() { Some(&mut input.ids) } else { None };
+    for id in given.into_iter().chain([&mut input.decoder_ids]).flatten() {
+        *id = kept.new_id(*id).with_context(|| {
+            format!("token {id} is not in the vocabulary that is kept\nadd it to the file of --keep-vocabulary")
+        })?;
+    }
+    Ok(input)
 }
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another

@@ -14,6 +14,7 @@ mod fit;
 mod generate;
 mod input;
 mod inspect;
+mod keep;
 mod logits;
 mod number;
 mod output;

@@ -1,6 +1,6 @@
 //! `kinglet verify`: check a blob, and measure it against its checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -11,10 +11,13 @@ use kinglet_convert::balance::architecture;
 use kinglet_convert::family::Options;
 use kinglet_convert::fidelity::{self, Fidelity};
 use kinglet_convert::opened::Source;
+use kinglet_convert::tokenizer;
+use kinglet_convert::vocabulary::Wish;
 use serde_json::json;
 
 use super::engine::{arena, open, read_blob};
 use super::input::{InputArgs, Reader};
+use super::keep::{KeepArgs, cut};
 use super::{number, output};
 
 /// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization cost.
@@ -27,6 +30,8 @@ pub(crate) struct Verify {
     model: PathBuf,
     /// The checkpoint it was converted from.
     source: Option<PathBuf>,
+    #[command(flatten)]
+    keep: KeepArgs,
     #[command(flatten)]
     input: InputArgs,
     /// Texts to measure on, where none are given.
@@ -45,13 +50,14 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self) -> Result<()> {
+        let wish = self.keep.wish()?;
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
         let longest = Golden::all(model.golden_section())
             .map(|golden| golden.ids.iter().len().max(golden.decoder_ids.iter().len()));
         let plan = MemoryPlan::standard(model.spec(), longest.max().unwrap_or(0))?;
         model.self_test(&mut arena(&plan)?).context("the blob's golden vectors")?;
-        let fidelity = self.source.as_ref().map(|dir| self.measure(&model, dir)).transpose()?;
+        let fidelity = self.source.as_ref().map(|dir| self.measure(&model, dir, wish.as_ref())).transpose()?;
         if let Some(fidelity) = fidelity.filter(|fidelity| fidelity.is_broken(model.spec().numerics.weights)) {
             bail!("the blob does not compute what its checkpoint does: {fidelity}\n{}", fidelity::ADVICE);
         }
@@ -62,7 +68,7 @@ impl Verify {
         fidelity.map_or(Ok(()), |fidelity| output::line(&fidelity.to_string()))
     }
 
-    fn measure(&self, model: &kinglet::Model<'_>, dir: &std::path::Path) -> Result<Fidelity> {
+    fn measure(&self, model: &kinglet::Model<'_>, dir: &Path, wish: Option<&Wish>) -> Result<Fidelity> {
         let spec = model.spec();
         let positions = spec.last_stack()?.max_positions;
         let options = Options {
@@ -75,10 +81,14 @@ impl Verify {
             max_tokens: Some(positions),
             ..Options::default()
         };
-        let source = Source::open(dir, &options)?;
+        let mut source = Source::open(dir, &options)?;
+        if let Some(wish) = wish {
+            let full = tokenizer::build(dir)?.unwrap_or_default();
+            cut(dir, &Reader::new(full.leak())?, wish, Some(&mut source))?;
+        }
         if architecture(source.spec()) != architecture(spec) {
             bail!(
-                "{} is not the checkpoint of this blob: its architecture differs\ngive the folder that was converted",
+                "{} is not the checkpoint of this blob: its architecture differs\ngive the folder that was converted, and the options that cut its vocabulary, if any did",
                 dir.display()
             );
         }

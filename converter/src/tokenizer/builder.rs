@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::keep::Kept;
 use super::tables::Tables;
 
 /// How a text may grow: characters, and bytes, for each byte of it.
@@ -38,5 +39,19 @@ impl Expansion {
 pub(super) struct Builder<'d> {
     pub(super) tables: Tables,
     pub(super) description: &'d Value,
+    /// The tokens of the section; all where `None`.
+    pub(super) kept: Option<&'d Kept>,
     pub(super) expansion: Expansion,
+}
+
+impl Builder<'_> {
+    /// The id that a token has in the section; `None` for one that is not there.
+    pub(super) fn new_id(&self, id: u32) -> Option<u32> {
+        self.kept.map_or(Some(id), |kept| kept.new_id(id))
+    }
+
+    /// Leaves out strings that are not kept, and gives the others their ids.
+    pub(super) fn renumber<T>(&self, strings: &mut Vec<(T, u32)>) {
+        strings.retain_mut(|(_, id)| self.new_id(*id).map(|new| *id = new).is_some());
+    }
 }

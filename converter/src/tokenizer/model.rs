@@ -1,6 +1,6 @@
 //! A tokenizer's model as tables: its vocabulary, with merges or scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use kinglet::tokenizer::section::{MergesSpec, ModelSpec};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::alias::{alias, unalias};
 use super::builder::Builder;
 use super::description::{contradictory, flag, malformed, unsupported};
+use super::merges::Merges;
 
 /// Strings with their ids, in the order of the file.
 pub(super) type Strings = [(String, u32)];
@@ -47,7 +48,7 @@ pub(super) fn kind(model: &Value) -> &str {
 }
 
 /// Ids of the tokens `<0x00>` to `<0xFF>`.
-fn byte_tokens(ids: &HashMap<&str, u32>) -> Vec<u32> {
+pub(super) fn byte_tokens(ids: &HashMap<&str, u32>) -> Vec<u32> {
     (0..=255_u8).map(|byte| ids.get(&*format!("<0x{byte:02X}>")).copied().unwrap_or(u32::MAX)).collect()
 }
 
@@ -58,11 +59,15 @@ impl Builder<'_> {
         // Of equal strings the last one counts.
         let ids: HashMap<&str, u32> = strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
         let raw = |string: &str| if byte_level { unalias(string) } else { string.as_bytes().to_vec() };
-        let entries: Vec<(Vec<u8>, u32)> = strings.iter().map(|(string, id)| (raw(string), *id)).collect();
+        let mut entries: Vec<(Vec<u8>, u32)> = strings.iter().map(|(string, id)| (raw(string), *id)).collect();
         if let Some((long, _)) = entries.iter().find(|(string, _)| string.len() > MAX_STRING) {
             bail!("the vocabulary has a string of {} bytes\nat most {MAX_STRING} are supported", long.len());
         }
-        let unknown = model["unk_token"].as_str().and_then(|token| ids.get(token).copied());
+        let unknown = model["unk_token"].as_str().and_then(|token| self.new_id(*ids.get(token)?));
+        if kind(model) == "Unigram" {
+            return self.unigram(model, entries, &ids);
+        }
+        self.renumber(&mut entries);
         match kind(model) {
             "WordLevel" => {
                 let spec = ModelSpec::WordLevel { unknown };
@@ -89,6 +94,7 @@ impl Builder<'_> {
                     false if flag(model, "byte_fallback", false) => byte_tokens(&ids),
                     false => Vec::new(),
                 };
+                let bytes: Vec<u32> = bytes.into_iter().map(|id| self.new_id(id).unwrap_or(u32::MAX)).collect();
                 let spec = ModelSpec::Bpe {
                     merges,
                     unknown,
@@ -100,7 +106,6 @@ impl Builder<'_> {
                 };
                 Ok((spec, self.tables.vocabulary(entries, true, false), 11))
             }
-            "Unigram" => self.unigram(model, entries, &ids),
             _ => Err(unsupported("model", &model["type"])),
         }
     }
@@ -125,40 +130,22 @@ impl Builder<'_> {
         }
         // The order of the table, in which the last of equal strings is the one that is found.
         entries.sort();
+        entries.retain(|(_, id)| self.new_id(*id).is_some());
         let by_entry: Vec<u8> = entries.iter().flat_map(|(_, id)| scores[*id as usize].to_le_bytes()).collect();
+        self.renumber(&mut entries);
         let bytes = if flag(model, "byte_fallback", false) { byte_tokens(ids) } else { Vec::new() };
+        let bytes: Vec<u32> = bytes.into_iter().map(|id| self.new_id(id).unwrap_or(u32::MAX)).collect();
         let spec = ModelSpec::Unigram {
             scores: self.tables.add(&by_entry),
             unknown_score: (least - 10.0).to_bits(),
-            unknown: unknown.map(|id| id as u32),
+            unknown: unknown.and_then(|id| self.new_id(id as u32)),
             bytes: self.tables.words(bytes),
         };
         Ok((spec, self.tables.vocabulary(entries, true, true), 5))
     }
 
     fn merges(&mut self, model: &Value, ids: &HashMap<&str, u32>) -> Result<MergesSpec> {
-        let list = model["merges"].as_array().ok_or_else(|| malformed("model.merges"))?;
-        let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default().len();
-        // By both parts: what they become, and the place in the file. Of equal pairs the last one counts.
-        let mut merges: BTreeMap<(u32, u32), (u32, u32)> = BTreeMap::new();
-        for (order, merge) in list.iter().enumerate() {
-            let place = || malformed(&format!("model.merges[{order}]"));
-            let pair = match merge {
-                Value::String(pair) => pair.split_once(' ').filter(|(_, right)| !right.contains(' ')),
-                pair => pair[0].as_str().zip(pair[1].as_str()),
-            };
-            let (left, right) = pair.ok_or_else(place)?;
-            let merged = format!("{left}{}", right.get(prefix..).ok_or_else(place)?);
-            let id = |string: &str| {
-                let unknown = || {
-                    contradictory(format_args!(
-                        "merges {left:?} and {right:?}, and {string:?} is no token (model.merges[{order}])"
-                    ))
-                };
-                ids.get(string).copied().ok_or_else(unknown)
-            };
-            merges.insert((id(left)?, id(right)?), (id(&merged)?, order as u32));
-        }
+        let merges = Merges::read(model, ids)?.renumbered(|id| self.new_id(id));
         let mut by_order: Vec<(u32, u32)> = merges.values().map(|&(merged, order)| (order, merged)).collect();
         by_order.sort_unstable();
         let ordered = by_order.windows(2).all(|pair| pair[0].1 < pair[1].1);

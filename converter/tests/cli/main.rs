@@ -6,3 +6,4 @@ mod generation;
 mod run;
 mod shipped;
 mod support;
+mod vocabulary;
