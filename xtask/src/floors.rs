@@ -38,7 +38,7 @@ const CONVERTER: &[&[&str]] = &[
     &["family"],
     &["weights"],
     &["opened"],
-    &["balance", "biases", "reference"],
+    &["balance", "biases", "reference", "vocabulary"],
     &["fidelity"],
     &["calibrate", "direction", "keys"],
     &["numbers", "quantize"],

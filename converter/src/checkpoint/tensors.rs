@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
 use super::entry::Entry;
 use super::{is_bare, torch};
