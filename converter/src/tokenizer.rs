@@ -23,6 +23,7 @@ mod description;
 mod folder;
 mod frame;
 mod keep;
+mod kept;
 mod listed;
 mod merges;
 mod model;
@@ -41,7 +42,8 @@ pub use on_host::{decode, encode, spelling};
 use builder::{Builder, Expansion};
 use description::{bounded, contradictory, parts};
 use frame::{marked, post_processor};
-pub use keep::{Choice, Kept, Wanted, choose};
+pub use keep::{Choice, Wanted, choose};
+pub use kept::Kept;
 use tables::Tables;
 
 /// The tokenizer of a folder as a section of a blob; `None` when the folder has none.

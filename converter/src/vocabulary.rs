@@ -208,7 +208,7 @@ fn named(full: &Tokenizer<'_>, wish: &Wish, source: Option<&Source>) -> Result<V
             )
         })
     });
-    Ok(wish.ids.iter().copied().map(Ok).chain(ids).collect::<Result<_>>()?)
+    wish.ids.iter().copied().map(Ok).chain(ids).collect()
 }
 
 fn first(spec: &ModelSpec) -> Option<&StackSpec> {

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::keep::Kept;
+use super::kept::Kept;
 use super::tables::Tables;
 
 /// How a text may grow: characters, and bytes, for each byte of it.
