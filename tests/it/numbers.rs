@@ -174,7 +174,7 @@ fn numbers_of_any_size_are_near_the_reference_or_what_is_lost_has_a_name() {
                     }
                 };
                 if found.cosine() >= LEAST_COSINE
-                    || found.cosine_all >= with_rounded_weights(&prepared, &inputs) - 0.002
+                    || found.cosine_all >= with_rounded_weights(&prepared, &inputs) - 0.0025
                 {
                     near += 1;
                 } else if !numbers.balance.limits.is_empty() {
