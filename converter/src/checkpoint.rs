@@ -9,21 +9,26 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use safetensors::Dtype;
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::files::is_bare;
 use crate::{json, refuse};
 
+mod adapt;
+mod adapter;
+mod array;
 mod entry;
 pub(crate) mod sentence;
 mod tensors;
 mod torch;
 
+use adapter::Adapter;
+use array::decode;
 use entry::Entry;
 use tensors::Tensors;
 
+pub use array::Array;
 pub use sentence::{Module, Prompts};
 
 /// Buffers that some versions of `transformers` saved and no version needs, by how their names end.
@@ -59,16 +64,8 @@ pub struct Checkpoint {
     /// What was left out before the names of all tensors.
     pub wrapper: String,
     tensors: Tensors,
+    adapter: Adapter,
     used: RefCell<BTreeSet<String>>,
-}
-
-/// A tensor of a checkpoint as `f32`, in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Array {
-    /// Its dimensions.
-    pub shape: Vec<usize>,
-    /// Its values.
-    pub values: Vec<f32>,
 }
 
 impl Checkpoint {
@@ -80,7 +77,11 @@ impl Checkpoint {
         let prompts = Prompts::read(dir)?;
         let modules = sentence::modules(dir, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
-        let config = json::required(&dir.join("config.json"))?;
+        let path = dir.join("config.json");
+        if !path.is_file() && adapter::is_adapter(&dir) {
+            return Err(adapter::is_no_model(&dir));
+        }
+        let config = json::required(&path)?;
         let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| dir.join(name).is_file());
         let max_seq_length = json::optional(&dir.join(sentence_file.unwrap_or(sentence::CONFIG_FILES[0])))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());
@@ -92,6 +93,7 @@ impl Checkpoint {
             max_seq_length,
             wrapper: String::new(),
             tensors: Tensors::open(&dir)?,
+            adapter: Adapter::default(),
             used: RefCell::default(),
             dir,
         };
@@ -156,14 +158,33 @@ impl Checkpoint {
         Ok(Array { shape: entry.shape.clone(), values })
     }
 
+    /// The tensor of this name with what an adapter adds to it. `transposed` says that it is stored with a row for each input.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another shape than the adapter's.
+    pub fn adapted(&self, name: &str, transposed: bool) -> Result<Array> {
+        let mut array = self.tensor(name)?;
+        let stored = self.find(name).map_or(name, |(stored, _)| stored);
+        self.adapter.add_to(stored, transposed, &mut array)?;
+        Ok(array)
+    }
+
+    /// Whether an adapter changes a tensor, and what is tied to it might stay as it was.
+    pub fn parts(&self, name: &str) -> bool {
+        self.adapter.parts(name)
+    }
+
     /// Counts tensors as used without reading them: those that are known and not needed.
     pub fn dismiss(&self, unwanted: impl Fn(&str) -> bool) {
         let names = self.tensors.entries.keys().filter(|name| unwanted(name)).cloned();
         self.used.borrow_mut().extend(names);
     }
 
-    /// Whether two tensors hold the same bytes.
+    /// Whether two tensors hold the same numbers.
     pub fn same(&self, a: &str, b: &str) -> bool {
+        if a != b && [a, b].iter().any(|name| self.adapter.updates(name)) {
+            return false;
+        }
         let bytes = |name| self.find(name).map(|(_, entry)| (entry.dtype, self.tensors.bytes(entry)));
         bytes(a) == bytes(b)
     }
@@ -248,20 +269,6 @@ fn is_part(name: &str) -> bool {
     let part = name.split('.').next().unwrap_or_default();
     ["embed_tokens", "layers", "norm", "final_layernorm", "shared", "encoder", "decoder", "embeddings", "final_norm"]
         .contains(&part)
-}
-
-/// Little-endian floating-point numbers as `f32`; `None` for other types.
-fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|chunk| value(*chunk)).collect()
-    }
-    Some(match dtype {
-        Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F16 => each(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => each(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

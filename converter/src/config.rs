@@ -45,6 +45,13 @@ impl Config {
         Ok(Self { root, class, read: RefCell::default() })
     }
 
+    /// Gives a key another value than the file does.
+    pub(crate) fn set(&mut self, key: &str, value: Value) {
+        if let Some(keys) = self.root.as_object_mut() {
+            keys.insert(key.to_owned(), value);
+        }
+    }
+
     /// The value of the first of these keys that is there and not null, or the class's own where none of them
     /// is there; all of them count as read, and whether the class reads them is not asked. A dot leads into an object.
     pub fn get(&self, keys: &[&str]) -> Option<&Value> {

@@ -16,7 +16,7 @@ pub struct Source {
     pub mapping: Mapping,
     /// Its tensors.
     pub weights: Weights,
-    /// The name of its folder.
+    /// The name of its folder, and of its adapter's.
     pub name: String,
     /// What sentence-transformers puts before a text.
     pub prompts: Prompts,
@@ -28,11 +28,12 @@ impl Source {
     /// # Errors
     /// When something is missing or not implemented; the message names it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
-        let checkpoint = Checkpoint::open(dir)?;
+        let mut checkpoint = Checkpoint::open(dir)?;
+        options.adapter.as_ref().map_or(Ok(()), |adapter| checkpoint.adapt(adapter))?;
         let mapping = family::map(&checkpoint, options)?;
         let weights = Weights::read(&checkpoint, &mapping)?;
-        let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        let name = canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let folders = [Some(dir), options.adapter.as_deref()];
+        let name = folders.into_iter().flatten().map(folder_name).collect::<Vec<_>>().join(" + ");
         Ok(Self { mapping, weights, name, prompts: checkpoint.prompts })
     }
 
@@ -40,4 +41,9 @@ impl Source {
     pub fn spec(&self) -> &ModelSpec {
         &self.mapping.spec
     }
+}
+
+fn folder_name(dir: &Path) -> String {
+    let canonical = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    canonical.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

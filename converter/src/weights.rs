@@ -244,7 +244,7 @@ impl Build<'_> {
         for other in pick.names.iter().filter(|other| self.checkpoint.same(name, other)) {
             self.checkpoint.dismiss(|tensor| tensor == other);
         }
-        let array = self.checkpoint.tensor(name)?;
+        let array = self.checkpoint.adapted(name, pick.transposed)?;
         let mismatch = || {
             let wanted = cols.map_or(format!("[{rows}]"), |cols| format!("[{rows}, {cols}]"));
             refuse(

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module a subject.
 
+mod adapters;
 mod blob;
 mod calibration;
 mod config;

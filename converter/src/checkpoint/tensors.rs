@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use safetensors::SafeTensors;
 
 use super::entry::Entry;
-use super::{is_bare, torch};
+use super::{adapter, is_bare, torch};
 use crate::{json, refuse};
 
 /// The files that a model may lie in, whole or in shards: where there are several, `transformers` takes the first.
@@ -56,11 +56,8 @@ impl Tensors {
                 return Ok(tensors);
             }
         }
-        if ["adapter_model.safetensors", "adapter_model.bin"].iter().any(|name| dir.join(name).is_file()) {
-            return Err(refuse(
-                format_args!("{} holds an adapter, not a model", dir.display()),
-                "merge it into its model (`merge_and_unload()` of peft), save that, and convert what was saved",
-            ));
+        if adapter::is_adapter(dir) {
+            return Err(adapter::is_no_model(dir));
         }
         let names = fs::read_dir(dir).into_iter().flatten().flatten();
         let other = names.filter_map(|entry| entry.file_name().into_string().ok()).find_map(|name| {
@@ -139,6 +136,17 @@ impl Tensors {
     pub(super) fn read_module(&mut self, dir: &Path, prefix: &str) -> Result<()> {
         let there = NAMES.iter().map(|(whole, _)| *whole).find(|whole| dir.join(whole).is_file());
         self.read_file(dir, there.unwrap_or(NAMES[0].0), prefix)
+    }
+
+    /// Takes tensors of other files, by the names that they get here and those that they have there.
+    pub(super) fn adopt(&mut self, mut other: Self, names: BTreeMap<String, String>) {
+        let files = self.files.len();
+        for (name, stored) in names {
+            if let Some(entry) = other.entries.remove(&stored) {
+                self.entries.insert(name, Entry { file: files + entry.file, ..entry });
+            }
+        }
+        self.files.extend(other.files);
     }
 
     /// The file that a tensor lies in.

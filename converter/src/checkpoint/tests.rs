@@ -1,6 +1,7 @@
 use std::fs;
 
 use kinglet::format::spec::{Activation, Pooling};
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
 

@@ -33,6 +33,9 @@ pub(crate) struct Convert {
     /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin, tokenizer.json.
     #[arg(required_unless_present = "print_supported")]
     source: Option<PathBuf>,
+    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// The blob to write.
     #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
     output: Option<PathBuf>,
@@ -276,6 +279,7 @@ impl Convert {
             },
             direction: self.direction.map(Into::into),
             max_tokens: self.max_tokens,
+            adapter: self.adapter.clone(),
             ignored_keys: self.ignore_key.clone(),
             ..Options::default()
         }

@@ -34,6 +34,9 @@ pub(crate) struct ModelArgs {
     /// Run the f32 reference on the checkpoint in place of the blob.
     #[arg(long, num_args = 0..=1, value_name = "SRC")]
     reference: Option<Option<PathBuf>>,
+    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, for --reference.
+    #[arg(long, value_name = "DIR", requires = "reference")]
+    adapter: Option<PathBuf>,
     /// Which way the checkpoint was trained to read, for --reference, where its folder does not say so; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
@@ -88,7 +91,11 @@ impl ModelArgs {
             }
             Some(source) => {
                 let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
-                let options = Options { direction: self.direction.map(Into::into), ..Options::default() };
+                let options = Options {
+                    direction: self.direction.map(Into::into),
+                    adapter: self.adapter.clone(),
+                    ..Options::default()
+                };
                 let (section, notes) = tokenizer::build_noted(path)?.unwrap_or_default();
                 notes.iter().for_each(|note| output::note(note));
                 Ok(Engine::Checkpoint(Box::new(Source::open(path, &options)?), section.leak()))

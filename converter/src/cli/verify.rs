@@ -30,6 +30,9 @@ pub(crate) struct Verify {
     model: PathBuf,
     /// The checkpoint it was converted from.
     source: Option<PathBuf>,
+    /// The folder of the adapter that was merged into it.
+    #[arg(long, value_name = "DIR", requires = "source")]
+    adapter: Option<PathBuf>,
     #[command(flatten)]
     keep: KeepArgs,
     #[command(flatten)]
@@ -79,6 +82,7 @@ impl Verify {
             task: Some(spec.head.task),
             tile: Some(spec.numerics.tile),
             max_tokens: Some(positions),
+            adapter: self.adapter.clone(),
             ..Options::default()
         };
         let mut source = Source::open(dir, &options)?;

@@ -196,6 +196,17 @@ fn all_names(prefixes: Prefixes, names: &[&str]) -> Vec<String> {
 /// The output matrix, where it is not the token table: in the file, and not a copy of it.
 fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -> Result<Option<Pick>> {
     let names = all_names(draft.prefixes, names);
+    let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) {
+        Stack::Encoder
+    } else {
+        id
+    };
+    let table = match draft.sources.get(&Role::Stack(shared, StackPart::TokenEmbedding)) {
+        Some(Source { weight: Value::Tensor(table), .. }) => {
+            table.names.iter().find(|name| context.checkpoint.shape(name).is_some())
+        }
+        _ => None,
+    };
     let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
         if !tied && !draft.tied && !names.is_empty() {
@@ -207,21 +218,18 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
                 "the checkpoint lacks its language-model head: convert it with --task hidden, or find the whole one",
             ));
         }
+        if let Some(table) = table.filter(|table| context.checkpoint.parts(table)) {
+            return Err(refuse(
+                format_args!("the adapter changes `{table}`, which the model's head is tied to"),
+                "merge the adapter with `merge_and_unload()` of peft, which decides for both, and convert what was saved",
+            ));
+        }
         return Ok(None);
     };
     context.config.get(&["tie_word_embeddings"]);
-    let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) {
-        Stack::Encoder
-    } else {
-        id
-    };
-    let table = draft.sources.get(&Role::Stack(shared, StackPart::TokenEmbedding));
-    if let Some(Source { weight: Value::Tensor(table), .. }) = table {
-        let table = table.names.iter().find(|name| context.checkpoint.shape(name).is_some());
-        if table.is_some_and(|table| context.checkpoint.same(table, found)) {
-            context.checkpoint.dismiss(|name| name == found);
-            return Ok(None);
-        }
+    if table.is_some_and(|table| context.checkpoint.same(table, found)) {
+        context.checkpoint.dismiss(|name| name == found);
+        return Ok(None);
     }
     Ok(Some(Pick::new(vec![found.clone()])))
 }

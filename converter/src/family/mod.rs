@@ -131,7 +131,7 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
             format_args!("it knows {}", known.join(", ")),
         )
     })?;
-    config.only("quantization_config", &[])?;
+    refuse_quantized(checkpoint)?;
     // Only heads on the vocabulary ask for it, but every configuration has it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
@@ -148,6 +148,27 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
         mapping.notes.push(format!("config.json has keys that change nothing in a {model_type} model: `{names}`"));
     }
     Ok(mapping)
+}
+
+/// Refuses weights that another program has quantized.
+fn refuse_quantized(checkpoint: &Checkpoint) -> Result<()> {
+    // What GPTQ, AWQ and bitsandbytes put beside or in the place of `weight`; older files of GPTQ have no other mark.
+    const PACKED: [&str; 4] = [".qweight", ".SCB", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4"];
+    let action = "convert the checkpoint that it was made from: Kinglet quantizes real numbers itself";
+    if let Some(said) = checkpoint.config.get(&["quantization_config"]) {
+        let method = said["quant_method"].as_str().unwrap_or("bitsandbytes");
+        return Err(refuse(
+            format_args!("config.json has a `quantization_config`: the weights were quantized by {method} already"),
+            action,
+        ));
+    }
+    let packed = checkpoint.names().find(|name| PACKED.iter().any(|end| name.ends_with(end)));
+    packed.map_or(Ok(()), |name| {
+        Err(refuse(
+            format_args!("the checkpoint has tensor `{name}`: its weights were quantized by another program"),
+            action,
+        ))
+    })
 }
 
 fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec<String>) -> Result<Mapping> {

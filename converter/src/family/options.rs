@@ -1,5 +1,7 @@
 //! What the caller of a mapping may choose.
 
+use std::path::PathBuf;
+
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Pooling, Task, WeightLayout};
 
 /// What the caller may choose.
@@ -23,6 +25,8 @@ pub struct Options {
     pub tile: Option<u16>,
     /// Language of a model with language embeddings, by index.
     pub language: Option<u32>,
+    /// The folder of an adapter of `peft` that the model is to be merged with.
+    pub adapter: Option<PathBuf>,
     /// Keys of `config.json` and `generation_config.json` that the caller vouches for.
     pub ignored_keys: Vec<String>,
 }
@@ -39,6 +43,7 @@ impl Default for Options {
             max_tokens: None,
             tile: None,
             language: None,
+            adapter: None,
             ignored_keys: Vec::new(),
         }
     }
