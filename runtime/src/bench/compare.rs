@@ -1,15 +1,15 @@
 //! The kernels of a core against their definition, where the crate's tests do not run.
 
-use bytemuck::cast_slice;
-
 use super::part;
 use crate::Aligned;
+use crate::features;
 use crate::fixed::row_bits;
 use crate::format::places::WIDE_TILE_ROWS;
+use crate::format::spec::WeightLayout;
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::table::{NormRow, Requantize};
-use crate::kernels::{Kernels, Packed, SCALAR};
+use crate::kernels::{Kernels, SCALAR, Weights};
 
 /// Numbers of all sizes, equal in every run.
 struct Numbers(u32);
@@ -184,22 +184,22 @@ fn compare_products(
     let (all, sums) = (&weights.0, &sums);
     let (weights, narrow, wide) =
         (part(all, rows * cols), part(&narrow.0, tokens * cols), part(&wide.0, tokens * cols));
-    same("tiles8", &|set, out| (set.tiles8)(out, narrow, weights, cols));
-    same("tiles16", &|set, out| (set.tiles16)(out, wide, weights, cols));
-    same("paired8", &|set, out| set.paired8(out, narrow, weights, cols));
-    same("paired16", &|set, out| set.paired16(out, wide, weights, cols));
-    if rows.is_multiple_of(WIDE_TILE_ROWS) {
-        same("wide_tiles8", &|set, out| set.wide_tiles8(out, narrow, weights, cols));
-        same("wide_tiles16", &|set, out| set.wide_tiles16(out, wide, weights, cols));
+    let mut multiply = |[what8, what16]: [&'static str; 2], weights: Weights<'_>| {
+        same(what8, &|set, out| set.products8.multiply(out, narrow, &weights, cols));
+        same(what16, &|set, out| set.products16.multiply(out, wide, &weights, cols));
+    };
+    let laid = |layout| Weights { bytes: weights, scales: &[], layout };
+    multiply(["tiles8", "tiles16"], laid(WeightLayout::Tiled));
+    multiply(["paired8", "paired16"], laid(WeightLayout::Paired));
+    if features::WIDE_TILES && rows.is_multiple_of(WIDE_TILE_ROWS) {
+        multiply(["wide_tiles8", "wide_tiles16"], laid(WeightLayout::WideTiled));
     }
-    same("matmul8", &|set, out| (set.matmul8)(out, narrow, weights, cols));
-    same("matmul16", &|set, out| (set.matmul16)(out, wide, weights, cols));
+    multiply(["rows8", "rows16"], laid(WeightLayout::RowMajor));
     for group in [32, 64] {
-        let bytes = cast_slice(part(all, rows * cols / 2));
-        let packed = Packed { weights: bytes, scales: part(&scales.0, rows * cols.div_ceil(group.max(1))), group };
         if cols.is_multiple_of(8) {
-            same("packed8", &|set, out| set.packed8(out, narrow, &packed, cols));
-            same("packed16", &|set, out| set.packed16(out, wide, &packed, cols));
+            let layout = WeightLayout::Packed { group };
+            let scales = part(&scales.0, rows * cols.div_ceil(group.into()));
+            multiply(["packed8", "packed16"], Weights { bytes: part(all, rows * cols / 2), scales, layout });
         }
     }
     for head_dim in [4, 8, 12, 16, 24, 64] {
@@ -232,7 +232,9 @@ fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
         for cols in [COLS, COLS / 4] {
             let run = |set: &Kernels| {
                 let mut sums = [0; 8];
-                set.paired16(&mut sums, part(&wide.0, 2 * cols), part(&weights.0, 4 * cols), cols);
+                let bytes = part(&weights.0, 4 * cols);
+                let weights = Weights { bytes, scales: &[], layout: WeightLayout::Paired };
+                set.products16.multiply(&mut sums, part(&wide.0, 2 * cols), &weights, cols);
                 sums
             };
             let [first, second] = sets().map(run);

@@ -28,6 +28,7 @@ mod arm;
 pub(crate) mod attend;
 mod packed;
 mod paired;
+mod products;
 mod restored;
 #[cfg(all(target_arch = "riscv32", target_feature = "m"))]
 mod riscv;
@@ -51,7 +52,7 @@ mod x86_64;
 #[cfg(any(feature = "bench", all(test, feature = "std")))]
 pub(crate) use scalar::SCALAR;
 use table::Sets;
-pub(crate) use table::{Kernels, Packed};
+pub(crate) use table::{Kernels, Weights};
 
 impl Kernels {
     /// Every set that this machine runs, the fastest first.

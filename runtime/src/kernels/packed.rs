@@ -1,31 +1,18 @@
 //! Products over packed weights, four bits each. They are the products over tiles of the bytes that the weights stand for: a few
 //! columns of four rows are unpacked at a time, and every set multiplies them as it does others.
 
+use bytemuck::cast_slice;
+
 use super::restored::{Tiles, first, multiply};
-use super::table::{Kernels, Packed};
+use super::table::{Product, Weights};
 use crate::format::places::{PACKED_COLS, TILE};
 use crate::format::spec::at_least_one;
 
-impl Kernels {
-    /// As [`tiles8`](Self::tiles8), over packed weights.
-    pub(crate) fn packed8(&self, out: &mut [i32], x: &[i8], weights: &Packed<'_>, cols: usize) {
-        in_tiles(out, x, weights, cols, self.tiles8);
-    }
-
-    /// As [`tiles16`](Self::tiles16), over packed weights.
-    pub(crate) fn packed16(&self, out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) {
-        let done = self.packed16.is_some_and(|fused| fused(out, x, weights, cols));
-        if !done {
-            in_tiles(out, x, weights, cols, self.tiles16);
-        }
-    }
-}
-
-fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Packed<'_>, cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
-    let blocks = packed.weights.len() / at_least_one(TILE * cols / 2);
-    let (mut weights, mut scales) = (packed.weights, packed.scales);
+pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize, tiles: Product<X>) {
+    let blocks = packed.bytes.len() / at_least_one(TILE * cols / 2);
+    let (mut weights, mut scales) = (cast_slice(packed.bytes), packed.scales);
     multiply(out, x, (blocks, cols), tiles, &mut |width, to: &mut Tiles| {
-        let group = at_least_one(packed.group);
+        let group = at_least_one(packed.group());
         let tiles_in_group = at_least_one(group / PACKED_COLS);
         let words = first(&mut weights, TILE * width / 2).as_chunks::<{ TILE * PACKED_COLS / 2 }>().0;
         let scales = first(&mut scales, TILE * width.div_ceil(group));

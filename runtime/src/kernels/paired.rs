@@ -1,29 +1,12 @@
 //! Products over weights with their rows in pairs. Sets that have no loop of their own for them put them into tiles first.
 
 use super::restored::{Tiles, first, multiply};
-use super::table::Kernels;
+use super::table::{Product, Weights};
 use crate::format::places::TILE;
 use crate::format::spec::at_least_one;
 
-impl Kernels {
-    /// As [`tiles8`](Self::tiles8), over weights with their rows in pairs.
-    pub(crate) fn paired8(&self, out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-        let done = self.paired8.is_some_and(|fused| fused(out, x, weights, cols));
-        if !done {
-            in_tiles(out, x, weights, cols, self.tiles8);
-        }
-    }
-
-    /// As [`tiles16`](Self::tiles16), over weights with their rows in pairs.
-    pub(crate) fn paired16(&self, out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-        let done = self.paired16.is_some_and(|fused| fused(out, x, weights, cols));
-        if !done {
-            in_tiles(out, x, weights, cols, self.tiles16);
-        }
-    }
-}
-
-fn in_tiles<X>(out: &mut [i32], x: &[X], mut weights: &[i8], cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
+pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols: usize, tiles: Product<X>) {
+    let mut weights = weights.bytes;
     let blocks = weights.len() / at_least_one(TILE * cols);
     multiply(out, x, (blocks, cols), tiles, &mut |width, to: &mut Tiles| {
         let pairs = first(&mut weights, TILE * width).as_chunks::<{ 2 * TILE }>().0;

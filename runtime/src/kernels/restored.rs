@@ -4,6 +4,7 @@
 use bytemuck::cast_slice;
 
 use super::scalar;
+use super::table::Product;
 use crate::format::places::TILE;
 
 /// Columns that are restored at a time.
@@ -23,7 +24,7 @@ pub(super) fn multiply<X>(
     out: &mut [i32],
     x: &[X],
     (blocks, cols): (usize, usize),
-    tiles: fn(&mut [i32], &[X], &[i8], usize),
+    tiles: Product<X>,
     restore: &mut dyn FnMut(usize, &mut Tiles),
 ) {
     let mut restored = Restored([0; TILE * COLUMNS / 4]);

@@ -4,15 +4,30 @@ use super::attend::ScoreFactor;
 #[cfg(feature = "std")]
 use super::attend::{Head, Queries};
 use crate::fixed::{Scale, headroom};
+use crate::format::spec::WeightLayout;
 
-/// Weights of four bits with the scales of their groups, as [`packed_place`](crate::format::places::packed_place) and
-/// [`group_place`](crate::format::places::group_place) have them.
+/// A matrix's weights as they lie in a blob.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packed<'m> {
-    pub(crate) weights: &'m [u8],
+pub(crate) struct Weights<'m> {
+    /// A weight each, or two where the layout is packed.
+    pub(crate) bytes: &'m [i8],
+    /// A scale for each group of a packed layout
+    /// ([`group_place`](crate::format::places::group_place)); empty for the other layouts.
     pub(crate) scales: &'m [u8],
-    /// Columns in a group: a multiple of [`PACKED_COLS`](crate::format::places::PACKED_COLS) that divides [`COLUMNS`](super::restored::COLUMNS).
-    pub(crate) group: usize,
+    pub(crate) layout: WeightLayout,
+}
+
+impl Weights<'_> {
+    /// Columns in a group of a packed layout: a multiple of
+    /// [`PACKED_COLS`](crate::format::places::PACKED_COLS) that divides
+    /// [`COLUMNS`](super::restored::COLUMNS). The other layouts have no groups: 0.
+    #[inline(always)]
+    pub(crate) fn group(&self) -> usize {
+        match self.layout {
+            WeightLayout::Packed { group } => group.into(),
+            _ => 0,
+        }
+    }
 }
 
 /// A norm as its kernel takes it.
@@ -57,42 +72,43 @@ impl Requantize {
 /// What an architecture has besides the definition, the fastest first.
 pub(crate) type Sets = [Option<&'static Kernels>; 4];
 
-/// See [`Kernels::packed16`].
-pub(crate) type PackedProduct = fn(out: &mut [i32], x: &[i16], weights: &Packed<'_>, cols: usize) -> bool;
-
 /// See [`Kernels::attend`].
 #[cfg(feature = "std")]
 pub(crate) type Attend = fn(head: &Head<'_>, queries: &mut Queries<'_>) -> bool;
 
-/// See [`Kernels::wide_tiles16`].
+/// A matrix product over bytes: `out[token, row] = x[token] . weights[row]`, where `x` is
+/// `[tokens, cols]`, and `weights` `[rows, cols]`.
 pub(crate) type Product<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize);
 
-/// See [`Kernels::paired16`].
-pub(crate) type PairedProduct<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) -> bool;
+/// A [`Product`] over weights as they lie in a blob. Returns false, and leaves `out` in any state,
+/// when it cannot multiply these sizes or addresses.
+pub(crate) type InPlace<X> = fn(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols: usize) -> bool;
+
+/// Matrix products with activations of one width, for every layout of the weights.
+///
+/// A set has its own `rows` and `tiles` in any case. Of the other layouts it may have a loop of its
+/// own; where it has none, the weights are put into tiles first ([`multiply`](Self::multiply)).
+pub(crate) struct Products<X: 'static> {
+    /// Over weights row after row.
+    pub(crate) rows: Product<X>,
+    /// Over weights in tiles ([`tile_place`](crate::format::places::tile_place)).
+    pub(crate) tiles: Product<X>,
+    /// Over row-interleaved weights ([`pair_place`](crate::format::places::pair_place)).
+    pub(crate) paired: Option<InPlace<X>>,
+    /// Over weights in wide tiles ([`wide_tile_place`](crate::format::places::wide_tile_place)).
+    pub(crate) wide_tiles: Option<InPlace<X>>,
+    /// Over weights of four bits ([`packed_place`](crate::format::places::packed_place)).
+    pub(crate) packed: Option<InPlace<X>>,
+}
 
 /// One implementation of every inner loop.
 pub(crate) struct Kernels {
     /// As the vendor writes the instruction set.
     pub(crate) name: &'static str,
-    /// `out[token, row] = x[token] . weights[row]`: `x` is `[tokens, cols]`, `weights` `[rows, cols]`.
-    pub(crate) matmul8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
-    /// The same over sixteen-bit activations.
-    pub(crate) matmul16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
-    /// As `matmul8`, over weights in tiles ([`tile_place`](crate::format::places::tile_place)).
-    pub(crate) tiles8: fn(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize),
-    /// As `matmul16`, over weights in tiles.
-    pub(crate) tiles16: fn(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize),
-    /// As `tiles16`, over packed weights, without unpacking them first; says whether it could.
-    pub(crate) packed16: Option<PackedProduct>,
-    /// As `tiles8`, over weights with their rows in pairs ([`pair_place`](crate::format::places::pair_place)), as they lie; says whether it
-    /// could.
-    pub(crate) paired8: Option<PairedProduct<i8>>,
-    /// As `tiles16`, over such weights.
-    pub(crate) paired16: Option<PairedProduct<i16>>,
-    /// As `tiles8`, over weights in wide tiles ([`wide_tile_place`](crate::format::places::wide_tile_place)).
-    pub(crate) wide_tiles8: Option<Product<i8>>,
-    /// As `tiles16`, over such weights.
-    pub(crate) wide_tiles16: Option<Product<i16>>,
+    /// Products with activations of eight bits.
+    pub(crate) products8: Products<i8>,
+    /// Products with activations of sixteen bits.
+    pub(crate) products16: Products<i16>,
     /// Accumulators, which leave the headroom free, become fixed-point values, in place: see [`Requantize::apply`].
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.

@@ -4,13 +4,20 @@ use std::vec::Vec;
 
 use super::attend::ScoreFactor;
 use super::scalar::SCALAR;
-use super::{Kernels, Packed};
+use super::{Kernels, Weights};
+use crate::features;
 use crate::format::places::{
     GROUP_SIZES, MAX_GROUP_SCALE, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, tile_place,
     wide_tile_place,
 };
+use crate::format::spec::WeightLayout;
 use crate::kernels::scalar::softmax::MAX_SCORE;
 use crate::kernels::table::{NormRow, Requantize};
+
+/// Weights of bytes in a layout.
+fn laid(bytes: &[i8], layout: WeightLayout) -> Weights<'_> {
+    Weights { bytes, scales: &[], layout }
+}
 
 /// Numbers of up to `bits` bits, now and then the largest and the smallest, the same in every run.
 struct Numbers(u64);
@@ -90,8 +97,8 @@ fn every_set_multiplies_as_scalar_does() {
         let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
         let run = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            (set.matmul8)(&mut out8, &narrow, &weights, cols);
-            (set.matmul16)(&mut out16, &wide, &weights, cols);
+            (set.products8.rows)(&mut out8, &narrow, &weights, cols);
+            (set.products16.rows)(&mut out16, &wide, &weights, cols);
             (out8, out16)
         };
         for set in others() {
@@ -109,14 +116,14 @@ fn every_set_multiplies_as_scalar_does() {
         }
         let run_tiled = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            (set.tiles8)(&mut out8, &narrow, &tiled, cols);
-            (set.tiles16)(&mut out16, &wide, &tiled, cols);
+            (set.products8.tiles)(&mut out8, &narrow, &tiled, cols);
+            (set.products16.tiles)(&mut out16, &wide, &tiled, cols);
             (out8, out16)
         };
         let run_paired = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            set.paired8(&mut out8, &narrow, &paired, cols);
-            set.paired16(&mut out16, &wide, &paired, cols);
+            set.products8.multiply(&mut out8, &narrow, &laid(&paired, WeightLayout::Paired), cols);
+            set.products16.multiply(&mut out16, &wide, &laid(&paired, WeightLayout::Paired), cols);
             (out8, out16)
         };
         let mut wide_tiles = tiled.clone();
@@ -127,15 +134,18 @@ fn every_set_multiplies_as_scalar_does() {
         }
         let run_wide_tiles = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            set.wide_tiles8(&mut out8, &narrow, &wide_tiles, cols);
-            set.wide_tiles16(&mut out16, &wide, &wide_tiles, cols);
+            set.products8.multiply(&mut out8, &narrow, &laid(&wide_tiles, WeightLayout::WideTiled), cols);
+            set.products16.multiply(&mut out16, &wide, &laid(&wide_tiles, WeightLayout::WideTiled), cols);
             (out8, out16)
         };
         let wanted = run(&SCALAR);
         for set in all() {
             assert!(run_tiled(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
-            assert!(run_paired(set) == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns in pairs", set.name);
-            if rows % WIDE_TILE_ROWS == 0 {
+            if features::PAIRED_WEIGHTS {
+                let found = run_paired(set);
+                assert!(found == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns in pairs", set.name);
+            }
+            if features::WIDE_TILES && rows % WIDE_TILE_ROWS == 0 {
                 let found = run_wide_tiles(set);
                 assert!(found == wanted, "{}: {tokens} tokens, {rows} rows, {cols} columns, wide tiles", set.name);
             }
@@ -143,6 +153,7 @@ fn every_set_multiplies_as_scalar_does() {
     }
 }
 
+#[cfg(feature = "packed-weights")]
 #[test]
 fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
     let mut numbers = Numbers(5);
@@ -175,13 +186,14 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
             let qmax = (1 << crate::fixed::row_bits(cols)) - 1;
             let wide: Vec<i16> = numbers.row(tokens * cols, -qmax, qmax);
             let (mut wanted8, mut wanted16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            (SCALAR.matmul8)(&mut wanted8, &narrow, &bytes, cols);
-            (SCALAR.matmul16)(&mut wanted16, &wide, &bytes, cols);
-            let packed = Packed { weights: &weights, scales: &scales, group };
+            (SCALAR.products8.rows)(&mut wanted8, &narrow, &bytes, cols);
+            (SCALAR.products16.rows)(&mut wanted16, &wide, &bytes, cols);
+            let layout = WeightLayout::Packed { group: group as u8 };
+            let packed = Weights { bytes: bytemuck::cast_slice(&weights), scales: &scales, layout };
             for set in Kernels::available() {
                 let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-                set.packed8(&mut out8, &narrow, &packed, cols);
-                set.packed16(&mut out16, &wide, &packed, cols);
+                set.products8.multiply(&mut out8, &narrow, &packed, cols);
+                set.products16.multiply(&mut out16, &wide, &packed, cols);
                 assert!((&out8, &out16) == (&wanted8, &wanted16), "{}: {tokens}, {rows}, {cols}, {group}", set.name);
             }
         }

@@ -1,29 +1,12 @@
 //! Products over weights in tiles of sixteen rows. Sets that have no loop of their own for them put them into tiles of four first.
 
 use super::restored::{Tiles, multiply};
-use super::table::Kernels;
+use super::table::{Product, Weights};
 use crate::format::places::{TILE, wide_tile_place};
 use crate::format::spec::at_least_one;
 
-impl Kernels {
-    /// As [`tiles8`](Self::tiles8), over weights in wide tiles.
-    pub(crate) fn wide_tiles8(&self, out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-        match self.wide_tiles8 {
-            Some(product) => product(out, x, weights, cols),
-            None => in_tiles(out, x, weights, cols, self.tiles8),
-        }
-    }
-
-    /// As [`tiles16`](Self::tiles16), over weights in wide tiles.
-    pub(crate) fn wide_tiles16(&self, out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-        match self.wide_tiles16 {
-            Some(product) => product(out, x, weights, cols),
-            None => in_tiles(out, x, weights, cols, self.tiles16),
-        }
-    }
-}
-
-fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize, tiles: fn(&mut [i32], &[X], &[i8], usize)) {
+pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols: usize, tiles: Product<X>) {
+    let weights = weights.bytes;
     let blocks = weights.len() / at_least_one(TILE * cols);
     let mut from = 0;
     multiply(out, x, (blocks, cols), tiles, &mut |width, to: &mut Tiles| {

@@ -3,7 +3,7 @@
 
 use super::table::Requantize;
 #[cfg(not(kinglet_thumb1))]
-use super::{scalar, table::Packed};
+use super::{scalar, table::Weights};
 #[cfg(not(kinglet_thumb1))]
 use crate::format::places::{PACKED_COLS, TILE};
 
@@ -34,15 +34,15 @@ pub(super) struct Groups<'a> {
 pub(super) fn packed16(
     out: &mut [i32],
     x: &[i16],
-    packed: &Packed<'_>,
+    packed: &Weights<'_>,
     cols: usize,
     one_token: impl Fn(&mut [i32], &[i16], &Groups<'_>),
 ) -> bool {
-    let (cols, group) = (cols.max(1), packed.group.max(1));
-    let (groups, blocks) = (cols.div_ceil(group), packed.weights.len() / 2 / cols);
+    let (cols, group) = (cols.max(1), packed.group().max(1));
+    let (groups, blocks) = (cols.div_ceil(group), packed.bytes.len() / 2 / cols);
     let rows = TILE * blocks;
     let whole = cols.is_multiple_of(PACKED_COLS) && group.is_multiple_of(PACKED_COLS) && groups <= GROUPS;
-    let aligned = packed.weights.as_ptr().addr().is_multiple_of(4);
+    let aligned = packed.bytes.as_ptr().addr().is_multiple_of(4);
     if !whole || !aligned || blocks == 0 || packed.scales.len() < rows * groups {
         return false;
     }
@@ -66,7 +66,7 @@ pub(super) fn packed16(
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize, one_token: impl Fn(&mut [i32], &[i16])) {
     let rows = weights.len() / cols.max(1);
     if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) {
-        return (scalar::SCALAR.tiles16)(out, x, weights, cols);
+        return (scalar::SCALAR.products16.tiles)(out, x, weights, cols);
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         one_token(out, x);

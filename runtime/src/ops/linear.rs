@@ -2,13 +2,12 @@
 
 use core::mem;
 
-use bytemuck::{cast_slice, try_cast_slice, try_cast_slice_mut};
+use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
-use crate::features;
 use crate::fixed::{Scale, row_bits};
-use crate::format::spec::{ActivationWidth, WeightLayout};
+use crate::format::spec::ActivationWidth;
 use crate::kernels::table::Requantize;
-use crate::kernels::{Kernels, Packed};
+use crate::kernels::{Kernels, Weights};
 use crate::model::{Matrix, Words};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
@@ -95,30 +94,14 @@ pub(crate) fn linear_with_bias(
         return;
     }
     let mut out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
-    let weights = matrix.weights;
-    let packed = |group: u8| Packed { weights: cast_slice(weights), scales: matrix.scales, group: group.into() };
-    let by_rows = matrix.layout == WeightLayout::RowMajor;
+    let weights = Weights { bytes: matrix.weights, scales: matrix.scales, layout: matrix.layout };
     let bits = match &x.values {
         Values::A8(values) => {
-            match matrix.layout {
-                WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
-                    kernels.packed8(out, values, &packed(group), cols);
-                }
-                WeightLayout::Paired if features::PAIRED_WEIGHTS => kernels.paired8(out, values, weights, cols),
-                WeightLayout::WideTiled if features::WIDE_TILES => kernels.wide_tiles8(out, values, weights, cols),
-                _ => (if by_rows { kernels.matmul8 } else { kernels.tiles8 })(out, values, weights, cols),
-            }
+            kernels.products8.multiply(out, values, &weights, cols);
             7
         }
         Values::A16(values) => {
-            match matrix.layout {
-                WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
-                    kernels.packed16(out, values, &packed(group), cols);
-                }
-                WeightLayout::Paired if features::PAIRED_WEIGHTS => kernels.paired16(out, values, weights, cols),
-                WeightLayout::WideTiled if features::WIDE_TILES => kernels.wide_tiles16(out, values, weights, cols),
-                _ => (if by_rows { kernels.matmul16 } else { kernels.tiles16 })(out, values, weights, cols),
-            }
+            kernels.products16.multiply(out, values, &weights, cols);
             row_bits(cols)
         }
     };

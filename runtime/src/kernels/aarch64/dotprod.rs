@@ -6,7 +6,7 @@
 use core::arch::aarch64::*;
 
 use super::super::scalar;
-use super::super::table::Kernels;
+use super::super::table::{Kernels, Products};
 use super::super::tiles::{self, COLUMNS, Part};
 use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole};
 use super::vectors::words;
@@ -25,9 +25,12 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
 /// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the instruction.
 static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
-    matmul8: proven!(|out, x, weights, cols| matmul8(out, x, weights, cols)),
-    tiles8,
-    tiles16,
+    products8: Products {
+        rows: proven!(|out, x, weights, cols| matmul8(out, x, weights, cols)),
+        tiles: tiles8,
+        ..NEON.products8
+    },
+    products16: Products { tiles: tiles16, ..NEON.products16 },
     ..NEON
 };
 

@@ -8,7 +8,7 @@
 use core::arch::aarch64::*;
 
 use super::super::scalar;
-use super::super::table::Kernels;
+use super::super::table::{Kernels, Products};
 use super::super::tiles::{self, COLUMNS, Part, Tile};
 use super::attention;
 use super::vectors::{totals, words};
@@ -17,8 +17,8 @@ use crate::format::places::TILE;
 /// The set for this target, which has vectors.
 pub(super) static NEON: Kernels = Kernels {
     name: "neon",
-    tiles8,
-    tiles16,
+    products8: Products { tiles: tiles8, ..scalar::SCALAR.products8 },
+    products16: Products { tiles: tiles16, ..scalar::SCALAR.products16 },
     scores8: proven!(|out, query, keys| attention::scores8(out, query, keys)),
     scores16: proven!(|out, query, keys| attention::scores16(out, query, keys)),
     scale_scores: proven!(|scores, keys, factor| attention::scale_scores(scores, keys, factor)),

@@ -12,15 +12,18 @@ mod rows;
 mod tiles;
 
 use super::scalar;
-use super::table::Kernels;
+use super::table::{Kernels, Products};
 use crate::features;
 
 /// The set for this target.
 pub(crate) static RISCV: Kernels = Kernels {
     name: "riscv-m",
-    tiles8: tiles::tiles8,
-    tiles16: tiles::tiles16,
-    packed16: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+    products8: Products { tiles: tiles::tiles8, ..scalar::SCALAR.products8 },
+    products16: Products {
+        tiles: tiles::tiles16,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+        ..scalar::SCALAR.products16
+    },
     requantize: rows::requantize,
     rectify: activation::rectify,
     scores8: attention::scores8,

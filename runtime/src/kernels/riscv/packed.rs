@@ -5,7 +5,7 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::table::Packed;
+use crate::kernels::table::Weights;
 use crate::kernels::words;
 
 /// Four bits of t4, from bit `$low` on, times an activation.
@@ -134,14 +134,14 @@ unsafe extern "C" fn one_token(
     )
 }
 
-/// See [`Kernels::packed16`](crate::kernels::Kernels::packed16).
-pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+/// See [`Products::packed`](crate::kernels::table::Products::packed).
+pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
     words::packed16(out, x, packed, cols, |out, x, groups| {
         // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
         // beginning for each group, and writes the sums: `words` gives sizes that the slices have.
         unsafe {
             one_token(
-                packed.weights.as_ptr(),
+                packed.bytes.as_ptr().cast(),
                 x.as_ptr(),
                 out.as_mut_ptr(),
                 groups.tiles,

@@ -18,20 +18,25 @@ use rows::{quantize8, quantize16, rectify};
 pub(crate) use softmax::weighted_sum_of_any;
 use softmax::{powers, scale_scores, scores, weighted_sum};
 
-use super::table::Kernels;
+use super::table::{Kernels, Products};
 
 /// Runs anywhere.
 pub(crate) static SCALAR: Kernels = Kernels {
     name: "scalar",
-    matmul8: |out, x, weights, cols| matmul(out, x, weights, cols),
-    matmul16: |out, x, weights, cols| matmul(out, x, weights, cols),
-    tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
-    tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
-    packed16: None,
-    paired8: None,
-    paired16: None,
-    wide_tiles8: None,
-    wide_tiles16: None,
+    products8: Products {
+        rows: |out, x, weights, cols| matmul(out, x, weights, cols),
+        tiles: |out, x, weights, cols| tiles(out, x, weights, cols),
+        paired: None,
+        wide_tiles: None,
+        packed: None,
+    },
+    products16: Products {
+        rows: |out, x, weights, cols| matmul(out, x, weights, cols),
+        tiles: |out, x, weights, cols| tiles(out, x, weights, cols),
+        paired: None,
+        wide_tiles: None,
+        packed: None,
+    },
     requantize: |accumulators, multipliers, biases, by| by.apply(accumulators, multipliers, biases),
     add: |row, other| add(row, other),
     quantize8: |out, row| quantize8(out, row),

@@ -6,15 +6,15 @@
 use core::arch::wasm32::*;
 
 use super::super::scalar;
-use super::super::table::Kernels;
+use super::super::table::{Kernels, Products};
 use super::super::tiles::{self, COLUMNS, Part};
 use crate::format::places::TILE;
 
 /// The set for this target, which has vectors.
 pub(crate) static SIMD128: Kernels = Kernels {
     name: "wasm-simd128",
-    tiles8: |out, x, weights, cols| tiles(out, x, weights, cols),
-    tiles16: |out, x, weights, cols| tiles(out, x, weights, cols),
+    products8: Products { tiles: |out, x, weights, cols| tiles(out, x, weights, cols), ..scalar::SCALAR.products8 },
+    products16: Products { tiles: |out, x, weights, cols| tiles(out, x, weights, cols), ..scalar::SCALAR.products16 },
     scores8: |out, query, keys| {
         if !scores(out, query, keys) {
             (scalar::SCALAR.scores8)(out, query, keys);

@@ -15,9 +15,9 @@ use core::ops::Range;
 use std::sync::LazyLock;
 
 use super::vectors::Shape;
-use super::vnni::{AVX512_VNNI, panel};
+use super::vnni::{AVX512_VNNI, panel, wide};
 use crate::format::places::{TILE, wide_tile_place};
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The set, on a processor and an operating system that have it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
@@ -28,10 +28,22 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
 /// Private, so that [`kernels`] alone hands it out.
 static AMX: Kernels = Kernels {
     name: "amx",
-    tiles8: proven!(|out, x, weights, cols| tiles8(out, x, weights, cols)),
-    tiles16: proven!(|out, x, weights, cols| tiles16(out, x, weights, cols)),
-    wide_tiles8: Some(proven!(|out, x, weights, cols| wide_tiles8(out, x, weights, cols))),
-    wide_tiles16: Some(proven!(|out, x, weights, cols| wide_tiles16(out, x, weights, cols))),
+    products8: Products {
+        tiles: proven!(|out, x, weights, cols| tiles8(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            wide_tiles8(out, x, weights.bytes, cols);
+            true
+        })),
+        ..AVX512_VNNI.products8
+    },
+    products16: Products {
+        tiles: proven!(|out, x, weights, cols| tiles16(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            wide_tiles16(out, x, weights.bytes, cols);
+            true
+        })),
+        ..AVX512_VNNI.products16
+    },
     ..AVX512_VNNI
 };
 
@@ -272,7 +284,7 @@ struct Planes<const TOKENS: usize>([[[MaybeUninit<u8>; COLUMNS]; TOKENS]; 2]);
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
-        return (AVX512_VNNI.tiles8)(out, x, weights, cols);
+        return (AVX512_VNNI.products8.tiles)(out, x, weights, cols);
     }
     products::<_, false>(out, x, weights, cols);
 }
@@ -280,7 +292,7 @@ fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
-        return (AVX512_VNNI.tiles16)(out, x, weights, cols);
+        return (AVX512_VNNI.products16.tiles)(out, x, weights, cols);
     }
     products::<_, false>(out, x, weights, cols);
 }
@@ -288,7 +300,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
-        return AVX512_VNNI.wide_tiles8(out, x, weights, cols);
+        return wide::tiles8(out, x, weights, cols);
     }
     products::<_, true>(out, x, weights, cols);
 }
@@ -296,7 +308,7 @@ fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < LEAST_TOKENS * cols {
-        return AVX512_VNNI.wide_tiles16(out, x, weights, cols);
+        return wide::tiles16(out, x, weights, cols);
     }
     products::<_, true>(out, x, weights, cols);
 }

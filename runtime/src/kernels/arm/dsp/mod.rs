@@ -13,16 +13,22 @@ mod tiles;
 
 use crate::features;
 use crate::kernels::scalar;
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target, which has the extension.
 pub(crate) static DSP: Kernels = Kernels {
     name: "arm-dsp",
-    tiles8: tiles::tiles8,
-    tiles16: tiles::tiles16,
-    packed16: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
-    paired8: if features::PAIRED_WEIGHTS { Some(paired::paired8) } else { None },
-    paired16: if features::PAIRED_WEIGHTS { Some(paired::paired16) } else { None },
+    products8: Products {
+        tiles: tiles::tiles8,
+        paired: if features::PAIRED_WEIGHTS { Some(paired::paired8) } else { None },
+        ..scalar::SCALAR.products8
+    },
+    products16: Products {
+        tiles: tiles::tiles16,
+        paired: if features::PAIRED_WEIGHTS { Some(paired::paired16) } else { None },
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+        ..scalar::SCALAR.products16
+    },
     requantize: rows::requantize,
     add: rows::add,
     quantize8: rows::quantize8,

@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 
 use crate::format::places::TILE;
 use crate::kernels::scalar;
-use crate::kernels::table::Packed;
+use crate::kernels::table::Weights;
 
 /// What [`one_token`] takes besides three pointers.
 #[repr(C)]
@@ -205,13 +205,13 @@ unsafe extern "C" fn with_beginnings(to: *mut i32, x: *const i16, groups: usize,
 /// Words of activations and beginnings of the widest row that is multiplied without unpacking it.
 const WORDS: usize = 512;
 
-/// See [`Kernels::packed16`](crate::kernels::Kernels::packed16).
-pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
-    let group = packed.group;
+/// See [`Products::packed`](crate::kernels::table::Products::packed).
+pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
+    let group = packed.group();
     let groups = cols / group.max(1);
     let (block, words) = (TILE * cols / 2, cols / 2 + groups);
-    let blocks = packed.weights.len() / block.max(1);
-    let aligned = [packed.weights.as_ptr().addr(), packed.scales.as_ptr().addr(), x.as_ptr().addr()];
+    let blocks = packed.bytes.len() / block.max(1);
+    let aligned = [packed.bytes.as_ptr().addr(), packed.scales.as_ptr().addr(), x.as_ptr().addr()];
     let fits = blocks > 0
         && groups > 0
         && matches!(group, 32 | 64)
@@ -232,7 +232,7 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: us
             with_beginnings(begun.as_mut_ptr(), x.as_ptr(), groups, group);
             let by =
                 OneToken { x_bytes: 4 * words, blocks, wide_groups: u32::from(group == 64), out: out.as_mut_ptr() };
-            one_token(packed.weights.as_ptr(), begun.as_ptr(), packed.scales.as_ptr(), &by);
+            one_token(packed.bytes.as_ptr().cast(), begun.as_ptr(), packed.scales.as_ptr(), &by);
         }
     }
     true

@@ -10,6 +10,7 @@ use core::arch::naked_asm;
 use super::tiles::{WIDENED, Wide, widen};
 use crate::format::places::TILE;
 use crate::kernels::scalar;
+use crate::kernels::table::Weights;
 
 /// What [`one_token`] takes besides three pointers.
 #[repr(C)]
@@ -316,8 +317,8 @@ fn begin_of(sum: i32) -> Option<i64> {
 }
 
 /// As [`paired16`], over bytes, which are widened first.
-pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) -> bool {
-    let rows = weights.len() / cols.max(1);
+pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &Weights<'_>, cols: usize) -> bool {
+    let rows = weights.bytes.len() / cols.max(1);
     let mut wide = Wide([0; WIDENED]);
     let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
     cols <= WIDENED
@@ -328,8 +329,9 @@ pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) ->
         })
 }
 
-/// See [`Kernels::paired16`](crate::kernels::Kernels::paired16).
-pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) -> bool {
+/// See [`Products::paired`](crate::kernels::table::Products::paired).
+pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &Weights<'_>, cols: usize) -> bool {
+    let weights = weights.bytes;
     let rows = weights.len() / cols.max(1);
     let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
     if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {

@@ -15,15 +15,13 @@ mod softmax;
 mod tiles;
 
 use super::dsp::DSP;
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target, whose user says that it has the extension.
 pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
-    matmul8: matmul::matmul8,
-    matmul16: matmul::matmul16,
-    tiles8: tiles::tiles8,
-    tiles16: tiles::tiles16,
+    products8: Products { rows: matmul::matmul8, tiles: tiles::tiles8, ..DSP.products8 },
+    products16: Products { rows: matmul::matmul16, tiles: tiles::tiles16, ..DSP.products16 },
     requantize: rows::requantize,
     add: rows::add,
     quantize8: rows::quantize8,

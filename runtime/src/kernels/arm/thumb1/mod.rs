@@ -13,13 +13,13 @@ mod tiles;
 mod widened;
 
 use crate::kernels::scalar;
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {
     name: "arm-thumb1",
-    tiles8: tiles::tiles8,
-    tiles16: tiles::tiles16,
+    products8: Products { tiles: tiles::tiles8, ..scalar::SCALAR.products8 },
+    products16: Products { tiles: tiles::tiles16, ..scalar::SCALAR.products16 },
     requantize: rows::requantize,
     quantize16: rows::quantize16,
     norm: rows::norm,

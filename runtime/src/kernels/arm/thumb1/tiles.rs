@@ -114,12 +114,12 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const Word, sums: *mut i3
 
 /// See [`Kernels::tiles8`](crate::kernels::Kernels::tiles8).
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    tiles(out, x, weights, cols, widen, scalar::SCALAR.tiles8);
+    tiles(out, x, weights, cols, widen, scalar::SCALAR.products8.tiles);
 }
 
 /// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
-    tiles(out, x, weights, cols, widen16, scalar::SCALAR.tiles16);
+    tiles(out, x, weights, cols, widen16, scalar::SCALAR.products16.tiles);
 }
 
 fn tiles<X>(

@@ -11,14 +11,17 @@ mod tiles;
 
 use crate::features;
 use crate::kernels::scalar;
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
-    tiles8: tiles::tiles8,
-    tiles16: tiles::tiles16,
-    packed16: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+    products8: Products { tiles: tiles::tiles8, ..scalar::SCALAR.products8 },
+    products16: Products {
+        tiles: tiles::tiles16,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+        ..scalar::SCALAR.products16
+    },
     requantize: rows::requantize,
     quantize16: rows::quantize16,
     norm: rows::norm,

@@ -5,7 +5,7 @@
 
 use core::arch::naked_asm;
 
-use crate::kernels::table::Packed;
+use crate::kernels::table::Weights;
 use crate::kernels::words;
 
 /// What [`one_token`] takes besides three pointers.
@@ -119,8 +119,8 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32
     )
 }
 
-/// See [`Kernels::packed16`](crate::kernels::Kernels::packed16).
-pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+/// See [`Products::packed`](crate::kernels::table::Products::packed).
+pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
     words::packed16(out, x, packed, cols, |out, x, groups| {
         out.fill(0);
         let shape = OneToken {
@@ -132,6 +132,6 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: us
         };
         // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
         // beginning for each group, and adds to the sums: `words` gives sizes that the slices have.
-        unsafe { one_token(packed.weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
+        unsafe { one_token(packed.bytes.as_ptr().cast(), x.as_ptr(), out.as_mut_ptr(), &shape) };
     })
 }

@@ -10,7 +10,7 @@ pub(super) mod packed;
 pub(super) mod rows;
 mod tiles;
 
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 cpufeatures::new!(detected, "avx2");
 
@@ -22,15 +22,26 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
 /// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a processor with AVX2.
 pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",
-    matmul8: proven!(|out, x, weights, cols| matmul::matmul8(out, x, weights, cols)),
-    matmul16: proven!(|out, x, weights, cols| matmul::matmul16(out, x, weights, cols)),
-    tiles8: proven!(|out, x, weights, cols| tiles::tiles8(out, x, weights, cols)),
-    tiles16: proven!(|out, x, weights, cols| tiles::tiles16(out, x, weights, cols)),
-    packed16: Some(proven!(|out, x, weights, cols| packed::product(out, x, weights, cols))),
-    paired8: None,
-    paired16: None,
-    wide_tiles8: Some(proven!(|out, x, weights, cols| tiles::wide_tiles8(out, x, weights, cols))),
-    wide_tiles16: Some(proven!(|out, x, weights, cols| tiles::wide_tiles16(out, x, weights, cols))),
+    products8: Products {
+        rows: proven!(|out, x, weights, cols| matmul::matmul8(out, x, weights, cols)),
+        tiles: proven!(|out, x, weights, cols| tiles::tiles8(out, x, weights, cols)),
+        paired: None,
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            tiles::wide_tiles8(out, x, weights.bytes, cols);
+            true
+        })),
+        packed: None,
+    },
+    products16: Products {
+        rows: proven!(|out, x, weights, cols| matmul::matmul16(out, x, weights, cols)),
+        tiles: proven!(|out, x, weights, cols| tiles::tiles16(out, x, weights, cols)),
+        paired: None,
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            tiles::wide_tiles16(out, x, weights.bytes, cols);
+            true
+        })),
+        packed: Some(proven!(|out, x, weights, cols| packed::product(out, x, weights, cols))),
+    },
     requantize: proven!(|accumulators, multipliers, biases, by| rows::requantize(
         accumulators,
         multipliers,

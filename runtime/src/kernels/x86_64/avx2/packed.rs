@@ -14,7 +14,7 @@ macro_rules! products {
         use core::mem::MaybeUninit;
 
         use crate::format::places::{PACKED_COLS, TILE};
-        use crate::kernels::table::Packed;
+        use crate::kernels::table::Weights;
         use crate::kernels::x86_64::vectors::{FAR_AHEAD, NEAR, ask_for, halves, store_block, store_words};
 
         /// Columns of a vector.
@@ -35,9 +35,9 @@ macro_rules! products {
 
         /// Says whether it could: for one token.
         #[target_feature(enable = $features)]
-        pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) -> bool {
+        pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
             let one = x.len() < 2 * cols && cols.is_multiple_of(PACKED_COLS);
-            match packed.group / WIDTH {
+            match packed.group() / WIDTH {
                 2 if one => by_groups::<2>(out, x, packed, cols),
                 4 if one => by_groups::<4>(out, x, packed, cols),
                 _ => return false,
@@ -48,7 +48,7 @@ macro_rules! products {
         /// Of `G` vectors.
         #[inline]
         #[target_feature(enable = $features)]
-        fn by_groups<const G: usize>(out: &mut [i32], x: &[i16], packed: &Packed<'_>, cols: usize) {
+        fn by_groups<const G: usize>(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) {
             let mut space = [MaybeUninit::uninit(); COLUMNS / WIDTH];
             for (index, x) in x.get(..cols).unwrap_or(&[]).chunks(COLUMNS).enumerate() {
                 let half = !x.len().is_multiple_of(WIDTH);
@@ -111,14 +111,14 @@ macro_rules! products {
             /// The sums of a block of four rows, of which each half has a part of each row's. There are `G` vectors to a group.
             #[inline]
             #[target_feature(enable = $features)]
-            fn sums<const G: usize>(&self, packed: &Packed<'_>, block: usize) -> __m256i {
+            fn sums<const G: usize>(&self, packed: &Weights<'_>, block: usize) -> __m256i {
                 let mut all = _mm256_setzero_si256();
                 let groups = self.cols.div_ceil(G * WIDTH);
                 let scales = packed.scales.get(TILE * (block * groups + self.start / (G * WIDTH))..).unwrap_or(&[]);
                 let from = TILE * (block * self.cols + self.start) / 2;
                 let bytes = TILE * WIDTH / 2 * self.columns.len() - if self.half { TILE * PACKED_COLS / 2 } else { 0 };
-                let Some(weights) = packed.weights.get(from..from + bytes) else { return all };
-                let far = packed.weights.len() > NEAR;
+                let Some(weights) = packed.bytes.get(from..from + bytes) else { return all };
+                let far = packed.bytes.len() > NEAR;
                 let (vectors, half) = weights.as_chunks::<{ TILE * WIDTH / 2 }>();
                 let (whole, last) = vectors.as_chunks::<G>();
                 let (columns, last_columns) = self.columns.split_at(G * whole.len());

@@ -7,13 +7,13 @@ mod packed;
 pub(super) mod panel;
 mod single;
 mod single_wide;
-mod wide;
+pub(super) mod wide;
 
 use super::avx2::AVX2;
 use super::avx512::rows;
 #[cfg(feature = "std")]
 use super::avx512::{few, many};
-use crate::kernels::table::Kernels;
+use crate::kernels::table::{Kernels, Products};
 
 /// The sets of AVX-512 and without it, on a processor that has them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
@@ -32,11 +32,23 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
 /// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a processor with AVX-512 VNNI.
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
-    tiles8: proven!(|out, x, weights, cols| panel::avx512::tiles8(out, x, weights, cols)),
-    tiles16: proven!(|out, x, weights, cols| panel::avx512::tiles16(out, x, weights, cols)),
-    wide_tiles8: Some(proven!(|out, x, weights, cols| wide::tiles8(out, x, weights, cols))),
-    wide_tiles16: Some(proven!(|out, x, weights, cols| wide::tiles16(out, x, weights, cols))),
-    packed16: Some(proven!(|out, x, weights, cols| packed::avx512::product(out, x, weights, cols))),
+    products8: Products {
+        tiles: proven!(|out, x, weights, cols| panel::avx512::tiles8(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            wide::tiles8(out, x, weights.bytes, cols);
+            true
+        })),
+        ..AVX2.products8
+    },
+    products16: Products {
+        tiles: proven!(|out, x, weights, cols| panel::avx512::tiles16(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            wide::tiles16(out, x, weights.bytes, cols);
+            true
+        })),
+        packed: Some(proven!(|out, x, weights, cols| packed::avx512::product(out, x, weights, cols))),
+        ..AVX2.products16
+    },
     #[cfg(feature = "std")]
     attend: Some(proven!(|head, queries| few::attend(head, queries) || many::attend(head, queries))),
     requantize: proven!(|accumulators, multipliers, biases, by| rows::requantize(
@@ -58,11 +70,23 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
 /// The same for processors with AVX-VNNI.
 static AVX_VNNI: Kernels = Kernels {
     name: "avxvnni",
-    tiles8: proven!(|out, x, weights, cols| panel::avx::tiles8(out, x, weights, cols)),
-    tiles16: proven!(|out, x, weights, cols| panel::avx::tiles16(out, x, weights, cols)),
-    wide_tiles8: Some(proven!(|out, x, weights, cols| panel::avx::wide_tiles8(out, x, weights, cols))),
-    wide_tiles16: Some(proven!(|out, x, weights, cols| panel::avx::wide_tiles16(out, x, weights, cols))),
-    packed16: Some(proven!(|out, x, weights, cols| packed::avx::product(out, x, weights, cols))),
+    products8: Products {
+        tiles: proven!(|out, x, weights, cols| panel::avx::tiles8(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            panel::avx::wide_tiles8(out, x, weights.bytes, cols);
+            true
+        })),
+        ..AVX2.products8
+    },
+    products16: Products {
+        tiles: proven!(|out, x, weights, cols| panel::avx::tiles16(out, x, weights, cols)),
+        wide_tiles: Some(proven!(|out, x, weights, cols| {
+            panel::avx::wide_tiles16(out, x, weights.bytes, cols);
+            true
+        })),
+        packed: Some(proven!(|out, x, weights, cols| packed::avx::product(out, x, weights, cols))),
+        ..AVX2.products16
+    },
     ..AVX2
 };
 
@@ -71,10 +95,22 @@ static AVX_VNNI: Kernels = Kernels {
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {
         name: "vnni, emulated",
-        tiles8: proven!(|out, x, weights, cols| panel::emulated::tiles8(out, x, weights, cols)),
-        tiles16: proven!(|out, x, weights, cols| panel::emulated::tiles16(out, x, weights, cols)),
-        wide_tiles8: Some(proven!(|out, x, weights, cols| panel::emulated::wide_tiles8(out, x, weights, cols))),
-        wide_tiles16: Some(proven!(|out, x, weights, cols| panel::emulated::wide_tiles16(out, x, weights, cols))),
+        products8: Products {
+            tiles: proven!(|out, x, weights, cols| panel::emulated::tiles8(out, x, weights, cols)),
+            wide_tiles: Some(proven!(|out, x, weights, cols| {
+                panel::emulated::wide_tiles8(out, x, weights.bytes, cols);
+                true
+            })),
+            ..AVX2.products8
+        },
+        products16: Products {
+            tiles: proven!(|out, x, weights, cols| panel::emulated::tiles16(out, x, weights, cols)),
+            wide_tiles: Some(proven!(|out, x, weights, cols| {
+                panel::emulated::wide_tiles16(out, x, weights.bytes, cols);
+                true
+            })),
+            ..AVX2.products16
+        },
         ..AVX2
     };
     super::avx2::kernels().map(|_| &EMULATED)

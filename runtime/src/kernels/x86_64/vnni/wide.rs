@@ -22,7 +22,7 @@ const TOGETHER: usize = 128;
 const SUMS: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+pub(in super::super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if x.len() < 2 * cols {
         return single_wide::tiles8(out, x, weights, cols);
     }
@@ -30,7 +30,7 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if x.len() < 2 * cols {
         return single_wide::tiles16(out, x, weights, cols);
     }
