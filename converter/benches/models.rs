@@ -1,4 +1,5 @@
-//! The models that ship: a token written, a sentence classified, a sentence turned into a command. Tokenizing is not in it.
+//! The models that ship: a token written, a sentence classified, a sentence turned into a command.
+//! Tokenizing is not in it.
 //!
 //!     cargo bench -p kinglet-convert --bench models
 

@@ -1,4 +1,5 @@
-//! Device tokenizers beside the `tokenizers` crate, in bytes of text a second: prose, and texts of one kind of character.
+//! Device tokenizers beside the `tokenizers` crate, in bytes of text a second: prose, and texts of
+//! one kind of character.
 //!
 //!     cargo bench -p kinglet-convert --bench tokenizer
 //!

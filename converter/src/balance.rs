@@ -1,10 +1,11 @@
 //! The binary point of a model, and what is multiplied by a power of two so that it fits.
 //!
-//! The runtime has one binary point. Most of what it holds does not care for a power of two: a residual
-//! stream that ends in a norm, values that meet a projection, a product of two projections. So the
-//! weights before such a place are multiplied by the power that its numbers need, and the weights after
-//! it are divided by it, which changes nothing but how the numbers are held. What cannot be scaled,
-//! results and the arguments of tabulated functions, decides the binary point itself.
+//! The runtime has one binary point. Most of what it holds does not care for a power of two: a
+//! residual stream that ends in a norm, values that meet a projection, a product of two
+//! projections. So the weights before such a place are multiplied by the power that its numbers
+//! need, and the weights after it are divided by it, which changes nothing but how the numbers are
+//! held. What cannot be scaled, results and the arguments of tabulated functions, decides the
+//! binary point itself.
 
 mod flow;
 mod ranges;
@@ -31,8 +32,8 @@ pub use ranges::Ranges;
 const USUAL_BITS: i32 = 16;
 /// How often the largest number that was measured fits into what is held, as a power of two.
 const HEADROOM_BITS: i32 = 3;
-/// A place whose numbers have fewer bits than this at the usual binary point gets another one, at which
-/// they have [`ENOUGH_BITS`].
+/// A place whose numbers have fewer bits than this at the usual binary point gets another one, at
+/// which they have [`ENOUGH_BITS`].
 const TOO_FEW_BITS: i32 = 10;
 const ENOUGH_BITS: i32 = 13;
 
@@ -80,8 +81,8 @@ impl fmt::Display for Balance {
     }
 }
 
-/// Chooses the binary point of a model by how large its numbers get, and scales what needs another one.
-/// What the model computes stays the same.
+/// Chooses the binary point of a model by how large its numbers get, and scales what needs another
+/// one. The model's results stay as they are, but for rounding.
 ///
 /// # Errors
 /// When numbers that cannot be scaled are too large for any binary point; the message names them.
@@ -148,8 +149,8 @@ fn fitting(largest: f32) -> i32 {
     31 - HEADROOM_BITS - libm::frexpf(largest).1
 }
 
-/// The usual binary point, if numbers of these magnitudes fit and have bits enough; the nearest to it
-/// otherwise at which they do.
+/// The usual binary point, if numbers of these magnitudes fit and have bits enough; the nearest to
+/// it otherwise at which they do.
 fn point(largest: f32, smallest: f32) -> i32 {
     let wanted = match libm::frexpf(smallest).1 {
         size if smallest > 0.0 && size + USUAL_BITS < TOO_FEW_BITS => ENOUGH_BITS - size,
@@ -158,7 +159,8 @@ fn point(largest: f32, smallest: f32) -> i32 {
     if largest > 0.0 { wanted.min(fitting(largest)) } else { wanted }
 }
 
-/// What is lost at a site, if its numbers are small in one layer and the binary point is for another's.
+/// What is lost at a site, if its numbers are small in one layer and the binary point is for
+/// another's.
 fn limit(site: Site, extent: &Extent, bits: i32) -> Option<String> {
     let few = extent.smallest > 0.0 && libm::frexpf(extent.smallest).1 + bits < TOO_FEW_BITS;
     let (largest, smallest) = (extent.largest, extent.smallest);
@@ -198,7 +200,8 @@ impl Shifts {
             let flow = Flow::of(&spec, role);
             let (reads, writes) = (self.of(flow.reads) * if flow.squared { 2 } else { 1 }, self.of(flow.writes));
             let weights = match shape {
-                // The same table may be a projection: a factor on its vectors is in the specification.
+                // The table may be a projection, too: a factor on its vectors is in the
+                // specification.
                 _ if matches!(role, Role::Stack(_, StackPart::TokenEmbedding)) => continue,
                 Shape::Norm { kind: NormKind::Layer | NormKind::Rms, .. } => writes,
                 Shape::Matrix { .. } | Shape::Norm { .. } => writes - reads,
@@ -251,7 +254,8 @@ fn scale_epsilon(epsilon: u64, power: i32) -> u64 {
     }
 }
 
-/// A specification without what [`balance`] may have changed in it: equal for a checkpoint and its blob.
+/// A specification without what [`balance`] may have changed in it: equal for a checkpoint and its
+/// blob.
 pub fn architecture(spec: &ModelSpec) -> ModelSpec {
     let mut plain = *spec;
     plain.numerics.fraction_bits = USUAL_BITS as u8;

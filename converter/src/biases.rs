@@ -1,10 +1,10 @@
-//! Biases of attention that need not be there, and cost precision where they are large.
+//! Attention biases that can be removed; large ones cost precision.
 //!
-//! A bias on the keys adds `query . bias` to every score of a row, and a softmax does not see what all its
-//! arguments have in common. A bias on the values comes out of the weighted sum as it went in, because the
-//! weights add up to one, and is then multiplied by the output projection. So the first can be dropped,
-//! and the second can be a part of the output's bias; eight bits of a key or a value are then all for
-//! what differs between tokens.
+//! A bias on the keys adds `query . bias` to every score of a row, and a softmax does not see what
+//! all its arguments have in common. A bias on the values comes out of the weighted sum as it went
+//! in, because the weights add up to one, and is then multiplied by the output projection. So the
+//! first can be dropped, and the second can be a part of the output's bias; eight bits of a key or
+//! a value are then all for what differs between tokens.
 
 use kinglet::format::layout::{BlockPart, Role, Stack};
 use kinglet::format::spec::{AttentionPosition, StackSpec};
@@ -12,7 +12,8 @@ use kinglet::format::spec::{AttentionPosition, StackSpec};
 use crate::opened::Source;
 use crate::weights::Weights;
 
-/// Drops key biases and folds value biases into output biases, where that changes nothing but roundings.
+/// Drops key biases and folds value biases into output biases, where this changes results by
+/// rounding only.
 pub fn simplify(source: &mut Source) {
     let spec = source.mapping.spec;
     for id in [Stack::Encoder, Stack::Decoder] {
@@ -37,8 +38,8 @@ pub fn simplify(source: &mut Source) {
 
 /// How many of a head's first key biases matter; `None` when all do.
 ///
-/// A rotated bias is another one at every distance, a soft cap and a norm are no sums, and keys that meet
-/// vectors of distances bring their bias there.
+/// A rotated bias is another one at every distance, a soft cap and a norm are no sums, and keys
+/// that meet vectors of distances bring their bias there.
 fn kept_dims(stack: &StackSpec, block: usize) -> Option<usize> {
     let attention = &stack.block.attention;
     if attention.query_key_norm.is_some() || attention.soft_cap.is_some() {

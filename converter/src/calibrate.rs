@@ -1,4 +1,5 @@
-//! What the linear layers of a model read, and how large its numbers get: gathered from the reference, used by the quantizer.
+//! The inputs of a model's linear layers, and the ranges of its numbers, gathered from the
+//! reference for the quantizer.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,13 +15,13 @@ use crate::real::Rows;
 use crate::reference::{Reference, Step};
 use crate::texts::{Input, end, spread_ids};
 
-/// For each linear layer the sum of `x x^T` over the rows `x` it read; and how large everything gets.
+/// For each linear layer the sum of `x x^T` over its inputs `x`; and the ranges of all numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
     /// The largest magnitudes.
     pub ranges: Ranges,
     products: BTreeMap<Role, Products>,
-    /// Whether the sums are not wanted.
+    /// Whether only ranges are gathered, and no sums.
     ranges_only: bool,
 }
 
@@ -34,7 +35,7 @@ pub struct Products {
 }
 
 impl Calibration {
-    /// Runs the reference over texts and gathers what its layers read.
+    /// Runs the reference over `texts` and gathers the inputs of its layers.
     ///
     /// # Errors
     /// When a text does not fit the model.
@@ -42,7 +43,7 @@ impl Calibration {
         Self::default().gathering(source, texts, progress)
     }
 
-    /// Runs the reference over texts and sees only how large its numbers get.
+    /// Runs the reference over `texts` and gathers the ranges of its numbers only.
     ///
     /// # Errors
     /// When a text does not fit the model.
@@ -98,17 +99,18 @@ impl Calibration {
         self.products.is_empty()
     }
 
-    /// What a layer read, if it was run.
+    /// The inputs of a layer, if it was run.
     pub fn get(&self, spec: &ModelSpec, role: Role) -> Option<&Products> {
         self.products.get(&reader(spec, role))
     }
 }
 
-/// Makes a person's text one that the model can read: cuts what is beyond its positions, and gives a decoder that waits for an
-/// encoder something to read where the text has nothing for it. Says whether it was cut.
+/// Makes `text` fit the model: cuts tokens beyond its positions, and gives the decoder of an
+/// encoder-decoder tokens where the text has none for it. Returns whether the text was cut.
 ///
 /// # Errors
-/// When the text is empty, or has a token or a token type that the model does not have; the message names it.
+/// When the text is empty, or has a token or a token type that the model does not have; the message
+/// names it.
 pub fn fit(source: &Source, text: &mut Input) -> Result<bool> {
     let spec = source.spec();
     let first = spec.encoder.as_ref().or(spec.decoder.as_ref()).context("the model has no stack")?;
@@ -157,13 +159,13 @@ fn check_and_cut(stack: &StackSpec, ids: &mut Vec<u32>) -> Result<bool> {
     Ok(cut)
 }
 
-/// What a decoder with an encoder begins with.
+/// The first token of a decoder with an encoder.
 fn start(source: &Source, vocab_size: u32) -> u32 {
     let special = &source.mapping.special;
     special.decoder_start.or(special.bos).filter(|&id| id < vocab_size).unwrap_or(0)
 }
 
-/// The layer in whose name the input of a layer is gathered: the first of those that read the same.
+/// The layer under whose role a layer's input is gathered: the first of the layers with that input.
 pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     let Role::Block(stack, block, part) = role else { return role };
     let bottleneck = spec.stack(stack).and_then(|stack| stack.block.bottleneck);
@@ -179,8 +181,9 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     Role::Block(stack, block, first)
 }
 
-/// Texts to calibrate on where none are given: those that a decoder writes itself; for other models, token ids from all over
-/// the vocabulary, in texts of many lengths between the tokens that frame a text.
+/// Texts to calibrate on when the caller gives none. A decoder writes its own; other models get
+/// token ids spread over the vocabulary, in texts of many lengths between the tokens that frame a
+/// text.
 ///
 /// # Errors
 /// When the reference cannot run the model.

@@ -229,8 +229,9 @@ impl Checkpoint {
         entries.get_key_value(name).or_else(old).map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// Leaves out what all names begin with because a wrapped module was saved. What a family's own names begin with may
-    /// be left out, too, so `model.` counts where another one follows, or a head lies in it.
+    /// Leaves out what all names begin with because a wrapped module was saved. What a family's own
+    /// names begin with may be left out, too, so `model.` counts where another one follows, or a
+    /// head lies in it.
     fn unwrap_names(&mut self) {
         let entries = &mut self.tensors.entries;
         while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {

@@ -1,10 +1,10 @@
 //! `config.json`, read with a record of what was read.
 //!
-//! A key that nobody asked for may change what the model computes: it does if `transformers` reads it. So every
-//! look-up is remembered, and [`Config::check`] refuses what is left over of the keys that the class of this
-//! `model_type` reads, unless they are known to be harmless or say what the class says anyway. Keys that the
-//! class does not read cannot change anything, and are only reported. Keys that a file leaves out have the
-//! values that the class gives them.
+//! A key that nobody asked for may change what the model computes: it does if `transformers` reads
+//! it. So every look-up is remembered, and [`Config::check`] refuses what is left over of the keys
+//! that the class of this `model_type` reads, unless they are known to be harmless or say what the
+//! class says anyway. Keys that the class does not read cannot change anything, and are only
+//! reported. Keys that a file leaves out have the values that the class gives them.
 
 use core::cell::RefCell;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ impl Config {
         keys.iter().find_map(|key| self.peek(key)).or_else(default)
     }
 
-    /// The same, but a key that the class does not read might as well not be there: families share code, and not all keys.
+    /// [`get`](Self::get) for the keys that the class reads. Families share code, but not all keys.
     fn own(&self, keys: &[&str]) -> Option<&Value> {
         let reads = |key: &str| self.class.is_none_or(|class| class.reads(key.split('.').next().unwrap_or(key)));
         let keys: Vec<&str> = keys.iter().copied().filter(|key| reads(key)).collect();
@@ -139,7 +139,7 @@ impl Config {
         only(key, self.own(&[key]), implemented)
     }
 
-    /// The same of a key that today's class does not read, but older ones did.
+    /// [`only`](Self::only) for a key that today's class does not read, but older versions did.
     ///
     /// # Errors
     /// As [`only`](Self::only).
@@ -147,8 +147,8 @@ impl Config {
         only(key, self.get(&[key]), implemented)
     }
 
-    /// Refuses keys that nobody read, though the class reads them, are not known to be harmless, and say
-    /// something else than the class does. Gives the keys that nothing reads.
+    /// Refuses keys that nobody read, though the class reads them, are not known to be harmless,
+    /// and say something else than the class does. Gives the keys that nothing reads.
     ///
     /// # Errors
     /// Naming the keys.

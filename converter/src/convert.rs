@@ -16,7 +16,7 @@ use crate::refuse;
 use crate::texts::{end, spread_ids};
 use crate::weights::Weights;
 
-/// A blob with what its making found out.
+/// A blob, and a report of each tensor.
 #[derive(Debug)]
 pub struct Converted {
     /// The file.
@@ -25,19 +25,19 @@ pub struct Converted {
     pub tensors: Vec<TensorReport>,
 }
 
-/// What became of one tensor.
+/// A quantized tensor.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorReport {
     /// What it is for.
     pub role: Role,
     /// Its bytes in the payload.
     pub bytes: usize,
-    /// Root mean square of what quantization changed, relative to the tensor.
+    /// Root mean square of the quantization error, relative to that of the tensor.
     pub error: f64,
 }
 
-/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made. Without a calibration each
-/// weight is rounded by itself.
+/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made.
+/// Without a calibration each weight is rounded by itself.
 ///
 /// # Errors
 /// When a value does not fit its integer, or the blob does not pass its own checks.
@@ -71,7 +71,7 @@ pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibrati
     Ok(Converted { blob, tensors })
 }
 
-/// Two inputs, a token and a dozen, and what each layer makes of them.
+/// Golden vectors of two inputs, of one token and of twelve: fingerprints of each layer's results.
 fn golden_vectors(blob: &[u8]) -> Result<Vec<u8>> {
     let model = Model::from_bytes(blob)?;
     let spec = model.spec();
@@ -102,7 +102,8 @@ fn labels(labels: &[String]) -> Result<String> {
     Ok(labels.join("\n"))
 }
 
-/// The ids of a mapping that the vocabulary has, as the blob holds them.
+/// The special tokens of a mapping as the blob holds them; ids outside of the vocabulary are left
+/// out.
 ///
 /// # Errors
 /// When there are more than the blob can hold.

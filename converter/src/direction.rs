@@ -1,4 +1,5 @@
-//! Which way texts are likelier to a decoder: measured, so that a wrong direction is seen when the model is converted.
+//! Which way texts are likelier to a decoder: measured, so that a wrong direction is seen when the
+//! model is converted.
 
 use core::fmt;
 
@@ -14,7 +15,7 @@ use crate::reference::Reference;
 use crate::texts::Input;
 use crate::tokenizer::encode;
 
-/// Plain sentences, of which most models have seen the like: each word tells something of the one after it, and of the one before it.
+/// Plain sentences, such as most models were trained on.
 const SENTENCES: [&str; 6] = [
     "Once there was a little girl who lived near the river and liked to play in the garden.",
     "One day the old man went to the market to buy some bread for his family.",
@@ -24,10 +25,11 @@ const SENTENCES: [&str; 6] = [
     "In the end they all went home together, and that was the end of the day.",
 ];
 
-/// How much likelier, in nats a token, the other way must be before a person is told: noise of models that know nothing stays below it.
+/// The difference, in nats a token, from which on the user is told that the other direction is
+/// likelier. Untrained models stay below it.
 const FAR: f64 = 1.0;
 
-/// How likely texts are to a decoder that reads them either way: the mean of the negative logarithm of a token's probability, in nats.
+/// The mean negative log-probability of a token in nats, for texts read in either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Losses {
     /// The direction that the model was converted with.
@@ -69,8 +71,8 @@ impl fmt::Display for Losses {
     }
 }
 
-/// Reads texts both ways: what is given as the model reads it, or else some plain sentences. `None` where the model predicts no next token, or
-/// there is no tokenizer for the sentences.
+/// Measures the texts `given` in both directions, or some plain sentences if there are none. `None`
+/// where the model predicts no next token, or has no tokenizer for the sentences.
 ///
 /// # Errors
 /// When a text does not fit the model.
@@ -98,7 +100,8 @@ pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Input
         for (read, (sum, count)) in [text, reversed].iter().zip(&mut sums) {
             let ids: Vec<u32> = read.iter().map(|token| token.id).collect();
             let rows = reference.forward(&ids, &[], &[])?;
-            // Of the text itself each token after the first: what goes around it stands on one side only.
+            // Only tokens of the text count, and not its first: special tokens stand on one side of
+            // it only.
             let first = read.iter().position(|token| token.text.is_some()).unwrap_or(0);
             for (row, token) in
                 rows.rows().zip(read.iter().skip(1)).skip(first).filter(|(_, token)| token.text.is_some())

@@ -1,4 +1,5 @@
-//! How far the integers are from the real numbers: the runtime on a blob against the reference on its checkpoint.
+//! How far the integers are from the real numbers: the runtime on a blob against the reference on
+//! its checkpoint.
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -22,8 +23,8 @@ pub struct Fidelity {
     pub cosine_mean: f64,
     /// The smallest cosine.
     pub cosine_min: f64,
-    /// The cosine between all results at once: what rows are compared by that are one or two numbers
-    /// and have hardly a direction.
+    /// The cosine between all results, taken as one vector. It compares rows of one or two numbers,
+    /// whose own direction says little.
     pub cosine_all: f64,
     /// Numbers in a row.
     pub width: usize,
@@ -58,11 +59,12 @@ impl Fidelity {
 
     /// Whether integers of weights in this layout are farther away than quantizing explains.
     ///
-    /// Of the golden checkpoints of every family, random weights and so the hardest case, the worst is at 0.9994 with
-    /// int8 weights and at 0.931 with int4 weights in groups of 64 and activations of eight bits.
+    /// Of the golden checkpoints of every family, random weights and so the hardest case, the worst
+    /// is at 0.9994 with int8 weights and at 0.931 with int4 weights in groups of 64 and
+    /// activations of eight bits.
     pub fn is_broken(&self, weights: WeightLayout) -> bool {
         let least = if matches!(weights, WeightLayout::Packed { .. }) { 0.9 } else { 0.98 };
-        // What is not a number is not near.
+        // NaN counts as far.
         !matches!(self.cosine().partial_cmp(&least), Some(Ordering::Greater | Ordering::Equal))
     }
 }
@@ -72,18 +74,19 @@ impl Fidelity {
 pub struct LanguageFidelity {
     /// Mean Kullback-Leibler divergence from the reference's distribution, in nats a token.
     pub kl: f64,
-    /// The share of tokens for which both find the same one likeliest.
+    /// The share of positions at which both find one token likeliest.
     pub top1: f64,
     /// Perplexity of the text to the reference; only a decoder has one.
     pub perplexity_reference: Option<f64>,
-    /// The same to the runtime.
+    /// Perplexity of the text to the runtime.
     pub perplexity: Option<f64>,
 }
 
 /// What a session makes of an input: a row for each token, or one where the head pools.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`], and as [`Reference::forward`] where the lengths do not fit each other.
+/// As [`Session::encode`] and [`Session::prefill`], and as [`Reference::forward`] where the lengths
+/// do not fit each other.
 pub fn run(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -197,7 +200,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// What a report compares: two texts, of the reference's own where it writes.
+/// The inputs that a report compares: two texts. A decoder's are written by the reference.
 ///
 /// # Errors
 /// When the reference cannot run the model.
@@ -205,7 +208,8 @@ pub fn standard_inputs(source: &Source) -> Result<Vec<Input>> {
     if source.spec().encoder.is_none() { sample_texts(source, 2, 48, 0) } else { Ok(spread_texts(source, 2, 24)) }
 }
 
-/// Texts that the reference writes, each from the first token of a text, at temperature 1: what a decoder is compared on.
+/// Texts that the reference writes, each from the first token of a text, at temperature 1: what a
+/// decoder is compared on.
 ///
 /// # Errors
 /// When the model is no decoder.

@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::refuse;
 
-/// Whether a name is that of a file in the same folder.
+/// Whether `name` is the name of a file, without a folder before it.
 pub(crate) fn is_bare(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
 }
 
-/// Refuses a place where [`write_atomically`] could not write: what takes minutes to make should find that out first.
+/// Refuses a place where [`write_atomically`] could not write: what takes minutes to make should
+/// find that out first.
 ///
 /// # Errors
 /// When something is there that may not be replaced, or its folder is not there or takes no files.
@@ -61,7 +62,8 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 /// Writes a file whole or not at all: beside its place first, then moved there.
 ///
 /// # Errors
-/// When it exists and `force` is not set, or cannot be written; what was there before is then untouched.
+/// When it exists and `force` is not set, or cannot be written; what was there before is then
+/// untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     check_writable(path, force)?;
     let folder = folder_of(path);

@@ -21,7 +21,8 @@ pub(crate) fn code(x: f64, scale: f64, (least, most): (f64, f64)) -> f64 {
     if scale > 0.0 { round_half_even(x / scale).clamp(least, most) } else { 0.0 }
 }
 
-/// The exponent `e` for which `x * 2^e`, rounded, lies in `2^30 .. 2^31`. `x` is positive and finite.
+/// The exponent `e` for which `x * 2^e`, rounded, lies in `2^30 .. 2^31`. `x` is positive and
+/// finite.
 pub fn exponent(x: f64) -> i32 {
     let (_, power) = libm::frexp(x);
     let exponent = 31 - power;

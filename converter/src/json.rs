@@ -1,8 +1,8 @@
 //! JSON files as checkpoints have them.
 //!
-//! Python writes `NaN`, `Infinity` and `-Infinity`, which are not JSON. They become the objects that newer versions of
-//! `transformers` write in their place, `{"__float__": "NaN"}`: a key that nobody reads may have such a value, and a key
-//! that must be a number may not.
+//! Python writes `NaN`, `Infinity` and `-Infinity`, which are not JSON. They become the objects
+//! that newer versions of `transformers` write in their place, `{"__float__": "NaN"}`: a key that
+//! nobody reads may have such a value, and a key that must be a number may not.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) fn required(path: &Path) -> Result<Value> {
     parse(&bytes, &path.display().to_string())
 }
 
-/// The same, but null when there is none.
+/// Reads a JSON file, or gives null when there is none.
 ///
 /// # Errors
 /// When it is there and cannot be read, or is not JSON.

@@ -1,4 +1,4 @@
-//! How wide the keys in the cache must be.
+//! The width of the keys in the cache, chosen by measurement.
 
 use anyhow::Result;
 use kinglet::format::spec::KeyWidth;
@@ -13,7 +13,8 @@ use crate::texts::Input;
 const TEXTS: usize = 6;
 const TOKENS: usize = 48;
 
-/// What eight bits may cost in cosine, and in nats a token: about what int8 weights do.
+/// The most that eight bits may cost in cosine, and in nats a token: about the cost of int8
+/// weights.
 const COSINE: f64 = 0.001;
 const KL: f64 = 0.001;
 
@@ -22,11 +23,12 @@ const KL: f64 = 0.001;
 pub struct Keys {
     /// Bits of a key.
     pub bits: u8,
-    /// What eight bits cost, everything else in `f32`.
+    /// Results with keys of eight bits, everything else in `f32`.
     pub at_eight_bits: Fidelity,
 }
 
-/// Chooses the width of a model's keys: eight bits, unless these alone are seen in its results.
+/// Chooses the width of a model's keys: eight bits, unless rounding the keys alone costs more than
+/// [`COSINE`] or [`KL`].
 ///
 /// # Errors
 /// When the reference cannot run the model.
@@ -35,7 +37,7 @@ pub fn choose(source: &mut Source, texts: &[Input]) -> Result<Keys> {
     let mut exact = Reference::new(spec, &source.weights);
     let mut narrow = Reference::with_narrow_keys(spec, &source.weights);
     let mut comparison = Comparison::new(spec);
-    // The texts are in an order of lengths: some of each.
+    // The texts are sorted by length: a few of each length.
     for text in texts.iter().step_by((texts.len() / TEXTS).max(1)) {
         let text = text.cut(TOKENS);
         let wanted = exact.answer(&text)?;

@@ -1,9 +1,10 @@
 //! From a Hugging Face checkpoint to a Kinglet blob.
 //!
-//! The way of a conversion: [`checkpoint`] opens the folder, [`family`] maps its configuration to a
-//! [`ModelSpec`](kinglet::format::spec::ModelSpec) and says where each tensor comes from, [`weights`] reads
-//! them, [`quantize`](mod@quantize) turns them into the bytes of the payload. [`mod@reference`] runs the same specification on
-//! the same weights in `f32`: what the integers are measured against.
+//! A conversion has four steps: [`checkpoint`] opens the folder, [`family`] maps its configuration
+//! to a [`ModelSpec`](kinglet::format::spec::ModelSpec) and says where each tensor comes from,
+//! [`weights`] reads the tensors, and [`quantize`](mod@quantize) turns them into the bytes of the
+//! payload. [`mod@reference`] runs the specification on the checkpoint's weights in `f32`; the
+//! runtime's integers are measured against it.
 
 pub mod balance;
 pub mod biases;

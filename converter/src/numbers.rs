@@ -1,4 +1,4 @@
-//! How the numbers of a model are held: chosen by measurement, on the way from a checkpoint to a blob.
+//! Number formats of a model, chosen by measurement: its binary point, scales and keys.
 
 use core::fmt;
 
@@ -33,11 +33,11 @@ impl fmt::Display for Numbers {
     }
 }
 
-/// Readies a checkpoint for the integers: simplifies its biases, measures how large its numbers get, chooses the binary point, and the
-/// width of the keys unless it is given. It measures on the inputs that a report compares, and on `texts`, if there are any. What the
-/// model computes stays as it is.
+/// Prepares a checkpoint for quantization: simplifies its biases, measures the ranges of its
+/// numbers, chooses the binary point, and the width of the keys unless `keys` gives it. It measures
+/// on the inputs that a report compares, and on `texts`. The results of the model stay as they are.
 ///
-/// Also gathers what its layers read of `texts`, if `calibrate` is set.
+/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`.
 ///
 /// # Errors
 /// When the reference cannot run the texts, or no binary point holds the numbers.

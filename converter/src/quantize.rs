@@ -1,7 +1,7 @@
 //! From real numbers to the bytes of the payload.
 //!
-//! Int8 and symmetric, one scale for each output channel, or int4 in groups; everything else as integers with a binary point.
-//! The layout of each tensor is that of [`Shape`].
+//! Int8 and symmetric, one scale for each output channel, or int4 in groups; everything else as
+//! integers with a binary point. The layout of each tensor is that of [`Shape`].
 
 mod gptq;
 mod groups;
@@ -32,7 +32,7 @@ pub struct Quantized {
     pub role: Role,
     /// Its bytes, padded to the next tensor.
     pub bytes: Vec<u8>,
-    /// Root mean square of what its weights are off by, relative to the weights themselves.
+    /// Root mean square of the rounding errors, relative to that of the weights.
     pub error: f64,
 }
 
@@ -41,19 +41,20 @@ pub struct Quantized {
 enum Rounding<'f> {
     /// Each to the nearest, at the scale that its row's largest has.
     Nearest,
-    /// Each to the nearest, at the scale that costs its row least.
+    /// Each to the nearest, at the scale with the least squared error of the row.
     LeastSquares,
     /// By what the layer read.
     Calibrated(&'f Factor),
 }
 
-/// Every tensor of a model as bytes, in payload order: rounded by a calibration; to the nearest without one; and at the scale that costs
-/// each row least with one that has gathered nothing.
+/// Every tensor of a model as bytes, in payload order. With a calibration, weights are rounded by
+/// what the layers read; without one, to the nearest. With a calibration that has gathered nothing,
+/// each row has the scale with the least squared error.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
 pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibration>) -> Result<Vec<Quantized>> {
-    // Layers that read the same come one after the other: the factor of the last is kept.
+    // Layers with one input follow each other: the factor of the last input is kept.
     let mut kept: (Option<Role>, Option<Factor>) = (None, None);
     let each = roles(spec).map(|(role, shape)| {
         if kept.0 != Some(reader(spec, role)) {
@@ -167,7 +168,7 @@ fn matrix(
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// Writes a weight of a matrix of so many columns.
+/// Writes the weight `q` at `row` and `col` of a matrix of `cols` columns.
 fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, usize), q: i8) {
     match layout {
         WeightLayout::RowMajor => bytes[row * cols + col] = q.cast_unsigned(),
@@ -198,8 +199,8 @@ fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
     }
 }
 
-/// What a norm's weights are multiplied by: the root of the width, so that the runtime divides by the root of a sum, but
-/// where it divides by nothing.
+/// What a norm's weights are multiplied by: the root of the width, so that the runtime divides by
+/// the root of a sum, but where it divides by nothing.
 fn norm_factor(kind: NormKind, size: usize) -> f64 {
     match kind {
         NormKind::Layer | NormKind::Rms => libm::sqrt(size as f64),
@@ -222,7 +223,7 @@ fn norm(tensor: &Tensor, factor: f64, fraction_bits: u8) -> Result<(Vec<u8>, f64
 fn mantissas(numbers: &[f64]) -> Result<(i32, Vec<i32>)> {
     let largest = numbers.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let exponent = if largest > 0.0 { exponent(largest) } else { 30 };
-    // What is too small for any exponent is nothing beside the activations it would be added to.
+    // Numbers too small for any exponent change no activation that they are added to.
     if exponent > *Multiplier::EXPONENTS.end() {
         return Ok((30, vec![0; numbers.len()]));
     }
@@ -260,7 +261,8 @@ fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
     }
 }
 
-/// What one stands for in a table of halfwords: an index, a position on a circle, or the part of an activation.
+/// The integer that stands for 1 in a table of halfwords: of indices, of cosines and sines, or of
+/// an activation.
 fn table_scale(spec: &ModelSpec, role: Role) -> f64 {
     match role {
         Role::Stack(_, StackPart::RelativeIndex) => 1.0,
@@ -284,12 +286,13 @@ fn halfword(x: f64, scale: f64) -> i16 {
 const STEPS: u32 = 64;
 const STEP: f64 = 1.0 / 1024.0;
 
-/// The scale at which no weight of a row is cut.
+/// The scale at which no weight of a row is clipped.
 fn whole_scale(row: &[f32]) -> f64 {
     largest(row) / MAX_WEIGHT
 }
 
-/// The scale at which rounding each weight by itself costs a row least; its largest weight may be cut a little.
+/// The scale with the least squared error when each weight of a row is rounded to the nearest. The
+/// largest weight may be clipped a little.
 fn least_squares_scale(row: &[f32]) -> f64 {
     let whole = whole_scale(row);
     let error = |scale: f64| -> f64 {
@@ -366,8 +369,8 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
     })
 }
 
-/// The weights that the integer runtime computes with, as real numbers: to tell what quantizing the weights
-/// costs from what everything else does.
+/// The weights that the integer runtime computes with, as real numbers: to tell what quantizing the
+/// weights costs from what everything else does.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.

@@ -17,7 +17,7 @@ impl Rows {
         self.values.chunks_exact(self.width.max(1))
     }
 
-    /// The same, to be changed.
+    /// The rows in order, to be changed.
     pub fn rows_mut(&mut self) -> core::slice::ChunksExactMut<'_, f32> {
         self.values.chunks_exact_mut(self.width.max(1))
     }
@@ -30,7 +30,8 @@ impl Rows {
 }
 
 impl Rows {
-    /// Rows made of each row's neighbours at these places, one after the other; zeros beyond the ends.
+    /// For each row, its neighbours at the relative `places` joined into one row; zeros stand for
+    /// rows beyond the ends.
     pub(crate) fn neighbours(&self, places: &[isize]) -> Self {
         let rows: Vec<&[f32]> = self.rows().collect();
         let zeros = vec![0.0; self.width];
@@ -45,7 +46,8 @@ impl Rows {
     }
 }
 
-/// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make it.
+/// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make
+/// it.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
     let mut sums = [0.0; 16];

@@ -1,7 +1,7 @@
 //! The forward pass in `f32`: the oracle.
 //!
-//! Runs the same specification as the runtime on the weights as the checkpoint has them, one step a line and
-//! with no care for memory. What the integers are measured against, and what calibration watches.
+//! The reference runs a specification on the checkpoint's own weights, one step a line and with no
+//! care for memory. The runtime's integers are measured against it, and calibration observes it.
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -32,7 +32,8 @@ use embedding::{convolve, embed};
 use head::head;
 use model::{Layer, Model};
 
-/// A model being run. A decoder remembers the tokens it was given.
+/// A model and the state of its text. A decoder keeps the keys and values of the tokens it has
+/// read.
 #[derive(Clone)]
 pub struct Reference<'a> {
     model: Model<'a>,
@@ -42,26 +43,28 @@ pub struct Reference<'a> {
     cross: Vec<Cache>,
     /// Tokens the decoder has been given.
     position: usize,
-    /// How many of them count as positions.
+    /// How many tokens of the decoder count as positions: padding may not.
     counted: usize,
-    /// The token of the encoder's text at whose place the head reads the decoder, where it does so.
+    /// The position at which the head reads the decoder, for heads that read it where the encoder's
+    /// text has a certain token.
     marked: Option<usize>,
-    /// The decoder's state that the head reads, where that need not be its last one.
+    /// The decoder's hidden state that the head reads, for heads that may read another than the
+    /// last one.
     kept: Option<Vec<f32>>,
 }
 
 impl<'a> Reference<'a> {
-    /// Readies a model.
+    /// A model at the beginning of a text.
     pub fn new(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
         Self::of(Model { spec, weights, narrow_keys: false, observer: None })
     }
 
-    /// Readies a model of which every step is shown to an observer.
+    /// A model that shows every step to `observer`.
     pub fn observed(spec: &'a ModelSpec, weights: &'a Weights, observer: Observer<'a>) -> Self {
         Self::of(Model { spec, weights, narrow_keys: false, observer: Some(observer) })
     }
 
-    /// Readies a model whose keys are rounded to eight bits, and nothing else is.
+    /// A model whose keys are rounded to eight bits; nothing else is rounded.
     pub fn with_narrow_keys(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
         Self::of(Model { spec, weights, narrow_keys: true, observer: None })
     }
@@ -80,11 +83,12 @@ impl<'a> Reference<'a> {
         (self.position, self.counted, self.kept) = (0, 0, None);
     }
 
-    /// The encoder's hidden states. A decoder that follows attends to them. No token types means all 0.
+    /// Hidden states of the encoder. A decoder that follows attends to them. Without `token_types`,
+    /// all are 0.
     ///
     /// # Errors
-    /// When there is no encoder, or a token, a token type or the length is out of range, or the token is missing that says where the
-    /// head reads the decoder.
+    /// When there is no encoder; when a token, a token type or the length is out of range; when the
+    /// text lacks the token that marks where the head reads the decoder.
     pub fn encode(&mut self, ids: &[u32], token_types: &[u32]) -> Result<Rows> {
         let stack = self.model.spec.encoder.as_ref().context("this model has no encoder")?;
         if let Pooling::AtLast(token) = self.model.spec.head.pooling {
@@ -124,10 +128,11 @@ impl<'a> Reference<'a> {
         Ok(x)
     }
 
-    /// The decoder's hidden states for the next tokens.
+    /// Hidden states of the decoder for the tokens `ids`, which follow those before.
     ///
     /// # Errors
-    /// When there is no decoder, nothing was encoded for it, or a token or the length is out of range.
+    /// When there is no decoder, nothing was encoded for it, or a token or the length is out of
+    /// range.
     pub fn decode(&mut self, ids: &[u32]) -> Result<Rows> {
         let stack = self.model.spec.decoder.as_ref().context("this model has no decoder")?;
         if stack.block.cross_attention && self.cross.is_empty() {
@@ -156,18 +161,21 @@ impl<'a> Reference<'a> {
         Ok(x)
     }
 
-    /// What the head makes of the last stack's hidden states: a row for each token, or one when it pools.
+    /// The head's results for the last stack's hidden states: a row for each token, or one row when
+    /// it pools.
     ///
     /// # Errors
-    /// When there are none, or the decoder has not read the token whose state the head reads.
+    /// When `hidden` is empty, or the decoder has not read the token whose state the head reads.
     pub fn head(&self, hidden: &Rows) -> Result<Rows> {
         head(&self.model, hidden, self.kept.as_deref())
     }
 
-    /// Encodes and decodes what is given, and runs the head: logits, labels' scores, hidden states or a vector.
+    /// Encodes `ids`, decodes `decoder_ids`, and runs the head: logits, labels' scores, hidden
+    /// states or a vector. A model of one stack reads `ids` only.
     ///
     /// # Errors
-    /// When a token, a token type or a length is out of range. `decoder_ids` are for encoder-decoders only.
+    /// When a token, a token type or a length is out of range. `decoder_ids` are for
+    /// encoder-decoders only.
     pub fn forward(&mut self, ids: &[u32], token_types: &[u32], decoder_ids: &[u32]) -> Result<Rows> {
         let hidden = match (self.model.spec.encoder, self.model.spec.decoder) {
             (Some(_), Some(_)) => {

@@ -1,6 +1,7 @@
-//! Tables that are computed rather than learned: activations, rotary and sinusoidal positions, relative distances.
+//! Tables that are computed rather than learned: activations, rotary and sinusoidal positions,
+//! relative distances.
 //!
-//! All through `libm`, so that a table made twice, on any machine, is the same table.
+//! All functions come from `libm`, so that every machine computes equal tables.
 
 use core::f64::consts::LN_2;
 
@@ -32,8 +33,9 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + libm::expf(-x))
 }
 
-/// What the runtime tabulates of an activation function at `|x| = i / 64`: the part that is not piecewise linear,
-/// which is even for the gated units (`f(x) - max(x, 0)`) and odd for `tanh` and `sigmoid - 1/2`.
+/// What the runtime tabulates of an activation function at `|x| = i / 64`: the part that is not
+/// piecewise linear, which is even for the gated units (`f(x) - max(x, 0)`) and odd for `tanh` and
+/// `sigmoid - 1/2`.
 pub fn activation_table(kind: Activation) -> Vec<f32> {
     let gate = |x: f64| 1.0 / (1.0 + libm::exp(-x));
     let at = |x: f64| match kind {
@@ -52,8 +54,9 @@ pub fn activation_table(kind: Activation) -> Vec<f32> {
     (0..ACTIVATION_TABLE_LEN).map(|i| at(i as f64 / 64.0) as f32).collect()
 }
 
-/// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`, in `f32` steps as `transformers` does it.
-/// Frequencies fall to `1 / theta` over a width of `spread`, which mostly is `dims`.
+/// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`, in `f32` steps as
+/// `transformers` does it. Frequencies fall to `1 / theta` over a width of `spread`, which mostly
+/// is `dims`.
 pub fn rotary(theta: f64, dims: usize, spread: usize, positions: usize) -> Vec<f32> {
     let frequency = |pair: usize| 1.0 / libm::powf(theta as f32, (2 * pair) as f32 / spread as f32);
     let frequencies: Vec<f32> = (0..dims / 2).map(frequency).collect();
@@ -124,7 +127,7 @@ impl Buckets {
         (base + bucket) as usize
     }
 
-    /// The least distance from which on the bucket stays the same.
+    /// The least distance that falls into the last bucket.
     pub fn saturation(self) -> u32 {
         let last = self.of(-i64::from(u16::MAX));
         (1..).find(|distance| self.of(-i64::from(*distance)) == last).unwrap_or(1)
@@ -145,8 +148,8 @@ impl Buckets {
         Ok(self.saturation().min(max_positions.saturating_sub(1)).max(1))
     }
 
-    /// A table `[count, heads]` spread out to `[heads, distances]`: from `-distance` to `distance` when it is
-    /// bidirectional, else from 0 back to `-distance`.
+    /// A table `[count, heads]` spread out to `[heads, distances]`: from `-distance` to `distance`
+    /// when it is bidirectional, else from 0 back to `-distance`.
     pub fn spread(self, table: &[f32], heads: usize, distance: u32) -> Vec<f32> {
         let distance = i64::from(distance);
         let relative: Vec<i64> = if self.bidirectional {
@@ -164,7 +167,8 @@ impl Buckets {
 pub struct PositionIndex {
     /// Half the number of vectors.
     pub span: u32,
-    /// Distances beyond half of `span` fall into logarithmic buckets, up to this one; 0 when each has its own.
+    /// Distances beyond half of `span` fall into logarithmic buckets, up to this one; 0 when each
+    /// has its own.
     pub max_distance: u32,
 }
 

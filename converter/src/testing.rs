@@ -53,7 +53,7 @@ pub(crate) fn tiny_bert() -> Value {
     })
 }
 
-/// Numbers between -1 and 1 that are the same in every run.
+/// Numbers between -1 and 1, equal in every run.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {

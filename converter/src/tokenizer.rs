@@ -1,7 +1,8 @@
 //! Tokenizers: from a Hugging Face folder to the section that the runtime reads.
 //!
-//! What `tokenizer.json` says is turned into data, part by part; what the device cannot do is refused by name. Tables of Unicode
-//! are made with the very crates that `tokenizers` uses, whose versions differ from part to part.
+//! What `tokenizer.json` says is turned into data, part by part; what the device cannot do is
+//! refused by name. Tables of Unicode are made with the very crates that `tokenizers` uses, whose
+//! versions differ from part to part.
 
 use std::path::Path;
 
@@ -49,21 +50,24 @@ use tables::Tables;
 /// The tokenizer of a folder as a section of a blob; `None` when the folder has none.
 ///
 /// # Errors
-/// When its files are not what they should be, or ask for what the device cannot do; the message names it.
+/// When its files are not what they should be, or ask for what the device cannot do; the message
+/// names it.
 pub fn build(folder: &Path) -> Result<Option<Vec<u8>>> {
     Ok(build_noted(folder)?.map(|(section, _)| section))
 }
 
-/// The tokenizer of a folder, in the words of `tokenizer.json`, whatever files it comes in; `None` when the folder has none.
+/// The tokenizer of a folder, in the words of `tokenizer.json`, whatever files it comes in; `None`
+/// when the folder has none.
 ///
 /// # Errors
-/// When the files are not what they should be, or are those of a class that is not read; the message names it.
+/// When the files are not what they should be, or are those of a class that is not read; the
+/// message names it.
 pub fn describe(folder: &Path) -> Result<Option<Value>> {
     Ok(folder::read(folder)?.map(|description| description.value))
 }
 
-/// The id of a special token, such as `mask_token`, as the folder's files or the class of its tokenizer name it; `None` where there is
-/// no tokenizer that is read, or no such token.
+/// The id of a special token, such as `mask_token`, as the folder's files or the class of its
+/// tokenizer name it; `None` where there is no tokenizer that is read, or no such token.
 ///
 /// # Errors
 /// When a file beside the vocabulary is not what it should be.
@@ -112,8 +116,8 @@ pub fn section_of(description: &Value, kept: Option<&Kept>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses ids that two tokens share, and ids that would make tables much longer than the tokens are: they are indexed by id.
-/// `others` is how many tokens there are besides.
+/// Refuses ids that two tokens share, and ids that would make tables much longer than the tokens
+/// are: they are indexed by id. `others` is how many tokens there are besides.
 fn check_ids<'t>(tokens: impl Iterator<Item = (&'t str, u32)>, others: usize) -> Result<()> {
     let mut by_id: Vec<(u32, &str)> = tokens.map(|(token, id)| (id, token)).collect();
     by_id.sort_unstable();

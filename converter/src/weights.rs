@@ -1,7 +1,7 @@
 //! The weights of a model as real numbers, by role.
 //!
-//! Carries out what a mapping says in data: takes rows, transposes, scales, adds, and computes the tables.
-//! What comes out has exactly the shapes of the specification.
+//! Carries out what a mapping says in data: takes rows, transposes, scales, adds, and computes the
+//! tables. What comes out has exactly the shapes of the specification.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +34,8 @@ impl Weights {
     /// Reads every tensor that a mapping names, and refuses the checkpoint if any is left over.
     ///
     /// # Errors
-    /// When a tensor is missing, has another shape than the configuration says, holds a number that is not
-    /// finite, or is not accounted for.
+    /// When a tensor is missing, has another shape than the configuration says, holds a number that
+    /// is not finite, or is not accounted for.
     pub fn read(checkpoint: &Checkpoint, mapping: &Mapping) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (role, shape) in roles(&mapping.spec) {
@@ -79,7 +79,7 @@ impl Weights {
         self.tensors.get(&role)
     }
 
-    /// The same, to be changed in place: what calibration does.
+    /// One tensor, to be changed in place.
     pub fn get_mut(&mut self, role: Role) -> Option<&mut Tensor> {
         self.tensors.get_mut(&role)
     }
@@ -191,7 +191,8 @@ impl Build<'_> {
             .collect())
     }
 
-    /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel together.
+    /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel
+    /// together.
     fn convolution(&self, pick: &Pick, rows: usize, cols: usize) -> Result<Vec<f32>> {
         let Some(kernel) = self.stack().and_then(|stack| stack.convolution) else {
             bail!("{} is a kernel in a stack without", role_name(self.role));
@@ -203,7 +204,8 @@ impl Build<'_> {
         Ok((0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))).map(|(row, col)| at(row, col)).collect())
     }
 
-    /// Vectors of distances by head, `[heads, positions, head_dim]`: embeddings of distances, normed, projected.
+    /// Vectors of distances by head, `[heads, positions, head_dim]`: embeddings of distances,
+    /// normed, projected.
     fn position_projection(&self, projection: &PositionProjection) -> Result<Vec<f32>> {
         let Some(stack) = self.stack() else { bail!("{} is not in a stack", role_name(self.role)) };
         let AttentionPosition::Disentangled { positions, .. } = stack.block.attention.position else {

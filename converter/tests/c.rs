@@ -1,4 +1,5 @@
-//! What `kinglet export --c` writes is compiled by GCC, as C and as C++. `cargo xtask emulators` runs this, where both are needed.
+//! What `kinglet export --c` writes is compiled by GCC, as C and as C++. `cargo xtask emulators`
+//! runs this, where both are needed.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,7 @@ fn export(blob: &str, folder: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Runs a compiler, and says what it says when it is not content.
+/// Runs a compiler, and fails with its messages if it does.
 fn compile(compiler: &str, folder: &str, arguments: &str) {
     let mut command = Command::new(compiler);
     command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]).args(arguments.split(' ')).current_dir(folder);

@@ -1,4 +1,5 @@
-//! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to the end. Nothing panics.
+//! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to
+//! the end. Nothing panics.
 
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;

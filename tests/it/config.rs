@@ -1,5 +1,5 @@
-//! Keys of configurations, one at a time: left out, with another value, or of another family. `tests/golden/variants.py` asked
-//! `transformers` what becomes of them.
+//! Keys of configurations, one at a time: left out, with another value, or of another family.
+//! `tests/golden/variants.py` asked `transformers` what becomes of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -132,7 +132,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
             let pads = set.iter().filter(|(key, _)| key.starts_with("pad_")).filter_map(|(_, id)| id.as_u64());
             let is_inside = |id: u64| input.ids.iter().any(|other| u64::from(*other) == id);
             if config.get("model_type").is_some_and(|family| family == "xlm") && pads.into_iter().any(is_inside) {
-                // Without a mask, which a tokenizer gives it, XLM of `transformers` hides as many last tokens as there is padding.
+                // Without a mask, which a tokenizer gives it, XLM of `transformers` hides as many
+                // last tokens as there is padding.
                 continue;
             }
             match (computed(&case, config), result.as_array()) {
@@ -147,7 +148,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
                 }
                 (Err(error), Some(_)) => {
                     *counts.entry("refused").or_default() += 1;
-                    // A layer too few or too many is told by its tensors, a text that is too long by its length.
+                    // A layer too few or too many is told by its tensors, a text that is too long
+                    // by its length.
                     let effects = ["tensor", "tokens, but this model takes"];
                     let named = set.keys().map(String::as_str).chain(effects).any(|name| error.contains(name));
                     if !named {
@@ -169,7 +171,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
     println!("{counts:?}");
 }
 
-/// A checkpoint may say anything besides: another family's key must not be taken for the model's own.
+/// A checkpoint may say anything besides: another family's key must not be taken for the model's
+/// own.
 #[test]
 fn a_key_that_transformers_does_not_read_changes_nothing() {
     let classes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../converter/src/config/classes.json");
@@ -190,7 +193,8 @@ fn a_key_that_transformers_does_not_read_changes_nothing() {
         let mut checkpoint = open(&case);
         let plain = said(&mapped(&mut checkpoint, &case, config.clone()).expect("it is mapped"));
         for key in all.difference(&own).filter(|key| !config.contains_key(*key)) {
-            // Tokens with a meaning are read for what writes texts, and T5's positions for how long it was trained to read.
+            // Tokens with a meaning are read for what writes texts, and T5's positions for how long
+            // it was trained to read.
             if key.ends_with("_token_id") || key.ends_with("_index") || key == "n_positions" {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Folders as people have them against `transformers`: `tests/tokenizers/make_folders.py` says which, and what is right.
+//! Folders as people have them against `transformers`: `tests/tokenizers/make_folders.py` says
+//! which, and what is right.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use kinglet_convert::opened::Source;
 use kinglet_convert::tokenizer::{build, describe, encode};
 use serde_json::{Value, json};
 
-/// Folders that `transformers` reads, or fails to read, and that are refused: with what the refusal names.
+/// Folders that `transformers` reads, or fails to read, and that are refused: with what the refusal
+/// names.
 const REFUSED: [(&str, &str); 6] = [
     ("ctrl", "CTRLTokenizer"),
     ("xlm", "XLMTokenizer"),
@@ -21,7 +23,8 @@ const REFUSED: [(&str, &str); 6] = [
     ("mistral strips, not legacy", "legacy"),
 ];
 
-/// Folders of several words that the device is tried with, beside those of one: forms that no model type has by itself.
+/// Folders of several words that the device is tried with, beside those of one: forms that no model
+/// type has by itself.
 const ON_DEVICE: [&str; 5] =
     ["mistral strips", "mistral unigram", "llama as published", "bert beside added_tokens_decoder", "mbart50"];
 

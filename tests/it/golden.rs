@@ -1,4 +1,5 @@
-//! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer runtime.
+//! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer
+//! runtime.
 
 use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Pooling, WeightLayout};
@@ -17,7 +18,7 @@ use kinglet_tests::{Expected, golden_cases};
 const REFERENCE_TOLERANCE: f32 = 1e-3;
 /// How near the integers must come to the reference: these weights are random, the hardest case.
 const LEAST_COSINE: f64 = 0.999;
-/// The same over all results at once, with weights of four bits on both sides.
+/// The cosine over all results at once, with weights of four bits on both sides.
 const LEAST_COSINE_PACKED: f64 = 0.998;
 
 fn input(expected: &Expected) -> Input {
@@ -180,7 +181,8 @@ fn packed_weights_count_as_what_they_stand_for() {
         let (mut source, converted) = case.convert(&Options { keys: KeyWidth::K16, weights, ..case.options() });
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         packed += roles(model.spec()).filter(|(_, shape)| shape.group_scales() > 0).count();
-        // The reference computes with the sixteen values that a weight may have: what is left is what activations cost.
+        // The reference computes with the sixteen values that a weight may have: what is left is
+        // what activations cost.
         source.weights = round_trip(source.spec(), &source.weights).expect("weights");
         let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
         let mut reference = Reference::new(source.spec(), &source.weights);
@@ -311,7 +313,8 @@ fn every_blob_passes_its_own_golden_vectors() {
     }
 }
 
-/// Checkpoints of families to come: until they are mapped, they are refused by name and not mistaken for another.
+/// Checkpoints of families to come: until they are mapped, they are refused by name and not
+/// mistaken for another.
 #[test]
 fn a_family_that_is_not_mapped_is_refused_by_name() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/unmapped");

@@ -4,8 +4,8 @@ use kinglet::tokenizer::{EncodeOptions, Token};
 
 use crate::tokenizer::{compare, each};
 
-/// Marks of many classes: 0, 1, 7, 8, 9, 10, 84, 103, 129, 130, 202, 214, 216, 218, 220, 222, 224, 226, 228, 230, 232, 233, 234, 240;
-/// among them such as decompose into two.
+/// Marks of many classes: 0, 1, 7, 8, 9, 10, 84, 103, 129, 130, 202, 214, 216, 218, 220, 222, 224,
+/// 226, 228, 230, 232, 233, 234, 240; among them such as decompose into two.
 const MARKS: [char; 32] = [
     '\u{301}',
     '\u{323}',
@@ -41,11 +41,12 @@ const MARKS: [char; 32] = [
     '\u{200d}',
 ];
 
-/// What stands before, between and after marks: letters, some of them composed, Hangul in syllables and letters, spaces.
+/// What stands before, between and after marks: letters, some of them composed, Hangul in syllables
+/// and letters, spaces.
 const LETTERS: [&str; 16] =
     ["a", "e", "é", "ế", "Ǭ", "ΐ", "か", "ガ", "가", "각", "\u{1100}", "\u{1161}\u{11a8}", " ", "ﬁ", "\u{915}", "\n"];
 
-/// Random numbers, always the same.
+/// Random numbers, equal in every run.
 struct Random(u64);
 
 impl Random {
@@ -54,7 +55,8 @@ impl Random {
         (self.0 >> 33) as usize % limit
     }
 
-    /// A text of `runs` runs of up to `longest` marks out of `kinds`, with letters before, between and after, or not.
+    /// A text of `runs` runs of up to `longest` marks out of `kinds`, with letters before, between
+    /// and after, or not.
     fn text(&mut self, runs: usize, longest: usize, kinds: usize) -> String {
         let mut text = String::new();
         let first = self.below(MARKS.len());

@@ -1,5 +1,6 @@
-//! How numbers are held, on the golden checkpoints with their weights scaled: what `transformers` was asked of them stays true,
-//! because every scaling here is undone where it is read, or is compared with the `f32` reference.
+//! How numbers are held, on the golden checkpoints with their weights scaled: what `transformers`
+//! was asked of them stays true, because every scaling here is undone where it is read, or is
+//! compared with the `f32` reference.
 
 use core::error::Error;
 
@@ -53,7 +54,8 @@ fn converted(source: &Source, inputs: &[Input], keys: Option<KeyWidth>) -> Resul
     Ok(Converted { prepared, numbers, found })
 }
 
-/// How near the reference comes to itself with weights of eight bits: what no choice of a binary point mends.
+/// How near the reference comes to itself with weights of eight bits: what no choice of a binary
+/// point mends.
 fn with_rounded_weights(source: &Source, inputs: &[Input]) -> f64 {
     let rounded = round_trip(source.spec(), &source.weights).expect("they fit");
     let mut references = [&source.weights, &rounded].map(|weights| Reference::new(source.spec(), weights));
@@ -116,7 +118,8 @@ fn scale_queries(source: &mut Source, power: i32) {
     });
 }
 
-/// Makes what norms write before attention larger, where norms come first; the first of them may be skipped.
+/// Makes what norms write before attention larger, where norms come first; the first of them may be
+/// skipped.
 fn scale_normed(source: &mut Source, power: i32) {
     let spec = *source.spec();
     let pre = |id| spec.stack(id).is_some_and(|stack| stack.block.residual != Residual::PostNorm);
@@ -151,7 +154,8 @@ const SCALINGS: [(&str, Scaling); 6] = [
     ("results", scale_results),
 ];
 
-/// A model that int8 weights change much is measured by that; what no binary point holds is said by name.
+/// A model that int8 weights change much is measured by that; what no binary point holds is said by
+/// name.
 #[test]
 fn numbers_of_any_size_are_near_the_reference_or_what_is_lost_has_a_name() {
     let (mut far, mut near, mut named) = (Vec::new(), 0, 0);
@@ -262,7 +266,8 @@ fn keys_are_as_wide_as_their_biases_need() {
         let mut source = case.open();
         let stack = *source.spec().last_stack().expect("a stack");
         let head_dim = usize::from(stack.block.attention.head_dim);
-        // Of the pairs of a head the last turns slowest, and trained models have their largest biases there.
+        // Of the pairs of a head the last turns slowest, and trained models have their largest
+        // biases there.
         set_biases(&mut source, &[P::Key, P::CrossKey], |at| {
             if at % (head_dim / 2) + 1 == head_dim / 2 { 70.0 } else { 0.0 }
         });
@@ -270,7 +275,7 @@ fn keys_are_as_wide_as_their_biases_need() {
         let keys = numbers.keys.expect("a choice");
         assert_eq!(keys.bits, bits, "{name}: {:?}", keys.at_eight_bits);
         assert!(found.cosine() >= 0.99, "{name}: {found}");
-        // A second run chooses the same.
+        // A second run chooses no other.
         let again = converted(&source, &inputs(&case), None).expect("it converts");
         assert_eq!(again.numbers.keys, Some(keys), "{name}");
     }

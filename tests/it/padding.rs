@@ -1,5 +1,5 @@
-//! Padding, and tokens that end texts, inside of what models read: positions that do not count them, and classifiers that read another
-//! state than the last.
+//! Padding, and tokens that end texts, inside of what models read: positions that do not count
+//! them, and classifiers that read another state than the last.
 
 use kinglet::format::spec::{ModelSpec, OutputProjection, Pooling, Task};
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search, classify, log_probability, probabilities};
@@ -9,7 +9,8 @@ use kinglet_convert::reference::Reference;
 use kinglet_tests::{golden_cases, tiny};
 use proptest::prelude::*;
 
-/// The token that fills up texts, or ends them, in the tiny models: one in four of what they read here.
+/// The token that fills up texts, or ends them, in the tiny models: one in four of what they read
+/// here.
 const SPECIAL: u32 = 3;
 
 fn in_session<T>(model: &Model<'_>, tile: usize, run: impl FnOnce(&mut Session<'_, '_>) -> T) -> T {
@@ -59,7 +60,8 @@ proptest! {
     fn a_classifier_reads_the_last_token_that_is_not_padding(seed: u64, ids in ids(1..30), tile in 1..30_usize, threads in 1..4_usize) {
         let blob = tiny::blob(&last_unpadded(), seed);
         let model = Model::from_bytes(&blob).expect("a model");
-        // The head's result for a text that ends with the token is what it must be for all the padding after it.
+        // The head's result for a text that ends with the token is what it must be for all the
+        // padding after it.
         let ends = |len: usize| ids[..len].iter().rposition(|&id| id != SPECIAL).unwrap_or(0) + 1;
         let plain = classifies(tiny::decoder(), Pooling::Last);
         let plain = tiny::blob(&plain, seed);

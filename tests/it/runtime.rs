@@ -71,7 +71,8 @@ proptest! {
             let mut pass = session.begin_prefill(&ids).expect("it begins");
             let mut advances = 1;
             while session.advance(&mut pass, &ids, &[]).expect("it advances") {
-                // There are logits between two tiles, and none between two layers; to ask for them changes nothing.
+                // There are logits between two tiles, and none between two layers; to ask for them
+                // changes nothing.
                 let logits = session.logits().map(|logits| logits.len());
                 assert!(logits.is_ok_and(|len| len == tiny::VOCAB_SIZE as usize) == (advances % layers == 0));
                 advances += 1;
@@ -158,7 +159,8 @@ proptest! {
     }
 }
 
-/// Whatever the compiler's settings and the machine, these are the bits. A change here is a new version of the numerics.
+/// Whatever the compiler's settings and the machine, these are the bits. A change here is a new
+/// version of the numerics.
 #[test]
 fn a_pass_ends_when_the_session_turns_to_something_else() {
     let spec = tiny::encoder_decoder();

@@ -1,5 +1,5 @@
-//! The tasks, on golden checkpoints: what the runtime hands out against what the reference computes from the same
-//! quantized weights, so that only what the integers add is left.
+//! The tasks, on golden checkpoints: what the runtime hands out against what the reference computes
+//! from the same quantized weights, so that only what the integers add is left.
 
 use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::{Sampler, SamplerOptions, argmax};
@@ -150,7 +150,8 @@ fn masks_are_filled_as_the_reference_would() {
         fill_in_turn(session, &mut in_turn, &[], MASK).expect("guesses");
         assert!(!in_turn.contains(&MASK));
         assert_eq!([in_turn[2], in_turn[3], in_turn[5]], [30, 41, 12]);
-        // Filling both at once, the surer one gets the same token; the other sees it.
+        // When both are filled at once, the surer mask gets its token first, and the other mask
+        // sees it.
         assert!(filled.iter().any(|&(at, token)| in_turn[at] == token));
         assert_eq!(fill_mask(session, &[2, 3], &[], MASK, |_, _| {}), Err(RunError::NothingToFill));
     });
@@ -245,7 +246,8 @@ fn tokens_are_forced_suppressed_and_stopped_at() {
     });
 }
 
-/// Search by the same bookkeeping, reading every text from its beginning each time.
+/// A beam search with the runtime's bookkeeping that reads every text from its beginning at each
+/// step.
 fn search_from_scratch(
     session: &mut Session<'_, '_>,
     begin: &[u32],
@@ -402,7 +404,8 @@ fn logits_are_of_what_the_session_holds_or_there_are_none() {
         assert_eq!(session.rewind(2).err(), Some(RunError::TooManyTokens { limit: 1, given: 2 }));
         session.prefill(&ids[1..2]).expect("it reads");
         assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(two));
-        // A text that is begun and not read to its end has none, and none are left when it is given up.
+        // A text that is begun and not read to its end has none, and none are left when it is given
+        // up.
         let mut pass = session.begin_prefill(&ids[2..6]).expect("it begins");
         assert_eq!(session.advance(&mut pass, &ids[2..6], &[]), Ok(true));
         assert_eq!(session.logits().err(), Some(RunError::NoTokens));

@@ -15,7 +15,8 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
-/// The small tokenizers by name, and by path those in the folder that `KINGLET_TOKENIZERS` names, if it does.
+/// The small tokenizers by name, and by path those in the folder that `KINGLET_TOKENIZERS` names,
+/// if it does.
 fn names() -> Vec<String> {
     let inside = |folder: PathBuf| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());

@@ -1,4 +1,5 @@
-//! Odd `tokenizer.json` files: either what the `tokenizers` crate makes of them, or a refusal that names the entry.
+//! Odd `tokenizer.json` files: either what the `tokenizers` crate makes of them, or a refusal that
+//! names the entry.
 
 use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::tokenizer::{decode, section};

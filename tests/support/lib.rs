@@ -38,7 +38,8 @@ pub struct Expected {
     pub generated: Vec<u32>,
     /// What beam search finds, with the scores, the best first; as many as there are beams.
     pub beams: Vec<(Vec<u32>, f32)>,
-    /// What `generate` writes with some options, each said as `transformers` says them, beside the `sequence`.
+    /// What `generate` writes with some options, each said as `transformers` says them, beside the
+    /// `sequence`.
     pub searches: Vec<Value>,
 }
 

@@ -1,4 +1,5 @@
-//! Blobs of random weights, made on the spot: every part of the specification that matters, in a few kilobytes.
+//! Blobs of random weights, made on the spot: every part of the specification that matters, in a
+//! few kilobytes.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +97,7 @@ pub fn decoder() -> ModelSpec {
     }
 }
 
-/// The same with a window of five tokens on its first layer.
+/// The tiny decoder with a window of five tokens on its first layer.
 pub fn sliding_decoder() -> ModelSpec {
     let mut spec = decoder();
     let attention = &mut spec.decoder.as_mut().expect("a decoder").block.attention;
@@ -149,7 +150,7 @@ pub fn specs() -> [(&'static str, ModelSpec); 4] {
     ]
 }
 
-/// Numbers from `-1` to `1`, the same for the same seed.
+/// Numbers from `-1` to `1`, equal for equal seeds.
 struct Noise(u64);
 
 impl Noise {

@@ -1,5 +1,5 @@
-//! One table of what things cost: instructions on the cores that QEMU has, time on this machine, and beside each what it costs
-//! elsewhere and the least that it can cost.
+//! One table of what things cost: instructions on the cores that QEMU has, time on this machine,
+//! and beside each what it costs elsewhere and the least that it can cost.
 
 mod elsewhere;
 
@@ -24,13 +24,16 @@ pub(crate) struct Bench {
     /// Only the cores whose name contains this.
     #[arg(long, default_value = "")]
     core: String,
-    /// A decoder's checkpoint to measure besides, such as stories260K, which does not ship; with keys in 8 bits.
+    /// A decoder's checkpoint to measure besides, such as stories260K, which does not ship; with
+    /// keys in 8 bits.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
-    /// An encoder's checkpoint to measure on this machine, such as one that `benches/peers/checkpoint.py` makes.
+    /// An encoder's checkpoint to measure on this machine, such as one that
+    /// `benches/peers/checkpoint.py` makes.
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<PathBuf>,
-    /// Write what the cores counted to converter/src/cli/counts.json, and the table to docs/performance.md.
+    /// Write what the cores counted to converter/src/cli/counts.json, and the table to
+    /// docs/performance.md.
     #[arg(long)]
     bless: bool,
 }
@@ -41,7 +44,8 @@ const RUNS: usize = 9;
 /// Lengths that an encoder is measured at.
 const LENGTHS: &str = "8,32,128,256";
 
-/// A row of the table: what was measured, where the cores' counts of it are kept, and a figure of this machine.
+/// A row of the table: what was measured, where the cores' counts of it are kept, and a figure of
+/// this machine.
 struct Row {
     what: String,
     /// A program and a quantity of [`Counted`].

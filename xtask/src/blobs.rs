@@ -17,7 +17,8 @@ const BLOBS: [(&str, &str, &[&str]); 6] = [
     ("models/home/command", "home-command", &[]),
 ];
 
-/// Converts the models that ship and exports them again: the bytes must be those that the examples embed.
+/// Converts the models that ship and exports them again: the bytes must equal the ones that the
+/// examples embed.
 pub(crate) fn check(write: bool) -> Result<()> {
     let kept = folder_of("common").join("models");
     let made = if write { kept.clone() } else { root().join("target/models") };

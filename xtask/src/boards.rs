@@ -1,6 +1,8 @@
-//! The boards that no emulator has: their programs are built, and what each chip looks for when it starts must be where it looks.
+//! The boards that no emulator has: their programs are built, and what each chip looks for when it
+//! starts must be where it looks.
 //!
-//! A folder in `firmware-examples` is such a board when its `Cargo.toml` says in `[package.metadata.kinglet]` what the board has.
+//! A folder in `firmware-examples` is such a board when its `Cargo.toml` says in
+//! `[package.metadata.kinglet]` what the board has.
 
 use core::ops::Range;
 use std::fs;
@@ -309,7 +311,8 @@ mod tests {
             image.sections.retain(|section| section.name != name);
             let said = image.check(&MEMORY, boot).expect_err("it cannot start").to_string();
             assert!(said.contains(name) && said.contains("not there"), "{boot:?}: {said}");
-            // The linker leaves an empty section where a crate's name for it is another one than the HAL's.
+            // The linker leaves an empty section where a crate's name for it is another one than
+            // the HAL's.
             assert!(spoilt(boot, name, |section| section.bytes.clear()).contains("empty"), "{boot:?}");
             assert!(spoilt(boot, name, |section| section.address += 8192).contains(" at 0x"), "{boot:?}");
         }

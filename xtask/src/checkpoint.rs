@@ -11,7 +11,8 @@ use crate::firmware::build_one;
 use crate::machines::{CORES, Core};
 use crate::table::grouped;
 
-/// How a checkpoint is converted, what its firmware must have, and on which cores it runs. The last is left for this machine.
+/// How a checkpoint is converted, what its firmware must have, and on which cores it runs. The last
+/// is left for this machine.
 const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
     (&["--target", "m55", "--activations", "a8"], "checkpoint", &["M55"]),
     (&["--target", "m55"], "checkpoint", &["M55"]),
@@ -19,8 +20,8 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
     (&["--target", "portable"], "checkpoint", &["M0+ code", "M3", "RV32IMC"]),
 ];
 
-/// A checkpoint on every core, at two lengths: the same text and bits as on the host, and what it takes at the shorter, with
-/// 16-bit activations.
+/// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
+/// Returns the counts at the shorter length with 16-bit activations.
 pub(crate) fn run(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {

@@ -1,4 +1,5 @@
-//! What the emulated cores counted: one file, which the pages and the estimates of `kinglet fit` are made from.
+//! What the emulated cores counted: one file, which the pages and the estimates of `kinglet fit`
+//! are made from.
 
 use std::collections::BTreeMap;
 use std::fs;

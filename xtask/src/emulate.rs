@@ -1,4 +1,5 @@
-//! Programs in QEMU, and what they say of themselves. Lines that begin with `#` are measurements: they are not compared.
+//! Programs in QEMU, and what they say of themselves. Lines that begin with `#` are measurements:
+//! they are not compared.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,7 +47,7 @@ pub(crate) fn emulate(core: &Core, program: &Path) -> Result<String> {
     Ok(printed)
 }
 
-/// The lines that must be the same everywhere.
+/// The lines that must be equal on every machine.
 pub(crate) fn compared(printed: &str) -> String {
     printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
 }

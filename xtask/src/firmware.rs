@@ -1,4 +1,5 @@
-//! Builds the firmware examples, runs them on emulated cores, and compares what they print with what the host prints.
+//! Builds the firmware examples, runs them on emulated cores, and compares what they print with
+//! what the host prints.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +19,8 @@ use crate::{boards, checkpoint, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
-    /// Write what the host prints to the expected files in place of comparing, what the cores counted to
-    /// converter/src/cli/counts.json, and its table to docs/boards.md.
+    /// Write what the host prints to the expected files in place of comparing, what the cores
+    /// counted to converter/src/cli/counts.json, and its table to docs/boards.md.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.
@@ -28,7 +29,8 @@ pub(crate) struct Firmware {
     /// Count what single operations cost on each core, too.
     #[arg(long)]
     kernels: bool,
-    /// A decoder's checkpoint to run on all cores besides, such as one that may not ship; with `keys` in 8 bits.
+    /// A decoder's checkpoint to run on all cores besides, such as one that may not ship; with
+    /// `keys` in 8 bits.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
     /// Leave out the boards that are only built.

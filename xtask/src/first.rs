@@ -1,4 +1,5 @@
-//! The README's program: built and run as the README says, with a model that `kinglet export` writes.
+//! The README's program: built and run as the README says, with a model that `kinglet export`
+//! writes.
 
 use std::fs;
 use std::process::Command;

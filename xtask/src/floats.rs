@@ -1,8 +1,8 @@
 //! Reads off a linked program that the way from tokens to logits has no floating point in it.
 //!
-//! A Cortex-M0+ has no floating-point unit, so every float operation there is a call of a library function
-//! whose name gives it away. A second program, which does compute a float, must be found out: otherwise the
-//! check itself is broken.
+//! A Cortex-M0+ has no floating-point unit, so every float operation there is a call of a library
+//! function whose name gives it away. A second program, which does compute a float, must be found
+//! out: otherwise the check itself is broken.
 
 use std::fs;
 
@@ -11,7 +11,8 @@ use object::{Object, ObjectSymbol};
 
 use crate::cargo::{cargo, target_folder};
 
-/// How the names of soft-float and conversion functions begin, by the Arm run-time ABI and by compiler-rt.
+/// How the names of soft-float and conversion functions begin, by the Arm run-time ABI and by
+/// compiler-rt.
 const FLOAT: [&str; 22] = [
     "__aeabi_f",
     "__aeabi_d",

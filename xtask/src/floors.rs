@@ -1,9 +1,10 @@
-//! The law of the floors: a room of a crate imports rooms of lower floors only, and files do not import
-//! each other in a circle. A room is a module at the crate's root, with what lies in its folder.
+//! The law of the floors: a room of a crate imports rooms of lower floors only, and files do not
+//! import each other in a circle. A room is a module at the crate's root, with what lies in its
+//! folder.
 //!
 //! The sources are read as tokens, so that imports inside macros and paths inside expressions count
-//! like `use` lines. A name that a module passes on counts as the module's where it is defined. Tests
-//! may import anything.
+//! like `use` lines. A name that a module passes on counts as the module's where it is defined.
+//! Tests may import anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -118,7 +119,8 @@ fn floor_of(floors: &[&[&str]], room: &str) -> Option<usize> {
     floors.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// The arrows between the files and folders that lie in a module's folder, and the module's own file.
+/// The arrows between the files and folders that lie in a module's folder, and the module's own
+/// file.
 fn between(folder: &Module, arrows: &BTreeSet<(Module, Module)>) -> BTreeMap<String, BTreeSet<String>> {
     let child = |module: &Module| match module.strip_prefix(folder.as_slice())? {
         [] if folder.is_empty() => None,
@@ -237,7 +239,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// `at` is the module in which the tokens stand. In a macro it is unknown, so `super` says nothing.
+    /// `at` is the module in which the tokens stand. In a macro it is unknown, so `super` says
+    /// nothing.
     fn read(&mut self, tokens: TokenStream, at: &Module, in_macro: bool) {
         let tokens = tokens.into_iter().collect::<Vec<_>>();
         let mut i = 0;

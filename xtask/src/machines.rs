@@ -10,8 +10,8 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that loops may count in a register, that
-    /// there are selects, and vectors.
+    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that
+    /// loops may count in a register, that there are selects, and vectors.
     pub(crate) fn environment(&self) -> &'static [(&'static str, &'static str)] {
         const CORTEX_M55: (&str, &str) =
             ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
@@ -59,5 +59,6 @@ pub(crate) const EXAMPLES: [&str; 11] = [
     "accuracy_commands",
 ];
 
-/// Those whose code is measured: they are built without the parts of the runtime that their models do not have.
+/// Those whose code is measured: they are built without the parts of the runtime that their models
+/// do not have.
 pub(crate) const LEAN: [&str; 2] = ["generate", "classify"];

@@ -63,13 +63,15 @@ enum Task {
     Lint,
     /// All tests that need Rust alone.
     Test,
-    /// Firmware on emulated cores, the runtime on 64-bit Arm and in WebAssembly, and exports to C: all that needs more than Rust.
+    /// Firmware on emulated cores, the runtime on 64-bit Arm and in WebAssembly, and exports to C:
+    /// all that needs more than Rust.
     Emulators,
     /// Write the pages of `docs/` that are made from the program.
     Docs,
     /// The runtime for every supported target.
     Targets,
-    /// No floating point between tokens and logits, and no heap: read off the symbols of a Cortex-M0+ program.
+    /// No floating point between tokens and logits, and no heap: read off the symbols of a
+    /// Cortex-M0+ program.
     Floats,
     /// The firmware examples: built for every board, and run on every core that QEMU has.
     Firmware(firmware::Firmware),

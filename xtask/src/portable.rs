@@ -1,5 +1,5 @@
-//! The runtime on processors that this machine does not have: its own tests, and the examples, which must print what they print
-//! on the host.
+//! The runtime on processors that this machine does not have: its own tests, and the examples,
+//! which must print what they print on the host.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,8 @@ const ARM: &str = "aarch64-unknown-linux-musl";
 const WASI: &str = "wasm32-wasip1";
 const NODE: &str = "node --no-warnings xtask/wasi.mjs";
 
-/// With the products of bytes that 64-bit Arm may have and without them, with WebAssembly's vectors and without them.
+/// With the products of bytes that 64-bit Arm may have and without them, with WebAssembly's vectors
+/// and without them.
 const MACHINES: [Machine; 4] = [
     Machine { name: "AArch64 with SDOT", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu max" },
     Machine { name: "Cortex-A53", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu cortex-a53" },
@@ -100,7 +101,7 @@ impl Machine {
         let runner = self.runs_in.replace("xtask/", &format!("{}/xtask/", root().display()));
         let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
         let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
-        // With the same profile, tests and examples are built from the same dependencies.
+        // In one profile, tests and examples share their compiled dependencies.
         let environment = [
             (run.as_str(), runner.as_str()),
             (&link, "rust-lld"),

@@ -1,4 +1,5 @@
-//! A conversation with the example that reads sentences from a line, on this machine and over the serial lines of cores.
+//! A conversation with the example that reads sentences from a line, on this machine and over the
+//! serial lines of cores.
 
 use std::fs;
 use std::path::Path;

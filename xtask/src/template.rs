@@ -13,7 +13,8 @@ use crate::firmware::{FIRMWARE, folder_of};
 const FLASH_START: u64 = 0x0800_0000;
 const RAM_START: u64 = 0x2000_0000;
 
-/// What a newcomer does, away from this project: makes a project of the template, exports a blob into it, and builds.
+/// What a newcomer does, away from this project: makes a project of the template, exports a blob
+/// into it, and builds.
 pub(crate) fn check() -> Result<()> {
     const ANSWERS: [(&str, &str, &str, &str, &str); 2] = [
         ("stories", "STM32F446RETx", "thumbv7em-none-eabihf", "512K", "128K"),

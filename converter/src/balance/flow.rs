@@ -13,8 +13,8 @@ pub enum Site {
     Fixed,
     /// Token vectors before a factorized embedding is widened.
     Tokens(Stack),
-    /// The sum of embeddings before its norm; of a factorized embedding the normed sum, before it is
-    /// widened.
+    /// The sum of embeddings before its norm; of a factorized embedding the normed sum, before it
+    /// is widened.
     Embeddings(Stack),
     /// The residual stream.
     Residual(Stack),
@@ -30,7 +30,8 @@ pub enum Site {
     Normed(Stack, u16, BlockPart),
     /// The values that a projection of one block makes, and their weighted sums.
     Values(Stack, u16, BlockPart),
-    /// The result of a feed-forward network's first projection in one block, and what is made of it.
+    /// The result of a feed-forward network's first projection in one block, and what is made of
+    /// it.
     Inner(Stack, u16, BlockPart),
 }
 
@@ -50,8 +51,8 @@ impl Flow {
         Self { reads, writes, squared: false }
     }
 
-    /// Of a matrix or a norm. Tables of embeddings only write, and so does what queries and keys meet
-    /// in disentangled attention.
+    /// Of a matrix or a norm. Tables of embeddings only write, and so does what queries and keys
+    /// meet in disentangled attention.
     pub(crate) fn of(spec: &ModelSpec, role: Role) -> Self {
         let sites = |id| spec.stack(id).map(|stack| Sites { id, stack });
         match role {
@@ -170,7 +171,8 @@ impl Sites<'_> {
         let stream = self.stream();
         let shared = self.stack.block.residual == Residual::ParallelShared;
         let input = self.input(block, if shared { BlockPart::AttentionNorm } else { norm });
-        // A factor goes through a product, and through functions that are lines on either side of zero.
+        // A factor goes through a product, and through functions that are lines on either side of
+        // zero.
         let squared = !feed_forward.gated && feed_forward.activation == Activation::ReluSquared;
         let scalable = feed_forward.gated || matches!(feed_forward.activation, Activation::Identity | Activation::Relu);
         let inner = if scalable || squared { Site::Inner(self.id, block, up) } else { Site::Fixed };
@@ -206,8 +208,8 @@ impl Sites<'_> {
         if own_first && own_last && stack.convolution.is_none() { Site::Residual(self.id) } else { Site::Fixed }
     }
 
-    /// The stream that goes through attention and the networks. True norms of a block have one epsilon, so
-    /// their inputs have one power of two.
+    /// The stream that goes through attention and the networks. True norms of a block have one
+    /// epsilon, so their inputs have one power of two.
     fn stream(&self) -> Site {
         let affine = self.stack.block.norm.kind == NormKind::Affine;
         if self.stack.block.bottleneck.is_some() && affine { Site::Narrow(self.id) } else { self.residual() }

@@ -47,7 +47,8 @@ impl Module {
     }
 }
 
-/// The files in which sentence-transformers keeps its word on a transformer, by the age of its versions.
+/// The files in which sentence-transformers keeps its word on a transformer, by the age of its
+/// versions.
 pub(crate) const CONFIG_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -90,7 +91,8 @@ impl Prompts {
         Ok(Self { default, list })
     }
 
-    /// The prompt of this name; without a name the default, if there is one. The empty name is no prompt.
+    /// The prompt of this name; without a name the default, if there is one. The empty name is no
+    /// prompt.
     ///
     /// # Errors
     /// When there is none of this name.

@@ -9,8 +9,8 @@ use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::{number, output};
 
-/// Find the span of the context that answers the question. The context are the tokens of type 1, or all but the first
-/// where there are no types.
+/// Find the span of the context that answers the question. The context are the tokens of type 1, or
+/// all but the first where there are no types.
 #[derive(Args, Debug)]
 pub(crate) struct Answer {
     #[command(flatten)]

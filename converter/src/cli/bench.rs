@@ -16,7 +16,8 @@ use serde::Serialize;
 use super::engine::{arena, open, read_blob};
 use super::{number, output};
 
-/// Measure how fast a blob runs here: medians of several runs, in which all that is measured takes turns.
+/// Measure how fast a blob runs here: medians of several runs, in which all that is measured takes
+/// turns.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// The blob.

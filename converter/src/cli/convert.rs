@@ -39,7 +39,8 @@ pub(crate) struct Convert {
     /// The blob to write.
     #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
     output: Option<PathBuf>,
-    /// Width of the weights: int4 halves the blob, and costs accuracy. Tables that are looked up stay in int8.
+    /// Width of the weights: int4 halves the blob, and costs accuracy. Tables that are looked up
+    /// stay in int8.
     #[arg(long, default_value = "int8")]
     weights: WeightsArg,
     /// Columns that share a scale, of int4 weights.
@@ -48,23 +49,29 @@ pub(crate) struct Convert {
     /// Width of quantized activations: a16 is more accurate, a8 is for units that multiply bytes.
     #[arg(long, default_value = "a16")]
     activations: ActivationsArg,
-    /// Bits of a key in the cache. `auto` takes 8, unless eight bits of the keys alone change what the model answers.
+    /// Bits of a key in the cache. `auto` takes 8, unless eight bits of the keys alone change what
+    /// the model answers.
     #[arg(long, default_value = "auto", value_parser = ["8", "16", "auto"])]
     keys: String,
-    /// What the blob is tuned for: how many tokens go through a layer together unless the firmware asks otherwise.
+    /// What the blob is tuned for: how many tokens go through a layer together unless the firmware
+    /// asks otherwise.
     #[arg(long, default_value = "portable")]
     target: TargetArg,
-    /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to it.
+    /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to
+    /// it.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// What the model is for, where it is not what its head says: `hidden` for hidden states, `embed` for their pooled vector.
+    /// What the model is for, where it is not what its head says: `hidden` for hidden states,
+    /// `embed` for their pooled vector.
     #[arg(long)]
     task: Option<TaskArg>,
-    /// Which way the checkpoint was trained to read, where its folder does not say so in kinglet.json; forward otherwise.
+    /// Which way the checkpoint was trained to read, where its folder does not say so in
+    /// kinglet.json; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Texts to calibrate the weights on, one a line, or `.jsonl` with texts or token ids. A decoder
-    /// writes its own texts otherwise, and other models get token ids from all over the vocabulary.
+    /// Texts to calibrate the weights on, one a line, or `.jsonl` with texts or token ids. A
+    /// decoder writes its own texts otherwise, and other models get token ids from all over the
+    /// vocabulary.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// Round each weight by itself.
@@ -78,7 +85,8 @@ pub(crate) struct Convert {
     /// Write the tokenizer alone, for `kinglet tokenize`.
     #[arg(long, conflicts_with = "no_tokenizer")]
     tokenizer_only: bool,
-    /// A key of config.json or generation_config.json to ignore, though it may change what is computed; may be repeated.
+    /// A key of config.json or generation_config.json to ignore, though it may change what is
+    /// computed; may be repeated.
     #[arg(long, value_name = "KEY")]
     ignore_key: Vec<String>,
     /// Replace the output if it exists.
@@ -118,10 +126,12 @@ enum TargetArg {
     Portable,
     /// As portable, encoders two: a third less memory, and 1 % more instructions.
     CortexM,
-    /// Cortex-M4, M7, M33: as cortex-m, with the rows of int8 weights in pairs, as their DSP extension takes them.
+    /// Cortex-M4, M7, M33: as cortex-m, with the rows of int8 weights in pairs, as their DSP
+    /// extension takes them.
     #[value(name = "cortex-m4")]
     CortexM4,
-    /// As portable, with weights row after row, as units that multiply long runs of bytes like them.
+    /// As portable, with weights row after row, as units that multiply long runs of bytes like
+    /// them.
     M55,
     /// The desktop: 32 tokens at a time, and int8 weights in tiles of sixteen rows.
     X86,
@@ -318,7 +328,8 @@ impl Given {
         self.lines.iter().map(read).collect()
     }
 
-    /// All of them as the model reads them, of what a reader made of them. The notes say how many were cut.
+    /// All of them as the model reads them, of what a reader made of them. The notes say how many
+    /// were cut.
     fn texts(&self, inputs: Vec<Input>, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
         let spec = source.spec();
         let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);

@@ -1,4 +1,5 @@
-//! What emulated cores counted of the programs in `firmware-examples`: the numbers that estimates are made from.
+//! What emulated cores counted of the programs in `firmware-examples`: the numbers that estimates
+//! are made from.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

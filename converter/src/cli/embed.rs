@@ -16,7 +16,8 @@ pub(crate) struct Embed {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// What stands before each text, by its name in the model: without this option the model's default, if it has one; "" for none.
+    /// What stands before each text, by its name in the model: without this option the model's
+    /// default, if it has one; "" for none.
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
     /// One JSON object on standard output, and nothing else there.

@@ -1,4 +1,5 @@
-//! What runs an input: the integer runtime on a blob, or the reference on a checkpoint. Commands see no difference.
+//! What runs an input: the integer runtime on a blob, or the reference on a checkpoint. Commands
+//! see no difference.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
@@ -40,8 +41,8 @@ pub(crate) struct ModelArgs {
     /// Which way the checkpoint was trained to read, for --reference, where its folder does not say so; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Threads: with --input each runs texts of its own, else all work on the one text. The result is the same. Not for
-    /// --reference.
+    /// Threads: with --input each runs texts of its own, else all work on the one text. Results do
+    /// not depend on it. Not for --reference.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = number::threads())]
     threads: usize,
 }
@@ -128,7 +129,8 @@ pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
     Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
 }
 
-/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to 128.
+/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to
+/// 128.
 pub(crate) fn plan(spec: &ModelSpec, input: &Input, more: usize) -> Result<MemoryPlan> {
     let target = if spec.encoder.is_some() { input.decoder_ids.len() } else { input.ids.len() } + more;
     Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 128))?)
@@ -141,7 +143,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// What firmware prints of the same result.
+    /// The fingerprint that firmware prints of this result.
     pub(crate) fn hash(&self) -> Option<String> {
         let rows = self.integers.as_ref()?;
         let mut fingerprint = Fingerprint::default();
@@ -165,8 +167,8 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// What the checkpoint lets the model write after a text of `begun` tokens: as many tokens as were asked for, else as many as
-    /// the checkpoint says, else as many as there is room for.
+    /// What the checkpoint lets the model write after a text of `begun` tokens: as many tokens as
+    /// were asked for, else as many as the checkpoint says, else as many as there is room for.
     pub(crate) fn restrictions<'o>(
         &'o self,
         bad_words: &'o [&'o [u32]],
@@ -237,13 +239,15 @@ impl Engine {
         Ok(Reader { limit, ..Reader::new(section)? })
     }
 
-    /// What the head makes of an input: a row for each token in the order of the text, or one where it pools.
+    /// What the head makes of an input: a row for each token in the order of the text, or one where
+    /// it pools.
     pub(crate) fn rows(&self, input: &Input) -> Result<Rows> {
         let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
         self.rows_in(&mut AlignedVec::zeroed(0), threads, input)
     }
 
-    /// What the head makes of each input, in their order. Several threads run an input each; one input is run by all of them.
+    /// What the head makes of each input, in their order. Several threads run an input each; one
+    /// input is run by all of them.
     pub(crate) fn each(&self, inputs: &[Input], mut take: impl FnMut(&Input, Rows) -> Result<()>) -> Result<()> {
         let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
         if let [input] = inputs {
@@ -285,7 +289,8 @@ impl Engine {
         })
     }
 
-    /// As [`rows`](Self::rows), in an arena that grows where it must, and with this number of threads.
+    /// As [`rows`](Self::rows), in an arena that grows where it must, and with this number of
+    /// threads.
     fn rows_in(&self, arena: &mut AlignedVec, threads: usize, input: &Input) -> Result<Rows> {
         let (spec, tokens) = match self {
             Self::Blob(model, _) => (*model.spec(), model.manifest().tokens.clone()),

@@ -18,8 +18,9 @@ use super::output;
 
 /// Measure a model on examples whose answers are known.
 ///
-/// Each line of the file is an object: `text` with `label` for a classifier, with `labels` (one for each word between spaces) for a
-/// tagger, with `target` for an encoder-decoder; or a JSON string for a decoder, whose perplexity is told.
+/// Each line of the file is an object: `text` with `label` for a classifier, with `labels` (one for
+/// each word between spaces) for a tagger, with `target` for an encoder-decoder; or a JSON string
+/// for a decoder, whose perplexity is told.
 #[derive(Args, Debug)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -84,7 +85,8 @@ impl Eval {
     }
 }
 
-/// The sum of the log-probabilities of a text's tokens after the first that is read, and their number.
+/// The sum of the log-probabilities of a text's tokens after the first that is read, and their
+/// number.
 fn likelihood(engine: &Engine, about: &About, input: &Input) -> Result<(f64, usize)> {
     if about.spec.head.task != Task::CausalLm || about.spec.encoder.is_some() {
         bail!(
@@ -99,7 +101,8 @@ fn likelihood(engine: &Engine, about: &About, input: &Input) -> Result<(f64, usi
         input.ids.insert(if backward { 0 } else { input.ids.len() }, end);
     }
     let rows = engine.rows(&input)?;
-    // A row tells the token that is read next: the one after, or to a model that reads backward the one before.
+    // A row tells the token that is read next: the one after, or to a model that reads backward the
+    // one before.
     let (rows, read_next) = if backward {
         (rows.real.get(1..).unwrap_or(&[]), input.ids.as_slice())
     } else {

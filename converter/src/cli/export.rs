@@ -23,7 +23,8 @@ use super::{number, output};
 pub(crate) struct Export {
     /// The blob.
     model: PathBuf,
-    /// Write the blob and a module beside it, of the same name, to this folder: the model and its tokenizer as constants, sizes and labels.
+    /// Write the blob and a module of its name to this folder: the model and its tokenizer as
+    /// constants, sizes and labels.
     #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
     /// Write a header and an array, of the blob's name, to this folder; for C and C++.
@@ -32,7 +33,8 @@ pub(crate) struct Export {
     /// The name of what is written, in place of the blob's.
     #[arg(long)]
     name: Option<String>,
-    /// The longest text, which the arena's size is told for; by default as many tokens as the model takes, up to 128.
+    /// The longest text, which the arena's size is told for; by default as many tokens as the model
+    /// takes, up to 128.
     #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// Write over files that are there.
@@ -107,7 +109,8 @@ fn rust(blob: &[u8], model: &Model<'_>, name: &str, tokens: usize) -> Result<Str
          pub const MAX_TOKENS: usize = {tokens};\n\
          /// Bytes of arena that a session needs.\n\
          pub const ARENA: usize = kinglet::arena_bytes(BLOB, MAX_TOKENS);\n\
-         /// The model, which was checked when this was written: it takes no memory, and no time when the program starts.\n\
+         /// The model, which was checked when this was written: it takes no memory, and no time
+         /// when the program starts.\n\
          pub static MODEL: kinglet::Model<'static> = {{\n\
          use kinglet::format::{{blob::*, spec::*}};\n\
          kinglet::Model::from_export(BLOB, {checksum:#010x}, {manifest}, {places:?})\n\
@@ -191,7 +194,8 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
     text
 }
 
-/// A text as C has it: a byte that does not mean itself is octal, as a question mark is, which may begin a trigraph.
+/// A text as C has it: a byte that does not mean itself is octal, as a question mark is, which may
+/// begin a trigraph.
 fn literal(text: &str) -> String {
     let mut literal = String::from("\"");
     for byte in text.bytes() {

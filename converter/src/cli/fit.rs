@@ -14,7 +14,8 @@ use super::counts::counted;
 use super::engine::{open, read_blob};
 use super::{number, output};
 
-/// Say which boards a blob fits, with what left over, and about how long a token takes there: the mean of a text of that length.
+/// Say which boards a blob fits, with what left over, and about how long a token takes there: the
+/// mean of a text of that length.
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
     /// The blob.
@@ -40,7 +41,7 @@ enum Core {
     RiscV,
 }
 
-/// What a core took under emulation.
+/// Instructions that a core took under emulation.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     /// Instructions for a product, "a16, 384 x 384, one token".
@@ -96,7 +97,8 @@ impl Core {
         }
     }
 
-    /// Instructions that a cycle completes, about: loads that wait, and the second pipeline of an M7.
+    /// Instructions that a cycle completes, about: loads that wait, and the second pipeline of an
+    /// M7.
     const fn per_cycle(self) -> f64 {
         match self {
             Self::M0Plus | Self::RiscV => 0.7,
@@ -106,14 +108,15 @@ impl Core {
     }
 }
 
-/// What a token asks of a core.
+/// The work of a core for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Work {
     /// Products of the matrices.
     products: f64,
-    /// What the matrices give, which is requantized, and quantized, normed or activated again.
+    /// Outputs of the matrices, each of which is requantized, and then quantized, normed or
+    /// activated.
     outputs: f64,
-    /// Positions that attention looks at, of all heads of all layers.
+    /// Positions that all heads of all layers attend to.
     attended: f64,
     /// Values of heads at these positions.
     values: f64,
@@ -126,7 +129,7 @@ impl Work {
         Self { products: outputs * cols as f64, outputs, ..Self::default() }
     }
 
-    /// All heads of all layers of a stack look at so many positions.
+    /// All heads of all layers of a stack attend to `positions` positions.
     fn attention(stack: &StackSpec, positions: f64) -> Self {
         let attention = &stack.block.attention;
         let heads = f64::from(stack.num_hidden_layers * attention.num_attention_heads);
@@ -147,7 +150,7 @@ impl Work {
     }
 }
 
-/// What a core takes for each part of the work: a straight line through what was counted.
+/// A core's instructions for each part of the work, fitted to the counts.
 #[derive(Clone, Copy, Debug)]
 struct Costs {
     product: f64,
@@ -157,9 +160,11 @@ struct Costs {
 }
 
 impl Costs {
-    /// The story teller: 5 layers of 64 with 8 heads of 8, half as many keys and values, 172 inside, 512 tokens.
+    /// The story teller: 5 layers of 64 with 8 heads of 8, half as many keys and values, 172
+    /// inside, 512 tokens.
     const STORY: Work = Work { products: 259_328.0, outputs: 3512.0, attended: 40.0, values: 320.0 };
-    /// Positions that the first eight tokens of `bench` look at, and those from the 65th to the 128th: their means.
+    /// Positions that the first eight tokens of `bench` look at, and those from the 65th to the
+    /// 128th: their means.
     const POSITIONS: (f64, f64) = (4.5, 96.5);
 
     fn of(core: Core, spec: &ModelSpec) -> Self {
@@ -188,8 +193,8 @@ impl Costs {
     }
 }
 
-/// A board: its chip, its memory in KiB as far as one program may have it, its clock in megahertz. A folder of `firmware-examples`
-/// says of its board what stands here, and runs it so.
+/// A board: its chip, the memory in KiB that one program may have, its clock in megahertz. Where
+/// `firmware-examples` has a folder for a board, its `Cargo.toml` has these figures, too.
 struct Board {
     name: &'static str,
     chip: &'static str,
@@ -214,8 +219,9 @@ static BOARDS: [Board; 12] = [
     Board { name: "Nucleo-G071RB", chip: "STM32G071RB", core: Core::M0Plus, flash: 128, ram: 36, clock: 64 },
 ];
 
-/// What a program takes besides the blob and the arena, in bytes, with the model as `kinglet export` writes it: code with a
-/// tokenizer, a self test and a logger, and its stack. 46 KB and 6 KB were counted on a Cortex-M4; some room is left.
+/// What a program takes besides the blob and the arena, in bytes, with the model as `kinglet
+/// export` writes it: code with a tokenizer, a self test and a logger, and its stack. 46 KB and 6
+/// KB were counted on a Cortex-M4; some room is left.
 const CODE: u64 = 64 * 1024;
 const STACK: u64 = 8 * 1024;
 
@@ -305,8 +311,9 @@ impl Fit {
     }
 }
 
-/// What is done for a token of a text of so many, on the average, where a model both reads and writes for one of each. The few
-/// instructions of a tokenizer are left out, and a classifier's head, which runs once a text.
+/// The mean work for a token of a text of `tokens` tokens; an encoder-decoder reads one and writes
+/// one. The few instructions of a tokenizer are left out, and a classifier's head, which runs once
+/// a text.
 fn work(spec: &ModelSpec, tokens: usize) -> Work {
     let writing = spec.decoder.as_ref().map_or(Work::default(), |stack| {
         let attention = &stack.block.attention;
@@ -319,7 +326,7 @@ fn work(spec: &ModelSpec, tokens: usize) -> Work {
     spec.encoder.as_ref().map_or(writing, |stack| reading(spec, stack, tokens as f64).and(writing))
 }
 
-/// What an encoder does for a token of a text of so many.
+/// An encoder's work for a token of a text of `tokens` tokens.
 fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work {
     let crossed = spec.decoder.as_ref().filter(|decoder| decoder.block.cross_attention);
     let stored = crossed.map_or(Work::default(), |decoder| {
@@ -329,7 +336,8 @@ fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work {
     blocks(stack).and(Work::attention(stack, tokens)).and(stored)
 }
 
-/// What a decoder does for a token that looks at so many positions, and so many of the encoder's.
+/// A decoder's work for a token that attends to `positions` positions, and to `source` positions of
+/// the encoder.
 fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, source: f64) -> Work {
     let hidden = stack.hidden_size as usize;
     let crossing = if stack.block.cross_attention {

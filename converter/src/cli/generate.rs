@@ -22,7 +22,8 @@ use super::{number, output};
 /// The longest text that one command writes.
 const MAX_TEXT: usize = 1 << 15;
 
-/// Write on from a text: greedily unless told otherwise, or as `generation_config.json` says of beams, lengths and repetitions.
+/// Write on from a text: greedily unless told otherwise, or as `generation_config.json` says of
+/// beams, lengths and repetitions.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
@@ -47,16 +48,18 @@ pub(crate) struct Generate {
     /// Make tokens already seen less likely; 1 for no change.
     #[arg(long, allow_negative_numbers = true, value_parser = number::repetition_penalty)]
     repetition_penalty: Option<f32>,
-    /// Where the random numbers begin; the same seed gives the same text on every machine.
+    /// Where the random numbers begin; one seed gives one text on every machine.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Search for the best text among this number of texts at a time; 1 takes the likeliest token each time.
+    /// Search for the best text among this number of texts at a time; 1 takes the likeliest token
+    /// each time.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
     num_beams: Option<u8>,
     /// Divide a text's log-probability by its length to this power.
     #[arg(long, allow_negative_numbers = true, value_parser = number::length_penalty)]
     length_penalty: Option<f32>,
-    /// Stop searching as soon as there are as many texts as beams; `never` searches until none can become better.
+    /// Stop searching as soon as there are as many texts as beams; `never` searches until none can
+    /// become better.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
     early_stopping: Option<String>,
     /// No run of this number of tokens comes twice; 0 allows all.
@@ -71,7 +74,8 @@ pub(crate) struct Generate {
     /// Stop after this text too; may be given several times.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Write one of the texts in this file and nothing else: each line a text, or token ids such as 1,2,3.
+    /// Write one of the texts in this file and nothing else: each line a text, or token ids such as
+    /// 1,2,3.
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
     /// Go on after a token that ends a text.

@@ -1,4 +1,5 @@
-//! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of many.
+//! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of
+//! many.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,9 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an object with the fields `text` and
-    /// `pair`, or `ids`, `token_type_ids`, `decoder_ids`, `continues` (1 for a token that goes on with the word of the one before it).
+    /// Many inputs: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an
+    /// object with the fields `text` and `pair`, or `ids`, `token_type_ids`, `decoder_ids`,
+    /// `continues` (1 for a token that goes on with the word of the one before it).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ids", "token_type_ids", "decoder_ids"])]
     input: Option<PathBuf>,
 }
@@ -124,7 +126,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Checks a tokenizer's section, which is empty when the model has none. It lives as long as the program, which has one.
+    /// Checks a tokenizer's section, which is empty when the model has none. It lives as long as
+    /// the program, which has one.
     pub(crate) fn new(section: &'static [u8]) -> Result<Self> {
         let tokenizer = match Tokenizer::from_bytes(section) {
             Err(LoadError::NoTokenizer) => None,
@@ -152,7 +155,8 @@ impl Reader {
         })
     }
 
-    /// A text to choose, as the tokens that the model would write: token ids, or a text without what goes around one.
+    /// A text to choose, as the tokens that the model would write: token ids, or a text without
+    /// what goes around one.
     pub(crate) fn choice(&self, line: &str) -> Result<Vec<u32>> {
         let ids = parse_ids(line);
         match &self.tokenizer {
@@ -183,7 +187,8 @@ pub(crate) fn char_offsets(text: &str) -> Vec<usize> {
 }
 
 impl Input {
-    /// The part of the text that a range of tokens stands for, and its characters, where the tokens are of a text.
+    /// The part of the text that a range of tokens stands for, and its characters, where the tokens
+    /// are of a text.
     pub(crate) fn span(&self, tokens: core::ops::Range<usize>) -> Option<(String, usize, usize)> {
         let (first, last) = (self.tokens.get(tokens.start)?, self.tokens.get(tokens.end.checked_sub(1)?)?);
         let text = self.texts.get(usize::from(first.text?))?;

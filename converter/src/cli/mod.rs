@@ -28,7 +28,8 @@ mod verify;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Small transformers on small machines: turn a Hugging Face checkpoint into one file, and run that file.
+/// Small transformers on small machines: turn a Hugging Face checkpoint into one file, and run that
+/// file.
 #[derive(Debug, Parser)]
 #[command(name = "kinglet", version)]
 pub(crate) struct Cli {

@@ -1,6 +1,7 @@
 //! Pages of `docs/` that are made from the program: its options, and the families it knows.
 //!
-//! The tests hold the committed pages to the program. `cargo xtask docs` sets `KINGLET_BLESS`, which writes the pages.
+//! The tests hold the committed pages to the program. `cargo xtask docs` sets `KINGLET_BLESS`,
+//! which writes the pages.
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ fn hold(page: &str, text: &str) {
     assert!(kept == text, "docs/{page} is out of date: `cargo xtask docs` writes it");
 }
 
-/// The golden checkpoints of a `model_type`: the ending of `architectures` and the folder of each, in order.
+/// The golden checkpoints of a `model_type`: the ending of `architectures` and the folder of each,
+/// in order.
 fn golden() -> BTreeMap<String, Vec<(String, String)>> {
     let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut folders: Vec<_> = fs::read_dir(root().join("tests/golden"))

@@ -9,7 +9,8 @@ use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
-/// Say how likely each token of a text is: given those read before it, or, to an encoder, given all others.
+/// Say how likely each token of a text is: given those read before it, or, to an encoder, given all
+/// others.
 #[derive(Args, Debug)]
 pub(crate) struct Score {
     #[command(flatten)]
@@ -87,7 +88,8 @@ fn target(engine: &Engine, input: &Input) -> Result<Vec<Option<f64>>> {
     Ok([None].into_iter().chain(next).collect())
 }
 
-/// Each token under a mask, given all others (arXiv 1910.14659). The first and the last, which frame the text, have none.
+/// Each token under a mask, given all others (arXiv 1910.14659). The first and the last, which
+/// frame the text, have none.
 fn pseudo(engine: &Engine, input: &Input, mask: u32) -> Result<Vec<Option<f64>>> {
     let mut masked = input.clone();
     let mut log_probs = vec![None; input.ids.len()];

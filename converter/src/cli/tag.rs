@@ -20,8 +20,8 @@ pub(crate) struct Tag {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Put neighbouring tokens of one kind together: each token by its own label, or the tokens of a word by the first's, the
-    /// mean of all, or the surest's.
+    /// Put neighbouring tokens of one kind together: each token by its own label, or the tokens of
+    /// a word by the first's, the mean of all, or the surest's.
     #[arg(long, value_name = "HOW")]
     group: Option<Group>,
     /// One JSON object on standard output, and nothing else there.

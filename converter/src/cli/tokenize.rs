@@ -34,7 +34,8 @@ pub(crate) struct Tokenize {
     /// Token ids to turn into a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["text", "input"])]
     ids: Option<Vec<u32>>,
-    /// Many texts: one a line, or in `.jsonl` each line a JSON string, an object with `text` and `pair`, or one with `ids`.
+    /// Many texts: one a line, or in `.jsonl` each line a JSON string, an object with `text` and
+    /// `pair`, or one with `ids`.
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     input: Option<PathBuf>,
     /// One JSON object on standard output, and nothing else there.

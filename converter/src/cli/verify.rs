@@ -20,10 +20,11 @@ use super::input::{InputArgs, Reader};
 use super::keep::{KeepArgs, cut};
 use super::{number, output};
 
-/// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization cost.
+/// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization
+/// cost.
 ///
-/// A decoder is measured on texts that the reference writes, other models on the inputs given, or on token ids from
-/// all over the vocabulary.
+/// A decoder is measured on texts that the reference writes, other models on the inputs given, or
+/// on token ids from all over the vocabulary.
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
     /// The blob.

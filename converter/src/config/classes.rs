@@ -1,4 +1,5 @@
-//! What the configuration classes of `transformers` read, by `model_type`: a table that a script makes from their sources.
+//! What the configuration classes of `transformers` read, by `model_type`: a table that a script
+//! makes from their sources.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210), Marian (arXiv
-//! 1804.00344), PEGASUS (arXiv 1912.08777) and M2M-100 (arXiv 2010.11125).
+//! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210),
+//! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777) and M2M-100 (arXiv 2010.11125).
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -52,7 +52,8 @@ enum Positions {
     Learned,
     /// Sinusoids, from position 0.
     Sinusoidal,
-    /// Sinusoids of closed range, from the position after the padding token's, which has none and is not counted.
+    /// Sinusoids of closed range, from the position after the padding token's, which has none and
+    /// is not counted.
     SinusoidalAfterPadding,
 }
 
@@ -187,7 +188,8 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     Ok(stack)
 }
 
-/// Whether both stacks look tokens up in one table, as the configuration says and the checkpoint has it.
+/// Whether both stacks look tokens up in one table, as the configuration says and the checkpoint
+/// has it.
 fn shares_table(context: &Context<'_>) -> Result<bool> {
     let config = context.config;
     let share = config.flag_or(&["share_encoder_decoder_embeddings"], true)?;
@@ -210,7 +212,8 @@ fn shares_table(context: &Context<'_>) -> Result<bool> {
     Ok(share && !two)
 }
 
-/// Whether the encoder and the decoder have token tables of their own, in a checkpoint that is not tied.
+/// Whether the encoder and the decoder have token tables of their own, in a checkpoint that is not
+/// tied.
 fn has_two_tables(context: &Context<'_>) -> bool {
     let checkpoint = context.checkpoint;
     let name = |side: &str| {
@@ -228,7 +231,8 @@ fn has_two_tables(context: &Context<'_>) -> bool {
     two
 }
 
-/// The name under which a checkpoint has a table of positions, as old ones have even where it could be computed.
+/// The name under which a checkpoint has a table of positions, as old ones have even where it could
+/// be computed.
 fn stored_positions(context: &Context<'_>, side: &str) -> Option<String> {
     let names = prefixed(PREFIXES, &format!("{side}.embed_positions.weight"));
     names.into_iter().find(|name| context.checkpoint.shape(name).is_some())

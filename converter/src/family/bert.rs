@@ -1,4 +1,5 @@
-//! BERT (arXiv 1810.04805) and what shares its graph and names: MiniLM, BGE, E5 and other sentence encoders.
+//! BERT (arXiv 1810.04805) and what shares its graph and names: MiniLM, BGE, E5 and other sentence
+//! encoders.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};

@@ -12,7 +12,8 @@ use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
 use crate::checkpoint::{Checkpoint, Module};
 use crate::refuse;
 
-/// The head that a checkpoint has or the caller wants, and whether the result is to be an embedding.
+/// The head that a checkpoint has or the caller wants, and whether the result is to be an
+/// embedding.
 pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options) -> Result<(Head, bool)> {
     let embedding = match options.task {
         Some(task) => task == Task::Embedding,
@@ -48,7 +49,7 @@ pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options)
     })
 }
 
-/// Tasks that have the same tensors.
+/// The task that stands for all tasks with its tensors.
 fn general(task: Task) -> Task {
     match task {
         Task::MultiLabelClassification | Task::Regression => Task::Classification,
@@ -150,8 +151,8 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
     Ok((spec, labels))
 }
 
-/// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says; where it is silent, what the class
-/// of its `model_type` says.
+/// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says;
+/// where it is silent, what the class of its `model_type` says.
 fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Pooling> {
     const END: &[(&str, u32)] = &[("bart", 2), ("mbart", 2), ("mt5", 1), ("t5", 1)];
     let config = context.config;

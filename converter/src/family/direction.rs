@@ -6,13 +6,14 @@ use kinglet::format::spec::Direction;
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
-/// The file of a folder that says what Hugging Face's files have no word for: `{"direction": "backward"}`.
+/// The file that says a checkpoint's direction, for which Hugging Face's files have no key:
+/// `{"direction": "backward"}`.
 pub(super) const FILE: &str = "kinglet.json";
 
-/// The direction of a checkpoint: the one that its folder says or the caller asks for, which must not contradict each other; else forward.
+/// The direction that the folder says or the caller asks for; forward if neither does.
 ///
 /// # Errors
-/// When they do, or the file says anything else.
+/// When both contradict each other, or the file says anything else.
 pub(super) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<Direction> {
     let file = checkpoint.json(FILE)?;
     if let Some(key) = file.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "direction") {
@@ -42,7 +43,7 @@ pub(super) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<
     }
 }
 
-/// A direction as options and files call it.
+/// The name of a direction in options and files.
 pub(crate) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Forward => "forward",

@@ -1,4 +1,4 @@
-//! What a family is: a row of the table, what its mapping is given, and what it gives back.
+//! A family as a row of the table, and the input and output of its mapping.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -32,7 +32,7 @@ impl Family {
     }
 }
 
-/// What a family's mapping is given.
+/// The input of a family's mapping.
 pub(super) struct Context<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) config: &'a Config,
@@ -49,25 +49,26 @@ pub(super) struct Draft {
     pub(super) encoder: Option<StackSpec>,
     pub(super) decoder: Option<StackSpec>,
     pub(super) sources: Sources,
-    /// What may stand before the names of the base model.
+    /// Prefixes that the names of the base model may have.
     pub(super) prefixes: Prefixes,
-    /// The head: the one that was chosen, or what the configuration makes of it.
+    /// The head: the chosen one, or a variant of it that the configuration asks for.
     pub(super) head: Head,
-    /// The norm that a head would have.
+    /// The norm of a head that has one.
     pub(super) norm: Norm,
-    /// The activation that a head would have where it takes the model's.
+    /// The activation of a head that has the model's.
     pub(super) activation: Activation,
-    /// The token table is the head's matrix when the checkpoint has no other, even if the configuration denies it.
+    /// The token table is the head's matrix when the checkpoint has no other, even if
+    /// `tie_word_embeddings` is false.
     pub(super) tied: bool,
-    /// Where the decoder reads the encoder's text one token later, it begins with the text's last token, whatever the configuration
-    /// says.
+    /// A decoder that reads the encoder's text one token later begins with the text's last token,
+    /// whatever the configuration says.
     pub(super) starts_with_last: bool,
     /// The cap on the logits of a head on the vocabulary.
     pub(super) logit_cap: Option<Multiplier>,
     pub(super) notes: Vec<String>,
 }
 
-/// A norm, before it is known how wide it is.
+/// A norm whose width is not known yet.
 #[derive(Clone, Copy)]
 pub(super) struct Norm {
     pub(super) kind: NormKind,
@@ -91,7 +92,7 @@ impl Norm {
 }
 
 impl Context<'_> {
-    /// The longest sequence where a stored table of positions ends.
+    /// The longest sequence for a model whose checkpoint stores `stored` positions.
     pub(super) fn stored_positions(&self, stored: u32) -> Result<u32> {
         match self.options.max_tokens {
             Some(wanted) if wanted > stored => Err(refuse(
@@ -102,7 +103,8 @@ impl Context<'_> {
         }
     }
 
-    /// The longest sequence where positions are computed: the checkpoint's, unless another is asked for.
+    /// The longest sequence for a model whose positions are computed: `trained`, unless the caller
+    /// asks for another.
     pub(super) fn computed_positions(&self, trained: u32) -> u32 {
         self.limit(self.options.max_tokens.unwrap_or(trained), MAX_POSITIONS)
     }

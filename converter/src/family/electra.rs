@@ -1,4 +1,5 @@
-//! ELECTRA (arXiv 2003.10555): BERT with a token table that may be narrow; generators and discriminators.
+//! ELECTRA (arXiv 2003.10555): BERT with a token table that may be narrow; generators and
+//! discriminators.
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};

@@ -1,7 +1,8 @@
-//! How to write unless the caller says otherwise: `generation_config.json`, or in its absence `config.json`.
+//! How to write unless the caller says otherwise: `generation_config.json`, or in its absence
+//! `config.json`.
 //!
-//! What `generate` of `transformers` reads is in the table of `generation_keys.rs`: the blob says it, or it is refused by name,
-//! or it changes no text. What it does not read is named in a note.
+//! What `generate` of `transformers` reads is in the table of `generation_keys.rs`: the blob says
+//! it, or it is refused by name, or it changes no text. What it does not read is named in a note.
 
 use anyhow::Result;
 use kinglet::format::blob::{EarlyStopping, GenerationDefaults};
@@ -24,7 +25,8 @@ pub(super) struct Generation<'c> {
 }
 
 impl<'c> Generation<'c> {
-    /// Checks what is said of writing, if the model writes. What a person should know of is added to the notes.
+    /// Checks what is said of writing, if the model writes. What a person should know of is added
+    /// to the notes.
     ///
     /// # Errors
     /// Naming a key that changes what is written and is not implemented.
@@ -69,7 +71,8 @@ impl<'c> Generation<'c> {
         Ok(found)
     }
 
-    /// Whether `generation_config.json` says how the model writes; `config.json` then says nothing of it.
+    /// Whether `generation_config.json` says how the model writes; `config.json` then says nothing
+    /// of it.
     pub(super) fn is_said(&self) -> bool {
         self.writes && !self.checkpoint.generation.is_null()
     }
@@ -82,7 +85,8 @@ impl<'c> Generation<'c> {
         if self.is_said() { "generation_config.json" } else { "config.json" }
     }
 
-    /// What is said of writing under a key, null aside; without `generation_config.json` an absent key has its class's default.
+    /// What is said of writing under a key, null aside; without `generation_config.json` an absent
+    /// key has its class's default.
     pub(super) fn find(&self, key: &str) -> Option<&'c Value> {
         let checkpoint = self.checkpoint;
         let value = if self.is_said() { checkpoint.generation.get(key) } else { checkpoint.config.get(&[key]) };
@@ -120,14 +124,14 @@ impl<'c> Generation<'c> {
         Ok(words)
     }
 
-    /// A number between two others, both included, or the default.
+    /// A number from `least` to `most`, or `default` if the key is not there.
     fn number(&self, key: &str, default: f64, least: f64, most: f64) -> Result<f64> {
         let Some(value) = self.find(key) else { return Ok(default) };
         let number = value.as_f64().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| self.refuse(key, value, &format!("is not a number from {least} to {most}")))
     }
 
-    /// The same of whole numbers.
+    /// A whole number from `least` to `most`, if the key is there.
     fn count(&self, key: &str, least: u32, most: u32) -> Result<Option<u32>> {
         let Some(value) = self.find(key) else { return Ok(None) };
         let number = value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64);

@@ -71,8 +71,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Takes queries, keys and values out of the one matrix they lie in, which like all matrices of the blocks is
-/// stored `[inputs, outputs]`.
+/// Takes queries, keys and values out of the one matrix they lie in, which like all matrices of the
+/// blocks is stored `[inputs, outputs]`.
 pub(super) fn split_fused(sources: &mut Sources, hidden_size: u32) {
     edit_blocks(sources, |_, part, pick| {
         // Vectors have only one way to lie.

@@ -1,5 +1,5 @@
-//! GPT-Neo (Black et al. 2021), of which TinyStories (arXiv 2305.07759) are: GPT-2 with unscaled scores and local
-//! windows in some layers.
+//! GPT-Neo (Black et al. 2021), of which TinyStories (arXiv 2305.07759) are: GPT-2 with unscaled
+//! scores and local windows in some layers.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};

@@ -1,5 +1,5 @@
-//! GPT-NeoX (arXiv 2204.06745) and Pythia: attention and network side by side, partial rotary positions, queries,
-//! keys and values in one matrix by head.
+//! GPT-NeoX (arXiv 2204.06745) and Pythia: attention and network side by side, partial rotary
+//! positions, queries, keys and values in one matrix by head.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

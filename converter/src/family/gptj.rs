@@ -1,4 +1,5 @@
-//! GPT-J (Wang and Komatsuzaki 2021): attention and network side by side under one norm, rotary positions.
+//! GPT-J (Wang and Komatsuzaki 2021): attention and network side by side under one norm, rotary
+//! positions.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

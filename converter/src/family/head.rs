@@ -7,16 +7,17 @@ use super::source::{Pick, Prefixes, tensor};
 /// A head of a family.
 #[derive(Clone, Copy)]
 pub(super) struct Head {
-    /// How the names in `architectures` end that have it.
+    /// Endings of the names in `architectures` that have this head.
     pub(super) suffixes: &'static [&'static str],
-    /// [`Task::Classification`] stands for its two kin too.
+    /// [`Task::Classification`] stands for [`Task::Regression`] and
+    /// [`Task::MultiLabelClassification`], too.
     pub(super) task: Task,
     pub(super) pooling: Pooling,
-    /// Which token is the last one, where it pools that.
+    /// Which token is the last one, for a head that reads the last token.
     pub(super) last: Last,
     pub(super) transform: Option<Transform>,
     pub(super) output: Output,
-    /// How the names of tensors begin that a checkpoint may have and this head does not need.
+    /// Beginnings of the names of tensors that a checkpoint may have and this head does not need.
     pub(super) unused: &'static [&'static str],
 }
 
@@ -37,11 +38,11 @@ pub(super) struct Transform {
 /// Which token is the last one.
 #[derive(Clone, Copy)]
 pub(super) enum Last {
-    /// Whichever stands there.
+    /// The last token of the text, whichever it is.
     Any,
     /// The last that is not the padding token.
     NotPadding,
-    /// Of the decoder the one at the place of the last end token that the encoder reads.
+    /// The decoder's token at the position of the last end token in the encoder's text.
     OfEnd,
 }
 
@@ -56,8 +57,9 @@ pub(super) enum Output {
         /// Names its bias may have; none when it has no bias.
         bias: &'static [&'static str],
     },
-    /// The same where the token table is narrower than the hidden states: the columns that it lacks are in a matrix of
-    /// their own, stored with a column for each token (MobileBERT).
+    /// A row for each token of the vocabulary, where the token table is narrower than the hidden
+    /// states (MobileBERT). The missing columns are in the matrix `rest`, which is stored with a
+    /// column for each token.
     WidenedVocabulary {
         rest: &'static str,
         bias: &'static str,
@@ -120,7 +122,7 @@ pub(super) const LAST_TOKEN_CLASSIFICATION: Head = Head {
 };
 
 impl Head {
-    /// The modules and tensors that it is made of.
+    /// Names of its modules and tensors.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = match self.output {
             Output::None => Vec::new(),
@@ -138,7 +140,7 @@ pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Optio
     Some(Transform { dense, bias: true, narrow: false, activation: Some(activation), norm: None })
 }
 
-/// Adds the one row of a table to every row of another.
+/// Adds the row of a table of one row to every row of `table`.
 pub(super) fn add_row(table: &mut Pick, prefixes: Prefixes, name: &str) {
     table.added = Some(Box::new(tensor(prefixes, name, "weight")));
 }

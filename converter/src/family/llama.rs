@@ -1,4 +1,5 @@
-//! Llama and the families that share its block: RMS norm, rotary positions, grouped queries, a gated network.
+//! Llama and the families that share its block: RMS norm, rotary positions, grouped queries, a
+//! gated network.
 //!
 //! Llama (arXiv 2302.13971).
 
@@ -90,7 +91,7 @@ pub(super) struct Variant {
     pub(super) names: Names,
     /// Whether queries, keys and values have biases; as `attention_bias` says where `None`.
     pub(super) qkv_bias: Option<bool>,
-    /// The same for the output projection.
+    /// Whether the output projection has a bias; as `attention_bias` says where `None`.
     pub(super) output_bias: Option<bool>,
     /// Queries and keys are normed.
     pub(super) query_key_norm: bool,

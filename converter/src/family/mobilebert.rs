@@ -107,7 +107,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let narrow = config.flag_or(&["use_bottleneck_attention"], false)?;
     let shared = config.flag_or(&["key_query_shared_bottleneck"], true)?;
     if narrow {
-        // It is stored all the same, and read by nothing.
+        // The checkpoint stores it, but nothing reads it.
         context.checkpoint.dismiss(|name| name.contains(".bottleneck.attention."));
     }
     stack.block.bottleneck = bottleneck.then_some(BottleneckSpec {

@@ -1,8 +1,8 @@
 //! From `config.json` to a specification, and from each role to the tensors it is made of.
 //!
-//! A family is a row of [`FAMILIES`]: the `model_type`s it serves, the heads it may have, and a function that
-//! fills in the stacks. None of them computes: what a role is made of is said in data ([`Source`]), and
-//! [`weights`](crate::weights) does it.
+//! A family is a row of [`FAMILIES`]: the `model_type`s it serves, the heads it may have, and a
+//! function that fills in the stacks. None of them computes: what a role is made of is said in data
+//! ([`Source`]), and [`weights`](crate::weights) does it.
 
 use std::collections::BTreeMap;
 
@@ -119,7 +119,8 @@ pub const FAMILIES: &[&Family] = &[
 /// Maps a checkpoint.
 ///
 /// # Errors
-/// When the architecture, a key of its configuration or a value is not implemented; the message names it.
+/// When the architecture, a key of its configuration or a value is not implemented; the message
+/// names it.
 pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let config = &checkpoint.config;
     let model_type = config.get(&["model_type"]).and_then(serde_json::Value::as_str).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! ModernBERT (arXiv 2412.13663): pre-norm blocks without biases, rotary positions, gated networks, and windows in
-//! two layers of three.
+//! ModernBERT (arXiv 2412.13663): pre-norm blocks without biases, rotary positions, gated networks,
+//! and windows in two layers of three.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

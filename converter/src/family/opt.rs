@@ -1,5 +1,5 @@
-//! OPT (arXiv 2205.01068): pre-norm or post-norm, learned positions from 2 on, a token table that may be narrower
-//! than the model.
+//! OPT (arXiv 2205.01068): pre-norm or post-norm, learned positions from 2 on, a token table that
+//! may be narrower than the model.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};

@@ -17,7 +17,8 @@ pub struct Options {
     pub keys: KeyWidth,
     /// How matrices lie in the payload.
     pub weights: WeightLayout,
-    /// Which way the checkpoint was trained to read; what its folder says where `None`, or else forward.
+    /// Which way the checkpoint was trained to read; what its folder says where `None`, or else
+    /// forward.
     pub direction: Option<Direction>,
     /// The longest sequence, where it should differ from the checkpoint's.
     pub max_tokens: Option<u32>,

@@ -1,4 +1,4 @@
-//! Parts that several families read from their configurations in the same words.
+//! Parts that several families read from keys of one name.
 
 use core::f64::consts::LOG2_E;
 
@@ -31,8 +31,8 @@ pub(super) struct Dimensions {
 }
 
 impl Dimensions {
-    /// The plainest stack of these dimensions, which a family then changes: pre-norm without a final one, every
-    /// projection with a bias, no positions, a network without a gate.
+    /// The plainest stack of these dimensions, which a family then changes: pre-norm without a
+    /// final one, every projection with a bias, no positions, a network without a gate.
     pub(super) fn stack(&self) -> Result<StackSpec> {
         let layers = short(self.layers, "num_hidden_layers")?;
         Ok(StackSpec {
@@ -180,8 +180,9 @@ pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64
     Ok(())
 }
 
-/// The same where layers with a window also turn by angles of their own: a window longer than any text is kept,
-/// at that length, since it still tells the layers apart.
+/// Sets windows for a stack whose layers with a window have rotary angles of their own. A window
+/// longer than any text is kept, at the length of the longest text, because it still tells these
+/// layers from the others.
 pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
     if layers != 0 {
         (stack.block.attention.window, stack.block.attention.sliding_layers) =

@@ -1,5 +1,5 @@
-//! Phi 1, 1.5 and 2 (arXiv 2306.11644, 2309.05463): attention and network side by side under one norm, partial
-//! rotary positions.
+//! Phi 1, 1.5 and 2 (arXiv 2306.11644, 2309.05463): attention and network side by side under one
+//! norm, partial rotary positions.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

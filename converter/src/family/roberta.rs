@@ -1,5 +1,5 @@
-//! RoBERTa (arXiv 1907.11692), XLM-RoBERTa (arXiv 1911.02116), CamemBERT (arXiv 1911.03894): BERT with positions that
-//! begin after the padding token's and do not count it, and heads of its own.
+//! RoBERTa (arXiv 1907.11692), XLM-RoBERTa (arXiv 1911.02116), CamemBERT (arXiv 1911.03894): BERT
+//! with positions that begin after the padding token's and do not count it, and heads of its own.
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};

@@ -21,7 +21,7 @@ pub struct Source {
 pub enum Value {
     /// A tensor of the checkpoint.
     Tensor(Pick),
-    /// The same number everywhere.
+    /// One number for all elements.
     Constant(f32),
     /// Cosines and sines of rotary positions.
     Rotary {
@@ -41,7 +41,7 @@ pub enum Value {
     },
     /// The table of an activation function.
     Activation(Activation),
-    /// Matrices of as many rows, one beside the other.
+    /// Matrices with equal numbers of rows, joined column-wise.
     Beside(Vec<Pick>),
     /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
     Convolution(Pick),
@@ -51,7 +51,8 @@ pub enum Value {
     PositionProjection(Box<PositionProjection>),
 }
 
-/// Vectors of distances (DeBERTa, arXiv 2006.03654): they depend on no text, so they are computed once.
+/// Vectors of distances (DeBERTa, arXiv 2006.03654): they depend on no text, so they are computed
+/// once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PositionProjection {
     /// The embeddings of distances, `[positions, hidden_size]`.
@@ -89,7 +90,7 @@ impl Pick {
         Self { names, transposed: false, rows: None, of: None, factor: 1.0, offset: 0.0, added: None }
     }
 
-    /// The same, but only these rows of it.
+    /// These rows of the tensor only.
     #[must_use]
     pub fn rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
         self.rows = Some(rows.into_iter().collect());
@@ -106,7 +107,8 @@ pub(super) struct Names {
     pub(super) stack: &'static [(StackPart, &'static str)],
     /// What stands before the parts of a block.
     pub(super) layer: &'static str,
-    /// The parts of a block. In these and in `layer`, `{}` is the block, `{group}` and `{inner}` are where it lies among shared ones.
+    /// The parts of a block. In these and in `layer`, `{}` is the block, `{group}` and `{inner}`
+    /// are where it lies among shared ones.
     pub(super) block: &'static [(BlockPart, &'static str)],
 }
 
@@ -140,7 +142,8 @@ impl From<Value> for Source {
     }
 }
 
-/// The sources of a stack by its table of names, and the table of its activation. Parts that the table lacks are left out.
+/// The sources of a stack by its table of names, and the table of its activation. Parts that the
+/// table lacks are left out.
 pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sources {
     let mut sources = Sources::new();
     let Some(stack) = spec.stack(id) else { return sources };
@@ -241,7 +244,8 @@ pub(super) fn by_head(part: u32, parts: u32, heads: u32, head_dim: u32) -> impl 
     (0..heads).flat_map(move |head| (0..head_dim).map(move |row| (head * parts + part) * head_dim + row))
 }
 
-/// The rows of a projection whose rotated pairs are neighbours, put so that the first half is paired with the second.
+/// The rows of a projection whose rotated pairs are neighbours, put so that the first half is
+/// paired with the second.
 pub(super) fn paired_halves(heads: u32, head_dim: u32, dims: u32) -> impl Iterator<Item = u32> {
     let half = dims / 2;
     let source = move |row: u32| match row {

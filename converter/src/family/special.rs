@@ -39,8 +39,8 @@ pub struct SpecialTokens {
     pub generation: GenerationDefaults,
 }
 
-/// Reads them: what is for writing alone from where `transformers` reads it, all others from `generation_config.json`, then
-/// `config.json`, then the tokenizer's files.
+/// Reads them: what is for writing alone from where `transformers` reads it, all others from
+/// `generation_config.json`, then `config.json`, then the tokenizer's files.
 ///
 /// # Errors
 /// When one is no token id.
@@ -53,7 +53,8 @@ pub(super) fn read(checkpoint: &Checkpoint, generation: &Generation<'_>) -> Resu
     };
     let id = |keys: &[&str]| Ok::<_, anyhow::Error>(ids(keys)?.first().copied());
     let written = |key: &str| generation.find(key).map_or(Ok(Vec::new()), |value| token_ids(key, value));
-    // Where several are forced to be the last, all are as likely, and the first of the vocabulary is taken.
+    // Where several are forced to be the last, all are as likely, and the first of the vocabulary
+    // is taken.
     let forced_eos = written("forced_eos_token_id")?.into_iter().min();
     let bos = id(&["bos_token_id", "bos_index"])?;
     let eos = if generation.is_said() { written("eos_token_id")? } else { ids(&["eos_token_id", "eos_index"])? };
@@ -119,7 +120,8 @@ impl<'c> NamedTokens<'c> {
         })
     }
 
-    /// The id of a special token, by its text in the tokenizer's files; where there is no tokenizer.json, by its class.
+    /// The id of a special token, by its text in the tokenizer's files; where there is no
+    /// tokenizer.json, by its class.
     fn id(&self, name: &str) -> Result<Option<u32>> {
         let Self { tokenizer, configuration, .. } = self;
         if tokenizer.is_null() && configuration["added_tokens_decoder"].is_null() {

@@ -1,5 +1,5 @@
-//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202) and mT5 (arXiv 2010.11934): RMS norms, unscaled scores
-//! with biases by distance, no other biases.
+//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202) and mT5 (arXiv 2010.11934): RMS norms,
+//! unscaled scores with biases by distance, no other biases.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -90,7 +90,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         decoder.embedding.shared = true;
         draft.add(Stack::Decoder, decoder, &DECODER);
     }
-    // The table is tied to the head whenever the file has no other, whatever the configuration says.
+    // The table is tied to the head whenever the file has no other, whatever the configuration
+    // says.
     draft.tied = true;
     let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
     let names = names.iter().flat_map(|name| prefixed(PREFIXES, &format!("{name}.weight"))).collect();
@@ -122,8 +123,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Whether hidden states are scaled before a language-model head: in checkpoints of the first form, which is told by
-/// how they say that the head is tied.
+/// Whether hidden states are scaled before a language-model head: in checkpoints of the first form,
+/// which is told by how they say that the head is tied.
 fn scales_output(context: &Context<'_>) -> Result<bool> {
     let config = context.config;
     let tied = config.flag_or(&["tie_word_embeddings"], true)?;

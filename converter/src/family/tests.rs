@@ -16,7 +16,7 @@ fn mapped(config: &Json) -> Mapping {
     map_with(config, &Options::default()).unwrap()
 }
 
-/// The same configuration with some keys changed; null leaves them out.
+/// A copy of a configuration with some keys changed; null removes a key.
 fn with(mut config: Json, changes: &Json) -> Json {
     let keys = config.as_object_mut().unwrap();
     for (key, value) in changes.as_object().unwrap() {

@@ -1,4 +1,5 @@
-//! XLM (arXiv 1901.07291): post-norm blocks, learned or sinusoidal positions, language embeddings; masked or causal.
+//! XLM (arXiv 1901.07291): post-norm blocks, learned or sinusoidal positions, language embeddings;
+//! masked or causal.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

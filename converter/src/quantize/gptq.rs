@@ -1,25 +1,28 @@
-//! GPTQ (arXiv 2210.17323): rounds the weights of a row one after the other, and lets those that are left make up for
-//! what each rounding did to the layer's output.
+//! GPTQ (arXiv 2210.17323): rounds the weights of a row one by one, and changes the weights that
+//! are not yet rounded so that they compensate each rounding error in the layer's output.
 //!
-//! Written from the paper: with `H` the sum of `x x^T` over the layer's inputs and `U` the upper triangular factor of its
-//! inverse, `H^-1 = U^T U`, the error of weight `j` over `U[j, j]`, times row `j` of `U`, is taken off the weights after it.
+//! Written from the paper. `H` is the sum of `x x^T` over the layer's inputs, and `U` the upper
+//! triangular factor of its inverse: `H^-1 = U^T U`. The rounding error of weight `j`, divided by
+//! `U[j, j]` and multiplied by row `j` of `U`, is subtracted from the weights after `j`.
 
 use crate::calibrate::Products;
 use crate::fixed::code;
 
-/// The share of the mean diagonal that is added to the diagonal, so that directions never seen stay where they are.
+/// The share of the mean diagonal that is added to the diagonal, so that directions never seen stay
+/// where they are.
 const DAMPING: f64 = 0.01;
 
-/// The factor of one layer's inputs, in the order in which its weights are rounded: the largest inputs first.
+/// The factor of one layer's inputs, in the order in which its weights are rounded: the largest
+/// inputs first.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
     order: Vec<usize>,
-    /// `U`, row after row; what is left of the diagonal is not used.
+    /// `U`, row after row; entries left of the diagonal are not used.
     upper: Vec<f64>,
 }
 
 impl Factor {
-    /// `None` when the inputs were all zero, or not finite: then there is nothing to go by.
+    /// `None` when the inputs were all zero, or not finite.
     pub(super) fn new(products: &Products) -> Option<Self> {
         let n = products.width;
         let diagonal = |i: usize| products.sums[i * n + i];
@@ -31,7 +34,8 @@ impl Factor {
         order.sort_by(|&a, &b| diagonal(b).total_cmp(&diagonal(a)).then(a.cmp(&b)));
         let at = |i: usize, j: usize| products.sums[i.min(j) * n + i.max(j)] + if i == j { damping } else { 0.0 };
 
-        // Backwards, H = L L^T; so forwards H = R R^T with R upper triangular, and U is the inverse of R.
+        // Backwards, H = L L^T; so forwards H = R R^T with R upper triangular, and U is the inverse
+        // of R.
         let mut lower = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..=i {
@@ -56,7 +60,7 @@ impl Factor {
         Some(Self { order, upper: inverse })
     }
 
-    /// The codes of a row of weights, each in a range, at the scale of its column.
+    /// The codes of a row of `weights`, each in `range`; `scale` gives the scale of a column.
     pub(super) fn round(&self, weights: &[f32], scale: &dyn Fn(usize) -> f64, range: (f64, f64)) -> Vec<f64> {
         let n = self.order.len();
         let mut left: Vec<f64> = self.order.iter().map(|&column| f64::from(weights[column])).collect();

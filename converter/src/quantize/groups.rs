@@ -8,11 +8,13 @@ use crate::real::largest;
 /// The least and the largest packed weight.
 pub(super) const RANGE: (f64, f64) = (-8.0, 7.0);
 
-/// What a group's largest weight may become, in steps between these: beyond 7 it is clipped, for the good of the others.
+/// The codes that a group's largest weight is tried at, in [`STEPS`] steps. A code beyond 7 is
+/// clipped, which lets the other weights of the group have a finer scale.
 const LARGEST: (f64, f64) = (5.5, 9.5);
 const STEPS: u32 = 40;
 
-/// The scale of a row, and of each of its groups of columns as a multiple of that: such that plain rounding is off by least.
+/// The scale of a row, and the scale of each group of `group` columns as a multiple of it. They
+/// minimize the error of rounding to the nearest.
 pub(super) fn scales(row: &[f32], group: usize) -> (f64, Vec<u8>) {
     let best: Vec<f64> = row.chunks(group).map(best).collect();
     let unit = best.iter().fold(0.0, |most: f64, scale| most.max(*scale)) / f64::from(MAX_GROUP_SCALE);
@@ -33,7 +35,7 @@ fn best(weights: &[f32]) -> f64 {
     if largest > 0.0 { (0..=STEPS).map(scale).min_by(better).unwrap_or(0.0) } else { 0.0 }
 }
 
-/// How far plain rounding at a scale is off, squared.
+/// The squared error of rounding `weights` to the nearest at `scale`.
 fn off(weights: &[f32], scale: f64) -> f64 {
     let error = |x: f64| x - scale * round_half_even(x / scale).clamp(RANGE.0, RANGE.1);
     weights.iter().map(|x| error(f64::from(*x)).powi(2)).sum()

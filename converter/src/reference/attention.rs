@@ -18,7 +18,8 @@ pub(super) struct Cache {
     pub(super) values: Vec<f32>,
 }
 
-/// Attention of tokens to those before them, or around them. Queries and keys are made of `x`, values of `values`.
+/// Self-attention: a decoder's tokens attend to earlier tokens, an encoder's to all. Queries and
+/// keys are computed from `x`, values from `values`.
 pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &mut Cache) -> Result<Rows> {
     let &Layer { model, id, stack, first, .. } = layer;
     let spec = &stack.block.attention;
@@ -70,7 +71,8 @@ pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &
     layer.linear(BlockPart::Output, &mixed)
 }
 
-/// Attention of a decoder's tokens to all of the encoder's, whose keys and values are `cross`.
+/// Cross-attention: a decoder's tokens attend to all tokens of the encoder, whose keys and values
+/// are in `cross`.
 pub(super) fn cross_attention(layer: &Layer<'_, '_>, x: &Rows, cross: &Cache) -> Result<Rows> {
     let queries = layer.linear(BlockPart::CrossQuery, x)?;
     let everything = Mask { causal: false, first: 0, window: None };
@@ -116,7 +118,7 @@ impl Bias<'_> {
     }
 }
 
-/// Vectors by head and distance, which queries and keys meet.
+/// Learned vectors for each head and distance, which are multiplied with queries and keys.
 #[derive(Clone, Copy)]
 struct Disentangled<'a> {
     /// Which vector belongs to each distance.
@@ -128,7 +130,7 @@ struct Disentangled<'a> {
 }
 
 impl Disentangled<'_> {
-    /// What the distance adds to `q . k`.
+    /// The term that the distance between `query` and `key` adds to their product.
     fn score(self, head: usize, (query, at): (&[f32], usize), (key, of): (&[f32], usize)) -> f32 {
         let distance = self.index.len() as isize / 2;
         let relative = (at as isize - of as isize).clamp(-distance, distance) + distance;
@@ -140,7 +142,7 @@ impl Disentangled<'_> {
     }
 }
 
-/// What the distance between query and key adds to a score.
+/// The term that the distance between query and key adds to a score.
 #[derive(Clone, Copy)]
 enum Distances<'a> {
     None,
@@ -148,7 +150,8 @@ enum Distances<'a> {
     Disentangled(Disentangled<'a>),
 }
 
-/// Turns the first `dims` values of each head by its position, the first half of them paired with the second.
+/// Turns the first `dims` values of each head by its position, the first half of them paired with
+/// the second.
 fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut Rows) {
     let half = dims / 2;
     for (token, row) in rows.rows_mut().enumerate() {
@@ -164,7 +167,8 @@ fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut 
     }
 }
 
-/// Softmax of the scaled scores, in base two, over the values; and the largest magnitude of a score.
+/// Softmax of the scaled scores, in base two, over the values; and the largest magnitude of a
+/// score.
 fn attend(spec: &AttentionSpec, mask: Mask, distances: Distances<'_>, queries: &Rows, cache: &Cache) -> (Rows, f32) {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);

@@ -31,7 +31,8 @@ pub(super) fn block(layer: &Layer<'_, '_>, x: Rows, cache: &mut Cache, cross: Op
     layer.norm(BlockPart::WidenNorm, &sum)
 }
 
-/// Attention and the feed-forward networks. `inputs` are what queries and keys, and values, are made of, where that is not `x`.
+/// Attention and the feed-forward networks. With `inputs`, queries and keys are computed from the
+/// first and values from the second; otherwise all from `x`.
 fn sublayers(
     layer: &Layer<'_, '_>,
     mut x: Rows,

@@ -5,12 +5,13 @@ use kinglet::format::spec::{ModelSpec, Pooling, StackSpec};
 
 use crate::refuse;
 
-/// Refuses texts of two lengths where the head reads the decoder at a token's place in the encoder's.
+/// Refuses inputs of different lengths for a head that reads the decoder at a position of the
+/// encoder's text.
 pub(crate) fn check_lengths(spec: &ModelSpec, ids: &[u32], decoder_ids: &[u32]) -> Result<()> {
     if matches!(spec.head.pooling, Pooling::AtLast(_)) && ids.len() != decoder_ids.len() {
         return Err(refuse(
             format_args!("{} tokens for the decoder, but {} for the encoder", decoder_ids.len(), ids.len()),
-            "this classifier reads one text with both: give the decoder the same text, one token later",
+            "this classifier reads one text with both: give the decoder that text, one token later",
         ));
     }
     Ok(())

@@ -9,8 +9,8 @@ use crate::fixed::real;
 use crate::real::{Rows, add};
 use crate::tables;
 
-/// The first hidden states of a stack's tokens, with their token types (all 0 where none are given). Before them the text has
-/// `counted` tokens that count as positions.
+/// The hidden states that enter a stack's first layer, for the tokens `ids`. Without `types`, all
+/// token types are 0. `counted` is the number of earlier tokens that count as positions.
 pub(super) fn embed(
     model: &Model<'_>,
     (id, stack): (Stack, &StackSpec),
@@ -52,7 +52,8 @@ pub(super) fn embed(
     Ok(x)
 }
 
-/// The row of each token's position. Padding, where it has one of its own, is not counted.
+/// The row of each token in the position table. A padding token has the last row, and does not
+/// count.
 fn positions(stack: &StackSpec, counted: usize, ids: &[u32]) -> impl Iterator<Item = usize> {
     let (padding, last) = (stack.embedding.padding, stack.max_positions as usize);
     let mut next = counted;

@@ -11,20 +11,20 @@ use super::Reference;
 /// The longest text that the reference writes.
 const MAX_TEXT: usize = 1 << 15;
 
-/// What was written, without what it began with.
+/// A generated text, without the tokens that it began with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// Token ids, in the order of writing.
     pub ids: Vec<u32>,
     /// Whether it came to an end of its own.
     pub done: bool,
-    /// Its score, where it was searched for.
+    /// Its score, if a beam search found it.
     pub score: Option<f32>,
 }
 
 impl Reference<'_> {
-    /// The likeliest token after the other, after a penalty on those that the text has already; 1 is none. What an encoder
-    /// reads must be encoded.
+    /// Greedy generation after the tokens `begin`. `penalty` lowers the logits of tokens that the
+    /// text already has; 1 leaves them. The input of an encoder must be encoded before.
     ///
     /// # Errors
     /// When a token or a length is out of range.
@@ -51,7 +51,8 @@ impl Reference<'_> {
         Ok(Written { ids: text.split_off(begin.len()), done, score: None })
     }
 
-    /// The best texts that a search finds, the best first. What an encoder reads must be encoded.
+    /// The texts that a beam search finds, the best first. The input of an encoder must be encoded
+    /// before.
     ///
     /// # Errors
     /// When a token or a length is out of range, or the options are.
@@ -78,7 +79,7 @@ impl Reference<'_> {
                     search.offer(beam, token, 0.0);
                 } else {
                     normalize(&mut logits);
-                    // All are negative, so that all are multiplied.
+                    // Log-probabilities are negative, so that all of them are multiplied.
                     penalize(&mut logits, &text, beams.repetition_penalty);
                     let vocab_size = logits.len() as u32;
                     options.forbid(&text, begin.len(), vocab_size, |token| logits[token as usize] = f32::NEG_INFINITY);
@@ -124,7 +125,8 @@ fn likeliest(logits: &[f32]) -> Result<u32> {
     best.map(|at| at as u32).context("every token is suppressed, so that none can be written\nallow one")
 }
 
-/// Divides positive logits of tokens that the text has, and multiplies negative ones.
+/// Divides the positive logits of tokens that are in `text` by `penalty`, and multiplies the
+/// negative ones by it.
 fn penalize(logits: &mut [f32], text: &[u32], penalty: f32) {
     for token in text.iter().collect::<BTreeSet<_>>() {
         if let Some(logit) = logits.get_mut(*token as usize) {
@@ -133,7 +135,7 @@ fn penalize(logits: &mut [f32], text: &[u32], penalty: f32) {
     }
 }
 
-/// Makes log-probabilities of them.
+/// Turns logits into log-probabilities.
 fn normalize(logits: &mut [f32]) {
     let most = logits.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
     let sum = most + libm::logf(logits.iter().map(|x| libm::expf(x - most)).sum());

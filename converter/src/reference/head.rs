@@ -9,8 +9,8 @@ use crate::fixed::real;
 use crate::real::{Rows, dot, linear};
 use crate::tables;
 
-/// What the head makes of the last stack's hidden states: a row for each token, or one when it pools. `kept` is the state that the
-/// head reads where that need not be the last one.
+/// The head's results for the last stack's hidden states: a row for each token, or one row when it
+/// pools. `kept` is the hidden state that is read by heads that may read another than the last one.
 pub(super) fn head(model: &Model<'_>, hidden: &Rows, kept: Option<&[f32]>) -> Result<Rows> {
     let head = &model.spec.head;
     let mut x = match head.pooling {

@@ -7,34 +7,34 @@ use kinglet::format::spec::{AttentionSpec, ModelSpec, NormSpec, StackSpec};
 use crate::real::{Rows, linear, norm};
 use crate::weights::{Tensor, Weights, role_name};
 
-/// A step of the reference, as an [`Observer`] sees it.
+/// A step of a run, as an [`Observer`] sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'r> {
-    /// The linear layer of a role made `out` of `x`.
+    /// A linear layer has computed `out` from `x`.
     Linear {
-        /// Whose matrix it is.
+        /// The role of the matrix.
         role: Role,
-        /// What it read.
+        /// Its input.
         x: &'r Rows,
-        /// What it made.
+        /// Its output.
         out: &'r Rows,
     },
-    /// The norm of a role made `out` of `x`.
+    /// A norm has computed `out` from `x`.
     Norm {
-        /// Whose factors they are.
+        /// The role of its weights.
         role: Role,
-        /// What it read.
+        /// Its input.
         x: &'r Rows,
-        /// What it made.
+        /// Its output.
         out: &'r Rows,
     },
-    /// An attention's scores have this largest magnitude, base two.
+    /// The largest magnitude of a layer's attention scores, in base two.
     Score(f32),
-    /// The head answered this, before its soft cap.
+    /// The head's results, before the soft cap.
     Results(&'r Rows),
 }
 
-/// Sees every step of a run.
+/// A function that sees every step of a run.
 pub type Observer<'a> = &'a dyn Fn(&Step<'_>);
 
 /// A specification and its weights.
@@ -66,7 +66,7 @@ impl<'a> Model<'a> {
         self.weights.get(role).with_context(|| format!("the weights lack {}", role_name(role)))
     }
 
-    /// The token table of a stack, which may be another's.
+    /// The token table of a stack. A decoder may share the encoder's.
     pub(super) fn token_table(&self, id: Stack) -> Result<&'a Tensor> {
         let shared = self.spec.stack(id).is_some_and(|stack| stack.embedding.shared);
         self.tensor(Role::Stack(if shared { Stack::Encoder } else { id }, StackPart::TokenEmbedding))
@@ -78,7 +78,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Rounds keys to eight bits with a scale for each token and head, where that is wanted.
+    /// Rounds keys to eight bits with a scale for each token and head, if `narrow_keys` is set.
     pub(super) fn narrow(&self, spec: &AttentionSpec, keys: &mut [f32]) {
         if self.narrow_keys {
             keys.chunks_exact_mut(spec.head_dim.into()).for_each(round_to_bytes);
@@ -86,7 +86,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// One layer of a stack, at some tokens.
+/// One layer of a stack, applied to a run of tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'l, 'a> {
     pub(super) model: &'l Model<'a>,
@@ -107,7 +107,7 @@ impl Layer<'_, '_> {
         self.model.linear(self.role(part), x)
     }
 
-    /// A norm of the block: all have one specification.
+    /// One of the block's norms, which share a specification.
     pub(super) fn norm(&self, part: BlockPart, x: &Rows) -> Result<Rows> {
         self.model.norm(&self.stack.block.norm, self.role(part), x)
     }

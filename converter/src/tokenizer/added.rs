@@ -27,9 +27,10 @@ pub(super) struct AddedToken {
 
 /// The added tokens of a description, by id. `normalize` does what the normalizer does.
 ///
-/// As in `tokenizers` the file's own ids do not count: a token has the id of the same string in the list or in the vocabulary, else
-/// the next one after those of the vocabulary. Of tokens that are listed twice the last one counts, but one that was special once
-/// stays special. Empty ones are passed over.
+/// `tokenizers` does not read the ids of the file, and neither does this: a token has the id that
+/// its string has earlier in the list or in the vocabulary, else the next free id after the
+/// vocabulary. If a token is listed twice, its last entry counts, but it is special if any entry
+/// says so. Empty tokens are skipped.
 ///
 /// # Errors
 /// When an entry is not as it should be, or the device could not find it.

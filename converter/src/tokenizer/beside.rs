@@ -1,7 +1,8 @@
 //! What the files beside `tokenizer.json` change in it.
 //!
-//! `transformers` builds most classes anew from the vocabulary of `tokenizer.json` and the keys of `tokenizer_config.json`. So where a
-//! key contradicts the file, the key is what counts; each time it is noted.
+//! `transformers` builds most classes anew from the vocabulary of `tokenizer.json` and the keys of
+//! `tokenizer_config.json`. So where a key contradicts the file, the key is what counts; each time
+//! it is noted.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use super::model::kind;
 use super::settings::{Files, Settings, Token};
 use crate::checkpoint::sentence::CONFIG_FILES;
 
-/// Applies the keys that a class reads to a `tokenizer.json`. Without a class only added tokens are read.
+/// Applies the keys that a class reads to a `tokenizer.json`. Without a class only added tokens are
+/// read.
 ///
 /// # Errors
 /// When a key has a value of another kind, or a file contradicts itself; the message names it.
@@ -212,7 +214,8 @@ fn frame(
     Ok(())
 }
 
-/// `transformers` does not read these two keys beside `tokenizer.json`: what the file says goes around a text.
+/// `transformers` does not read these two keys beside `tokenizer.json`: what the file says goes
+/// around a text.
 fn ends(description: &Value, settings: &Settings, added: &Added, notes: &mut Vec<String>) -> Result<()> {
     let (single, ..) = post_processor(description)?;
     for (flag, key) in [("add_bos_token", "bos_token"), ("add_eos_token", "eos_token")] {
@@ -266,7 +269,8 @@ fn added(description: &Value, class: Option<&Class>, settings: &Settings) -> Cha
     special.extend(settings.extra_tokens().unwrap_or_else(|| settings.mapped_tokens()));
     let vocabulary = Added::new(model, &given, [], []);
     let said = |token: &Token| settings.says(&token.content);
-    // A default of the class that the vocabulary does not have would get an id for which the model has no row.
+    // A default of the class that the vocabulary does not have would get an id for which the model
+    // has no row.
     special.retain(|token| vocabulary.id(&token.content).is_some() || said(token));
     for token in &mut special {
         if let Some((id, own)) = given.iter().find(|(_, own)| own.content == token.content) {

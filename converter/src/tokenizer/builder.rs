@@ -1,4 +1,4 @@
-//! A section on its way: its tables so far, and how far a text may grow.
+//! A tokenizer section while it is built: its tables so far, and how much a text may grow.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::kept::Kept;
 use super::tables::Tables;
 
-/// How a text may grow: characters, and bytes, for each byte of it.
+/// How much a text may grow: the characters, and the bytes, that a byte of it may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expansion {
     pub(super) chars: u16,
@@ -20,11 +20,12 @@ impl Default for Expansion {
 }
 
 impl Expansion {
+    /// Raises the growth to at least these.
     pub(super) fn at_least(&mut self, chars: u16, bytes: u16) {
         (self.chars, self.bytes) = (self.chars.max(chars), self.bytes.max(bytes));
     }
 
-    /// What is left of a text may grow once more.
+    /// Multiplies the growth so far.
     pub(super) fn times(&mut self, chars: usize, bytes: usize) -> Result<()> {
         let product = |a: u16, b: usize| u16::try_from(usize::from(a) * b).ok().filter(|&product| product <= 512);
         match (product(self.chars, chars), product(self.bytes, bytes)) {
@@ -35,7 +36,7 @@ impl Expansion {
     }
 }
 
-/// What the parts of a tokenizer are built with.
+/// The state that the parts of a tokenizer are built with.
 pub(super) struct Builder<'d> {
     pub(super) tables: Tables,
     pub(super) description: &'d Value,

@@ -1,7 +1,9 @@
-//! The tokenizer classes of `transformers` as data: which files each reads, and what it makes of them.
+//! The tokenizer classes of `transformers` as data: which files each reads, and what it makes of
+//! them.
 //!
-//! Which class a folder has is said by `tokenizer_class`, or else by `model_type`. What a class makes is described in the words of
-//! `tokenizer.json`, so that there is one way from there to the device.
+//! Which class a folder has is said by `tokenizer_class`, or else by `model_type`. What a class
+//! makes is described in the words of `tokenizer.json`, so that there is one way from there to the
+//! device.
 
 use super::sentence_piece::{Layout, Unknown};
 use super::settings::Settings;
@@ -34,7 +36,7 @@ pub(super) enum Vocabulary {
     Words,
     /// `vocab.json` and `merges.txt`: BPE on bytes.
     Bytes,
-    /// The same files: BPE on characters, whose words end in `</w>`.
+    /// `vocab.json` and `merges.txt`: BPE on characters, whose words end in `</w>`.
     Suffixes,
     /// A SentencePiece file of this name, read as Unigram.
     Pieces(&'static str, Layout, Unknown),
@@ -99,7 +101,8 @@ pub(super) enum Prefix {
     Asked,
 }
 
-/// What goes around one text, and two. Lower-case words are the names of special tokens, `A` and `B` the texts; a digit is the segment.
+/// What goes around one text, and two. Lower-case words are the names of special tokens, `A` and
+/// `B` the texts; a digit is the segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Frame {
     /// `add_bos_token` and `add_eos_token` say it.

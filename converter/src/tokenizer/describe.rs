@@ -1,4 +1,5 @@
-//! The parts of a class in the words of `tokenizer.json`, with the keys of `tokenizer_config.json` that each reads.
+//! The parts of a class in the words of `tokenizer.json`, with the keys of `tokenizer_config.json`
+//! that each reads.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -113,8 +114,8 @@ impl Split {
 }
 
 impl Frame {
-    /// As `tokenizer.json` says it; `tokens` are special tokens by name where the files say no others, and `id` knows the
-    /// vocabulary and what was added to it.
+    /// As `tokenizer.json` says it; `tokens` are special tokens by name where the files say no
+    /// others, and `id` knows the vocabulary and what was added to it.
     pub(super) fn describe(
         self,
         tokens: &[(&str, &str)],

@@ -1,4 +1,5 @@
-//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by the older files of its class.
+//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by the older files
+//! of its class.
 
 use std::path::Path;
 
@@ -36,7 +37,8 @@ const VOCABULARIES: [&str; 9] = [
 /// The tokenizer of a folder; `None` when the folder has none.
 ///
 /// # Errors
-/// When its files are not what they should be, or no reader fits them; the message names the file or the class.
+/// When its files are not what they should be, or no reader fits them; the message names the file
+/// or the class.
 pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
     let files = Files::new(transformer(folder)?);
     let settings = Settings::read(&files)?;
@@ -156,7 +158,8 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
     let mut tokens = settings.named(class.tokens, class.mask_strips);
     tokens.extend(said.unwrap_or(extra));
     if class.split == Split::Qwen {
-        // This class adds its special tokens once more, without what the files say of how they are found.
+        // This class adds its special tokens once more, without what the files say of how they are
+        // found.
         tokens.iter_mut().for_each(|token| *token = Token::plain(&token.content, true));
     }
     let mut description = json!({

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::description::{flag, malformed, parts, unsupported};
 use super::sentence_piece::MARK_AT_BEGIN;
 
-/// `transformers` puts a mark before every text with two parts: a normalizer adds one where the text begins with a mark, the
-/// pre-tokenizer where it does not. The device has one part for that.
+/// `transformers` puts a mark before every text with two parts: a normalizer adds one where the
+/// text begins with a mark, the pre-tokenizer where it does not. The device has one part for that.
 pub(super) fn marked(description: &Value) -> Cow<'_, Value> {
     let adds = |part: &Value| part["pattern"]["Regex"] == MARK_AT_BEGIN && part["content"] == "▁▁";
     let always =

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::settings::Token;
 
-/// The tokens that are found before the model sees a text, in the order in which they get their ids.
+/// The tokens that are found before the model sees a text, in the order in which they get their
+/// ids.
 #[derive(Debug, Default)]
 pub(super) struct Added {
     vocabulary: HashMap<String, u64>,
@@ -17,8 +18,9 @@ pub(super) struct Added {
 }
 
 impl Added {
-    /// `given` keep their ids, then come those that the files list and those that have a meaning: each has the id that the
-    /// vocabulary gives it, or the next one. Of equal ones the last says how it is found.
+    /// The tokens of `given` keep their ids. Each token of `listed` and `special` has its id in the
+    /// vocabulary, or else the next free id. If a token occurs twice, its last entry says how it is
+    /// found.
     pub(super) fn new(
         model: &Value,
         given: &[(u64, Token)],

@@ -92,7 +92,8 @@ impl Builder<'_> {
         Ok(steps)
     }
 
-    /// SentencePiece's own rules: the length of a double array, the array, and what is put in place.
+    /// SentencePiece's own rules: the length of a double array, the array, and what is put in
+    /// place.
     fn charsmap(&mut self, encoded: &str) -> Result<Option<NormalizerStep>> {
         use base64::Engine as _;
         let place = "normalizer.precompiled_charsmap";

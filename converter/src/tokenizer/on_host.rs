@@ -41,7 +41,8 @@ pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool)
     text
 }
 
-/// How a token is written in the vocabulary: byte-level ones with the printable characters that stand for bytes.
+/// How a token is written in the vocabulary: byte-level ones with the printable characters that
+/// stand for bytes.
 pub fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
     let mut bytes = Vec::new();
     tokenizer.pieces(id, &mut |piece| bytes.extend_from_slice(piece));

@@ -1,4 +1,4 @@
-//! Regular expressions as rows of items: those that tokenizers split texts with, and no others.
+//! The regular expressions that tokenizers split texts with, as rows of items. Others are refused.
 
 use std::sync::LazyLock;
 
@@ -102,17 +102,21 @@ impl Tables {
     }
 }
 
-/// Whether a character is part of a word, to the engine that `tokenizers` uses for added tokens and white space.
+/// Whether a character is part of a word, to the engine that `tokenizers` uses for added tokens and
+/// white space.
 pub(super) fn is_word(c: char) -> bool {
     static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| characters_of(r"\w").expect("it is a class"));
     WORDS.binary_search(&c).is_ok()
 }
 
-/// Every character that a class has, in the eyes of Oniguruma, with which `tokenizers` splits texts.
+/// Every character that a class has, in the eyes of Oniguruma, with which `tokenizers` splits
+/// texts.
 ///
-/// Both engines read Unicode 16, and a test compares them. What they read otherwise is refused or spelt out.
+/// Both engines read Unicode 16, and a test compares them. What they read otherwise is refused or
+/// spelt out.
 fn members(class: &str) -> Result<Vec<char>> {
-    // Unicode's to Oniguruma, of ASCII only to the parser used here; operations on sets that only the latter has.
+    // Unicode's to Oniguruma, of ASCII only to the parser used here; operations on sets that only
+    // the latter has.
     if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
         bail!("{other} in the class {class}");
     }

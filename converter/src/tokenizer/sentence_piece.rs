@@ -1,4 +1,5 @@
-//! SentencePiece's own files, where there is no `tokenizer.json`: what `transformers` makes of them for each class.
+//! SentencePiece's own files, where there is no `tokenizer.json`: what `transformers` makes of them
+//! for each class.
 
 use std::collections::HashMap;
 
@@ -149,7 +150,8 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 impl Model {
-    /// `sentencepiece_model.proto`: pieces in field 1, the trainer's options in 2, the normalizer's in 3.
+    /// `sentencepiece_model.proto`: pieces in field 1, the trainer's options in 2, the normalizer's
+    /// in 3.
     ///
     /// # Errors
     /// When the file is cut, or none of SentencePiece's.
@@ -375,7 +377,8 @@ impl Model {
         }
         let mut splits = Vec::new();
         if self.add_dummy_prefix && self.remove_extra_whitespaces && !legacy {
-            // A text whose first space went has no mark then, because its first piece does not begin the text.
+            // A text whose first space went has no mark then, because its first piece does not
+            // begin the text.
             return Err(refuse(
                 "tokenizer_config.json says `legacy` = false, and the SentencePiece file takes spaces from a text's ends, which is not implemented together",
                 "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer",

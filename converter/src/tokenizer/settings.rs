@@ -1,5 +1,5 @@
-//! What stands beside a vocabulary: `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`, and `config.json`'s
-//! word on which tokenizer the model has.
+//! What stands beside a vocabulary: `tokenizer_config.json`, `special_tokens_map.json`,
+//! `added_tokens.json`, and `config.json`'s word on which tokenizer the model has.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +60,8 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// A token without rules of its own. Only tokens that are not special are looked for in normalized text.
+    /// A token without rules of its own. Only tokens that are not special are looked for in
+    /// normalized text.
     pub(super) fn plain(content: &str, special: bool) -> Self {
         let content = content.to_owned();
         Self { content, lstrip: false, rstrip: false, single_word: false, normalized: !special, special }
@@ -124,7 +125,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// `added_tokens_decoder` of `tokenizer_config.json`, or else the two files that were there before it.
+    /// `added_tokens_decoder` of `tokenizer_config.json`, or else the two files that were there
+    /// before it.
     fn read_added(&mut self, files: &Files) -> Result<()> {
         if let Some(listed) = self.keys.get("added_tokens_decoder") {
             self.lists_added = true;
@@ -191,7 +193,8 @@ impl Settings {
         self.keys.get(key).and_then(Value::as_str)
     }
 
-    /// The special token of this name, where the files say it: its place among the added tokens has the last word on how it is found.
+    /// The special token of this name, where the files say it: its place among the added tokens has
+    /// the last word on how it is found.
     fn token(&self, key: &str) -> Option<Token> {
         let value = self.keys.get(key)?;
         let token = match value {
@@ -269,7 +272,8 @@ pub(super) fn wrong(file: &str, key: &str) -> anyhow::Error {
     )
 }
 
-/// Where the transformer of a folder lies: sentence-transformers may keep it in a folder of its own.
+/// Where the transformer of a folder lies: sentence-transformers may keep it in a folder of its
+/// own.
 pub(super) fn transformer(folder: &Path) -> Result<PathBuf> {
     let modules = Files::new(folder.to_owned()).json("modules.json")?;
     let module =

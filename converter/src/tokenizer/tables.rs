@@ -93,7 +93,8 @@ impl Tables {
         (self.add(&table), self.add(&sequences.bytes))
     }
 
-    /// The map of canonical or compatible decompositions. Syllables of Hangul have a formula of their own.
+    /// The map of canonical or compatible decompositions. Syllables of Hangul have a formula of
+    /// their own.
     pub(super) fn decompositions(&mut self, compatible: bool) -> (Span, Span) {
         self.map(|c| {
             if ('\u{ac00}'..='\u{d7a3}').contains(&c) {
@@ -134,7 +135,8 @@ impl Tables {
         self.classes(grapheme_class)
     }
 
-    /// Strings with their ids, in the order of the strings. `ranks` asks for a way back from ids, `prefixes` for one to shorter strings.
+    /// Strings with their ids, in the order of the strings. `ranks` asks for a way back from ids,
+    /// `prefixes` for one to shorter strings.
     pub(super) fn vocabulary(
         &mut self,
         mut strings: Vec<(Vec<u8>, u32)>,
@@ -217,7 +219,7 @@ impl Entry {
         alike && self.operand == operand && place == self.last + step && place - self.first < Self::MOST
     }
 
-    /// Every second character changes by the same distance.
+    /// Every second character changes by one distance.
     fn alternates_to(&self, place: u32, kind: MapKind, operand: u32) -> bool {
         let one = self.kind == MapKind::Shift && self.first == self.last;
         one && kind == MapKind::Shift && self.operand == operand && place == self.last + 2

@@ -98,7 +98,7 @@ fn a_wrapped_checkpoint_is_the_same_model() {
 fn an_output_matrix_in_the_file_is_used_unless_it_is_the_token_table() {
     let mut shapes = llama_tensors();
     shapes.push(("lm_head.weight".to_owned(), vec![11, 8]));
-    // The same numbers as the token table.
+    // Its numbers are the token table's.
     let (_, weights) = read(&shapes).unwrap();
     assert!(weights.get(Role::Head(HeadPart::Output)).is_none());
 

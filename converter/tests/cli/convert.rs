@@ -147,7 +147,7 @@ fn a_spoilt_checkpoint_is_refused_by_file_and_tensor() {
     fs::write(&file, &spoilt).expect("the weights");
     assert!(convert(&cut).contains("model."));
 
-    // A tensor by a name that nobody asked for, of the same length in the header.
+    // A tensor by an unknown name, which has the length of the known one.
     let header = bytes.windows(17).position(|window| window == b"model.norm.weight").expect("the final norm");
     let mut renamed = bytes.clone();
     renamed[header..header + 17].copy_from_slice(b"model.nose.weight");

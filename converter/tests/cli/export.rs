@@ -16,7 +16,8 @@ fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
     assert_eq!(read("home-slots.kinglet"), fs::read(&blob).expect("the blob"));
     let module = String::from_utf8(read("home_slots.rs")).expect("text");
     assert!(module.contains("MAX_TOKENS: usize = 32") && module.contains("\"B-room\",\n"), "{module}");
-    // The firmware examples compile such modules, and print with them what the host prints with the blob.
+    // The firmware examples compile such modules, and print with them what the host prints with the
+    // blob.
     assert!(module.contains("pub static MODEL") && module.contains("pub static TOKENIZER"), "{module}");
     let header = String::from_utf8(read("home_slots.h")).expect("text");
     let arena = kinglet::arena_bytes(&fs::read(&blob).expect("the blob"), 32);

@@ -1,4 +1,5 @@
-//! What a checkpoint says of writing, against what `transformers` writes with it: `tests/golden/generation.json`.
+//! What a checkpoint says of writing, against what `transformers` writes with it:
+//! `tests/golden/generation.json`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

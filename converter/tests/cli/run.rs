@@ -35,7 +35,7 @@ fn a_blob_is_converted_inspected_verified_and_run() {
 fn verify_fails_where_a_blob_computes_something_else_than_its_checkpoint() {
     let (_folder, blob) = converted();
     assert!(run(&["verify", &blob, text(&stories()), "--texts", "2", "--tokens", "20"]).starts_with("self test: pass"));
-    // The same architecture, trained on texts from their ends.
+    // The story teller's architecture, trained on reversed texts.
     let other = copy_of("stories-backward");
     let said = refused(&["verify", &blob, text(other.path()), "--texts", "2", "--tokens", "20"]);
     assert!(said.contains("does not compute what its checkpoint does") && !said.contains("pass"), "{said}");

@@ -1,7 +1,8 @@
 //! What others reach, and the least that is possible: facts, each with where it comes from.
 //!
-//! Instructions of CMSIS-NN and of llama2.c were counted under QEMU 10.0 as ours are, each built by the better of GCC 12 and Clang 19. Times
-//! are of one thread of an x86-64 server (Zen 4, with VNNI), the best of several rounds.
+//! Instructions of CMSIS-NN and of llama2.c were counted under QEMU 10.0 as ours are, each built by
+//! the better of GCC 12 and Clang 19. Times are of one thread of an x86-64 server (Zen 4, with
+//! VNNI), the best of several rounds.
 
 /// The operations that the firmware counts.
 pub(super) const OPERATIONS: [&str; 15] = [
@@ -83,7 +84,8 @@ const CMSIS_INT4: &str = "CMSIS-NN, `arm_fully_connected_s4`";
 const LEAST: &str = "the least that the inner loop can take";
 
 pub(super) const ELSEWHERE: &[Elsewhere] = &[
-    // A product and a row of CMSIS-NN: 6.00 and 97 on M0+, 3.33 and 37 on M3, 1.875 and 50 with DSP, 0.156 and 12 with MVE.
+    // A product and a row of CMSIS-NN: 6.00 and 97 on M0+, 3.33 and 37 on M3, 1.875 and 50 with
+    // DSP, 0.156 and 12 with MVE.
     counted(&[A16, A8, A8_ROWS], CMSIS, &[(M0, "6.25"), (M3, "3.43"), (M4, "2.01"), (M55, "0.19")]),
     counted(&[A16_SMALL], CMSIS, &[(M0, "7.52"), (M3, "3.91"), (M4, "2.66"), (M55, "0.34")]),
     counted(
@@ -93,7 +95,8 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
     ),
     counted(&[INT4], CMSIS_INT4, &[(M4, "5.00")]),
     counted(&[INT4_SMALL], CMSIS_INT4, &[(M4, "5.64")]),
-    // Loads, widening and multiplying, without what counts the loop and without what a row costs at its end.
+    // Loads, widening and multiplying, without what counts the loop and without what a row costs at
+    // its end.
     counted(&[A16, A16_SMALL], LEAST, &[(M0, "3.25"), (M3, "2.25"), (M4, "1.13"), (RV32, "3.25")]),
     counted(&[A16_TOKENS], LEAST, &[(M0, "3.25"), (M3, "2.25"), (M4, "0.94"), (RV32, "3.25")]),
     counted(&[A16_PAIRS, A16_PAIRS_SMALL, A8_PAIRS], LEAST, &[(M4, "0.88")]),
