@@ -28,7 +28,7 @@ pub struct Keys {
 }
 
 /// Chooses the width of a model's keys: eight bits, unless rounding the keys alone costs more than
-/// [`COSINE`] or [`KL`].
+/// `COSINE` or `KL`.
 ///
 /// # Errors
 /// When the reference cannot run the model.
