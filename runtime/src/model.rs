@@ -8,7 +8,7 @@ use crate::format::blob::{self, Manifest, Sections};
 use crate::format::check;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
 use crate::format::places::MAX_GROUP_SCALE;
-use crate::format::spec::{ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
+use crate::format::spec::{AttentionPosition, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
 #[derive(Clone, Debug)]
@@ -184,9 +184,24 @@ impl<'m> Model<'m> {
                 norm.weight.0.len() == size && exponents.contains(&norm.exponent)
             }
             Shape::Words { len } => self.slice::<i32>(offset, len).len() == len,
-            Shape::Halfwords { len } => self.slice::<i16>(offset, len).len() == len,
+            Shape::Halfwords { len } => {
+                let halfwords = self.slice::<i16>(offset, len);
+                halfwords.len() == len && self.may_hold(role, halfwords)
+            }
         };
         if holds { Ok(()) } else { Err(invalid) }
+    }
+
+    /// Whether halfwords are in the range of their role: a relative index names vectors that a head
+    /// has, and tables may hold any numbers.
+    fn may_hold(&self, role: Role, halfwords: &[i16]) -> bool {
+        let Role::Stack(id, StackPart::RelativeIndex) = role else { return true };
+        match self.spec().stack(id).map(|stack| stack.block.attention.position) {
+            Some(AttentionPosition::Disentangled { positions, .. }) if features::RELATIVE_ATTENTION => halfwords
+                .iter()
+                .all(|&vector| u16::try_from(i16::from_le(vector)).is_ok_and(|vector| vector < positions)),
+            _ => true,
+        }
     }
 
     /// `len` values at an offset of the payload; none where the blob is not what it was when it was checked.

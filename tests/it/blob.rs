@@ -3,6 +3,8 @@
 
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
+use kinglet::format::layout::{Role, Stack, StackPart, roles};
+use kinglet::format::spec::AttentionPosition;
 use kinglet::{
     AlignedVec, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
     arena_bytes_seq2seq,
@@ -167,6 +169,32 @@ fn each_reason_is_named() {
     assert_eq!(forged(&|blob| blob[PRELUDE_LEN] = 99), Err(LoadError::InvalidSpec("fraction_bits").into()));
     // The first varint of two bytes: fraction_bits, three enums of one byte, then the tile.
     assert_eq!(forged(&|blob| blob[PRELUDE_LEN + 1] = 7), Err(LoadError::BadManifest.into()));
+}
+
+#[test]
+fn a_relative_index_names_vectors_that_there_are() {
+    const DISTANCE: u32 = 3;
+    let mut spec = tiny::encoder();
+    spec.encoder.as_mut().expect("an encoder").block.attention.position = AttentionPosition::Disentangled {
+        distance: DISTANCE,
+        positions: 7,
+        content_to_position: true,
+        position_to_content: true,
+    };
+    let role = Role::Stack(Stack::Encoder, StackPart::RelativeIndex);
+    let before = roles(&spec).take_while(|(other, _)| *other != role);
+    let offset = before.map(|(_, shape)| shape.bytes()).sum::<u64>() as usize;
+    let good = tiny::blob(&spec, 1);
+    let manifest_len = u32::from_le_bytes(good[12..16].try_into().expect("four bytes")) as usize;
+    let index = (PRELUDE_LEN + manifest_len).next_multiple_of(16) + offset;
+    for (vector, refused) in [(0, false), (6, false), (7, true), (i16::MAX, true), (-1, true), (i16::MIN, true)] {
+        let mut blob = AlignedVec::from(&good[..]);
+        blob[index..index + 2 * (2 * DISTANCE as usize + 1)].fill(0);
+        blob[index + 4..index + 6].copy_from_slice(&vector.to_le_bytes());
+        seal(&mut blob);
+        let expected = if refused { Err(LoadError::InvalidTensor { offset }.into()) } else { Ok(()) };
+        assert_eq!(read_and_run(&blob), expected, "vector {vector}");
+    }
 }
 
 #[test]

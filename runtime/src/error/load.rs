@@ -78,7 +78,7 @@ errors! {
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         BadLayout(&'static str) = 111,
-        /// A tensor's exponent, multiplier or scale is out of bounds.
+        /// A tensor's exponent, multiplier, scale or index is out of bounds.
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         InvalidTensor {

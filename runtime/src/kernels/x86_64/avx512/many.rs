@@ -201,11 +201,11 @@ fn fill_values<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, values: &[i8],
                     _mm512_storeu_si512(to.cast(), _mm512_cvtepi8_epi16(both));
                 }
             }
+            filled += 1;
         }
-        filled += (values.len() / width).div_ceil(2);
     }
     // SAFETY: so many pairs were written, both halves of each.
-    unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled.min(panel.0.len())) }
+    unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled) }
 }
 
 /// `Q` queries by the keys that they see, 32 at a time.
@@ -354,5 +354,28 @@ fn store(to: &mut [i32; 2 * LANES], [first, second]: [__m512i; 2]) {
     unsafe {
         _mm512_storeu_si512(to, first);
         _mm512_storeu_si512(to.add(1), second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_are_filled_up_to_their_end_and_no_farther() {
+        let detected = std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vl");
+        for keys in [1, 31, FEW_KEYS, FEW_KEYS + 1, 4 * FEW_KEYS].into_iter().filter(|_| detected) {
+            let bytes = std::vec![1_i8; keys * WIDTH];
+            let (mut key_panel, mut value_panel) = (Panel::<FEW_KEYS>::uninit(), Panel::<FEW_KEYS>::uninit());
+            // SAFETY: the processor has the instructions.
+            let (key_pairs, value_pairs) = unsafe {
+                (fill_keys(&mut key_panel, &bytes, WIDTH).len(), fill_values(&mut value_panel, &bytes, WIDTH).len())
+            };
+            let of_keys = keys.div_ceil(2 * LANES) * WIDTH / 2;
+            let of_values = keys.div_ceil(2) * WIDTH / (2 * LANES);
+            assert_eq!((key_pairs, value_pairs), (of_keys.min(FEW_KEYS), of_values.min(FEW_KEYS)), "{keys} keys");
+        }
     }
 }
