@@ -1,8 +1,7 @@
 //! Integer attention over a cache of quantized keys and values.
 //!
-//! Scores and the weighted sum are integer, and so is the softmax between them. One query row at a
-//! time: what it yields depends on that row and on the keys it may see, and on nothing else, so
-//! every tiling of the tokens gives the same bits.
+//! Scores, softmax and weighted sum are integer. Each query row is computed alone: its result
+//! depends on the row and on the keys that it may see, so every tiling of the tokens gives equal bits.
 
 use core::ops::Range;
 
@@ -24,7 +23,7 @@ pub(crate) mod together;
 /// Fraction bits of a score: scores are logarithms in base two.
 const SCORE_BITS: i32 = 16;
 
-/// What attention needs to know besides its rows.
+/// The parameters of a layer's attention.
 pub(crate) struct Attention<'a> {
     pub(crate) spec: &'a AttentionSpec,
     pub(crate) kernels: &'static Kernels,
@@ -36,16 +35,16 @@ pub(crate) struct Attention<'a> {
     pub(crate) disentangled: Disentangled<'a>,
 }
 
-/// Vectors of the distance between query and key, which either side meets (arXiv 2006.03654).
+/// Vectors of the distance between query and key, which are multiplied by queries or by keys (arXiv 2006.03654).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Disentangled<'a> {
     /// Which vector belongs to each distance `query - key`, from `-distance` on.
     pub(crate) index: Halfwords<'a>,
     /// Vectors that a head has.
     pub(crate) positions: usize,
-    /// What queries meet, `[heads * positions, head_dim]`.
+    /// The vectors that queries are multiplied by, `[heads * positions, head_dim]`.
     pub(crate) keys: Matrix<'a>,
-    /// What keys meet, `[heads * positions, head_dim]`.
+    /// The vectors that keys are multiplied by, `[heads * positions, head_dim]`.
     pub(crate) queries: Matrix<'a>,
 }
 
@@ -54,7 +53,7 @@ impl Disentangled<'_> {
         let distance = self.index.len() / 2;
         let relative =
             if query >= key { distance + (query - key).min(distance) } else { distance - (key - query).min(distance) };
-        // The bytes may change after they were checked: whatever they say is a vector of the head.
+        // The blob's bytes may change after the check: any number is clamped to a vector of the head.
         usize::try_from(self.index.get(relative)).unwrap_or(0).min(self.positions.saturating_sub(1))
     }
 }
@@ -89,7 +88,7 @@ impl RelativeBias<'_> {
     }
 }
 
-/// What a cache holds in a run of slots.
+/// The part of a cache in a run of slots.
 #[derive(Default)]
 struct Run<'a> {
     keys: KeyRows<'a>,
@@ -124,7 +123,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The scores of a query, and the largest of them; none is the least.
+    /// Computes the scores of a query, and returns the largest: `i32::MIN` when there are none.
     fn score(&self, kernels: &Kernels, query: &[i16], scores: &mut [i32], factor: ScoreFactor) -> i32 {
         if scores.is_empty() {
             return i32::MIN;
@@ -219,8 +218,8 @@ impl Attention<'_> {
         }
     }
 
-    /// What few models make of scores besides: what depends on distances, and a soft cap. Returns
-    /// the largest.
+    /// Applies to scores what few models have: terms of distances, and a soft cap. Returns the largest
+    /// score.
     #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
     #[inline(never)]
     fn score_more(
@@ -259,8 +258,7 @@ impl Attention<'_> {
     }
 
     /// Quantizes a query to as many bits as its products with keys leave, and multiplies it by the
-    /// softmax's scale but for a power of two. One of it then stands for the power of two that is
-    /// returned.
+    /// softmax's scale, without its exponent. Returns the exponent of the query's unit.
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
         let mantissa = self.query_mantissa();
@@ -274,18 +272,17 @@ impl Attention<'_> {
         scale.power() + self.query_power()
     }
 
-    /// What a quantized query is multiplied by, of fifteen bits.
+    /// The multiplier of a quantized query, of fifteen bits.
     fn query_mantissa(&self) -> i32 {
         self.spec.scale.mantissa >> 16
     }
 
-    /// The power of two that one of a query then stands for, besides that of its own scale.
+    /// The exponent of the unit of such a query, besides that of the query's own scale.
     fn query_power(&self) -> i32 {
         31 - i32::from(self.spec.scale.exponent)
     }
 
-    /// How products become scores in base two, but for the power of two that one of a query stands
-    /// for.
+    /// How products become scores in base two, without the exponent of the query's unit.
     fn score_factor(&self, key_bits: u32, head_dim: usize) -> ScoreFactor {
         // Nineteen bits of a product and eleven of a key's scale make thirty.
         let product_bits = key_bits + bits_beside(key_bits, head_dim) + head_dim.next_power_of_two().trailing_zeros();
@@ -293,7 +290,7 @@ impl Attention<'_> {
         ScoreFactor { narrow, shift: 2 * i32::from(self.fraction_bits) - SCORE_BITS - narrow as i32 }
     }
 
-    /// Adds what a query makes of its distances to the keys.
+    /// Adds the products of a query and the vectors of its distances to the keys.
     fn content_to_position(
         &self,
         head: usize,
@@ -323,7 +320,7 @@ impl Attention<'_> {
         }
     }
 
-    /// Adds what the keys make of their distances to a query.
+    /// Adds the products of the keys and the vectors of their distances to a query.
     fn position_to_content(
         &self,
         head: usize,
@@ -368,8 +365,8 @@ impl Term {
     /// which include the softmax's scale.
     fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
         let spare = headroom((127 * matrix.cols as u64) << bits);
-        // The row has `fraction_bits`. The score loses 32 bits in each of two products, and is
-        // raised by `spare`.
+        // The row has `fraction_bits`. The score is shifted right by 32 in each of two products, and
+        // left by `spare`.
         Self {
             spare,
             multiplier: mantissa,

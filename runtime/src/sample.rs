@@ -13,7 +13,7 @@ use crate::error::RunError;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
 
-// What is said of an option that is out of its range, in floating point or in fixed point.
+// The errors of options that are out of their ranges, in floating point and in fixed point.
 const TEMPERATURE: RunError = RunError::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" };
 const TOP_P: RunError = RunError::InvalidOption { option: "top_p", wanted: "from 0 to 1" };
 const MIN_P: RunError = RunError::InvalidOption { option: "min_p", wanted: "from 0 to 1" };
@@ -34,7 +34,7 @@ pub struct SamplerOptions {
     /// Divides positive logits of tokens already seen and multiplies negative ones (arXiv 1909.05858); 1 for none.
     /// From 0.01 to 100.
     pub repetition_penalty: f32,
-    /// Where the random numbers begin.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
@@ -43,12 +43,12 @@ impl SamplerOptions {
     pub const GREEDY: Self =
         Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 };
 
-    /// Whether every number means something. [`Sampler::new`] asks this.
+    /// Checks that every number is in its range. [`Sampler::new`] calls this.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] with the first one that does not: out of its range, or not a number.
+    /// [`RunError::InvalidOption`] with the first option that is out of its range, or not a number.
     pub const fn check(&self) -> Result<(), RunError> {
-        // Beyond these, what is left of the reciprocal in sixteen bits after the point is no longer the number given.
+        // Beyond these bounds sixteen fraction bits no longer hold the reciprocal exactly enough.
         if self.temperature != 0.0 && !within(self.temperature, 0.001, 1000.0) {
             return Err(TEMPERATURE);
         }
@@ -62,12 +62,12 @@ impl SamplerOptions {
     }
 }
 
-/// Whether a repetition penalty means something.
+/// Checks that a repetition penalty is in its range.
 pub(crate) const fn check_penalty(penalty: f32) -> Result<(), RunError> {
     if within(penalty, 0.01, 100.0) { Ok(()) } else { Err(REPETITION_PENALTY) }
 }
 
-/// Whether a number lies between two others, both included; what is not a number does not.
+/// Whether a number lies between two others, both included; false for NaN.
 pub(crate) const fn within(x: f32, least: f32, most: f32) -> bool {
     x >= least && x <= most
 }
@@ -184,8 +184,8 @@ impl Sampler {
         })
     }
 
-    /// A sampler from options in fixed point: no floating point, at run time either. A temperature or a penalty may be
-    /// rounded otherwise in the last of its sixteen binary places than by [`Sampler::new`].
+    /// A sampler from options in fixed point: no floating point, at run time either. A temperature or a penalty may
+    /// differ from that of [`Sampler::new`] in the last of its sixteen fraction bits.
     ///
     /// # Errors
     /// [`RunError::InvalidOption`] with the first option that is out of its range.
@@ -193,7 +193,7 @@ impl Sampler {
     /// ```
     /// use kinglet::sample::{FixedSamplerOptions, Sampler};
     ///
-    /// /// `percent` is where a knob of the device stands.
+    /// /// `percent` is the position of a knob on the device.
     /// fn sampler(percent: u32, seed: u64) -> Result<Sampler, kinglet::RunError> {
     ///     let temperature = (percent << 16) / 100;
     ///     Sampler::from_fixed(FixedSamplerOptions { temperature, top_k: 40, seed, ..FixedSamplerOptions::GREEDY })
@@ -213,7 +213,7 @@ impl Sampler {
         Ok(Self { sharpness, top_k, top_p, min_p, penalty: repetition_penalty, inverse_penalty, state: seed })
     }
 
-    /// The state of the random numbers: a sampler with the same options that is [given](Self::set_state) it goes on alike.
+    /// The state of the random numbers. A sampler with equal options that is [given](Self::set_state) this state chooses the tokens that this one would.
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -232,7 +232,7 @@ impl Sampler {
         self.state
     }
 
-    /// Sets the state of the random numbers: one that was [read](Self::state), or a new seed.
+    /// Sets the state of the random numbers, to one from [`state`](Self::state) or to a new seed.
     pub const fn set_state(&mut self, state: u64) {
         self.state = state;
     }
@@ -242,11 +242,11 @@ impl Sampler {
         Self { sharpness: 0, top_k: 0, top_p: ONE, min_p: 0, penalty: ONE, inverse_penalty: ONE, state: 0 }
     }
 
-    /// Chooses one of the logits, which are used up. `seen` are the tokens that the repetition penalty concerns.
+    /// Chooses one of the logits, and overwrites them. The repetition penalty applies to the tokens in `seen`.
     /// Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
     ///
     /// # Errors
-    /// [`RunError::AllSuppressed`] when none is left to choose.
+    /// [`RunError::AllSuppressed`] when every token is suppressed.
     pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, RunError> {
         if self.penalty != ONE {
             change_seen(logits, seen, |logit| {
@@ -444,7 +444,7 @@ mod tests {
                 let mut sampler = Sampler::new(options).expect("options in range");
                 let mut choose = |logits: &mut [i32]| sampler.sample(logits, 16, &[0, 1, 2]);
                 for _ in 0..500 {
-                    // The least logit that is one is not a suppressed one.
+                    // The least logit besides `SUPPRESSED` can be chosen.
                     assert_eq!(choose(&mut [SUPPRESSED, SUPPRESSED + 1, SUPPRESSED]), Ok(1));
                     assert_ne!(choose(&mut [1 << 16, SUPPRESSED, 2 << 16]), Ok(1));
                 }

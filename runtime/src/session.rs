@@ -294,7 +294,7 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     /// Takes one tile of a text one step further, and says whether there is more to do: a decoder's through a layer, an
-    /// encoder's through one of the two halves of a layer. `ids` and `token_types` are those that the pass began with.
+    /// encoder's through one of the two halves of a layer. `ids` and `token_types` are the ones given to the call that began the pass.
     ///
     /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are those of
     /// [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call this until it is done. With several

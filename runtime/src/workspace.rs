@@ -1,9 +1,8 @@
 //! Every byte the runtime will ever use, and what it is for.
 //!
-//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] says how large it must be, the
-//! same on the host and on the device, and the coefficients behind it stand in the blob's prelude,
-//! where a `const fn` reads them: [`arena_bytes`] sizes a static buffer from the very bytes that
-//! are flashed.
+//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] computes its size, which is equal
+//! on the host and on the device. The coefficients are in the blob's prelude, where a `const fn` reads
+//! them: [`arena_bytes`] sizes a static buffer from the bytes that are flashed.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
@@ -42,7 +41,7 @@ pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> u
     arena_bytes_beams(blob, source, target, 1)
 }
 
-/// As [`arena_bytes_seq2seq`], for searching with several beams.
+/// As [`arena_bytes_seq2seq`], for a beam search with `beams` beams.
 pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams: usize) -> usize {
     let Some(words) = plan_words(blob) else { return usize::MAX };
     let coefficients = Coefficients::from_words(words);

@@ -37,7 +37,7 @@ pub extern "C" fn load() -> bool {
     good
 }
 
-/// Continues the text that was written by up to so many tokens, greedily, and prints it with the fingerprint of all logits.
+/// Continues the text from the page by up to `new_tokens` tokens, greedily, and prints it with the fingerprint of all logits.
 #[unsafe(no_mangle)]
 pub extern "C" fn write(new_tokens: usize) -> bool {
     let text = take(&BYTES);

@@ -4,7 +4,7 @@ use kinglet::Error;
 
 use crate::{Board, number};
 
-/// Asks for every sentence's answer, and prints those that are wrong and how many are right.
+/// Asks for every sentence's answer, and prints the wrong answers and the number of right ones.
 pub fn of<B: Board>(
     board: &mut B,
     sample: &str,

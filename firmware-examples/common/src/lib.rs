@@ -1,7 +1,7 @@
-//! What the examples do, the same on every board and on the host: each module is one example, with its model, the arena
+//! What the examples do, on every board and on the host alike: each module is one example, with its model, the arena
 //! that the model needs, and `run`.
 //!
-//! Lines that begin with `#` are measurements and differ from core to core; all others are the same everywhere.
+//! Lines that begin with `#` are measurements and differ from core to core; all others are equal everywhere.
 #![no_std]
 
 mod accuracy;
@@ -135,7 +135,7 @@ fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u32) {
     board.print("\n");
 }
 
-/// Prints a fingerprint of exact logits: the same on every core, or something is wrong.
+/// Prints a fingerprint of exact logits: it is equal on every core, or something is wrong.
 fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
     board.print("logits ");
     for shift in (0..8).rev() {

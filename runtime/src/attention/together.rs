@@ -1,5 +1,4 @@
-//! Several tokens' attention at once, for sets of kernels that bring keys and values in order
-//! first.
+//! Attention of several tokens at once, for kernel sets that first reorder keys and values.
 
 use core::ops::Range;
 
@@ -9,11 +8,11 @@ use crate::fixed::bits_beside;
 use crate::kernels::attend::{Head, Queries};
 
 impl Attention<'_> {
-    /// Attention of several tokens at once, where a set of kernels has it and scores are nothing
-    /// but products; says whether it was done.
+    /// Attention of several tokens at once, where the kernel set has it and scores are products of
+    /// queries and keys only. Returns whether it was done.
     ///
-    /// `rows` are as in [`attend`](Self::attend), one after the other, and `visible` says what each
-    /// sees.
+    /// `rows` are as in [`attend`](Self::attend), one after the other; `visible` gives the keys that
+    /// each sees.
     pub(crate) fn attend_together(
         &self,
         cache: &KeyValueCache<'_>,

@@ -1,4 +1,4 @@
-//! What the kernels of attention take.
+//! The arguments of the kernels of attention.
 
 #[cfg(feature = "std")]
 use core::ops::Range;
@@ -6,9 +6,9 @@ use core::ops::Range;
 /// How a product of a query and a key becomes a score, besides the key's scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreFactor {
-    /// By how much a product is lowered first, to nineteen bits.
+    /// The first right shift of a product, to nineteen bits.
     pub(crate) narrow: u32,
-    /// What is shifted out in the end, besides the key's exponent.
+    /// The last right shift, besides the exponent of the key.
     pub(crate) shift: i32,
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn scale_query(q: i16, mantissa: i32) -> i16 {
     ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16
 }
 
-/// What one head has of the keys and values in a run of slots, and what becomes of queries that meet them.
+/// The keys and values of one head in a run of slots, and how its queries are scaled.
 #[cfg(feature = "std")]
 pub(crate) struct Head<'a> {
     /// `[keys, width]`.
@@ -33,11 +33,11 @@ pub(crate) struct Head<'a> {
     pub(crate) width: usize,
     /// Bits of a quantized query.
     pub(crate) query_bits: u32,
-    /// What it is multiplied by then, of fifteen bits.
+    /// The multiplier of a quantized query, of fifteen bits.
     pub(crate) query_mantissa: i32,
-    /// The power of two that one of it then stands for, besides that of its own scale.
+    /// The exponent of the unit of such a query, besides that of the query's own scale.
     pub(crate) query_power: i32,
-    /// How products become scores, but for that power of two.
+    /// How products become scores, without that exponent.
     pub(crate) factor: ScoreFactor,
 }
 
@@ -58,13 +58,13 @@ impl Queries<'_> {
         self.tokens * self.group
     }
 
-    /// A query, in whose place its result goes.
+    /// A query, which its result replaces.
     pub(crate) fn row(&mut self, index: usize) -> &mut [i32] {
         let start = index / self.group * self.stride + index % self.group * self.width;
         self.rows.get_mut(start..start + self.width).unwrap_or(&mut [])
     }
 
-    /// The keys that it sees, counted in the head's run.
+    /// The range of keys that a query sees, counted from the first key of the run.
     pub(crate) fn visible(&self, index: usize) -> Range<usize> {
         (self.visible)(index / self.group)
     }

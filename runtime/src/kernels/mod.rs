@@ -1,6 +1,7 @@
 //! The inner loops, and the choice between their implementations: one table of functions for each instruction set.
 //!
-//! `scalar` is the definition; every set gives the same bits, which one test checks for every set the machine has.
+//! `scalar` holds the reference kernels. Every set gives their bits: a test compares each set that
+//! the machine has with them.
 
 /// A closure that calls a function for instructions which the processor has.
 ///
@@ -60,13 +61,13 @@ impl Kernels {
         Self::faster().into_iter().flatten().chain([&scalar::SCALAR])
     }
 
-    /// The fastest set that this machine runs. Where that is known when the crate is built, the definition is not linked.
+    /// The fastest set that this machine runs. Where the compiler knows it, `SCALAR` is not linked.
     pub(crate) fn best() -> &'static Self {
         let [a, b, c, d] = Self::faster();
         a.or(b).or(c).or(d).unwrap_or(&scalar::SCALAR)
     }
 
-    /// The sets besides the definition, the fastest first.
+    /// The sets besides `scalar`, the fastest first.
     #[inline(always)]
     fn faster() -> Sets {
         #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! Products over packed weights, four bits each. They are the products over tiles of the bytes that the weights stand for: a few
-//! columns of four rows are unpacked at a time, and every set multiplies them as it does others.
+//! Products over packed weights, four bits each: a few columns of four rows at a time are unpacked to tiles of bytes, which every set can
+//! multiply.
 
 use bytemuck::cast_slice;
 
@@ -25,7 +25,7 @@ pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: 
 
 /// A tile of eight columns becomes two of four, a row of four weights at a time.
 ///
-/// Pairs of neighbours are sixteen bits apart. Times the scale, of two pairs each four bytes: columns 0, 2, 1, 3, as a tile has them.
+/// Neighbouring columns are sixteen bits apart. Multiplied by the scale, two pairs give four bytes: columns 0, 2, 1, 3, the order of a tile.
 fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u32; TILE * PACKED_COLS / 4]) {
     const PAIR: u32 = 0x000f_000f;
     const SIGNS: u32 = 0x8080_8080;
@@ -33,11 +33,11 @@ fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u
     let rows = words.as_chunks::<4>().0.iter().zip(scales);
     for ((word, &scale), (left, right)) in rows.zip(left.iter_mut().zip(right)) {
         let (word, scale) = (u32::from_le_bytes(*word), u32::from(scale));
-        // What weights are raised by, in each byte.
+        // The offset of weights, in each byte.
         let raised = scale.wrapping_mul(0x0808_0808);
         let four = |word: u32| {
             let products = (word & PAIR).wrapping_mul(scale) | (word >> 4 & PAIR).wrapping_mul(scale) << 8;
-            // A difference byte by byte: the uppermost bits lend to none.
+            // Subtracts byte by byte: the uppermost bits keep a borrow from crossing into the next byte.
             ((products | SIGNS).wrapping_sub(raised & !SIGNS) ^ ((products ^ !raised) & SIGNS)).to_le()
         };
         *left = four(word);

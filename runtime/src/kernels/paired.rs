@@ -1,4 +1,4 @@
-//! Products over weights with their rows in pairs. Sets that have no loop of their own for them put them into tiles first.
+//! Products over row-interleaved weights, for sets without a loop of their own: the weights are put into tiles first.
 
 use super::restored::{Tiles, first, multiply};
 use super::table::{Product, Weights};

@@ -1,5 +1,5 @@
-//! Products over weights that are not in tiles of bytes, but can be put into them: a few columns of four rows at a time, which every set
-//! multiplies as it does others.
+//! Products over weights that are not in tiles of bytes: a few columns of four rows at a time are put into tiles, which every set can
+//! multiply.
 
 use bytemuck::cast_slice;
 
@@ -7,7 +7,7 @@ use super::scalar;
 use super::table::Product;
 use crate::format::places::TILE;
 
-/// Columns that are restored at a time.
+/// Columns that are put into tiles at a time.
 pub(super) const COLUMNS: usize = 128;
 
 /// Tiles of bytes, a word for each row.
@@ -16,9 +16,9 @@ pub(super) type Tiles = [u32; TILE * COLUMNS / 4];
 #[repr(align(16))]
 struct Restored(Tiles);
 
-/// `out = x * weights^T` over blocks of four rows. `restore` puts the next columns, of which it is told how many, into tiles.
+/// `out = x * weights^T` over `blocks` blocks of four rows. `restore` gets a number of columns, and puts the next ones into tiles.
 ///
-/// Never inlined: what it has on the stack is for those alone who need it.
+/// Never inlined: its buffer on the stack would otherwise be a part of every caller's frame.
 #[inline(never)]
 pub(super) fn multiply<X>(
     out: &mut [i32],
@@ -45,8 +45,8 @@ pub(super) fn multiply<X>(
     }
 }
 
-/// Takes the first values of a slice, as many as there are of `len`: zips of chunks divide by sizes that the compiler does not always know
-/// not to be 0.
+/// Takes the first `len` values of a slice, or all where there are fewer. A zip of chunks would divide by a size, and check that it is
+/// not 0.
 pub(super) fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
     let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
     *rest = others;

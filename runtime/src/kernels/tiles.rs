@@ -49,8 +49,10 @@ impl<'m> Part<'m> {
     }
 }
 
-/// A product over tiles. `R` is a row of activations as `reorder` makes it of up to [`COLUMNS`] of them, beginning with `empty`;
-/// `one` and `four` multiply so many rows.
+/// A product over tiles.
+///
+/// `reorder` fills an `R`, which is `empty` at first, with up to [`COLUMNS`] activations of a row.
+/// `one` multiplies one such row, and `four` multiplies four.
 #[inline(always)]
 pub(super) fn multiply<X, R: Copy>(
     (out, x, weights, cols): (&mut [i32], &[X], &[i8], usize),

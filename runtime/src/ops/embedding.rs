@@ -16,7 +16,7 @@ pub(crate) fn embed_row(
     out: &mut [i32],
 ) {
     let mut multiplier = table.multipliers.get(row);
-    // The weight is raised by 24 bits and the product lowered by 32.
+    // The weight is shifted left by 24 bits, the product right by 32.
     let mut shift = table.exponent - i32::from(fraction_bits) - 8;
     if let Some(scale) = scale {
         multiplier = mul_high(multiplier, scale.mantissa);
@@ -33,7 +33,7 @@ pub(crate) fn embed_row(
         return;
     }
     if table.layout == WeightLayout::Paired && features::PAIRED_WEIGHTS {
-        // Two rows of each tile: every second byte is of this one.
+        // Two rows of each tile: every second byte belongs to this row.
         let pairs = from(pair_place(row & !1, 0, cols)).as_chunks::<{ 2 * TILE }>().0.iter().step_by(2);
         for (out, pairs) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(pairs).take(cols / TILE) {
             let bytes = pairs.iter().skip(row % 2).step_by(2);

@@ -23,7 +23,7 @@ enum Values<'a> {
 }
 
 impl<'a> QuantizedRows<'a> {
-    /// What [`quantize_rows`] left in these buffers.
+    /// The rows that [`quantize_rows`] wrote to these buffers.
     pub(crate) fn new(width: ActivationWidth, tokens: usize, cols: usize, buffer: &'a [u8], scales: &'a [u16]) -> Self {
         let len = tokens * cols;
         let values = match width {
@@ -56,7 +56,7 @@ pub(crate) fn quantize_rows(
     }
 }
 
-/// What a zip of chunks would do, without a division, which not every core has.
+/// Quantizes row after row. A zip of chunks would divide, and some cores have no division.
 #[inline(always)]
 fn each_row<T>(
     mut rows: &[i32],
@@ -105,7 +105,7 @@ pub(crate) fn linear_with_bias(
             row_bits(cols)
         }
     };
-    // Rows are so short that 32 bits hold it.
+    // `row_bits` and the bounds of a specification keep this in 32 bits.
     let bound = u64::from((cols as u32) << (7 + bits));
     for &scale in x.scales {
         let Some((row, rest)) = mem::take(&mut out).split_at_mut_checked(rows) else { return };

@@ -20,7 +20,7 @@ pub(crate) fn norm(kernels: &Kernels, spec: &NormSpec, numbers: &Norm<'_>, fract
     (kernels.norm)(row, &NormRow { centered, epsilon, shift, weights, biases });
 }
 
-/// `x * weight + bias`, the row raised first as far as it goes.
+/// `x * weight + bias`. The row is first shifted left by as many bits as are free.
 fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
     let raise = abs_max(row).max(1).leading_zeros() - 1;
     let mut bias = numbers.bias.iter();

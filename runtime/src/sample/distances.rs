@@ -89,7 +89,7 @@ impl Tokens {
 
 /// The logits as distances, and how many tokens lie where.
 pub(super) struct Distances<'l> {
-    /// Of all tokens; or, once they are few, of those that are kept.
+    /// One distance for each token; once few tokens are kept, one for each of these.
     distances: &'l mut [i32],
     /// The tokens that are kept, once they are few.
     tokens: heapless::Vec<u32, FEW>,

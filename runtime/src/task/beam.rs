@@ -39,7 +39,7 @@ pub struct BeamOptions {
 }
 
 impl BeamOptions {
-    /// So many texts at a time, judged by the mean of their tokens' log-probabilities.
+    /// Searches among `num_beams` texts, judged by the mean of their tokens' log-probabilities.
     pub const fn new(num_beams: usize) -> Self {
         Self {
             num_beams,

@@ -1,4 +1,4 @@
-//! Writing on: one token after the other.
+//! Text generation, one token after the other.
 
 use heapless::VecView;
 
@@ -20,19 +20,19 @@ pub struct GenerateOptions<'o> {
     pub stop_sequences: &'o [&'o [u32]],
     /// The least number of tokens before a stop token.
     pub min_new_tokens: usize,
-    /// Never write these.
+    /// Tokens that are never written.
     pub suppressed: &'o [u32],
-    /// Do not begin with these; where the first token is forced, do not write them second.
+    /// Tokens that are not written first, or second where the first token is forced.
     pub suppressed_first: &'o [u32],
-    /// Never write the last token of one of these where the text, what was given included, ends with those before it.
+    /// Sequences of tokens that never appear: where the text, including the prompt, ends with all but the last token of one, that token is not written.
     pub bad_words: &'o [&'o [u32]],
-    /// No run of this number of tokens comes twice, the prompt's included; 0 allows all.
+    /// No sequence of this number of tokens appears twice in prompt and text together; 0 allows all.
     pub no_repeat_ngram_size: usize,
-    /// Write one of these, and nothing else. A stop token ends one that begins others.
+    /// The texts to choose from: one of them is written, and nothing else. Where one is the beginning of others, a stop token ends it.
     pub choices: Option<Choices<'o>>,
-    /// The token written after a text of one token, whatever the model says. A longer text has its beginning already.
+    /// The token that is written after a text of one token, whatever the logits are. Longer texts are not affected.
     pub forced_bos: Option<u32>,
-    /// The last one, where the length runs out.
+    /// The token that is written last where the text reaches `max_new_tokens`.
     pub forced_eos: Option<u32>,
 }
 
@@ -61,19 +61,19 @@ impl GenerateOptions<'_> {
 pub enum Stop {
     /// A stop token, a stop sequence or one of the choices was written.
     Token,
-    /// As many tokens were written as were asked for.
+    /// `max_new_tokens` tokens were written.
     Length,
-    /// The session, or the buffer, holds no more.
+    /// The session or the buffer is full.
     Full,
-    /// The caller had enough.
+    /// The caller asked to stop.
     Caller,
 }
 
-/// What a step of a [`Generation`] brought.
+/// The result of one step of a [`Generation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Progress {
-    /// The model is at work: there is more to do before the next token.
+    /// The model has more steps to take before the next token.
     Working,
     /// A token was added to the text.
     Token(u32),
@@ -81,7 +81,7 @@ pub enum Progress {
     Ended(Stop),
 }
 
-/// A text that is being written, step by step, from where the session stands.
+/// A text that is being written, step by step, after the tokens that the session has read.
 ///
 /// `text` holds what the session has read, and may hold tokens that it has not read yet: they are read first. So a chat goes
 /// on in one session, each turn a new generation: what a user says is added to the text, which the options see as a whole.
@@ -106,14 +106,14 @@ pub enum Progress {
 #[derive(Clone, Debug)]
 pub struct Generation<'o> {
     options: GenerateOptions<'o>,
-    /// Tokens of the text that were given.
+    /// Tokens of the prompt.
     begun: usize,
     stage: Stage,
 }
 
 #[derive(Clone, Debug)]
 enum Stage {
-    /// What the session has not read of the text is to be read.
+    /// The session reads the rest of the text next.
     Begin,
     /// The session reads the text from this token on, which lies in the text in reading order when it is turned round.
     Read {
@@ -121,13 +121,13 @@ enum Stage {
         from: usize,
         turned: bool,
     },
-    /// The next token is to be chosen.
+    /// The next token is chosen next.
     Choose,
     Ended(Stop),
 }
 
 impl<'o> Generation<'o> {
-    /// Goes on with a text, of which the session may have read the beginning.
+    /// Continues a text, of which the session may have read the beginning.
     pub fn new(options: GenerateOptions<'o>, text: &[u32]) -> Self {
         Self { options, begun: text.len(), stage: Stage::Begin }
     }
@@ -237,12 +237,12 @@ impl<'o> Generation<'o> {
                 sampler.sample(logits, bits, text)?
             }
         };
-        // There is room: it was asked for.
+        // There is room: the capacity was checked before.
         let _ = text.push(token);
         self.stage = if options.is_done(text, begun) {
             Stage::Ended(Stop::Token)
         } else if text.len().saturating_sub(begun) >= options.max_new_tokens {
-            // Nothing follows that the model would have to read the last token for.
+            // No token follows, so the model need not read the last one.
             Stage::Ended(Stop::Length)
         } else if session.remaining() == 0 {
             Stage::Ended(Stop::Full)
@@ -253,8 +253,8 @@ impl<'o> Generation<'o> {
     }
 }
 
-/// Writes on from the tokens in `text`, in reading order, and adds each new token to it in the order of writing. The session
-/// forgets what it has read before: [`Generation`] goes on from there.
+/// Continues the tokens in `text`, which are in reading order, and adds each new token to it in the order of writing. The session
+/// is reset first; a [`Generation`] continues from its state instead.
 ///
 /// A model that reads backward reads `text` from its end and writes what comes before it: what it adds is to be
 /// read from the end.
@@ -263,7 +263,7 @@ impl<'o> Generation<'o> {
 /// last of a stop sequence or of a choice. It says whether to go on; where the text has ended already, that is
 /// [`Stop::Token`] whatever it says. A token that `text` has no room for is not chosen.
 ///
-/// The last token that is added is unread: the session then holds all of `text` but that.
+/// The session has then read all of `text` but the last token.
 ///
 /// # Errors
 /// As [`Session::prefill`]; [`RunError::NoTokens`] when there is no text to begin with; [`RunError::AllSuppressed`] when the options let

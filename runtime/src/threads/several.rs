@@ -67,7 +67,7 @@ enum Lent<'a, T> {
 }
 
 impl Threads {
-    /// So many threads, at least one. Where the system has no others to give it is one.
+    /// A pool of `count` threads, at least one: the caller's alone where the system starts no others.
     pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, RunError> {
         let others = Others::new(count.saturating_sub(1));
         let memory = (0..others.count()).map(|_| Memory::new(plan)).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! The same story with the arena on a heap, as long as the text turns out to need it.
+//! The story of `generate` with the arena on a heap, as long as the text turns out to need it.
 #![no_std]
 #![no_main]
 

@@ -12,8 +12,10 @@ use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole};
 use super::vectors::words;
 use crate::format::places::{TILE, tile_place};
 
-/// The set, on a processor that has the instruction. Products of matrices of bytes (`SMMLA`) need the same numbers zipped: for a
-/// token they take more instructions, and for several 6 % fewer.
+/// The set, on a processor that has the instruction.
+///
+/// Matrix products of bytes (`SMMLA`) are not used: they need zipped operands, which costs one token
+/// more instructions, and saves several tokens 6 %.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
@@ -90,7 +92,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = (weights.len() / cols).max(1);
     for (x, out) in x.chunks(4 * cols).zip(out.chunks_mut(4 * rows)) {
-        // Those that two bytes do not hold are the last 128 of 32,768.
+        // The 128 activations from 32,640 on do not fit two signed bytes.
         let larger: usize =
             x.chunks(256).map(|x| usize::from(x.iter().map(|&x| u16::from(x > LARGEST)).sum::<u16>())).sum();
         if larger > FEW {
@@ -108,7 +110,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
 }
 
-/// Of four rows of activations, so many too large ones are looked at one by one.
+/// The most activations of four rows beyond [`LARGEST`] that are corrected one by one.
 const FEW: usize = 16;
 
 /// One column's products.

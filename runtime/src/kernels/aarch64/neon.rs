@@ -1,8 +1,9 @@
-//! The vectors that every 64-bit Arm processor has. What is done to rows the compiler makes vectors of by itself.
+//! The vectors that every 64-bit Arm processor has. Kernels over rows have no code here: the compiler
+//! vectorizes the reference kernels.
 //!
-//! A tile is one load. Over sixteen-bit activations each of its rows is widened and meets the same four columns; over eight-bit
-//! ones two products of bytes are added in sixteen bits, which hold them: no activation is -128, so none is beyond
-//! 2 * 127 * 128.
+//! A tile is one load. For sixteen-bit activations each row of a tile is widened and multiplied by
+//! four columns. For eight-bit activations two products of bytes are added in sixteen bits: no
+//! activation is -128, so their sum is at most 2 * 127 * 128.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -130,7 +131,7 @@ fn multiply8<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<
     }
 }
 
-/// The same over sixteen-bit activations.
+/// `T` tokens of sixteen-bit activations by `B` blocks of four rows at a time.
 #[target_feature(enable = "neon")]
 fn multiply16<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<i16>; T], part: Part<'_>) {
     for (index, blocks) in part.blocks::<B>().enumerate() {

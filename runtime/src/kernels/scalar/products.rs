@@ -91,7 +91,7 @@ pub(crate) fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8
     }
 }
 
-/// The same in few instructions, for shapes that no model has.
+/// [`tiles`] in little code, for shapes that no model has.
 #[cfg(kinglet_dsp)]
 #[cold]
 pub(crate) fn tiles_at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {

@@ -163,7 +163,7 @@ pub(crate) fn rectify(values: &mut [i32], table: &[i16]) {
 mod tests {
     use super::*;
 
-    /// Numbers that exercise every width, the same in every run.
+    /// Numbers that exercise every width; every run gives equal ones.
     fn numbers(seed: u64) -> impl Iterator<Item = i32> {
         let mut state = seed;
         core::iter::repeat_with(move || {

@@ -42,7 +42,7 @@ pub(crate) struct Normalizer {
 }
 
 impl Normalizer {
-    /// From the sum of the powers of so many keys, and the bits of the largest of their values' scales.
+    /// The normalizer for the sum of the powers of `keys` keys; `top_scale` are the bits of the largest scale of their values.
     #[inline(always)]
     pub(crate) fn new(sum: u32, top_scale: u16, keys: usize) -> Self {
         let off = weight_bits_off(keys);
@@ -54,7 +54,7 @@ impl Normalizer {
         Self { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
     }
 
-    /// Makes a row of weighted sums what they are in fixed point. So many bits are free in each.
+    /// Turns weighted sums into fixed-point values. The upper `spare` bits of every sum are free.
     #[inline(always)]
     pub(crate) fn apply(self, row: &mut [i32], spare: u32) {
         with_rounding!(spare as i32 - 32 - self.exponent, |round| {
@@ -69,16 +69,16 @@ impl Normalizer {
     }
 }
 
-/// Bits that are free in weighted sums of so many keys.
+/// The number of free upper bits in a weighted sum over `keys` keys.
 pub(crate) fn spare_bits(keys: usize) -> u32 {
     headroom((127 * keys as u64) << (15 - weight_bits_off(keys)))
 }
 
-/// By how many bits the product of a power and a value's scale is lowered to become a weight, besides the exponent of the scale: from the
-/// bits of the largest scale of so many values.
+/// The right shift, besides the exponent of the scale, that turns the product of a power and a
+/// value's scale into a weight. `top_scale` are the bits of the largest scale of `keys` values.
 #[inline(always)]
 pub(crate) fn lowered_by(top_scale: u16, keys: usize) -> u32 {
-    // Eleven bits are a scale's mantissa, and its exponent is in the upper five, raised by 17.
+    // Eleven bits are a scale's mantissa, and its exponent, plus 17, is in the upper five.
     u32::from(top_scale >> 11) + 11 + weight_bits_off(keys)
 }
 
@@ -101,8 +101,8 @@ pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
     scales.into_iter().fold(0, |top, scales| largest(scales, top))
 }
 
-/// By how many bits the weights of so many keys are lowered, so that the sum of their products with values stays in an `i32`: by none
-/// up to 512.
+/// The right shift of weights that keeps sums of their products with `keys` values in an `i32`: 0 up
+/// to 512 keys.
 pub(crate) const fn weight_bits_off(keys: usize) -> u32 {
     usize::BITS - (keys.saturating_sub(1) >> 9).leading_zeros()
 }
@@ -163,7 +163,7 @@ pub(crate) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// The same in few instructions, for heads that few models have.
+/// [`weighted_sum`] in little code, for heads that few models have.
 #[cfg(kinglet_dsp)]
 #[cold]
 pub(crate) fn weighted_sum_of_any(out: &mut [i32], weights: &[i32], values: &[i8]) {

@@ -103,7 +103,7 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// Sums in tiles 0 to 3, two for each tile of activations, which are 4 and 5, of so many tokens; weights in 6 and 7.
+    /// Tiles 0 to 3 hold sums, 4 and 5 activations, of `first` and `second` tokens, and 6 and 7 weights. Each tile of activations has two of sums.
     fn new(first: usize, second: usize) -> Self {
         let mut all = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         let tokens = [first, first, second, second, first, second, SIDE, SIDE];
@@ -147,7 +147,7 @@ impl Rows {
     }
 }
 
-/// The weights of 32 rows, sixteen from each beginning on: words of four columns of sixteen rows, so many bytes apart.
+/// The weights of 32 rows, sixteen from each of `halves` on. Words of four columns of sixteen rows follow each other, `apart` bytes from word to word.
 #[derive(Clone, Copy)]
 struct Weights {
     halves: [*const u8; 2],
@@ -159,19 +159,19 @@ trait Activations: bytemuck::Pod {
     /// Tokens whose sums are in tiles at a time: with two planes each has two tiles.
     const GROUP: usize;
 
-    /// Rows of so many columns as they lie, where that is how they are multiplied.
+    /// Rows as they lie in `x`, `cols` apart, where the products can read them there.
     fn as_they_lie(x: &[Self], cols: usize, columns: &Range<usize>) -> Option<Rows>;
 
     /// Writes rows of columns to the planes that they are multiplied from.
     fn fill<const TOKENS: usize>(planes: &mut Planes<TOKENS>, x: &[Self], cols: usize, columns: &Range<usize>);
 
-    /// Where the two tiles of activations of a group begin, and how many tokens each has, at least one. The group begins with this
-    /// row, and so many are left.
+    /// Where the two tiles of activations of a group begin, and how many tokens each has, at least
+    /// one. The group begins with row `first`, and `left` rows are left.
     fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2];
 
     /// # Safety
-    /// The tiles are configured, `x` are two tiles' first rows, followed by others `stride` bytes apart, with so many steps in each,
-    /// and there are weights for as many steps.
+    /// The tiles are configured. `x` points to the first rows of two tiles; the others follow `stride`
+    /// bytes apart, each of `steps` steps. There are weights for `steps` steps.
     unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, weights: Weights, steps: usize);
 }
 
@@ -447,8 +447,8 @@ impl Tiles {
     }
 }
 
-/// Sums go where they belong, or are added to what is there: `to` begins with the first token's, and the next one's follow after
-/// `rows`, of which so many are left.
+/// Stores sums, or adds them to those in `to`, which begins with the first token's; the next token's
+/// follow `rows` later. `rows_left` rows are left of each.
 #[target_feature(enable = "avx512f")]
 fn store(
     to: &mut [i32],

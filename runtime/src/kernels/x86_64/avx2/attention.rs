@@ -130,7 +130,7 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
-/// Heads of so many times sixteen, eight keys at a time. Says whether it could.
+/// Scores of heads of `16 * N` columns, eight keys at a time. Returns false for other heads.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
@@ -242,7 +242,7 @@ fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// So many times eight columns of a weighted sum: `values` begins with them, and the next row's follow after `width`.
+/// `8 * N` columns of a weighted sum: `values` begins with the first row's, and the next row's follow `width` later.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
@@ -258,19 +258,19 @@ fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i
         let pairs = neighbours(sixteen);
         for (pair, weights) in pairs.iter().enumerate() {
             let first = 16 * index + 2 * pair;
-            // SAFETY: both rows have `8 * N` columns from here on: `whole` counts those that do.
+            // SAFETY: both rows have `8 * N` columns from here on: `whole` counts such rows.
             unsafe { add_pair(&mut sums, *weights, row(first), row(first + 1)) };
         }
     }
     let (pairs, last) = rest.as_chunks::<2>();
     let mut next = 16 * sixteens.len();
     for &[first, second] in pairs {
-        // SAFETY: both rows have `8 * N` columns from here on: `whole` counts those that do.
+        // SAFETY: both rows have `8 * N` columns from here on: `whole` counts such rows.
         unsafe { add_pair(&mut sums, first | second << 16, row(next), row(next + 1)) };
         next += 2;
     }
     if let &[weight] = last {
-        // SAFETY: the row has `8 * N` columns from here on: `whole` counts those that do.
+        // SAFETY: the row has `8 * N` columns from here on: `whole` counts such rows.
         unsafe { add_pair(&mut sums, weight, row(next), row(next)) };
     }
     for (out, sums) in out.iter_mut().zip(sums) {

@@ -25,7 +25,7 @@ macro_rules! products {
         /// Columns in the order of tiles, a lane's for each of its rows.
         #[derive(Clone, Copy)]
         struct Columns {
-            /// Upper bytes of those that meet lower half bytes, and of those that meet upper ones.
+            /// Upper bytes of the columns whose weights are lower half bytes, then of the others.
             upper: [__m256i; 2],
             /// Their lower bytes.
             lower: [__m256i; 2],
@@ -68,7 +68,7 @@ macro_rules! products {
             }
         }
 
-        /// Brings columns into order; those that lack in the last vector are zero.
+        /// Brings columns into order; the last vector is filled up with zeros.
         #[inline]
         #[target_feature(enable = $features)]
         fn arrange<'s>(space: &'s mut [MaybeUninit<Columns>; COLUMNS / WIDTH], x: &[i16]) -> &'s [Columns] {
@@ -93,7 +93,7 @@ macro_rules! products {
                 to.write(Columns { upper, lower, less });
                 vectors += 1;
             }
-            // SAFETY: so many were just written.
+            // SAFETY: the first `vectors` elements were just written.
             unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) }
         }
 
@@ -102,7 +102,7 @@ macro_rules! products {
             columns: &'a [Columns],
             /// Whether the last vector is half of one.
             half: bool,
-            /// Where they begin among so many.
+            /// The first of the columns, out of `cols`.
             start: usize,
             cols: usize,
         }

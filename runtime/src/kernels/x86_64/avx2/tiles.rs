@@ -87,12 +87,12 @@ impl Reordered {
         for (&[a, b, c, d], to) in words.iter().zip(&mut self.0) {
             to.write([a, c, b, d].map(Into::into));
         }
-        // SAFETY: so many were just written.
+        // SAFETY: as many words as `x` has were just written, up to the length of `self.0`.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), words.len().min(self.0.len())) }
     }
 }
 
-/// Bytes are widened, so many tokens and columns at a time that they stay in the second-level cache.
+/// Widens bytes, few enough tokens and columns at a time to stay in the second-level cache.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
 fn several8<const WIDE: bool>(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {

@@ -1,7 +1,7 @@
-//! Attention of several queries to the same keys, with AVX-512 VNNI.
+//! Attention of several queries to one head's keys, with AVX-512 VNNI.
 //!
-//! Keys and values are widened and brought in order once for all queries. What is left of scores and of weighted sums are instructions
-//! of 32 products, and no sum is spread over lanes.
+//! Keys and values are widened and reordered once for all queries. Scores and weighted sums then take
+//! instructions of 32 products each, and no sum is spread over lanes.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -18,7 +18,7 @@ use crate::kernels::scalar::softmax::{Normalizer, largest_scale, lowered_by, spa
 const LANES: usize = 16;
 /// Keys that panels have room for, at most.
 const KEYS: usize = 512;
-/// The same where there are so few: large panels take a page of stack after the other.
+/// The capacity of the panels for few keys: larger panels touch more pages of the stack.
 const FEW_KEYS: usize = 64;
 /// Columns of a head that panels have room for.
 const WIDTH: usize = 64;
@@ -76,7 +76,7 @@ pub(in super::super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bo
     true
 }
 
-/// To so many keys at most.
+/// Attends to at most `KEYS` keys.
 #[inline(never)]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn attend_to<const KEYS: usize>(head: &Head<'_>, queries: &mut Queries<'_>) {
@@ -173,7 +173,7 @@ fn fill_keys<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, keys: &[i8], wid
         }
         filled += steps;
     }
-    // SAFETY: so many pairs were written, both halves of each.
+    // SAFETY: the first `filled` pairs were written, both halves of each.
     unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled) }
 }
 
@@ -204,7 +204,7 @@ fn fill_values<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, values: &[i8],
             filled += 1;
         }
     }
-    // SAFETY: so many pairs were written, both halves of each.
+    // SAFETY: the first `filled` pairs were written, both halves of each.
     unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled) }
 }
 

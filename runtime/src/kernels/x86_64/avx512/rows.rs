@@ -43,8 +43,8 @@ unsafe fn store(to: &mut [i32], at: usize, count: usize, words: __m512i) {
     unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().add(at), lanes(count), words) };
 }
 
-/// Goes through rows sixteen values at a time, and once more under a mask for those that are left: without masks all but the last step are
-/// half as long.
+/// Goes through rows sixteen values at a time, and once more under a mask for the remaining values.
+/// The other steps have no masks, which makes them half as long.
 macro_rules! by_sixteens {
     ($len:expr, |$at:ident, $count:ident| $body:expr) => {{
         let len: usize = $len;

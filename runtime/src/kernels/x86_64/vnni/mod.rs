@@ -67,7 +67,7 @@ pub(super) static AVX512_VNNI: Kernels = Kernels {
     ..AVX2
 };
 
-/// The same for processors with AVX-VNNI.
+/// The set for processors with AVX-VNNI.
 static AVX_VNNI: Kernels = Kernels {
     name: "avxvnni",
     products8: Products {
@@ -90,7 +90,7 @@ static AVX_VNNI: Kernels = Kernels {
     ..AVX2
 };
 
-/// The same code over AVX2, whose instructions make up what it lacks: for tests on a processor without.
+/// The set with VNNI's instruction replaced by instructions of AVX2: for tests on a processor without VNNI.
 #[cfg(test)]
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {

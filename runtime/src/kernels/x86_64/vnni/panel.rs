@@ -12,11 +12,11 @@
 /// columns 0, 2, 1, 3 of each row.
 const TILE_ORDERS: [[i8; 16]; 2] =
     [[0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15], [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]];
-/// The same from columns in order.
+/// These orders, from a tile whose columns are in order.
 const WIDE_TILE_ORDERS: [[i8; 16]; 2] =
     [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]];
 
-/// Words of a panel: so many times four columns of bytes, or two of sixteen bits.
+/// Words of a panel: each is four columns of bytes, or two of sixteen bits.
 const WORDS: usize = 192;
 /// Tokens whose sums are held in registers.
 const TOKENS: usize = 6;
@@ -256,7 +256,7 @@ pub(in super::super) mod avx512 {
         fill_with::<W, WIDE>(panel, weights, cols, columns, 128);
     }
 
-    /// The same with a number added to each weight, where it is a byte.
+    /// As [`fill`], and adds a number to each weight where it is a byte.
     ///
     /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place, too.
     #[target_feature(enable = "avx2,avx512f,avx512bw")]

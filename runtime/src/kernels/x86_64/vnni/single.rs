@@ -125,7 +125,7 @@ macro_rules! products {
                     to.write(bytes);
                     vectors += 1;
                 }
-                // SAFETY: so many were just written.
+                // SAFETY: the first `vectors` elements were just written.
                 let columns = unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) };
                 let less = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sums));
                 Self { columns, less, half: !x.len().is_multiple_of(W * WIDTH), far }
@@ -134,7 +134,7 @@ macro_rules! products {
             /// The sums of some blocks, of which each half has a part of each row's.
             ///
             /// # Safety
-            /// Each of them has so many columns where it is pointed to.
+            /// Each pointer is to a block of as many columns as `self` has.
             #[inline]
             #[target_feature(enable = $features)]
             unsafe fn sums<const B: usize>(&self, blocks: [*const i8; B]) -> [__m256i; B] {
@@ -158,7 +158,7 @@ macro_rules! products {
                             ask_for(ahead.wrapping_add(B * at + 64 * line));
                         }
                     }
-                    // SAFETY: so many columns are there, at any alignment.
+                    // SAFETY: each block has 32 more bytes from `at` on, at any alignment.
                     add(x, blocks.map(|block| unsafe { _mm256_loadu_si256(block.wrapping_add(at).cast()) }));
                     at += 32;
                 }

@@ -36,17 +36,17 @@ fn split<'s>(x: &[i16], space: &'s mut Space<2>) -> &'s [[i32; 2]] {
             _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_shuffle_epi8(x, apart));
         }
     }
-    // SAFETY: so many were just written, as far as there is room.
+    // SAFETY: as many words as `x` has were just written, as far as there is room.
     unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), (x.len() / TILE).min(COLUMNS / TILE)) }
 }
 
-/// The same of values of eight bits, which are their own upper bytes.
+/// Copies values of eight bits, which are their own upper bytes.
 fn copied<'s>(x: &[i8], space: &'s mut Space<1>) -> &'s [[i32; 1]] {
     let words = x.as_chunks::<TILE>().0;
     for (&x, to) in words.iter().zip(&mut *space) {
         to.write([i32::from_le_bytes(x.map(i8::cast_unsigned))]);
     }
-    // SAFETY: so many were just written.
+    // SAFETY: the first `words.len()` elements were just written, as far as there is room.
     unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), words.len().min(COLUMNS / TILE)) }
 }
 
@@ -271,7 +271,7 @@ pub(super) mod avx {
     eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
-/// The same with AVX2, whose instructions make up what it lacks: for tests on a processor without.
+/// The products with VNNI's instruction replaced by instructions of AVX2: for tests on a processor without VNNI.
 #[cfg(test)]
 pub(super) mod emulated {
     eights!("avx2", super::super::panel::emulated::dot4);

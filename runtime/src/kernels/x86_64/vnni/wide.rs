@@ -16,7 +16,7 @@ use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
 /// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
 const COLUMNS: usize = 768;
-/// Tokens that meet the same weights, one group of them after the other.
+/// Tokens that are multiplied by a part of the weights before the next part is read.
 const TOGETHER: usize = 128;
 /// Sums of a row's weights, so that one instruction need not wait for another.
 const SUMS: usize = 4;
@@ -63,7 +63,7 @@ struct Planes<const W: usize>([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; W]);
 /// Four columns of sixteen rows.
 type Tile = [i8; WIDE_TILE_ROWS * TILE];
 
-/// Where sums go, or what they are added to: the first token's, of which so many are left, and the next one's after `rows`.
+/// Where sums go: `sums` begins with the first token's, of which `left` are left; the next token's follow `rows` later.
 struct To<'o> {
     sums: &'o mut [i32],
     rows: usize,
@@ -101,7 +101,7 @@ fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8],
                 while token < tokens {
                     let to = out.get_mut((first + token) * rows + row..).unwrap_or(&mut []);
                     let to = To { sums: to, rows, left: rows - row, add: start > 0 };
-                    // SAFETY: so many tokens' planes were just written, as wide as the halves.
+                    // SAFETY: the planes of `tokens` tokens were just written, as wide as the halves.
                     token += unsafe {
                         match (W, tokens - token) {
                             (1, 12..) => multiply::<W, 12>(&planes, token, halves, less, to),
