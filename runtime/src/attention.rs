@@ -1,7 +1,8 @@
 //! Integer attention over a cache of quantized keys and values.
 //!
 //! Scores, softmax and weighted sum are integer. Each query row is computed alone: its result
-//! depends on the row and on the keys that it may see, so every tiling of the tokens gives equal bits.
+//! depends on the row and on the keys that it may see, so every tiling of the tokens gives equal
+//! bits.
 
 use core::ops::Range;
 
@@ -35,7 +36,8 @@ pub(crate) struct Attention<'a> {
     pub(crate) disentangled: Disentangled<'a>,
 }
 
-/// Vectors of the distance between query and key, which are multiplied by queries or by keys (arXiv 2006.03654).
+/// Vectors of the distance between query and key, which are multiplied by queries or by keys (arXiv
+/// 2006.03654).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Disentangled<'a> {
     /// Which vector belongs to each distance `query - key`, from `-distance` on.
@@ -53,7 +55,8 @@ impl Disentangled<'_> {
         let distance = self.index.len() / 2;
         let relative =
             if query >= key { distance + (query - key).min(distance) } else { distance - (key - query).min(distance) };
-        // The blob's bytes may change after the check: any number is clamped to a vector of the head.
+        // The blob's bytes may change after the check: any number is clamped to a vector of the
+        // head.
         usize::try_from(self.index.get(relative)).unwrap_or(0).min(self.positions.saturating_sub(1))
     }
 }
@@ -218,8 +221,8 @@ impl Attention<'_> {
         }
     }
 
-    /// Applies to scores what few models have: terms of distances, and a soft cap. Returns the largest
-    /// score.
+    /// Applies to scores what few models have: terms of distances, and a soft cap. Returns the
+    /// largest score.
     #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
     #[inline(never)]
     fn score_more(
@@ -365,8 +368,8 @@ impl Term {
     /// which include the softmax's scale.
     fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
         let spare = headroom((127 * matrix.cols as u64) << bits);
-        // The row has `fraction_bits`. The score is shifted right by 32 in each of two products, and
-        // left by `spare`.
+        // The row has `fraction_bits`. The score is shifted right by 32 in each of two products,
+        // and left by `spare`.
         Self {
             spare,
             multiplier: mantissa,

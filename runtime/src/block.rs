@@ -128,8 +128,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     ///
     /// Leaves the input of queries and keys in `scratch.quantized`, and the narrow stream of a
     /// bottleneck in `scratch.branch`. Both calls read them, so nothing else may use `scratch` in
-    /// between; `forward` may follow `store` directly, except with a bottleneck whose values have an
-    /// input of their own.
+    /// between; `forward` may follow `store` directly, except with a bottleneck whose values have
+    /// an input of their own.
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
         let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS);
         let Some(bottleneck) = bottleneck else {

@@ -28,8 +28,8 @@ macro_rules! errors {
         }
 
         impl $name {
-            /// The error's number, for telemetry. It stays the number of this error in later versions,
-            /// and no other error of this crate has it.
+            /// The error's number, for telemetry. It stays the number of this error in later
+            /// versions, and no other error of this crate has it.
             pub const fn code(&self) -> u16 {
                 match self {
                     $(Self::$variant { .. } => $code,)+

@@ -150,7 +150,8 @@ impl Model<'_> {
     ///
     /// # Errors
     /// [`RunError::SelfTestFailed`] with the first layer that differs from the host's bits;
-    /// [`RunError::NoGoldenVectors`] when the blob has no golden vectors; [`RunError::ArenaTooSmall`].
+    /// [`RunError::NoGoldenVectors`] when the blob has no golden vectors;
+    /// [`RunError::ArenaTooSmall`].
     #[inline(never)]
     pub fn self_test(&self, arena: &mut [u8]) -> Result<(), RunError> {
         self.self_test_with(arena, &mut || ())

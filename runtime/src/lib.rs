@@ -65,8 +65,8 @@
 //!
 //! After [`Model::from_bytes`] succeeds, no call panics or reads out of bounds, whatever the bytes
 //! are. Bytes that are no model give a [`LoadError`], misuse of a model gives a [`RunError`], and
-//! both convert into an [`Error`]. Each has a code for telemetry. A blob's checksum finds accidents;
-//! it does not prove where the blob came from.
+//! both convert into an [`Error`]. Each has a code for telemetry. A blob's checksum finds
+//! accidents; it does not prove where the blob came from.
 //!
 //! # Features
 //!

@@ -24,9 +24,9 @@ pub struct Model<'m> {
 impl<'m> Model<'m> {
     /// Checks a blob and makes it a model.
     ///
-    /// After this succeeds no call on the model, or on a session with it, panics or reads out of bounds, whatever
-    /// the bytes are, even if they change later: only the results would be wrong then. The checksum finds
-    /// accidents; it does not prove where the blob came from.
+    /// After this succeeds no call on the model, or on a session with it, panics or reads out of
+    /// bounds, whatever the bytes are, even if they change later: only the results would be wrong
+    /// then. The checksum finds accidents; it does not prove where the blob came from.
     ///
     /// # Errors
     /// Says what is wrong: see [`LoadError`].
@@ -34,12 +34,13 @@ impl<'m> Model<'m> {
         Self::from_bytes_with(blob, &mut || ())
     }
 
-    /// As [`from_bytes`](Self::from_bytes), and calls `pause` again and again while it reads the blob, after every 16 KB: a
-    /// megabyte takes a microcontroller longer than a watchdog may wait.
+    /// As [`from_bytes`](Self::from_bytes), and calls `pause` again and again while it reads the
+    /// blob, after every 16 KB: a megabyte takes a microcontroller longer than a watchdog may wait.
     ///
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
-    // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved there.
+    // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved
+    // there.
     #[inline(never)]
     pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
         let read = Self::read(blob, pause);
@@ -49,11 +50,12 @@ impl<'m> Model<'m> {
         read
     }
 
-    /// A model at the beginning of a slot of flash that is longer than its blob, as over-the-air updates have them.
+    /// A model at the beginning of a slot of flash that is longer than its blob, as over-the-air
+    /// updates have them.
     ///
     /// # Errors
-    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has; [`LoadError::LengthMismatch`] when the slot has
-    /// fewer.
+    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has;
+    /// [`LoadError::LengthMismatch`] when the slot has fewer.
     ///
     /// ```
     /// use kinglet::{LoadError, Model};
@@ -69,12 +71,12 @@ impl<'m> Model<'m> {
         Self::from_bytes(slot.get(..expected).ok_or(LoadError::LengthMismatch { expected, given: slot.len() })?)
     }
 
-    /// A model of a constant, in a module that `kinglet export` wrote after it had checked the blob: at run time nothing is
-    /// left to be read, checked, or held in memory.
+    /// A model of a constant, in a module that `kinglet export` wrote after it had checked the
+    /// blob: at run time nothing is left to be read, checked, or held in memory.
     ///
     /// # Panics
-    /// When the blob is not the one that was exported, or needs a feature of this crate that is off; that is to say, such a
-    /// constant does not compile.
+    /// When the blob is not the one that was exported, or needs a feature of this crate that is
+    /// off; that is to say, such a constant does not compile.
     #[doc(hidden)]
     pub const fn from_export(
         blob: &'m [u8],
@@ -134,8 +136,8 @@ impl<'m> Model<'m> {
         self.manifest.labels.split_terminator(['\n'])
     }
 
-    /// What may stand before a text, by purpose: names with their texts. [`Model::default_prompt`] is used unless the caller
-    /// asks for another.
+    /// What may stand before a text, by purpose: names with their texts. [`Model::default_prompt`]
+    /// is used unless the caller asks for another.
     pub fn prompts(&self) -> impl Iterator<Item = (&'m str, &'m str)> + use<'m> {
         let mut parts = self.manifest.prompts.split_terminator(['\0']).skip(1);
         core::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
@@ -204,7 +206,8 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// `len` values at an offset of the payload; none where the blob is not what it was when it was checked.
+    /// `len` values at an offset of the payload; none where the blob is not what it was when it was
+    /// checked.
     fn slice<T: Pod>(&self, offset: usize, len: usize) -> &'m [T] {
         let end = offset + len * size_of::<T>();
         self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])
@@ -371,7 +374,8 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// `len` rows from `start` on, without their biases; fewer where the matrix ends. Of a matrix in tiles both are whole tiles.
+    /// `len` rows from `start` on, without their biases; fewer where the matrix ends. Of a matrix
+    /// in tiles both are whole tiles.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
         let (weights, scales) = match self.layout {

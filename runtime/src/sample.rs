@@ -1,7 +1,9 @@
-//! Choosing the next token: greedy, or at random by temperature, top-k, top-p and min-p, with a repetition penalty.
+//! Choosing the next token: greedy, or at random by temperature, top-k, top-p and min-p, with a
+//! repetition penalty.
 //!
-//! Integer only, so that one seed gives one text on every target. Nothing is sorted: where a filter cuts is read off a
-//! histogram, so that the cost grows with the number of logits alone. Tokens that are equal where a filter cuts are all kept.
+//! Integer only, so that one seed gives one text on every target. Nothing is sorted: where a filter
+//! cuts is read off a histogram, so that the cost grows with the number of logits alone. Tokens
+//! that are equal where a filter cuts are all kept.
 
 mod distances;
 mod seen;
@@ -23,16 +25,18 @@ const REPETITION_PENALTY: RunError =
 /// How to choose. The default takes the likeliest token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
-    /// Divides the logits: 0 takes the likeliest token, 1 samples as the model says. From 0.001 to 1000 otherwise.
+    /// Divides the logits: 0 takes the likeliest token, 1 samples as the model says. From 0.001 to
+    /// 1000 otherwise.
     pub temperature: f32,
     /// Keep only the `k` likeliest tokens; 0 keeps all.
     pub top_k: u32,
-    /// Keep the likeliest tokens that together have at least this probability; 1 keeps all, 0 the likeliest alone.
+    /// Keep the likeliest tokens that together have at least this probability; 1 keeps all, 0 the
+    /// likeliest alone.
     pub top_p: f32,
     /// Keep tokens with at least this fraction of the likeliest one's probability; 0 keeps all.
     pub min_p: f32,
-    /// Divides positive logits of tokens already seen and multiplies negative ones (arXiv 1909.05858); 1 for none.
-    /// From 0.01 to 100.
+    /// Divides positive logits of tokens already seen and multiplies negative ones (arXiv
+    /// 1909.05858); 1 for none. From 0.01 to 100.
     pub repetition_penalty: f32,
     /// The seed of the random numbers.
     pub seed: u64,
@@ -78,8 +82,8 @@ impl Default for SamplerOptions {
     }
 }
 
-/// [`SamplerOptions`] in fixed point, for options that firmware reads at run time without a floating-point unit. Fractions
-/// are Q16: `1 << 16` is one.
+/// [`SamplerOptions`] in fixed point, for options that firmware reads at run time without a
+/// floating-point unit. Fractions are Q16: `1 << 16` is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedSamplerOptions {
     /// Q16: 0, or from 66 (0.001) to `1000 << 16`.
@@ -152,7 +156,8 @@ impl Sampler {
     /// A sampler. In a `const` context the options cost no floating point at run time.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an error of the compiler:
+    /// [`RunError::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an
+    /// error of the compiler:
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -184,8 +189,9 @@ impl Sampler {
         })
     }
 
-    /// A sampler from options in fixed point: no floating point, at run time either. A temperature or a penalty may
-    /// differ from that of [`Sampler::new`] in the last of its sixteen fraction bits.
+    /// A sampler from options in fixed point: no floating point, at run time either. A temperature
+    /// or a penalty may differ from that of [`Sampler::new`] in the last of its sixteen fraction
+    /// bits.
     ///
     /// # Errors
     /// [`RunError::InvalidOption`] with the first option that is out of its range.
@@ -213,7 +219,8 @@ impl Sampler {
         Ok(Self { sharpness, top_k, top_p, min_p, penalty: repetition_penalty, inverse_penalty, state: seed })
     }
 
-    /// The state of the random numbers. A sampler with equal options that is [given](Self::set_state) this state chooses the tokens that this one would.
+    /// The state of the random numbers. A sampler with equal options that is
+    /// [given](Self::set_state) this state chooses the tokens that this one would.
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -242,8 +249,8 @@ impl Sampler {
         Self { sharpness: 0, top_k: 0, top_p: ONE, min_p: 0, penalty: ONE, inverse_penalty: ONE, state: 0 }
     }
 
-    /// Chooses one of the logits, and overwrites them. The repetition penalty applies to the tokens in `seen`.
-    /// Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
+    /// Chooses one of the logits, and overwrites them. The repetition penalty applies to the tokens
+    /// in `seen`. Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
     ///
     /// # Errors
     /// [`RunError::AllSuppressed`] when every token is suppressed.
@@ -293,7 +300,8 @@ pub fn argmax(values: &[i32]) -> u32 {
     best.map_or(0, |(index, _)| index as u32)
 }
 
-/// The indices of the largest values, largest first, into `out`; of equals the first. Returns how many.
+/// The indices of the largest values, largest first, into `out`; of equals the first. Returns how
+/// many.
 ///
 /// ```
 /// let mut best = [0; 2];

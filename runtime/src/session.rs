@@ -1,8 +1,8 @@
 //! A session: one model, one arena, one text at a time.
 //!
-//! Tokens go through the layers in tiles. A decoder keeps the keys and values of every token it has seen; an
-//! encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How tokens are cut into tiles
-//! does not change a bit of any result.
+//! Tokens go through the layers in tiles. A decoder keeps the keys and values of every token it has
+//! seen; an encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How
+//! tokens are cut into tiles does not change a bit of any result.
 
 mod beams;
 mod embedding;
@@ -27,11 +27,12 @@ use crate::model::{Model, StackView};
 use crate::threads::Threads;
 use crate::workspace::Workspace;
 
-/// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden states.
+/// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden
+/// states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
 
-/// A text on its way through a stack: see [`Session::advance`]. It borrows nothing, so that a session, the tokens of a text
-/// and its pass can be fields of one structure.
+/// A text on its way through a stack: see [`Session::advance`]. It borrows nothing, so that a
+/// session, the tokens of a text and its pass can be fields of one structure.
 #[derive(Clone, Debug)]
 pub struct Pass {
     stack: Stack,
@@ -110,8 +111,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// [`arena_bytes`](crate::arena_bytes)`(blob, max_tokens)` bytes at a 16-byte boundary.
     ///
     /// # Errors
-    /// [`RunError::ArenaTooSmall`] with both sizes, [`RunError::ArenaMisaligned`], and [`RunError::TooManyTokens`] when the
-    /// model has fewer positions.
+    /// [`RunError::ArenaTooSmall`] with both sizes, [`RunError::ArenaMisaligned`], and
+    /// [`RunError::TooManyTokens`] when the model has fewer positions.
     pub fn new(model: &'s Model<'m>, arena: &'s mut [u8], max_tokens: usize) -> Result<Self, RunError> {
         Self::with_plan(model, arena, MemoryPlan::standard(model.spec(), max_tokens)?)
     }
@@ -148,7 +149,8 @@ impl<'s, 'm> Session<'s, 'm> {
         self.kernels.name
     }
 
-    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The bits of the results do not change.
+    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The bits of the
+    /// results do not change.
     ///
     /// # Errors
     /// [`RunError::NoSuchKernels`] when the machine has no such set.
@@ -158,8 +160,9 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Works with `threads` threads: of a text or a prompt each takes some tokens, and of one token's large matrices some rows. The results
-    /// have equal bits. Threads other than the caller's have memory of their own on the heap, and wait for each other awake for up to a
+    /// Works with `threads` threads: of a text or a prompt each takes some tokens, and of one
+    /// token's large matrices some rows. The results have equal bits. Threads other than the
+    /// caller's have memory of their own on the heap, and wait for each other awake for up to a
     /// tenth of a millisecond: they pay from models on that are some hundreds of columns wide.
     ///
     /// # Errors
@@ -170,11 +173,12 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Calls `pause` between any two steps of whatever runs in this session in one call: [`encode`](Self::encode),
-    /// [`prefill`](Self::prefill), the tasks, generation and searches. Firmware feeds its watchdog there, or polls a serial line.
+    /// Calls `pause` between any two steps of whatever runs in this session in one call:
+    /// [`encode`](Self::encode), [`prefill`](Self::prefill), the tasks, generation and searches.
+    /// Firmware feeds its watchdog there, or polls a serial line.
     ///
-    /// A step is one that [`advance`](Self::advance) takes. Code that is to run *between* calls, such as an executor's other
-    /// tasks, is better served by that.
+    /// A step is one that [`advance`](Self::advance) takes. Code that is to run *between* calls,
+    /// such as an executor's other tasks, is better served by that.
     ///
     /// ```
     /// use kinglet::task::classify;
@@ -222,11 +226,13 @@ impl<'s, 'm> Session<'s, 'm> {
         self.reading.forget();
     }
 
-    /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten tokens may
-    /// have displaced older ones, so only a reset is possible then. There are no logits until a token is read.
+    /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten
+    /// tokens may have displaced older ones, so only a reset is possible then. There are no logits
+    /// until a token is read.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when it has seen fewer; [`RunError::CannotRewind`] with a sliding window.
+    /// [`RunError::TooManyTokens`] when it has seen fewer; [`RunError::CannotRewind`] with a
+    /// sliding window.
     pub fn rewind(&mut self, position: usize) -> Result<(), RunError> {
         let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
         if position > self.position {
@@ -243,11 +249,13 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those missing are 0.
+    /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those
+    /// missing are 0.
     ///
     /// # Errors
-    /// Tokens or types that the model does not have, too many of them, or none; [`RunError::TokenMissing`] when the text lacks the token
-    /// that says where the head reads the decoder; [`RunError::NoEncoder`].
+    /// Tokens or types that the model does not have, too many of them, or none;
+    /// [`RunError::TokenMissing`] when the text lacks the token that says where the head reads the
+    /// decoder; [`RunError::NoEncoder`].
     pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         self.encode_traced(ids, token_types, &mut |_, _| {})
     }
@@ -262,7 +270,8 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does step by step.
+    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does step
+    /// by step.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -293,16 +302,18 @@ impl<'s, 'm> Session<'s, 'm> {
         Pass { stack, tokens, number: self.passes, stage: Stage::Embed, read: 0, layer: 0 }
     }
 
-    /// Takes one tile of a text one step further, and says whether there is more to do: a decoder's through a layer, an
-    /// encoder's through one of the two halves of a layer. `ids` and `token_types` are the ones given to the call that began the pass.
+    /// Takes one tile of a text one step further, and says whether there is more to do: a decoder's
+    /// through a layer, an encoder's through one of the two halves of a layer. `ids` and
+    /// `token_types` are the ones given to the call that began the pass.
     ///
-    /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are those of
-    /// [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call this until it is done. With several
-    /// threads an encoder's step takes more tokens.
+    /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are
+    /// those of [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call
+    /// this until it is done. With several threads an encoder's step takes more tokens.
     ///
     /// # Errors
-    /// [`RunError::StalePass`] when the session was used for something else in between, or the text has another length now.
-    /// Other tokens of that length give the result of a mixture of both texts.
+    /// [`RunError::StalePass`] when the session was used for something else in between, or the text
+    /// has another length now. Other tokens of that length give the result of a mixture of both
+    /// texts.
     ///
     /// ```
     /// use kinglet::{RunError, Session};
@@ -330,7 +341,8 @@ impl<'s, 'm> Session<'s, 'm> {
         }
     }
 
-    /// The decoder reads tokens, a tile at a time. [`logits`](Self::logits) are then those after the last one.
+    /// The decoder reads tokens, a tile at a time. [`logits`](Self::logits) are then those after
+    /// the last one.
     ///
     /// # Errors
     /// Tokens that the model does not have, too many of them, or none; [`RunError::NoDecoder`];
@@ -339,8 +351,8 @@ impl<'s, 'm> Session<'s, 'm> {
         self.read(ids, &mut |_, _| {}, None)
     }
 
-    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with its position. Where the head reads
-    /// the decoder at one place only, there is none before it.
+    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with
+    /// its position. Where the head reads the decoder at one place only, there is none before it.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
@@ -388,12 +400,14 @@ impl<'s, 'm> Session<'s, 'm> {
         }
     }
 
-    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled state of the
-    /// encoder. Fixed point with [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
+    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled
+    /// state of the encoder. Fixed point with
+    /// [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
     ///
     /// # Errors
-    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a [`rewind`](Self::rewind) padding only, or not
-    /// yet the token at the place that the encoder's text says.
+    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a
+    /// [`rewind`](Self::rewind) padding only, or not yet the token at the place that the encoder's
+    /// text says.
     pub fn logits(&mut self) -> Result<&[i32], RunError> {
         self.logits_mut().map(|logits| &*logits)
     }
@@ -415,7 +429,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// The head's result for the encoder's token at a position.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when the head is a decoder's.
+    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when
+    /// the head is a decoder's.
     pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
         if self.model.spec().decoder.is_some() {
             return Err(RunError::WrongHead("read single tokens of an encoder"));
@@ -426,8 +441,8 @@ impl<'s, 'm> Session<'s, 'm> {
         self.head(Row::At(position)).map(|logits| &*logits)
     }
 
-    /// Reads a whole text with the stack that the head reads, from scratch. Where there are two, both read it, the decoder one token
-    /// later.
+    /// Reads a whole text with the stack that the head reads, from scratch. Where there are two,
+    /// both read it, the decoder one token later.
     pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         let spec = self.model.spec();
         if spec.encoder.is_none() {

@@ -1,8 +1,8 @@
 //! Every byte the runtime will ever use, and what it is for.
 //!
-//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] computes its size, which is equal
-//! on the host and on the device. The coefficients are in the blob's prelude, where a `const fn` reads
-//! them: [`arena_bytes`] sizes a static buffer from the bytes that are flashed.
+//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] computes its size, which is
+//! equal on the host and on the device. The coefficients are in the blob's prelude, where a `const
+//! fn` reads them: [`arena_bytes`] sizes a static buffer from the bytes that are flashed.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 

@@ -1,4 +1,5 @@
-//! A decoder in a web page: `bytes` lends memory for a blob and a text, `load` checks the blob, `write` continues the text.
+//! A decoder in a web page: `bytes` lends memory for a blob and a text, `load` checks the blob,
+//! `write` continues the text.
 //!
 //! The page gives one function, `print`. `story.mjs` is all that it takes on that side.
 
@@ -37,7 +38,8 @@ pub extern "C" fn load() -> bool {
     good
 }
 
-/// Continues the text from the page by up to `new_tokens` tokens, greedily, and prints it with the fingerprint of all logits.
+/// Continues the text from the page by up to `new_tokens` tokens, greedily, and prints it with the
+/// fingerprint of all logits.
 #[unsafe(no_mangle)]
 pub extern "C" fn write(new_tokens: usize) -> bool {
     let text = take(&BYTES);

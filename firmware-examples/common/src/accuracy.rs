@@ -1,4 +1,5 @@
-//! How often a model is right on a sample of the sentences that its training held out, each followed by ` -> ` and the answer.
+//! How often a model is right on a sample of the sentences that its training held out, each
+//! followed by ` -> ` and the answer.
 
 use kinglet::Error;
 
@@ -31,7 +32,8 @@ pub fn of<B: Board>(
     Ok(())
 }
 
-/// What is before a mark and what is behind it. What [`str`] has for it could panic, as far as the linker sees.
+/// What is before a mark and what is behind it. What [`str`] has for it could panic, as far as the
+/// linker sees.
 fn split<'s, const N: usize>(text: &'s str, mark: &[u8; N]) -> Option<(&'s str, &'s str)> {
     let at = text.as_bytes().windows(N.max(1)).position(|window| window == mark)?;
     Some((text.get(..at)?, text.get(at + N..)?))

@@ -1,4 +1,5 @@
-//! Every function that takes bytes, with bytes that nobody checked: each says no, and none of them can panic.
+//! Every function that takes bytes, with bytes that nobody checked: each says no, and none of them
+//! can panic.
 //!
 //! A program with this in it links only where its panic handler need not: see `qemu-cortex-m`.
 
@@ -61,7 +62,8 @@ fn refused(board: &mut impl Board, bytes: &[u8]) {
     board.print("\n");
 }
 
-/// The memory that bytes ask for: for a text, for a text and another, for several, and for the longest texts there can be.
+/// The memory that bytes ask for: for a text, for a text and another, for several, and for the
+/// longest texts there can be.
 fn memory(board: &mut impl Board, bytes: &[u8]) {
     let most = black_box(usize::MAX);
     board.print(": arena");

@@ -1,4 +1,5 @@
-//! What programs on emulated cores have in common: they say how much stack they used, and do not link when they can panic.
+//! What programs on emulated cores have in common: they say how much stack they used, and do not
+//! link when they can panic.
 
 use crate::{Board, number};
 
@@ -30,7 +31,8 @@ impl Stack {
     }
 
     /// Prints how much of it an example used, and whether the example failed.
-    // As a function of its own it would make `classify` half a kilobyte larger on Cortex-M3: the compiler then inlines otherwise.
+    // As a function of its own it would make `classify` half a kilobyte larger on Cortex-M3: the
+    // compiler then inlines otherwise.
     #[inline(always)]
     pub fn report(&self, board: &mut impl Board, failed: bool) {
         board.print("# bytes of stack: ");

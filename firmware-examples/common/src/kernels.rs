@@ -1,4 +1,5 @@
-//! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does, and a softmax.
+//! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does,
+//! and a softmax.
 
 use core::hint::black_box;
 
@@ -135,8 +136,8 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     Ok(())
 }
 
-/// The most that a step takes of a sentence that is classified, or the logits after all of them, where the model reads a token
-/// at a time.
+/// The most that a step takes of a sentence that is classified, or the logits after all of them,
+/// where the model reads a token at a time.
 fn longest_step(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     const TOKENS: usize = 11;
     let ids: [u32; TOKENS] = core::array::from_fn(|position| position as u32 * 37 + 1);

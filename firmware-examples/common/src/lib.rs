@@ -1,7 +1,8 @@
-//! What the examples do, on every board and on the host alike: each module is one example, with its model, the arena
-//! that the model needs, and `run`.
+//! What the examples do, on every board and on the host alike: each module is one example, with its
+//! model, the arena that the model needs, and `run`.
 //!
-//! Lines that begin with `#` are measurements and differ from core to core; all others are equal everywhere.
+//! Lines that begin with `#` are measurements and differ from core to core; all others are equal
+//! everywhere.
 #![no_std]
 
 mod accuracy;
@@ -48,8 +49,9 @@ pub trait Board {
 /// An arena for a model: a static that is as long as the blob says.
 pub type Arena<const BYTES: usize> = Aligned<[u8; BYTES]>;
 
-/// The program of an example on a board: `$entry` is the attribute of the function where the board's programs begin, and the crate
-/// `board` runs the example. An example that needs other memory than its arena says what, and how it runs in it.
+/// The program of an example on a board: `$entry` is the attribute of the function where the
+/// board's programs begin, and the crate `board` runs the example. An example that needs other
+/// memory than its arena says what, and how it runs in it.
 #[macro_export]
 macro_rules! program {
     ($entry:meta, kinglet_examples::$example:ident) => {
@@ -72,7 +74,8 @@ macro_rules! program {
     };
 }
 
-/// The model checks itself: the golden vectors in its blob give the bits that they gave where it was made.
+/// The model checks itself: the golden vectors in its blob give the bits that they gave where it
+/// was made.
 fn check(board: &mut impl Board, model: &Model<'_>, arena: &mut [u8]) -> Result<(), Error> {
     model.self_test(arena)?;
     board.print("self test: PASS\n");
@@ -93,7 +96,8 @@ fn measured(board: &mut impl Board, what: &str, value: u32) {
     board.print("\n");
 }
 
-/// The clock that a board's `Cargo.toml` says it has, in megahertz. A program with this in a constant does not compile without.
+/// The clock that a board's `Cargo.toml` says it has, in megahertz. A program with this in a
+/// constant does not compile without.
 pub const fn megahertz(manifest: &str) -> u32 {
     const KEY: &[u8] = b"\nclock = ";
     let (text, mut at) = (manifest.as_bytes(), 0);
@@ -144,7 +148,8 @@ fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
     board.print("\n");
 }
 
-/// Prints a number. Formatting with [`core::fmt`] would bring ten times the code, and ways to panic.
+/// Prints a number. Formatting with [`core::fmt`] would bring ten times the code, and ways to
+/// panic.
 pub fn number(board: &mut impl Board, value: u32) {
     if value >= 10 {
         number(board, value / 10);

@@ -1,4 +1,5 @@
-//! Lines of text: for a logger that takes whole ones, and from a terminal that sends them byte by byte.
+//! Lines of text: for a logger that takes whole ones, and from a terminal that sends them byte by
+//! byte.
 
 use heapless::String;
 

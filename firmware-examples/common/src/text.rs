@@ -8,7 +8,8 @@ use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 /// The longest text of the examples, in tokens.
 pub const MAX_TOKENS: usize = 64;
 
-/// A text's tokens, with their places in it. They go to the caller's memory: it is a kilobyte, and stacks are small.
+/// A text's tokens, with their places in it. They go to the caller's memory: it is a kilobyte, and
+/// stacks are small.
 ///
 /// Takes the arena for the tokenizer, as long as no session uses it.
 pub fn tokens<'t>(

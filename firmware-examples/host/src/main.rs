@@ -1,4 +1,5 @@
-//! Runs an example on the desktop: `cargo run --release -- generate`, or `talk`, which reads sentences from the terminal.
+//! Runs an example on the desktop: `cargo run --release -- generate`, or `talk`, which reads
+//! sentences from the terminal.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

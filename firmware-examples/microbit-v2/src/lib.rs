@@ -1,4 +1,5 @@
-//! A BBC micro:bit v2 (nRF52833, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's timer.
+//! A BBC micro:bit v2 (nRF52833, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's
+//! timer.
 #![no_std]
 
 use defmt_rtt as _;

@@ -1,4 +1,5 @@
-//! A Nucleo-F446RE (STM32F446, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's timer.
+//! A Nucleo-F446RE (STM32F446, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's
+//! timer.
 #![no_std]
 
 use defmt_rtt as _;
@@ -28,7 +29,8 @@ impl Board for Nucleo {
     }
 }
 
-/// The internal oscillator of 16 MHz, which every board has, through the PLL. The HAL sets over-drive and the flash's waits.
+/// The internal oscillator of 16 MHz, which every board has, through the PLL. The HAL sets
+/// over-drive and the flash's waits.
 fn fast() -> Config {
     let mut config = Config::default();
     config.rcc.pll_src = PllSource::HSI;

@@ -1,4 +1,5 @@
-//! A Nucleo-H743ZI (STM32H743, Cortex-M7): text as `defmt` lines over RTT, time from the chip's timer.
+//! A Nucleo-H743ZI (STM32H743, Cortex-M7): text as `defmt` lines over RTT, time from the chip's
+//! timer.
 #![no_std]
 
 use defmt_rtt as _;
@@ -28,8 +29,8 @@ impl Board for Nucleo {
     }
 }
 
-/// The internal oscillator of 64 MHz, which every board has, through the PLL. The first chips, of revision Y, do not take the
-/// highest voltage, and 400 MHz at most.
+/// The internal oscillator of 64 MHz, which every board has, through the PLL. The first chips, of
+/// revision Y, do not take the highest voltage, and 400 MHz at most.
 fn fast() -> Config {
     const REVISION_Y: u16 = 0x1003;
     let first = embassy_stm32::pac::DBGMCU.idc().read().rev_id() <= REVISION_Y;
@@ -68,7 +69,8 @@ macro_rules! main {
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
     let chip = embassy_stm32::init(fast());
     if let Some(mut core) = cortex_m::Peripherals::take() {
-        // A debug probe reads memory through the data cache, so what is printed over RTT is what is in it.
+        // A debug probe reads memory through the data cache, so what is printed over RTT is what is
+        // in it.
         core.SCB.enable_icache();
         core.SCB.enable_dcache(&mut core.CPUID);
     }

@@ -1,4 +1,5 @@
-//! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances with each instruction.
+//! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances
+//! with each instruction.
 #![no_std]
 
 mod serial;
@@ -22,7 +23,8 @@ const CLOCK: u64 = match env!("SYSTICK_MHZ").as_bytes() {
     _ => 0,
 };
 
-/// Instructions of a tick, `1000 / (CLOCK * INSTRUCTION_NS)`, as a factor and a shift: what is left below is a power of two.
+/// Instructions of a tick, `1000 / (CLOCK * INSTRUCTION_NS)`, as a factor and a shift: what is left
+/// below is a power of two.
 const RATIO: (u64, u32) = {
     let odd = CLOCK >> CLOCK.trailing_zeros();
     assert!(1000 % odd == 0, "the clock is no divisor of a microsecond");
@@ -87,7 +89,8 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     semihosting::process::exit(result.is_err().into())
 }
 
-/// Coprocessors 10 and 11 hold the vector registers; the other bit is for loops that count in a register.
+/// Coprocessors 10 and 11 hold the vector registers; the other bit is for loops that count in a
+/// register.
 #[cfg(feature = "m55")]
 fn switch_on_vectors() {
     const CPACR: *mut u32 = 0xe000_ed88 as *mut u32;

@@ -2,7 +2,8 @@
 
 use kinglet_examples::Serial;
 
-/// Where its registers are, as the build script knows it of the machine: data, state, control, and the divisor of the clock.
+/// Where its registers are, as the build script knows it of the machine: data, state, control, and
+/// the divisor of the clock.
 const REGISTERS: *mut u32 = include!(concat!(env!("OUT_DIR"), "/serial.rs")) as *mut u32;
 const DATA: usize = 0;
 const STATE: usize = 1;

@@ -1,4 +1,5 @@
-//! A Raspberry Pi Pico 2 (RP2350, Cortex-M33): text as `defmt` lines over RTT, time from the chip's timer.
+//! A Raspberry Pi Pico 2 (RP2350, Cortex-M33): text as `defmt` lines over RTT, time from the chip's
+//! timer.
 #![no_std]
 
 use defmt_rtt as _;

@@ -1,4 +1,5 @@
-//! A Raspberry Pi Pico (RP2040, Cortex-M0+): text as `defmt` lines over RTT, time from the chip's timer.
+//! A Raspberry Pi Pico (RP2040, Cortex-M0+): text as `defmt` lines over RTT, time from the chip's
+//! timer.
 #![no_std]
 
 use defmt_rtt as _;

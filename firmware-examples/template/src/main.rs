@@ -21,7 +21,8 @@ const TEXT: &str = "Hello";
 /// The longest text, in tokens.
 const LONGEST: usize = 32;
 
-/// The tokens of a text, and how many they are. The arena serves for this as long as no session has it.
+/// The tokens of a text, and how many they are. The arena serves for this as long as no session has
+/// it.
 fn tokens(text: &str, arena: &mut [u8]) -> Result<([u32; LONGEST], usize), RunError> {
     let scratch = try_cast_slice_mut(arena).map_err(|_| RunError::ArenaMisaligned)?;
     let mut tokens = [Token::default(); LONGEST];

@@ -11,8 +11,8 @@ impl Attention<'_> {
     /// Attention of several tokens at once, where the kernel set has it and scores are products of
     /// queries and keys only. Returns whether it was done.
     ///
-    /// `rows` are as in [`attend`](Self::attend), one after the other; `visible` gives the keys that
-    /// each sees.
+    /// `rows` are as in [`attend`](Self::attend), one after the other; `visible` gives the keys
+    /// that each sees.
     pub(crate) fn attend_together(
         &self,
         cache: &KeyValueCache<'_>,

@@ -35,9 +35,11 @@ errors! {
         ///
         /// Copy or download the blob again.
         ReservedBits = 104,
-        /// The length written in the blob is not the number of bytes given: the blob was cut, or something was appended.
+        /// The length written in the blob is not the number of bytes given: the blob was cut, or
+        /// something was appended.
         ///
-        /// Copy or download the blob again; read one out of a longer slot of flash with `Model::from_slot`.
+        /// Copy or download the blob again; read one out of a longer slot of flash with
+        /// `Model::from_slot`.
         LengthMismatch {
             /// The length written in the blob.
             expected: usize,
@@ -46,7 +48,8 @@ errors! {
         } = 105,
         /// The blob does not begin at an address where its tensors can be read in place.
         ///
-        /// Embed the blob with `include_model!` in place of `include_bytes!`, begin its slot in flash at a multiple of the alignment, or read it into an `AlignedVec`.
+        /// Embed the blob with `include_model!` in place of `include_bytes!`, begin its slot in
+        /// flash at a multiple of the alignment, or read it into an `AlignedVec`.
         Misaligned {
             /// Bytes that the blob's address must be a multiple of.
             alignment: usize,
@@ -55,7 +58,8 @@ errors! {
         } = 106,
         /// The checksum does not match: the bytes were changed after they were written.
         ///
-        /// Copy or download the blob again; if it then still happens, suspect the memory it lies in.
+        /// Copy or download the blob again; if it then still happens, suspect the memory it lies
+        /// in.
         BadChecksum {
             /// The checksum written in the blob.
             expected: u32,
@@ -70,7 +74,8 @@ errors! {
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         NonCanonicalManifest = 109,
-        /// A field of the specification is out of the bounds that the runtime relies on. The error names it.
+        /// A field of the specification is out of the bounds that the runtime relies on. The error
+        /// names it.
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         InvalidSpec(&'static str) = 110,
@@ -85,7 +90,8 @@ errors! {
             /// Offset of the tensor in the payload.
             offset: usize,
         } = 112,
-        /// The model has a part that this program was built without. The error names the crate's feature that brings it.
+        /// The model has a part that this program was built without. The error names the crate's
+        /// feature that brings it.
         ///
         /// Switch the feature on where `Cargo.toml` names `kinglet`.
         FeatureOff(&'static str) = 113,

@@ -10,7 +10,8 @@ errors! {
     pub enum RunError {
         /// The arena is too small for the model at the number of tokens.
         ///
-        /// Lend the arena that `arena_bytes` or the `MemoryPlan` asks for, or ask for fewer tokens, beams, or a smaller tile.
+        /// Lend the arena that `arena_bytes` or the `MemoryPlan` asks for, or ask for fewer tokens,
+        /// beams, or a smaller tile.
         ArenaTooSmall {
             /// Bytes needed.
             needed: usize,
@@ -40,7 +41,8 @@ errors! {
             /// Elements given.
             given: usize,
         } = 205,
-        /// The call needs at least one token, or there are no logits because the head has read none.
+        /// The call needs at least one token, or there are no logits because the head has read
+        /// none.
         ///
         /// Give the session tokens first: `encode`, `prefill` or `step`.
         NoTokens = 210,
@@ -71,7 +73,8 @@ errors! {
             /// The number of types.
             token_types: u32,
         } = 213,
-        /// The text lacks a token that the head needs: the one that ends texts, at whose place the head reads the decoder.
+        /// The text lacks a token that the head needs: the one that ends texts, at whose place the
+        /// head reads the decoder.
         ///
         /// End the text with the token.
         TokenMissing {
@@ -82,7 +85,8 @@ errors! {
         ///
         /// Put the mask's token where a word is to be guessed.
         NothingToFill = 215,
-        /// The text has a word or character that the vocabulary lacks, and there is no token for the unknown.
+        /// The text has a word or character that the vocabulary lacks, and there is no token for
+        /// the unknown.
         ///
         /// Take such characters out of the text.
         NoUnknownToken = 216,
@@ -96,17 +100,20 @@ errors! {
         NoDecoder = 221,
         /// The model's head is for another task. The error says what the head does not do.
         ///
-        /// Call what belongs to the task that the manifest names, or convert a checkpoint with such a head.
+        /// Call what belongs to the task that the manifest names, or convert a checkpoint with such
+        /// a head.
         WrongHead(&'static str) = 222,
         /// The decoder attends to the encoder's output, and the encoder has read nothing.
         ///
         /// Call `encode` first.
         EncoderNotRun = 223,
-        /// A decoder with a sliding window cannot go back: the tokens to forget have displaced older ones.
+        /// A decoder with a sliding window cannot go back: the tokens to forget have displaced
+        /// older ones.
         ///
         /// Call `reset`, and read the text again from its beginning.
         CannotRewind = 224,
-        /// The pass is of a text that the session no longer reads, or the text has another length now.
+        /// The pass is of a text that the session no longer reads, or the text has another length
+        /// now.
         ///
         /// Begin a new pass.
         StalePass = 225,
@@ -125,9 +132,11 @@ errors! {
         CannotSearchBackward = 227,
         /// This machine has no kernel set of the name, or the program was built without it.
         ///
-        /// Name `scalar`, or a set that the machine has; without a call the session takes the best one.
+        /// Name `scalar`, or a set that the machine has; without a call the session takes the best
+        /// one.
         NoSuchKernels = 228,
-        /// An option is out of its range, or not a number. The error names the option and its range.
+        /// An option is out of its range, or not a number. The error names the option and its
+        /// range.
         ///
         /// Give a value in the range.
         InvalidOption {
@@ -146,9 +155,11 @@ errors! {
         NoGoldenVectors = 240,
         /// The machine computes other bits than the converter did.
         ///
-        /// Suspect the memory that the blob and the arena lie in, and compare `kinglet verify` on the host.
+        /// Suspect the memory that the blob and the arena lie in, and compare `kinglet verify` on
+        /// the host.
         SelfTestFailed {
-            /// The first layer that differs: 0 is the embedding, then come the layers, then the head.
+            /// The first layer that differs: 0 is the embedding, then come the layers, then the
+            /// head.
             layer: u16,
         } = 241,
         /// The bytes are no snapshot of a session with this model and this memory plan: it says what differs.

@@ -1,4 +1,5 @@
-//! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and written here, side by side.
+//! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and
+//! written here, side by side.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +33,8 @@ pub struct Manifest<'m> {
     pub generation: GenerationDefaults,
     /// The head's labels in order of its outputs, one a line; empty when there are none.
     pub labels: &'m str,
-    /// What may stand before a text, by purpose: the name of the default, then a name and a text for each prompt, every one
-    /// of these ended by a zero; empty when there are none.
+    /// What may stand before a text, by purpose: the name of the default, then a name and a text
+    /// for each prompt, every one of these ended by a zero; empty when there are none.
     pub prompts: &'m str,
     /// Where the model came from.
     pub provenance: Provenance<'m>,
@@ -66,7 +67,8 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// The runs of tokens that must not be written, for [`GenerateOptions::bad_words`](crate::task::GenerateOptions::bad_words).
+    /// The runs of tokens that must not be written, for
+    /// [`GenerateOptions::bad_words`](crate::task::GenerateOptions::bad_words).
     ///
     /// ```
     /// use kinglet::format::blob::SpecialTokens;
@@ -114,7 +116,8 @@ pub struct GenerationDefaults {
     pub no_repeat_ngram_size: u16,
     /// The least number of the decoder's tokens before a stop token.
     pub min_length: u32,
-    /// The least number of tokens before a stop token; where it is said, `min_length` does not count.
+    /// The least number of tokens before a stop token; where it is said, `min_length` does not
+    /// count.
     pub min_new_tokens: Option<u32>,
     /// The most tokens of the decoder, including what it began with.
     pub max_length: Option<u32>,
@@ -142,7 +145,8 @@ impl GenerationDefaults {
         self.min_new_tokens.map_or((self.min_length as usize).saturating_sub(begun), |tokens| tokens as usize)
     }
 
-    /// The most tokens to write after a text of `begun` tokens, where that is said; 0 when the text is too long already.
+    /// The most tokens to write after a text of `begun` tokens, where that is said; 0 when the text
+    /// is too long already.
     pub fn max_new_tokens_after(&self, begun: usize) -> Option<usize> {
         let by_length = || self.max_length.map(|tokens| (tokens as usize).saturating_sub(begun));
         self.max_new_tokens.map(|tokens| tokens as usize).or_else(by_length)
@@ -188,21 +192,23 @@ pub struct Peek {
 }
 
 impl Peek {
-    /// Bytes of arena for up to `max_tokens` tokens of input, and of output; `usize::MAX` when they cannot be addressed.
+    /// Bytes of arena for up to `max_tokens` tokens of input, and of output; `usize::MAX` when they
+    /// cannot be addressed.
     pub fn arena_bytes(&self, max_tokens: usize) -> usize {
         let tile = self.coefficients.tile as usize;
         address(self.coefficients.bytes_of_beams(max_tokens, max_tokens, tile, 1))
     }
 }
 
-/// Reads the beginning of a blob, such as the first packet of a download: is it a blob of this version, does it fit its slot,
-/// does its arena fit the memory?
+/// Reads the beginning of a blob, such as the first packet of a download: is it a blob of this
+/// version, does it fit its slot, does its arena fit the memory?
 ///
-/// Nothing is known of the rest: only [`Model::from_bytes`](crate::Model::from_bytes), with all of it, says whether it is whole
-/// and whether what the beginning says of memory is true.
+/// Nothing is known of the rest: only [`Model::from_bytes`](crate::Model::from_bytes), with all of
+/// it, says whether it is whole and whether what the beginning says of memory is true.
 ///
 /// # Errors
-/// [`LoadError::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`LoadError::BadMagic`] and [`LoadError::UnsupportedVersion`].
+/// [`LoadError::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`LoadError::BadMagic`] and
+/// [`LoadError::UnsupportedVersion`].
 ///
 /// ```
 /// use kinglet::LoadError;
@@ -361,7 +367,8 @@ const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
 /// Bytes whose checksum is taken without a pause.
 const PAUSE_BYTES: usize = 16 << 10;
 
-/// What the prelude says of memory, for the `const` sizing; `None` when the bytes do not begin as a blob of this version does.
+/// What the prelude says of memory, for the `const` sizing; `None` when the bytes do not begin as a
+/// blob of this version does.
 pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]> {
     let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { return None };
     let [m0, m1, m2, m3, v0, v1, ..] = *prelude;
@@ -373,7 +380,8 @@ pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]
     Some(plan)
 }
 
-/// The sections of a blob that was checked already, for a constant: its checksum is compared, not computed.
+/// The sections of a blob that was checked already, for a constant: its checksum is compared, not
+/// computed.
 ///
 /// # Panics
 /// When it is another blob, or of another format; that is to say, such a constant does not compile.

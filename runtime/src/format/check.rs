@@ -14,7 +14,8 @@ impl ModelSpec {
     /// Checks every bound that the runtime relies on.
     ///
     /// # Errors
-    /// [`LoadError::InvalidSpec`] naming the field that is out of bounds; [`LoadError::FeatureOff`].
+    /// [`LoadError::InvalidSpec`] naming the field that is out of bounds;
+    /// [`LoadError::FeatureOff`].
     pub fn check(&self) -> Result<(), LoadError> {
         if let Some(off) = missing(self) {
             return Err(LoadError::FeatureOff(off.feature));

@@ -1,9 +1,10 @@
-//! CRC-32 (IEEE 802.3), which finds accidents: flash that was not written, a download that was cut. It proves nothing about
-//! who wrote the bytes.
+//! CRC-32 (IEEE 802.3), which finds accidents: flash that was not written, a download that was cut.
+//! It proves nothing about who wrote the bytes.
 
 /// A checksum of bytes that come piece by piece, as a download does.
 ///
-/// One table of 1 KB on a device; with the feature `std` the processor's own instructions, where it has some.
+/// One table of 1 KB on a device; with the feature `std` the processor's own instructions, where it
+/// has some.
 ///
 /// ```
 /// use kinglet::format::checksum::{Checksum, checksum};
@@ -22,7 +23,8 @@ impl Checksum {
         Self(state::State::new())
     }
 
-    /// Takes in more bytes. A Cortex-M4 takes 3.7 instructions for a byte, where they begin at a word's boundary.
+    /// Takes in more bytes. A Cortex-M4 takes 3.7 instructions for a byte, where they begin at a
+    /// word's boundary.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -87,8 +89,8 @@ mod table {
 
         pub(super) fn update(&mut self, bytes: &[u8]) {
             let (whole, rest) = bytes.as_chunks::<16>();
-            // Words are loaded where they begin at a word's boundary, and the loop is written out for four of them, because
-            // firmware is compiled for size.
+            // Words are loaded where they begin at a word's boundary, and the loop is written out
+            // for four of them, because firmware is compiled for size.
             match try_cast_slice::<[u8; 16], [u32; 4]>(whole) {
                 Ok(fours) => {
                     let mut sum = self.0;

@@ -233,8 +233,8 @@ impl MemoryPlan {
     /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when the model has fewer positions; [`RunError::ModelTooLarge`] when
-    /// the specification is not one of a model.
+    /// [`RunError::TooManyTokens`] when the model has fewer positions; [`RunError::ModelTooLarge`]
+    /// when the specification is not one of a model.
     pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, RunError> {
         let coefficients = Coefficients::new(spec).ok_or(RunError::ModelTooLarge)?;
         for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {

@@ -21,8 +21,8 @@ macro_rules! parts {
 parts! {
     /// Tensors of a stack outside its blocks.
     pub enum StackPart {
-        /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a tied
-        /// head.
+        /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a
+        /// tied head.
         TokenEmbedding,
         /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already
         /// gone. One more row where padding has a position of its own.
@@ -39,17 +39,17 @@ parts! {
         Rotary,
         /// [`StackPart::Rotary`] for layers with a sliding window.
         RotaryLocal,
-        /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances are
-        /// `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to
+        /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances
+        /// are `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to
         /// `distance` in a decoder.
         RelativeBias,
-        /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query - key`,
-        /// from `-distance` to `distance`.
+        /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query -
+        /// key`, from `-distance` to `distance`.
         RelativeIndex,
         /// The feed-forward activation.
         ActivationTable,
-        /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees come
-        /// first.
+        /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees
+        /// come first.
         Convolution,
         /// The norm after the convolution.
         ConvolutionNorm,
@@ -97,7 +97,8 @@ parts! {
         Down,
         /// The norm on the network's result in sandwich blocks.
         FeedForwardPostNorm,
-        /// What queries meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
+        /// What queries meet in disentangled attention, by distance: `[heads * positions,
+        /// head_dim]`.
         PositionKey,
         /// What keys meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
         PositionQuery,

@@ -1,4 +1,5 @@
-//! The inner loops, and the choice between their implementations: one table of functions for each instruction set.
+//! The inner loops, and the choice between their implementations: one table of functions for each
+//! instruction set.
 //!
 //! `scalar` holds the reference kernels. Every set gives their bits: a test compares each set that
 //! the machine has with them.
@@ -12,7 +13,8 @@
 macro_rules! proven {
     (|$($argument:ident),*| $call:expr) => {
         |$($argument),*| {
-            // SAFETY: whoever calls this has the set's table, so the processor has its instructions.
+            // SAFETY: whoever calls this has the set's table, so the processor has its
+            // instructions.
             unsafe { $call }
         }
     };

@@ -1,5 +1,5 @@
-//! Products over packed weights, four bits each: a few columns of four rows at a time are unpacked to tiles of bytes, which every set can
-//! multiply.
+//! Products over packed weights, four bits each: a few columns of four rows at a time are unpacked
+//! to tiles of bytes, which every set can multiply.
 
 use bytemuck::cast_slice;
 
@@ -25,7 +25,8 @@ pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: 
 
 /// A tile of eight columns becomes two of four, a row of four weights at a time.
 ///
-/// Neighbouring columns are sixteen bits apart. Multiplied by the scale, two pairs give four bytes: columns 0, 2, 1, 3, the order of a tile.
+/// Neighbouring columns are sixteen bits apart. Multiplied by the scale, two pairs give four bytes:
+/// columns 0, 2, 1, 3, the order of a tile.
 fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u32; TILE * PACKED_COLS / 4]) {
     const PAIR: u32 = 0x000f_000f;
     const SIGNS: u32 = 0x8080_8080;
@@ -37,7 +38,8 @@ fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u
         let raised = scale.wrapping_mul(0x0808_0808);
         let four = |word: u32| {
             let products = (word & PAIR).wrapping_mul(scale) | (word >> 4 & PAIR).wrapping_mul(scale) << 8;
-            // Subtracts byte by byte: the uppermost bits keep a borrow from crossing into the next byte.
+            // Subtracts byte by byte: the uppermost bits keep a borrow from crossing into the next
+            // byte.
             ((products | SIGNS).wrapping_sub(raised & !SIGNS) ^ ((products ^ !raised) & SIGNS)).to_le()
         };
         *left = four(word);

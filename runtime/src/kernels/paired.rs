@@ -1,4 +1,5 @@
-//! Products over row-interleaved weights, for sets without a loop of their own: the weights are put into tiles first.
+//! Products over row-interleaved weights, for sets without a loop of their own: the weights are put
+//! into tiles first.
 
 use super::restored::{Tiles, first, multiply};
 use super::table::{Product, Weights};

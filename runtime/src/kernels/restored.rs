@@ -1,5 +1,5 @@
-//! Products over weights that are not in tiles of bytes: a few columns of four rows at a time are put into tiles, which every set can
-//! multiply.
+//! Products over weights that are not in tiles of bytes: a few columns of four rows at a time are
+//! put into tiles, which every set can multiply.
 
 use bytemuck::cast_slice;
 
@@ -16,7 +16,8 @@ pub(super) type Tiles = [u32; TILE * COLUMNS / 4];
 #[repr(align(16))]
 struct Restored(Tiles);
 
-/// `out = x * weights^T` over `blocks` blocks of four rows. `restore` gets a number of columns, and puts the next ones into tiles.
+/// `out = x * weights^T` over `blocks` blocks of four rows. `restore` gets a number of columns, and
+/// puts the next ones into tiles.
 ///
 /// Never inlined: its buffer on the stack would otherwise be a part of every caller's frame.
 #[inline(never)]
@@ -45,8 +46,8 @@ pub(super) fn multiply<X>(
     }
 }
 
-/// Takes the first `len` values of a slice, or all where there are fewer. A zip of chunks would divide by a size, and check that it is
-/// not 0.
+/// Takes the first `len` values of a slice, or all where there are fewer. A zip of chunks would
+/// divide by a size, and check that it is not 0.
 pub(super) fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
     let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
     *rest = others;

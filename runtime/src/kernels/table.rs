@@ -37,7 +37,8 @@ pub(crate) struct NormRow<'a> {
     pub(crate) centered: bool,
     /// Added to the sum of squares, which has twice the fraction bits of the row.
     pub(crate) epsilon: u64,
-    /// The right shift of the result, besides the one that the inverse root of the sum of squares brings.
+    /// The right shift of the result, besides the one that the inverse root of the sum of squares
+    /// brings.
     pub(crate) shift: i32,
     /// As they lie in a blob.
     pub(crate) weights: &'a [i32],
@@ -45,19 +46,20 @@ pub(crate) struct NormRow<'a> {
     pub(crate) biases: &'a [i32],
 }
 
-/// How accumulators become fixed-point values: `x * multiplier * 2^-shift`, where the accumulator is
-/// first shifted left by `headroom`, the number of its upper bits that are free.
+/// How accumulators become fixed-point values: `x * multiplier * 2^-shift`, where the accumulator
+/// is first shifted left by `headroom`, the number of its upper bits that are free.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requantize {
-    /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a power of two.
+    /// Folded into each multiplier: the row's mantissa in `2^30..2^31`, or `None` when it is a
+    /// power of two.
     pub(crate) row: Option<i32>,
     pub(crate) headroom: u32,
     pub(crate) shift: i32,
 }
 
 impl Requantize {
-    /// For a matrix whose weights are `q * multiplier * 2^-exponent`, over a row of scale `scale`, with
-    /// accumulators of at most `bound`.
+    /// For a matrix whose weights are `q * multiplier * 2^-exponent`, over a row of scale `scale`,
+    /// with accumulators of at most `bound`.
     pub(crate) fn new(scale: Scale, exponent: i32, bound: u64) -> Self {
         let headroom = headroom(bound);
         let shift = exponent + headroom as i32 - 32 - scale.exponent();
@@ -109,7 +111,8 @@ pub(crate) struct Kernels {
     pub(crate) products8: Products<i8>,
     /// Products with activations of sixteen bits.
     pub(crate) products16: Products<i16>,
-    /// Turns accumulators into fixed-point values in place: see [`Requantize::apply`]. Their upper `headroom` bits are free.
+    /// Turns accumulators into fixed-point values in place: see [`Requantize::apply`]. Their upper
+    /// `headroom` bits are free.
     pub(crate) requantize: fn(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize),
     /// `row += other`, saturated.
     pub(crate) add: fn(row: &mut [i32], other: &[i32]),
@@ -121,8 +124,8 @@ pub(crate) struct Kernels {
     pub(crate) norm: fn(row: &mut [i32], by: &NormRow<'_>),
     /// See [`rotate`](crate::kernels::scalar::rotary::rotate).
     pub(crate) rotate: fn(row: &mut [i32], angles: &[i16], head_dim: usize),
-    /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits. `table` holds `T` as the blob does, for linear interpolation
-    /// ([`activate`](crate::ops::activation::activate)).
+    /// `max(x, 0) + T(|x|)` on values with sixteen fraction bits. `table` holds `T` as the blob
+    /// does, for linear interpolation ([`activate`](crate::ops::activation::activate)).
     pub(crate) rectify: fn(values: &mut [i32], table: &[i16]),
     /// `values[i] *= gates[i]` of fixed-point values, rounded half up and saturated.
     pub(crate) gate: fn(values: &mut [i32], gates: &[i32], fraction_bits: u32),
@@ -130,15 +133,18 @@ pub(crate) struct Kernels {
     pub(crate) scores8: fn(out: &mut [i32], query: &[i16], keys: &[i8]),
     /// As `scores8`, over sixteen-bit keys.
     pub(crate) scores16: fn(out: &mut [i32], query: &[i16], keys: &[i16]),
-    /// Turns products of `scores8` or `scores16` into scores, which are logarithms in base two, and returns the largest. `keys` are the bits of the keys' scales.
+    /// Turns products of `scores8` or `scores16` into scores, which are logarithms in base two, and
+    /// returns the largest. `keys` are the bits of the keys' scales.
     pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32,
-    /// Replaces each score by a weight of at most fifteen bits: `2^(score - largest)`, in Q15, times
-    /// the value's scale without its bias, shifted right by `lowered`. Returns the sum of the powers of
-    /// two; `values` are the bits of the values' scales.
+    /// Replaces each score by a weight of at most fifteen bits: `2^(score - largest)`, in Q15,
+    /// times the value's scale without its bias, shifted right by `lowered`. Returns the sum of the
+    /// powers of two; `values` are the bits of the values' scales.
     pub(crate) powers: fn(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32,
-    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`, and weights have fifteen bits.
+    /// `out += weights[n] * values[n]` over all `n`: `values` is `[n, head_dim]`, and weights have
+    /// fifteen bits.
     pub(crate) weighted_sum: fn(out: &mut [i32], weights: &[i32], values: &[i8]),
-    /// Attention of several queries to one head's keys at once: see [`Head`]. Returns false when it cannot for these sizes.
+    /// Attention of several queries to one head's keys at once: see [`Head`]. Returns false when it
+    /// cannot for these sizes.
     #[cfg(feature = "std")]
     pub(crate) attend: Option<Attend>,
 }

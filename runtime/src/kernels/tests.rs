@@ -19,7 +19,8 @@ fn laid(bytes: &[i8], layout: WeightLayout) -> Weights<'_> {
     Weights { bytes, scales: &[], layout }
 }
 
-/// Numbers of up to `bits` bits, now and then the largest and the smallest; every run gives equal numbers.
+/// Numbers of up to `bits` bits, now and then the largest and the smallest; every run gives equal
+/// numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -104,7 +105,8 @@ fn every_set_multiplies_as_scalar_does() {
         for set in others() {
             assert!(run(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
         }
-        // Where the weights fill whole tiles, they are laid in tiles, too: every set must give the sums of the rows.
+        // Where the weights fill whole tiles, they are laid in tiles, too: every set must give the
+        // sums of the rows.
         if rows % TILE != 0 || cols % TILE != 0 {
             continue;
         }

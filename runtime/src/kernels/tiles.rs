@@ -1,5 +1,6 @@
-//! What products over tiled weights have in common where vectors are 16 bytes long, as long as a tile: how activations are brought
-//! into the order of a tile, and how many tokens and rows are multiplied together.
+//! What products over tiled weights have in common where vectors are 16 bytes long, as long as a
+//! tile: how activations are brought into the order of a tile, and how many tokens and rows are
+//! multiplied together.
 
 use crate::format::places::TILE;
 
@@ -19,7 +20,8 @@ pub(super) struct Part<'m> {
 }
 
 impl<'m> Part<'m> {
-    /// `B` blocks of four rows at a time, tiles of the part's columns; those behind the last are empty.
+    /// `B` blocks of four rows at a time, tiles of the part's columns; those behind the last are
+    /// empty.
     #[inline(always)]
     pub(super) fn blocks<const B: usize>(self) -> impl Iterator<Item = [&'m [Tile]; B]> {
         self.weights.chunks((B * TILE * self.cols).max(1)).map(move |weights| {

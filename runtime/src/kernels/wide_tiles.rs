@@ -1,4 +1,5 @@
-//! Products over weights in tiles of sixteen rows, for sets without a loop of their own: the weights are put into tiles of four rows first.
+//! Products over weights in tiles of sixteen rows, for sets without a loop of their own: the
+//! weights are put into tiles of four rows first.
 
 use super::restored::{Tiles, multiply};
 use super::table::{Product, Weights};

@@ -55,7 +55,8 @@ pub(crate) fn soft_cap(cap: Multiplier, tanh_table: Halfwords<'_>, fraction_bits
     for x in values {
         // 1 / cap = inverse * 2^(exponent - 46), and the high half of a product is 2^-32 of it.
         let scaled = shift_round(mul_high(*x, inverse << 14), -exponent + 28);
-        // tanh has at most `bits` + 1 significant bits: it is shifted left before the product drops 32.
+        // tanh has at most `bits` + 1 significant bits: it is shifted left before the product drops
+        // 32.
         let raise = 30 - bits as i32;
         *x = shift_round(mul_high(tanh(tanh_table, bits, scaled) << raise, cap.mantissa), exponent - 32 + raise);
     }
@@ -70,7 +71,8 @@ fn tanh(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
 #[inline(always)]
 fn look_up(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
     let magnitude = x.saturating_abs();
-    // With fewer than six fraction bits a value can only be at every second, fourth or eighth entry.
+    // With fewer than six fraction bits a value can only be at every second, fourth or eighth
+    // entry.
     let (step, stride) = (bits.saturating_sub(6), 6_u32.saturating_sub(bits));
     let index = (magnitude >> step) as usize;
     if index >= (ACTIVATION_TABLE_LEN - 1) >> stride {

@@ -1,9 +1,10 @@
 //! Which tokens the filters keep, found by counting, without sorting.
 //!
-//! Each logit is replaced by its *distance* below the largest one, in steps of 1/512 of a factor of two. A token's weight,
-//! its probability before the division by the sum, depends on its distance alone. A histogram says where a filter cuts:
-//! first to a quarter of a factor of two and then, with a second pass that counts one bin, to the step. Tokens at the distance of
-//! the last one that a filter keeps are all kept.
+//! Each logit is replaced by its *distance* below the largest one, in steps of 1/512 of a factor of
+//! two. A token's weight, its probability before the division by the sum, depends on its distance
+//! alone. A histogram says where a filter cuts: first to a quarter of a factor of two and then,
+//! with a second pass that counts one bin, to the step. Tokens at the distance of the last one that
+//! a filter keeps are all kept.
 
 use super::seen::SUPPRESSED;
 use crate::kernels::scalar::softmax::{EXP2, EXP2_STEPS};
@@ -15,10 +16,12 @@ const BIN: usize = EXP2_STEPS / 4;
 /// Bins of the coarse histogram: a power of two, so that no index needs a check.
 const BINS: usize = (WEIGHTLESS as usize / BIN).next_power_of_two();
 
-/// Where a filter keeps no more tokens than this, they are moved together, so that what follows does not go over all.
+/// Where a filter keeps no more tokens than this, they are moved together, so that what follows
+/// does not go over all.
 const FEW: usize = 64;
 
-/// The weight at a distance below [`WEIGHTLESS`]: `2^(45 - distance / 512)`, so that sums over a vocabulary are exact.
+/// The weight at a distance below [`WEIGHTLESS`]: `2^(45 - distance / 512)`, so that sums over a
+/// vocabulary are exact.
 #[inline(always)]
 fn weight(distance: u32) -> u64 {
     let distance = distance as usize;
@@ -34,8 +37,9 @@ struct Ruler {
 }
 
 impl Ruler {
-    /// A distance is `(difference * sharpness) >> (fraction_bits + 7)`, where `sharpness` is `log2(e) / temperature` in Q16.
-    /// With more than 25 fraction bits it is rounded down a little farther.
+    /// A distance is `(difference * sharpness) >> (fraction_bits + 7)`, where `sharpness` is
+    /// `log2(e) / temperature` in Q16. With more than 25 fraction bits it is rounded down a little
+    /// farther.
     fn new(sharpness: u32, fraction_bits: u8) -> Self {
         // The high word of the product of `difference << up` and `factor`.
         let fraction = u32::from(fraction_bits) + 7;
@@ -107,7 +111,8 @@ impl<'l> Distances<'l> {
         Self { distances: logits, tokens, bins, kept: 0, last: WEIGHTLESS - 1 }
     }
 
-    /// Measures all logits from the largest one. [`SUPPRESSED`] ones weigh nothing. A filter must follow.
+    /// Measures all logits from the largest one. [`SUPPRESSED`] ones weigh nothing. A filter must
+    /// follow.
     pub(super) fn measure(&mut self, largest: i32, sharpness: u32, fraction_bits: u8) {
         let mut ruler = Ruler::new(sharpness, fraction_bits);
         ruler.longest = ruler.longest.min(largest.abs_diff(SUPPRESSED).saturating_sub(1));
@@ -119,7 +124,8 @@ impl<'l> Distances<'l> {
         self.cut(|tokens| tokens.count >= k);
     }
 
-    /// Keeps the nearest tokens that have at least `share`, in Q16, of the weight of all that are kept so far.
+    /// Keeps the nearest tokens that have at least `share`, in Q16, of the weight of all that are
+    /// kept so far.
     pub(super) fn keep_share(&mut self, share: u32) {
         let wanted = (self.kept >> 16) * u64::from(share);
         self.cut(|tokens| tokens.weight >= wanted);
@@ -193,7 +199,8 @@ impl<'l> Distances<'l> {
         self.distances = distances.get_mut(..self.tokens.len()).unwrap_or(&mut []);
     }
 
-    /// The token at a place, as a fraction of 32 bits, when the tokens that are kept lie side by side, each as wide as its weight.
+    /// The token at a place, as a fraction of 32 bits, when the tokens that are kept lie side by
+    /// side, each as wide as its weight.
     pub(super) fn at(&self, place: u32) -> u32 {
         // The sum is scaled to 32 bits so that one product finds the place.
         let shift = (64 - self.kept.leading_zeros()).saturating_sub(32);

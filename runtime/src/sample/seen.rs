@@ -6,7 +6,8 @@ pub const SUPPRESSED: i32 = i32::MIN;
 /// Tokens that one pass over a text tells apart: half a kilobyte of stack.
 const WINDOW: usize = 4096;
 
-/// Changes the logit of each token in `seen` once, however often it is there, and leaves suppressed logits as they are.
+/// Changes the logit of each token in `seen` once, however often it is there, and leaves suppressed
+/// logits as they are.
 ///
 /// One pass over `seen` for every 4,096 logits among which it has a token.
 pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32) -> i64) {

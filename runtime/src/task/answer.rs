@@ -34,8 +34,8 @@ impl Answer {
 ///
 /// # Errors
 /// As [`Session::encode`]; [`RunError::WrongHead`] when the head does not answer questions;
-/// [`RunError::InvalidOption`] when the context is not in the text; [`RunError::BufferTooSmall`] when `scratch` is shorter than the
-/// context.
+/// [`RunError::InvalidOption`] when the context is not in the text; [`RunError::BufferTooSmall`]
+/// when `scratch` is shorter than the context.
 pub fn answer(
     session: &mut Session<'_, '_>,
     ids: &[u32],

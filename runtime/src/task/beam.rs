@@ -123,9 +123,9 @@ impl<'b> BeamSearch<'b> {
     /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write, or
-    /// there are too many stop tokens; [`RunError::BufferTooSmall`] when the memory
-    /// holds fewer than [`words`](Self::words).
+    /// [`RunError::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write,
+    /// or there are too many stop tokens; [`RunError::BufferTooSmall`] when the memory holds fewer
+    /// than [`words`](Self::words).
     pub fn new(
         options: BeamOptions,
         max_new_tokens: usize,

@@ -8,8 +8,8 @@ use crate::session::Session;
 /// a regression. Returns how many.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`]; [`RunError::BufferTooSmall`] when `out` is shorter
-/// than the labels; [`RunError::WrongHead`] when the head does not classify.
+/// As [`Session::encode`] and [`Session::prefill`]; [`RunError::BufferTooSmall`] when `out` is
+/// shorter than the labels; [`RunError::WrongHead`] when the head does not classify.
 pub fn classify(
     session: &mut Session<'_, '_>,
     ids: &[u32],

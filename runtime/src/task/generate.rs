@@ -24,13 +24,17 @@ pub struct GenerateOptions<'o> {
     pub suppressed: &'o [u32],
     /// Tokens that are not written first, or second where the first token is forced.
     pub suppressed_first: &'o [u32],
-    /// Sequences of tokens that never appear: where the text, including the prompt, ends with all but the last token of one, that token is not written.
+    /// Sequences of tokens that never appear: where the text, including the prompt, ends with all
+    /// but the last token of one, that token is not written.
     pub bad_words: &'o [&'o [u32]],
-    /// No sequence of this number of tokens appears twice in prompt and text together; 0 allows all.
+    /// No sequence of this number of tokens appears twice in prompt and text together; 0 allows
+    /// all.
     pub no_repeat_ngram_size: usize,
-    /// The texts to choose from: one of them is written, and nothing else. Where one is the beginning of others, a stop token ends it.
+    /// The texts to choose from: one of them is written, and nothing else. Where one is the
+    /// beginning of others, a stop token ends it.
     pub choices: Option<Choices<'o>>,
-    /// The token that is written after a text of one token, whatever the logits are. Longer texts are not affected.
+    /// The token that is written after a text of one token, whatever the logits are. Longer texts
+    /// are not affected.
     pub forced_bos: Option<u32>,
     /// The token that is written last where the text reaches `max_new_tokens`.
     pub forced_eos: Option<u32>,
@@ -83,9 +87,10 @@ pub enum Progress {
 
 /// A text that is being written, step by step, after the tokens that the session has read.
 ///
-/// `text` holds what the session has read, and may hold tokens that it has not read yet: they are read first. So a chat goes
-/// on in one session, each turn a new generation: what a user says is added to the text, which the options see as a whole.
-/// The session, the text and the generation may be fields of one structure; nothing is borrowed between two calls.
+/// `text` holds what the session has read, and may hold tokens that it has not read yet: they are
+/// read first. So a chat goes on in one session, each turn a new generation: what a user says is
+/// added to the text, which the options see as a whole. The session, the text and the generation
+/// may be fields of one structure; nothing is borrowed between two calls.
 ///
 /// ```
 /// use kinglet::sample::Sampler;
@@ -115,7 +120,8 @@ pub struct Generation<'o> {
 enum Stage {
     /// The session reads the rest of the text next.
     Begin,
-    /// The session reads the text from this token on, which lies in the text in reading order when it is turned round.
+    /// The session reads the text from this token on, which lies in the text in reading order when
+    /// it is turned round.
     Read {
         pass: Pass,
         from: usize,
@@ -134,11 +140,12 @@ impl<'o> Generation<'o> {
 
     /// Takes the text a step further: a step of [`Session::advance`], or the choice of a token.
     ///
-    /// A model that reads backward reads a text from its end. While it reads the text that it was given, tokens in `text` lie
-    /// in the order in which they are read.
+    /// A model that reads backward reads a text from its end. While it reads the text that it was
+    /// given, tokens in `text` lie in the order in which they are read.
     ///
     /// # Errors
-    /// As [`generate`]; [`RunError::TooManyTokens`] when the session has read more tokens than the text has.
+    /// As [`generate`]; [`RunError::TooManyTokens`] when the session has read more tokens than the
+    /// text has.
     pub fn advance(
         &mut self,
         session: &mut Session<'_, '_>,
@@ -253,21 +260,23 @@ impl<'o> Generation<'o> {
     }
 }
 
-/// Continues the tokens in `text`, which are in reading order, and adds each new token to it in the order of writing. The session
-/// is reset first; a [`Generation`] continues from its state instead.
+/// Continues the tokens in `text`, which are in reading order, and adds each new token to it in the
+/// order of writing. The session is reset first; a [`Generation`] continues from its state instead.
 ///
-/// A model that reads backward reads `text` from its end and writes what comes before it: what it adds is to be
-/// read from the end.
+/// A model that reads backward reads `text` from its end and writes what comes before it: what it
+/// adds is to be read from the end.
 ///
-/// `each` is called once for every token that is added, in order: for the one that ends the text, too, be it a stop token or the
-/// last of a stop sequence or of a choice. It says whether to go on; where the text has ended already, that is
-/// [`Stop::Token`] whatever it says. A token that `text` has no room for is not chosen.
+/// `each` is called once for every token that is added, in order: for the one that ends the text,
+/// too, be it a stop token or the last of a stop sequence or of a choice. It says whether to go on;
+/// where the text has ended already, that is [`Stop::Token`] whatever it says. A token that `text`
+/// has no room for is not chosen.
 ///
 /// The session has then read all of `text` but the last token.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`RunError::NoTokens`] when there is no text to begin with; [`RunError::AllSuppressed`] when the options let
-/// nothing follow, with what was written until then in `text`.
+/// As [`Session::prefill`]; [`RunError::NoTokens`] when there is no text to begin with;
+/// [`RunError::AllSuppressed`] when the options let nothing follow, with what was written until
+/// then in `text`.
 ///
 /// ```
 /// use kinglet::sample::Sampler;

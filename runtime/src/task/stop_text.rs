@@ -10,7 +10,8 @@ pub const MAX_STOP: usize = 64;
 /// The longest character, in bytes.
 const MAX_CHAR: usize = 4;
 
-/// Watches a text as it is written for strings that end it, and holds back what may be the beginning of one.
+/// Watches a text as it is written for strings that end it, and holds back what may be the
+/// beginning of one.
 ///
 /// ```
 /// use kinglet::task::StopText;
@@ -42,8 +43,9 @@ impl<'s> StopText<'s> {
         Err(RunError::InvalidOption { option: "stop", wanted: "strings of 1 to 64 bytes" })
     }
 
-    /// More of the text, of which `out` gets what is certain to stand before a string that ends it, a few characters at a time.
-    /// Whether one of the strings is in the text now: neither it nor what follows goes to `out`.
+    /// More of the text, of which `out` gets what is certain to stand before a string that ends it,
+    /// a few characters at a time. Whether one of the strings is in the text now: neither it nor
+    /// what follows goes to `out`.
     pub fn write(&mut self, text: &str, mut out: impl FnMut(&str)) -> bool {
         for character in text.chars() {
             // There is room: less than the longest string is held.

@@ -67,7 +67,8 @@ enum Lent<'a, T> {
 }
 
 impl Threads {
-    /// A pool of `count` threads, at least one: the caller's alone where the system starts no others.
+    /// A pool of `count` threads, at least one: the caller's alone where the system starts no
+    /// others.
     pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, RunError> {
         let others = Others::new(count.saturating_sub(1));
         let memory = (0..others.count()).map(|_| Memory::new(plan)).collect::<Result<_, _>>()?;

@@ -32,10 +32,10 @@ impl Tokenizer<'_> {
     /// the tokens: it has room for all of them, or for `max_length`, of two texts twice that.
     ///
     /// # Errors
-    /// [`RunError::BufferTooSmall`] when the text needs more memory or has more tokens: it says which,
-    /// and how much is enough, so that a second call with that much can fail only for the other.
-    /// [`RunError::NoUnknownToken`] when the text has something unknown, and the vocabulary no token for
-    /// such.
+    /// [`RunError::BufferTooSmall`] when the text needs more memory or has more tokens: it says
+    /// which, and how much is enough, so that a second call with that much can fail only for the
+    /// other. [`RunError::NoUnknownToken`] when the text has something unknown, and the vocabulary
+    /// no token for such.
     ///
     /// ```
     /// use kinglet::Error;

@@ -88,8 +88,8 @@ impl<'m> Tokenizer<'m> {
     /// bytes are.
     ///
     /// # Errors
-    /// [`LoadError::NoTokenizer`] when the section is empty, [`LoadError::InvalidTokenizer`] with the table
-    /// that is not as it should be.
+    /// [`LoadError::NoTokenizer`] when the section is empty, [`LoadError::InvalidTokenizer`] with
+    /// the table that is not as it should be.
     #[inline(never)]
     pub fn from_bytes(section: &'m [u8]) -> Result<Self, LoadError> {
         if section.is_empty() {

@@ -1,4 +1,5 @@
-//! Type a sentence into the serial line on pins 0 and 1 (115,200 baud), and get the command that it means.
+//! Type a sentence into the serial line on pins 0 and 1 (115,200 baud), and get the command that it
+//! means.
 #![no_std]
 #![no_main]
 

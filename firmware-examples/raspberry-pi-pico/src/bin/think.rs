@@ -1,5 +1,5 @@
-//! The board blinks while it thinks: the model goes a layer at a time, and between two layers the executor runs what else there
-//! is to do.
+//! The board blinks while it thinks: the model goes a layer at a time, and between two layers the
+//! executor runs what else there is to do.
 #![no_std]
 #![no_main]
 

@@ -51,24 +51,25 @@ pub enum WeightLayout {
     /// Int8, one output channel after the other: for units that multiply long runs of bytes.
     RowMajor,
     /// Int8, in tiles of four output channels by four columns, where both are whole fours (see
-    /// [`tile_place`](crate::format::places::tile_place)): four channels are read with one pointer, and one
-    /// load-multiple of a Cortex-M is a tile.
+    /// [`tile_place`](crate::format::places::tile_place)): four channels are read with one pointer,
+    /// and one load-multiple of a Cortex-M is a tile.
     Tiled,
     /// Four bits a weight, where rows are whole fours and columns whole eights (see
-    /// [`packed_place`](crate::format::places::packed_place)); all else is tiled. Groups of columns have a
-    /// scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never more than
-    /// eight bits.
+    /// [`packed_place`](crate::format::places::packed_place)); all else is tiled. Groups of columns
+    /// have a scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never
+    /// more than eight bits.
     Packed {
         /// Columns in a group, of which the last of a row may be shorter.
         group: u8,
     },
     /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword
-    /// (see [`pair_place`](crate::format::places::pair_place)): for cores that multiply pairs of halfwords,
-    /// as Cortex-M4, M7 and M33 do.
+    /// (see [`pair_place`](crate::format::places::pair_place)): for cores that multiply pairs of
+    /// halfwords, as Cortex-M4, M7 and M33 do.
     Paired,
     /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole
-    /// ones ([`wide_tile_place`](crate::format::places::wide_tile_place)), and as [`Tiled`](Self::Tiled)
-    /// where it has not: a line of a cache of processors whose vectors have as many lanes.
+    /// ones ([`wide_tile_place`](crate::format::places::wide_tile_place)), and as
+    /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have
+    /// as many lanes.
     WideTiled,
 }
 

@@ -1,5 +1,6 @@
-//! Attention and activations: four keys at a time for their scores, eight or sixteen columns for the weighted sum, four values for a
-//! table. Powers the compiler makes of the definition with as few instructions.
+//! Attention and activations: four keys at a time for their scores, eight or sixteen columns for
+//! the weighted sum, four values for a table. Powers the compiler makes of the definition with as
+//! few instructions.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -16,7 +17,8 @@ trait Wide: Copy {
 impl Wide for i8 {
     #[inline(always)]
     fn load(values: &[Self; 8]) -> int16x8_t {
-        // SAFETY: this module is for targets that have vectors; eight bytes are read, at any alignment.
+        // SAFETY: this module is for targets that have vectors; eight bytes are read, at any
+        // alignment.
         unsafe { vmovl_s8(vld1_s8(values.as_ptr())) }
     }
 }
@@ -24,7 +26,8 @@ impl Wide for i8 {
 impl Wide for i16 {
     #[inline(always)]
     fn load(values: &[Self; 8]) -> int16x8_t {
-        // SAFETY: this module is for targets that have vectors; sixteen bytes are read, at any alignment.
+        // SAFETY: this module is for targets that have vectors; sixteen bytes are read, at any
+        // alignment.
         unsafe { vld1q_s16(values.as_ptr()) }
     }
 }

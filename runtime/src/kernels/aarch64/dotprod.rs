@@ -1,6 +1,8 @@
-//! Armv8.2's products of bytes: sixteen to an instruction, and the four sums that it adds to are the four rows of a tile.
+//! Armv8.2's products of bytes: sixteen to an instruction, and the four sums that it adds to are
+//! the four rows of a tile.
 //!
-//! Sixteen-bit activations are `256 * high + low`, both bytes with a sign, and each tile meets both.
+//! Sixteen-bit activations are `256 * high + low`, both bytes with a sign, and each tile meets
+//! both.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -14,8 +16,8 @@ use crate::format::places::{TILE, tile_place};
 
 /// The set, on a processor that has the instruction.
 ///
-/// Matrix products of bytes (`SMMLA`) are not used: they need zipped operands, which costs one token
-/// more instructions, and saves several tokens 6 %.
+/// Matrix products of bytes (`SMMLA`) are not used: they need zipped operands, which costs one
+/// token more instructions, and saves several tokens 6 %.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
@@ -24,7 +26,8 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&DOTPROD)
 }
 
-/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the instruction.
+/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the
+/// instruction.
 static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
     products8: Products {
@@ -63,7 +66,8 @@ fn reorder16(x: &[i16], [low, high]: &mut Row<2>) {
     }
 }
 
-/// The lower and the upper bytes of up to sixteen activations in the order of a tile, with zeros behind them.
+/// The lower and the upper bytes of up to sixteen activations in the order of a tile, with zeros
+/// behind them.
 #[inline]
 #[target_feature(enable = "neon")]
 fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
@@ -188,7 +192,8 @@ fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]
     }
 }
 
-/// `sums[row] += tile[row] . x[LANE]`, four columns of each. The compiler's own function for it is not stable.
+/// `sums[row] += tile[row] . x[LANE]`, four columns of each. The compiler's own function for it is
+/// not stable.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot<const LANE: usize>(mut sums: int32x4_t, tile: int8x16_t, x: int8x16_t) -> int32x4_t {

@@ -1,5 +1,6 @@
-//! 64-bit Arm. Every such processor has vectors; whether it has an instruction for products of bytes is found out when the
-//! program runs, where there is a standard library to ask, and is what the target says elsewhere.
+//! 64-bit Arm. Every such processor has vectors; whether it has an instruction for products of
+//! bytes is found out when the program runs, where there is a standard library to ask, and is what
+//! the target says elsewhere.
 
 mod attention;
 mod dotprod;

@@ -1,5 +1,5 @@
-//! The vectors that every 64-bit Arm processor has. Kernels over rows have no code here: the compiler
-//! vectorizes the reference kernels.
+//! The vectors that every 64-bit Arm processor has. Kernels over rows have no code here: the
+//! compiler vectorizes the reference kernels.
 //!
 //! A tile is one load. For sixteen-bit activations each row of a tile is widened and multiplied by
 //! four columns. For eight-bit activations two products of bytes are added in sixteen bits: no

@@ -16,8 +16,8 @@ pub(super) struct Beyond {
 pub(super) struct Scaling {
     /// What values are multiplied by.
     pub(super) factor: i32,
-    /// By how much products are shifted: to the right without vectors, and with them to the left, or
-    /// to the right if it is negative.
+    /// By how much products are shifted: to the right without vectors, and with them to the left,
+    /// or to the right if it is negative.
     pub(super) shift: i32,
 }
 

@@ -10,7 +10,8 @@ pub(crate) fn dot<A: Copy + Into<i32>, B: Copy + Into<i32>>(a: &[A], b: &[B]) ->
     a.iter().zip(b).map(|(&a, &b)| a.into().wrapping_mul(b.into())).fold(0, i32::wrapping_add)
 }
 
-/// Each token's activations with its sums. What a zip of chunks would do, without a division that could panic.
+/// Each token's activations with its sums. What a zip of chunks would do, without a division that
+/// could panic.
 pub(crate) fn tokens<'a, X>(
     mut x: &'a [X],
     cols: usize,
@@ -42,7 +43,8 @@ pub(crate) fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i
 #[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 const WIDENED: usize = 512;
 
-/// The product over eight-bit activations by that over sixteen-bit ones, where multiplying bytes is no faster.
+/// The product over eight-bit activations by that over sixteen-bit ones, where multiplying bytes is
+/// no faster.
 #[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 pub(crate) fn widened(
     out: &mut [i32],
@@ -63,7 +65,8 @@ pub(crate) fn widened(
     }
 }
 
-/// Four rows at a time, which is also the fastest way that a core without a multiplier of pairs has.
+/// Four rows at a time, which is also the fastest way that a core without a multiplier of pairs
+/// has.
 #[inline(always)]
 pub(crate) fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let cols = cols.max(1);

@@ -2,10 +2,12 @@
 
 use crate::fixed::{magnitude_bits, shift_round, with_rounding};
 
-/// Rotates the first values of each head of a row by the angles of a position, the first half of them paired with the second.
+/// Rotates the first values of each head of a row by the angles of a position, the first half of
+/// them paired with the second.
 ///
-/// `angles` holds cosine and sine of each pair, Q15, as they lie in a blob. The values rotated are taken at fourteen
-/// bits and a sign, which is more than a quantized key keeps, so that each sum of products fits 32.
+/// `angles` holds cosine and sine of each pair, Q15, as they lie in a blob. The values rotated are
+/// taken at fourteen bits and a sign, which is more than a quantized key keeps, so that each sum of
+/// products fits 32.
 #[inline(always)]
 pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
     let pairs = angles.as_chunks::<2>().0;

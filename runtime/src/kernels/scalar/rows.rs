@@ -1,25 +1,28 @@
-//! What is done to rows of fixed-point values: quantizing and back, norms, sums, gates, activations.
+//! What is done to rows of fixed-point values: quantizing and back, norms, sums, gates,
+//! activations.
 
 use super::super::table::{NormRow, Requantize};
 use crate::fixed::{Scale, abs_max, magnitude_bits, mean, mul_high, multiply, with_rounding};
 
 /// Quantizes a row to `-127..=127`, scaled to its largest value.
 ///
-/// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the scale it
-/// is later multiplied by.
+/// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the
+/// scale it is later multiplied by.
 #[inline(always)]
 pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let (scale, lift, inverse, shift) = scale8(abs_max(row));
     for (q, &x) in out.iter_mut().zip(row) {
-        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x| <= 127 * scale.
+        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x|
+        // <= 127 * scale.
         let x = (x << lift) >> 15;
         *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
     }
     scale
 }
 
-/// The scale of a row with such a largest magnitude, and how a value becomes one of eight bits: by how much it is lifted first, what it is
-/// multiplied by after it has lost fifteen bits, and how many more it loses.
+/// The scale of a row with such a largest magnitude, and how a value becomes one of eight bits: by
+/// how much it is lifted first, what it is multiplied by after it has lost fifteen bits, and how
+/// many more it loses.
 #[inline]
 pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
     let largest = largest.max(1);
@@ -33,11 +36,12 @@ pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
     (scale, zeros - 1, ((1 << 25) / mantissa) as i32, 23 + carry)
 }
 
-/// Quantizes a row to `bits` bits (at most fifteen) and a sign, with the smallest power-of-two scale for which its values have no more.
+/// Quantizes a row to `bits` bits (at most fifteen) and a sign, with the smallest power-of-two
+/// scale for which its values have no more.
 ///
-/// At this width the up to one bit that the power of two gives away is far below what int8 weights cost, and
-/// the row needs no multiplication, here or when it is scaled back. What is rounded up to `2^bits` stays that, but for fifteen bits, where it
-/// is one less.
+/// At this width the up to one bit that the power of two gives away is far below what int8 weights
+/// cost, and the row needs no multiplication, here or when it is scaled back. What is rounded up to
+/// `2^bits` stays that, but for fifteen bits, where it is one less.
 #[inline(always)]
 pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     let shift = magnitude_bits(row).saturating_sub(bits);
@@ -54,8 +58,8 @@ pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
 }
 
 impl Requantize {
-    /// A row of accumulators, in place, with what is added to each in the end. Multipliers and biases lie as they do in a blob; without
-    /// biases there are none of them.
+    /// A row of accumulators, in place, with what is added to each in the end. Multipliers and
+    /// biases lie as they do in a blob; without biases there are none of them.
     #[inline(always)]
     pub(crate) fn apply(&self, accumulators: &mut [i32], multipliers: &[i32], biases: &[i32]) {
         let headroom = self.headroom;
@@ -78,9 +82,9 @@ impl Requantize {
 }
 
 impl NormRow<'_> {
-    /// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then needs no wide
-    /// product, and one reciprocal square root of sixteen bits serves the whole row. The weights carry the factor
-    /// `sqrt(size)` that turns a sum of squares into a mean.
+    /// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then
+    /// needs no wide product, and one reciprocal square root of sixteen bits serves the whole row.
+    /// The weights carry the factor `sqrt(size)` that turns a sum of squares into a mean.
     #[inline(always)]
     pub(crate) fn apply(&self, row: &mut [i32]) {
         if self.centered {
@@ -111,8 +115,8 @@ impl NormRow<'_> {
         }
     }
 
-    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far the
-    /// products are shifted.
+    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far
+    /// the products are shifted.
     ///
     /// Cores without the DSP extension call it in two places, and would pay for a call.
     #[cfg_attr(not(kinglet_dsp), inline(always))]

@@ -11,8 +11,9 @@ pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;
 /// Powers to a unit of [`EXP2`].
 pub(crate) const EXP2_STEPS: usize = 512;
 
-/// `2^(-i / 512)` for `i` in `0..512`, Q15. A power is up to a part in 739 too large; what is common to them all goes when they are
-/// divided by their sum, and what is left is far below the seven bits of a value.
+/// `2^(-i / 512)` for `i` in `0..512`, Q15. A power is up to a part in 739 too large; what is
+/// common to them all goes when they are divided by their sum, and what is left is far below the
+/// seven bits of a value.
 pub(crate) static EXP2: [u16; EXP2_STEPS] = {
     let mut table = [0; EXP2_STEPS];
     let mut i = 0;
@@ -42,7 +43,8 @@ pub(crate) struct Normalizer {
 }
 
 impl Normalizer {
-    /// The normalizer for the sum of the powers of `keys` keys; `top_scale` are the bits of the largest scale of their values.
+    /// The normalizer for the sum of the powers of `keys` keys; `top_scale` are the bits of the
+    /// largest scale of their values.
     #[inline(always)]
     pub(crate) fn new(sum: u32, top_scale: u16, keys: usize) -> Self {
         let off = weight_bits_off(keys);
@@ -82,7 +84,8 @@ pub(crate) fn lowered_by(top_scale: u16, keys: usize) -> u32 {
     u32::from(top_scale >> 11) + 11 + weight_bits_off(keys)
 }
 
-/// The largest of some values, or `least`. Four at a time are fewer instructions, also where the compiler minds the size.
+/// The largest of some values, or `least`. Four at a time are fewer instructions, also where the
+/// compiler minds the size.
 #[inline(always)]
 fn largest<T: Copy + Ord>(values: &[T], least: T) -> T {
     let (fours, rest) = values.as_chunks();
@@ -101,8 +104,8 @@ pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
     scales.into_iter().fold(0, |top, scales| largest(scales, top))
 }
 
-/// The right shift of weights that keeps sums of their products with `keys` values in an `i32`: 0 up
-/// to 512 keys.
+/// The right shift of weights that keeps sums of their products with `keys` values in an `i32`: 0
+/// up to 512 keys.
 pub(crate) const fn weight_bits_off(keys: usize) -> u32 {
     usize::BITS - (keys.saturating_sub(1) >> 9).leading_zeros()
 }

@@ -1,6 +1,7 @@
-//! WebAssembly's vectors of sixteen bytes, and its one product that adds: eight products of 16-bit values, in pairs. Nothing
-//! relaxed, whose bits depend on the machine. There is no shift by a number of its own for each lane, which scores would need; what is
-//! done to rows the compiler makes vectors of by itself.
+//! WebAssembly's vectors of sixteen bytes, and its one product that adds: eight products of 16-bit
+//! values, in pairs. Nothing relaxed, whose bits depend on the machine. There is no shift by a
+//! number of its own for each lane, which scores would need; what is done to rows the compiler
+//! makes vectors of by itself.
 #![allow(unsafe_code)]
 
 use core::arch::wasm32::*;

@@ -1,11 +1,13 @@
-//! Products over tiles of weights with AMX: sixteen tokens by sixteen rows by 64 bytes to an instruction.
+//! Products over tiles of weights with AMX: sixteen tokens by sixteen rows by 64 bytes to an
+//! instruction.
 //!
-//! The weights of 32 rows serve the tokens of a group after each other. A word of four columns of each row must follow another's: so
-//! they lie in wide tiles, and those of other tiles are brought into that order, as in `vnni`. Activations of sixteen bits are two planes of bytes, the upper ones signed and the lower ones not, each with sums
-//! of its own.
+//! The weights of 32 rows serve the tokens of a group after each other. A word of four columns of
+//! each row must follow another's: so they lie in wide tiles, and those of other tiles are brought
+//! into that order, as in `vnni`. Activations of sixteen bits are two planes of bytes, the upper
+//! ones signed and the lower ones not, each with sums of its own.
 //!
-//! The instructions have no stable names in Rust, so the innermost loop is assembly. An operating system lends the registers
-//! only to those who ask for them: see [`detected`].
+//! The instructions have no stable names in Rust, so the innermost loop is assembly. An operating
+//! system lends the registers only to those who ask for them: see [`detected`].
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -47,7 +49,8 @@ static AMX: Kernels = Kernels {
     ..AVX512_VNNI
 };
 
-/// Whether the processor has tiles of bytes, and the operating system lends them to this process when it is asked.
+/// Whether the processor has tiles of bytes, and the operating system lends them to this process
+/// when it is asked.
 fn detected() -> bool {
     /// Of the features of leaf 7: tiles, and their products of bytes.
     const TILES: u32 = 1 << 24 | 1 << 25;
@@ -103,7 +106,8 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// Tiles 0 to 3 hold sums, 4 and 5 activations, of `first` and `second` tokens, and 6 and 7 weights. Each tile of activations has two of sums.
+    /// Tiles 0 to 3 hold sums, 4 and 5 activations, of `first` and `second` tokens, and 6 and 7
+    /// weights. Each tile of activations has two of sums.
     fn new(first: usize, second: usize) -> Self {
         let mut all = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         let tokens = [first, first, second, second, first, second, SIDE, SIDE];
@@ -147,7 +151,8 @@ impl Rows {
     }
 }
 
-/// The weights of 32 rows, sixteen from each of `halves` on. Words of four columns of sixteen rows follow each other, `apart` bytes from word to word.
+/// The weights of 32 rows, sixteen from each of `halves` on. Words of four columns of sixteen rows
+/// follow each other, `apart` bytes from word to word.
 #[derive(Clone, Copy)]
 struct Weights {
     halves: [*const u8; 2],
@@ -170,8 +175,8 @@ trait Activations: bytemuck::Pod {
     fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2];
 
     /// # Safety
-    /// The tiles are configured. `x` points to the first rows of two tiles; the others follow `stride`
-    /// bytes apart, each of `steps` steps. There are weights for `steps` steps.
+    /// The tiles are configured. `x` points to the first rows of two tiles; the others follow
+    /// `stride` bytes apart, each of `steps` steps. There are weights for `steps` steps.
     unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, weights: Weights, steps: usize);
 }
 
@@ -179,7 +184,8 @@ trait Activations: bytemuck::Pod {
 macro_rules! multiply {
     ($second:literal) => {
         unsafe fn multiply(sums: &mut Sums, [x, y]: [*const u8; 2], stride: usize, weights: Weights, steps: usize) {
-            // SAFETY: what is read is there, as the caller says, and each tile of sums has a kilobyte.
+            // SAFETY: what is read is there, as the caller says, and each tile of sums has a
+            // kilobyte.
             unsafe {
                 asm!(
                     "tilezero tmm0",
@@ -369,7 +375,8 @@ struct Part<'w> {
 }
 
 impl Part<'_> {
-    /// The weights of 32 rows, of which there may be but sixteen, from a block of four on. From a panel of theirs, if there is one.
+    /// The weights of 32 rows, of which there may be but sixteen, from a block of four on. From a
+    /// panel of theirs, if there is one.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn weights<const WIDE: bool>(&self, block: usize, panel: Option<&mut Panel>) -> Option<Weights> {
         let Self { weights, columns, shape } = self;
@@ -399,7 +406,8 @@ struct Tiles {
 }
 
 impl Tiles {
-    /// Activations are written to planes first. Not inlined, because planes take a page of stack after the other.
+    /// Activations are written to planes first. Not inlined, because planes take a page of stack
+    /// after the other.
     #[inline(never)]
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn by_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
@@ -432,12 +440,13 @@ impl Tiles {
                 let left = X::GROUP.min(tokens - group);
                 let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
                 if left != self.configured {
-                    // SAFETY: only the entries of this set's table come here, so AMX was detected and is lent.
+                    // SAFETY: only the entries of this set's table come here, so AMX was detected
+                    // and is lent.
                     unsafe { Configuration::new(first_rows, second_rows).set() };
                     self.configured = left;
                 }
-                // SAFETY: the tiles were configured for as many tokens as are left; their activations have as many steps, and so have
-                // the weights.
+                // SAFETY: the tiles were configured for as many tokens as are left; their
+                // activations have as many steps, and so have the weights.
                 unsafe { X::multiply(&mut self.sums, [first_tile, second_tile], x.stride, weights, steps) };
                 let to = out.get_mut(group * rows + TILE * block..).unwrap_or(&mut []);
                 let shape = (left, rows, TILE * (blocks - block));
@@ -447,8 +456,8 @@ impl Tiles {
     }
 }
 
-/// Stores sums, or adds them to those in `to`, which begins with the first token's; the next token's
-/// follow `rows` later. `rows_left` rows are left of each.
+/// Stores sums, or adds them to those in `to`, which begins with the first token's; the next
+/// token's follow `rows` later. `rows_left` rows are left of each.
 #[target_feature(enable = "avx512f")]
 fn store(
     to: &mut [i32],

@@ -28,7 +28,8 @@ impl Shape {
     }
 }
 
-/// How far ahead one token's products ask for weights of a matrix that is far, which the processor by itself does too late.
+/// How far ahead one token's products ask for weights of a matrix that is far, which the processor
+/// by itself does too late.
 pub(super) const FAR_AHEAD: usize = 16384;
 /// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
 pub(super) const NEAR: usize = 65536;

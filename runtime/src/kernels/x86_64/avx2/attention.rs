@@ -1,5 +1,5 @@
-//! Attention and activations with AVX2: eight keys at a time for their scores and powers, eight or sixteen columns for the
-//! weighted sum, eight values for a table.
+//! Attention and activations with AVX2: eight keys at a time for their scores and powers, eight or
+//! sixteen columns for the weighted sum, eight values for a table.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -242,7 +242,8 @@ fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// `8 * N` columns of a weighted sum: `values` begins with the first row's, and the next row's follow `width` later.
+/// `8 * N` columns of a weighted sum: `values` begins with the first row's, and the next row's
+/// follow `width` later.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
@@ -359,9 +360,11 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     for (eight, bits) in eights.iter_mut().zip(scales) {
         let z = _mm256_sub_epi32(_mm256_set1_epi32(largest), load_words(eight));
         let index = _mm256_and_si256(_mm256_srli_epi32::<7>(z), _mm256_set1_epi32(511));
-        // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
+        // Two neighbours are read for each, the second of which is dropped: none is read behind the
+        // last.
         let index = _mm256_sub_epi32(index, _mm256_set1_epi32(1));
-        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
+        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from
+        // -1 to 510.
         let powers = unsafe { _mm256_i32gather_epi32::<2>(GATHERED.as_ptr().add(1).cast(), index) };
         let powers = _mm256_srli_epi32::<16>(powers);
         // Sixteen bits: shifted by sixteen or more nothing is left.
@@ -388,7 +391,8 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
     let (eights, rest) = values.as_chunks_mut::<8>();
     for eight in eights {
         let x = load_words(eight);
-        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the definition.
+        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the
+        // definition.
         let magnitude = _mm256_min_epu32(_mm256_abs_epi32(x), _mm256_set1_epi32(i32::MAX));
         let wanted = _mm256_srli_epi32::<10>(magnitude);
         let index = _mm256_min_epi32(wanted, _mm256_set1_epi32(end));

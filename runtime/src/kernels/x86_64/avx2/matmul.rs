@@ -1,4 +1,5 @@
-//! Products over weights that lie row by row: sixteen columns of four rows meet two tokens at a time.
+//! Products over weights that lie row by row: sixteen columns of four rows meet two tokens at a
+//! time.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;

@@ -1,7 +1,8 @@
 //! AVX2: sixteen products of 16-bit values to an instruction.
 //!
-//! Int8 weights are widened to 16 bits and multiplied with `VPMADDWD`, which is exact. `VPMADDUBSW` would take bytes
-//! as they are, but it saturates at 2 * 127 * 255 and so differs from the scalar definition.
+//! Int8 weights are widened to 16 bits and multiplied with `VPMADDWD`, which is exact. `VPMADDUBSW`
+//! would take bytes as they are, but it saturates at 2 * 127 * 255 and so differs from the scalar
+//! definition.
 #![allow(unsafe_code)]
 
 mod attention;
@@ -19,7 +20,8 @@ pub(crate) fn kernels() -> Option<&'static Kernels> {
     detected::get().then_some(&AVX2)
 }
 
-/// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a processor with AVX2.
+/// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a
+/// processor with AVX2.
 pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",
     products8: Products {

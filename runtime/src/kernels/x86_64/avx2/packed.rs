@@ -1,13 +1,14 @@
-//! Products of one token over packed weights: they are not unpacked to bytes, but multiplied as they are, and the sums of a group by its
-//! scale.
+//! Products of one token over packed weights: they are not unpacked to bytes, but multiplied as
+//! they are, and the sums of a group by its scale.
 //!
-//! A vector is two tiles as they lie, eight columns of four rows each. The token's columns are brought into the order of lower and
-//! of upper half bytes once, their upper bytes apart from the lower ones. Weights are not negative, as they are raised by eight, which is
-//! taken off each group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
+//! A vector is two tiles as they lie, eight columns of four rows each. The token's columns are
+//! brought into the order of lower and of upper half bytes once, their upper bytes apart from the
+//! lower ones. Weights are not negative, as they are raised by eight, which is taken off each
+//! group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
 #![allow(unsafe_code)]
 
-/// Defines the products with some set of instructions, of which `dot` adds to each lane the products of four unsigned and four signed
-/// bytes, the ones or the others of at most four bits.
+/// Defines the products with some set of instructions, of which `dot` adds to each lane the
+/// products of four unsigned and four signed bytes, the ones or the others of at most four bits.
 macro_rules! products {
     ($features:literal, $dot:expr) => {
         use core::arch::x86_64::*;
@@ -108,7 +109,8 @@ macro_rules! products {
         }
 
         impl Part<'_> {
-            /// The sums of a block of four rows, of which each half has a part of each row's. There are `G` vectors to a group.
+            /// The sums of a block of four rows, of which each half has a part of each row's. There
+            /// are `G` vectors to a group.
             #[inline]
             #[target_feature(enable = $features)]
             fn sums<const G: usize>(&self, packed: &Weights<'_>, block: usize) -> __m256i {
@@ -153,7 +155,8 @@ macro_rules! products {
             }
         }
 
-        /// The sums of a group, with upper bytes and with lower ones, of lower half bytes and of upper ones.
+        /// The sums of a group, with upper bytes and with lower ones, of lower half bytes and of
+        /// upper ones.
         struct Sums {
             upper: [__m256i; 2],
             lower: [__m256i; 2],

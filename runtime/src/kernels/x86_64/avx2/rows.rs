@@ -1,4 +1,5 @@
-//! The definitions of what is done to rows of fixed-point values, compiled for AVX2: the compiler makes vectors of them by itself.
+//! The definitions of what is done to rows of fixed-point values, compiled for AVX2: the compiler
+//! makes vectors of them by itself.
 
 use crate::fixed::Scale;
 use crate::kernels::scalar;

@@ -1,8 +1,9 @@
 //! Products over tiles of weights with AVX2, narrow ones and wide ones.
 //!
-//! Several tokens at a time: eight rows of weights are widened once, with their columns in order, and then serve all tokens, of which
-//! each step broadcasts four columns. What is left in the innermost loop are multiplications and additions. One token at a
-//! time: weights are widened on the way, and the token's columns put in the order of a tile first.
+//! Several tokens at a time: eight rows of weights are widened once, with their columns in order,
+//! and then serve all tokens, of which each step broadcasts four columns. What is left in the
+//! innermost loop are multiplications and additions. One token at a time: weights are widened on
+//! the way, and the token's columns put in the order of a tile first.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -12,7 +13,8 @@ use core::ops::Range;
 use super::super::vectors::{Shape, ask_for, store_block};
 use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
-/// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a first-level cache.
+/// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a
+/// first-level cache.
 const COLUMNS: usize = 768;
 /// Tokens whose sums are held in registers, for two blocks of rows.
 const TOKENS: usize = 6;
@@ -124,7 +126,8 @@ fn several<const WIDE: bool>(out: &mut [i32], x: &[i16], weights: &[i8], shape: 
     }
 }
 
-/// Some columns of all tokens: `x` begins with them, and the next token's follow after `stride` values.
+/// Some columns of all tokens: `x` begins with them, and the next token's follow after `stride`
+/// values.
 #[target_feature(enable = "avx2")]
 fn columns<const WIDE: bool>(
     out: &mut [i32],
@@ -148,8 +151,8 @@ fn columns<const WIDE: bool>(
             let tiles = weights.get(place..).unwrap_or(&[]).as_chunks().0;
             widen::<WIDE>(tiles.iter().step_by(apart), panel, half);
         }
-        // The panel after this one, on its way while this one is multiplied; half of the next wide tiles, of which this one and its
-        // neighbour are two halves.
+        // The panel after this one, on its way while this one is multiplied; half of the next wide
+        // tiles, of which this one and its neighbour are two halves.
         let next = block + if WIDE { WIDE_TILE_ROWS / TILE } else { 2 };
         let mut next = Upcoming::new(weights, (TILE * next * cols, TILE * cols), &range, groups);
         let mut first = 0;
@@ -172,7 +175,8 @@ fn columns<const WIDE: bool>(
     }
 }
 
-/// The weights of the next panel, asked for a part at a time: memory is slower than what a whole panel asks at once.
+/// The weights of the next panel, asked for a part at a time: memory is slower than what a whole
+/// panel asks at once.
 struct Upcoming<'w> {
     halves: [&'w [i8]; 2],
     part: usize,
@@ -212,8 +216,9 @@ fn widen<'w, const WIDE: bool>(tiles: impl Iterator<Item = &'w [i8; 16]>, panel:
     }
 }
 
-/// `T` tokens by a panel: `out` begins with the first token's sums, and the next one's follow after `rows`. There are four of them, or
-/// eight where `both` halves of the panel are rows, and they are added to what is there where it says so.
+/// `T` tokens by a panel: `out` begins with the first token's sums, and the next one's follow after
+/// `rows`. There are four of them, or eight where `both` halves of the panel are rows, and they are
+/// added to what is there where it says so.
 #[target_feature(enable = "avx2")]
 fn multiply<const T: usize>(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
     let mut four: [&[[i16; TILE]]; T] = [&[]; T];
@@ -238,7 +243,8 @@ fn multiply<const T: usize>(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (
     store(sums, to);
 }
 
-/// What `multiply` would do for six tokens, whose sums leave four registers: the compiler takes more, and keeps a sum in memory.
+/// What `multiply` would do for six tokens, whose sums leave four registers: the compiler takes
+/// more, and keeps a sum in memory.
 #[target_feature(enable = "avx2")]
 fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
     let most = x.len().checked_sub(5 * stride);
@@ -268,7 +274,8 @@ fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], 
             )
         };
     }
-    // SAFETY: it reads a panel's words, and as many of each token, of which the last was found to have them.
+    // SAFETY: it reads a panel's words, and as many of each token, of which the last was found to
+    // have them.
     unsafe {
         core::arch::asm!(
             "2:",
@@ -320,7 +327,8 @@ fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut 
     }
 }
 
-/// Some columns of one token, in the order of a tile. Weights are read as they lie, which is what memory is fastest at.
+/// Some columns of one token, in the order of a tile. Weights are read as they lie, which is what
+/// memory is fastest at.
 #[target_feature(enable = "avx2")]
 fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: usize) {
     let add = start > 0;

@@ -1,7 +1,9 @@
-//! Attention of a few queries with heads of eight, with AVX-512 VNNI: each goes through the keys and values as they lie.
+//! Attention of a few queries with heads of eight, with AVX-512 VNNI: each goes through the keys
+//! and values as they lie.
 //!
-//! Keys and values are multiplied byte by byte: queries of sixteen bits are cut into an upper byte, signed, which meets keys that
-//! have 128 added, and a lower one, unsigned, which meets keys as they are.
+//! Keys and values are multiplied byte by byte: queries of sixteen bits are cut into an upper byte,
+//! signed, which meets keys that have 128 added, and a lower one, unsigned, which meets keys as
+//! they are.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -53,7 +55,8 @@ pub(in super::super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bo
     true
 }
 
-/// Some queries, and the keys and values that they see, of which there are as many, and as many scales.
+/// Some queries, and the keys and values that they see, of which there are as many, and as many
+/// scales.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn several<const Q: usize>(
@@ -164,7 +167,8 @@ fn scores<const Q: usize>(
     all
 }
 
-/// The sums of the values, weighted by the powers of their scores less the largest one, and the sums of the powers.
+/// The sums of the values, weighted by the powers of their scores less the largest one, and the
+/// sums of the powers.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn weighted_sums<const Q: usize>(
@@ -196,9 +200,11 @@ fn weighted_sums<const Q: usize>(
             let scores = unsafe { _mm512_loadu_epi32(scores.as_ptr()) };
             let z = _mm512_sub_epi32(_mm512_set1_epi32(largest[query]), scores);
             let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
-            // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
+            // Two neighbours are read for each, the second of which is dropped: none is read behind
+            // the last.
             let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
-            // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
+            // SAFETY: the table has 512 halfwords after the one in front of it, and every index is
+            // from -1 to 510.
             let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
             // Sixteen bits: shifted by sixteen or more nothing is left.
             let powers = _mm512_srli_epi32::<16>(powers);

@@ -1,7 +1,7 @@
 //! Attention of several queries to one head's keys, with AVX-512 VNNI.
 //!
-//! Keys and values are widened and reordered once for all queries. Scores and weighted sums then take
-//! instructions of 32 products each, and no sum is spread over lanes.
+//! Keys and values are widened and reordered once for all queries. Scores and weighted sums then
+//! take instructions of 32 products each, and no sum is spread over lanes.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -30,7 +30,8 @@ const LEAST_QUERIES: usize = 4;
 /// Two vectors.
 type Pair = [[i32; LANES]; 2];
 
-/// Of keys two columns of 32 keys, then their next two columns; of values 32 columns of two keys, then the next two keys.
+/// Of keys two columns of 32 keys, then their next two columns; of values 32 columns of two keys,
+/// then the next two keys.
 #[repr(align(64))]
 struct Panel<const KEYS: usize>([MaybeUninit<Pair>; KEYS]);
 
@@ -252,7 +253,8 @@ fn weighted_sums<const Q: usize, const KEYS: usize>(
     }
 }
 
-/// Sums of products of two values, over the pairs of a panel: lane by lane with `T` rows, which have a word for each pair at least.
+/// Sums of products of two values, over the pairs of a panel: lane by lane with `T` rows, which
+/// have a word for each pair at least.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn dot<const T: usize>(panel: &[Pair], rows: [&[[i16; 2]]; T]) -> [[__m512i; 2]; T] {
@@ -314,9 +316,11 @@ fn powers(weights: &mut [i16], scores: &[i32], values: &[u16], largest: i32, low
         let scores = unsafe { _mm512_maskz_loadu_epi32(there, scores.as_ptr()) };
         let z = _mm512_sub_epi32(_mm512_set1_epi32(largest), scores);
         let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
-        // Two neighbours are read for each, the second of which is dropped: none is read behind the last.
+        // Two neighbours are read for each, the second of which is dropped: none is read behind the
+        // last.
         let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
-        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from -1 to 510.
+        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from
+        // -1 to 510.
         let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
         let powers = _mm512_srli_epi32::<16>(powers);
         // Sixteen bits: shifted by sixteen or more nothing is left.

@@ -1,4 +1,5 @@
-//! What is done to rows of fixed-point values, with AVX-512: sixteen at a time, and what is left at the end of a row under a mask.
+//! What is done to rows of fixed-point values, with AVX-512: sixteen at a time, and what is left at
+//! the end of a row under a mask.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -150,7 +151,8 @@ pub(in super::super) fn rectify(values: &mut [i32], table: &[i16]) {
     by_sixteens!(values.len(), |at, count| {
         // SAFETY: there are as many values.
         let x = unsafe { load(values, at, count) };
-        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the definition.
+        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the
+        // definition.
         let magnitude = _mm512_min_epu32(_mm512_abs_epi32(x), _mm512_set1_epi32(i32::MAX));
         let wanted = _mm512_srli_epi32::<10>(magnitude);
         let index = _mm512_min_epi32(wanted, end);

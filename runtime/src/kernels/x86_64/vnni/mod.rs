@@ -1,4 +1,5 @@
-//! AVX-512 VNNI and AVX-VNNI: products with the instructions that multiply and add in one, bytes by fours, sixteen-bit values by twos.
+//! AVX-512 VNNI and AVX-VNNI: products with the instructions that multiply and add in one, bytes by
+//! fours, sixteen-bit values by twos.
 //!
 //! Built only with `std`, because detection needs it.
 #![allow(unsafe_code)]
@@ -29,7 +30,8 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
     [wide.then_some(&AVX512_VNNI), narrow.then_some(&AVX_VNNI)]
 }
 
-/// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a processor with AVX-512 VNNI.
+/// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a
+/// processor with AVX-512 VNNI.
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
     products8: Products {
@@ -90,7 +92,8 @@ static AVX_VNNI: Kernels = Kernels {
     ..AVX2
 };
 
-/// The set with VNNI's instruction replaced by instructions of AVX2: for tests on a processor without VNNI.
+/// The set with VNNI's instruction replaced by instructions of AVX2: for tests on a processor
+/// without VNNI.
 #[cfg(test)]
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {

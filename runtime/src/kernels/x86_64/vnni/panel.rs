@@ -1,15 +1,15 @@
 //! Products of several tokens with VNNI, of AVX-512 or without it.
 //!
-//! A lane of a vector is a row of weights and holds a few of its columns in 32 bits, so that no sum is
-//! spread over lanes. A panel holds the weights of two vectors' rows in that order. It serves several
-//! tokens: each step broadcasts the matching columns of one. Bytes are multiplied unsigned by signed,
-//! so weights have 128 added, and 128 times the sum of a token's values is taken off.
+//! A lane of a vector is a row of weights and holds a few of its columns in 32 bits, so that no sum
+//! is spread over lanes. A panel holds the weights of two vectors' rows in that order. It serves
+//! several tokens: each step broadcasts the matching columns of one. Bytes are multiplied unsigned
+//! by signed, so weights have 128 added, and 128 times the sum of a token's values is taken off.
 //!
 //! Single tokens go to `single` or `single_wide`.
 #![allow(unsafe_code)]
 
-/// The bytes of a tile as a panel has them, all four columns of each row in order, or of all rows columns 0 and 1, then 2 and 3: from
-/// columns 0, 2, 1, 3 of each row.
+/// The bytes of a tile as a panel has them, all four columns of each row in order, or of all rows
+/// columns 0 and 1, then 2 and 3: from columns 0, 2, 1, 3 of each row.
 const TILE_ORDERS: [[i8; 16]; 2] =
     [[0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15], [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]];
 /// These orders, from a tile whose columns are in order.
@@ -245,7 +245,8 @@ pub(in super::super) mod avx512 {
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
-    /// The weights of two vectors' rows, of which there may be fewer, go to their places: see [`fill_with`].
+    /// The weights of two vectors' rows, of which there may be fewer, go to their places: see
+    /// [`fill_with`].
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
     fn fill<const W: usize, const WIDE: bool>(
         panel: &mut [[[[u8; 4]; ROWS]; 2]],
@@ -258,7 +259,8 @@ pub(in super::super) mod avx512 {
 
     /// As [`fill`], and adds a number to each weight where it is a byte.
     ///
-    /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place, too.
+    /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place,
+    /// too.
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
     pub(in super::super::super) fn fill_with<const W: usize, const WIDE: bool>(
         panel: &mut [[[[u8; 4]; ROWS]; 2]],
@@ -288,7 +290,8 @@ pub(in super::super) mod avx512 {
             for (tile, words) in panel.chunks_exact_mut(W).take(columns.len() / TILE).enumerate() {
                 let tiles = if WIDE {
                     let from = first.as_ptr().wrapping_add(WIDE_TILE_ROWS * TILE * tile);
-                    // SAFETY: the last of the four tiles of which the first is there is, too: the matrix has whole wide tiles.
+                    // SAFETY: the last of the four tiles of which the first is there is, too: the
+                    // matrix has whole wide tiles.
                     unsafe { _mm512_loadu_si512(from.cast()) }
                 } else {
                     if tile % 4 == 0 {
@@ -298,7 +301,8 @@ pub(in super::super) mod avx512 {
                         }
                     }
                     let [a, b, c, d] = rows.map(|tiles| {
-                        // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read at any alignment.
+                        // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read
+                        // at any alignment.
                         unsafe { _mm_loadu_si128(tiles.as_ptr().add(TILE * TILE * tile).cast()) }
                     });
                     let ab = _mm256_set_m128i(b, a);

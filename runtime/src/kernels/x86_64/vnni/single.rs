@@ -1,16 +1,19 @@
 //! Products of one token over tiles of weights with VNNI.
 //!
-//! A vector is two tiles as they lie: each 32 bits are four columns of a row. The token's columns are brought into that order once.
-//! Values of sixteen bits are cut in two: the upper byte, signed, is multiplied by weights that have 128 added, which is taken off all
-//! sums beforehand; the lower one, unsigned, by the weights as they are.
+//! A vector is two tiles as they lie: each 32 bits are four columns of a row. The token's columns
+//! are brought into that order once. Values of sixteen bits are cut in two: the upper byte, signed,
+//! is multiplied by weights that have 128 added, which is taken off all sums beforehand; the lower
+//! one, unsigned, by the weights as they are.
 //!
-//! Vectors of AVX-512's size multiply faster by a fifth, and then the processor runs slower by a tenth: all else of a token loses as much.
+//! Vectors of AVX-512's size multiply faster by a fifth, and then the processor runs slower by a
+//! tenth: all else of a token loses as much.
 #![allow(unsafe_code)]
 
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
 
-/// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of values of two.
+/// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of
+/// values of two.
 static ORDERS: [[[u8; 32]; 2]; 2] = {
     const COLUMN: [u8; 4] = [0, 2, 1, 3];
     let mut orders = [[[0; 32]; 2]; 2];
@@ -25,8 +28,8 @@ static ORDERS: [[[u8; 32]; 2]; 2] = {
     orders
 };
 
-/// Defines the products with some set of instructions, of which `dot` adds to each lane the products of four unsigned and four signed
-/// bytes.
+/// Defines the products with some set of instructions, of which `dot` adds to each lane the
+/// products of four unsigned and four signed bytes.
 macro_rules! products {
     ($features:literal, $dot:expr) => {
         use core::arch::x86_64::*;
@@ -89,7 +92,8 @@ macro_rules! products {
 
         /// Some columns of a token.
         struct Part<'a, const W: usize> {
-            /// In the order of tiles, each tile's for each of its rows: upper bytes, and lower ones where there are.
+            /// In the order of tiles, each tile's for each of its rows: upper bytes, and lower ones
+            /// where there are.
             columns: &'a [[__m256i; W]],
             /// What is taken off the products of upper bytes.
             less: __m256i,

@@ -1,7 +1,7 @@
 //! Products of one token over wide tiles of weights with VNNI.
 //!
-//! Each lane of a vector is a row of weights, as they lie, and has four columns: nothing is left to add up in the end. Values of sixteen
-//! bits are cut into bytes as in `single`.
+//! Each lane of a vector is a row of weights, as they lie, and has four columns: nothing is left to
+//! add up in the end. Values of sixteen bits are cut into bytes as in `single`.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -87,8 +87,8 @@ macro_rules! products {
             }
         }
 
-        /// Over the columns from `start` on whose bytes are `words`, upper ones and lower ones where there are; `upper` is the sum of the
-        /// upper ones.
+        /// Over the columns from `start` on whose bytes are `words`, upper ones and lower ones
+        /// where there are; `upper` is the sum of the upper ones.
         #[inline]
         #[target_feature(enable = $features)]
         fn product<const W: usize>(
@@ -126,7 +126,8 @@ macro_rules! products {
             }
         }
 
-        /// Adds the products of a tile with four columns' upper bytes, and those with their lower ones.
+        /// Adds the products of a tile with four columns' upper bytes, and those with their lower
+        /// ones.
         #[inline]
         #[target_feature(enable = $features)]
         fn add<const W: usize>(sums: &mut [[Vector; 2]; PARTS], words: &[i32; W], tile: &Tile) {
@@ -271,7 +272,8 @@ pub(super) mod avx {
     eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
-/// The products with VNNI's instruction replaced by instructions of AVX2: for tests on a processor without VNNI.
+/// The products with VNNI's instruction replaced by instructions of AVX2: for tests on a processor
+/// without VNNI.
 #[cfg(test)]
 pub(super) mod emulated {
     eights!("avx2", super::super::panel::emulated::dot4);

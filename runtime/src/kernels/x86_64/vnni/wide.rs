@@ -1,8 +1,9 @@
 //! Products of several tokens over wide tiles of weights, with VNNI of AVX-512.
 //!
-//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast of a token's, which the instruction
-//! takes unsigned. So 128 is added to bytes, and as many times the sum of a row's weights is taken off. Values of sixteen bits are cut
-//! in two: the upper byte is such a byte, and the lower one has no sign.
+//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast
+//! of a token's, which the instruction takes unsigned. So 128 is added to bytes, and as many times
+//! the sum of a row's weights is taken off. Values of sixteen bits are cut in two: the upper byte
+//! is such a byte, and the lower one has no sign.
 //!
 //! For one token alone weights would be summed up for nothing: see `single_wide`.
 #![allow(unsafe_code)]
@@ -63,7 +64,8 @@ struct Planes<const W: usize>([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; W]);
 /// Four columns of sixteen rows.
 type Tile = [i8; WIDE_TILE_ROWS * TILE];
 
-/// Where sums go: `sums` begins with the first token's, of which `left` are left; the next token's follow `rows` later.
+/// Where sums go: `sums` begins with the first token's, of which `left` are left; the next token's
+/// follow `rows` later.
 struct To<'o> {
     sums: &'o mut [i32],
     rows: usize,
@@ -101,7 +103,8 @@ fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8],
                 while token < tokens {
                     let to = out.get_mut((first + token) * rows + row..).unwrap_or(&mut []);
                     let to = To { sums: to, rows, left: rows - row, add: start > 0 };
-                    // SAFETY: the planes of `tokens` tokens were just written, as wide as the halves.
+                    // SAFETY: the planes of `tokens` tokens were just written, as wide as the
+                    // halves.
                     token += unsafe {
                         match (W, tokens - token) {
                             (1, 12..) => multiply::<W, 12>(&planes, token, halves, less, to),
@@ -134,7 +137,8 @@ fn less(tiles: &[Tile]) -> __m512i {
 /// `T` tokens, from one on, by two times sixteen rows. Returns how many tokens these were.
 ///
 /// # Safety
-/// As many tokens' planes are written, four bytes for each tile of a half, of which both have as many.
+/// As many tokens' planes are written, four bytes for each tile of a half, of which both have as
+/// many.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn multiply<const W: usize, const T: usize>(
