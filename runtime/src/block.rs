@@ -155,7 +155,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         quantize_rows(self.kernels, self.width, input, size, scratch.quantized, scratch.scales);
     }
 
-    /// Keys and values of a prepared tile go to the cache.
+    /// Stores keys and values of a prepared tile in the cache.
     pub(crate) fn store(&self, x: &[i32], start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let tokens = x.len() / self.hidden_size();
         self.project(BlockPart::Key, 0, tokens, scratch);
@@ -167,7 +167,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.cache(tokens, start, true, cache, scratch);
     }
 
-    /// Keys and values of the encoder's output, for cross-attention.
+    /// Stores keys and values of the encoder's output, for cross-attention.
     pub(crate) fn store_cross(
         &self,
         states: &[i32],
@@ -186,7 +186,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.others.linear_with_bias(self.kernels, x, matrix, matrix.bias, out);
     }
 
-    /// The quantized tile through a matrix, to `scratch.wide` from `to` on.
+    /// Multiplies the quantized tile by a matrix, into `scratch.wide` from `to` on.
     fn project(&self, part: BlockPart, to: usize, tokens: usize, scratch: &mut Scratch<'_>) {
         let matrix = self.matrix(part);
         let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
@@ -194,7 +194,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.linear(&x, &matrix, out);
     }
 
-    /// The keys and values in `scratch.wide` go to the cache.
+    /// Moves the keys and values in `scratch.wide` to the cache.
     fn cache(
         &self,
         tokens: usize,
@@ -232,7 +232,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// A prepared tile, whose keys and values are stored, goes through the block in place.
+    /// Takes a prepared tile, whose keys and values are stored, through the block in place.
     ///
     /// `start` is its first token's position, `stored` how many positions the cache has seen;
     /// `cross` holds the encoder's keys and values and their number.
@@ -325,7 +325,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
         let unbiased;
-        // Distances to the encoder's tokens mean nothing.
+        // There are no distances to the encoder's tokens.
         let positioned = matches!(reach, Reach::Own { .. }) || !features::RELATIVE_ATTENTION;
         let attention = if positioned {
             &self.attention
@@ -381,16 +381,16 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 }
 
-/// What attention reads.
+/// The keys and values that attention reads.
 #[derive(Clone, Copy)]
 enum Reach {
     /// The stack's own tokens, of which the cache holds `stored`.
     Own { stored: usize },
-    /// All of the encoder's.
+    /// All tokens of the encoder.
     Cross { source: usize },
 }
 
-/// `to = from`, as far as both go.
+/// Copies `from` to `to`, up to the shorter length.
 pub(crate) fn copy(to: &mut [i32], from: &[i32]) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = from;

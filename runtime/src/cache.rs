@@ -37,7 +37,7 @@ impl Keys<'_> {
 }
 
 impl<'a> KeyValueCache<'a> {
-    /// A layer's part of a region, which holds `slots` tokens.
+    /// Cuts a region into the buffers of a layer, for `slots` tokens.
     pub(crate) fn new(
         region: &'a mut [u8],
         stack: &StackSpec,
@@ -60,7 +60,7 @@ impl<'a> KeyValueCache<'a> {
         })
     }
 
-    /// Takes over the tokens at these positions, which the other cache holds.
+    /// Copies the tokens at `positions` from `other`.
     #[cfg(feature = "std")]
     pub(crate) fn copy_from(&mut self, other: &KeyValueCache<'_>, positions: Range<usize>) {
         let head_dim = self.values.len() / self.value_scales.len().max(1);
@@ -82,7 +82,8 @@ impl<'a> KeyValueCache<'a> {
     }
 }
 
-/// One head's runs of cache slots for a range of positions: two where a ring wraps round.
+/// The runs of slots that hold a range of positions of one head: the second is empty unless the
+/// ring wraps.
 pub(crate) fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 2] {
     let (base, len) = (head * slots, positions.len().min(slots));
     let start = positions.start % slots.max(1);

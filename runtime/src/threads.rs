@@ -1,5 +1,5 @@
-//! Several threads for one text: of many tokens each takes some through a layer, with memory of its
-//! own; of one token's products each takes some rows of the matrix.
+//! Several threads for one text. Of many tokens, each thread takes some through a layer, in memory
+//! of its own. Of one token's products, each thread takes some rows of the matrix.
 //!
 //! A token's result depends on no other token of its tile, nor a row's product on another row, so
 //! the bits are equal for any number of threads. Threads wait for each other awake: to wake one up
@@ -21,8 +21,8 @@ pub(crate) use one::{Others, Threads};
 #[cfg(feature = "std")]
 pub(crate) use several::{Others, Threads};
 
-/// What scratch memory is cut by.
+/// The specification and the plan by which scratch memory is cut.
 pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 
-/// A layer's cache, of this stack, that gets tokens from a position on.
+/// A stack, the cache of one of its layers, and the position of the first token to store.
 pub(crate) type Filled<'a, 'c> = (&'a StackSpec, &'a mut KeyValueCache<'c>, usize);

@@ -1,8 +1,9 @@
 //! Every byte the runtime will ever use, and what it is for.
 //!
 //! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] computes its size, which is
-//! equal on the host and on the device. The coefficients are in the blob's prelude, where a `const
-//! fn` reads them: [`arena_bytes`] sizes a static buffer from the bytes that are flashed.
+//! equal on the host and on the device. The coefficients are in the blob's prelude, where
+//! constant code can read them: [`arena_bytes`] sizes a static buffer from the bytes that are
+//! flashed.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
@@ -70,7 +71,7 @@ macro_rules! arena {
     };
 }
 
-/// What [`arena!`] is long, which is a constant: that there is none does not compile.
+/// The length of an [`arena!`]. In a constant, a length that cannot be does not compile.
 #[doc(hidden)]
 pub const fn arena_len(bytes: usize) -> usize {
     assert!(
@@ -99,12 +100,13 @@ macro_rules! include_model {
 pub(crate) struct Workspace<'a> {
     /// The decoder's residual stream, `[tile, hidden_size]`.
     pub(crate) hidden: &'a mut [i32],
-    /// The encoder's, of the whole source: `[source, hidden_size]`.
+    /// The encoder's residual stream of the whole source, `[source, hidden_size]`.
     pub(crate) states: &'a mut [i32],
-    /// What the head reads of an earlier tile, `[hidden_size]`, where it does.
+    /// The state of an earlier tile that the head reads, `[hidden_size]`; empty where it reads
+    /// none.
     pub(crate) kept: &'a mut [i32],
-    /// Of each of the decoder's texts every key and value, layer after layer; then how many tokens
-    /// up to each count as positions, where not all do.
+    /// For each of the decoder's texts the keys and values, layer after layer. Where padding does
+    /// not count as positions, the number of counted tokens up to each token follows.
     pub(crate) cache: &'a mut [u8],
     /// One layer's keys and values of the encoder.
     pub(crate) encoder_cache: &'a mut [u8],

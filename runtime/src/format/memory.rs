@@ -12,7 +12,7 @@ pub const MAX_BEAMS: usize = 8;
 /// How the arena grows: with the tokens of each stack, the tile, and the window of sliding layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coefficients {
-    /// Bytes in any case.
+    /// Bytes whatever the lengths.
     fixed: u32,
     /// Bytes for each token of the decoder.
     per_token: u32,
@@ -41,7 +41,7 @@ impl Coefficients {
         [self.fixed, self.per_token, self.per_source, self.per_window, self.per_tile, self.window, self.tile]
     }
 
-    /// Of a model; `None` when they do not fit 32 bits.
+    /// The coefficients for `spec`, or `None` if one exceeds 32 bits.
     pub(crate) fn new(spec: &ModelSpec) -> Option<Self> {
         let sizes = Sizes::new(spec);
         let word = |bytes: usize| u32::try_from(bytes).ok();
@@ -60,8 +60,8 @@ impl Coefficients {
         })
     }
 
-    /// The decoder's caches for one text. Like all sizes below, it is total: what is too much stays
-    /// too much.
+    /// Bytes of the decoder's caches for one text. Like all sizes below, it saturates and cannot
+    /// overflow.
     pub(crate) const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
         let per_token = self.per_token.saturating_sub(SCORE_BYTES as u32);
         let slots = window_slots(tokens, self.window as usize, tile);
@@ -83,12 +83,12 @@ impl Coefficients {
     }
 }
 
-/// A number of bytes as the machine counts them.
+/// A number of bytes as a `usize`, saturated.
 pub(crate) const fn address(bytes: u64) -> usize {
     if bytes > usize::MAX as u64 { usize::MAX } else { bytes as usize }
 }
 
-/// Bytes of some tokens. A product with up to 2^32 fits, and no 32-bit machine can have more.
+/// Bytes of `tokens` tokens. A product with up to 2^32 tokens fits 64 bits; more tokens saturate.
 const fn times(bytes: u32, tokens: u64) -> u64 {
     if bytes > 0 && tokens > 1 << 32 { u64::MAX } else { (bytes as u64).wrapping_mul(tokens) }
 }
@@ -101,26 +101,26 @@ const fn round_up(tokens: usize) -> u64 {
 /// Bytes for each token that a query can see: its score, then its weight.
 pub(crate) const SCORE_BYTES: usize = 4;
 
-/// Cache slots of a layer with a window: what the rows of a tile can see together, at most.
+/// Cache slots of a layer with a window: the most tokens that the rows of a tile see together.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
     let seen = window.saturating_add(tile).saturating_sub(1);
     address(round_up(if seen < tokens { seen } else { tokens }))
 }
 
-/// Bytes in which a decoder remembers how many of its tokens up to one count as positions.
+/// Bytes per token for the number of tokens up to it that count as positions; 0 where all count.
 fn count_bytes(stack: &StackSpec) -> usize {
     if stack.embedding.padding.is_some() { size_of::<u16>() } else { 0 }
 }
 
-/// Bytes of a row's scale in the arena, a whole unit of its alignment.
+/// Bytes of a row's scale in the arena, rounded up to its alignment.
 pub(crate) const SCALE_BYTES: usize = ALIGNMENT;
 
-/// Bytes of each buffer: of one row of a tile, or of the whole.
+/// Bytes of each buffer, for one row of a tile unless said otherwise.
 pub(crate) struct Sizes {
     pub(crate) hidden: usize,
-    /// The state that the head reads, where that can be one of an earlier tile.
+    /// The whole buffer for a state of an earlier tile that the head may read.
     pub(crate) kept: usize,
-    /// Of one token of the decoder, where not all count as positions.
+    /// For one token of the decoder, where padding does not count as positions.
     counted: usize,
     pub(crate) normed: usize,
     pub(crate) branch: usize,
@@ -128,19 +128,19 @@ pub(crate) struct Sizes {
     pub(crate) quantized: usize,
     pub(crate) query: usize,
     pub(crate) products: usize,
-    /// What the head's result takes beyond one row of `wide`, in which it lies.
+    /// The part of the head's result that exceeds one row of `wide`, in which it is written.
     pub(crate) beyond_wide: usize,
-    /// Of one token: its score, then its weight.
+    /// For one token: its score, then its weight.
     pub(crate) score_bytes: usize,
-    /// Of one token in one layer of the decoder.
+    /// For one token in one layer of the decoder.
     pub(crate) decoder_cache: usize,
-    /// Of one token of the source.
+    /// For one token of the source.
     pub(crate) per_source: usize,
-    /// Of one token in the encoder's cache, which its layers share.
+    /// For one token in the encoder's cache, which its layers share.
     pub(crate) encoder_cache: usize,
 }
 
-/// What a stack needs of the buffers that both share, in values of a row:
+/// The values that a row of a stack needs in the buffers that both stacks share:
 /// [`normed`](Sizes::normed), `branch`, `wide`, `quantized`, `query` and `products`.
 fn needs(stack: &StackSpec) -> [usize; 6] {
     let (block, hidden) = (&stack.block, stack.hidden_size as usize);
@@ -219,7 +219,7 @@ const fn words(len: usize) -> usize {
     (4 * len).next_multiple_of(ALIGNMENT)
 }
 
-/// How much memory a model needs, and where it goes.
+/// The lengths that a session is made for, and the memory that it needs for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     pub(crate) coefficients: Coefficients,
@@ -230,7 +230,8 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// For up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a time.
+    /// A plan for up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a
+    /// time.
     ///
     /// # Errors
     /// [`RunError::TooManyTokens`] when the model has fewer positions; [`RunError::ModelTooLarge`]
@@ -246,8 +247,8 @@ impl MemoryPlan {
         Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
     }
 
-    /// The blob's own tile, and `max_tokens` of both stacks, as [`arena_bytes`](crate::arena_bytes)
-    /// has it.
+    /// A plan for `max_tokens` tokens of both stacks with the blob's own tile, as
+    /// [`arena_bytes`](crate::arena_bytes) has it.
     ///
     /// # Errors
     /// As [`MemoryPlan::new`].
@@ -282,14 +283,13 @@ impl MemoryPlan {
         own.saturating_add(of_source)
     }
 
-    /// Bytes that say how many of the decoder's tokens up to each count as positions; none where
-    /// all do.
+    /// Bytes for the numbers of the decoder's tokens that count as positions; 0 where all count.
     pub(crate) fn counted_bytes(&self, stack: &StackSpec) -> usize {
         address(round_up(self.tokens)).saturating_mul(count_bytes(stack))
     }
 
-    /// Tokens of the decoder and of the encoder, as the buffers have them; none of a stack that the
-    /// model has not.
+    /// The buffers' capacity in tokens of the decoder and of the encoder; 0 for a stack that the
+    /// model lacks.
     pub(crate) fn rows(&self, spec: &ModelSpec) -> (usize, usize) {
         let rows = |stack: bool, tokens: usize| if stack { address(round_up(tokens)) } else { 0 };
         (rows(spec.decoder.is_some(), self.tokens), rows(spec.encoder.is_some(), self.source))
@@ -321,7 +321,7 @@ pub(crate) fn layer_cache_bytes(stack: &StackSpec, width: KeyWidth, slots: usize
     (attention.key_value_size() * (key_bytes + 1) + attention.num_key_value_heads as usize * 2 * Scale::BYTES) * slots
 }
 
-/// Where a decoder's layer finds its cache, and how many slots it has.
+/// The number of cache slots of a decoder's layer.
 pub(crate) fn decoder_slots(stack: &StackSpec, layer: usize, plan: &MemoryPlan) -> usize {
     match stack.block.attention.window_of(layer) {
         Some(window) => window_slots(plan.tokens, window, plan.tile),

@@ -1,4 +1,4 @@
-//! Several texts of one decoder: which it is at, and their order.
+//! Several texts of one decoder: the choice among them, and their order.
 
 use super::Session;
 use crate::format::memory::MAX_BEAMS;
@@ -11,14 +11,14 @@ impl Session<'_, '_> {
         self.passes = self.passes.wrapping_add(1);
     }
 
-    /// The `i`th text becomes what the `parents[i]`th was.
+    /// Replaces text `i` by text `parents[i]`, for all `i` at once.
     pub(crate) fn reorder(&mut self, parents: &[usize]) {
         let size = self.workspace.cache.len() / self.plan.beams().max(1);
         let cache = &mut *self.workspace.cache;
         let mut wanted: [Option<usize>; MAX_BEAMS] =
             core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
-        // Copies to where nobody else wants to copy from; what is left then are circles, which are
-        // swapped round.
+        // First copies to texts that no other text is to be replaced by. Only cycles are left then,
+        // which are swapped.
         loop {
             let free = (0..MAX_BEAMS).find_map(|beam| {
                 let parent = wanted.get(beam).copied().flatten()?;
@@ -35,7 +35,7 @@ impl Session<'_, '_> {
             if let Some((to, from)) = two(cache, size, beam, parent) {
                 to.iter_mut().zip(from).for_each(|(to, from)| core::mem::swap(to, from));
             }
-            // What was here is there now, for the one that wants it.
+            // The swap moved text `beam` to `parent`: who wants it must look there.
             for (other, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| **wanted == Some(beam)) {
                 *wanted = Some(parent).filter(|&parent| parent != other);
             }
@@ -43,7 +43,7 @@ impl Session<'_, '_> {
     }
 }
 
-/// Two different runs of `size` bytes.
+/// The runs of `size` bytes with the numbers `a` and `b`, which differ.
 fn two(bytes: &mut [u8], size: usize, a: usize, b: usize) -> Option<(&mut [u8], &mut [u8])> {
     let (low, high) = bytes.split_at_mut_checked(a.max(b) * size)?;
     let (low, high) = (low.get_mut(a.min(b) * size..)?.get_mut(..size)?, high.get_mut(..size)?);

@@ -13,7 +13,8 @@ use crate::workspace::Scratch;
 
 use super::positions::position_of;
 
-/// The first hidden state of the token at `at` of these, before which `first` positions are taken.
+/// Writes the first hidden state of the token at index `at` of a tile. `first` positions come
+/// before the tile.
 pub(super) fn embed(
     stack: &StackView<'_, '_>,
     kernels: &Kernels,

@@ -12,7 +12,7 @@ use crate::ops::norm::norm;
 use crate::workspace::Workspace;
 
 impl Session<'_, '_> {
-    /// Pools, transforms and projects.
+    /// The head's result for a row: pools, transforms and projects.
     pub(super) fn head(&mut self, row: Row) -> Result<&mut [i32], RunError> {
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);

@@ -2,8 +2,8 @@
 
 use crate::format::spec::StackSpec;
 
-/// Remembers how many of a text's tokens up to each of these count as positions, the first of which
-/// is at `start`; returns how many before them do.
+/// Stores, for each token of `ids`, how many of the text's tokens up to it count as positions. The
+/// first of `ids` is token `start` of the text; returns how many before them do.
 pub(super) fn count(stack: &StackSpec, counted: &mut [u16], start: usize, ids: &[u32]) -> usize {
     let Some(padding) = stack.embedding.padding else { return start };
     let first = start.checked_sub(1).map_or(0, |last| counted.get(last).copied().unwrap_or(0));
@@ -15,7 +15,7 @@ pub(super) fn count(stack: &StackSpec, counted: &mut [u16], start: usize, ids: &
     first.into()
 }
 
-/// The position of the token at `at` of these, before which `first` positions are taken.
+/// The position of the token at index `at` of `ids`. `first` positions come before `ids`.
 pub(super) fn position_of(stack: &StackSpec, ids: &[u32], at: usize, first: usize) -> usize {
     let Some(padding) = stack.embedding.padding else { return first + at };
     if ids.get(at) == Some(&padding) {

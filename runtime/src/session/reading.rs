@@ -1,5 +1,5 @@
-//! Which of a decoder's states the head reads: mostly the last one, and where padding or the
-//! encoder's text has a say in it perhaps one of an earlier tile, which is kept then.
+//! Which of a decoder's states the head reads. It is the last one, or, where padding is passed over
+//! or the encoder's text marks the place, perhaps one of an earlier tile, which is kept for that.
 
 use crate::block::copy;
 use crate::error::RunError;
@@ -9,30 +9,30 @@ use crate::format::spec::Pooling;
 /// Which hidden state the head reads.
 #[derive(Clone, Copy)]
 pub(super) enum Row {
-    /// One of the states at hand: the encoder's, or of the decoder's last tile.
+    /// A state of the encoder, or of the decoder's last tile.
     At(usize),
-    /// The decoder's of an earlier tile.
+    /// The kept state of an earlier tile of the decoder.
     Kept,
-    /// The mean of the encoder's.
+    /// The mean of the encoder's states.
     Mean,
 }
 
-/// Where the state is that the head reads of a decoder.
+/// Where the head finds its state of a decoder.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Reading {
-    /// Its row, when it is of the last tile.
+    /// The row of the state in the last tile, if it is there.
     row: Option<usize>,
-    /// One of an earlier tile is kept.
+    /// Whether a state of an earlier tile is kept.
     kept: bool,
-    /// The token of the source at whose place it is, where the encoder's text says that.
+    /// The index of the marking token in the encoder's text, for heads that read the decoder there.
     marked: Option<usize>,
 }
 
 impl Reading {
-    /// For a decoder that will attend to this text.
+    /// For a decoder that will attend to `source`.
     ///
     /// # Errors
-    /// [`RunError::TokenMissing`] when the text does not say where.
+    /// [`RunError::TokenMissing`] when `source` lacks the marking token.
     pub(super) fn of_source(pooling: Pooling, source: &[u32]) -> Result<Self, RunError> {
         let marked = match pooling {
             Pooling::AtLast(token) => {
@@ -60,12 +60,12 @@ impl Reading {
         self.kept
     }
 
-    /// The decoder has seen nothing, or not what it had seen.
+    /// Forgets the state: the decoder was reset or rewound.
     pub(super) fn forget(&mut self) {
         (self.row, self.kept) = (None, false);
     }
 
-    /// A tile is about to take the place of the last one.
+    /// Keeps the state of the last tile, which another one is about to replace.
     pub(super) fn keep(&mut self, tile: &[i32], hidden_size: usize, kept: &mut [i32]) {
         let Some(row) = self.row.take() else { return };
         if let Some(kept) = kept.get_mut(..hidden_size) {
@@ -74,8 +74,8 @@ impl Reading {
         }
     }
 
-    /// A tile of these tokens, the first of them at `start`, is through: for each the state that
-    /// the head reads after it, if there is one.
+    /// For each token of a tile the state that the head reads after it, if there is one. The tile's
+    /// tokens are `ids`, and `start` is the position of the first.
     pub(super) fn rows(self, pooling: Pooling, start: usize, ids: &[u32]) -> impl Iterator<Item = Option<Row>> {
         let earlier = self.kept.then_some(Row::Kept);
         ids.iter().enumerate().scan(earlier, move |found, (row, &id)| {
@@ -91,7 +91,7 @@ impl Reading {
         })
     }
 
-    /// The tile is the last one now.
+    /// Notes that the decoder has read a tile, which is the last one now.
     pub(super) fn end(&mut self, pooling: Pooling, start: usize, ids: &[u32]) {
         self.row = match self.rows(pooling, start, ids).last() {
             Some(Some(Row::At(row))) => Some(row),
@@ -105,9 +105,9 @@ impl Reading {
     }
 }
 
-/// What the decoder reads first where a model of two stacks reads one text with both, the decoder
-/// one token later: the token that its output begins with, or else the one that stands where the
-/// text would end without its padding (mBART), which mostly is its last.
+/// The token that the decoder reads first where both stacks of a model read one text, the decoder
+/// one token later. It is `decoder_start`, or else the token at which the text would end without
+/// its padding (mBART), which is the last one of a text without padding.
 ///
 /// ```
 /// use kinglet::format::blob::SpecialTokens;

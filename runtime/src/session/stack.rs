@@ -16,8 +16,8 @@ use crate::threads::Others;
 use crate::workspace::{Workspace, counted};
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// A step of the encoder: some tokens through a stage.
-    // Inlined into the one caller that firmware has, it would take a quarter of a kilobyte more.
+    /// Takes some tokens of the encoder through a stage. Returns whether there is more to do.
+    // Inlined into its only caller in firmware, it would take a quarter of a kilobyte more.
     #[inline(never)]
     pub(super) fn advance_encoder(
         &mut self,
@@ -31,7 +31,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let hidden_size = stack.hidden_size();
         let threads = &mut self.threads;
         let plan = (self.model.spec(), &self.plan);
-        // A tile for each thread, but where threads need not wait for each other all that is left.
+        // A tile for each thread; all remaining tokens where threads need not wait for each other.
         let together = self.plan.tile().saturating_mul(threads.count()).max(1);
         let step = if stage == Stage::Forward && threads.count() > 1 { tokens } else { together };
         let (start, end) = (pass.read, pass.read.saturating_add(step).min(tokens));
@@ -121,7 +121,7 @@ impl<'s, 'm> Session<'s, 'm> {
         features::CONVOLUTIONS && layer == 0 && convolution.is_some()
     }
 
-    /// What comes after a stage that all tokens have behind them.
+    /// Moves a pass to the stage after one that all tokens have completed.
     fn next_stage(&self, pass: &mut Pass) {
         let spec = self.model.spec();
         let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize);
@@ -145,7 +145,7 @@ impl<'s, 'm> Session<'s, 'm> {
         };
     }
 
-    /// One tile through one layer of the decoder.
+    /// Takes one tile through one layer of the decoder. Returns whether there is more to do.
     pub(super) fn advance_decoder(
         &mut self,
         stack: &StackView<'s, 'm>,
@@ -153,7 +153,7 @@ impl<'s, 'm> Session<'s, 'm> {
         ids: &[u32],
         trace: Trace<'_>,
     ) -> Result<bool, RunError> {
-        // What the head could read is under way.
+        // There is no state for the head until the tile is through.
         self.last_tile = 0;
         let keys = self.model.spec().numerics.keys;
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);

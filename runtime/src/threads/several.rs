@@ -1,4 +1,4 @@
-//! The caller's thread and others, out of a pool of the session's own.
+//! The caller's thread and the threads of a pool that belongs to the session.
 
 use core::hint;
 use core::iter::{once, repeat_n};
@@ -26,18 +26,18 @@ use crate::workspace::Scratch;
 /// Fewer tokens than this are not worth a thread.
 const LEAST_TOKENS: usize = 4;
 
-/// Fewer weights than this are not worth one for a single token.
+/// For a single token, a matrix of fewer weights than this is not shared among threads.
 const LEAST_WEIGHTS: usize = 1 << 17;
 
-/// How long a thread stays awake for what comes next.
+/// How long a thread waits awake for its next work.
 const PATIENCE: Duration = Duration::from_micros(100);
 
 /// The threads of a session.
 #[derive(Default)]
 pub(crate) struct Threads {
-    /// All but the caller's.
+    /// All threads but the caller's.
     others: Others,
-    /// Memory of each of them.
+    /// The memory of each of these threads.
     memory: Vec<Memory>,
 }
 
@@ -49,18 +49,18 @@ pub(crate) struct Others {
 
 struct Pool {
     threads: ThreadPool,
-    /// Counts what there was to do.
+    /// The number of pieces of work so far.
     turn: Arc<AtomicUsize>,
 }
 
-/// What a thread has of its own.
+/// The memory of a thread.
 struct Memory {
     scratch: AlignedVec,
     /// Keys and values of a tile.
     cache: AlignedVec,
 }
 
-/// What a thread works with: the caller's has what the session has.
+/// The memory that a thread works in: the caller's thread uses the session's.
 enum Lent<'a, T> {
     Callers(T),
     Own(&'a mut Memory),
@@ -200,7 +200,7 @@ impl Others {
                     at_work.fetch_sub(1, Ordering::Release);
                 });
             }
-            // Those who are awake find it.
+            // Threads that are awake find it.
             pool.turn.fetch_add(1, Ordering::Release);
             work(0, first, callers);
             wait_awake(|| at_work.load(Ordering::Acquire) == 0);
