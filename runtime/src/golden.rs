@@ -26,7 +26,7 @@ impl Default for Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of these values.
+    /// The fingerprint of `values`.
     ///
     /// ```
     /// use kinglet::golden::Fingerprint;
@@ -38,12 +38,12 @@ impl Fingerprint {
         fingerprint
     }
 
-    /// Takes in more values.
+    /// Adds more values.
     pub fn update(&mut self, values: &[i32]) {
         self.0 = values.iter().fold(self.0, |hash, &value| (hash ^ value as u32).wrapping_mul(0x0100_0193));
     }
 
-    /// As a number.
+    /// The fingerprint as a number.
     pub fn value(self) -> u32 {
         self.0
     }
@@ -53,9 +53,9 @@ impl Fingerprint {
 /// the three lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Golden<'m> {
-    /// What the first stack reads.
+    /// The tokens of the first stack.
     pub ids: Words<'m>,
-    /// What the decoder reads where there is an encoder too.
+    /// The tokens of the decoder where there is an encoder, too.
     pub decoder_ids: Words<'m>,
     /// A fingerprint after each layer, the embedding first, stack after stack, then of the head's
     /// result.
@@ -100,7 +100,8 @@ pub fn record(ids: &[u32], decoder_ids: &[u32], fingerprints: &[u32]) -> alloc::
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// What every layer makes of an input, as fingerprints in the order of [`Golden::fingerprints`].
+/// Runs a model, and returns the fingerprints of its layers in the order of
+/// [`Golden::fingerprints`].
 ///
 /// # Errors
 /// As [`Session::encode`] and [`Session::prefill`].

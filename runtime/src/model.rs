@@ -29,7 +29,7 @@ impl<'m> Model<'m> {
     /// then. The checksum finds accidents; it does not prove where the blob came from.
     ///
     /// # Errors
-    /// Says what is wrong: see [`LoadError`].
+    /// [`LoadError`] with the first fault that is found.
     pub fn from_bytes(blob: &'m [u8]) -> Result<Self, LoadError> {
         Self::from_bytes_with(blob, &mut || ())
     }
@@ -39,8 +39,8 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
-    // A model is a kilobyte, and stacks are small: it is made where the caller wants it, not moved
-    // there.
+    // A model has a kilobyte, and stacks are small: not inlined, it is written to the caller's
+    // place without a copy.
     #[inline(never)]
     pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
         let read = Self::read(blob, pause);
@@ -54,7 +54,7 @@ impl<'m> Model<'m> {
     /// updates have them.
     ///
     /// # Errors
-    /// As [`from_bytes`](Self::from_bytes), of the bytes that the blob says it has;
+    /// As [`from_bytes`](Self::from_bytes), for the bytes that the blob's prelude counts;
     /// [`LoadError::LengthMismatch`] when the slot has fewer.
     ///
     /// ```
@@ -125,7 +125,7 @@ impl<'m> Model<'m> {
         &self.manifest.spec
     }
 
-    /// All that the blob says about itself.
+    /// The blob's manifest: architecture, special tokens, defaults, labels, prompts, provenance.
     pub fn manifest(&self) -> &Manifest<'m> {
         &self.manifest
     }
@@ -136,8 +136,8 @@ impl<'m> Model<'m> {
         self.manifest.labels.split_terminator(['\n'])
     }
 
-    /// What may stand before a text, by purpose: names with their texts. [`Model::default_prompt`]
-    /// is used unless the caller asks for another.
+    /// Prompts that may stand before a text: the name of each, and its text.
+    /// [`Model::default_prompt`] is used unless the caller asks for another.
     pub fn prompts(&self) -> impl Iterator<Item = (&'m str, &'m str)> + use<'m> {
         let mut parts = self.manifest.prompts.split_terminator(['\0']).skip(1);
         core::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
@@ -206,8 +206,8 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// `len` values at an offset of the payload; none where the blob is not what it was when it was
-    /// checked.
+    /// `len` values at an offset of the payload; none where they would lie beyond its end, which
+    /// can only be when the blob changed after it was checked.
     fn slice<T: Pod>(&self, offset: usize, len: usize) -> &'m [T] {
         let end = offset + len * size_of::<T>();
         self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])
@@ -218,7 +218,8 @@ impl<'m> Model<'m> {
         self.matrix_of(self.layout.offset(role), (rows, cols, bias), layout)
     }
 
-    /// The matrix of this shape at an offset of the payload, all of which fits 32 bits.
+    /// The matrix of `rows`, `cols` and `bias` at an offset of the payload. The layout has checked
+    /// that no product here exceeds 32 bits.
     fn matrix_of(&self, offset: usize, (rows, cols, bias): (usize, usize, bool), layout: WeightLayout) -> Matrix<'m> {
         let mut count = rows * cols;
         let mut scales: &[u8] = &[];
@@ -296,7 +297,7 @@ impl<'m> Model<'m> {
     }
 }
 
-/// An exponent, kept within its bounds whatever the bytes say by now.
+/// An exponent, or 0 where the bytes changed after the check and hold one out of bounds.
 fn bounded(exponent: i32) -> i32 {
     if Multiplier::EXPONENTS.contains(&exponent) { exponent } else { 0 }
 }
@@ -323,7 +324,8 @@ impl<'m> StackView<'_, 'm> {
         self.model.norm(Role::Stack(self.id, part))
     }
 
-    /// A matrix of a stored block: found without [`Role::shape`], which knows all of a model.
+    /// A matrix of a stored block. It does not call [`Role::shape`], which would link the shapes of
+    /// all parts.
     #[inline(never)]
     pub(crate) fn block_matrix(&self, block: u16, part: BlockPart) -> Matrix<'m> {
         let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };

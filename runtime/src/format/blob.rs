@@ -21,7 +21,7 @@ pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
 pub const CHECKSUM_LEN: usize = 4;
 
-/// What a blob says about itself besides its weights.
+/// The description of a model in its blob: all but the weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Manifest<'m> {
@@ -29,12 +29,12 @@ pub struct Manifest<'m> {
     pub spec: ModelSpec,
     /// Token ids with a meaning of their own.
     pub tokens: SpecialTokens,
-    /// How to write unless the caller says otherwise.
+    /// The defaults of text generation.
     pub generation: GenerationDefaults,
     /// The head's labels in order of its outputs, one a line; empty when there are none.
     pub labels: &'m str,
-    /// What may stand before a text, by purpose: the name of the default, then a name and a text
-    /// for each prompt, every one of these ended by a zero; empty when there are none.
+    /// Prompts that may stand before a text: the name of the default, then the name and the text of
+    /// each prompt, every string ended by a zero; empty when there are none.
     pub prompts: &'m str,
     /// Where the model came from.
     pub provenance: Provenance<'m>,
@@ -44,15 +44,15 @@ pub struct Manifest<'m> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpecialTokens {
-    /// Begins a text.
+    /// The token that begins a text.
     pub bos: Option<u32>,
-    /// Any of these ends a text.
+    /// Tokens that end a text.
     pub eos: heapless::Vec<u32, 8, u8>,
-    /// Fills up a batch.
+    /// The token that fills up a batch.
     pub pad: Option<u32>,
-    /// Stands for a word to be guessed.
+    /// The token that stands for a word to be guessed.
     pub mask: Option<u32>,
-    /// Begins what a decoder with an encoder writes.
+    /// The token that begins the output of a decoder with an encoder.
     pub decoder_start: Option<u32>,
     /// The first token that must be written.
     pub forced_bos: Option<u32>,
@@ -88,7 +88,7 @@ impl SpecialTokens {
         })
     }
 
-    /// Whether the runs fill their row, and each is one of several tokens.
+    /// Checks that the runs fill `bad_words`, and that each has several tokens.
     fn check(&self) -> Result<(), LoadError> {
         let (mut filled, mut several) = (0, true);
         for word in self.each_bad_word() {
@@ -100,42 +100,41 @@ impl SpecialTokens {
     }
 }
 
-/// How to write unless the caller says otherwise, from `generation_config.json`.
+/// The defaults of text generation, from `generation_config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GenerationDefaults {
-    /// Texts to search among; 1 takes the likeliest token each time.
+    /// The number of beams; 1 is greedy search.
     pub num_beams: u8,
-    /// The power of its length that a text's log-probability is divided by, Q16.
+    /// A text's log-probability is divided by its length to this power, Q16.
     pub length_penalty: i32,
     /// When to stop looking for better texts.
     pub early_stopping: EarlyStopping,
-    /// Whether a search reckons with probabilities among the tokens that are not suppressed.
+    /// Whether a beam search normalizes probabilities over the tokens that are not suppressed.
     pub renormalize_logits: bool,
     /// No run of this number of tokens comes twice; 0 allows all.
     pub no_repeat_ngram_size: u16,
     /// The least number of the decoder's tokens before a stop token.
     pub min_length: u32,
-    /// The least number of tokens before a stop token; where it is said, `min_length` does not
-    /// count.
+    /// The least number of tokens before a stop token; it overrides `min_length`.
     pub min_new_tokens: Option<u32>,
-    /// The most tokens of the decoder, including what it began with.
+    /// The most tokens of the decoder, including the prompt.
     pub max_length: Option<u32>,
-    /// The most tokens to write; where it is said, `max_length` does not count.
+    /// The most tokens to write; it overrides `max_length`.
     pub max_new_tokens: Option<u32>,
     /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
     pub repetition_penalty: u32,
 }
 
-/// When to stop looking for better texts once as many as there are beams are done.
+/// When a beam search stops once `num_beams` texts are finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EarlyStopping {
-    /// When the best open one, were it to end now, is no better than the worst of them.
+    /// When the best open text, if it ended now, would score no better than the worst finished one.
     Heuristic,
-    /// At once.
+    /// Immediately.
     Always,
-    /// When no open one can become better than the worst of them.
+    /// When no open text can score better than the worst finished one.
     Never,
 }
 
@@ -182,7 +181,7 @@ pub struct Provenance<'m> {
     pub converter: &'m str,
 }
 
-/// What the first [`PRELUDE_LEN`] bytes of a blob say, before the rest is there: see [`peek`].
+/// What is known of a blob from its first [`PRELUDE_LEN`] bytes: see [`peek`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peek {
@@ -203,8 +202,8 @@ impl Peek {
 /// Reads the beginning of a blob, such as the first packet of a download: is it a blob of this
 /// version, does it fit its slot, does its arena fit the memory?
 ///
-/// Nothing is known of the rest: only [`Model::from_bytes`](crate::Model::from_bytes), with all of
-/// it, says whether it is whole and whether what the beginning says of memory is true.
+/// The rest is not checked: [`Model::from_bytes`](crate::Model::from_bytes) finds out, from all
+/// bytes, whether the blob is whole and whether the beginning tells the truth about memory.
 ///
 /// # Errors
 /// [`LoadError::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`LoadError::BadMagic`] and
@@ -214,7 +213,7 @@ impl Peek {
 /// use kinglet::LoadError;
 /// use kinglet::format::blob::peek;
 ///
-/// /// Whether firmware with this much room can take the model that a server offers.
+/// /// Whether a slot and an arena of these sizes can take the model that a server offers.
 /// fn takes(first_packet: &[u8], slot: usize, arena: usize) -> Result<bool, LoadError> {
 ///     let offered = peek(first_packet)?;
 ///     Ok(offered.bytes <= slot && offered.arena_bytes(128) <= arena)
@@ -237,7 +236,7 @@ struct Prelude {
     coefficients: Coefficients,
 }
 
-/// A blob's sections, cut out, with what the prelude says of memory.
+/// The sections of a blob, and the memory coefficients of its prelude.
 pub(crate) struct Sections<'m> {
     coefficients: Coefficients,
     pub(crate) manifest: &'m [u8],
@@ -285,7 +284,7 @@ impl Prelude {
     }
 }
 
-/// Cuts a blob into its sections. Everything that can be wrong outside the tensors is found here.
+/// Cuts a blob into its sections. Checks prelude, length, alignment, checksum and padding.
 pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Sections<'m>, LoadError> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
@@ -320,7 +319,7 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
     Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden, checksum: found })
 }
 
-/// Where the tensors of a manifest lie, when it is the one that belongs to the sections.
+/// The layout of a manifest's tensors, if manifest and sections belong together.
 pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sections<'_>) -> Result<Layout, LoadError> {
     if !trailing.is_empty() || encoded_len(manifest) != Some(sections.manifest.len()) {
         return Err(LoadError::NonCanonicalManifest);
@@ -364,10 +363,10 @@ const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
     words
 }
 
-/// Bytes whose checksum is taken without a pause.
+/// Bytes between two calls of `pause` while the checksum is computed.
 const PAUSE_BYTES: usize = 16 << 10;
 
-/// What the prelude says of memory, for the `const` sizing; `None` when the bytes do not begin as a
+/// The memory coefficients of the prelude, for constants; `None` when the bytes do not begin as a
 /// blob of this version does.
 pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]> {
     let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { return None };

@@ -28,7 +28,7 @@ pub enum Stack {
     Decoder,
 }
 
-/// What a tensor is for.
+/// The purpose of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Once in a stack.
@@ -39,7 +39,7 @@ pub enum Role {
     Head(HeadPart),
 }
 
-/// What a tensor is.
+/// The kind and the size of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Weights `[rows, cols]`, then one exponent, `rows` multipliers and, with a bias, `rows`
@@ -114,8 +114,8 @@ impl Shape {
 
     /// The shape with a matrix of this `role` as near to `layout` as its rows and columns allow.
     ///
-    /// Tables that are looked up stay in bytes, and what queries and keys meet in disentangled
-    /// attention is read a row at a time.
+    /// Tables of embeddings stay in bytes. The vectors of distances in disentangled attention stay
+    /// row by row.
     const fn laid(self, role: Role, layout: WeightLayout) -> Self {
         let Self::Matrix { rows, cols, bias, .. } = self else { return self };
         let layout = match role {
@@ -146,7 +146,7 @@ impl Shape {
     }
 }
 
-/// As near to a layout as a shape allows; tables stay in bytes.
+/// The layout of a matrix: as near to `layout` as its shape allows. Tables stay in bytes.
 #[inline(always)]
 const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) -> WeightLayout {
     match layout {
@@ -159,7 +159,7 @@ const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) ->
 }
 
 impl StackPart {
-    /// What the part is in a stack, if the stack has it.
+    /// The shape of the part in a stack, if the stack has it.
     fn shape(self, id: Stack, stack: &StackSpec) -> Option<Shape> {
         let embedding = &stack.embedding;
         let (hidden, narrow) = (stack.hidden_size as usize, embedding.embedding_size as usize);
@@ -263,7 +263,7 @@ impl BlockPart {
         }
     }
 
-    /// What the part is in a block of a stack, if its blocks have it.
+    /// The shape of the part in a block of a stack, if its blocks have it.
     fn shape(self, stack: &StackSpec) -> Option<Shape> {
         let block = &stack.block;
         let hidden = stack.hidden_size as usize;
@@ -333,8 +333,8 @@ impl BlockPart {
         self.is_in(stack).then_some(shape)
     }
 
-    /// How a matrix of the part lies. What queries and keys meet in disentangled attention is read
-    /// a row at a time.
+    /// The layout of a matrix of the part. The vectors of distances in disentangled attention are
+    /// read a row at a time.
     #[inline(always)]
     pub(crate) const fn laid(self, rows: usize, cols: usize, layout: WeightLayout) -> WeightLayout {
         match self {
@@ -345,7 +345,7 @@ impl BlockPart {
 }
 
 impl HeadPart {
-    /// What the part is in a model, if its head has it.
+    /// The shape of the part in a model, if its head has it.
     fn shape(self, spec: &ModelSpec) -> Option<Shape> {
         let head = &spec.head;
         let stack = spec.last_stack().ok()?;
@@ -376,7 +376,7 @@ impl HeadPart {
 }
 
 impl Role {
-    /// What the tensor is in a model, if the model has it.
+    /// The shape of the tensor in a model, if the model has it.
     pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
         let shape = match self {
             Self::Stack(id, part) => part.shape(id, spec.stack(id)?),
@@ -411,8 +411,8 @@ pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     in_stacks.chain(in_head).filter_map(|role| Some((role, role.shape(spec)?)))
 }
 
-/// Where each tensor begins, found once for a model: tensors that every block has lie at the same
-/// place in each.
+/// Where each tensor begins, computed once for a model. A tensor lies at an equal offset in every
+/// block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout([u32; Layout::WORDS]);
 

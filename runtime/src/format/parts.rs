@@ -97,10 +97,10 @@ parts! {
         Down,
         /// The norm on the network's result in sandwich blocks.
         FeedForwardPostNorm,
-        /// What queries meet in disentangled attention, by distance: `[heads * positions,
+        /// The vectors of distances that queries are multiplied by: `[heads * positions,
         /// head_dim]`.
         PositionKey,
-        /// What keys meet in disentangled attention, by distance: `[heads * positions, head_dim]`.
+        /// The vectors of distances that keys are multiplied by: `[heads * positions, head_dim]`.
         PositionQuery,
         /// From the wide stream to the narrow one: `[bottleneck size, hidden_size]`.
         Narrow,

@@ -21,10 +21,10 @@ const MAX_CANDIDATES: usize = 64;
 /// Bits of a node that hold its token; the others hold the beam it follows.
 const TOKEN_BITS: u32 = 24;
 
-/// How to search.
+/// The options of a beam search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamOptions {
-    /// Texts at a time; at most [`MAX_BEAMS`].
+    /// The number of texts at a time; at most [`MAX_BEAMS`].
     pub num_beams: usize,
     /// A text's score is its log-probability over its length to this power; from -10 to 10.
     pub length_penalty: f32,
@@ -33,8 +33,7 @@ pub struct BeamOptions {
     /// Multiplies the log-probabilities of tokens that the text has already; 1 for none, from 0.01
     /// to 100.
     pub repetition_penalty: f32,
-    /// Whether what is left of the probabilities, after the penalty and without what is suppressed,
-    /// is made to sum up to one.
+    /// Whether probabilities are normalized again after the penalty, without the suppressed tokens.
     pub renormalize_logits: bool,
 }
 
@@ -50,11 +49,10 @@ impl BeamOptions {
         }
     }
 
-    /// Whether every number means something. [`BeamSearch::new`] asks this.
+    /// Checks that every number is in its range. [`BeamSearch::new`] calls this.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] with the first one that does not: out of its range, or not a
-    /// number.
+    /// [`RunError::InvalidOption`] with the first option that is out of its range, or not a number.
     pub const fn check(&self) -> Result<(), RunError> {
         if self.num_beams == 0 || self.num_beams > MAX_BEAMS {
             return Err(RunError::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
@@ -78,7 +76,7 @@ impl From<GenerationDefaults> for BeamOptions {
     }
 }
 
-/// A way on from one of the beams.
+/// A continuation of a beam by one token.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     log_probability: f32,
@@ -86,7 +84,7 @@ struct Candidate {
     token: u32,
 }
 
-/// A text that is done: the nodes before its last token, and that token.
+/// A finished text: the nodes before its last token, and the token.
 #[derive(Clone, Copy, Debug)]
 struct Finished {
     score: f32,
@@ -213,7 +211,7 @@ impl<'b> BeamSearch<'b> {
         Ok(())
     }
 
-    /// Takes in the log-probability of one token after an open text. A token of minus infinity is
+    /// Offers a token after an open text, with its log-probability. A token of minus infinity is
     /// not written.
     pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
         let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
@@ -365,8 +363,8 @@ pub fn beam_search<'b>(
     }
 }
 
-/// Applies to the logits after a text what the options say, and returns what to take off them: a
-/// logit less this is a log-probability.
+/// Applies the options to the logits after a text, and returns the normalizer: a logit minus the
+/// normalizer is a log-probability.
 fn weigh(
     logits: &mut [i32],
     bits: u8,
@@ -377,8 +375,8 @@ fn weigh(
 ) -> f64 {
     let normalizer = log_normalizer(logits, bits);
     if beams.repetition_penalty != 1.0 {
-        // It is the log-probability, less than zero, that is multiplied: the logit moves by as
-        // much.
+        // The penalty multiplies the log-probability, which is negative. The logit moves by an
+        // equal amount.
         let more = f64::from(beams.repetition_penalty) - 1.0;
         let at_zero = libm::ldexp(normalizer, bits.into());
         change_seen(logits, text, |logit| i64::from(logit) + libm::round((f64::from(logit) - at_zero) * more) as i64);

@@ -1,5 +1,4 @@
-//! What a model may write: tokens that are suppressed or forced, and n-grams that must not come
-//! twice.
+//! The tokens that a model may write: some are suppressed or forced, and n-grams may not repeat.
 
 use crate::sample::SUPPRESSED;
 
@@ -50,7 +49,7 @@ impl GenerateOptions<'_> {
         }
     }
 
-    /// Makes everything impossible that [`forbid`](Self::forbid) names.
+    /// Suppresses the logit of every token that [`forbid`](Self::forbid) names.
     pub(crate) fn suppress(&self, text: &[u32], begun: usize, logits: &mut [i32]) {
         self.forbid(text, begun, logits.len() as u32, |token| {
             if let Some(logit) = logits.get_mut(token as usize) {
