@@ -30,8 +30,8 @@ struct Finder<'m> {
 }
 
 impl Finder<'_> {
-    /// Finds out which bytes the strings begin with; `false` when one is empty, which would be
-    /// found everywhere and for ever.
+    /// Collects the bytes that the strings begin with. Returns `false` when a string is empty: it
+    /// would be found at every place, without end.
     fn look(&mut self) -> bool {
         for rank in 0..self.strings.len() {
             let Some(&byte) = self.strings.string(rank).next().and_then(<[u8]>::first) else { return false };
@@ -146,8 +146,8 @@ impl<'m> Added<'m> {
             while flags & LSTRIP != 0 && start > copied && space(text, start - 1) {
                 start -= 1;
             }
-            // What the token before has swallowed up to here is white space, and need not be looked
-            // at again.
+            // The token before has swallowed the white space up to here, which need not be searched
+            // again.
             end = if flags & RSTRIP != 0 { end.max(copied) } else { end };
             while flags & RSTRIP != 0 && end < range.end && space(text, end) {
                 end += 1;
@@ -158,7 +158,7 @@ impl<'m> Added<'m> {
             if let (Some(first), Some(last)) = (text.get(start), text.get(end - 1)) {
                 text.push(Char::token(id, first.start, last.end))?;
             }
-            // What it swallowed is gone, but the search goes on after the string itself.
+            // The swallowed spaces are gone, but the search goes on after the string itself.
             copied = end;
         }
         if copied < range.end { text.copy_split(copied..range.end) } else { Ok(()) }

@@ -29,7 +29,7 @@ pub struct Decoder<'t, 'm> {
     pending_space: bool,
     /// Spaces that the text still loses.
     strip: u8,
-    /// The beginning of a character.
+    /// The first bytes of a character whose other bytes have not come yet.
     partial: [u8; 4],
     partial_len: usize,
     /// Bytes of this run of byte tokens that are no characters, each a mark of its own.
@@ -38,8 +38,8 @@ pub struct Decoder<'t, 'm> {
     step: Step,
 }
 
-/// One way of decoding: takes a token, and whether it is the first. Of a tokenizer that is a
-/// constant the compiler knows which it is, and leaves out the code of all others.
+/// A way of decoding: takes a token, and whether it is the first. Where the tokenizer is a
+/// constant, the compiler knows its way, and leaves out the code of the others.
 type Step = fn(&mut Decoder<'_, '_>, u32, bool, &mut dyn FnMut(&str));
 
 /// The replacement for bytes that are no text.
@@ -75,8 +75,8 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
     }
 
-    /// The next token; the text that it completes goes to `out`. Ids that no token has are passed
-    /// over.
+    /// Decodes the next token, and hands the text that it completes to `out`. Ids that no token has
+    /// are ignored.
     pub fn push(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
         let tokenizer = self.tokenizer;
         if !tokenizer.is_known(id) || (self.skip_special && tokenizer.is_special(id)) {
@@ -87,12 +87,12 @@ impl<'t, 'm> Decoder<'t, 'm> {
         (self.step)(self, id, first, out);
     }
 
-    /// There are no more tokens.
+    /// Ends the text: hands the rest of it to `out`.
     pub fn finish(mut self, out: &mut dyn FnMut(&str)) {
         self.end_bytes(out);
     }
 
-    /// Says that the run of byte tokens which comes now is not UTF-8 as a whole.
+    /// Announces whether the next run of byte tokens is not UTF-8 as a whole.
     pub(super) fn break_run(&mut self, broken: bool) {
         self.broken = broken;
     }

@@ -11,13 +11,14 @@ use super::text::{Char, Chars, Text};
 use super::{Token, Tokenizer, normalize, split};
 use crate::error::{Buffer, RunError};
 
-/// How to make tokens of a text.
+/// The options of [`Tokenizer::encode`].
 #[derive(Clone, Copy, Debug)]
 pub struct EncodeOptions {
-    /// Put around the text what the model was trained with.
+    /// Whether to add the special tokens that the model was trained with, such as `[CLS]` and
+    /// `[SEP]`.
     pub add_special_tokens: bool,
-    /// Keep at most this number of tokens, those put around the text included: of two texts the
-    /// longer loses its end first.
+    /// The most tokens to keep, special tokens included. Of two texts the longer one is cut first,
+    /// at its end.
     pub max_length: Option<usize>,
 }
 
@@ -33,9 +34,9 @@ impl Tokenizer<'_> {
     ///
     /// # Errors
     /// [`RunError::BufferTooSmall`] when the text needs more memory or has more tokens: it says
-    /// which, and how much is enough, so that a second call with that much can fail only for the
-    /// other. [`RunError::NoUnknownToken`] when the text has something unknown, and the vocabulary
-    /// no token for such.
+    /// which buffer, and the size that is enough, so that a second call with that size can fail
+    /// only for the other buffer. [`RunError::NoUnknownToken`] when the text has an unknown word or
+    /// character, and the vocabulary has no token for the unknown.
     ///
     /// ```
     /// use kinglet::Error;
@@ -66,7 +67,7 @@ impl Tokenizer<'_> {
         // Tokens beyond `keep` are only counted.
         let mut row = Row { out, len: 0, keep: room };
         let limit = options.max_length.unwrap_or(usize::MAX);
-        // The memory that any text of this length does with.
+        // Enough memory for any text of this length.
         let (longest, given) = (text.len().max(pair.map_or(0, str::len)), scratch.len());
         let needed = match self.scratch_words(longest) {
             words if words > given => words,
@@ -254,7 +255,7 @@ struct Place<'c> {
     index: usize,
     /// Bytes before the character at hand.
     byte: usize,
-    /// What was asked for last, and where the text has it.
+    /// The last range of bytes that was asked for, and its place in the text.
     bytes: Range<usize>,
     span: (u32, u32),
 }

@@ -40,7 +40,7 @@ mod hangul {
     }
 }
 
-/// Does one of the tokenizer's steps to every part of the text that is no token.
+/// Applies one step of the normalizer to every part of the text that is not an added token.
 pub(crate) fn normalize(
     section: &[u8],
     step: &NormalizerStep,
@@ -110,7 +110,7 @@ fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Resu
     Ok(())
 }
 
-/// Takes characters apart and puts their marks in canonical order.
+/// Decomposes characters, and puts their marks in canonical order.
 fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
     // Where the marks begin whose order is not settled.
@@ -200,7 +200,7 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
     }
 }
 
-/// Puts characters and their marks together.
+/// Composes characters and their marks.
 fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
     // Where the last starter was written, and the class of the last mark after it.
@@ -261,7 +261,7 @@ fn replace(matcher: &Matcher<'_>, content: &str, text: &mut Text<'_>, range: Ran
     Ok(())
 }
 
-/// What SentencePiece precompiled: a trie of what is replaced, over strings to put in place.
+/// The precompiled map of SentencePiece: a trie of strings, each with its replacement.
 struct Charsmap<'m> {
     trie: Words<'m>,
     strings: &'m [u8],
@@ -319,9 +319,9 @@ impl<'m> Charsmap<'m> {
         None
     }
 
-    /// Writes a string in place of `places` characters. Each of it stands for one of them, and the
-    /// last for those that are left; those that nothing was written for go to what was written
-    /// before them.
+    /// Writes a string in place of `places` characters. Each character of the string stands for one
+    /// of them, and the last one for all the rest. With an empty string the places go to the
+    /// character written before.
     fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), RunError> {
         let mut left = places;
         for c in string.chars() {

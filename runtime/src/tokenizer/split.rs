@@ -7,7 +7,7 @@ use super::section::{Prepend, SplitStep, Uses};
 use super::text::{Char, Text};
 use crate::error::RunError;
 
-/// Does one of the tokenizer's steps to every part of the text that is no token.
+/// Applies one step of the pre-tokenizer to every part of the text that is not an added token.
 pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), RunError> {
     match *step {
         SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {
@@ -72,7 +72,7 @@ fn split_at(
     text: &mut Text<'_>,
     range: Range<usize>,
 ) -> Result<(), RunError> {
-    // Whether the part before was a match.
+    // Whether the previous part was a match.
     let mut before = None;
     let mut part = |text: &mut Text<'_>, range: Range<usize>, matched: bool| {
         if range.is_empty() {

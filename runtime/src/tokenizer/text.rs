@@ -1,4 +1,4 @@
-//! A text at work: its characters, where each came from, and where it is split.
+//! A text while it is tokenized: its characters, the bytes that each stands for, and its splits.
 
 use core::ops::Range;
 
@@ -9,12 +9,12 @@ const TOKEN: u32 = 1 << 31;
 /// Set in the first value of a split.
 const SPLIT: u32 = 1 << 30;
 
-/// Set in a value that a character before it became besides another: it has no place of its own in
-/// the text.
+/// Set in a value that has no place of its own in the text: a further character that the one before
+/// it was replaced by.
 const INSERTED: u32 = 1 << 29;
 
-/// The lent memory is full. How much is enough only [`Tokenizer::encode`](super::Tokenizer::encode)
-/// knows.
+/// The lent memory is full. [`Tokenizer::encode`](super::Tokenizer::encode) puts in the size that
+/// is enough.
 pub(crate) const OUT_OF_SCRATCH: RunError = RunError::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
 
 /// A character, or an added token, and the bytes of the text that it stands for.
@@ -63,12 +63,12 @@ impl<'a> Chars<'a> {
         self.0.get(index).copied().map(Char::from)
     }
 
-    /// Some of them; none where the row is not so long.
+    /// The characters in a range; none where the row is shorter.
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
         Self(self.0.get(range).unwrap_or(&[]))
     }
 
-    /// Those from `start` on.
+    /// The characters from `start` on.
     pub(crate) fn from(self, start: usize) -> Self {
         Self(self.0.get(start..).unwrap_or(&[]))
     }
@@ -77,7 +77,7 @@ impl<'a> Chars<'a> {
         self.0.iter().copied().map(Char::from)
     }
 
-    /// Bytes of their UTF-8.
+    /// The number of bytes of the characters' UTF-8.
     pub(crate) fn len_utf8(self) -> usize {
         self.iter().map(Char::len_utf8).sum()
     }
@@ -98,7 +98,7 @@ impl Char {
         Self { value: TOKEN | SPLIT | id, start, end }
     }
 
-    /// Another character in this place.
+    /// A character with this one's place in the text.
     pub(crate) const fn with(self, character: u32) -> Self {
         Self { value: character, ..self }
     }
@@ -134,7 +134,7 @@ impl Char {
         Self { value, ..self }
     }
 
-    /// Bytes of its UTF-8.
+    /// The number of bytes of the character's UTF-8.
     pub(crate) const fn len_utf8(self) -> usize {
         match self.character() {
             0..0x80 => 1,
@@ -144,7 +144,7 @@ impl Char {
         }
     }
 
-    /// Its UTF-8, in the first bytes.
+    /// The character's UTF-8, in the first bytes.
     pub(crate) const fn utf8(self) -> [u8; 4] {
         let c = self.character();
         match self.len_utf8() {
@@ -169,12 +169,12 @@ pub(crate) struct Text<'a> {
     to: &'a mut [Cell],
     len: usize,
     written: usize,
-    /// Whether what is read lies in the second half.
+    /// Whether the row that is read lies in the second half.
     swapped: bool,
 }
 
 impl<'a> Text<'a> {
-    /// In memory that the caller lends.
+    /// An empty text in memory that the caller lends.
     pub(crate) fn new(memory: &'a mut [u32]) -> Self {
         let (cells, _) = memory.as_chunks_mut();
         let half = cells.len() / 2;
@@ -196,7 +196,7 @@ impl<'a> Text<'a> {
         Chars(self.from.get(..self.len).unwrap_or(&[]))
     }
 
-    /// What was written in this step.
+    /// The row that was written in this step.
     pub(crate) fn written(&self) -> Chars<'_> {
         Chars(self.to.get(..self.written).unwrap_or(&[]))
     }
@@ -249,7 +249,7 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// What was written is what is read next.
+    /// Ends a step: the row that was written is read next.
     pub(crate) fn turn(&mut self) {
         core::mem::swap(&mut self.from, &mut self.to);
         (self.len, self.written, self.swapped) = (self.written, 0, !self.swapped);

@@ -1,4 +1,5 @@
-//! Strings and their ids: sorted, and each told by what it does not share with the one before it.
+//! Strings and their ids: sorted, each stored without the prefix that it shares with the one
+//! before.
 //!
 //! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that
 //! it shares with the entry before it and of its own ones; a count of fifteen is followed by two
@@ -22,7 +23,7 @@ pub const MAX_STRING: usize = 1024;
 /// Where a vocabulary's tables are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VocabularySpec {
-    /// How many entries.
+    /// The number of entries.
     pub entries: u32,
     /// Where each block begins in the data, words.
     pub blocks: Span,
@@ -127,8 +128,8 @@ impl<'m> Vocabulary<'m> {
             if found.common == found.len {
                 return Some((found.rank, found.len));
             }
-            // Whatever begins the string begins this much of it too, which is less: else the bytes
-            // have changed since they were checked.
+            // Every entry that begins the string begins its first `common` bytes, too. These are
+            // fewer than before, unless the bytes changed after they were checked.
             let shorter = found.common.min(string.len().saturating_sub(1));
             string = string.get(..shorter).filter(|string| !string.is_empty())?;
         }
