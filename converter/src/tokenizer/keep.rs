@@ -83,9 +83,8 @@ pub fn choose(description: &Value, full: &Tokenizer<'_>, wanted: &Wanted) -> Res
 }
 
 /// Adds a token with what it needs, where there is room for all of it.
-fn add(kept: &mut BTreeSet<u32>, needs: &[u32], size: usize) -> bool {
-    let new = needs.iter().filter(|id| !kept.contains(id)).count();
-    let fits = kept.len() + new <= size;
+fn add(kept: &mut BTreeSet<u32>, needs: &BTreeSet<u32>, size: usize) -> bool {
+    let fits = kept.union(needs).count() <= size;
     if fits {
         kept.extend(needs);
     }
@@ -226,8 +225,8 @@ impl<'d> Model<'d> {
     }
 
     /// A token, and the tokens that it is merged from on the way.
-    fn needs(&self, id: u32) -> Vec<u32> {
-        let mut needs = vec![id];
+    fn needs(&self, id: u32) -> BTreeSet<u32> {
+        let mut needs = BTreeSet::from([id]);
         let Some(string) = self.strings.get(&id).filter(|_| self.kind == Kind::Bpe) else { return needs };
         for symbols in self.symbols(string) {
             let ids: Option<Vec<u32>> = symbols.iter().map(|symbol| self.ids.get(symbol).copied()).collect();
