@@ -23,6 +23,8 @@ pub struct Fidelity {
     pub cosine_mean: f64,
     /// The smallest cosine.
     pub cosine_min: f64,
+    /// Which of the inputs has it.
+    pub least: usize,
     /// The cosine between all results, taken as one vector. It compares rows of one or two numbers,
     /// whose own direction says little.
     pub cosine_all: f64,
@@ -154,6 +156,9 @@ pub fn compare(
 pub(crate) struct Comparison<'a> {
     spec: &'a ModelSpec,
     cosines: Vec<f64>,
+    /// The smallest of them, and which of the inputs it is of.
+    least: (f64, usize),
+    inputs: usize,
     /// Of all results: the sum of products of both, and of the squares of each.
     all: [f64; 3],
     width: usize,
@@ -163,7 +168,15 @@ pub(crate) struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     /// With nothing compared.
     pub(crate) fn new(spec: &'a ModelSpec) -> Self {
-        Self { spec, cosines: Vec::new(), all: [0.0; 3], width: 0, language: Language::default() }
+        Self {
+            spec,
+            cosines: Vec::new(),
+            least: (1.0, 0),
+            inputs: 0,
+            all: [0.0; 3],
+            width: 0,
+            language: Language::default(),
+        }
     }
 
     /// Takes in what both make of an input.
@@ -173,7 +186,11 @@ impl<'a> Comparison<'a> {
         self.width = exact.width;
         for (position, (exact, found)) in exact.rows().zip(found).enumerate() {
             let exact: Vec<f64> = exact.iter().map(|&x| f64::from(x)).collect();
-            self.cosines.push(cosine(&exact, &found));
+            let cosine = cosine(&exact, &found);
+            self.cosines.push(cosine);
+            if cosine < self.least.0 {
+                self.least = (cosine, self.inputs);
+            }
             for (x, y) in exact.iter().zip(&found) {
                 self.all = [self.all[0] + x * y, self.all[1] + x * x, self.all[2] + y * y];
             }
@@ -182,6 +199,7 @@ impl<'a> Comparison<'a> {
                 self.language.add(&exact, &found, next.copied());
             }
         }
+        self.inputs += 1;
     }
 
     /// How near they are.
@@ -192,7 +210,8 @@ impl<'a> Comparison<'a> {
         Fidelity {
             rows,
             cosine_mean: self.cosines.iter().sum::<f64>() / rows.max(1) as f64,
-            cosine_min: self.cosines.iter().copied().fold(1.0, f64::min),
+            cosine_min: self.least.0,
+            least: self.least.1,
             cosine_all: if lengths > 0.0 { product / lengths } else { 1.0 },
             width: self.width,
             language: (self.language.rows > 0).then(|| self.language.finish()),

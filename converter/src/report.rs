@@ -15,6 +15,7 @@ use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
 use crate::numbers::Numbers;
 use crate::opened::Source;
+use crate::texts::{Input, Measured};
 use crate::vocabulary::Pruned;
 use crate::weights::role_name;
 
@@ -33,6 +34,12 @@ pub struct Report {
     pub tensors: Vec<(String, f64)>,
     /// The runtime against the reference.
     pub fidelity: Fidelity,
+    /// What it was measured on.
+    pub measured: Measured,
+    /// How many texts that were.
+    pub texts: usize,
+    /// The text with the smallest cosine, where it is one that can be shown.
+    pub least: Option<String>,
     /// How likely texts are to it read either way, where that was measured.
     pub direction: Option<Losses>,
     /// How numbers are held, where that was chosen.
@@ -85,11 +92,17 @@ fn part(role: Role) -> &'static str {
 }
 
 impl Report {
-    /// Measures a conversion.
+    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each, where there are texts.
     ///
     /// # Errors
     /// When the blob and the checkpoint do not belong together.
-    pub fn new(source: &Source, converted: &Converted) -> Result<Self> {
+    pub fn new(
+        source: &Source,
+        converted: &Converted,
+        measured: Measured,
+        inputs: &[Input],
+        shown: &[String],
+    ) -> Result<Self> {
         let model = Model::from_bytes(&converted.blob)?;
         let spec = model.spec();
         let mut bytes = BTreeMap::new();
@@ -100,14 +113,17 @@ impl Report {
         let rest = converted.blob.len() - bytes.values().sum::<usize>();
         bytes.insert("manifest and golden vectors", rest);
         bytes.insert("total", converted.blob.len());
-        let inputs = fidelity::standard_inputs(source)?;
+        let fidelity = fidelity::compare(source, &model, inputs, 16, || {})?;
         Ok(Self {
             model_type: source.mapping.model_type.clone(),
             parameters: source.weights.parameters(spec),
             bytes,
             memory: memory(spec)?,
             tensors: converted.tensors.iter().map(|tensor| (role_name(tensor.role), tensor.error)).collect(),
-            fidelity: fidelity::compare(source, &model, &inputs, 16, || {})?,
+            fidelity,
+            measured,
+            texts: inputs.len(),
+            least: shown.get(fidelity.least).cloned(),
             direction: None,
             numbers: None,
             vocabulary: None,
@@ -122,6 +138,9 @@ impl Report {
             "bytes": self.bytes,
             "memory": self.memory,
             "fidelity": self.fidelity,
+            "measured": self.measured,
+            "texts": self.texts,
+            "least": self.least,
             "direction": self.direction,
             "numbers": self.numbers,
             "vocabulary": self.vocabulary,
@@ -135,6 +154,16 @@ impl Report {
         worst.truncate(3);
         worst
     }
+}
+
+/// A text that fits a line.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 100;
+    let mut short: String = text.chars().take(MOST).collect();
+    if text.chars().nth(MOST).is_some() {
+        short.push('…');
+    }
+    format!("{short:?}")
 }
 
 impl fmt::Display for Report {
@@ -159,7 +188,11 @@ impl fmt::Display for Report {
         if let Some(numbers) = &self.numbers {
             write!(f, "{numbers}")?;
         }
+        writeln!(f, "measured on {} {}:", self.texts, self.measured)?;
         writeln!(f, "{}", self.fidelity)?;
+        if let Some(least) = &self.least {
+            writeln!(f, "least for: {}", shortened(least))?;
+        }
         let Some(losses) = &self.direction else { return Ok(()) };
         writeln!(f, "{}{losses}", if losses.contradict() { "warning: " } else { "" })
     }

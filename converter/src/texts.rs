@@ -1,6 +1,9 @@
 //! Inputs that models are run on.
 
+use core::fmt;
+
 use kinglet::format::spec::{ModelSpec, Pooling};
+use serde::Serialize;
 
 /// The input of a model.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,47 @@ impl Input {
     }
 }
 
+/// Texts of the project's own, one a line: sentences and paragraphs as varied as people's are, in many languages.
+const COLLECTION: &str = include_str!("texts/collection.txt");
+
+/// The texts that models with a tokenizer are calibrated and measured on where a person gives none.
+pub fn collection() -> impl Iterator<Item = &'static str> {
+    COLLECTION.lines()
+}
+
+/// Every second one of a list, and the others: what is calibrated on, and what is measured on.
+pub fn halves<T>(list: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (place, one) in list.into_iter().enumerate() {
+        if place % 2 == 0 { even.push(one) } else { odd.push(one) }
+    }
+    (even, odd)
+}
+
+/// What a report is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measured {
+    /// Half of the texts that a person gave.
+    GivenTexts,
+    /// Half of the texts that the project has.
+    CollectedTexts,
+    /// Texts that the model wrote itself.
+    OwnTexts,
+    /// Token ids from all over the vocabulary.
+    TokenIds,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GivenTexts | Self::CollectedTexts => "texts that calibration did not see",
+            Self::OwnTexts => "texts that the model wrote itself, and calibration did not see",
+            Self::TokenIds => "texts of token ids from all over the vocabulary, which tell little of real texts",
+        })
+    }
+}
+
 /// `len` token ids spread over a vocabulary. Every call gives equal ids.
 pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
     // Multiples of the golden ratio fall everywhere in the unit interval.
@@ -30,10 +74,28 @@ pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
 
 /// For a head that reads the decoder where the encoder's text has a certain token: gives both texts
 /// one length, and ends the encoder's with that token. Other heads leave the texts as they are.
-pub(crate) fn end(spec: &ModelSpec, ids: &mut Vec<u32>, decoder_ids: &mut Vec<u32>) {
+pub fn end(spec: &ModelSpec, ids: &mut Vec<u32>, decoder_ids: &mut Vec<u32>) {
     let Pooling::AtLast(token) = spec.head.pooling else { return };
     let len = ids.len().min(decoder_ids.len());
     ids.truncate(len);
     decoder_ids.truncate(len);
     ids.last_mut().into_iter().for_each(|last| *last = token);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_collection_has_no_text_twice_and_halves_that_are_as_large() {
+        let texts: Vec<&str> = collection().collect();
+        let mut different = texts.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert!(texts.len() > 280 && different.len() == texts.len());
+        assert!(texts.iter().all(|text| !text.trim().is_empty()));
+        let (calibrated, measured) = halves(texts);
+        assert!(calibrated.len().abs_diff(measured.len()) < 2);
+        assert_eq!(halves(vec![1, 2, 3]), (vec![1, 3], vec![2]));
+    }
 }

@@ -11,11 +11,14 @@ use crate::firmware::folder_of;
 const BLOBS: [(&str, &str, &[&str]); 6] = [
     ("models/stories", "stories", &["--keys", "16"]),
     ("models/stories-backward", "stories-backward", &["--keys", "16"]),
-    ("models/home/words", "home-words", &[]),
-    ("models/home/intent", "home-intent", &[]),
-    ("models/home/slots", "home-slots", &[]),
-    ("models/home/command", "home-command", &[]),
+    ("models/home/words", "home-words", IDS),
+    ("models/home/intent", "home-intent", IDS),
+    ("models/home/slots", "home-slots", IDS),
+    ("models/home/command", "home-command", IDS),
 ];
+
+/// What is said in a home is like none of the texts that models are calibrated on otherwise.
+const IDS: &[&str] = &["--calibration-ids"];
 
 /// Converts the models that ship and exports them again: the bytes must equal the ones that the
 /// examples embed.

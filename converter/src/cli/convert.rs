@@ -1,14 +1,12 @@
 //! `kinglet convert`: turn a checkpoint into a blob.
 
 use core::time::Duration;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
-use kinglet_convert::calibrate::{fit, standard_texts};
 use kinglet_convert::convert::convert;
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
@@ -17,15 +15,15 @@ use kinglet_convert::files::{check_writable, write_atomically};
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
-use kinglet_convert::tokenizer::Kept;
 use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::{texts, tokenizer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::engine::{DirectionArg, task_name};
-use super::input::{Input, Reader, lines, parse};
+use super::input::Reader;
 use super::keep::{KeepArgs, cut};
 use super::output;
+use super::texts::{Given, Texts};
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
 #[derive(Args, Debug)]
@@ -69,11 +67,15 @@ pub(crate) struct Convert {
     /// kinglet.json; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Texts to calibrate the weights on, one a line, or `.jsonl` with texts or token ids. A
-    /// decoder writes its own texts otherwise, and other models get token ids from all over the
-    /// vocabulary.
+    /// Texts of the model's use, one a line, or `.jsonl` with texts or token ids: weights are
+    /// calibrated on every second one, and the report is measured on the others. A decoder writes
+    /// its own texts otherwise, and other models get a collection of texts, or without a tokenizer
+    /// token ids from all over the vocabulary.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
+    /// Calibrate on token ids from all over the vocabulary, though there is a tokenizer: for models whose texts are like no others.
+    #[arg(long, conflicts_with_all = ["calibration", "no_calibration"])]
+    calibration_ids: bool,
     /// Round each weight by itself.
     #[arg(long, conflicts_with = "calibration")]
     no_calibration: bool,
@@ -204,20 +206,22 @@ impl Convert {
             inputs = given.as_ref().map(|given| given.inputs(&reader, Some(&vocabulary.kept))).transpose()?;
         }
         progress.set_message("calibrating");
-        let own = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
-        let texts = match &own {
-            Some(own) => own.clone(),
-            None if self.no_calibration => Vec::new(),
-            None => standard_texts(&source)?,
+        let given = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
+        let texts = match (&given, self.calibration_ids) {
+            (Some(given), _) => Texts::given(given, &mut source),
+            (None, ids) => Texts::standard(&source, &reader, !self.no_calibration, ids)?,
         };
-        let (numbers, calibration) = numbers::choose(&mut source, &texts, self.keys(), !self.no_calibration)?;
+        let (numbers, calibration) =
+            numbers::choose(&mut source, &texts.calibrated, self.keys(), !self.no_calibration)?;
         progress.set_message("quantizing");
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
         let converted = convert(&source, tokenizer, Some(&calibration))?;
         progress.set_message("measuring against the reference");
-        let mut report = Report::new(&source, &converted)?;
-        report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own.unwrap_or_default())?;
+        let Texts { kind, measured, shown, .. } = &texts;
+        let mut report = Report::new(&source, &converted, *kind, measured, shown)?;
+        let own: Vec<texts::Input> = given.into_iter().flatten().map(|(input, _)| input).collect();
+        report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
         progress.finish_and_clear();
@@ -294,79 +298,6 @@ impl Convert {
             ..Options::default()
         }
     }
-}
-
-/// The texts of a file to calibrate on, as they stand in it.
-struct Given {
-    file: PathBuf,
-    lines: Vec<(usize, Value)>,
-}
-
-impl Given {
-    /// Reads the file before there is anything else to do. Empty lines are passed over.
-    fn read(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        let mut lines = lines(file, &text)?;
-        lines.retain(|(_, line)| line.as_str().is_none_or(|line| !line.trim().is_empty()));
-        if lines.is_empty() {
-            return Err(anyhow!("{} has no texts\ngive one on each line", file.display()));
-        }
-        Ok(Self { file: file.to_owned(), lines })
-    }
-
-    /// The line of a text, for messages.
-    fn place(&self, number: usize) -> String {
-        format!("{} line {number}", self.file.display())
-    }
-
-    /// All of them as a reader reads them. Ids are the checkpoint's: they get their new ones where tokens were kept.
-    fn inputs(&self, reader: &Reader, kept: Option<&Kept>) -> Result<Vec<Input>> {
-        let read = |(number, line): &(usize, Value)| {
-            let input = parse(line, reader);
-            input.and_then(|input| renumber(input, kept)).with_context(|| self.place(*number))
-        };
-        self.lines.iter().map(read).collect()
-    }
-
-    /// All of them as the model reads them, of what a reader made of them. The notes say how many
-    /// were cut.
-    fn texts(&self, inputs: Vec<Input>, source: &mut Source, reader: &Reader) -> Result<Vec<texts::Input>> {
-        let spec = source.spec();
-        let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-        // Cut by its tokenizer, a text keeps the tokens that go around it.
-        let cutting = Reader { limit: positions, ..reader.clone() };
-        let (mut texts, mut cut) = (Vec::new(), 0);
-        for ((number, line), mut input) in self.lines.iter().zip(inputs) {
-            let long = positions.is_some_and(|positions| input.ids.len() > positions);
-            if long && !input.texts.is_empty() {
-                let decoder_ids = input.decoder_ids;
-                input = Input { decoder_ids, ..parse(line, &cutting)? };
-            }
-            let mut text = input.into();
-            cut += usize::from(fit(source, &mut text).with_context(|| self.place(*number))? || long);
-            texts.push(text);
-        }
-        if cut > 0 {
-            source.mapping.notes.push(format!(
-                "{cut} of the {} texts to calibrate on were longer than the model's {} positions, and were cut",
-                texts.len(),
-                positions.unwrap_or(0)
-            ));
-        }
-        Ok(texts)
-    }
-}
-
-/// Gives the ids that stand in a file those that they have in a cut vocabulary. Texts have them already.
-fn renumber(mut input: Input, kept: Option<&Kept>) -> Result<Input> {
-    let Some(kept) = kept else { return Ok(input) };
-    let given = if input.texts.is_empty() { Some(&mut input.ids) } else { None };
-    for id in given.into_iter().chain([&mut input.decoder_ids]).flatten() {
-        *id = kept.new_id(*id).with_context(|| {
-            format!("token {id} is not in the vocabulary that is kept\nadd it to the file of --keep-vocabulary")
-        })?;
-    }
-    Ok(input)
 }
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another

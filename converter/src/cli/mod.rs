@@ -22,6 +22,7 @@ mod output;
 mod pages;
 mod score;
 mod tag;
+mod texts;
 mod tokenize;
 mod verify;
 

@@ -44,6 +44,23 @@ fn the_shipped_backward_model_is_converted_backward_without_an_option() {
 }
 
 #[test]
+fn a_report_is_measured_on_texts_that_calibration_did_not_see() {
+    let home = stories().join("../home/intent");
+    let convert = ["convert", text(&home), "--dry-run"];
+    let report = run_json(&[&convert[..], &["--json"]].concat());
+    assert_eq!(report["measured"], "collected_texts");
+    assert!(report["texts"].as_u64().is_some_and(|texts| texts > 140), "{report}");
+    assert!(report["least"].as_str().is_some_and(|least| !least.is_empty()), "{report}");
+    let bare = run_json(&[&convert[..], &["--json", "--no-tokenizer"]].concat());
+    assert_eq!((&bare["measured"], &bare["least"]), (&json!("token_ids"), &Value::Null));
+    assert!(
+        run(&[&convert[..], &["--no-tokenizer", "--no-calibration"]].concat()).contains("tell little of real texts")
+    );
+    let own = run_json(&["convert", text(&stories()), "--dry-run", "--json", "--no-calibration"]);
+    assert_eq!(own["measured"], "own_texts");
+}
+
+#[test]
 fn a_checkpoint_that_reads_the_other_way_is_warned_of() {
     let convert = |folder: &TempDir, options: &[&str]| {
         let blob = path(folder, "out.kinglet");
@@ -183,6 +200,11 @@ fn texts_to_calibrate_on_are_checked_and_cut_before_the_work() {
     let said = run(&[&convert[..], &["--max-tokens", "40"]].concat());
     assert!(
         said.contains("note: 2 of the 3 texts to calibrate on were longer than the model's 40 positions"),
+        "{said}"
+    );
+    assert!(said.contains("note: 2 of the given texts were calibrated on"), "{said}");
+    assert!(
+        said.contains("measured on 1 texts that calibration did not see") && said.contains("least for: "),
         "{said}"
     );
     // Where the work would end is looked at first, too.
