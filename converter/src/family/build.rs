@@ -5,7 +5,7 @@ use kinglet::format::layout::{HeadPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, HeadSpec, OutputProjection, Pooling, StackSpec, Task, TransformSpec};
 use serde_json::Value as Json;
 
-use super::draft::{Context, Draft, Norm};
+use super::draft::{Context, Draft, HIDDEN, Norm};
 use super::head::{Head, Last, Output, Transform};
 use super::options::Options;
 use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
@@ -88,16 +88,8 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
         }
         return Ok((embedding(context, draft, &stack)?, Vec::new()));
     }
-    let mut spec = HeadSpec {
-        task: head.task,
-        pooling: pooling(context, &head, stack.embedding.vocab_size)?,
-        transform: None,
-        output: OutputProjection::None,
-        num_outputs: 0,
-        bias: false,
-        normalize: false,
-        soft_cap: None,
-    };
+    let mut spec =
+        HeadSpec { task: head.task, pooling: pooling(context, &head, stack.embedding.vocab_size)?, ..HIDDEN };
     if let Some(transform) = &head.transform {
         spec.transform = Some(add_transform(draft, &stack, transform));
     }
@@ -274,16 +266,8 @@ fn read_labels(context: &Context<'_>) -> Result<Vec<String>> {
 
 /// What `modules.json` makes of the hidden states: pooling, up to two dense layers, unit length.
 fn embedding(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
-    let mut spec = HeadSpec {
-        task: Task::Embedding,
-        pooling: context.options.pooling.unwrap_or(Pooling::Mean),
-        transform: None,
-        output: OutputProjection::None,
-        num_outputs: 0,
-        bias: false,
-        normalize: false,
-        soft_cap: None,
-    };
+    let mut spec =
+        HeadSpec { task: Task::Embedding, pooling: context.options.pooling.unwrap_or(Pooling::Mean), ..HIDDEN };
     if context.checkpoint.modules.is_empty() {
         spec.normalize = true;
         draft.notes.push(format!("no modules.json: the embedding is the {:?} pooling, at unit length", spec.pooling));

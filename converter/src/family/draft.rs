@@ -68,6 +68,18 @@ pub(super) struct Draft {
     pub(super) notes: Vec<String>,
 }
 
+/// The head of a model whose results are its hidden states.
+pub(super) const HIDDEN: HeadSpec = HeadSpec {
+    task: Task::Hidden,
+    pooling: Pooling::None,
+    transform: None,
+    output: OutputProjection::None,
+    num_outputs: 0,
+    bias: false,
+    normalize: false,
+    soft_cap: None,
+};
+
 /// A norm whose width is not known yet.
 #[derive(Clone, Copy)]
 pub(super) struct Norm {
@@ -169,16 +181,7 @@ impl Draft {
             direction: Direction::Forward,
             encoder: self.encoder,
             decoder: self.decoder,
-            head: HeadSpec {
-                task: Task::Hidden,
-                pooling: Pooling::None,
-                transform: None,
-                output: OutputProjection::None,
-                num_outputs: 0,
-                bias: false,
-                normalize: false,
-                soft_cap: None,
-            },
+            head: HIDDEN,
         }
     }
 }
