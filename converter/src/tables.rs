@@ -162,6 +162,16 @@ impl Buckets {
     }
 }
 
+/// By how much scores fall with the distance, for each head (ALiBi, arXiv 2108.12409): a geometric sequence, and where the heads
+/// are no power of two, every other term of one with twice as many.
+pub fn slopes(heads: u32) -> Vec<f32> {
+    let power = 1 << heads.max(1).ilog2();
+    let of = |count: u32, term: u32| libm::exp2f(-8.0 * term as f32 / count as f32);
+    let first = (1..=power).map(|term| of(power, term));
+    let rest = (0..heads.saturating_sub(power)).map(|term| of(2 * power, 2 * term + 1));
+    first.chain(rest).take(heads as usize).collect()
+}
+
 /// How distances find their vectors in disentangled attention (DeBERTa, arXiv 2006.03654).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionIndex {
@@ -267,6 +277,12 @@ mod tests {
         assert_eq!([0, 7, 8, 30, -8, -9].map(|r| v1.of(r)), [8, 15, 15, 15, 0, 0]);
         assert_eq!((v1.distance(40), v1.distance(5)), (8, 4));
         assert_eq!(v1.indices(8).len(), 17);
+    }
+
+    #[test]
+    fn slopes_halve_and_the_heads_beyond_a_power_of_two_lie_between() {
+        assert_eq!(slopes(8)[..3], [0.5, 0.25, 0.125]);
+        assert_eq!(slopes(6), [0.25, 0.0625, 0.015_625, 0.003_906_25, 0.5, 0.125]);
     }
 
     #[test]

@@ -144,6 +144,16 @@ impl Build<'_> {
                 let (_, distance) = self.position()?;
                 buckets.indices(distance)
             }
+            Value::Slopes(slopes) => {
+                let (_, distance) = self.position()?;
+                let distance = i64::from(distance);
+                let ahead = if matches!(self.role, Role::Stack(Stack::Encoder, _)) { distance } else { 0 };
+                // From the farthest key to the query's own, or back from that one.
+                let distances: Vec<i64> =
+                    if ahead > 0 { (-distance..=ahead).collect() } else { (0..=distance).collect() };
+                let of = |slope: &f32| distances.iter().map(|far| -slope * far.abs() as f32).collect::<Vec<_>>();
+                slopes.iter().flat_map(of).collect()
+            }
             Value::PositionProjection(projection) => self.position_projection(projection)?,
             Value::RelativeBias { table, buckets } => {
                 let (_, distance) = self.position()?;

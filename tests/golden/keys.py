@@ -27,9 +27,10 @@ from transformers import configuration_utils, modeling_rope_utils
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 OUTPUT = Path(__file__).parents[2] / "converter/src/config/classes.json"
-MODEL_TYPES = """albert arcee bart bert camembert cohere ctrl deberta deberta-v2 distilbert electra gemma gemma2 gemma3_text glm gpt2 gpt_neo
-gpt_neox gptj granite helium llama m2m_100 marian mbart ministral mistral mobilebert modernbert mpnet mt5 olmo openai-gpt opt
-pegasus phi phi3 qwen2 qwen3 roberta smollm3 stablelm starcoder2 t5 xlm xlm-roberta""".split()
+MODEL_TYPES = """albert arcee bart bert blenderbot bloom camembert codegen cohere ctrl data2vec-text deberta deberta-v2 distilbert electra
+ernie eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite helium llama m2m_100 marian
+mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo openai-gpt
+opt pegasus phi phi3 plbart qwen2 qwen3 roberta roberta-prelayernorm smollm3 stablelm starcoder2 t5 xlm xlm-roberta""".split()
 # Modules whose functions and classes models import by name, and that read configurations.
 SHARED = ["masking_utils", "cache_utils", "modeling_layers", "modeling_rope_utils", "activations"]
 
@@ -116,7 +117,7 @@ def row(model_type):
     # A name that is read through its alias is the key itself.
     reads = {aliases.get(name, name) for name in reads}
     # What writes a text reads these, of any class.
-    reads |= {name for name in fields if name.endswith(("_token_id", "_index"))}
+    reads |= {name for name in fields if name.endswith(("_token_id", "_index")) or name == "encoder_no_repeat_ngram_size"}
     defaults = {name: field.default for name, field in fields.items() if name in reads}
     if "rope_theta" in reads and isinstance(kind.default_theta, (int, float)):
         defaults["rope_theta"] = kind.default_theta

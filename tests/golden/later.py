@@ -1,6 +1,6 @@
 """The golden cases of the families that came after those in `families.py`, in the order in which they came: a case's place is its seed."""
 
-from families import GATED, LABELS, WIDE, calm, case, flat_rope, only
+from families import BART, DEEP, GATED, LABELS, MODERN, OLD, ROBERTA, WIDE, calm, case, flat_rope, only
 
 # Decoders that are variations of Llama's block.
 PARTIAL = dict(GATED, head_dim=12)
@@ -52,4 +52,66 @@ LLAMAS = [
               layer_types=["full_attention", "sliding_attention", "sliding_attention"]), one=0.0),
 ]
 
-CASES = calm(LLAMAS)
+BLOOM = dict(vocab_size=61, hidden_size=24, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=None, pad_token_id=None)
+MPT = dict(vocab_size=61, d_model=24, n_layers=2, n_heads=3, max_seq_len=40, bos_token_id=1)
+FALCON = dict(WIDE, num_hidden_layers=2)
+CODE = dict(OLD, n_head=4)
+
+# Decoders with one matrix for queries, keys and values.
+FUSED = [
+    case("bloom", "BloomForCausalLM", BLOOM),
+    case("bloom_tags", "BloomForTokenClassification", dict(BLOOM, n_head=6, id2label=LABELS)),
+    case("mpt", "MptForCausalLM", MPT),
+    case("mpt_classifier", "MptForSequenceClassification",
+         dict(MPT, n_heads=4, pad_token_id=0, id2label=LABELS, attn_config=dict(softmax_scale=0.5))),
+    case("falcon", "FalconForCausalLM", FALCON),
+    case("falcon_new", "FalconForCausalLM", dict(FALCON, new_decoder_architecture=True, num_kv_heads=2, ffn_hidden_size=44), config_edit=flat_rope),
+    case("falcon_alibi", "FalconForCausalLM", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False, bias=True)),
+    case("falcon_answers", "FalconForQuestionAnswering",
+         dict(FALCON, new_decoder_architecture=True, num_kv_heads=1, num_ln_in_parallel_attn=1, bias=True)),
+    case("gpt_bigcode", "GPTBigCodeForCausalLM", OLD),
+    case("gpt_bigcode_heads", "GPTBigCodeForCausalLM",
+         dict(OLD, multi_query=False, n_inner=50, scale_attn_weights=False, activation_function="gelu", tie_word_embeddings=False), quiet=("c_attn",)),
+    case("codegen", "CodeGenForCausalLM", dict(CODE, rotary_dim=4)),
+    case("codegen_full", "CodeGenForCausalLM", dict(CODE, rotary_dim=6, n_inner=40, activation_function="relu")),
+]
+
+# Encoders.
+BERT = dict(DEEP, num_hidden_layers=2, type_vocab_size=2, pad_token_id=0)
+NOMIC = dict(BERT, bos_token_id=None)
+EURO = dict(GATED, num_hidden_layers=2, pad_token_id=0, mask_token_id=3)
+ETTIN = dict(MODERN, num_hidden_layers=4)
+
+ENCODERS = [
+    case("ernie", "ErnieForMaskedLM", dict(BERT, hidden_act="relu"), types=True),
+    case("ernie_tasks", "ErnieForSequenceClassification", dict(BERT, use_task_id=True, task_type_vocab_size=3, id2label=LABELS), types=True),
+    case("megatron_bert", "MegatronBertForMaskedLM", BERT, types=True),
+    case("megatron_bert_tags", "MegatronBertForTokenClassification", dict(BERT, layer_norm_eps=1e-5, id2label=LABELS), types=True),
+    case("roberta_prelayernorm", "RobertaPreLayerNormForMaskedLM", dict(ROBERTA, num_hidden_layers=2)),
+    case("roberta_prelayernorm_classifier", "RobertaPreLayerNormForSequenceClassification",
+         dict(ROBERTA, num_hidden_layers=2, type_vocab_size=2, id2label=LABELS)),
+    case("data2vec_text", "Data2VecTextForMaskedLM", dict(ROBERTA, num_hidden_layers=2)),
+    case("data2vec_text_answers", "Data2VecTextForQuestionAnswering", dict(ROBERTA, num_hidden_layers=1)),
+    case("nomic_bert", "NomicBertModel", NOMIC, types=True),
+    case("nomic_bert_masked", "NomicBertForMaskedLM", dict(NOMIC, rope_parameters=rope(rope_theta=500.0)), types=True),
+    case("nomic_bert_classifier", "NomicBertForSequenceClassification", dict(NOMIC, hidden_act="gelu", id2label=LABELS), types=True),
+    case("eurobert", "EuroBertForMaskedLM", EURO),
+    case("eurobert_classifier", "EuroBertForSequenceClassification",
+         dict(EURO, attention_bias=True, mlp_bias=True, classifier_pooling="mean", id2label=LABELS)),
+    case("eurobert_tags", "EuroBertForTokenClassification", dict(EURO, head_dim=10, id2label=LABELS)),
+    case("modernbert_decoder", "ModernBertDecoderForCausalLM", ETTIN, config_edit=only("sliding_window")),
+    case("modernbert_decoder_classifier", "ModernBertDecoderForSequenceClassification",
+         dict(ETTIN, norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True, classifier_activation="relu", id2label=LABELS)),
+]
+
+# Encoder-decoders.
+PAIR = dict(BART, decoder_layers=2)
+
+PAIRS = [
+    case("blenderbot", "BlenderbotForConditionalGeneration", dict(PAIR, scale_embedding=True, encoder_no_repeat_ngram_size=0), target=True),
+    case("mvp", "MvpForConditionalGeneration", dict(PAIR, activation_function="relu"), target=True),
+    case("mvp_classifier", "MvpForSequenceClassification", dict(PAIR, id2label=LABELS), target="shifted"),
+    case("plbart", "PLBartForConditionalGeneration", PAIR, target=True),
+]
+
+CASES = calm(LLAMAS + FUSED + ENCODERS + PAIRS)

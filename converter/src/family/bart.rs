@@ -1,5 +1,6 @@
 //! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210),
-//! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777) and M2M-100 (arXiv 2010.11125).
+//! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777), M2M-100 (arXiv 2010.11125), BlenderBot
+//! (arXiv 2004.13637), MVP (arXiv 2206.12131) and PLBART (arXiv 2103.06333).
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -15,8 +16,11 @@ use crate::refuse;
 use crate::tables::Sinusoid;
 
 /// BART.
-pub(super) const FAMILY: Family =
-    Family { model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100"], heads: HEADS, map };
+pub(super) const FAMILY: Family = Family {
+    model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100", "blenderbot", "mvp", "plbart"],
+    heads: HEADS,
+    map,
+};
 
 const HEADS: &[Head] = &[
     BASE,
@@ -48,8 +52,8 @@ struct Variant {
 }
 
 enum Positions {
-    /// A learned table whose first two rows no token uses.
-    Learned,
+    /// A learned table, of which tokens use the rows from this one on.
+    Learned(u32),
     /// Sinusoids, from position 0.
     Sinusoidal,
     /// Sinusoids of closed range, from the position after the padding token's, which has none and
@@ -58,10 +62,13 @@ enum Positions {
 }
 
 const VARIANTS: &[Variant] = &[
-    Variant { model_type: "bart", embedding_norm: true, pre_norm: false, positions: Positions::Learned },
-    Variant { model_type: "mbart", embedding_norm: true, pre_norm: true, positions: Positions::Learned },
+    Variant { model_type: "bart", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
+    Variant { model_type: "mbart", embedding_norm: true, pre_norm: true, positions: Positions::Learned(2) },
     Variant { model_type: "marian", embedding_norm: false, pre_norm: false, positions: Positions::Sinusoidal },
     Variant { model_type: "pegasus", embedding_norm: false, pre_norm: true, positions: Positions::Sinusoidal },
+    Variant { model_type: "blenderbot", embedding_norm: false, pre_norm: true, positions: Positions::Learned(0) },
+    Variant { model_type: "mvp", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
+    Variant { model_type: "plbart", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
     Variant {
         model_type: "m2m_100",
         embedding_norm: false,
@@ -111,9 +118,6 @@ const BLOCK: &[(BlockPart, &str)] = &[
     (BlockPart::Down, "fc2"),
 ];
 
-/// Rows of a learned table of positions that no token uses.
-const FIRST_POSITION: u32 = 2;
-
 /// Nothing in these families' configurations says another.
 const EPSILON: f64 = 1e-5;
 
@@ -124,6 +128,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     config.get(&["normalize_before", "normalize_embedding", "add_final_layer_norm", "static_position_embeddings"]);
     config.get(&["extra_pos_embeddings", "add_bias_logits", "force_bos_token_to_be_generated", "num_hidden_layers"]);
 
+    config.only("use_prompt", &[false.into()])?;
     let share = shares_table(context)?;
     let vocab_size = config.size(&["vocab_size"])?;
     let target_vocab_size = config.optional_size(&["decoder_vocab_size"])?.unwrap_or(vocab_size);
@@ -146,7 +151,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         set_positions(context, variant, &mut draft, id)?;
     }
     drop_empty_bias(context, &mut draft)?;
-    draft.starts_with_last = context.model_type == "mbart";
+    draft.starts_with_last = matches!(context.model_type, "mbart" | "plbart");
     Ok(draft)
 }
 
@@ -157,7 +162,7 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     let heads = config.size(&[&key("attention_heads")])?;
     let norm = Norm::layer(EPSILON);
     let positions = config.size(&["max_position_embeddings"])?;
-    let stored = matches!(variant.positions, Positions::Learned) || stored_positions(context, side).is_some();
+    let stored = matches!(variant.positions, Positions::Learned(_)) || stored_positions(context, side).is_some();
     let dimensions = Dimensions {
         hidden_size,
         layers: config.size(&[&key("layers")])?,
@@ -245,11 +250,11 @@ fn set_positions(context: &Context<'_>, variant: &Variant, draft: &mut Draft, id
     };
     let role = Role::Stack(id, StackPart::PositionEmbedding);
     let sinusoid = match variant.positions {
-        Positions::Learned => {
-            let last = FIRST_POSITION + stack.map_or(0, |stack| stack.max_positions);
+        Positions::Learned(first) => {
+            let last = first + stack.map_or(0, |stack| stack.max_positions);
             edit(&mut draft.sources, |of, pick| {
                 if of == role {
-                    pick.rows = Some((FIRST_POSITION..last).collect());
+                    pick.rows = Some((first..last).collect());
                 }
             });
             return Ok(());

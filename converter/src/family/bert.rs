@@ -2,17 +2,19 @@
 //! encoders.
 
 use anyhow::Result;
-use kinglet::format::layout::{BlockPart, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
 use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
-use super::source::Names;
+use super::source::{Names, edit, tensor};
 
-/// BERT.
-pub(super) const FAMILY: Family = Family { model_types: &["bert"], heads: HEADS, map };
+/// BERT, and ERNIE (arXiv 1904.09223).
+pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: HEADS, map };
+/// Megatron's BERT (arXiv 1909.08053): norms before the sublayers, and one after the last block.
+pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: HEADS, map: megatron };
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -71,6 +73,28 @@ pub(super) const NAMES: Names = Names {
     ],
 };
 
+const ERNIE_NAMES: Names = Names { prefixes: &["ernie."], ..NAMES };
+
+const MEGATRON_NAMES: Names = Names {
+    stack: &[
+        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
+        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
+        (StackPart::TokenTypeEmbedding, "embeddings.token_type_embeddings"),
+        (StackPart::FinalNorm, "encoder.ln"),
+    ],
+    block: &[
+        (BlockPart::AttentionNorm, "attention.ln"),
+        (BlockPart::Query, "attention.self.query"),
+        (BlockPart::Key, "attention.self.key"),
+        (BlockPart::Value, "attention.self.value"),
+        (BlockPart::Output, "attention.output.dense"),
+        (BlockPart::FeedForwardNorm, "ln"),
+        (BlockPart::Up, "intermediate.dense"),
+        (BlockPart::Down, "output.dense"),
+    ],
+    ..NAMES
+};
+
 /// The dimensions of BERT and of the families that took over its configuration.
 pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) -> Result<Dimensions> {
     let config = context.config;
@@ -91,15 +115,37 @@ pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) 
 }
 
 fn map(context: &Context<'_>) -> Result<Draft> {
+    let (mut stack, norm) = stack(context)?;
+    stack.block.residual = Residual::PostNorm;
+    stack.embedding.norm = Some(norm.of(stack.hidden_size));
+    let names = if context.model_type == "ernie" { &ERNIE_NAMES } else { &NAMES };
+    let mut draft = Draft::new(context, Stack::Encoder, stack, names, norm);
+    if context.config.flag_or(&["use_task_id"], false)? {
+        // Every token is of the first kind of task, unless another is asked for.
+        let tasks = tensor(names.prefixes, "embeddings.task_type_embeddings", "weight").rows([0]);
+        edit(&mut draft.sources, |role, pick| {
+            if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
+                pick.added = Some(Box::new(tasks.clone()));
+            }
+        });
+    }
+    Ok(draft)
+}
+
+fn megatron(context: &Context<'_>) -> Result<Draft> {
+    let (mut stack, norm) = stack(context)?;
+    stack.final_norm = Some(norm.of(stack.hidden_size));
+    Ok(Draft::new(context, Stack::Encoder, stack, &MEGATRON_NAMES, norm))
+}
+
+/// The stack but for its norms.
+fn stack(context: &Context<'_>) -> Result<(StackSpec, Norm)> {
     let config = context.config;
     plain_encoder(context)?;
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
-    let dimensions = dimensions(context, norm, max_positions)?;
-    let mut stack = dimensions.stack()?;
-    stack.block.residual = Residual::PostNorm;
+    let mut stack = dimensions(context, norm, max_positions)?.stack()?;
     stack.embedding.positions = true;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
-    stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
-    Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
+    Ok((stack, norm))
 }

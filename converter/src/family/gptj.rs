@@ -9,7 +9,7 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING};
 use super::parts::{Dimensions, activation_key, divide, layer_bits, short};
-use super::source::{Names, Value, edit_blocks, paired_halves};
+use super::source::{Names, Value, by_head, edit_blocks, paired_halves};
 
 /// GPT-J.
 pub(super) const FAMILY: Family = Family {
@@ -21,6 +21,16 @@ pub(super) const FAMILY: Family = Family {
         QUESTION_ANSWERING,
     ],
     map,
+};
+
+/// CodeGen (arXiv 2203.13474).
+pub(super) const CODEGEN: Family = Family {
+    model_types: &["codegen"],
+    heads: &[
+        BASE,
+        Head { output: Output::Vocabulary { weight: &["lm_head.weight"], bias: &["lm_head.bias"] }, ..CAUSAL_LM },
+    ],
+    map: codegen,
 };
 
 const NAMES: Names = Names {
@@ -38,7 +48,51 @@ const NAMES: Names = Names {
     ],
 };
 
+/// Queries, values and keys in one matrix, by parts that it was trained in.
+const FUSED: Names = Names {
+    block: &[
+        (BlockPart::AttentionNorm, "ln_1"),
+        (BlockPart::Query, "attn.qkv_proj"),
+        (BlockPart::Key, "attn.qkv_proj"),
+        (BlockPart::Value, "attn.qkv_proj"),
+        (BlockPart::Output, "attn.out_proj"),
+        (BlockPart::Up, "mlp.fc_in"),
+        (BlockPart::Down, "mlp.fc_out"),
+    ],
+    ..NAMES
+};
+
+/// How many parts.
+const PARTS: u32 = 4;
+
 fn map(context: &Context<'_>) -> Result<Draft> {
+    draft(context, &NAMES)
+}
+
+fn codegen(context: &Context<'_>) -> Result<Draft> {
+    let mut draft = draft(context, &FUSED)?;
+    let Some(stack) = draft.decoder else { return Ok(draft) };
+    let hidden_size = stack.hidden_size;
+    let width = divide(hidden_size, PARTS, "n_embd")?;
+    divide(stack.block.attention.num_attention_heads.into(), PARTS, "num_attention_heads")?;
+    edit_blocks(&mut draft.sources, |_, part, pick| {
+        let at = match part {
+            BlockPart::Query => 0,
+            BlockPart::Value => 1,
+            BlockPart::Key => 2,
+            _ => return,
+        };
+        let stored: Vec<u32> = by_head(at, 3, PARTS, width).collect();
+        pick.rows = Some(match pick.rows.take() {
+            // More rows than there are come of a `rotary_dim` that is refused.
+            Some(rows) => rows.iter().filter_map(|row| stored.get(*row as usize).copied()).collect(),
+            None => stored,
+        });
+    });
+    Ok(draft)
+}
+
+fn draft(context: &Context<'_>, names: &Names) -> Result<Draft> {
     let config = context.config;
     let hidden_size = config.size(&["n_embd", "hidden_size"])?;
     let layers = config.size(&["n_layer", "num_hidden_layers"])?;
@@ -68,7 +122,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         local: false,
         layers: layer_bits(layers, |_| true),
     };
-    let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, names, norm);
     draft
         .sources
         .insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: 10_000.0, spread: None }.into());

@@ -142,5 +142,5 @@ pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Optio
 
 /// Adds the row of a table of one row to every row of `table`.
 pub(super) fn add_row(table: &mut Pick, prefixes: Prefixes, name: &str) {
-    table.added = Some(Box::new(tensor(prefixes, name, "weight")));
+    table.added = Some(Box::new(Pick { of: Some(1), ..tensor(prefixes, name, "weight") }));
 }

@@ -16,6 +16,7 @@ use crate::refuse;
 mod albert;
 mod bart;
 mod bert;
+mod bloom;
 mod build;
 mod cohere;
 mod ctrl;
@@ -24,6 +25,7 @@ mod direction;
 mod distilbert;
 mod draft;
 mod electra;
+mod eurobert;
 mod gemma;
 mod generation;
 mod generation_keys;
@@ -38,6 +40,7 @@ mod llama;
 mod mobilebert;
 mod modernbert;
 mod mpnet;
+mod nomic_bert;
 mod olmo;
 mod openai_gpt;
 mod opt;
@@ -81,6 +84,10 @@ pub struct Mapping {
 /// Every family, each in a file of its own.
 pub const FAMILIES: &[&Family] = &[
     // Decoders.
+    &bloom::FAMILY,
+    &bloom::BIGCODE,
+    &bloom::FALCON,
+    &bloom::MPT,
     &cohere::FAMILY,
     &ctrl::FAMILY,
     &gemma::FAMILY,
@@ -90,8 +97,10 @@ pub const FAMILIES: &[&Family] = &[
     &gpt_neo::FAMILY,
     &gpt_neox::FAMILY,
     &gptj::FAMILY,
+    &gptj::CODEGEN,
     &granite::FAMILY,
     &llama::FAMILY,
+    &modernbert::DECODER,
     &olmo::FAMILY,
     &openai_gpt::FAMILY,
     &opt::FAMILY,
@@ -102,14 +111,18 @@ pub const FAMILIES: &[&Family] = &[
     // Encoders.
     &albert::FAMILY,
     &bert::FAMILY,
+    &bert::MEGATRON,
     &deberta::FAMILY,
     &deberta::FAMILY_2,
     &distilbert::FAMILY,
     &electra::FAMILY,
+    &eurobert::FAMILY,
     &mobilebert::FAMILY,
     &modernbert::FAMILY,
     &mpnet::FAMILY,
+    &nomic_bert::FAMILY,
     &roberta::FAMILY,
+    &roberta::PRE_NORM,
     &xlm::FAMILY,
     // Encoder-decoders.
     &bart::FAMILY,

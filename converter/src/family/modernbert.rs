@@ -1,5 +1,5 @@
 //! ModernBERT (arXiv 2412.13663): pre-norm blocks without biases, rotary positions, gated networks,
-//! and windows in two layers of three.
+//! and windows in two layers of three; and decoders of the same blocks.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -7,13 +7,15 @@ use kinglet::format::spec::{AttentionPosition, Pooling, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform};
+use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION, Transform};
 use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, set_local, sliding_layer_types};
-use super::source::{Names, Source, Value, edit_blocks, stacked};
+use super::source::{Names, Source, Value, split_fused};
 use crate::refuse;
 
 /// ModernBERT.
-pub(super) const FAMILY: Family = Family { model_types: &["modernbert"], heads: HEADS, map };
+pub(super) const FAMILY: Family = Family { model_types: &["modernbert"], heads: HEADS, map: encoder };
+/// The decoders that are trained beside it (arXiv 2507.11412).
+pub(super) const DECODER: Family = Family { model_types: &["modernbert-decoder"], heads: DECODER_HEADS, map: decoder };
 
 const TRANSFORM: Transform =
     Transform { dense: "head.dense", bias: false, narrow: false, activation: None, norm: Some("head.norm") };
@@ -44,6 +46,20 @@ const HEADS: &[Head] = &[
     },
 ];
 
+const DECODER_HEADS: &[Head] = &[
+    BASE,
+    Head {
+        transform: Some(Transform { dense: "lm_head.dense", norm: Some("lm_head.norm"), ..TRANSFORM }),
+        output: Output::Vocabulary { weight: &["decoder.weight"], bias: &["decoder.bias"] },
+        ..CAUSAL_LM
+    },
+    Head {
+        transform: Some(TRANSFORM),
+        output: Output::Labels { module: "classifier", bias: false },
+        ..LAST_TOKEN_CLASSIFICATION
+    },
+];
+
 const NAMES: Names = Names {
     prefixes: &["model."],
     stack: &[
@@ -65,7 +81,50 @@ const NAMES: Names = Names {
     ],
 };
 
-fn map(context: &Context<'_>) -> Result<Draft> {
+/// Queries, keys and values in matrices of their own.
+const DECODER_NAMES: Names = Names {
+    block: &[
+        (BlockPart::AttentionNorm, "attn_norm"),
+        (BlockPart::Query, "attn.q_proj"),
+        (BlockPart::Key, "attn.k_proj"),
+        (BlockPart::Value, "attn.v_proj"),
+        (BlockPart::Output, "attn.Wo"),
+        (BlockPart::FeedForwardNorm, "mlp_norm"),
+        (BlockPart::Gate, "mlp.Wi"),
+        (BlockPart::Up, "mlp.Wi"),
+        (BlockPart::Down, "mlp.Wo"),
+    ],
+    ..NAMES
+};
+
+fn encoder(context: &Context<'_>) -> Result<Draft> {
+    let mut draft = map(context, Stack::Encoder, &NAMES)?;
+    let pooling = context.config.text_or(&["classifier_pooling"], "cls")?;
+    if draft.head.task == Task::Classification {
+        draft.head.pooling = match pooling {
+            "cls" => Pooling::First,
+            "mean" => Pooling::Mean,
+            other => {
+                return Err(refuse(
+                    format_args!("config.json says `classifier_pooling` = \"{other}\", which is not implemented"),
+                    "cls and mean are",
+                ));
+            }
+        };
+    }
+    Ok(draft)
+}
+
+fn decoder(context: &Context<'_>) -> Result<Draft> {
+    let mut draft = map(context, Stack::Decoder, &DECODER_NAMES)?;
+    let has_bias = context.config.flag_or(&["classifier_bias"], false)?;
+    if let Output::Labels { bias, .. } = &mut draft.head.output {
+        *bias = has_bias;
+    }
+    Ok(draft)
+}
+
+fn map(context: &Context<'_>, id: Stack, names: &Names) -> Result<Draft> {
     let config = context.config;
     let hidden_size = config.size(&["hidden_size"])?;
     let layers = config.size(&["num_hidden_layers"])?;
@@ -102,31 +161,22 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let sliding = sliding_layer_types(config, layers)?;
     let sliding = sliding.unwrap_or_else(|| layer_bits(layers, |layer| !layer.is_multiple_of(every)));
     // Half of the window lies on each side.
-    set_local(&mut stack, config.optional_size(&["local_attention"])?.unwrap_or(128) / 2, sliding);
+    let half = config.optional_size(&["local_attention"])?.unwrap_or(128) / 2;
+    // Decoders say the half in a key of its own, which then counts.
+    let window = config.optional_size(&["sliding_window"])?.filter(|_| id == Stack::Decoder).unwrap_or(half);
+    set_local(&mut stack, window, sliding);
     let whole = |theta| Rope { theta, partial: 1.0 };
     let full = rope(config, Some("full_attention"), "global_rope_theta", None, whole(160_000.0))?;
     let local = rope(config, Some("sliding_attention"), "local_rope_theta", None, whole(10_000.0))?;
 
-    let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, id, stack, names, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {
-        draft
-            .sources
-            .insert(Role::Stack(Stack::Encoder, part), Value::Rotary { theta: rope.theta, spread: None }.into());
+        draft.sources.insert(Role::Stack(id, part), rope.table());
     }
-    edit_blocks(&mut draft.sources, |_, part, pick| {
-        let (at, size) = match part {
-            BlockPart::Query => (0, hidden_size),
-            BlockPart::Key => (1, hidden_size),
-            BlockPart::Value => (2, hidden_size),
-            BlockPart::Gate => (0, intermediate_size),
-            BlockPart::Up => (1, intermediate_size),
-            _ => return,
-        };
-        pick.rows = Some(stacked(at, size).collect());
-    });
+    split_fused(&mut draft.sources, &stack);
     // The norm that is skipped is not stored, but it has its place in the payload.
     let skipped = Source { weight: Value::Constant(1.0), bias: norm.bias.then_some(Value::Constant(0.0)) };
-    draft.sources.insert(Role::Block(Stack::Encoder, 0, BlockPart::AttentionNorm), skipped);
+    draft.sources.insert(Role::Block(id, 0, BlockPart::AttentionNorm), skipped);
     set_head(context, &mut draft)?;
     Ok(draft)
 }
@@ -142,19 +192,6 @@ fn set_head(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let decoder_bias = config.flag_or(&["decoder_bias"], true)?;
     if let (Output::Vocabulary { bias, .. }, false) = (&mut draft.head.output, decoder_bias) {
         *bias = &[];
-    }
-    let pooling = config.text_or(&["classifier_pooling"], "cls")?;
-    if draft.head.task == Task::Classification {
-        draft.head.pooling = match pooling {
-            "cls" => Pooling::First,
-            "mean" => Pooling::Mean,
-            other => {
-                return Err(refuse(
-                    format_args!("config.json says `classifier_pooling` = \"{other}\", which is not implemented"),
-                    "cls and mean are",
-                ));
-            }
-        };
     }
     Ok(())
 }

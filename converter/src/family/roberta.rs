@@ -2,7 +2,7 @@
 //! with positions that begin after the padding token's and do not count it, and heads of its own.
 
 use anyhow::Result;
-use kinglet::format::layout::{Role, Stack, StackPart};
+use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, Pooling, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
@@ -11,8 +11,11 @@ use super::parts::{plain_encoder, short};
 use super::source::{Names, edit};
 use super::{Family, bert};
 
-/// RoBERTa.
-pub(super) const FAMILY: Family = Family { model_types: &["roberta", "xlm-roberta", "camembert"], heads: HEADS, map };
+/// RoBERTa, and the text model of data2vec (arXiv 2202.03555).
+pub(super) const FAMILY: Family =
+    Family { model_types: &["roberta", "xlm-roberta", "camembert", "data2vec-text"], heads: HEADS, map };
+/// RoBERTa with norms before the sublayers, and one after the last block (arXiv 1904.01038).
+pub(super) const PRE_NORM: Family = Family { model_types: &["roberta-prelayernorm"], heads: HEADS, map };
 
 pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -49,7 +52,29 @@ pub(super) const HEADS: &[Head] = &[
 /// A pooler that only the base model would use.
 const UNUSED: &[&str] = &["pooler."];
 
-const NAMES: Names = Names { prefixes: &["roberta."], ..bert::NAMES };
+const NAMES: Names = Names { prefixes: &["roberta.", "data2vec_text."], ..bert::NAMES };
+
+const PRE_NORM_NAMES: Names = Names {
+    prefixes: &["roberta_prelayernorm."],
+    stack: &[
+        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
+        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
+        (StackPart::TokenTypeEmbedding, "embeddings.token_type_embeddings"),
+        (StackPart::EmbeddingNorm, "embeddings.LayerNorm"),
+        (StackPart::FinalNorm, "LayerNorm"),
+    ],
+    block: &[
+        (BlockPart::AttentionNorm, "attention.LayerNorm"),
+        (BlockPart::Query, "attention.self.query"),
+        (BlockPart::Key, "attention.self.key"),
+        (BlockPart::Value, "attention.self.value"),
+        (BlockPart::Output, "attention.output.dense"),
+        (BlockPart::FeedForwardNorm, "intermediate.LayerNorm"),
+        (BlockPart::Up, "intermediate.dense"),
+        (BlockPart::Down, "output.dense"),
+    ],
+    ..NAMES
+};
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
@@ -62,18 +87,21 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let dimensions = bert::dimensions(context, norm, max_positions)?;
     let types = config.optional_size(&["type_vocab_size"])?.unwrap_or(2);
     let mut stack = dimensions.stack()?;
-    stack.block.residual = Residual::PostNorm;
+    let before = context.model_type == "roberta-prelayernorm";
+    let names = if before { &PRE_NORM_NAMES } else { &NAMES };
+    stack.block.residual = if before { Residual::PreNorm } else { Residual::PostNorm };
+    stack.final_norm = before.then(|| norm.of(dimensions.hidden_size));
     stack.embedding.positions = true;
     stack.embedding.padding = Some(padding);
     stack.embedding.token_types = if types == 1 { 0 } else { short(types, "type_vocab_size")? };
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
-    let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Encoder, stack, names, norm);
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
             pick.rows = Some((first..first + max_positions).chain([padding]).collect());
             // The only type there is goes into the positions.
             if types == 1 {
-                add_row(pick, NAMES.prefixes, "embeddings.token_type_embeddings");
+                add_row(pick, names.prefixes, "embeddings.token_type_embeddings");
             }
         }
     });

@@ -39,6 +39,8 @@ pub enum Value {
         /// How distances fall into buckets.
         buckets: Buckets,
     },
+    /// Biases that fall with the distance, by a slope for each head (ALiBi, arXiv 2108.12409).
+    Slopes(Vec<f32>),
     /// The table of an activation function.
     Activation(Activation),
     /// Matrices with equal numbers of rows, joined column-wise.
@@ -242,6 +244,20 @@ pub(super) fn stacked(part: u32, size: u32) -> impl Iterator<Item = u32> {
 /// The rows of one of several parts, where each head has its rows of every part together.
 pub(super) fn by_head(part: u32, parts: u32, heads: u32, head_dim: u32) -> impl Iterator<Item = u32> {
     (0..heads).flat_map(move |head| (0..head_dim).map(move |row| (head * parts + part) * head_dim + row))
+}
+
+/// The rows of queries, keys or values where the queries of each key head stand before it and its
+/// value; `None` of other parts.
+pub(super) fn by_group(part: BlockPart, heads: u32, groups: u32, head_dim: u32) -> Option<Vec<u32>> {
+    let queries = heads.checked_div(groups)?;
+    let places = match part {
+        BlockPart::Query => 0..queries,
+        BlockPart::Key => queries..queries + 1,
+        BlockPart::Value => queries + 1..queries + 2,
+        _ => return None,
+    };
+    let heads = (0..groups).flat_map(|group| places.clone().map(move |place| group * (queries + 2) + place));
+    Some(heads.flat_map(|head| head * head_dim..(head + 1) * head_dim).collect())
 }
 
 /// The rows of a projection whose rotated pairs are neighbours, put so that the first half is
