@@ -54,14 +54,80 @@ pub fn activation_table(kind: Activation) -> Vec<f32> {
     (0..ACTIVATION_TABLE_LEN).map(|i| at(i as f64 / 64.0) as f32).collect()
 }
 
-/// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`, in `f32` steps as
-/// `transformers` does it. Frequencies fall to `1 / theta` over a width of `spread`, which mostly
-/// is `dims`.
-pub fn rotary(theta: f64, dims: usize, spread: usize, positions: usize) -> Vec<f32> {
-    let frequency = |pair: usize| 1.0 / libm::powf(theta as f32, (2 * pair) as f32 / spread as f32);
-    let frequencies: Vec<f32> = (0..dims / 2).map(frequency).collect();
-    let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
-    angles.flat_map(|angle| [libm::cosf(angle), libm::sinf(angle)]).collect()
+/// How fast each pair of a rotary embedding turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// The base of the frequencies.
+    pub theta: f64,
+    /// The width that frequencies are spread over, where it is not that of what is rotated.
+    pub spread: Option<u16>,
+    /// How frequencies are changed for texts that are longer than those of the first training.
+    pub scaling: Scaling,
+}
+
+/// How the frequencies of a rotary embedding are changed for longer texts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaling {
+    /// Not at all.
+    None,
+    /// All are divided by this.
+    Linear(f32),
+    /// Slow ones are divided by `factor`, fast ones are not, and those between are in part (Llama 3.1).
+    Llama3 {
+        /// By what slow ones are divided.
+        factor: f32,
+        /// Turns within `original` up to which a pair is slow.
+        low_freq_factor: f32,
+        /// Turns within `original` from which on a pair is fast.
+        high_freq_factor: f32,
+        /// The length of the texts of the first training.
+        original: f32,
+    },
+    /// The same by a ramp over the pairs from `low` to `high` (arXiv 2309.00071).
+    Yarn {
+        /// By what slow ones are divided.
+        factor: f32,
+        /// The pair up to which all are fast.
+        low: f32,
+        /// The pair from which on all are slow.
+        high: f32,
+    },
+    /// Each is divided by a number of its own (arXiv 2402.13753).
+    Long(Vec<f32>),
+}
+
+impl Rotation {
+    /// The frequencies of the pairs of `dims` values, in `f32` steps as `transformers` does it. They fall to `1 / theta` over a
+    /// width of `spread`, which mostly is `dims`.
+    fn frequencies(&self, dims: usize) -> Vec<f32> {
+        let spread = self.spread.map_or(dims, usize::from) as f32;
+        let power = |pair: usize| libm::powf(self.theta as f32, (2 * pair) as f32 / spread);
+        let scaled = |pair: usize| match &self.scaling {
+            Scaling::None => 1.0 / power(pair),
+            Scaling::Linear(factor) => 1.0 / power(pair) / factor,
+            Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
+                let plain = 1.0 / power(pair);
+                let turns = original * plain / core::f32::consts::TAU;
+                let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                let part = smooth.clamp(0.0, 1.0);
+                (1.0 - part) * plain / factor + part * plain
+            }
+            Scaling::Yarn { factor, low, high } => {
+                let plain = 1.0 / power(pair);
+                let ramp = ((pair as f32 - low) / (high - low)).clamp(0.0, 1.0);
+                plain / factor * ramp + plain * (1.0 - ramp)
+            }
+            Scaling::Long(factors) => 1.0 / (factors.get(pair).copied().unwrap_or(1.0) * power(pair)),
+        };
+        (0..dims / 2).map(scaled).collect()
+    }
+
+    /// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`.
+    pub fn table(&self, dims: usize, positions: usize) -> Vec<f32> {
+        let frequencies = self.frequencies(dims);
+        let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+        angles.flat_map(|angle| [libm::cosf(angle), libm::sinf(angle)]).collect()
+    }
 }
 
 /// A table of sinusoidal positions (arXiv 1706.03762, section 3.5), of which there are variants.
@@ -311,8 +377,11 @@ mod tests {
 
     #[test]
     fn rotary_begins_with_no_rotation() {
-        let table = rotary(10_000.0, 4, 4, 2);
+        let plain = Rotation { theta: 10_000.0, spread: None, scaling: Scaling::None };
+        let table = plain.table(4, 2);
         assert_eq!(table[..4], [1.0, 0.0, 1.0, 0.0]);
         assert!((table[4] - 0.540_302_3).abs() < 1e-6 && (table[7] - 0.009_999_8).abs() < 1e-6);
+        let halved = Rotation { scaling: Scaling::Linear(2.0), ..plain };
+        assert_eq!(halved.table(4, 3)[8..], table[4..]);
     }
 }

@@ -133,10 +133,9 @@ impl Build<'_> {
             Value::Constant(x) => vec![*x; len],
             Value::Activation(kind) => tables::activation_table(*kind),
             Value::Sinusoidal(sinusoid) => sinusoid.table(rows, cols.unwrap_or(1)),
-            Value::Rotary { theta, spread } => {
+            Value::Rotary(rotation) => {
                 let (dims, _) = self.position()?;
-                let spread = spread.map_or(dims, u32::from);
-                tables::rotary(*theta, dims as usize, spread as usize, len / (dims as usize).max(1))
+                rotation.table(dims as usize, len / (dims as usize).max(1))
             }
             Value::Beside(picks) => self.beside(picks, rows)?,
             Value::Convolution(pick) => self.convolution(pick, rows, cols.unwrap_or(1))?,

@@ -114,4 +114,17 @@ PAIRS = [
     case("plbart", "PLBartForConditionalGeneration", PAIR, target=True),
 ]
 
-CASES = calm(LLAMAS + FUSED + ENCODERS + PAIRS)
+# Rotary positions that are stretched for longer texts.
+LONG = dict(GATED, num_hidden_layers=2, head_dim=12)
+
+ROPES = [
+    case("llama_rope_linear", "LlamaForCausalLM", dict(LONG, rope_parameters=rope(rope_type="linear", factor=4.0))),
+    case("llama_rope_dynamic", "LlamaForCausalLM", dict(LONG, rope_parameters=rope(rope_type="dynamic", factor=2.0))),
+    case("llama_rope_llama3", "LlamaForCausalLM",
+         dict(LONG, rope_parameters=rope(rope_type="llama3", rope_theta=100.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=20))),
+    case("qwen2_rope_yarn", "Qwen2ForCausalLM",
+         dict(GATED, num_hidden_layers=2, rope_parameters=rope(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=10))),
+]
+
+CASES = calm(LLAMAS + FUSED + ENCODERS + PAIRS + ROPES)

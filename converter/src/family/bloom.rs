@@ -11,7 +11,8 @@ use serde_json::Value as Json;
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
-use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, score_scale};
+use super::parts::{Dimensions, activation_key, divide, layer_bits, score_scale};
+use super::rope::{Rope, rope};
 use super::source::{Names, Sources, Value, by_group, edit_blocks, split_fused};
 use crate::refuse;
 use crate::tables::slopes;
@@ -226,7 +227,7 @@ fn falcon(context: &Context<'_>) -> Result<Draft> {
         draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::RelativeBias), Value::Slopes(slopes).into());
         config.get(&["rope_parameters", "rope_scaling", "rope_theta"]);
     } else {
-        let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
+        let rope = rope(context, None, "rope_theta", None, Rope::plain(10_000.0, 1.0))?;
         draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
     }
     split_by_group(&mut draft.sources, &stack);

@@ -8,7 +8,7 @@ use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, pooler};
 use super::llama::{self, LLAMA, NAMES};
-use super::parts::{Rope, rope};
+use super::rope::{Rope, rope};
 use crate::refuse;
 
 /// EuroBERT.
@@ -35,7 +35,7 @@ const HEADS: &[Head] = &[
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     let (stack, norm) = llama::stack(context, &LLAMA)?;
-    let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
+    let rope = rope(context, None, "rope_theta", None, Rope::plain(10_000.0, 1.0))?;
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     draft.sources.insert(Role::Stack(Stack::Encoder, StackPart::Rotary), rope.table());
     if let (Output::Vocabulary { bias, .. }, false) = (&mut draft.head.output, stack.block.feed_forward.bias) {

@@ -11,7 +11,8 @@ use super::Family;
 use super::draft::{Context, Draft};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::llama::{self, LLAMA, Variant};
-use super::parts::{Rope, layer_bits, rope, score_scale, set_local, set_window, sliding_layer_types};
+use super::parts::{layer_bits, score_scale, set_local, set_window, sliding_layer_types};
+use super::rope::{Rope, rope};
 use super::source::{Names, Value, edit};
 use crate::fixed::multiplier;
 
@@ -58,7 +59,7 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
         stack.block.feed_forward.activation = Activation::GeluTanh;
     }
     scale_embedding(&mut stack)?;
-    let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
+    let rope = rope(context, None, "rope_theta", None, Rope::plain(10_000.0, 1.0))?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &llama::NAMES, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
     add_one_to_norms(&mut draft);
@@ -75,7 +76,7 @@ fn gemma2(context: &Context<'_>) -> Result<Draft> {
     stack.block.attention.soft_cap = cap(context, "attn_logit_softcapping", LOG2_E)?;
     let sliding = sliding_layer_types(config, layers)?.unwrap_or_else(|| layer_bits(layers, |layer| layer % 2 == 0));
     set_window(&mut stack, config.optional_size(&["sliding_window"])?, sliding)?;
-    let rope = rope(config, None, "rope_theta", None, Rope { theta: 10_000.0, partial: 1.0 })?;
+    let rope = rope(context, None, "rope_theta", None, Rope::plain(10_000.0, 1.0))?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES_3, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
     cap_logits(context, &mut draft)?;
@@ -100,9 +101,8 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     // No window at all is one that never ends.
     set_local(&mut stack, window.unwrap_or(u32::MAX), sliding);
 
-    let full = rope(config, Some("full_attention"), "rope_theta", None, Rope { theta: 1e6, partial: 1.0 })?;
-    let local =
-        rope(config, Some("sliding_attention"), "rope_local_base_freq", None, Rope { theta: 1e4, partial: 1.0 })?;
+    let full = rope(context, Some("full_attention"), "rope_theta", None, Rope::plain(1e6, 1.0))?;
+    let local = rope(context, Some("sliding_attention"), "rope_local_base_freq", None, Rope::plain(1e4, 1.0))?;
     let id = if both_ways { Stack::Encoder } else { Stack::Decoder };
     let mut draft = Draft::new(context, id, stack, &NAMES_3, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {

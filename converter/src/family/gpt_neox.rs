@@ -8,8 +8,9 @@ use kinglet::format::spec::{AttentionPosition, Residual};
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
-use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, rotated};
-use super::source::{Names, Value, by_head, edit_blocks};
+use super::parts::{Dimensions, activation_key, divide, layer_bits, rotated};
+use super::rope::{Rope, rope};
+use super::source::{Names, by_head, edit_blocks};
 
 /// GPT-NeoX.
 pub(super) const FAMILY: Family = Family {
@@ -59,8 +60,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         norm,
         activation: activation_key(config, "hidden_act", "gelu")?,
     };
-    let default = Rope { theta: 10_000.0, partial: 0.25 };
-    let rope = rope(config, None, "rotary_emb_base", Some("rotary_pct"), default)?;
+    let default = Rope::plain(10_000.0, 0.25);
+    let rope = rope(context, None, "rotary_emb_base", Some("rotary_pct"), default)?;
     let parallel = config.flag_or(&["use_parallel_residual"], true)?;
     let bias = config.flag_or(&["attention_bias"], true)?;
     let mut stack = dimensions.stack()?;
@@ -77,10 +78,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         };
     }
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
-    draft.sources.insert(
-        Role::Stack(Stack::Decoder, StackPart::Rotary),
-        Value::Rotary { theta: rope.theta, spread: Some(width) }.into(),
-    );
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table_over(width));
     edit_blocks(&mut draft.sources, |_, part, pick| {
         let fused = match part {
             BlockPart::Query => 0,

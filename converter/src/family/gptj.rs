@@ -9,7 +9,8 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, QUESTION_ANSWERING};
 use super::parts::{Dimensions, activation_key, divide, layer_bits, short};
-use super::source::{Names, Value, by_head, edit_blocks, paired_halves};
+use super::rope::Rope;
+use super::source::{Names, by_head, edit_blocks, paired_halves};
 
 /// GPT-J.
 pub(super) const FAMILY: Family = Family {
@@ -123,9 +124,7 @@ fn draft(context: &Context<'_>, names: &Names) -> Result<Draft> {
         layers: layer_bits(layers, |_| true),
     };
     let mut draft = Draft::new(context, Stack::Decoder, stack, names, norm);
-    draft
-        .sources
-        .insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Value::Rotary { theta: 10_000.0, spread: None }.into());
+    draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), Rope::plain(10_000.0, 1.0).table());
     edit_blocks(&mut draft.sources, |_, part, pick| {
         if matches!(part, BlockPart::Query | BlockPart::Key) {
             pick.rows = Some(paired_halves(heads, head_dim, rotary_dim.min(head_dim)).collect());

@@ -11,8 +11,9 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::head::{Head, Output};
-use super::parts::{Dimensions, Rope, activation_key, divide, even, layer_bits, rope, rotated};
+use super::parts::{Dimensions, activation_key, divide, even, layer_bits, rotated};
 use super::parts::{set_window, sliding_layer_types};
+use super::rope::{Rope, scaled_rope};
 use super::source::{Names, edit_blocks, paired_halves, split_fused};
 
 /// Llama, Arcee, Mistral (arXiv 2310.06825), Ministral, Qwen 2 (arXiv 2407.10671), Qwen 3 (arXiv 2505.09388), Phi 3 (arXiv
@@ -164,8 +165,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
 
 /// A decoder with rotary positions in every layer.
 pub(super) fn draft(context: &Context<'_>, variant: &Variant) -> Result<Draft> {
-    let (stack, norm) = stack(context, variant)?;
+    let (mut stack, norm) = stack(context, variant)?;
     let rope = variant_rope(context, variant)?;
+    rope.amplify(&mut stack)?;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &variant.names, norm);
     draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::Rotary), rope.table());
     finish(&mut draft, variant, &stack);
@@ -193,8 +195,8 @@ fn variant_rope(context: &Context<'_>, variant: &Variant) -> Result<Rope> {
     const PARTIAL: &str = "partial_rotary_factor";
     // Null is not left out: it is all.
     let partial = variant.partial.filter(|_| !context.config.has(PARTIAL)).unwrap_or(1.0);
-    let default = Rope { theta: 10_000.0, partial };
-    rope(context.config, None, "rope_theta", variant.partial.map(|_| PARTIAL), default)
+    let default = Rope::plain(10_000.0, partial);
+    scaled_rope(context, None, "rope_theta", variant.partial.map(|_| PARTIAL), default)
 }
 
 /// The stack, with rotary positions in every layer.

@@ -48,6 +48,7 @@ mod options;
 mod parts;
 mod phi;
 mod roberta;
+mod rope;
 mod smollm3;
 mod source;
 mod special;

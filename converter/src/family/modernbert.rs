@@ -8,7 +8,8 @@ use kinglet::format::spec::{AttentionPosition, Pooling, Task};
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION, Transform};
-use super::parts::{Dimensions, Rope, activation_key, divide, layer_bits, rope, set_local, sliding_layer_types};
+use super::parts::{Dimensions, activation_key, divide, layer_bits, set_local, sliding_layer_types};
+use super::rope::{Rope, rope};
 use super::source::{Names, Source, Value, split_fused};
 use crate::refuse;
 
@@ -165,9 +166,9 @@ fn map(context: &Context<'_>, id: Stack, names: &Names) -> Result<Draft> {
     // Decoders say the half in a key of its own, which then counts.
     let window = config.optional_size(&["sliding_window"])?.filter(|_| id == Stack::Decoder).unwrap_or(half);
     set_local(&mut stack, window, sliding);
-    let whole = |theta| Rope { theta, partial: 1.0 };
-    let full = rope(config, Some("full_attention"), "global_rope_theta", None, whole(160_000.0))?;
-    let local = rope(config, Some("sliding_attention"), "local_rope_theta", None, whole(10_000.0))?;
+    let whole = |theta| Rope::plain(theta, 1.0);
+    let full = rope(context, Some("full_attention"), "global_rope_theta", None, whole(160_000.0))?;
+    let local = rope(context, Some("sliding_attention"), "local_rope_theta", None, whole(10_000.0))?;
 
     let mut draft = Draft::new(context, id, stack, names, norm);
     for (part, rope) in [(StackPart::Rotary, full), (StackPart::RotaryLocal, local)] {

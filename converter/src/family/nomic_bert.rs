@@ -6,7 +6,8 @@ use kinglet::format::spec::{Activation, AttentionPosition, Pooling, Residual, Ta
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, pooler};
-use super::parts::{Rope, layer_bits, rope, short};
+use super::parts::{layer_bits, short};
+use super::rope::{Rope, rope};
 use super::source::{Names, prefixed, split_fused};
 use super::{Family, bert};
 
@@ -112,7 +113,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         local: false,
         layers: layer_bits(dimensions.layers, |_| true),
     };
-    let rope = rope(config, None, "rope_theta", None, Rope { theta: 1000.0, partial: 1.0 })?;
+    let rope = rope(context, None, "rope_theta", None, Rope::plain(1000.0, 1.0))?;
     let fused = prefixed(STORED_NAMES.prefixes, "encoder.layers.0.attn.Wqkv.weight");
     let is_fused = fused.iter().any(|name| context.checkpoint.shape(name).is_some());
     let names = if is_fused { &STORED_NAMES } else { &NAMES };

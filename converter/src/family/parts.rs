@@ -2,19 +2,17 @@
 
 use core::f64::consts::LOG2_E;
 
+use super::draft::{Context, Draft, Norm};
+use super::source::edit;
+use crate::config::Config;
+use crate::fixed::multiplier;
+use crate::refuse;
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
     Multiplier, Residual, StackSpec,
 };
-use serde_json::Value;
-
-use super::draft::{Context, Draft, Norm};
-use super::source::{Source, edit};
-use crate::config::Config;
-use crate::fixed::multiplier;
-use crate::refuse;
 
 /// What every stack says of itself.
 pub(super) struct Dimensions {
@@ -191,59 +189,6 @@ pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
     if let AttentionPosition::Rotary { local, .. } = &mut stack.block.attention.position {
         *local = layers != 0;
     }
-}
-
-/// Rotary positions as a configuration says them.
-pub(super) struct Rope {
-    /// The base of the frequencies.
-    pub(super) theta: f64,
-    /// The part of each head that is rotated.
-    pub(super) partial: f64,
-}
-
-impl Rope {
-    /// The table of cosines and sines.
-    pub(super) fn table(&self) -> Source {
-        super::source::Value::Rotary { theta: self.theta, spread: None }.into()
-    }
-}
-
-/// Reads rotary positions in their spellings: `rope_parameters`, which older files call `rope_scaling`, and keys of
-/// their own for what that leaves out. `layer_type` picks one where there are several.
-pub(super) fn rope(
-    config: &Config,
-    layer_type: Option<&str>,
-    theta_key: &str,
-    partial_key: Option<&str>,
-    default: Rope,
-) -> Result<Rope> {
-    let older = config.peek("rope_scaling").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
-    let section = match layer_type {
-        Some(kind) => format!("rope_parameters.{kind}"),
-        None if older => "rope_scaling".to_owned(),
-        None => "rope_parameters".to_owned(),
-    };
-    let key = |name: &str| format!("{section}.{name}");
-    if older {
-        config.get(&["rope_parameters"]);
-    }
-    if layer_type.is_some() {
-        for key in ["rope_scaling.rope_type", "rope_scaling.type"] {
-            config.only(key, &["default".into()])?;
-        }
-        config.only("rope_scaling.rope_theta", &[])?;
-    }
-    // The newer name wins.
-    let kind = if config.peek(&key("rope_type")).is_some() { "rope_type" } else { "type" };
-    config.get(&[&key("type")]);
-    config.only(&key(kind), &["default".into()])?;
-    Ok(Rope {
-        theta: config.real_or(&[&key("rope_theta"), theta_key], default.theta)?,
-        partial: match partial_key {
-            Some(older) => config.real_or(&[&key("partial_rotary_factor"), older], default.partial)?,
-            None => default.partial,
-        },
-    })
 }
 
 /// Multiplies the logits of a head on the vocabulary, by way of the last norm.

@@ -8,7 +8,8 @@ use kinglet::format::spec::{AttentionPosition, Residual};
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION};
-use super::parts::{Dimensions, Rope, activation_key, divide, even, layer_bits, rope, rotated};
+use super::parts::{Dimensions, activation_key, divide, even, layer_bits, rotated};
+use super::rope::{Rope, rope};
 use super::source::Names;
 
 /// Phi.
@@ -59,8 +60,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         norm,
         activation: activation_key(config, "hidden_act", "gelu_new")?,
     };
-    let default = Rope { theta: 10_000.0, partial: 0.5 };
-    let rope = rope(config, None, "rope_theta", Some("partial_rotary_factor"), default)?;
+    let default = Rope::plain(10_000.0, 0.5);
+    let rope = rope(context, None, "rope_theta", Some("partial_rotary_factor"), default)?;
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.residual = Residual::ParallelShared;

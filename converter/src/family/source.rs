@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{Activation, ModelSpec, NormSpec, StackSpec};
 
-use crate::tables::{Buckets, PositionIndex, Sinusoid};
+use crate::tables::{Buckets, PositionIndex, Rotation, Sinusoid};
 
 /// Where the numbers of a tensor come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,12 +24,7 @@ pub enum Value {
     /// One number for all elements.
     Constant(f32),
     /// Cosines and sines of rotary positions.
-    Rotary {
-        /// The base of the frequencies.
-        theta: f64,
-        /// The width that frequencies are spread over, where it is not that of what is rotated.
-        spread: Option<u16>,
-    },
+    Rotary(Rotation),
     /// A table of sinusoidal positions.
     Sinusoidal(Sinusoid),
     /// A table of learned biases `[buckets, heads]`, spread over the distances.

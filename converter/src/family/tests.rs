@@ -49,7 +49,7 @@ fn llama_is_what_its_configuration_says() {
 #[test]
 fn both_spellings_of_rotary_positions_are_read() {
     let theta = |config: &Json| match &mapped(config).sources[&Role::Stack(Stack::Decoder, StackPart::Rotary)].weight {
-        Value::Rotary { theta, .. } => *theta,
+        Value::Rotary(rotation) => rotation.theta,
         other => panic!("not a rotary table but {other:?}"),
     };
     assert_eq!(theta(&tiny_llama()), 10_000.0);
@@ -61,8 +61,18 @@ fn both_spellings_of_rotary_positions_are_read() {
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
     let cases = [
-        (tiny_llama(), json!({"rope_scaling": {"type": "yarn", "factor": 2.0}}), "`rope_scaling.type` = \"yarn\""),
-        (tiny_llama(), json!({"rope_parameters": {"rope_type": "llama3"}}), "`rope_parameters.rope_type` = \"llama3\""),
+        (tiny_llama(), json!({"rope_scaling": {"type": "mrope"}}), "`rope_scaling.type` = \"mrope\""),
+        (tiny_llama(), json!({"rope_parameters": {"rope_type": "llama3"}}), "`rope_parameters.factor`"),
+        (
+            tiny_llama(),
+            json!({"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 9, "short_factor": [1, 2], "long_factor": [2, 3]}}),
+            "--max-tokens 9",
+        ),
+        (
+            tiny_bert(),
+            json!({"model_type": "nomic_bert", "rope_parameters": {"rope_type": "yarn", "factor": 4.0}}),
+            "`rope_parameters.rope_type`",
+        ),
         (tiny_llama(), json!({"hidden_act": "mish"}), "`hidden_act` = \"mish\""),
         (tiny_llama(), json!({"model_type": "rwkv"}), "`model_type` = \"rwkv\""),
         (tiny_llama(), json!({"architectures": ["LlamaForImages"]}), "LlamaForImages"),
