@@ -272,5 +272,11 @@ fn is_part(name: &str) -> bool {
         .contains(&part)
 }
 
+/// The files that weights may lie in, the first that is there before the others: models, and adapters.
+#[cfg(feature = "hub")]
+pub(crate) fn weight_files() -> impl Iterator<Item = &'static str> {
+    tensors::NAMES.into_iter().flat_map(|(whole, index)| [whole, index]).chain(adapter::FILES)
+}
+
 #[cfg(test)]
 mod tests;

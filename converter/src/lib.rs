@@ -17,6 +17,8 @@ pub mod family;
 pub mod fidelity;
 pub mod files;
 pub mod fixed;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod json;
 pub mod keys;
 pub mod numbers;

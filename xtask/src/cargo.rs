@@ -31,7 +31,7 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<
 
 /// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast enough for a small model.
 pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
-    let run = ["run", "--quiet", "--package", "kinglet-convert", "--bin", "kinglet", "--"];
+    let run = ["run", "--quiet", "--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet", "--"];
     cargo(&[&run, arguments].concat(), &[])
 }
 

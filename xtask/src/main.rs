@@ -96,6 +96,7 @@ fn main() -> Result<()> {
         Task::Ci => {
             lint()?;
             test()?;
+            hub()?;
             targets()?;
             floats::check()?;
             blobs::check(false)?;
@@ -140,8 +141,15 @@ fn clippy(of: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     cargo(&[&["clippy"], of, &deny].concat(), environment)
 }
 
+/// Without the client of the Hub, which takes longer to compile than all other crates that the converter is made of.
 fn test() -> Result<()> {
-    cargo(&["test", "--workspace"], &[])
+    cargo(&["test", "--workspace", "--exclude", "kinglet-convert"], &[])?;
+    cargo(&["test", "--package", "kinglet-convert", "--no-default-features"], &[])
+}
+
+/// The client of the Hub, against a server that the tests start.
+fn hub() -> Result<()> {
+    cargo(&["test", "--package", "kinglet-convert", "--lib", "--test", "cli", "hub"], &[])
 }
 
 /// Whatever needs another processor or another compiler.

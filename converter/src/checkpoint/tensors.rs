@@ -13,7 +13,7 @@ use super::{adapter, is_bare, torch};
 use crate::{json, refuse};
 
 /// The files that a model may lie in, whole or in shards: where there are several, `transformers` takes the first.
-const NAMES: [(&str, &str); 2] =
+pub(super) const NAMES: [(&str, &str); 2] =
     [("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
 
 /// What the names of files in other formats end with, and the program that they are for.

@@ -22,16 +22,18 @@ use serde_json::json;
 use super::engine::{DirectionArg, task_name};
 use super::input::Reader;
 use super::keep::{KeepArgs, cut};
+use super::located::Located;
 use super::output;
 use super::texts::{Given, Texts};
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
-    /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin, tokenizer.json.
+    /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin, tokenizer.json. Or a model of the Hub, as
+    /// org/name or org/name@revision.
     #[arg(required_unless_present = "print_supported")]
     source: Option<PathBuf>,
-    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint.
+    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, or its name on the Hub.
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// The blob to write.
@@ -160,17 +162,13 @@ impl Convert {
         if self.print_supported {
             return print_supported();
         }
-        let path = self.source.as_deref().context("no checkpoint was named")?;
-        if !path.is_dir() {
-            return Err(anyhow!(
-                "{} is not a folder\nname the checkpoint's folder, the one with config.json in it",
-                path.display()
-            ));
-        }
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
         written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
         let given = self.calibration.as_deref().map(Given::read).transpose()?;
         let wish = self.keep.wish()?;
+        let located = Located::find(self.source.as_deref().context("no checkpoint was named")?)?;
+        let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
+        let path = located.dir.as_path();
         let built = if self.no_tokenizer { None } else { tokenizer::build_noted(path)? };
         let (tokenizer, notes) = built.map_or((None, Vec::new()), |(section, notes)| (Some(section), notes));
         notes.iter().for_each(|note| output::note(note));
@@ -183,10 +181,12 @@ impl Convert {
         // What is wrong with a text is said before the checkpoint is read.
         let mut inputs = given.as_ref().map(|given| given.inputs(&reader, None)).transpose()?;
         let mut options = self.options();
+        options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
         let progress = ProgressBar::new_spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
         progress.set_message("reading the checkpoint");
         let mut source = Source::open(path, &options)?;
+        adapter.iter().chain([&located]).for_each(|located| located.rename(&mut source));
         if let Some(tile) = self.target.tile(source.spec().decoder.is_none()) {
             options.tile = Some(tile);
             source.mapping.spec.numerics.tile = tile;
@@ -293,7 +293,6 @@ impl Convert {
             },
             direction: self.direction.map(Into::into),
             max_tokens: self.max_tokens,
-            adapter: self.adapter.clone(),
             ignored_keys: self.ignore_key.clone(),
             ..Options::default()
         }

@@ -25,6 +25,7 @@ use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 
 use super::input::{Input, Reader};
+use super::located::Located;
 use super::{number, output};
 
 /// Which model, and what runs it.
@@ -91,10 +92,12 @@ impl ModelArgs {
                 Ok(Engine::Blob(Box::new(open(blob)?), self.threads))
             }
             Some(source) => {
-                let path = source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?;
+                let located = Located::find(source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?)?;
+                let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
+                let path = located.dir.as_path();
                 let options = Options {
                     direction: self.direction.map(Into::into),
-                    adapter: self.adapter.clone(),
+                    adapter: adapter.map(|adapter| adapter.dir),
                     ..Options::default()
                 };
                 let (section, notes) = tokenizer::build_noted(path)?.unwrap_or_default();

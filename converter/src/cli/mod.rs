@@ -15,6 +15,7 @@ mod generate;
 mod input;
 mod inspect;
 mod keep;
+mod located;
 mod logits;
 mod number;
 mod output;

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::engine::{arena, open, read_blob};
 use super::input::{InputArgs, Reader};
 use super::keep::{KeepArgs, cut};
+use super::located::Located;
 use super::{number, output};
 
 /// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization
@@ -29,7 +30,7 @@ use super::{number, output};
 pub(crate) struct Verify {
     /// The blob.
     model: PathBuf,
-    /// The checkpoint it was converted from.
+    /// The checkpoint it was converted from, a folder or a model of the Hub.
     source: Option<PathBuf>,
     /// The folder of the adapter that was merged into it.
     #[arg(long, value_name = "DIR", requires = "source")]
@@ -75,6 +76,8 @@ impl Verify {
     fn measure(&self, model: &kinglet::Model<'_>, dir: &Path, wish: Option<&Wish>) -> Result<Fidelity> {
         let spec = model.spec();
         let positions = spec.last_stack()?.max_positions;
+        let located = Located::find(dir)?;
+        let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
         let options = Options {
             activations: spec.numerics.activations,
             keys: spec.numerics.keys,
@@ -83,9 +86,10 @@ impl Verify {
             task: Some(spec.head.task),
             tile: Some(spec.numerics.tile),
             max_tokens: Some(positions),
-            adapter: self.adapter.clone(),
+            adapter: adapter.map(|adapter| adapter.dir),
             ..Options::default()
         };
+        let dir = located.dir.as_path();
         let mut source = Source::open(dir, &options)?;
         if let Some(wish) = wish {
             let full = tokenizer::build(dir)?.unwrap_or_default();

@@ -3,6 +3,8 @@
 mod convert;
 mod export;
 mod generation;
+#[cfg(feature = "hub")]
+mod hub;
 mod run;
 mod shipped;
 mod support;
