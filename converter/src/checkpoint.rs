@@ -74,8 +74,9 @@ impl Checkpoint {
     /// # Errors
     /// When a file is missing, cut or not what it should be; the message names it.
     pub fn open(dir: &Path) -> Result<Self> {
-        let prompts = Prompts::read(dir)?;
-        let modules = sentence::modules(dir, &prompts)?;
+        let root = dir;
+        let prompts = Prompts::read(root)?;
+        let modules = sentence::modules(root, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
         let path = dir.join("config.json");
         if !path.is_file() && adapter::is_adapter(&dir) {
@@ -98,8 +99,8 @@ impl Checkpoint {
             dir,
         };
         checkpoint.unwrap_names();
-        for (folder, path) in checkpoint.dense_folders() {
-            checkpoint.tensors.read_module(&path, &format!("{folder}/"))?;
+        for folder in checkpoint.modules.iter().filter_map(Module::tensor_folder) {
+            checkpoint.tensors.read_module(&root.join(folder), &format!("{folder}/"))?;
         }
         Ok(checkpoint)
     }
@@ -254,14 +255,6 @@ impl Checkpoint {
         };
         let nearest = self.names().max_by_key(|other| (alike(other), core::cmp::Reverse(other.len())));
         nearest.map_or_else(String::new, |nearest| format!("; the nearest that it has is `{}{nearest}`", self.wrapper))
-    }
-
-    fn dense_folders(&self) -> Vec<(String, PathBuf)> {
-        let dense = self.modules.iter().filter_map(|module| match module {
-            Module::Dense { folder, path, .. } => Some((folder.clone(), path.clone())),
-            _ => None,
-        });
-        dense.collect()
     }
 }
 

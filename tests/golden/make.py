@@ -87,6 +87,8 @@ def run(model, one):
         arguments["token_type_ids"] = torch.tensor([one["token_type_ids"]])
     if "decoder_ids" in one:
         arguments["decoder_input_ids"] = torch.tensor([one["decoder_ids"]])
+    if "MultipleChoice" in type(model).__name__:  # the one choice that there is
+        arguments = {name: tensor.unsqueeze(1) for name, tensor in arguments.items()}
     out = model(**arguments)
     if "start_logits" in out:
         return {"start_logits": rounded(out.start_logits[0]), "end_logits": rounded(out.end_logits[0])}
@@ -209,10 +211,10 @@ def old_names(name):
     return name
 
 
-def sentence_transformer(folder):
-    """Wraps a base model as a sentence-transformers folder: mean pooling, a dense layer, unit length."""
-    modules = ["Transformer", "Pooling", "Dense", "Normalize"]
-    paths = ["", "1_Pooling", "2_Dense", "3_Normalize"]
+def sentence_transformer(folder, normed=False):
+    """Wraps a base model as a sentence-transformers folder: mean pooling, a dense layer, perhaps a norm, unit length."""
+    modules = ["Transformer", "Pooling", "Dense", *["LayerNorm"] * normed, "Normalize"]
+    paths = ["", *[f"{at}_{kind}" for at, kind in enumerate(modules) if at > 0]]
     listing = [{"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
                for at, (kind, path) in enumerate(zip(modules, paths))]
     (folder / "modules.json").write_text(json.dumps(listing, indent=1) + "\n")
@@ -226,11 +228,18 @@ def sentence_transformer(folder):
     generator = torch.Generator().manual_seed(99)
     linear = {"linear.weight": torch.randn(20, 24, generator=generator) * 0.3, "linear.bias": torch.randn(20, generator=generator) * 0.2}
     save_file(linear, folder / "2_Dense" / "model.safetensors")
+    norm = {"norm.weight": 1 + torch.randn(20, generator=generator) * 0.2, "norm.bias": torch.randn(20, generator=generator) * 0.2}
+    if normed:
+        (folder / "3_LayerNorm").mkdir()
+        (folder / "3_LayerNorm" / "config.json").write_text(json.dumps({"dimension": 20}) + "\n")
+        torch.save(norm, folder / "3_LayerNorm" / "pytorch_model.bin")
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 36, "do_lower_case": False}) + "\n")
 
     def embedding(hidden):
         pooled = torch.tensor(hidden).mean(0)
         vector = torch.tanh(linear["linear.weight"] @ pooled + linear["linear.bias"])
+        if normed:
+            vector = torch.nn.functional.layer_norm(vector, [20], norm["norm.weight"], norm["norm.bias"])
         return rounded(vector / vector.norm())
 
     return embedding
@@ -265,6 +274,14 @@ CASES = [
 ]
 
 
+# More heads, with seeds of their own: those of the other cases are their places in the lists.
+HEADS = [
+    case("bert_sentences_normed", "BertModel", TINY_BERT, sentences="normed", seed=1000),
+    case("bert_next_sentence", "BertForNextSentencePrediction", TINY_BERT, types=True, seed=1001),
+    case("distilbert_choices", "DistilBertForMultipleChoice", families.DISTIL, seed=1004),
+]
+
+
 def make(number, case):
     folder = HERE / case.get("folder", "") / case["name"]
     shutil.rmtree(folder, ignore_errors=True)
@@ -285,7 +302,7 @@ def make(number, case):
     if "names" in case:
         rename(folder, case["names"])
     edit_config(folder, case.get("config_edit", lambda config: None))
-    embedding = sentence_transformer(folder) if case.get("sentences") else None
+    embedding = sentence_transformer(folder, case["sentences"] == "normed") if case.get("sentences") else None
     for step in case.get("after", []):
         step(folder)
     expected = []
@@ -311,7 +328,7 @@ def make(number, case):
 
 if __name__ == "__main__":
     wanted = set(sys.argv[1:])
-    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES):
+    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES + HEADS):
         if not wanted or one["name"] in wanted:
-            make(number, one)
+            make(one.get("seed", number), one)
             print(one["name"])

@@ -1,6 +1,6 @@
 //! sentence-transformers folders: `modules.json` and the folders it lists.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use kinglet::format::spec::{Activation, Pooling};
@@ -23,8 +23,6 @@ pub enum Module {
     Dense {
         /// The folder, before the names of its tensors.
         folder: String,
-        /// Where the folder is.
-        path: PathBuf,
         /// Width of its input.
         in_features: u32,
         /// Width of its output.
@@ -36,9 +34,24 @@ pub enum Module {
     },
     /// Scales the vector to unit length.
     Normalize,
+    /// A layer norm of that vector.
+    LayerNorm {
+        /// The folder, before the names of its tensors.
+        folder: String,
+        /// Its width.
+        dimension: u32,
+    },
 }
 
 impl Module {
+    /// The folder of its tensors, where it has any besides the transformer's.
+    pub(super) fn tensor_folder(&self) -> Option<&str> {
+        match self {
+            Self::Dense { folder, .. } | Self::LayerNorm { folder, .. } => Some(folder),
+            _ => None,
+        }
+    }
+
     pub(super) fn transformer_folder(&self) -> Option<&str> {
         match self {
             Self::Transformer { folder } => folder.as_deref(),
@@ -141,13 +154,17 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
     let module = match class {
         "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
         "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?, prompts)?),
-        "Dense" => dense(folder, path.clone(), &json::required(&path.join("config.json"))?)?,
+        "Dense" => dense(folder, &json::required(&path.join("config.json"))?)?,
         "Normalize" => Module::Normalize,
+        "LayerNorm" => Module::LayerNorm {
+            folder: folder.to_owned(),
+            dimension: size(folder, &json::required(&path.join("config.json"))?, "dimension")?,
+        },
         "Dropout" => return Ok(None),
         _ => {
             return Err(refuse(
                 format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
-                "Transformer, Pooling, Dense and Normalize are: remove the module if it changes nothing",
+                "Transformer, Pooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
             ));
         }
     };
@@ -181,12 +198,14 @@ fn pooling(folder: &str, config: &Value, prompts: &Prompts) -> Result<Pooling> {
     }
 }
 
-fn dense(folder: &str, path: PathBuf, config: &Value) -> Result<Module> {
-    let size = |key: &str| {
-        config[key].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
-            refuse(format_args!("{folder}/config.json does not say `{key}`"), "download the folder again")
-        })
-    };
+fn size(folder: &str, config: &Value, key: &str) -> Result<u32> {
+    config[key]
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| refuse(format_args!("{folder}/config.json does not say `{key}`"), "download the folder again"))
+}
+
+fn dense(folder: &str, config: &Value) -> Result<Module> {
     let name = config["activation_function"].as_str().unwrap_or("torch.nn.modules.activation.Tanh");
     let activation = match name.rsplit('.').next().unwrap_or_default() {
         "Identity" => Activation::Identity,
@@ -204,9 +223,8 @@ fn dense(folder: &str, path: PathBuf, config: &Value) -> Result<Module> {
     };
     Ok(Module::Dense {
         folder: folder.to_owned(),
-        path,
-        in_features: size("in_features")?,
-        out_features: size("out_features")?,
+        in_features: size(folder, config, "in_features")?,
+        out_features: size(folder, config, "out_features")?,
         bias: config["bias"].as_bool().unwrap_or(true),
         activation,
     })

@@ -5,7 +5,7 @@ use kinglet::format::layout::{BlockPart, Stack, StackPart};
 use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{plain_encoder, short};
 use super::source::Names;
 use super::{Family, bert};
@@ -13,6 +13,17 @@ use crate::refuse;
 
 /// ALBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["albert"], heads: HEADS, map };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: pooler("pooler", Activation::Tanh),
+    output: Output::Labels { module: "classifier", bias: true },
+    unused: &["sop_classifier."],
+    ..BASE
+};
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -33,15 +44,8 @@ const HEADS: &[Head] = &[
         unused: UNUSED,
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("pooler", Activation::Tanh),
-        output: Output::Labels { module: "classifier", bias: true },
-        unused: &["sop_classifier."],
-        ..BASE
-    },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];

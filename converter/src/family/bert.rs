@@ -7,7 +7,7 @@ use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
 use super::source::{Names, edit, tensor};
 
@@ -15,6 +15,17 @@ use super::source::{Names, edit, tensor};
 pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: HEADS, map };
 /// Megatron's BERT (arXiv 1909.08053): norms before the sublayers, and one after the last block.
 pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: HEADS, map: megatron };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: pooler("pooler.dense", Activation::Tanh),
+    output: Output::Labels { module: "classifier", bias: true },
+    unused: &["cls."],
+    ..BASE
+};
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -36,14 +47,13 @@ const HEADS: &[Head] = &[
         unused: UNUSED,
         ..BASE
     },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("pooler.dense", Activation::Tanh),
-        output: Output::Labels { module: "classifier", bias: true },
-        unused: &["cls."],
-        ..BASE
+        suffixes: &["ForNextSentencePrediction"],
+        output: Output::Labels { module: "cls.seq_relationship", bias: true },
+        unused: &["cls.predictions."],
+        ..CLASSIFIER
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

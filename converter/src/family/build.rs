@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{HeadPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, HeadSpec, OutputProjection, Pooling, StackSpec, Task, TransformSpec};
+use kinglet::format::spec::{HeadSpec, OutputProjection, Pooling, StackSpec, Task, TransformSpec};
 use serde_json::Value as Json;
 
 use super::draft::{Context, Draft, HIDDEN, Norm};
+use super::embedding;
 use super::head::{Head, Last, Output, Transform};
 use super::options::Options;
 use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
@@ -86,7 +87,7 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
                 "convert it with another --task",
             ));
         }
-        return Ok((embedding(context, draft, &stack)?, Vec::new()));
+        return Ok((embedding::build(context, draft, &stack)?, Vec::new()));
     }
     let mut spec =
         HeadSpec { task: head.task, pooling: pooling(context, &head, stack.embedding.vocab_size)?, ..HIDDEN };
@@ -235,11 +236,26 @@ fn classification(context: &Context<'_>, labels: usize) -> Result<Task> {
         Some("regression") => Ok(Task::Regression),
         Some("multi_label_classification") => Ok(Task::MultiLabelClassification),
         Some("single_label_classification") => Ok(Task::Classification),
-        None if labels == 1 => Ok(Task::Regression),
+        None if labels == 1 => one_label(context),
         None => Ok(Task::Classification),
         Some(other) => Err(refuse(
             format_args!("config.json says `problem_type` = \"{other}\", which is not implemented"),
             "regression, single_label_classification and multi_label_classification are",
+        )),
+    }
+}
+
+/// What a single label is: a number, or where sentence-transformers says so of a cross-encoder, a
+/// probability.
+fn one_label(context: &Context<'_>) -> Result<Task> {
+    let own = context.config.get(&["sentence_transformers"]).and_then(|own| own.get("activation_fn"));
+    let said = own.or_else(|| context.config.get(&["sbert_ce_default_activation_function"])).and_then(Json::as_str);
+    match said.map(|said| said.rsplit('.').next().unwrap_or_default()) {
+        None | Some("Identity") => Ok(Task::Regression),
+        Some("Sigmoid") => Ok(Task::MultiLabelClassification),
+        Some(other) => Err(refuse(
+            format_args!("config.json says `activation_fn` = \"{other}\" of a cross-encoder, which is not implemented"),
+            "Identity and Sigmoid are: for the number without it remove the key",
         )),
     }
 }
@@ -262,51 +278,4 @@ fn read_labels(context: &Context<'_>) -> Result<Vec<String>> {
     labels.filter(|labels| !labels.is_empty()).ok_or_else(|| {
         refuse(format_args!("config.json says `id2label` = {map}"), "it must give a label for each id from 0 on")
     })
-}
-
-/// What `modules.json` makes of the hidden states: pooling, up to two dense layers, unit length.
-fn embedding(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
-    let mut spec =
-        HeadSpec { task: Task::Embedding, pooling: context.options.pooling.unwrap_or(Pooling::Mean), ..HIDDEN };
-    if context.checkpoint.modules.is_empty() {
-        spec.normalize = true;
-        draft.notes.push(format!("no modules.json: the embedding is the {:?} pooling, at unit length", spec.pooling));
-        return Ok(spec);
-    }
-    let unsupported = |what: &str| {
-        refuse(
-            format_args!("modules.json has {what}, which is not implemented"),
-            "pooling, then at most two dense layers (the second without activation), then normalization is",
-        )
-    };
-    let mut width = stack.hidden_size;
-    let mut pooled = false;
-    for part in &context.checkpoint.modules {
-        match part {
-            Module::Transformer { .. } => {}
-            Module::Pooling(pooling) if !pooled => (spec.pooling, pooled) = (*pooling, true),
-            Module::Pooling(_) => return Err(unsupported("two poolings")),
-            Module::Normalize => spec.normalize = true,
-            Module::Dense { .. } if spec.normalize || !pooled => return Err(unsupported("a dense layer elsewhere")),
-            Module::Dense { folder, in_features, out_features, bias, activation, .. } => {
-                if *in_features != width {
-                    return Err(unsupported("a dense layer of another width than what it is given"));
-                }
-                width = *out_features;
-                let name = format!("{folder}/linear");
-                if spec.transform.is_none() {
-                    spec.transform =
-                        Some(TransformSpec { size: width, bias: *bias, activation: *activation, norm: None });
-                    draft.sources.insert(Role::Head(HeadPart::Transform), module(&[], &name, *bias));
-                    draft.sources.insert(Role::Head(HeadPart::ActivationTable), Value::Activation(*activation).into());
-                } else if spec.output == OutputProjection::None && *activation == Activation::Identity {
-                    (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, width, *bias);
-                    draft.sources.insert(Role::Head(HeadPart::Output), module(&[], &name, *bias));
-                } else {
-                    return Err(unsupported("more dense layers"));
-                }
-            }
-        }
-    }
-    Ok(spec)
 }

@@ -6,12 +6,22 @@ use kinglet::format::spec::{Activation, Pooling, Residual, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{Dimensions, activation_key, divide};
 use super::source::Names;
 
 /// DistilBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["distilbert"], heads: HEADS, map };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: pooler("pre_classifier", Activation::Relu),
+    output: Output::Labels { module: "classifier", bias: true },
+    ..BASE
+};
 
 const HEADS: &[Head] = &[
     BASE,
@@ -28,14 +38,8 @@ const HEADS: &[Head] = &[
         output: Output::Vocabulary { weight: &["vocab_projector.weight"], bias: &["vocab_projector.bias"] },
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("pre_classifier", Activation::Relu),
-        output: Output::Labels { module: "classifier", bias: true },
-        ..BASE
-    },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
 ];

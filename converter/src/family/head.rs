@@ -135,6 +135,12 @@ impl Head {
     }
 }
 
+/// The number that a classifier would give a text, for each of several texts: the greatest is the answer.
+pub(super) const fn multiple_choice(classifier: Head) -> Head {
+    let output = Output::Rows { module: "classifier", rows: 1 };
+    Head { suffixes: &["ForMultipleChoice"], task: Task::Regression, output, ..classifier }
+}
+
 /// The pooler of BERT and its kin, as a transform.
 pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Option<Transform> {
     Some(Transform { dense, bias: true, narrow: false, activation: Some(activation), norm: None })

@@ -8,7 +8,7 @@ use kinglet::format::spec::{
 };
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{divide, plain_encoder, short};
 use super::source::{Names, module};
 use super::{Family, bert};
@@ -16,6 +16,17 @@ use crate::refuse;
 
 /// MobileBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["mobilebert"], heads: HEADS, map };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: pooler("pooler.dense", Activation::Tanh),
+    output: Output::Labels { module: "classifier", bias: true },
+    unused: &["cls."],
+    ..BASE
+};
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -34,14 +45,13 @@ const HEADS: &[Head] = &[
         unused: &["pooler.", "cls.seq_relationship.", "cls.predictions.decoder."],
         ..BASE
     },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("pooler.dense", Activation::Tanh),
-        output: Output::Labels { module: "classifier", bias: true },
-        unused: &["cls."],
-        ..BASE
+        suffixes: &["ForNextSentencePrediction"],
+        output: Output::Labels { module: "cls.seq_relationship", bias: true },
+        unused: &["cls.predictions."],
+        ..CLASSIFIER
     },
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },

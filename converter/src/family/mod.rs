@@ -25,6 +25,7 @@ mod direction;
 mod distilbert;
 mod draft;
 mod electra;
+mod embedding;
 mod eurobert;
 mod gemma;
 mod generation;

@@ -6,7 +6,9 @@ use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, Pooling, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, add_row, pooler};
+use super::head::{
+    BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, add_row, multiple_choice, pooler,
+};
 use super::parts::{plain_encoder, short};
 use super::source::{Names, edit};
 use super::{Family, bert};
@@ -16,6 +18,17 @@ pub(super) const FAMILY: Family =
     Family { model_types: &["roberta", "xlm-roberta", "camembert", "data2vec-text"], heads: HEADS, map };
 /// RoBERTa with norms before the sublayers, and one after the last block (arXiv 1904.01038).
 pub(super) const PRE_NORM: Family = Family { model_types: &["roberta-prelayernorm"], heads: HEADS, map };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: pooler("classifier.dense", Activation::Tanh),
+    output: Output::Labels { module: "classifier.out_proj", bias: true },
+    unused: UNUSED,
+    ..BASE
+};
 
 pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -36,15 +49,8 @@ pub(super) const HEADS: &[Head] = &[
         unused: UNUSED,
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("classifier.dense", Activation::Tanh),
-        output: Output::Labels { module: "classifier.out_proj", bias: true },
-        unused: UNUSED,
-        ..BASE
-    },
+    CLASSIFIER,
+    multiple_choice(Head { transform: pooler("pooler.dense", Activation::Tanh), ..CLASSIFIER }),
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];

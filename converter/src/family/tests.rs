@@ -124,6 +124,8 @@ fn the_head_is_what_architectures_says() {
         ("BertForSequenceClassification", Task::Classification, Pooling::First, OutputProjection::Own, 2),
         ("BertForTokenClassification", Task::TokenClassification, Pooling::None, OutputProjection::Own, 2),
         ("BertForQuestionAnswering", Task::QuestionAnswering, Pooling::None, OutputProjection::Own, 2),
+        ("BertForNextSentencePrediction", Task::Classification, Pooling::First, OutputProjection::Own, 2),
+        ("BertForMultipleChoice", Task::Regression, Pooling::First, OutputProjection::Own, 1),
     ];
     for (name, task, pooling, output, outputs) in cases {
         let head = head(name);
@@ -133,6 +135,43 @@ fn the_head_is_what_architectures_says() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_cross_encoder_gives_a_number_or_a_probability_as_its_configuration_says() {
+    let cross = json!({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}});
+    let said = |change: Json| map_with(&with(with(tiny_bert(), &cross), &change), &Options::default());
+    let own = |name: &str| json!({"sentence_transformers": {"activation_fn": name, "version": "5.0"}});
+    let old = |name: &str| json!({"sbert_ce_default_activation_function": name});
+    for (change, task) in [
+        (json!({}), Task::Regression),
+        (own("torch.nn.modules.linear.Identity"), Task::Regression),
+        (own("torch.nn.modules.activation.Sigmoid"), Task::MultiLabelClassification),
+        (old("torch.nn.modules.activation.Sigmoid"), Task::MultiLabelClassification),
+        (json!({"problem_type": "regression"}), Task::Regression),
+    ] {
+        assert_eq!(said(change.clone()).unwrap().spec.head.task, task, "{change}");
+    }
+    let error = format!("{:#}", said(own("torch.nn.modules.activation.Tanh")).unwrap_err());
+    assert!(error.contains("`activation_fn` = \"Tanh\"") && error.contains('\n'), "{error}");
+}
+
+#[test]
+fn weights_that_another_program_quantized_are_refused_by_its_name() {
+    for (said, method) in [
+        (json!({"quant_method": "gptq", "bits": 4}), "gptq"),
+        (json!({"quant_method": "awq"}), "awq"),
+        (json!({"load_in_8bit": true}), "bitsandbytes"),
+    ] {
+        let error =
+            map_with(&with(tiny_llama(), &json!({"quantization_config": said})), &Options::default()).unwrap_err();
+        assert!(error.to_string().contains(&format!("quantized by {method}")), "{error}");
+        assert!(error.to_string().contains("convert the checkpoint that it was made from"), "{error}");
+    }
+    let packed = ("model.layers.0.mlp.up_proj.qweight", vec![1], vec![0.0]);
+    let dir = checkpoint(&tiny_llama(), &[packed]);
+    let error = map(&Checkpoint::open(dir.path()).unwrap(), &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("up_proj.qweight`"), "{error}");
 }
 
 #[test]
