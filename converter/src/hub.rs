@@ -2,11 +2,11 @@
 //!
 //! The crate `hf-hub` keeps them where Hugging Face's own programs do, under `HF_HOME`, so that each downloads what the others lack.
 
+use core::time::Duration;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};

@@ -86,7 +86,7 @@ fn a_file_with_a_changed_byte_is_read_or_refused_in_two_lines() {
     for file in ["zip.bin", "pickles.bin"] {
         let whole = fs::read(folder("torch/views").join(file)).expect("it is there");
         let dir = checkpoint(b"{}", &[]);
-        for at in 0..whole.len() {
+        for at in (0..whole.len()).step_by(3) {
             let mut bytes = whole.clone();
             bytes[at] ^= if at % 2 == 0 { 0x80 } else { 0x01 };
             fs::write(dir.path().join("pytorch_model.bin"), bytes).expect("disk");
