@@ -35,7 +35,7 @@ const CONVERTER: &[&[&str]] = &[
     &["files", "fixed", "json", "real", "source", "tables", "texts"],
     &["config"],
     &["checkpoint"],
-    &["tokenizer"],
+    &["hub", "tokenizer"],
     &["family"],
     &["weights"],
     &["opened"],
