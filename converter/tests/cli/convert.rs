@@ -111,7 +111,7 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases = [
         ("model_type", json!("snake"), "snake"),
         ("hidden_act", json!("snake"), "snake"),
-        ("rope_parameters", json!({ "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0 }), "yarn"),
+        ("rope_parameters", json!({ "rope_type": "spiral", "rope_theta": 10000.0, "factor": 4.0 }), "spiral"),
         ("is_causal", json!(false), "is_causal"),
         ("quantization_config", json!({ "bits": 4 }), "quantization_config"),
         ("num_attention_heads", json!(-8), "num_attention_heads"),
