@@ -6,7 +6,8 @@ pub const BLOB: &[u8] = kinglet::include_model!("home-intent.kinglet");
 pub const MAX_TOKENS: usize = 48;
 /// Bytes of arena that a session needs.
 pub const ARENA: usize = kinglet::arena_bytes(BLOB, MAX_TOKENS);
-/// The model, which was checked when this was written: it takes no memory, and no time when the program starts.
+/// The model, which was checked when this was written: it takes no memory, and no time
+/// when the program starts.
 pub static MODEL: kinglet::Model<'static> = {
     use kinglet::format::{blob::*, spec::*};
     kinglet::Model::from_export(

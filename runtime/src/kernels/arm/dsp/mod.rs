@@ -42,5 +42,4 @@ pub(crate) static DSP: Kernels = Kernels {
     scale_scores: softmax::scale_scores,
     powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
-    ..scalar::SCALAR
 };

@@ -35,5 +35,4 @@ pub(crate) static MVE: Kernels = Kernels {
     scale_scores: softmax::scale_scores,
     powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
-    ..DSP
 };
