@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::files::is_bare;
+use crate::files::{is_bare, is_there};
 use crate::{json, refuse};
 
 mod adapt;
@@ -79,11 +79,11 @@ impl Checkpoint {
         let modules = sentence::modules(root, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
         let path = dir.join("config.json");
-        if !path.is_file() && adapter::is_adapter(&dir) {
+        if !is_there(&path) && adapter::is_adapter(&dir) {
             return Err(adapter::is_no_model(&dir));
         }
         let config = json::required(&path)?;
-        let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| dir.join(name).is_file());
+        let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| is_there(&dir.join(name)));
         let max_seq_length = json::optional(&dir.join(sentence_file.unwrap_or(sentence::CONFIG_FILES[0])))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());
         let mut checkpoint = Self {

@@ -1,7 +1,7 @@
-//! Files: their names, and writing them whole or not at all.
+//! Files: their names, reading them within bounds, and writing them whole or not at all.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,6 +13,66 @@ pub(crate) fn is_bare(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
 }
 
+/// The most bytes of a JSON file. The largest tokenizers have 40 MB.
+pub(crate) const MAX_JSON_BYTES: u64 = 1 << 28;
+
+/// The most bytes of texts that a command reads.
+const MAX_TEXT_BYTES: u64 = 1 << 28;
+
+/// Whether a folder has an entry of this name: a file, or what stands in the place of one, such as a
+/// link to nothing. [`read`] then says what is wrong with it.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Reads a regular file of at most `limit` bytes. Links to one are followed.
+///
+/// # Errors
+/// When there is none, it is longer, or the path leads to a folder, a pipe, a device or nothing. The
+/// caller's context names the file.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    // Opening a pipe would wait for a writer, so the kind of a file is asked before.
+    let about = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_there(path) => {
+            return Err(refuse(
+                "it is a link to nothing",
+                "put the file there that the link leads to, or remove the link",
+            ));
+        }
+        about => about?,
+    };
+    if !about.is_file() {
+        return Err(refuse("it is not a regular file", "put a file there: folders, pipes and devices are not read"));
+    }
+    check_length(about.len(), limit)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(about.len())?)?;
+    // A file may grow while it is read.
+    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    check_length(bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+/// Reads texts from a file or a pipe, or with the path `-` from standard input.
+///
+/// # Errors
+/// When the file cannot be read, is not UTF-8, or has more than 256 MiB, as an endless device has. The
+/// caller's context names the file.
+pub fn read_text(path: &Path) -> Result<String> {
+    let source: &mut dyn Read = if path == Path::new("-") { &mut io::stdin() } else { &mut fs::File::open(path)? };
+    let mut text = String::new();
+    source.take(MAX_TEXT_BYTES + 1).read_to_string(&mut text)?;
+    check_length(text.len() as u64, MAX_TEXT_BYTES)?;
+    Ok(text)
+}
+
+fn check_length(bytes: u64, limit: u64) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(refuse(format_args!("it has more than {limit} bytes"), "give a shorter file"))
+}
+
 /// Refuses a place where [`write_atomically`] could not write: what takes minutes to make should
 /// find that out first.
 ///
@@ -22,7 +82,13 @@ pub fn check_writable(path: &Path, force: bool) -> Result<()> {
     if path.is_dir() {
         return Err(refuse(format_args!("{} is a folder", path.display()), "give the name of a file to write"));
     }
-    if !force && path.symlink_metadata().is_ok() {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(refuse(
+            format_args!("{} is not a regular file", path.display()),
+            "give the name of a file to write: pipes and devices are not replaced",
+        ));
+    }
+    if !force && is_there(path) {
         return Err(refuse(
             format_args!("{} exists already", path.display()),
             "choose another name, or add --force to replace it",
@@ -35,6 +101,7 @@ pub fn check_writable(path: &Path, force: bool) -> Result<()> {
             "make the folder first, or choose another place",
         ));
     }
+    sweep(folder);
     temporary(folder).map(drop).map_err(|error| {
         refuse(
             format_args!("{} cannot be written: {error}", path.display()),
@@ -50,13 +117,43 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+/// How the names of files begin and end that are being written.
+const PARTIAL: (&str, &str) = (".kinglet-", ".partial");
+
+/// A file to write to, locked for as long as it is open, so that no other run sweeps it.
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".kinglet-").suffix(".partial");
+    builder.prefix(PARTIAL.0).suffix(PARTIAL.1);
     // Temporary files are private; this one becomes an ordinary one.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Some network file systems have no locks, and nothing is swept there.
+        let locked = file.as_file().lock().is_ok();
+        // Another run may have swept the file before it was locked.
+        if !locked || is_there(file.path()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes what runs that were killed have left in a folder: partial files that no run holds a lock on.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let partial = name.to_str().is_some_and(|name| name.starts_with(PARTIAL.0) && name.ends_with(PARTIAL.1));
+        // A pipe of such a name would be waited for.
+        if !partial || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        if let Ok(file) = fs::File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // Who may not remove it leaves it: the output can be written all the same.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Writes a file whole or not at all: beside its place first, then moved there.

@@ -4,20 +4,19 @@
 //! that newer versions of `transformers` write in their place, `{"__float__": "NaN"}`: a key that
 //! nobody reads may have such a value, and a key that must be a number may not.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::refuse;
+use crate::{files, refuse};
 
 /// Reads a JSON file that must be there.
 ///
 /// # Errors
 /// When it cannot be read, or is not JSON; the message names it and the place.
 pub(crate) fn required(path: &Path) -> Result<Value> {
-    let bytes = fs::read(path)
+    let bytes = files::read(path, files::MAX_JSON_BYTES)
         .with_context(|| format!("cannot read {}\ngive the folder of a Hugging Face checkpoint", path.display()))?;
     parse(&bytes, &path.display().to_string())
 }
@@ -27,7 +26,7 @@ pub(crate) fn required(path: &Path) -> Result<Value> {
 /// # Errors
 /// When it is there and cannot be read, or is not JSON.
 pub(crate) fn optional(path: &Path) -> Result<Value> {
-    if path.is_file() { required(path) } else { Ok(Value::Null) }
+    if files::is_there(path) { required(path) } else { Ok(Value::Null) }
 }
 
 /// Parses what a file of this name holds.

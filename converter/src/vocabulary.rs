@@ -1,7 +1,6 @@
 //! A vocabulary cut to what some texts use: of the tokenizer, and of every tensor that has a row for each token.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -13,9 +12,9 @@ use serde_json::Value;
 
 use crate::family::SpecialTokens;
 use crate::opened::Source;
-use crate::refuse;
 use crate::tokenizer::{self, Kept, Wanted, encode, spelling};
 use crate::weights::Tensor;
+use crate::{files, refuse};
 
 /// What a person wants to keep of a vocabulary.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +36,7 @@ impl Wish {
     /// # Errors
     /// When it cannot be read, has nothing in it, or is not one of these; the message names the line.
     pub fn read(file: &Path) -> Result<Self> {
-        let content = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let content = files::read_text(file).with_context(|| format!("reading {}", file.display()))?;
         let mut wish = Self::default();
         let kind = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match kind {

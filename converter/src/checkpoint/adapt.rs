@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::Checkpoint;
 use super::adapter::{Adapter, CONFIG, FILES, Settings, Update};
 use super::array::{Array, decode};
 use super::entry::Entry;
 use super::tensors::Tensors;
+use super::{Checkpoint, is_there};
 use crate::{json, refuse};
 
 /// How the classes are called that have the heads of a `task_type`.
@@ -32,7 +32,7 @@ impl Checkpoint {
         let config = json::required(&dir.join(CONFIG))?;
         let settings = Settings::read(&config)?;
         let mut own = Tensors::default();
-        let file = FILES.into_iter().find(|name| dir.join(name).is_file()).unwrap_or(FILES[0]);
+        let file = FILES.into_iter().find(|name| is_there(&dir.join(name))).unwrap_or(FILES[0]);
         own.read_file(dir, file, "")?;
         let mut whole = Vec::new();
         let mut halves: BTreeMap<String, [Option<Array>; 2]> = BTreeMap::new();

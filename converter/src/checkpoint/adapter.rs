@@ -9,6 +9,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::array::Array;
+use super::is_there;
 use crate::{json, refuse};
 
 pub(super) const CONFIG: &str = "adapter_config.json";
@@ -191,7 +192,7 @@ fn regex(said: &str, pattern: &str) -> Result<Regex> {
 
 /// Whether a folder holds an adapter.
 pub(super) fn is_adapter(dir: &Path) -> bool {
-    dir.join(CONFIG).is_file() || FILES.iter().any(|name| dir.join(name).is_file())
+    is_there(&dir.join(CONFIG)) || FILES.iter().any(|name| is_there(&dir.join(name)))
 }
 
 /// The error for an adapter in the place of a model.

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use safetensors::SafeTensors;
 
 use super::entry::Entry;
-use super::{adapter, is_bare, torch};
-use crate::{json, refuse};
+use super::{adapter, is_bare, is_there, torch};
+use crate::{files, json, refuse};
 
 /// The files that a model may lie in, whole or in shards: where there are several, `transformers` takes the first.
 pub(super) const NAMES: [(&str, &str); 2] =
@@ -47,11 +47,11 @@ impl Tensors {
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let mut tensors = Self::default();
         for (whole, index) in NAMES {
-            if dir.join(whole).is_file() {
+            if is_there(&dir.join(whole)) {
                 tensors.read_file(dir, whole, "")?;
                 return Ok(tensors);
             }
-            if dir.join(index).is_file() {
+            if is_there(&dir.join(index)) {
                 tensors.read_shards(dir, index)?;
                 return Ok(tensors);
             }
@@ -90,7 +90,7 @@ impl Tensors {
                 })
             })
             .collect::<Result<_>>()?;
-        let missing: Vec<&str> = shards.iter().copied().filter(|shard| !dir.join(shard).is_file()).collect();
+        let missing: Vec<&str> = shards.iter().copied().filter(|shard| !is_there(&dir.join(shard))).collect();
         if !missing.is_empty() {
             return Err(refuse(
                 format_args!("{} has no {}, which {index_name} lists", dir.display(), missing.join(", ")),
@@ -115,7 +115,8 @@ impl Tensors {
     /// Reads one file: safetensors where its name ends so, and otherwise what `torch.save` writes. The prefix comes before
     /// the names of its tensors.
     pub(super) fn read_file(&mut self, dir: &Path, name: &str, prefix: &str) -> Result<()> {
-        let bytes = fs::read(dir.join(name)).with_context(|| format!("cannot read {}", dir.join(name).display()))?;
+        let bytes = files::read(&dir.join(name), u64::MAX)
+            .with_context(|| format!("cannot read {}", dir.join(name).display()))?;
         let file = self.files.len();
         let found = if name.ends_with(".safetensors") {
             safetensors(&bytes, file, name)
@@ -134,7 +135,7 @@ impl Tensors {
 
     /// Reads what a module of sentence-transformers keeps in a folder of its own.
     pub(super) fn read_module(&mut self, dir: &Path, prefix: &str) -> Result<()> {
-        let there = NAMES.iter().map(|(whole, _)| *whole).find(|whole| dir.join(whole).is_file());
+        let there = NAMES.iter().map(|(whole, _)| *whole).find(|whole| is_there(&dir.join(whole)));
         self.read_file(dir, there.unwrap_or(NAMES[0].0), prefix)
     }
 

@@ -1,23 +1,27 @@
 //! `kinglet convert`: turn a checkpoint into a blob.
 
 use core::time::Duration;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
+use kinglet::format::blob::MAGIC;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
+use kinglet::tokenizer::section;
 use kinglet_convert::convert::convert;
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::fidelity::ADVICE;
-use kinglet_convert::files::{check_writable, write_atomically};
+use kinglet_convert::files::{self, check_writable, write_atomically};
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
 use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::{texts, tokenizer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::engine::{DirectionArg, task_name};
 use super::input::Reader;
@@ -163,7 +167,10 @@ impl Convert {
             return print_supported();
         }
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
-        written.into_iter().try_for_each(|file| check_writable(file, self.force))?;
+        written.into_iter().try_for_each(|file| {
+            check_writable(file, self.force)?;
+            [path].into_iter().chain(self.adapter.as_deref()).try_for_each(|folder| check_not_read(file, folder))
+        })?;
         let given = self.calibration.as_deref().map(Given::read).transpose()?;
         let wish = self.keep.wish()?;
         let located = Located::find(self.source.as_deref().context("no checkpoint was named")?)?;
@@ -316,6 +323,34 @@ fn check(report: &Report, weights: WeightLayout) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// A file with more bytes is no report.
+const MAX_REPORT_BYTES: u64 = 1 << 24;
+
+/// Refuses to replace a file of a checkpoint, whatever the options. What the program wrote itself may lie in the
+/// folder, and be replaced: a blob, a tokenizer, a report.
+fn check_not_read(output: &Path, folder: &Path) -> Result<()> {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let place = output.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let inside = place.and_then(whole).zip(whole(folder)).is_some_and(|(place, folder)| place.starts_with(folder));
+    if !inside || !output.is_file() {
+        return Ok(());
+    }
+    let mut begin = Vec::new();
+    File::open(output)?.take(MAGIC.len() as u64).read_to_end(&mut begin)?;
+    let is_report = || {
+        let bytes = files::read(output, MAX_REPORT_BYTES).unwrap_or_default();
+        serde_json::from_slice::<Value>(&bytes).is_ok_and(|json| json["fidelity"].is_object())
+    };
+    if begin.is_empty() || begin == MAGIC || begin == section::MAGIC || is_report() {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "{} is a file of the checkpoint, and is not replaced\nchoose another name, or a place outside of {}",
+        output.display(),
+        folder.display()
+    ))
 }
 
 /// Every family with its heads, one a line.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::{fs, thread};
+use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -19,10 +19,10 @@ use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
-use kinglet_convert::fidelity;
 use kinglet_convert::opened::Source;
 use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
+use kinglet_convert::{fidelity, files};
 
 use super::input::{Input, Reader};
 use super::located::Located;
@@ -110,7 +110,7 @@ impl ModelArgs {
 
 /// Reads a blob to where it must lie.
 pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let bytes = files::read(path, u64::MAX).with_context(|| format!("reading {}", path.display()))?;
     Ok(AlignedVec::from(bytes.as_slice()))
 }
 

@@ -1,6 +1,5 @@
 //! `kinglet eval`: how often a model is right.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,6 +8,7 @@ use kinglet::Session;
 use kinglet::format::spec::Task;
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::generate;
+use kinglet_convert::files::read_text;
 use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ impl Eval {
         let engine = self.model.load()?;
         let about = engine.about()?;
         let reader = engine.reader()?;
-        let text = fs::read_to_string(&self.input).with_context(|| format!("reading {}", self.input.display()))?;
+        let text = read_text(&self.input).with_context(|| format!("reading {}", self.input.display()))?;
         let (mut right, mut examples, mut log_probability, mut tokens) = (0_usize, 0_usize, 0.0, 0_usize);
         for (number, line) in lines(&self.input, &text)? {
             let place = || format!("{} line {number}", self.input.display());

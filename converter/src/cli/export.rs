@@ -11,7 +11,7 @@ use kinglet::format::checksum::checksum;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::tokenizer::section::Uses;
 use kinglet::{MemoryPlan, Model};
-use kinglet_convert::files::write_atomically;
+use kinglet_convert::files::{self, write_atomically};
 use kinglet_convert::report::memory;
 use kinglet_convert::source::expression;
 
@@ -78,7 +78,7 @@ impl Export {
     fn write(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let path = folder.join(name);
-        if fs::read(&path).is_ok_and(|there| there == bytes) {
+        if files::read(&path, u64::MAX).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         write_atomically(&path, bytes, self.force)?;

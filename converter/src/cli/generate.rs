@@ -1,6 +1,5 @@
 //! `kinglet generate`: write on.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -12,6 +11,7 @@ use kinglet::task::{
     BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, StopText, beam_search, generate,
 };
 use kinglet::{Model, Session};
+use kinglet_convert::files::read_text;
 use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
@@ -310,7 +310,7 @@ fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<
 
 /// Token ids, a text a line, sorted and each once.
 fn read_choices(path: &Path, reader: &Reader) -> Result<Vec<Vec<u32>>> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = read_text(path).with_context(|| format!("reading {}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let mut choices = lines
         .map(|(number, line)| reader.choice(line).with_context(|| format!("{} line {}", path.display(), number + 1)))

@@ -1,13 +1,13 @@
 //! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of
 //! many.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use kinglet::LoadError;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet_convert::files::read_text;
 use kinglet_convert::texts;
 use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::Value;
@@ -91,7 +91,7 @@ impl InputArgs {
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
             return Ok(vec![Input { ids, token_types: list(&self.token_type_ids), decoder_ids, ..Input::default() }]);
         };
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text = read_text(path).with_context(|| format!("reading {}", path.display()))?;
         let lines = lines(path, &text)?.into_iter();
         lines
             .map(|(number, line)| parse(&line, &reader).with_context(|| format!("{} line {number}", path.display())))

@@ -1,11 +1,11 @@
 //! The texts that `convert` calibrates and measures on.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use kinglet_convert::calibrate::{fit, standard_texts};
 use kinglet_convert::fidelity::{sample_texts, spread_texts};
+use kinglet_convert::files::read_text;
 use kinglet_convert::opened::Source;
 use kinglet_convert::texts::{self, Measured, collection, end, halves};
 use kinglet_convert::tokenizer::Kept;
@@ -97,7 +97,7 @@ pub(crate) struct Given {
 impl Given {
     /// Reads the file before there is anything else to do. Empty lines are passed over.
     pub(crate) fn read(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let text = read_text(file).with_context(|| format!("reading {}", file.display()))?;
         let mut lines = lines(file, &text)?;
         lines.retain(|(_, line)| line.as_str().is_none_or(|line| !line.trim().is_empty()));
         if lines.is_empty() {

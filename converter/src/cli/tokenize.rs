@@ -1,12 +1,12 @@
 //! `kinglet tokenize`: text to tokens and back.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use kinglet::tokenizer::section::MAGIC;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet_convert::files::read_text;
 use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ impl Tokenize {
             let text = self.text.as_deref().unwrap_or_default();
             return self.print_tokens(&tokenizer, text, self.pair.as_deref(), self.json);
         };
-        let file = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let file = read_text(path).with_context(|| format!("reading {}", path.display()))?;
         for (number, line) in lines(path, &file)? {
             let place = || format!("{} line {number}", path.display());
             match &line {

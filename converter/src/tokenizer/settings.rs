@@ -2,13 +2,12 @@
 //! `added_tokens.json`, and `config.json`'s word on which tokenizer the model has.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use crate::{json, refuse};
+use crate::{files, json, refuse};
 
 /// The names under which a tokenizer keeps its special tokens, in the order in which they get ids.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -25,12 +24,12 @@ impl Files {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.folder.join(name).is_file()
+        files::is_there(&self.folder.join(name))
     }
 
     pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.folder.join(name);
-        fs::read(&path).with_context(|| format!("reading {}", path.display()))
+        files::read(&path, files::MAX_JSON_BYTES).with_context(|| format!("reading {}", path.display()))
     }
 
     /// A text; `None` when the file is not there.

@@ -2,6 +2,7 @@
 
 mod convert;
 mod export;
+mod files;
 mod generation;
 #[cfg(feature = "hub")]
 mod hub;
