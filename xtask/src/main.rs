@@ -14,6 +14,7 @@ mod floats;
 mod floors;
 mod machines;
 mod portable;
+mod python;
 mod table;
 mod talk;
 mod template;
@@ -77,6 +78,8 @@ enum Task {
     Firmware(firmware::Firmware),
     /// The C library: a package with the header and an archive for every kind of core.
     C(c::Archives),
+    /// The Python package: its wheel in a fresh virtual environment, and its tests.
+    Python,
     /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
     Bench(bench::Bench),
     /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
@@ -111,6 +114,7 @@ fn main() -> Result<()> {
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
         Task::C(options) => c::archives(&options),
+        Task::Python => python::check(),
         Task::Firmware(options) => firmware::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Blobs { write } => blobs::check(write),

@@ -1,0 +1,143 @@
+"""From a checkpoint's folder to a blob."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Literal, Optional, Union
+
+from . import _kinglet
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+class Report:
+    """What a conversion made: sizes, memory, and what quantization cost.
+
+    `str(report)` is the report that `kinglet convert` prints, `summary` has its figures by name, and
+    notebooks show the parts of the blob as bars.
+
+    Attributes:
+        summary: The figures, as `kinglet convert --json` prints them: `bytes` by part, `memory` at
+            several lengths, `fidelity` against the `f32` model, and others.
+        notes: What a person should know of the conversion.
+    """
+
+    def __init__(self, summary: dict[str, Any], text: str, notes: list[str]) -> None:
+        self.summary = summary
+        self.notes = notes
+        self._text = text
+
+    def __getitem__(self, name: str) -> Any:
+        return self.summary[name]
+
+    def __str__(self) -> str:
+        return self._text.rstrip()
+
+    def __repr__(self) -> str:
+        total, cosine = self["bytes"]["total"], self["fidelity"]["cosine_mean"]
+        return f"<kinglet.Report: {self['model_type']}, {total} bytes, cosine {cosine:.5f}>"
+
+    def _repr_html_(self) -> str:
+        parts = {part: size for part, size in self["bytes"].items() if part != "total" and size}
+        most = max(parts.values(), default=1)
+        bar = '<div style="background:#4a7;height:0.8em;width:{:.0f}px"></div>'
+        rows = "".join(
+            f"<tr><td>{escape(part)}</td><td style='text-align:right'>{size:,}</td>"
+            f"<td style='text-align:left'>{bar.format(200 * size / most)}</td></tr>"
+            for part, size in sorted(parts.items(), key=lambda item: -item[1])
+        )
+        memory = "".join(
+            f"<tr><td>RAM at {at['tokens']} tokens</td><td style='text-align:right'>{at['arena']:,}</td><td></td></tr>"
+            for at in self["memory"]
+        )
+        return (
+            f"<table><caption>{escape(self['model_type'])}: {self['bytes']['total']:,} bytes, cosine "
+            f"{self['fidelity']['cosine_mean']:.5f} against f32</caption>"
+            f"<tr><th></th><th>bytes</th><th></th></tr>{rows}{memory}</table>"
+        )
+
+
+def convert(
+    folder: Path,
+    output: Path,
+    *,
+    weights: Literal["int8", "int4"] = "int8",
+    group_size: Literal[32, 64] = 32,
+    activations: Literal["a8", "a16"] = "a16",
+    keys: Union[Literal["auto"], Literal[8], Literal[16]] = "auto",
+    target: Literal["portable", "cortex-m", "cortex-m4", "m55", "x86"] = "portable",
+    max_tokens: Optional[int] = None,
+    task: Optional[Literal["hidden", "embed"]] = None,
+    direction: Optional[Literal["forward", "backward"]] = None,
+    adapter: Optional[Path] = None,
+    calibration: Optional[Sequence[str]] = None,
+    calibrate: bool = True,
+    calibration_ids: bool = False,
+    tokenizer: bool = True,
+    keep_vocabulary: Optional[Path] = None,
+    vocabulary_size: Optional[int] = None,
+    ignore_keys: Sequence[str] = (),
+    force: bool = False,
+) -> Report:
+    """Turns a Hugging Face checkpoint into one file that the runtime reads in place.
+
+    The blob is, byte for byte, the one that `kinglet convert` writes with these options.
+
+    Args:
+        folder: The checkpoint's folder: `config.json`, `model.safetensors` or `pytorch_model.bin`,
+            `tokenizer.json`.
+        output: The blob to write.
+        weights: Width of the weights; `"int4"` halves the blob, and costs accuracy.
+        group_size: Columns that share a scale, of `"int4"` weights.
+        activations: Width of quantized activations; `"a8"` is for units that multiply bytes.
+        keys: Bits of a key in the cache; `"auto"` measures whether eight are enough.
+        target: What the blob is tuned for.
+        max_tokens: The longest sequence, where it should be shorter than the checkpoint's.
+        task: `"embed"` for sentence vectors or `"hidden"` for hidden states, where the model is not
+            for what its head says.
+        direction: Which way a decoder was trained to read, where its folder does not say so.
+        adapter: The folder of an adapter of `peft` (LoRA) to merge into the checkpoint.
+        calibration: Texts of the model's use: weights are calibrated on every second one, and the
+            report is measured on the others.
+        calibrate: `False` rounds each weight by itself.
+        calibration_ids: Calibrate on token ids from all over the vocabulary: for models whose texts
+            are like no others.
+        tokenizer: `False` leaves the tokenizer out.
+        keep_vocabulary: A file of texts; the vocabulary is cut to the tokens that they use.
+        vocabulary_size: How many tokens to keep.
+        ignore_keys: Keys of `config.json` or `generation_config.json` to ignore, though they may
+            change what is computed.
+        force: Replace the output if it exists.
+
+    Raises:
+        Error: When the checkpoint cannot be converted; the message names what is not implemented.
+
+    Example:
+        >>> report = kinglet.convert("models/home/intent", "intent.kinglet", calibration_ids=True)
+        >>> report["bytes"]["total"] < 200_000
+        True
+    """
+    wishes = {
+        "weights": weights,
+        "group_size": group_size,
+        "activations": activations,
+        "keys": str(keys),
+        "target": target,
+        "max_tokens": max_tokens,
+        "task": task,
+        "direction": direction,
+        "adapter": None if adapter is None else os.fspath(adapter),
+        "calibration": None if calibration is None else list(calibration),
+        "calibrate": calibrate,
+        "calibration_ids": calibration_ids,
+        "tokenizer": tokenizer,
+        "keep_vocabulary": None if keep_vocabulary is None else os.fspath(keep_vocabulary),
+        "vocabulary_size": vocabulary_size,
+        "ignore_keys": list(ignore_keys),
+        "force": force,
+    }
+    summary, text, notes = _kinglet.convert(os.fspath(folder), os.fspath(output), wishes)
+    return Report(json.loads(summary), text, notes)

@@ -1,0 +1,239 @@
+//! From a checkpoint's folder to a blob.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, bail};
+use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Task, WeightLayout};
+use kinglet::tokenizer::{EncodeOptions, Tokenizer};
+use kinglet_convert::calibrate::{fit, standard_texts};
+use kinglet_convert::convert::convert as quantize;
+use kinglet_convert::family::Options;
+use kinglet_convert::fidelity::{sample_texts, spread_texts};
+use kinglet_convert::files::{check_writable, write_atomically};
+use kinglet_convert::opened::Source;
+use kinglet_convert::report::Report;
+use kinglet_convert::texts::{Input, Measured, collection, end, halves};
+use kinglet_convert::vocabulary::{Pruned, Vocabulary, Wish};
+use kinglet_convert::{direction, numbers, tokenizer};
+use pyo3::prelude::*;
+
+use crate::background;
+
+/// Fewer texts than this are no collection.
+const LEAST: usize = 16;
+
+/// What the command line's options of these names say.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Wishes {
+    weights: String,
+    group_size: u8,
+    activations: String,
+    keys: String,
+    target: String,
+    max_tokens: Option<u32>,
+    task: Option<String>,
+    direction: Option<String>,
+    adapter: Option<PathBuf>,
+    calibration: Option<Vec<String>>,
+    calibrate: bool,
+    calibration_ids: bool,
+    tokenizer: bool,
+    keep_vocabulary: Option<PathBuf>,
+    vocabulary_size: Option<usize>,
+    ignore_keys: Vec<String>,
+    force: bool,
+}
+
+/// Converts a checkpoint: the report's summary as JSON, the report as text, and notes.
+#[pyfunction]
+pub(crate) fn convert(
+    py: Python<'_>,
+    folder: PathBuf,
+    output: PathBuf,
+    wishes: Wishes,
+) -> PyResult<(String, String, Vec<String>)> {
+    background::run(py, move |cancelled| wishes.carry_out(&folder, &output, cancelled))
+}
+
+/// One of the values that an option may have.
+fn one<T: Copy>(option: &str, given: &str, values: &[(&str, T)]) -> Result<T> {
+    let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+    let found = values.iter().find(|(name, _)| *name == given);
+    found.map(|(_, value)| *value).ok_or_else(|| anyhow!("`{option}` is {given:?}\ngive one of {}", names.join(", ")))
+}
+
+impl Wishes {
+    fn carry_out(
+        &self,
+        folder: &PathBuf,
+        output: &PathBuf,
+        cancelled: &AtomicBool,
+    ) -> Result<(String, String, Vec<String>)> {
+        if !folder.is_dir() {
+            bail!("{} is not a folder\nname the checkpoint's folder, the one with config.json in it", folder.display());
+        }
+        check_writable(output, self.force)?;
+        let (keys, mut options) = self.options()?;
+        let wish = match &self.keep_vocabulary {
+            Some(file) => Some(Wish { size: self.vocabulary_size, ..Wish::read(file)? }),
+            None => self.vocabulary_size.map(|size| Wish { size: Some(size), ..Wish::default() }),
+        };
+        let built = if self.tokenizer { tokenizer::build_noted(folder)? } else { None };
+        let (mut section, mut notes) = built.unwrap_or_default();
+        let mut source = Source::open(folder, &options)?;
+        if let Some(tile) = tile(&self.target, source.spec().decoder.is_none()) {
+            options.tile = Some(tile);
+            source.mapping.spec.numerics.tile = tile;
+        }
+        let mut pruned = None;
+        if let Some(wish) = wish {
+            let full = Tokenizer::from_bytes(&section).context("only a tokenizer's vocabulary can be cut")?;
+            let before = (*source.spec(), section.len());
+            let vocabulary = Vocabulary::choose(folder, &full, &wish, Some(&source))?;
+            source.keep(&vocabulary.kept)?;
+            notes.extend(vocabulary.notes);
+            section = vocabulary.section;
+            pruned = Some(Pruned::between(before, (source.spec(), section.len())));
+        }
+        let reader = if section.is_empty() { None } else { Some(Tokenizer::from_bytes(&section)?) };
+        let texts = self.texts(&source, reader.as_ref())?;
+        let (numbers, calibration) = numbers::choose(&mut source, &texts.calibrated, keys, self.calibrate)?;
+        // One that saw nothing rounds each weight by itself.
+        let converted = quantize(&source, &section, Some(&calibration.unwrap_or_default()))?;
+        let mut report = Report::new(&source, &converted, texts.kind, &texts.measured, &texts.shown)?;
+        report.direction = direction::losses(&source, reader.as_ref(), &texts.own)?;
+        report.numbers = Some(numbers);
+        report.vocabulary = pruned;
+        if report.fidelity.is_broken(source.spec().numerics.weights) {
+            if let Some(limit) = report.numbers.as_ref().and_then(|numbers| numbers.balance.limits.first()) {
+                bail!(
+                    "no binary point holds the numbers of this model: {limit}; {}\nscale its weights, or use a checkpoint that was trained with smaller numbers",
+                    report.fidelity
+                );
+            }
+            notes.push(format!("the blob does not compute what the checkpoint does: {}", report.fidelity));
+        }
+        if cancelled.load(Ordering::Relaxed) {
+            bail!("the conversion was interrupted");
+        }
+        write_atomically(output, &converted.blob, self.force)?;
+        notes.extend(source.mapping.notes);
+        Ok((report.summary().to_string(), report.to_string(), notes))
+    }
+
+    /// The width of the keys, where it is not to be measured, and what the mapping needs.
+    fn options(&self) -> Result<(Option<KeyWidth>, Options)> {
+        let keys = one("keys", &self.keys, &[("auto", None), ("8", Some(KeyWidth::K8)), ("16", Some(KeyWidth::K16))])?;
+        let tiled = [
+            ("portable", WeightLayout::Tiled),
+            ("cortex-m", WeightLayout::Tiled),
+            ("cortex-m4", WeightLayout::Paired),
+            ("m55", WeightLayout::RowMajor),
+            ("x86", WeightLayout::WideTiled),
+        ];
+        let layout = one("target", &self.target, &tiled)?;
+        let packed = WeightLayout::Packed { group: self.group_size };
+        if ![32, 64].contains(&self.group_size) {
+            bail!("`group_size` is {}\ngive 32 or 64", self.group_size);
+        }
+        let tasks = [("hidden", Task::Hidden), ("embed", Task::Embedding)];
+        let directions = [("forward", Direction::Forward), ("backward", Direction::Backward)];
+        let activations = [("a8", ActivationWidth::A8), ("a16", ActivationWidth::A16)];
+        let options = Options {
+            task: self.task.as_deref().map(|task| one("task", task, &tasks)).transpose()?,
+            activations: one("activations", &self.activations, &activations)?,
+            keys: keys.unwrap_or(KeyWidth::K8),
+            weights: one("weights", &self.weights, &[("int8", layout), ("int4", packed)])?,
+            direction: self.direction.as_deref().map(|way| one("direction", way, &directions)).transpose()?,
+            max_tokens: self.max_tokens,
+            adapter: self.adapter.clone(),
+            ignored_keys: self.ignore_keys.clone(),
+            ..Options::default()
+        };
+        Ok((keys, options))
+    }
+
+    /// What is calibrated and measured on: as the command line chooses it.
+    fn texts(&self, source: &Source, reader: Option<&Tokenizer<'_>>) -> Result<Texts> {
+        let standard = || if self.calibrate { standard_texts(source) } else { Ok(Vec::new()) };
+        if let Some(given) = &self.calibration {
+            let reader = reader.context("the model has no tokenizer for the texts of `calibration`\nleave them out")?;
+            let given = read(source, reader, given.iter().map(String::as_str))?;
+            let own = given.iter().map(|(input, _)| input.clone()).collect();
+            let (calibrated, mut measured) = halves(given);
+            if calibrated.is_empty() {
+                bail!("`calibration` has no texts\ngive some that the model is used for");
+            }
+            if measured.is_empty() {
+                measured = calibrated.clone();
+            }
+            let calibrated = calibrated.into_iter().map(|(input, _)| input).collect();
+            let (measured, shown) = measured.into_iter().unzip();
+            return Ok(Texts { calibrated, measured, shown, own, kind: Measured::GivenTexts });
+        }
+        let without_text =
+            |measured, kind| Ok(Texts { calibrated: standard()?, measured, kind, shown: Vec::new(), own: Vec::new() });
+        if source.spec().encoder.is_none() {
+            return without_text(sample_texts(source, 8, 48, 0)?, Measured::OwnTexts);
+        }
+        let collected = reader.map_or(Ok(Vec::new()), |reader| read(source, reader, collection()))?;
+        if collected.len() < LEAST {
+            return without_text(spread_texts(source, 8, 24), Measured::TokenIds);
+        }
+        let (half, other) = halves(collected);
+        let (measured, shown) = other.into_iter().unzip();
+        let calibrated = match self.calibration_ids || !self.calibrate {
+            true => standard()?,
+            false => half.into_iter().map(|(input, _)| input).collect(),
+        };
+        Ok(Texts { calibrated, measured, shown, own: Vec::new(), kind: Measured::CollectedTexts })
+    }
+}
+
+struct Texts {
+    calibrated: Vec<Input>,
+    measured: Vec<Input>,
+    /// The texts of these, where there are texts.
+    shown: Vec<String>,
+    /// All texts that the caller gave.
+    own: Vec<Input>,
+    kind: Measured,
+}
+
+/// Texts as a model reads them, each after its default prompt; those that its tokenizer has no
+/// tokens for are left out.
+fn read<'t>(
+    source: &Source,
+    reader: &Tokenizer<'_>,
+    texts: impl Iterator<Item = &'t str>,
+) -> Result<Vec<(Input, String)>> {
+    let spec = source.spec();
+    let max_length = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+    let prompt = source.prompts.choose(None)?.map_or("", |(_, text)| text);
+    let read = |text: &str| {
+        let options = EncodeOptions { max_length, ..EncodeOptions::default() };
+        let tokens = tokenizer::encode(reader, &format!("{prompt}{text}"), None, &options).ok()?;
+        let mut input = Input {
+            ids: tokens.iter().map(|token| token.id).collect(),
+            token_types: tokens.iter().map(|token| token.type_id).collect(),
+            ..Input::default()
+        };
+        fit(source, &mut input).ok()?;
+        end(spec, &mut input.ids, &mut input.decoder_ids);
+        input.token_types.truncate(input.ids.len());
+        Some((input, text.to_owned()))
+    };
+    Ok(texts.filter_map(read).collect())
+}
+
+/// Tokens that go through a layer together, where a target asks for another number than its blobs
+/// have otherwise.
+fn tile(target: &str, encoder: bool) -> Option<u16> {
+    match target {
+        "cortex-m" | "cortex-m4" => Some(if encoder { 2 } else { 1 }),
+        "x86" => Some(32),
+        _ => None,
+    }
+}

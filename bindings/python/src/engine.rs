@@ -1,0 +1,280 @@
+//! A blob that was opened, and what is asked of it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use kinglet::format::blob::FORMAT_VERSION;
+use kinglet::format::spec::{Direction, Pooling, Task};
+use kinglet::task::{Aggregation, Entities, Entity, kind, shifted_start};
+use kinglet::tokenizer::{EncodeOptions, Tokenizer};
+use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
+use kinglet_convert::report::memory;
+use kinglet_convert::{fidelity, tokenizer};
+use pyo3::prelude::*;
+use pyo3::types::PyByteArray;
+use self_cell::self_cell;
+use serde_json::{Value, json};
+
+use crate::error::raise;
+use crate::generate::{Generation, Request};
+use crate::text;
+
+/// The most tokens that go through a layer together on a desktop.
+pub(crate) const TILE: usize = 128;
+
+/// What lies in a blob.
+pub(crate) struct Parts<'m> {
+    pub(crate) model: Model<'m>,
+    pub(crate) tokenizer: Option<Tokenizer<'m>>,
+}
+
+self_cell! {
+    /// A blob's bytes with the checked view of them.
+    pub(crate) struct Opened {
+        owner: AlignedVec,
+        #[covariant]
+        dependent: Parts,
+    }
+}
+
+impl Opened {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        Self::try_new(AlignedVec::from(bytes), |blob| {
+            let model = Model::from_bytes(blob)?;
+            let tokenizer = match Tokenizer::from_bytes(model.tokenizer_section()) {
+                Err(LoadError::NoTokenizer) => None,
+                tokenizer => Some(tokenizer?),
+            };
+            Ok(Parts { model, tokenizer })
+        })
+    }
+
+    pub(crate) fn parts(&self) -> &Parts<'_> {
+        self.borrow_dependent()
+    }
+
+    /// What the head makes of tokens: a row for each of them in the order of the text, or one where
+    /// it pools. An encoder-decoder gets the decoder's tokens, or those it begins with.
+    fn rows(&self, input: Input, threads: usize) -> Result<Vec<Vec<i32>>> {
+        let Input { mut ids, token_types, mut decoder_ids } = input;
+        let model = &self.parts().model;
+        let (spec, tokens) = (model.spec(), &model.manifest().tokens);
+        let backward = spec.direction == Direction::Backward;
+        if backward {
+            ids.reverse();
+        }
+        if spec.encoder.is_some() && spec.decoder.is_some() && decoder_ids.is_empty() {
+            // A model that writes begins to; any other reads the text once more, one token later.
+            let writes = spec.head.task == Task::CausalLm;
+            let start = if writes { tokens.decoder_start.or(tokens.bos) } else { shifted_start(tokens, &ids) };
+            decoder_ids.push(start.with_context(no_start)?);
+            if let (false, Some((_, rest))) = (writes, ids.split_last()) {
+                decoder_ids.extend(rest);
+            }
+        }
+        let target = if spec.encoder.is_some() { decoder_ids.len() } else { ids.len() };
+        let plan = MemoryPlan::new(spec, target, ids.len(), target.max(ids.len()).clamp(1, TILE))?;
+        let mut arena = AlignedVec::zeroed(usize::try_from(plan.bytes())?);
+        let mut session = Session::with_plan(model, &mut arena, plan)?;
+        session.set_threads(threads)?;
+        let mut rows = fidelity::run(&mut session, &ids, &token_types, &decoder_ids)?;
+        if backward && spec.head.pooling == Pooling::None {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
+    /// What the package has to know of a model before it runs.
+    fn about(&self) -> Value {
+        let Parts { model, tokenizer } = self.parts();
+        let (spec, tokens) = (model.spec(), &model.manifest().tokens);
+        json!({
+            "task": task_name(spec.head.task),
+            "decoder": spec.decoder.is_some(),
+            "encoder": spec.encoder.is_some(),
+            "backward": spec.direction == Direction::Backward,
+            "positions": spec.encoder.or(spec.decoder).map(|stack| stack.max_positions),
+            "fraction_bits": spec.numerics.fraction_bits,
+            "normalize": spec.head.normalize,
+            "outputs": spec.head.num_outputs,
+            "mask": tokens.mask,
+            "tokenizer": tokenizer.is_some(),
+            "labels": model.labels().collect::<Vec<_>>(),
+            "prompts": model.prompts().collect::<Vec<_>>(),
+            "default_prompt": model.default_prompt(),
+        })
+    }
+
+    fn inspect(&self) -> Result<Value> {
+        let model = &self.parts().model;
+        let (spec, manifest) = (model.spec(), model.manifest());
+        Ok(json!({
+            "format_version": FORMAT_VERSION,
+            "bytes": self.borrow_owner().len(),
+            "payload_bytes": model.payload().len(),
+            "tokenizer_bytes": model.tokenizer_section().len(),
+            "checksum": format!("{:08x}", model.checksum()),
+            "task": task_name(spec.head.task),
+            "spec": spec,
+            "tokens": manifest.tokens,
+            "generation": manifest.generation,
+            "labels": model.labels().collect::<Vec<_>>(),
+            "provenance": manifest.provenance,
+            "memory": memory(spec)?,
+        }))
+    }
+}
+
+pub(crate) fn no_start() -> anyhow::Error {
+    anyhow!("the model says no token that its output begins with\ngive `decoder_ids`")
+}
+
+/// A task, as the pipelines of `transformers` call it.
+fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Hidden => "feature-extraction",
+        Task::Embedding => "sentence-similarity",
+        Task::CausalLm => "text-generation",
+        Task::MaskedLm => "fill-mask",
+        Task::Classification | Task::MultiLabelClassification | Task::Regression => "text-classification",
+        Task::TokenClassification => "token-classification",
+        Task::QuestionAnswering => "question-answering",
+        Task::ReplacedToken => "replaced-token-detection",
+    }
+}
+
+/// What a model reads.
+struct Input {
+    ids: Vec<u32>,
+    token_types: Vec<u8>,
+    decoder_ids: Vec<u32>,
+}
+
+/// A Python object of a JSON value.
+fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    py.import("json")?.call_method1("loads", (value.to_string(),))
+}
+
+/// A model, ready to be asked.
+#[pyclass(frozen, module = "kinglet._kinglet")]
+pub(crate) struct Engine {
+    opened: Arc<Opened>,
+    threads: usize,
+}
+
+/// Tokens with what is known of each: ids, types, spellings, places in the text, which text, and
+/// whether a token goes on with the word of the one before it.
+type Tokens = (Vec<u32>, Vec<u32>, Vec<String>, Vec<(usize, usize)>, Vec<Option<u8>>, Vec<bool>);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, blob: &[u8], threads: usize) -> PyResult<Self> {
+        let opened = py.detach(|| Opened::read(blob)).map_err(|error| raise(py, &error))?;
+        Ok(Self { opened: Arc::new(opened), threads })
+    }
+
+    fn about<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        object(py, &self.opened.about())
+    }
+
+    fn inspect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        object(py, &self.opened.inspect().map_err(|error| raise(py, &error))?)
+    }
+
+    fn self_test(&self, py: Python<'_>) -> PyResult<()> {
+        let test = || {
+            let model = &self.opened.parts().model;
+            let spec = model.spec();
+            let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
+            let positions = stacks.map(|stack| stack.max_positions as usize).min().unwrap_or(1);
+            let plan = MemoryPlan::standard(spec, positions.min(kinglet::golden::Golden::MAX_TOKENS))?;
+            let mut arena = AlignedVec::zeroed(usize::try_from(plan.bytes())?);
+            Ok(model.self_test(&mut arena)?)
+        };
+        py.detach(test).map_err(|error: anyhow::Error| raise(py, &error))
+    }
+
+    /// The rows as the bytes of little-endian 32-bit integers, and how many there are.
+    fn rows<'py>(
+        &self,
+        py: Python<'py>,
+        ids: Vec<u32>,
+        token_types: Vec<u8>,
+        decoder_ids: Vec<u32>,
+    ) -> PyResult<(Bound<'py, PyByteArray>, usize)> {
+        let (opened, threads) = (self.opened.clone(), self.threads);
+        let run = move || {
+            let rows = opened.rows(Input { ids, token_types, decoder_ids }, threads)?;
+            Ok((rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(), rows.len()))
+        };
+        let (bytes, count) = py.detach(run).map_err(|error: anyhow::Error| raise(py, &error))?;
+        Ok((PyByteArray::new(py, &bytes), count))
+    }
+
+    fn tokenize(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        pair: Option<&str>,
+        add_special_tokens: bool,
+        max_length: Option<usize>,
+    ) -> PyResult<Tokens> {
+        let options = EncodeOptions { add_special_tokens, max_length };
+        let run = || {
+            let tokenizer = text::known(self.opened.parts().tokenizer.as_ref())?;
+            let tokens = text::encode(Some(tokenizer), text, pair, &options)?;
+            Ok((
+                tokens.iter().map(|token| token.id).collect(),
+                tokens.iter().map(|token| token.type_id.into()).collect(),
+                tokens.iter().map(|token| tokenizer::spelling(tokenizer, token.id)).collect(),
+                text::offsets(&tokens, text, pair),
+                tokens.iter().map(|token| token.text).collect(),
+                tokens.iter().map(|token| token.continues).collect(),
+            ))
+        };
+        py.detach(run).map_err(|error: anyhow::Error| raise(py, &error))
+    }
+
+    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
+        let run = || {
+            let tokenizer = text::known(self.opened.parts().tokenizer.as_ref())?;
+            Ok(tokenizer::decode(tokenizer, &ids, skip_special_tokens))
+        };
+        py.detach(run).map_err(|error: anyhow::Error| raise(py, &error))
+    }
+
+    /// Entities of labelled tokens: kind, score, first token, and one after the last. A token of no
+    /// text is `None`.
+    fn entities(
+        &self,
+        scores: Vec<Option<Vec<f32>>>,
+        continues: Vec<bool>,
+        how: &str,
+    ) -> PyResult<Vec<(String, f32, usize, usize)>> {
+        let aggregation = match how {
+            "simple" => Aggregation::Simple,
+            "first" => Aggregation::First,
+            "average" => Aggregation::Average,
+            _ => Aggregation::Max,
+        };
+        let names = self.opened.parts().model.manifest().labels;
+        let (mut word, mut found) = (vec![0.0; names.lines().count()], Vec::new());
+        let mut each = |entity: Entity| found.push(entity);
+        let mut entities = Entities::new(names, aggregation, &mut word);
+        for (scores, continues) in scores.iter().zip(continues) {
+            match scores {
+                Some(scores) => entities.push(scores, continues, &mut each),
+                None => entities.skip(&mut each),
+            }
+        }
+        entities.end(&mut each);
+        let named = |label: usize| kind(names.lines().nth(label).unwrap_or_default()).to_owned();
+        Ok(found.into_iter().map(|entity| (named(entity.label), entity.score, entity.start, entity.end)).collect())
+    }
+
+    fn generate(&self, py: Python<'_>, request: Request) -> PyResult<Generation> {
+        let (opened, threads) = (self.opened.clone(), self.threads);
+        Generation::begin(opened, request, threads).map_err(|error| raise(py, &error))
+    }
+}

@@ -1,0 +1,32 @@
+"""The examples of README and of the documentation run as they stand."""
+
+import doctest
+import sys
+from pathlib import Path
+
+import kinglet
+import kinglet.convert
+import kinglet.model
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def folder(root, tmp_path, monkeypatch):
+    """An empty folder with the project's checkpoints and blobs in sight."""
+    for name in ("models", "firmware-examples"):
+        (tmp_path / name).symlink_to(root / name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["kinglet.model", "kinglet.convert"])
+def test_the_examples_of_the_documentation(name, request, folder):
+    names = {each: request.getfixturevalue(each) for each in ("stories", "intents", "slots", "words")}
+    found = doctest.testmod(sys.modules[name], extraglobs={"kinglet": kinglet, "np": np, **names})
+    assert found.attempted > 0 and found.failed == 0
+
+
+def test_the_examples_of_the_readme(folder):
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    found = doctest.testfile(str(readme), module_relative=False)
+    assert found.attempted > 10 and found.failed == 0
