@@ -175,7 +175,7 @@ impl Checkpoint {
         self.adapter.parts(name)
     }
 
-    /// Counts tensors as used without reading them: those that are known and not needed.
+    /// Counts tensors as used without reading them: known tensors that are not needed.
     pub fn dismiss(&self, unwanted: impl Fn(&str) -> bool) {
         let names = self.tensors.entries.keys().filter(|name| unwanted(name)).cloned();
         self.used.borrow_mut().extend(names);

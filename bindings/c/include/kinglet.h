@@ -362,7 +362,7 @@ kinglet_status kinglet_encode(struct kinglet_engine *engine,
                               size_t count);
 
 /*
- The decoder reads `count` tokens after those that it has read.
+ The decoder reads `count` more tokens.
 
  Contract:
  As of every function with an engine; `ids` points to `count` ids.

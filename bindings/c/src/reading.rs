@@ -26,7 +26,7 @@ pub unsafe extern "C" fn kinglet_encode(
     }
 }
 
-/// The decoder reads `count` tokens after those that it has read.
+/// The decoder reads `count` more tokens.
 ///
 /// # Safety
 /// As of every function with an engine; `ids` points to `count` ids.

@@ -139,7 +139,7 @@ impl Tensors {
         self.read_file(dir, there.unwrap_or(NAMES[0].0), prefix)
     }
 
-    /// Takes tensors of other files, by the names that they get here and those that they have there.
+    /// Takes tensors of other files, each by its name here and its name there.
     pub(super) fn adopt(&mut self, mut other: Self, names: BTreeMap<String, String>) {
         let files = self.files.len();
         for (name, stored) in names {

@@ -15,10 +15,10 @@ use super::number;
 pub(crate) struct KeepArgs {
     /// Cut the vocabulary to the tokens that these texts use, and what they are made of: one text a line, `.jsonl` with a text, a list
     /// of ids, or an object with `text` or `ids` on each line, or `.json` with one list of tokens or ids. These texts become the
-    /// tokens that they were; all others become more tokens, of the same text.
+    /// tokens that they were; all others become more tokens, of equal text.
     #[arg(long, value_name = "FILE")]
     keep_vocabulary: Option<PathBuf>,
-    /// Cut the vocabulary to this many tokens: those that --keep-vocabulary uses most, then the first of the vocabulary's own.
+    /// Cut the vocabulary to this many tokens: the ones that --keep-vocabulary uses most, then the first of the vocabulary's own.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::at_least_one())]
     vocabulary_size: Option<usize>,
 }

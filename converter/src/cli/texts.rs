@@ -72,7 +72,7 @@ impl Texts {
     }
 }
 
-/// The project's texts as a model reads them; those that its tokenizer has no tokens for are left out.
+/// The project's texts as a model reads them, without texts that its tokenizer has no tokens for.
 fn collected(source: &Source, reader: &Reader) -> Result<Vec<(texts::Input, String)>> {
     let spec = source.spec();
     let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
@@ -153,7 +153,7 @@ impl Given {
     }
 }
 
-/// Gives the ids that stand in a file those that they have in a cut vocabulary. Texts have them already.
+/// Replaces the ids in a file by the ids of a cut vocabulary. Texts have these already.
 fn renumber(mut input: Input, kept: Option<&Kept>) -> Result<Input> {
     let Some(kept) = kept else { return Ok(input) };
     let given = if input.texts.is_empty() { Some(&mut input.ids) } else { None };

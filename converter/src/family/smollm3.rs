@@ -33,7 +33,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The layers that rotate: those that `no_rope_layers` has a 1 for, or all but every fourth.
+/// The layers that rotate: where `no_rope_layers` has a 1, or all but every fourth.
 fn rotating(context: &Context<'_>, layers: u32) -> Result<u64> {
     let config = context.config;
     let interval = config.optional_size(&["no_rope_layer_interval"])?.unwrap_or(4).max(1);

@@ -1,6 +1,6 @@
 //! A smaller vocabulary: which tokens have to stay so that texts still become tokens, and tokens the texts they were.
 //!
-//! The tokens that some texts use stay, with those that the tokenizer builds them from. So do all that it falls back to,
+//! The tokens that some texts use stay, with the tokens that the tokenizer builds them from. So do all that it falls back to,
 //! such as single characters and bytes: any other text becomes more tokens than before, and they stand for the text that
 //! fewer tokens stood for.
 
@@ -27,7 +27,7 @@ pub struct Wanted {
     pub used: BTreeMap<u32, u64>,
     /// Tokens that have a meaning to the model.
     pub special: BTreeSet<u32>,
-    /// How many tokens it has; where `None`, those that are used and what they need.
+    /// How many tokens it has; where `None`, the used tokens and what they need.
     pub size: Option<usize>,
 }
 
@@ -36,7 +36,7 @@ pub struct Wanted {
 pub struct Choice {
     /// The tokens.
     pub kept: Kept,
-    /// How many of those that are used found no room.
+    /// How many used tokens found no room.
     pub left_out: usize,
     /// Why tokens were kept that are not used, where a person would not expect it.
     pub note: Option<String>,

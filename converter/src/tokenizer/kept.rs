@@ -9,7 +9,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The ids that the tokens had, in the order of those that they have now.
+    /// The ids that the tokens had, in the order of their new ids.
     pub fn old_ids(&self) -> &[u32] {
         &self.ids
     }
