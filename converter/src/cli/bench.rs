@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use indicatif::ProgressBar;
 use kinglet::format::spec::Pooling;
 use kinglet::sample::argmax;
 use kinglet::{MemoryPlan, Model, Session};
@@ -112,7 +111,7 @@ impl Bench {
             sessions.push((case, session, plan.bytes(), Vec::new()));
         }
         let runs = self.runs;
-        let progress = ProgressBar::new((cases.len() * (runs + 1)) as u64);
+        let progress = output::bar(cases.len() * (runs + 1));
         for run in 0..=runs {
             for (case, session, _, times) in &mut sessions {
                 let time = time(&model, session, case)?;

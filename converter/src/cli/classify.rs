@@ -1,5 +1,7 @@
 //! `kinglet classify`: label a text.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::{Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
@@ -7,7 +9,7 @@ use serde_json::json;
 
 use super::engine::{About, ModelArgs, task_name};
 use super::input::InputArgs;
-use super::output;
+use super::{number, output};
 
 /// Label a text: probabilities of its labels, likeliest first, or the numbers of a regression.
 #[derive(Args, Debug)]
@@ -16,12 +18,25 @@ pub(crate) struct Classify {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
+    /// The most labels to print, likeliest first. Where this is not given, five on a terminal and as plain text,
+    /// and all with --json or in a file of JSON.
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = number::at_least_one())]
+    top_k: Option<usize>,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
 }
 
+/// Labels that a person is shown.
+const SHOWN: usize = 5;
+
 impl Classify {
+    /// The most labels to print.
+    fn most(&self) -> usize {
+        let read_by_program = self.json || (self.input.is_many() && !io::stdout().is_terminal());
+        self.top_k.unwrap_or(if read_by_program { usize::MAX } else { SHOWN })
+    }
+
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, labels, .. } = engine.about()?;
@@ -41,6 +56,7 @@ impl Classify {
                 .collect();
             if task != Task::Regression {
                 scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+                scores.truncate(self.most());
             }
             if self.json || self.input.is_many() {
                 let labels: Vec<_> =

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
 use kinglet::format::blob::MAGIC;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
 use kinglet::tokenizer::section;
@@ -169,7 +168,8 @@ impl Convert {
         let written = self.output.iter().filter(|_| !self.dry_run).chain(&self.report);
         written.into_iter().try_for_each(|file| {
             check_writable(file, self.force)?;
-            [path].into_iter().chain(self.adapter.as_deref()).try_for_each(|folder| check_not_read(file, folder))
+            let mut folders = self.source.as_deref().into_iter().chain(self.adapter.as_deref());
+            folders.try_for_each(|folder| check_not_read(file, folder))
         })?;
         let given = self.calibration.as_deref().map(Given::read).transpose()?;
         let wish = self.keep.wish()?;
@@ -189,7 +189,7 @@ impl Convert {
         let mut inputs = given.as_ref().map(|given| given.inputs(&reader, None)).transpose()?;
         let mut options = self.options();
         options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
-        let progress = ProgressBar::new_spinner();
+        let progress = output::spinner();
         progress.enable_steady_tick(Duration::from_millis(120));
         progress.set_message("reading the checkpoint");
         let mut source = Source::open(path, &options)?;
@@ -241,13 +241,15 @@ impl Convert {
             write_atomically(output, &converted.blob, self.force)?;
         }
         if self.json {
-            source.mapping.notes.iter().for_each(|note| eprintln!("note: {note}"));
+            source.mapping.notes.iter().for_each(|note| output::note(note));
             if let Some(losses) = report.direction.filter(Losses::contradict) {
                 eprintln!("warning: {losses}");
             }
             return output::json(&report.summary());
         }
-        source.mapping.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
+        if !output::is_quiet() {
+            source.mapping.notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
+        }
         output::line(report.to_string().trim_end())?;
         match (&self.output, self.dry_run) {
             (Some(output), false) => output::line(&format!("wrote {}", output.display())),

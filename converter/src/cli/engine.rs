@@ -258,7 +258,7 @@ impl Engine {
         }
         // On a terminal the answers themselves show how far it is.
         let hidden = io::stdout().is_terminal();
-        let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(inputs.len() as u64) };
+        let bar = if hidden { ProgressBar::hidden() } else { output::bar(inputs.len()) };
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {

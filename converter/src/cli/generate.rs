@@ -16,14 +16,14 @@ use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, plan};
-use super::input::{Input, InputArgs, Reader, parse_ids};
+use super::input::{Input, InputArgs, Reader, parse, parse_ids};
 use super::{number, output};
 
 /// The longest text that one command writes.
 const MAX_TEXT: usize = 1 << 15;
 
 /// Write on from a text: greedily unless told otherwise, or as `generation_config.json` says of
-/// beams, lengths and repetitions.
+/// beams, lengths and repetitions. Without a text, a decoder begins as its texts begin.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
@@ -102,7 +102,11 @@ impl Generate {
         let stops = self.stop_ids.iter().map(|ids| parse_ids(ids)).collect::<Result<Vec<_>>>()?;
         let stops: Vec<&[u32]> = stops.iter().map(Vec::as_slice).collect();
         let bad_words: Vec<&[u32]> = about.tokens.each_bad_word().collect();
-        for input in self.input.read(&reader)? {
+        let inputs = match self.input.read_some(&reader)? {
+            Some(inputs) => inputs,
+            None => vec![beginning(spec, &about.tokens, &reader)?],
+        };
+        for input in inputs {
             let begin = begin(&input, spec, &about.tokens)?;
             let limit = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
             let room = limit.checked_sub(begin.len()).filter(|_| !begin.is_empty()).with_context(|| {
@@ -294,6 +298,23 @@ impl Generate {
         }
         output::json(&answer)
     }
+}
+
+/// What texts of the model begin with, for one that begins with nothing else: the token that the checkpoint says, or
+/// what its tokenizer puts around an empty text.
+fn beginning(spec: &ModelSpec, tokens: &SpecialTokens, reader: &Reader) -> Result<Input> {
+    if spec.encoder.is_some() {
+        bail!("there is no text to write from\ngive one with --text, token ids with --ids, or a file with --input");
+    }
+    let ids = match (tokens.bos, &reader.tokenizer) {
+        (Some(bos), _) => vec![bos],
+        (None, Some(_)) => parse(&"".into(), reader)?.ids,
+        (None, None) => Vec::new(),
+    };
+    if ids.is_empty() {
+        bail!("the checkpoint says no token that texts begin with\ngive a text with --text, or token ids with --ids");
+    }
+    Ok(Input { ids, ..Input::default() })
 }
 
 /// What the decoder reads first.

@@ -1,6 +1,7 @@
 //! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of
 //! many.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +16,8 @@ use serde_json::Value;
 /// The input of a command.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct InputArgs {
-    /// The text.
+    /// The text; `-` for all of standard input, which is read, too, where a pipe or a file is there and nothing else
+    /// is given.
     #[arg(long, conflicts_with = "ids")]
     text: Option<String>,
     /// A second text: what a first one is compared with, or the context of a question.
@@ -33,7 +35,7 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an
+    /// Many inputs, `-` for those on standard input: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an
     /// object with the fields `text` and `pair`, or `ids`, `token_type_ids`, `decoder_ids`,
     /// `continues` (1 for a token that goes on with the word of the one before it).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ids", "token_type_ids", "decoder_ids"])]
@@ -76,27 +78,67 @@ impl InputArgs {
 
     /// The inputs in order; texts are made tokens of by the model's own tokenizer.
     pub(crate) fn read(&self, reader: &Reader) -> Result<Vec<Input>> {
+        self.read_some(reader)?.ok_or_else(|| {
+            anyhow!(
+                "there is nothing to work on\ngive a text with --text, token ids with --ids, or a file with --input"
+            )
+        })
+    }
+
+    /// As [`read`](Self::read); `None` where nothing was given, and standard input has nothing either.
+    pub(crate) fn read_some(&self, reader: &Reader) -> Result<Option<Vec<Input>>> {
         let reader = Reader { limit: reader.limit.filter(|_| self.truncate), ..reader.clone() };
-        if let Some(text) = &self.text {
+        let piped = if self.is_given() || !is_piped() { None } else { piped_text()? };
+        let text = self.text.as_deref().map(given_text).transpose()?.or(piped);
+        if let Some(text) = &text {
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
-            return Ok(vec![Input { decoder_ids, ..reader.text(text, self.pair.as_deref())? }]);
+            return Ok(Some(vec![Input { decoder_ids, ..reader.text(text, self.pair.as_deref())? }]));
         }
         let Some(path) = &self.input else {
-            let ids = self.ids.clone().ok_or_else(|| {
-                anyhow!(
-                    "there is nothing to work on\ngive a text with --text, token ids with --ids, or a file with --input"
-                )
-            })?;
+            let Some(ids) = self.ids.clone() else { return Ok(None) };
             let list = |list: &Option<Vec<u8>>| list.clone().unwrap_or_default();
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
-            return Ok(vec![Input { ids, token_types: list(&self.token_type_ids), decoder_ids, ..Input::default() }]);
+            return Ok(Some(vec![Input {
+                ids,
+                token_types: list(&self.token_type_ids),
+                decoder_ids,
+                ..Input::default()
+            }]));
         };
         let text = read_text(path).with_context(|| format!("reading {}", path.display()))?;
         let lines = lines(path, &text)?.into_iter();
-        lines
+        let inputs = lines
             .map(|(number, line)| parse(&line, &reader).with_context(|| format!("{} line {number}", path.display())))
-            .collect()
+            .collect::<Result<_>>()?;
+        Ok(Some(inputs))
     }
+}
+
+/// A text as an option has it: `-` is what standard input has.
+pub(crate) fn given_text(text: &str) -> Result<String> {
+    if text == "-" { Ok(piped_text()?.unwrap_or_default()) } else { Ok(text.to_owned()) }
+}
+
+/// The text on standard input, without the end of its last line; `None` where it is empty.
+fn piped_text() -> Result<Option<String>> {
+    let mut text = read_text(Path::new("-")).context("reading standard input")?;
+    if text.ends_with('\n') {
+        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Whether standard input is a pipe or a file, which has an end. What else starts programs may leave open.
+fn is_piped() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::{fd::AsFd, unix::fs::FileTypeExt};
+        let input = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let kind = input.and_then(|input| input.metadata()).map(|about| about.file_type());
+        kind.is_ok_and(|kind| kind.is_fifo() || kind.is_file())
+    }
+    #[cfg(not(unix))]
+    !io::IsTerminal::is_terminal(&io::stdin())
 }
 
 /// The lines of a file: JSON in `.jsonl`, else texts. Empty ones are passed over in the former.

@@ -3,6 +3,7 @@
 mod answer;
 mod bench;
 mod classify;
+mod completions;
 mod convert;
 mod counts;
 mod embed;
@@ -17,6 +18,7 @@ mod inspect;
 mod keep;
 mod located;
 mod logits;
+mod man;
 mod number;
 mod output;
 #[cfg(test)]
@@ -35,6 +37,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "kinglet", version)]
 pub(crate) struct Cli {
+    /// Print no notes and no progress bars. Warnings and errors stay.
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -73,11 +78,18 @@ enum Command {
     Verify(verify::Verify),
     /// Measure how fast a blob runs here.
     Bench(bench::Bench),
+    /// Print a script that completes commands and options in a shell.
+    Completions(completions::Completions),
+    /// Write pages for `man`.
+    Man(man::Man),
 }
 
 impl Cli {
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<()> {
+        if self.quiet {
+            output::be_quiet();
+        }
         match self.command {
             Command::Convert(command) => command.run(),
             Command::Inspect(command) => command.run(),
@@ -95,6 +107,8 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

@@ -1,13 +1,57 @@
 //! How answers are printed: for people, or as JSON.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Write};
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 use serde::Serialize;
+use serde_json::{Number, Value};
+
+/// Whether nothing but answers, warnings and errors is to be printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Leaves out notes and progress bars from now on.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether notes and progress bars are left out.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// A bar on standard error for work of this many steps.
+pub(crate) fn bar(steps: usize) -> ProgressBar {
+    if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) }
+}
+
+/// What shows on standard error that work of unknown length goes on.
+pub(crate) fn spinner() -> ProgressBar {
+    if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new_spinner() }
+}
 
 /// Prints one JSON object on a line.
 pub(crate) fn json(answer: &impl Serialize) -> Result<()> {
-    line(&serde_json::to_string(answer)?)
+    let mut answer = serde_json::to_value(answer)?;
+    shorten(&mut answer);
+    line(&answer.to_string())
+}
+
+/// Gives numbers of single precision the digits that they have: 0.1, which JSON would have as
+/// 0.10000000149011612.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let single = number.as_f64().map(|double| (double, double as f32));
+            let short = single.filter(|(double, single)| f64::from(*single) == *double);
+            let short = short.and_then(|(_, single)| Number::from_f64(single.to_string().parse().ok()?));
+            *number = short.unwrap_or_else(|| number.clone());
+        }
+        Value::Array(list) => list.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
+    }
 }
 
 /// Prints one line. A reader who has seen enough, such as `head`, is no error.
@@ -20,10 +64,31 @@ pub(crate) fn line(text: &str) -> Result<()> {
 
 /// Says on standard error what was decided for the user.
 pub(crate) fn note(text: &str) {
-    eprintln!("note: {text}");
+    if !is_quiet() {
+        eprintln!("note: {text}");
+    }
 }
 
 /// A list as people write one.
 pub(crate) fn join<T: ToString>(values: &[T], separator: &str) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_that_they_have() {
+        let double = 0.1_f64 + 0.2;
+        let mut value = json!({ "single": [0.1_f32, 1e-7_f32, f32::MAX, -2.5_f32], "double": double, "count": 3 });
+        shorten(&mut value);
+        let single = [0.1, 1e-7, 3.4028235e38, -2.5];
+        assert_eq!(value, json!({ "single": single, "double": double, "count": 3 }));
+        assert!(value["single"].as_array().is_some_and(|list| {
+            list.iter().zip([0.1, 1e-7, f32::MAX, -2.5]).all(|(value, x)| value.as_f64().is_some_and(|y| y as f32 == x))
+        }));
+    }
 }

@@ -67,7 +67,7 @@ fn column(task: Task) -> usize {
 fn the_page_of_options_is_the_help() {
     let mut page = format!(
         "{GENERATED}# The command line\n\n\
-         `kinglet COMMAND --help` prints these pages. Every command takes `--json`: one object on standard output, and \
+         `kinglet COMMAND --help` prints these pages. Every command but `completions` and `man` takes `--json`: one object on standard output, and \
          nothing else there. Errors go to standard error: one line says what is wrong, one what to do, and the exit \
          code is not 0.\n"
     );

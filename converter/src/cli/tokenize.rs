@@ -11,7 +11,7 @@ use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::{Value, json};
 
 use super::engine::{open, read_blob};
-use super::input::{char_offsets, lines};
+use super::input::{char_offsets, given_text, lines};
 use super::{number, output};
 
 /// Turn a text into tokens, or tokens into a text, as the device does it.
@@ -19,7 +19,7 @@ use super::{number, output};
 pub(crate) struct Tokenize {
     /// The blob, or a tokenizer that was converted with --tokenizer-only.
     model: PathBuf,
-    /// The text.
+    /// The text; `-` for all of standard input.
     #[arg(long, required_unless_present_any = ["ids", "input"])]
     text: Option<String>,
     /// A second text.
@@ -53,8 +53,8 @@ impl Tokenize {
             return self.print_text(&tokenizer, ids, self.json);
         }
         let Some(path) = &self.input else {
-            let text = self.text.as_deref().unwrap_or_default();
-            return self.print_tokens(&tokenizer, text, self.pair.as_deref(), self.json);
+            let text = self.text.as_deref().map(given_text).transpose()?.unwrap_or_default();
+            return self.print_tokens(&tokenizer, &text, self.pair.as_deref(), self.json);
         };
         let file = read_text(path).with_context(|| format!("reading {}", path.display()))?;
         for (number, line) in lines(path, &file)? {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::ProgressBar;
 use kinglet::MemoryPlan;
 use kinglet::golden::Golden;
 use kinglet_convert::balance::architecture;
@@ -110,7 +109,7 @@ impl Verify {
         } else {
             fidelity::spread_texts(&source, self.texts, tokens.min(32))
         };
-        let progress = ProgressBar::new(inputs.len() as u64).with_message("comparing");
+        let progress = output::bar(inputs.len()).with_message("comparing");
         let found = fidelity::compare(&source, model, &inputs, 16, || progress.inc(1));
         progress.finish_and_clear();
         found

@@ -6,6 +6,7 @@ mod files;
 mod generation;
 #[cfg(feature = "hub")]
 mod hub;
+mod manners;
 mod run;
 mod shipped;
 mod support;

@@ -1,0 +1,26 @@
+//! `kinglet man`: pages for `man`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory};
+
+use super::{Cli, output};
+
+/// Write pages for `man`: one of the program, and one of each command.
+///
+/// `man -l DIR/kinglet-convert.1` shows one; `man kinglet-convert` finds those in ~/.local/share/man/man1.
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// The folder to write them to. It is made where it is not there; older pages in it are replaced.
+    folder: PathBuf,
+}
+
+impl Man {
+    pub(crate) fn run(self) -> Result<()> {
+        let failed = || format!("writing to {}", self.folder.display());
+        std::fs::create_dir_all(&self.folder).with_context(failed)?;
+        clap_mangen::generate_to(Cli::command(), &self.folder).with_context(failed)?;
+        output::line(&format!("wrote the pages to {}", self.folder.display()))
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line among other programs: pipes, shells, and people who read what it prints.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{change_config, copy_of_stories, kinglet, path, refused, run, run_json, shipped, stories, text};
+
+/// Runs a command that reads this on standard input.
+fn piped(input: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinglet"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("kinglet runs");
+    let mut standard_input = child.stdin.take().expect("a pipe");
+    standard_input.write_all(input.as_bytes()).expect("it is read");
+    drop(standard_input);
+    child.wait_with_output().expect("it ends")
+}
+
+fn answer(input: &str, arguments: &[&str]) -> String {
+    let output = piped(input, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_text_may_come_on_standard_input() {
+    let intent = shipped("home-intent");
+    const TEXT: &str = "turn on the lights";
+    let given = run(&["classify", &intent, "--text", TEXT]);
+    for end in ["", "\n", "\r\n"] {
+        let input = format!("{TEXT}{end}");
+        assert_eq!(answer(&input, &["classify", &intent, "--text", "-"]), given);
+        assert_eq!(answer(&input, &["classify", &intent]), given);
+    }
+    // Only where nothing else is given.
+    assert_eq!(answer("what is the time", &["classify", &intent, "--text", TEXT]), given);
+    let lines = answer(&format!("{TEXT}\nstop\n"), &["classify", &intent, "--input", "-"]);
+    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(answer(TEXT, &["tokenize", &intent, "--text", "-"]), run(&["tokenize", &intent, "--text", TEXT]));
+    let nothing = piped("", &["classify", &intent]);
+    assert!(!nothing.status.success() && String::from_utf8_lossy(&nothing.stderr).contains("nothing to work on"));
+}
+
+#[test]
+fn a_text_that_is_not_given_begins_as_the_model_does() {
+    for (model, begin) in [("stories", "1"), ("stories-backward", "2")] {
+        let written = ["generate", &shipped(model), "-n", "8", "--json"];
+        assert_eq!(run_json(&written), run_json(&[&written[..], &["--ids", begin]].concat()));
+    }
+    let checkpoint = stories();
+    let reference = ["generate", text(&checkpoint), "--reference", "-n", "4", "--json"];
+    assert_eq!(run_json(&reference), run_json(&[&reference[..], &["--ids", "1"]].concat()));
+    assert!(refused(&["generate", &shipped("home-command")]).contains("no text to write from"));
+}
+
+/// A command with more options.
+fn and<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [command, more].concat()
+}
+
+#[test]
+fn people_are_shown_five_labels_and_programs_all() {
+    let intent = shipped("home-intent");
+    let classify = ["classify", &intent, "--text", "turn on the lights"];
+    let labels = |answer: &Value| answer["labels"].as_array().map_or(0, Vec::len);
+    let all = run_json(&and(&classify, &["--json"]));
+    assert!(labels(&all) > 5, "{all}");
+    let shown = run(&classify);
+    assert_eq!(shown.lines().count(), 5);
+    assert!(shown.lines().next().is_some_and(|line| line.ends_with(all["labels"][0]["label"].as_str().expect("text"))));
+    assert_eq!(run(&and(&classify, &["--top-k", "2"])).lines().count(), 2);
+    assert_eq!(run(&and(&classify, &["--top-k", "1000"])).lines().count(), labels(&all));
+    assert_eq!(labels(&run_json(&and(&classify, &["--top-k", "3", "--json"]))), 3);
+    let folder = TempDir::new().expect("a folder");
+    let inputs = path(&folder, "inputs.txt");
+    fs::write(&inputs, "turn on the lights\n").expect("a file");
+    let many = |more: &[&str]| run_json(&[&["classify", &intent, "--input", &inputs], more].concat());
+    assert_eq!((labels(&many(&[])), labels(&many(&["--top-k", "1"]))), (labels(&all), 1));
+    let none =
+        Command::new(env!("CARGO_BIN_EXE_kinglet")).args(and(&classify, &["--top-k", "0"])).output().expect("it runs");
+    assert!(!none.status.success());
+}
+
+#[test]
+fn numbers_in_json_have_the_digits_that_they_have() {
+    let answer = run(&["classify", &shipped("home-intent"), "--text", "turn on the lights", "--json"]);
+    let json: Value = serde_json::from_str(&answer).expect("JSON");
+    for label in json["labels"].as_array().expect("a list") {
+        let score = label["score"].as_f64().expect("a number");
+        // What single precision has, and nothing more.
+        assert_eq!(score, (score as f32).to_string().parse::<f64>().expect("a number"), "{answer}");
+    }
+}
+
+#[test]
+fn quiet_leaves_out_notes_and_keeps_answers() {
+    let folder = copy_of_stories();
+    change_config(&folder, "snake", 3.into());
+    let convert = ["convert", text(folder.path()), "--dry-run", "--no-calibration"];
+    let noted = run(&convert);
+    assert!(noted.contains("note: ") && noted.contains("`snake`"), "{noted}");
+    for option in ["--quiet", "-q"] {
+        let output = kinglet(&[&convert[..], &[option]].concat());
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
+        assert!(output.status.success() && !said.contains("note: "), "{said}");
+        assert!(said.contains("against the f32 reference"), "{said}");
+    }
+    let write = ["generate", &shipped("stories"), "-n", "5"];
+    assert_eq!(run(&[&["--quiet"], &write[..]].concat()), run(&write));
+}
+
+#[test]
+fn shells_complete_commands_and_man_has_a_page_of_each() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(&["completions", shell]);
+        assert!(["fill-mask", "max-new-tokens", "top-k"].iter().all(|word| script.contains(word)), "{shell}");
+    }
+    let folder = TempDir::new().expect("a folder");
+    let pages = path(&folder, "man/man1");
+    run(&["man", &pages]);
+    let help = run(&["help"]);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut count = 0;
+    for command in commands.filter_map(|line| line.split_whitespace().next()).filter(|command| *command != "help") {
+        let page = fs::read_to_string(format!("{pages}/kinglet-{command}.1")).expect("a page");
+        assert!(page.contains(".SH OPTIONS"), "{page}");
+        count += 1;
+    }
+    assert!(count > 15 && fs::metadata(format!("{pages}/kinglet.1")).is_ok());
+}
