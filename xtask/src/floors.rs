@@ -32,7 +32,8 @@ const RUNTIME: &[&[&str]] = &[
 
 /// The rooms of the converter.
 const CONVERTER: &[&[&str]] = &[
-    &["files", "fixed", "json", "real", "source", "tables", "texts"],
+    &["files"],
+    &["fixed", "json", "real", "source", "tables", "texts"],
     &["config"],
     &["checkpoint"],
     &["hub", "tokenizer"],

@@ -1,10 +1,10 @@
 //! `kinglet completions`: what a shell needs to complete commands and options.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, output};
+use super::output;
 
 /// Print a script that completes commands and options in a shell.
 ///
@@ -16,9 +16,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self, mut program: Command) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "kinglet", &mut script);
+        clap_complete::generate(self.shell, &mut program, "kinglet", &mut script);
         output::line(String::from_utf8(script)?.trim_end())
     }
 }

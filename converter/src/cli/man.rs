@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use super::{Cli, output};
+use super::output;
 
 /// Write pages for `man`: one of the program, and one of each command.
 ///
@@ -17,10 +17,10 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self, program: Command) -> Result<()> {
         let failed = || format!("writing to {}", self.folder.display());
         std::fs::create_dir_all(&self.folder).with_context(failed)?;
-        clap_mangen::generate_to(Cli::command(), &self.folder).with_context(failed)?;
+        clap_mangen::generate_to(program, &self.folder).with_context(failed)?;
         output::line(&format!("wrote the pages to {}", self.folder.display()))
     }
 }

@@ -30,7 +30,7 @@ mod tokenize;
 mod verify;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Small transformers on small machines: turn a Hugging Face checkpoint into one file, and run that
 /// file.
@@ -107,8 +107,8 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
-            Command::Completions(command) => command.run(),
-            Command::Man(command) => command.run(),
+            Command::Completions(command) => command.run(Self::command()),
+            Command::Man(command) => command.run(Self::command()),
         }
     }
 }
