@@ -76,13 +76,15 @@ impl Checkpoint {
     pub fn open(dir: &Path) -> Result<Self> {
         let root = dir;
         let prompts = Prompts::read(root)?;
-        let modules = sentence::modules(root, &prompts)?;
+        let mut modules = sentence::modules(root, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
         let path = dir.join("config.json");
         if !is_there(&path) && adapter::is_adapter(&dir) {
             return Err(adapter::is_no_model(&dir));
         }
-        let config = json::required(&path)?;
+        let is_static = modules.iter().any(|module| matches!(module, Module::StaticEmbedding { .. }));
+        let config = if is_static { json::optional(&path)? } else { json::required(&path)? };
+        let config = sentence::static_embedding(config, &mut modules);
         let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| is_there(&dir.join(name)));
         let max_seq_length = json::optional(&dir.join(sentence_file.unwrap_or(sentence::CONFIG_FILES[0])))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());

@@ -11,6 +11,7 @@ import functools
 import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import torch
@@ -282,6 +283,43 @@ HEADS = [
 ]
 
 
+def static_embedding(name, seed, weights, normalize):
+    """Static embeddings as sentence-transformers stores them, or, with a `config.json`, as Model2Vec does."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    words = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{at}" for at in range(4, 61))])}
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    # What is framed here is not framed for static embeddings.
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    table = torch.randn(61, 24, generator=torch.Generator().manual_seed(seed)) * 0.6
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=table), *[Normalize()] * normalize], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+    (folder / "config_sentence_transformers.json").unlink()
+    if weights != "embedding.weight":
+        (folder / "modules.json").unlink()
+        shutil.rmtree(folder / "1_Normalize", ignore_errors=True)
+        rename(folder, lambda _: weights)
+        config = {"model_type": "model2vec", "architectures": ["StaticModel"], "tokenizer_name": name, "apply_pca": 24, "apply_zipf": None,
+                  "sif_coefficient": 1e-4, "hidden_dim": 24, "seq_length": 1000000, "normalize": normalize, "embedding_dtype": "float32"}
+        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    expected = []
+    for one in inputs(types.SimpleNamespace(vocab_size=61), seed):
+        text = " ".join(list(words)[at] for at in one["ids"])
+        expected.append({**one, "text": text, "embedding": rounded(torch.tensor(model.encode(text)))})
+    (folder / "expected.json").write_text(json.dumps({"inputs": expected}) + "\n")
+
+
+STATIC = [
+    ("static_embedding", 1010, "embedding.weight", True),
+    ("static_embedding_model2vec", 1011, "embeddings", False),
+]
+
+
 def make(number, case):
     folder = HERE / case.get("folder", "") / case["name"]
     shutil.rmtree(folder, ignore_errors=True)
@@ -332,3 +370,7 @@ if __name__ == "__main__":
         if not wanted or one["name"] in wanted:
             make(one.get("seed", number), one)
             print(one["name"])
+    for one in STATIC:
+        if not wanted or one[0] in wanted:
+            static_embedding(*one)
+            print(one[0])

@@ -184,8 +184,13 @@ fn a_key_that_transformers_does_not_read_changes_nothing() {
     };
     let all: BTreeSet<String> = classes.as_object().expect("an object").values().flat_map(names).collect();
     let (mut seen, mut tried, mut wrong) = (BTreeSet::new(), 0, Vec::new());
-    for case in golden_cases() {
+    // A module of sentence-transformers has no configuration of its own.
+    for case in golden_cases().into_iter().filter(|case| case.folder.join("config.json").exists()) {
         let config = configuration(&case);
+        // Of a model that `transformers` has no class for, every unknown key is refused.
+        if classes.get(config["model_type"].as_str().expect("a model_type")).is_none() {
+            continue;
+        }
         if !seen.insert((config["model_type"].to_string(), config["architectures"].to_string())) {
             continue;
         }

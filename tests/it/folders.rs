@@ -145,3 +145,19 @@ fn a_blob_says_what_may_stand_before_a_text() {
     source.prompts.default = Some("passage".into());
     assert_eq!(prompts(&source), (Some("passage".into()), source.prompts.list.clone()));
 }
+
+#[test]
+fn static_embeddings_read_a_text_without_special_tokens() {
+    for name in ["static_embedding", "static_embedding_model2vec"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+        let section = build(&folder).expect("a tokenizer").expect("it is there");
+        let tokenizer = Tokenizer::from_bytes(&section).expect("the section is valid");
+        let expected = fs::read_to_string(folder.join("expected.json")).expect("the file");
+        let expected: Value = serde_json::from_str(&expected).expect("JSON");
+        for input in expected["inputs"].as_array().expect("a list") {
+            let text = input["text"].as_str().expect("a text");
+            let tokens = encode(&tokenizer, text, None, &EncodeOptions::default()).expect("tokens");
+            assert_eq!(json!(tokens.iter().map(|token| token.id).collect::<Vec<_>>()), input["ids"], "{name}: {text}");
+        }
+    }
+}

@@ -227,7 +227,13 @@ fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Inpu
         let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
         let rows = reference.forward(&input.ids, &types, &input.decoder_ids).expect("the reference runs");
         exact.extend(rows.values.iter().map(|&x| f64::from(x)));
-        integers.extend(bits(model, input, 1).iter().flatten().map(|&x| f64::from(x)));
+        for row in bits(model, input, 1) {
+            let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+            // The reference gives vectors the unit length that the task gives them after the runtime.
+            let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let divisor = if model.spec().head.normalize { length } else { 1.0 };
+            integers.extend(row.iter().map(|x| x / divisor));
+        }
     }
     (exact, integers)
 }

@@ -17,6 +17,12 @@ pub enum Module {
         /// The folder, if it has one.
         folder: Option<String>,
     },
+    /// A table of token vectors, and their mean: the whole model, in a folder of its own or beside
+    /// `modules.json`.
+    StaticEmbedding {
+        /// The folder, if it has one.
+        folder: Option<String>,
+    },
     /// From token vectors to one vector.
     Pooling(Pooling),
     /// A dense layer on that vector.
@@ -54,9 +60,14 @@ impl Module {
 
     pub(super) fn transformer_folder(&self) -> Option<&str> {
         match self {
-            Self::Transformer { folder } => folder.as_deref(),
+            Self::Transformer { folder } | Self::StaticEmbedding { folder } => folder.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether it makes one vector of many.
+    pub(crate) fn pools(&self) -> bool {
+        matches!(self, Self::Pooling(_) | Self::StaticEmbedding { .. })
     }
 }
 
@@ -142,7 +153,8 @@ pub(super) fn modules(dir: &Path, prompts: &Prompts) -> Result<Vec<Module>> {
 /// One entry; `None` for what does nothing at inference.
 fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>> {
     let kind = entry["type"].as_str().unwrap_or_default();
-    let folder = entry["path"].as_str().unwrap_or_default();
+    // Some programs write a point for the folder of modules.json itself.
+    let folder = entry["path"].as_str().filter(|path| *path != ".").unwrap_or_default();
     if !folder.is_empty() && !is_bare(folder) {
         return Err(refuse(
             format_args!("modules.json names the folder `{folder}`"),
@@ -153,6 +165,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
     let class = kind.rsplit('.').next().unwrap_or_default();
     let module = match class {
         "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
+        "StaticEmbedding" => Module::StaticEmbedding { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
         "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?, prompts)?),
         "Dense" => dense(folder, &json::required(&path.join("config.json"))?)?,
         "Normalize" => Module::Normalize,
@@ -164,7 +177,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
         _ => {
             return Err(refuse(
                 format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
-                "Transformer, Pooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
+                "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
             ));
         }
     };
@@ -228,4 +241,21 @@ fn dense(folder: &str, config: &Value) -> Result<Module> {
         bias: config["bias"].as_bool().unwrap_or(true),
         activation,
     })
+}
+
+/// The `model_type` of static embeddings.
+pub(crate) const STATIC: &str = "model2vec";
+
+/// The configuration of a folder of static embeddings, which may have none of its own, and the
+/// modules that it stands for where no `modules.json` lists them. Other folders are left alone.
+pub(super) fn static_embedding(config: Value, modules: &mut Vec<Module>) -> Value {
+    let listed = modules.iter().any(|module| matches!(module, Module::StaticEmbedding { .. }));
+    if config["model_type"] == STATIC && modules.is_empty() {
+        modules.push(Module::StaticEmbedding { folder: None });
+        modules.extend((config["normalize"] == true).then_some(Module::Normalize));
+    }
+    if !listed || config["model_type"] == STATIC {
+        return config;
+    }
+    serde_json::json!({ "model_type": STATIC, "architectures": ["StaticModel"] })
 }

@@ -10,7 +10,7 @@ use super::embedding;
 use super::head::{Head, Last, Output, Transform};
 use super::options::Options;
 use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
-use crate::checkpoint::{Checkpoint, Module};
+use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
 /// The head that a checkpoint has or the caller wants, and whether the result is to be an
@@ -18,7 +18,7 @@ use crate::refuse;
 pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options) -> Result<(Head, bool)> {
     let embedding = match options.task {
         Some(task) => task == Task::Embedding,
-        None => checkpoint.modules.iter().any(|module| matches!(module, Module::Pooling(_))),
+        None => checkpoint.modules.iter().any(|module| module.pools()),
     };
     let wanted = if embedding { Some(Task::Hidden) } else { options.task };
     let architecture = checkpoint.config.get(&["architectures"]).and_then(|list| list[0].as_str());

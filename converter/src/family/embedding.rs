@@ -38,7 +38,8 @@ pub(super) fn build(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec)
         match part {
             Module::Transformer { .. } => {}
             Module::Pooling(pooling) if !pooled => (spec.pooling, pooled) = (*pooling, true),
-            Module::Pooling(_) => return Err(unsupported("two poolings")),
+            Module::StaticEmbedding { .. } if !pooled => (spec.pooling, pooled) = (Pooling::Mean, true),
+            Module::Pooling(_) | Module::StaticEmbedding { .. } => return Err(unsupported("two poolings")),
             Module::Normalize => spec.normalize = true,
             Module::Dense { .. } if spec.normalize || !pooled => return Err(unsupported("a dense layer elsewhere")),
             Module::Dense { folder, in_features, out_features, bias, activation, .. } => {

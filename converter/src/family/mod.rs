@@ -54,6 +54,7 @@ mod smollm3;
 mod source;
 mod special;
 mod starcoder2;
+mod static_embedding;
 mod t5;
 mod xlm;
 
@@ -125,6 +126,7 @@ pub const FAMILIES: &[&Family] = &[
     &nomic_bert::FAMILY,
     &roberta::FAMILY,
     &roberta::PRE_NORM,
+    &static_embedding::FAMILY,
     &xlm::FAMILY,
     // Encoder-decoders.
     &bart::FAMILY,

@@ -225,6 +225,30 @@ fn modules_make_an_embedding() {
 }
 
 #[test]
+fn static_embeddings_are_an_encoder_without_layers() {
+    let config = json!({"model_type": "model2vec", "architectures": ["StaticModel"], "normalize": true, "seq_length": 1_000_000});
+    let table = ("embeddings", vec![5, 2], vec![0.5; 10]);
+    let read = |config: &Json, tensors: &[_]| {
+        let dir = checkpoint(config, tensors);
+        let opened = Checkpoint::open(dir.path()).unwrap();
+        let mapping = map(&opened, &Options::default())?;
+        crate::weights::Weights::read(&opened, &mapping)?;
+        Ok::<_, anyhow::Error>(mapping.spec)
+    };
+    let spec = read(&config, core::slice::from_ref(&table)).unwrap();
+    let encoder = spec.encoder.unwrap();
+    assert_eq!((encoder.num_hidden_layers, encoder.embedding.vocab_size, encoder.hidden_size), (0, 5, 2));
+    assert_eq!((spec.head.task, spec.head.pooling, spec.head.normalize), (Task::Embedding, Pooling::Mean, true));
+    let plain = with(config.clone(), &json!({"normalize": false}));
+    assert!(!read(&plain, core::slice::from_ref(&table)).unwrap().head.normalize);
+    let weighted = [table.clone(), ("weights", vec![5], vec![1.0; 5])];
+    assert!(read(&config, &weighted).unwrap_err().to_string().contains("`weights`"));
+    assert!(read(&config, &[]).unwrap_err().to_string().contains("`embeddings`"));
+    let last = with(config, &json!({"pooling": "last"}));
+    assert!(read(&last, &[table]).unwrap_err().to_string().contains("`pooling`"));
+}
+
+#[test]
 fn gpt2_takes_its_fused_and_transposed_projection_apart() {
     let config = json!({
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_layer": 3, "n_head": 2,

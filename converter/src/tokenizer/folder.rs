@@ -10,7 +10,7 @@ use super::beside;
 use super::classes::{self, Class, Frame, Split, Vocabulary};
 use super::listed::Added;
 use super::sentence_piece::Model;
-use super::settings::{Files, Settings, Token, transformer};
+use super::settings::{Files, Settings, Token, is_static, transformer};
 use crate::refuse;
 
 /// A tokenizer in the words of `tokenizer.json`.
@@ -54,6 +54,10 @@ pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
         }
     };
     beside::sentence_transformers(&mut value, &files, &mut notes)?;
+    if is_static(folder)? && !value["post_processor"].is_null() {
+        value["post_processor"] = Value::Null;
+        notes.push("static embeddings are made of a text's own tokens: nothing goes around it".to_owned());
+    }
     Ok(Some(Description { value, notes }))
 }
 

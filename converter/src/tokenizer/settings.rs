@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use crate::checkpoint::sentence::STATIC;
 use crate::{files, json, refuse};
 
 /// The names under which a tokenizer keeps its special tokens, in the order in which they get ids.
@@ -271,12 +272,24 @@ pub(super) fn wrong(file: &str, key: &str) -> anyhow::Error {
     )
 }
 
+/// The class of an entry of `modules.json`, without its module.
+fn class_name(entry: &Value) -> Option<&str> {
+    entry["type"].as_str().and_then(|kind| kind.rsplit('.').next())
+}
+
+/// Whether a folder, or the one that its `modules.json` names, holds static embeddings.
+pub(super) fn is_static(folder: &Path) -> Result<bool> {
+    let files = Files::new(folder.to_owned());
+    let modules = files.json("modules.json")?;
+    let listed = modules.as_array().into_iter().flatten().any(|entry| class_name(entry) == Some("StaticEmbedding"));
+    Ok(listed || modules.is_null() && files.json("config.json")?["model_type"] == STATIC)
+}
+
 /// Where the transformer of a folder lies: sentence-transformers may keep it in a folder of its
 /// own.
 pub(super) fn transformer(folder: &Path) -> Result<PathBuf> {
     let modules = Files::new(folder.to_owned()).json("modules.json")?;
-    let module =
-        |entry: &&Value| entry["type"].as_str().is_some_and(|kind| kind.rsplit('.').next() == Some("Transformer"));
+    let module = |entry: &&Value| ["Transformer", "StaticEmbedding"].map(Some).contains(&class_name(entry));
     let path = modules.as_array().into_iter().flatten().find(module).and_then(|entry| entry["path"].as_str());
     Ok(path.filter(|path| crate::files::is_bare(path)).map_or_else(|| folder.to_owned(), |path| folder.join(path)))
 }

@@ -74,10 +74,12 @@ impl StackSpec {
     fn check(&self, causal: bool) -> Result<(), LoadError> {
         let (embedding, block) = (&self.embedding, &self.block);
         require(width(self.hidden_size), "hidden_size")?;
-        require((1..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
+        // An encoder without layers looks its tokens up, and the head pools what it finds.
+        let least = u16::from(causal);
+        require((least..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
         require(
             self.inner_group_num > 0
-                && self.num_hidden_groups > 0
+                && (self.num_hidden_groups == 0) == (self.num_hidden_layers == 0)
                 && self.num_hidden_layers.is_multiple_of(self.inner_group_num)
                 && self.num_hidden_groups <= self.num_hidden_layers / self.inner_group_num,
             "num_hidden_groups",

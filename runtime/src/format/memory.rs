@@ -179,7 +179,7 @@ impl Sizes {
             ActivationWidth::A16 => 2,
         };
         let cache = |s: &StackSpec| layer_cache_bytes(s, spec.numerics.keys, 1);
-        let encoder_cache = encoder.map_or(0, cache);
+        let encoder_cache = encoder.filter(|s| s.num_hidden_layers > 0).map_or(0, cache);
         let cross = decoder.filter(|s| s.block.cross_attention).map_or(0, |s| s.num_hidden_layers as usize * cache(s));
         let states = encoder.map_or(0, |s| 4 * s.hidden_size as usize);
         let logits = words(head.num_outputs as usize);

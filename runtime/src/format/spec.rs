@@ -74,7 +74,8 @@ pub enum Direction {
 pub struct StackSpec {
     /// Width of the residual stream.
     pub hidden_size: u32,
-    /// Blocks that are run, one after the other.
+    /// Blocks that are run, one after the other; 0 only in an encoder, whose result is then the
+    /// embedding of its tokens.
     pub num_hidden_layers: u16,
     /// Distinct blocks that are stored, in groups that layers share (ALBERT); equal to
     /// `num_hidden_layers` when none is shared.
