@@ -1,7 +1,7 @@
 //! From a checkpoint's folder to a blob.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Task, WeightLayout};
@@ -35,12 +35,12 @@ pub(crate) struct Wishes {
     max_tokens: Option<u32>,
     task: Option<String>,
     direction: Option<String>,
-    adapter: Option<PathBuf>,
+    adapter: Option<String>,
     calibration: Option<Vec<String>>,
     calibrate: bool,
     calibration_ids: bool,
     tokenizer: bool,
-    keep_vocabulary: Option<PathBuf>,
+    keep_vocabulary: Option<String>,
     vocabulary_size: Option<usize>,
     ignore_keys: Vec<String>,
     force: bool,
@@ -50,11 +50,11 @@ pub(crate) struct Wishes {
 #[pyfunction]
 pub(crate) fn convert(
     py: Python<'_>,
-    folder: PathBuf,
-    output: PathBuf,
+    folder: String,
+    output: String,
     wishes: Wishes,
 ) -> PyResult<(String, String, Vec<String>)> {
-    background::run(py, move |cancelled| wishes.carry_out(&folder, &output, cancelled))
+    background::run(py, move |cancelled| wishes.carry_out(Path::new(&folder), Path::new(&output), cancelled))
 }
 
 /// One of the values that an option may have.
@@ -65,19 +65,14 @@ fn one<T: Copy>(option: &str, given: &str, values: &[(&str, T)]) -> Result<T> {
 }
 
 impl Wishes {
-    fn carry_out(
-        &self,
-        folder: &PathBuf,
-        output: &PathBuf,
-        cancelled: &AtomicBool,
-    ) -> Result<(String, String, Vec<String>)> {
+    fn carry_out(&self, folder: &Path, output: &Path, cancelled: &AtomicBool) -> Result<(String, String, Vec<String>)> {
         if !folder.is_dir() {
             bail!("{} is not a folder\nname the checkpoint's folder, the one with config.json in it", folder.display());
         }
         check_writable(output, self.force)?;
         let (keys, mut options) = self.options()?;
         let wish = match &self.keep_vocabulary {
-            Some(file) => Some(Wish { size: self.vocabulary_size, ..Wish::read(file)? }),
+            Some(file) => Some(Wish { size: self.vocabulary_size, ..Wish::read(Path::new(file))? }),
             None => self.vocabulary_size.map(|size| Wish { size: Some(size), ..Wish::default() }),
         };
         let built = if self.tokenizer { tokenizer::build_noted(folder)? } else { None };
@@ -148,7 +143,7 @@ impl Wishes {
             weights: one("weights", &self.weights, &[("int8", layout), ("int4", packed)])?,
             direction: self.direction.as_deref().map(|way| one("direction", way, &directions)).transpose()?,
             max_tokens: self.max_tokens,
-            adapter: self.adapter.clone(),
+            adapter: self.adapter.as_ref().map(PathBuf::from),
             ignored_keys: self.ignore_keys.clone(),
             ..Options::default()
         };

@@ -96,7 +96,7 @@ impl Opened {
             "positions": spec.encoder.or(spec.decoder).map(|stack| stack.max_positions),
             "fraction_bits": spec.numerics.fraction_bits,
             "normalize": spec.head.normalize,
-            "outputs": spec.head.num_outputs,
+            "width": spec.last_stack().map_or(0, |stack| spec.head.output_size(stack)),
             "mask": tokens.mask,
             "tokenizer": tokenizer.is_some(),
             "labels": model.labels().collect::<Vec<_>>(),

@@ -201,9 +201,8 @@ impl Begun {
             session.encode(&request.ids, &request.token_types)?;
         }
         let mut written = heapless::Vec::<u32, MAX_TEXT>::new();
-        let limit = MAX_TEXT;
-        let too_many = |()| RunError::TooManyTokens { limit, given: begun };
-        written.extend_from_slice(&self.ids).map_err(|_| too_many(()))?;
+        let too_many = RunError::TooManyTokens { limit: MAX_TEXT, given: begun };
+        written.extend_from_slice(&self.ids).map_err(|_| too_many)?;
         let whole = |ids: &[u32]| tokenizer.as_ref().map(|tokenizer| tokenizer::decode(tokenizer, ids, true));
 
         if let Some(beams) = beams {

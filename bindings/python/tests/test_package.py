@@ -1,6 +1,7 @@
 """Shapes, streams, threads and misuse."""
 
 import random
+import signal
 import string
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -197,14 +198,29 @@ def test_any_arguments_give_a_result_or_an_exception(request, seed):
     }
     for _ in range(100):
         method = random.choice(list(names))
-        options = {name: arbitrary() for name in random.sample(names[method], random.randrange(3))}
+        options = {name: arbitrary() for name in random.sample(names[method], min(random.randrange(3), len(names[method])))}
+        first = random.choice([arbitrary(), "turn [MASK] the lights in the kitchen", [1, 20, 30]])
         try:
-            result = getattr(random.choice(models), method)(arbitrary(), **options)
+            result = getattr(random.choice(models), method)(first, **options)
             if method == "generate":
                 next(result, None)
                 result.close()
         except Exception:
             pass
+
+
+def test_a_signal_ends_a_conversion_and_nothing_is_written(tmp_path, root):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            kinglet.convert(root / "models/home/intent", tmp_path / "out", calibration_ids=True)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arbitrary_conversions_raise(tmp_path, root):

@@ -117,7 +117,7 @@ def convert(
 
     Example:
         >>> report = kinglet.convert("models/home/intent", "intent.kinglet", calibration_ids=True)
-        >>> report["bytes"]["total"] < 200_000
+        >>> report["bytes"]["total"] < 400_000
         True
     """
     wishes = {

@@ -61,7 +61,7 @@ class Model:
 
     Example:
         >>> Model("firmware-examples/common/models/home-intent.kinglet")
-        <kinglet.Model: text-classification, 48 positions, 20 labels>
+        <kinglet.Model: text-classification, 48 positions, 32 labels>
     """
 
     def __init__(self, blob: Union[str, "os.PathLike[str]", bytes], *, threads: int = 1) -> None:
@@ -178,7 +178,7 @@ class Model:
 
         Example:
             >>> intents.logits("lights on").shape
-            (1, 20)
+            (1, 32)
         """
         if isinstance(ids, str):
             tokens = self._tokens(ids)
@@ -230,7 +230,7 @@ class Model:
 
         Example:
             >>> "".join(stories.generate("Once upon a time", max_new_tokens=8))
-            ', there was a little girl named'
+            ', there was a clever'
         """
         self._need("text-generation", "write texts")
         if isinstance(text, str):
@@ -289,7 +289,7 @@ class Model:
         before = prompt if prompt is not None else self._prompt(prompt_name)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         rows = self._map(lambda text: self._read(before + text)[0], texts)
-        vectors = np.concatenate(rows) if rows else np.zeros((0, self._about["outputs"]), np.float32)
+        vectors = np.concatenate(rows) if rows else np.zeros((0, self._about["width"]), np.float32)
         if normalize_embeddings or self._about["normalize"]:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.where(lengths > 0, lengths, 1)
