@@ -32,7 +32,7 @@ pub extern "C" fn bytes(len: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub extern "C" fn load() -> bool {
     let Some(blob) = take(&BYTES) else { return false };
-    let checked = Model::from_bytes(&blob).map(|_| ());
+    let checked = Model::from_bytes(&blob).map(|_| ()).map_err(Error::from);
     let good = said(checked);
     store(&BLOB, blob);
     good
