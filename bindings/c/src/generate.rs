@@ -3,7 +3,6 @@
 use core::ffi::{c_char, c_void};
 
 use kinglet::RunError;
-use kinglet::sample::SUPPRESSED;
 use kinglet::task::GenerateOptions;
 
 use crate::engine::{call, kinglet_engine};
@@ -81,7 +80,8 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
 /// Writes on from the `*count` tokens in `text`, of which the session may have read the beginning:
 /// what it has not read is read first, so a chat goes on in one session. Each new token is added
 /// to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
-/// may be null. The last token that is written is unread.
+/// may be null. The last token that is written is unread. Tokens are in the order in which the
+/// model reads them: of a model that reads backward, from the end of the text.
 ///
 /// An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
 ///
@@ -137,11 +137,7 @@ pub unsafe extern "C" fn kinglet_generate(
                         session.prefill(unread)?;
                     }
                     let logits = session.logits_mut()?;
-                    options.forbid(given, begun, logits.len() as u32, |token| {
-                        if let Some(logit) = logits.get_mut(token as usize) {
-                            *logit = SUPPRESSED;
-                        }
-                    });
+                    options.suppress(given, begun, logits);
                     let token = sampler.sample(logits, bits, given)?;
                     if let Some(place) = text.get_mut(*count) {
                         *place = token;

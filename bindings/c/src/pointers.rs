@@ -74,6 +74,22 @@ pub(crate) unsafe fn write<'a, T>(pointer: *mut T) -> Result<&'a mut T, Failure>
     Ok(unsafe { &mut *pointer })
 }
 
+/// A text's tokens and their types, which may be null.
+///
+/// # Safety
+/// As [`slice`].
+pub(crate) unsafe fn tokens<'a>(
+    ids: *const u32,
+    token_types: *const u8,
+    count: usize,
+) -> Result<(&'a [u32], &'a [u8]), Failure> {
+    // SAFETY: the caller's.
+    unsafe {
+        let types = if token_types.is_null() { &[] } else { slice(token_types, count)? };
+        Ok((slice(ids, count)?, types))
+    }
+}
+
 /// A text of `bytes` bytes.
 ///
 /// # Safety

@@ -1,7 +1,9 @@
 //! Tokens through the model, and what a session has read as bytes.
 
+use kinglet::{RunError, Session};
+
 use crate::engine::{call, kinglet_engine, number};
-use crate::pointers::{slice, slice_mut, write};
+use crate::pointers::{slice, slice_mut, tokens, write};
 use crate::status::kinglet_status;
 
 /// Runs the encoder over a whole text of `count` tokens. `token_types` are their segments; null for
@@ -19,8 +21,7 @@ pub unsafe extern "C" fn kinglet_encode(
     // SAFETY: the caller's.
     unsafe {
         call(engine, |engine| {
-            let ids = slice(ids, count)?;
-            let types = if token_types.is_null() { &[] } else { slice(token_types, count)? };
+            let (ids, types) = tokens(ids, token_types, count)?;
             engine.with(|session, _| Ok(session.encode(ids, types)?))
         })
     }
@@ -63,18 +64,7 @@ pub unsafe extern "C" fn kinglet_logits(
     count: *mut usize,
 ) -> kinglet_status {
     // SAFETY: the caller's.
-    unsafe {
-        call(engine, |engine| {
-            let (logits, count) = (write(logits)?, write(count)?);
-            (*logits, *count) = (core::ptr::null(), 0);
-            let (pointer, len) = engine.with(|session, _| {
-                let found = session.logits()?;
-                Ok((found.as_ptr(), found.len()))
-            })?;
-            (*logits, *count) = (pointer, len);
-            Ok(())
-        })
-    }
+    unsafe { tell(engine, logits, count, |session| session.logits()) }
 }
 
 /// What the head says of the encoder's token at `position`, as kinglet_logits.
@@ -89,15 +79,29 @@ pub unsafe extern "C" fn kinglet_logits_at(
     count: *mut usize,
 ) -> kinglet_status {
     // SAFETY: the caller's.
+    unsafe { tell(engine, logits, count, |session| session.logits_at(position)) }
+}
+
+/// Tells where the numbers lie that the head has found, and how many they are; null and 0 where it
+/// finds none.
+///
+/// # Safety
+/// As of every function with an engine; `logits` and `count` point to what they are written to.
+unsafe fn tell(
+    engine: *mut kinglet_engine,
+    logits: *mut *const i32,
+    count: *mut usize,
+    find: impl for<'l> FnOnce(&'l mut Session<'_, 'static>) -> Result<&'l [i32], RunError>,
+) -> kinglet_status {
+    // SAFETY: the caller's.
     unsafe {
         call(engine, |engine| {
             let (logits, count) = (write(logits)?, write(count)?);
             (*logits, *count) = (core::ptr::null(), 0);
-            let (pointer, len) = engine.with(|session, _| {
-                let found = session.logits_at(position)?;
+            (*logits, *count) = engine.with(|session, _| {
+                let found = find(session)?;
                 Ok((found.as_ptr(), found.len()))
             })?;
-            (*logits, *count) = (pointer, len);
             Ok(())
         })
     }

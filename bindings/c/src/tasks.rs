@@ -5,8 +5,8 @@ use core::ffi::{c_char, c_void};
 use kinglet::task;
 
 use crate::engine::{call, kinglet_engine};
-use crate::pointers::{slice, slice_mut, write};
-use crate::status::{Failure, kinglet_status};
+use crate::pointers::{slice, slice_mut, tokens, write};
+use crate::status::kinglet_status;
 
 /// Takes the scores of all labels for the token at `position`.
 pub type kinglet_take_scores =
@@ -33,18 +33,6 @@ pub struct kinglet_span {
     pub score: i32,
     /// The score of no answer at all.
     pub none: i32,
-}
-
-/// A text's tokens and their types, which may be null.
-///
-/// # Safety
-/// As [`slice`].
-unsafe fn tokens<'a>(ids: *const u32, token_types: *const u8, count: usize) -> Result<(&'a [u32], &'a [u8]), Failure> {
-    // SAFETY: the caller's.
-    unsafe {
-        let types = if token_types.is_null() { &[] } else { slice(token_types, count)? };
-        Ok((slice(ids, count)?, types))
-    }
 }
 
 /// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of

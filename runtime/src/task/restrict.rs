@@ -49,8 +49,19 @@ impl GenerateOptions<'_> {
         }
     }
 
-    /// Suppresses the logit of every token that [`forbid`](Self::forbid) names.
-    pub(crate) fn suppress(&self, text: &[u32], begun: usize, logits: &mut [i32]) {
+    /// Suppresses the logit of every token that [`forbid`](Self::forbid) names: for callers with a
+    /// loop of their own, before they choose a token.
+    ///
+    /// ```
+    /// use kinglet::sample::argmax;
+    /// use kinglet::task::GenerateOptions;
+    ///
+    /// let options = GenerateOptions { suppressed: &[1], ..GenerateOptions::new(8) };
+    /// let mut logits = [3 << 16, 9 << 16, 5 << 16];
+    /// options.suppress(&[0], 1, &mut logits);
+    /// assert_eq!(argmax(&logits), 2);
+    /// ```
+    pub fn suppress(&self, text: &[u32], begun: usize, logits: &mut [i32]) {
         self.forbid(text, begun, logits.len() as u32, |token| {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit = SUPPRESSED;
