@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
+use super::gpt2;
 use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::parts::{Dimensions, activation_key, divide, layer_bits, score_scale};
 use super::rope::{Rope, rope};
@@ -79,21 +80,6 @@ const MPT_NAMES: Names = Names {
         (BlockPart::FeedForwardNorm, "norm_2"),
         (BlockPart::Up, "ffn.up_proj"),
         (BlockPart::Down, "ffn.down_proj"),
-    ],
-    ..NAMES
-};
-
-const BIGCODE_NAMES: Names = Names {
-    stack: &[(StackPart::TokenEmbedding, "wte"), (StackPart::PositionEmbedding, "wpe"), (StackPart::FinalNorm, "ln_f")],
-    block: &[
-        (BlockPart::AttentionNorm, "ln_1"),
-        (BlockPart::Query, "attn.c_attn"),
-        (BlockPart::Key, "attn.c_attn"),
-        (BlockPart::Value, "attn.c_attn"),
-        (BlockPart::Output, "attn.c_proj"),
-        (BlockPart::FeedForwardNorm, "ln_2"),
-        (BlockPart::Up, "mlp.c_fc"),
-        (BlockPart::Down, "mlp.c_proj"),
     ],
     ..NAMES
 };
@@ -260,7 +246,7 @@ fn bigcode(context: &Context<'_>) -> Result<Draft> {
     if !config.flag_or(&["scale_attn_weights"], true)? {
         stack.block.attention.scale = score_scale(1.0)?;
     }
-    let mut draft = Draft::new(context, Stack::Decoder, stack, &BIGCODE_NAMES, norm);
+    let mut draft = Draft::new(context, Stack::Decoder, stack, &gpt2::NAMES, norm);
     split_by_group(&mut draft.sources, &stack);
     Ok(draft)
 }

@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family {
     map,
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     prefixes: &["transformer."],
     stack: &[(StackPart::TokenEmbedding, "wte"), (StackPart::PositionEmbedding, "wpe"), (StackPart::FinalNorm, "ln_f")],
     layer: "h.{}.",

@@ -1,12 +1,12 @@
 //! GPT (Radford et al. 2018): post-norm blocks, learned positions, matrices stored by input.
 
 use anyhow::Result;
-use kinglet::format::layout::{BlockPart, Stack, StackPart};
+use kinglet::format::layout::{Stack, StackPart};
 use kinglet::format::spec::{Activation, Residual};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::gpt2::split_fused;
+use super::gpt2::{self, split_fused};
 use super::head::{BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION};
 use super::parts::{Dimensions, activation, divide};
 use super::source::Names;
@@ -16,19 +16,8 @@ pub(super) const FAMILY: Family =
     Family { model_types: &["openai-gpt"], heads: &[BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION], map };
 
 const NAMES: Names = Names {
-    prefixes: &["transformer."],
     stack: &[(StackPart::TokenEmbedding, "tokens_embed"), (StackPart::PositionEmbedding, "positions_embed")],
-    layer: "h.{}.",
-    block: &[
-        (BlockPart::AttentionNorm, "ln_1"),
-        (BlockPart::Query, "attn.c_attn"),
-        (BlockPart::Key, "attn.c_attn"),
-        (BlockPart::Value, "attn.c_attn"),
-        (BlockPart::Output, "attn.c_proj"),
-        (BlockPart::FeedForwardNorm, "ln_2"),
-        (BlockPart::Up, "mlp.c_fc"),
-        (BlockPart::Down, "mlp.c_proj"),
-    ],
+    ..gpt2::NAMES
 };
 
 fn map(context: &Context<'_>) -> Result<Draft> {
