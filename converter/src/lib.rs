@@ -27,6 +27,7 @@ pub mod quantize;
 pub(crate) mod real;
 pub mod reference;
 pub mod report;
+pub mod samples;
 pub mod source;
 pub mod tables;
 pub mod texts;

@@ -43,7 +43,7 @@ const CONVERTER: &[&[&str]] = &[
     &["balance", "biases", "reference", "vocabulary"],
     &["fidelity"],
     &["calibrate", "direction", "keys"],
-    &["numbers", "quantize"],
+    &["numbers", "quantize", "samples"],
     &["convert"],
     &["report"],
     &["cli"],

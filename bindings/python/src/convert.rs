@@ -5,23 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Task, WeightLayout};
-use kinglet::tokenizer::{EncodeOptions, Tokenizer};
-use kinglet_convert::calibrate::{fit, standard_texts};
+use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::convert::convert as quantize;
 use kinglet_convert::family::Options;
-use kinglet_convert::fidelity::{sample_texts, spread_texts};
 use kinglet_convert::files::{check_writable, write_atomically};
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
-use kinglet_convert::texts::{Input, Measured, collection, end, halves};
+use kinglet_convert::samples::{Samples, read};
+use kinglet_convert::texts::Input;
 use kinglet_convert::vocabulary::{Pruned, Vocabulary, Wish};
 use kinglet_convert::{direction, numbers, tokenizer};
 use pyo3::prelude::*;
 
 use crate::background;
-
-/// Fewer texts than this are no collection.
-const LEAST: usize = 16;
 
 /// What the command line's options of these names say.
 #[derive(FromPyObject)]
@@ -93,12 +89,12 @@ impl Wishes {
             pruned = Some(Pruned::between(before, (source.spec(), section.len())));
         }
         let reader = if section.is_empty() { None } else { Some(Tokenizer::from_bytes(&section)?) };
-        let texts = self.texts(&source, reader.as_ref())?;
-        let (numbers, calibration) = numbers::choose(&mut source, &texts.calibrated, keys, self.calibrate)?;
+        let (samples, own) = self.samples(&source, reader.as_ref())?;
+        let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate)?;
         // One that saw nothing rounds each weight by itself.
         let converted = quantize(&source, &section, Some(&calibration.unwrap_or_default()))?;
-        let mut report = Report::new(&source, &converted, texts.kind, &texts.measured, &texts.shown)?;
-        report.direction = direction::losses(&source, reader.as_ref(), &texts.own)?;
+        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
+        report.direction = direction::losses(&source, reader.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
         if report.fidelity.is_broken(source.spec().numerics.weights) {
@@ -150,77 +146,19 @@ impl Wishes {
         Ok((keys, options))
     }
 
-    /// What is calibrated and measured on: as the command line chooses it.
-    fn texts(&self, source: &Source, reader: Option<&Tokenizer<'_>>) -> Result<Texts> {
-        let standard = || if self.calibrate { standard_texts(source) } else { Ok(Vec::new()) };
-        if let Some(given) = &self.calibration {
-            let reader = reader.context("the model has no tokenizer for the texts of `calibration`\nleave them out")?;
-            let given = read(source, reader, given.iter().map(String::as_str))?;
-            let own = given.iter().map(|(input, _)| input.clone()).collect();
-            let (calibrated, mut measured) = halves(given);
-            if calibrated.is_empty() {
-                bail!("`calibration` has no texts\ngive some that the model is used for");
-            }
-            if measured.is_empty() {
-                measured = calibrated.clone();
-            }
-            let calibrated = calibrated.into_iter().map(|(input, _)| input).collect();
-            let (measured, shown) = measured.into_iter().unzip();
-            return Ok(Texts { calibrated, measured, shown, own, kind: Measured::GivenTexts });
-        }
-        let without_text =
-            |measured, kind| Ok(Texts { calibrated: standard()?, measured, kind, shown: Vec::new(), own: Vec::new() });
-        if source.spec().encoder.is_none() {
-            return without_text(sample_texts(source, 8, 48, 0)?, Measured::OwnTexts);
-        }
-        let collected = reader.map_or(Ok(Vec::new()), |reader| read(source, reader, collection()))?;
-        if collected.len() < LEAST {
-            return without_text(spread_texts(source, 8, 24), Measured::TokenIds);
-        }
-        let (half, other) = halves(collected);
-        let (measured, shown) = other.into_iter().unzip();
-        let calibrated = match self.calibration_ids || !self.calibrate {
-            true => standard()?,
-            false => half.into_iter().map(|(input, _)| input).collect(),
+    /// What is calibrated and measured on, and all texts that the caller gave.
+    fn samples(&self, source: &Source, reader: Option<&Tokenizer<'_>>) -> Result<(Samples, Vec<Input>)> {
+        let Some(given) = &self.calibration else {
+            return Ok((Samples::standard(source, reader, self.calibrate, self.calibration_ids)?, Vec::new()));
         };
-        Ok(Texts { calibrated, measured, shown, own: Vec::new(), kind: Measured::CollectedTexts })
+        let reader = reader.context("the model has no tokenizer for the texts of `calibration`\nleave them out")?;
+        let given = read(source, reader, given.iter().map(String::as_str))?;
+        if given.is_empty() {
+            bail!("`calibration` has no texts\ngive some that the model is used for");
+        }
+        let own = given.iter().map(|(input, _)| input.clone()).collect();
+        Ok((Samples::given(given), own))
     }
-}
-
-struct Texts {
-    calibrated: Vec<Input>,
-    measured: Vec<Input>,
-    /// The texts of these, where there are texts.
-    shown: Vec<String>,
-    /// All texts that the caller gave.
-    own: Vec<Input>,
-    kind: Measured,
-}
-
-/// Texts as a model reads them, each after its default prompt; those that its tokenizer has no
-/// tokens for are left out.
-fn read<'t>(
-    source: &Source,
-    reader: &Tokenizer<'_>,
-    texts: impl Iterator<Item = &'t str>,
-) -> Result<Vec<(Input, String)>> {
-    let spec = source.spec();
-    let max_length = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-    let prompt = source.prompts.choose(None)?.map_or("", |(_, text)| text);
-    let read = |text: &str| {
-        let options = EncodeOptions { max_length, ..EncodeOptions::default() };
-        let tokens = tokenizer::encode(reader, &format!("{prompt}{text}"), None, &options).ok()?;
-        let mut input = Input {
-            ids: tokens.iter().map(|token| token.id).collect(),
-            token_types: tokens.iter().map(|token| token.type_id).collect(),
-            ..Input::default()
-        };
-        fit(source, &mut input).ok()?;
-        end(spec, &mut input.ids, &mut input.decoder_ids);
-        input.token_types.truncate(input.ids.len());
-        Some((input, text.to_owned()))
-    };
-    Ok(texts.filter_map(read).collect())
 }
 
 /// Tokens that go through a layer together, where a target asks for another number than its blobs

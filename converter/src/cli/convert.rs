@@ -18,6 +18,7 @@ use kinglet_convert::files::{self, check_writable, write_atomically};
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
+use kinglet_convert::samples::Samples;
 use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::{texts, tokenizer};
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ use super::input::Reader;
 use super::keep::{KeepArgs, cut};
 use super::located::Located;
 use super::output;
-use super::texts::{Given, Texts};
+use super::texts::Given;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
 #[derive(Args, Debug)]
@@ -214,19 +215,25 @@ impl Convert {
         }
         progress.set_message("calibrating");
         let given = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
-        let texts = match (&given, self.calibration_ids) {
-            (Some(given), _) => Texts::given(given, &mut source),
-            (None, ids) => Texts::standard(&source, &reader, !self.no_calibration, ids)?,
+        let samples = match &given {
+            Some(given) => {
+                let samples = Samples::given(given.clone());
+                source.mapping.notes.push(halved(given.len(), &samples));
+                samples
+            }
+            None => {
+                let tokenizer = reader.tokenizer.as_ref();
+                Samples::standard(&source, tokenizer, !self.no_calibration, self.calibration_ids)?
+            }
         };
         let (numbers, calibration) =
-            numbers::choose(&mut source, &texts.calibrated, self.keys(), !self.no_calibration)?;
+            numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration)?;
         progress.set_message("quantizing");
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
         let converted = convert(&source, tokenizer, Some(&calibration))?;
         progress.set_message("measuring against the reference");
-        let Texts { kind, measured, shown, .. } = &texts;
-        let mut report = Report::new(&source, &converted, *kind, measured, shown)?;
+        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
         let own: Vec<texts::Input> = given.into_iter().flatten().map(|(input, _)| input).collect();
         report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own)?;
         report.numbers = Some(numbers);
@@ -306,6 +313,15 @@ impl Convert {
             ..Options::default()
         }
     }
+}
+
+/// What becomes of the texts that a person gave.
+fn halved(given: usize, samples: &Samples) -> String {
+    if given == 1 {
+        return "the report is measured on the one text that was calibrated on: give more".to_owned();
+    }
+    let (half, other) = (samples.calibrated.len(), samples.measured.len());
+    format!("{half} of the given texts were calibrated on, and the report is measured on the other {other}")
 }
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another

@@ -1,92 +1,16 @@
-//! The texts that `convert` calibrates and measures on.
+//! The texts that a person gives `convert` to calibrate and measure on.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use kinglet_convert::calibrate::{fit, standard_texts};
-use kinglet_convert::fidelity::{sample_texts, spread_texts};
+use kinglet_convert::calibrate::fit;
 use kinglet_convert::files::read_text;
 use kinglet_convert::opened::Source;
-use kinglet_convert::texts::{self, Measured, collection, end, halves};
+use kinglet_convert::texts;
 use kinglet_convert::tokenizer::Kept;
 use serde_json::Value;
 
 use super::input::{Input, Reader, lines, parse};
-
-/// Fewer texts than this are no collection.
-const LEAST: usize = 16;
-
-/// What is calibrated on, and what is measured on.
-pub(crate) struct Texts {
-    /// What weights are calibrated on.
-    pub(crate) calibrated: Vec<texts::Input>,
-    /// What the report is measured on.
-    pub(crate) measured: Vec<texts::Input>,
-    /// The texts of these, where there are texts.
-    pub(crate) shown: Vec<String>,
-    /// What these are.
-    pub(crate) kind: Measured,
-}
-
-impl Texts {
-    /// Half of a person's own texts each. A single one serves both.
-    pub(crate) fn given(given: &[(texts::Input, String)], source: &mut Source) -> Self {
-        let (calibrated, mut measured) = halves(given.to_vec());
-        if measured.is_empty() {
-            source
-                .mapping
-                .notes
-                .push("the report is measured on the one text that was calibrated on: give more".to_owned());
-            measured = calibrated.clone();
-        } else {
-            let (half, other) = (calibrated.len(), measured.len());
-            let note = format!(
-                "{half} of the given texts were calibrated on, and the report is measured on the other {other}"
-            );
-            source.mapping.notes.push(note);
-        }
-        let calibrated = calibrated.into_iter().map(|(input, _)| input).collect();
-        let (measured, shown) = measured.into_iter().unzip();
-        Self { calibrated, measured, shown, kind: Measured::GivenTexts }
-    }
-
-    /// What a decoder writes itself; half of the project's texts each for other models with a tokenizer, and token ids for those without.
-    /// With `ids`, token ids are calibrated on in any case.
-    pub(crate) fn standard(source: &Source, reader: &Reader, calibrate: bool, ids: bool) -> Result<Self> {
-        let spec = source.spec();
-        let standard = || if calibrate { standard_texts(source) } else { Ok(Vec::new()) };
-        if spec.encoder.is_none() {
-            let measured = sample_texts(source, 8, 48, 0)?;
-            return Ok(Self { calibrated: standard()?, measured, shown: Vec::new(), kind: Measured::OwnTexts });
-        }
-        let collected = collected(source, reader)?;
-        if collected.len() < LEAST {
-            let measured = spread_texts(source, 8, 24);
-            return Ok(Self { calibrated: standard()?, measured, shown: Vec::new(), kind: Measured::TokenIds });
-        }
-        let (half, other) = halves(collected);
-        let half = || half.into_iter().map(|(input, _)| input).collect();
-        let calibrated = if ids || !calibrate { standard()? } else { half() };
-        let (measured, shown) = other.into_iter().unzip();
-        Ok(Self { calibrated, measured, shown, kind: Measured::CollectedTexts })
-    }
-}
-
-/// The project's texts as a model reads them, without texts that its tokenizer has no tokens for.
-fn collected(source: &Source, reader: &Reader) -> Result<Vec<(texts::Input, String)>> {
-    let spec = source.spec();
-    let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-    let prompt = source.prompts.choose(None)?.map_or(String::new(), |(_, text)| text.clone());
-    let reader = Reader { limit, prompt, ..reader.clone() };
-    let read = |text: &'static str| {
-        let mut input: texts::Input = parse(&text.into(), &reader).ok()?.into();
-        fit(source, &mut input).ok()?;
-        end(spec, &mut input.ids, &mut input.decoder_ids);
-        input.token_types.truncate(input.ids.len());
-        Some((input, text.to_owned()))
-    };
-    Ok(collection().filter_map(read).collect())
-}
 
 /// The texts of a file to calibrate on, as they stand in it.
 pub(crate) struct Given {

@@ -1,0 +1,88 @@
+//! The texts that a conversion is calibrated and measured on.
+
+use anyhow::Result;
+use kinglet::tokenizer::{EncodeOptions, Tokenizer};
+
+use crate::calibrate::{fit, standard_texts};
+use crate::fidelity::{sample_texts, spread_texts};
+use crate::opened::Source;
+use crate::texts::{Input, Measured, collection, end, halves};
+use crate::tokenizer::encode;
+
+/// Fewer texts than this are no collection.
+const LEAST: usize = 16;
+
+/// What is calibrated on, and what is measured on.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// What weights are calibrated on.
+    pub calibrated: Vec<Input>,
+    /// What the report is measured on.
+    pub measured: Vec<Input>,
+    /// The texts of `measured`; empty where these are token ids alone.
+    pub shown: Vec<String>,
+    /// Where `measured` comes from.
+    pub kind: Measured,
+}
+
+impl Samples {
+    /// Half of a person's own texts each. A single text serves both.
+    pub fn given(texts: Vec<(Input, String)>) -> Self {
+        let (calibrated, mut measured) = halves(texts);
+        if measured.is_empty() {
+            measured.clone_from(&calibrated);
+        }
+        let calibrated = calibrated.into_iter().map(|(input, _)| input).collect();
+        let (measured, shown) = measured.into_iter().unzip();
+        Self { calibrated, measured, shown, kind: Measured::GivenTexts }
+    }
+
+    /// What a decoder writes itself; half of the project's texts each for other models with a
+    /// tokenizer, and token ids for models without one. With `ids`, token ids are calibrated on in
+    /// any case; without `calibrate`, nothing is.
+    ///
+    /// # Errors
+    /// When the reference cannot run.
+    pub fn standard(source: &Source, tokenizer: Option<&Tokenizer<'_>>, calibrate: bool, ids: bool) -> Result<Self> {
+        let standard = || if calibrate { standard_texts(source) } else { Ok(Vec::new()) };
+        let without_text = |measured, kind| Ok(Self { calibrated: standard()?, measured, shown: Vec::new(), kind });
+        if source.spec().encoder.is_none() {
+            return without_text(sample_texts(source, 8, 48, 0)?, Measured::OwnTexts);
+        }
+        let collected = tokenizer.map_or(Ok(Vec::new()), |tokenizer| read(source, tokenizer, collection()))?;
+        if collected.len() < LEAST {
+            return without_text(spread_texts(source, 8, 24), Measured::TokenIds);
+        }
+        let halved = Self { kind: Measured::CollectedTexts, ..Self::given(collected) };
+        Ok(if ids || !calibrate { Self { calibrated: standard()?, ..halved } } else { halved })
+    }
+}
+
+/// Texts as a model reads them, each after its default prompt, without texts that its tokenizer has
+/// no tokens for.
+///
+/// # Errors
+/// When the folder names a default prompt that it does not have.
+pub fn read<'t>(
+    source: &Source,
+    tokenizer: &Tokenizer<'_>,
+    texts: impl Iterator<Item = &'t str>,
+) -> Result<Vec<(Input, String)>> {
+    let spec = source.spec();
+    let max_length = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
+    let prompt = source.prompts.choose(None)?.map_or("", |(_, text)| text);
+    let options = EncodeOptions { max_length, ..EncodeOptions::default() };
+    let read = |text: &str| {
+        let tokens = encode(tokenizer, &format!("{prompt}{text}"), None, &options).ok()?;
+        let mut input = Input {
+            ids: tokens.iter().map(|token| token.id).collect(),
+            token_types: tokens.iter().map(|token| token.type_id).collect(),
+            ..Input::default()
+        };
+        fit(source, &mut input).ok()?;
+        end(spec, &mut input.ids, &mut input.decoder_ids);
+        input.token_types.truncate(input.ids.len());
+        Some((input, text.to_owned()))
+    };
+    Ok(texts.filter_map(read).collect())
+}
