@@ -312,7 +312,7 @@ impl Attention<'_> {
         let met = (self.disentangled.vector(position, keys.start) + 1).saturating_sub(lowest);
         let vectors = vectors.rows(head * self.disentangled.positions + lowest, met);
         let products = products.get_mut(..vectors.rows).unwrap_or(&mut []);
-        (self.kernels.scores8)(products, query, vectors.weights);
+        (self.kernels.scores8)(products, query, vectors.weights.bytes);
         let term = Term::new(self, (1 << 30, 30 - power), &vectors, 15);
         for (product, multiplier) in products.iter_mut().zip(vectors.multipliers.iter()) {
             *product = term.score(*product, multiplier);
@@ -343,8 +343,8 @@ impl Attention<'_> {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
             let slot_only = slot..slot + 1;
             let product = match &cache.keys {
-                Keys::K8(keys) => dot(vector.weights, rows(keys, &slot_only, head_dim)),
-                Keys::K16(keys) => dot(vector.weights, rows(keys, &slot_only, head_dim)),
+                Keys::K8(keys) => dot(vector.weights.bytes, rows(keys, &slot_only, head_dim)),
+                Keys::K16(keys) => dot(vector.weights.bytes, rows(keys, &slot_only, head_dim)),
             };
             let scale = Scale::from_bits(cache.key_scales.get(slot).copied().unwrap_or(0));
             let softmax_scale = self.spec.scale;

@@ -5,8 +5,8 @@ mod compare;
 pub use compare::compare;
 
 use crate::format::spec::{ActivationWidth, WeightLayout};
-use crate::kernels::Kernels;
 use crate::kernels::scalar::softmax::{largest_scale, scores_max};
+use crate::kernels::{Kernels, Weights};
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::softmax::softmax;
@@ -31,9 +31,7 @@ impl<'a> Linear<'a> {
         let matrix = Matrix {
             rows: multipliers.len(),
             cols,
-            layout,
-            weights,
-            scales,
+            weights: Weights { bytes: weights, scales, layout },
             exponent: 40,
             multipliers: Words::new(multipliers),
             bias: Words::default(),

@@ -9,6 +9,7 @@ use crate::format::check;
 use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
 use crate::format::places::MAX_GROUP_SCALE;
 use crate::format::spec::{AttentionPosition, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
+use crate::kernels::Weights;
 
 /// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
 #[derive(Clone, Debug)]
@@ -175,7 +176,7 @@ impl<'m> Model<'m> {
         let holds = match shape {
             Shape::Matrix { rows, .. } => {
                 let matrix = self.matrix_at(role, shape);
-                let scaled = matrix.scales.iter().all(|&scale| scale <= MAX_GROUP_SCALE);
+                let scaled = matrix.weights.scales.iter().all(|&scale| scale <= MAX_GROUP_SCALE);
                 scaled
                     && matrix.multipliers.0.len() == rows
                     && exponents.contains(&matrix.exponent)
@@ -237,9 +238,7 @@ impl<'m> Model<'m> {
         Matrix {
             rows,
             cols,
-            layout,
-            weights: self.slice(offset, count),
-            scales,
+            weights: Weights { bytes: self.slice(offset, count), scales, layout },
             exponent: bounded(i32::from_le(*exponent)),
             multipliers: Words(multipliers),
             bias: Words(biases),
@@ -349,12 +348,8 @@ impl<'m> StackView<'_, 'm> {
 pub(crate) struct Matrix<'m> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
-    /// How the weights lie.
-    pub(crate) layout: WeightLayout,
-    /// `[rows, cols]`, two to a byte where they are packed.
-    pub(crate) weights: &'m [i8],
-    /// The scales of the groups of packed weights.
-    pub(crate) scales: &'m [u8],
+    /// `[rows, cols]`.
+    pub(crate) weights: Weights<'m>,
     pub(crate) exponent: i32,
     pub(crate) multipliers: Words<'m>,
     pub(crate) bias: Words<'m>,
@@ -365,9 +360,7 @@ impl Default for Matrix<'_> {
         Self {
             rows: 0,
             cols: 0,
-            layout: WeightLayout::RowMajor,
-            weights: &[],
-            scales: &[],
+            weights: Weights { bytes: &[], scales: &[], layout: WeightLayout::RowMajor },
             exponent: 0,
             multipliers: Words::default(),
             bias: Words::default(),
@@ -380,7 +373,9 @@ impl<'m> Matrix<'m> {
     /// in tiles both are whole tiles.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
-        let (weights, scales) = match self.layout {
+        let Weights { bytes, scales, layout } = self.weights;
+        // Of one row.
+        let (byte_count, scale_count) = match layout {
             WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
                 (self.cols / 2, self.cols.div_ceil(at_least_one(group.into())))
             }
@@ -388,8 +383,11 @@ impl<'m> Matrix<'m> {
         };
         Self {
             rows: end - start,
-            weights: self.weights.get(start * weights..end * weights).unwrap_or(&[]),
-            scales: self.scales.get(start * scales..end * scales).unwrap_or(&[]),
+            weights: Weights {
+                bytes: bytes.get(start * byte_count..end * byte_count).unwrap_or(&[]),
+                scales: scales.get(start * scale_count..end * scale_count).unwrap_or(&[]),
+                layout,
+            },
             multipliers: self.multipliers.from(start),
             bias: Words::default(),
             ..*self

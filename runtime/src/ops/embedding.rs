@@ -26,13 +26,13 @@ pub(crate) fn embed_row(
         let value = shift_round(mul_high(i32::from(weight) << 24, multiplier), shift);
         *out = if add { out.saturating_add(value) } else { value };
     };
-    let cols = table.cols;
-    let from = |start: usize| table.weights.get(start..).unwrap_or(&[]);
-    if table.layout == WeightLayout::RowMajor {
+    let (cols, layout) = (table.cols, table.weights.layout);
+    let from = |start: usize| table.weights.bytes.get(start..).unwrap_or(&[]);
+    if layout == WeightLayout::RowMajor {
         out.iter_mut().zip(from(row * cols)).take(cols).for_each(|(out, &weight)| put(out, weight));
         return;
     }
-    if table.layout == WeightLayout::Paired && features::PAIRED_WEIGHTS {
+    if layout == WeightLayout::Paired && features::PAIRED_WEIGHTS {
         // Two rows of each tile: every second byte belongs to this row.
         let pairs = from(pair_place(row & !1, 0, cols)).as_chunks::<{ 2 * TILE }>().0.iter().step_by(2);
         for (out, pairs) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(pairs).take(cols / TILE) {
@@ -41,7 +41,7 @@ pub(crate) fn embed_row(
         }
         return;
     }
-    if table.layout == WeightLayout::WideTiled && features::WIDE_TILES {
+    if layout == WeightLayout::WideTiled && features::WIDE_TILES {
         // A word of each tile along the row.
         let words = from(wide_tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(WIDE_TILE_ROWS);
         for (out, word) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
@@ -51,7 +51,12 @@ pub(crate) fn embed_row(
     }
     // A word of each tile along the row, with its columns in the order 0, 2, 1, 3.
     let words = from(tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(TILE);
-    for (out, &[a, c, b, d]) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
-        out.iter_mut().zip([a, b, c, d]).for_each(|(out, weight)| put(out, weight));
+    for ([first, second, third, fourth], &[a, c, b, d]) in
+        out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE)
+    {
+        put(first, a);
+        put(second, b);
+        put(third, c);
+        put(fourth, d);
     }
 }

@@ -6,8 +6,8 @@ use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
 use crate::fixed::{Scale, row_bits};
 use crate::format::spec::ActivationWidth;
+use crate::kernels::Kernels;
 use crate::kernels::table::Requantize;
-use crate::kernels::{Kernels, Weights};
 use crate::model::{Matrix, Words};
 
 /// Rows of activations, quantized, each with the bits of its [`Scale`].
@@ -94,14 +94,13 @@ pub(crate) fn linear_with_bias(
         return;
     }
     let mut out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
-    let weights = Weights { bytes: matrix.weights, scales: matrix.scales, layout: matrix.layout };
     let bits = match &x.values {
         Values::A8(values) => {
-            kernels.products8.multiply(out, values, &weights, cols);
+            kernels.products8.multiply(out, values, &matrix.weights, cols);
             7
         }
         Values::A16(values) => {
-            kernels.products16.multiply(out, values, &weights, cols);
+            kernels.products16.multiply(out, values, &matrix.weights, cols);
             row_bits(cols)
         }
     };

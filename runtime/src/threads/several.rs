@@ -241,6 +241,7 @@ mod tests {
 
     use super::*;
     use crate::format::spec::{ActivationWidth, WeightLayout};
+    use crate::kernels::Weights;
     use crate::ops::linear::quantize_rows;
 
     #[test]
@@ -260,13 +261,13 @@ mod tests {
             let tiled = [WeightLayout::Tiled, WeightLayout::WideTiled, WeightLayout::Paired, packed];
             let layouts = tiled.into_iter().filter(|_| rows.is_multiple_of(WIDE_TILE_ROWS));
             for layout in layouts.chain([WeightLayout::RowMajor]) {
-                let (weights, group_scales) = match layout {
+                let (bytes, scales) = match layout {
                     WeightLayout::Packed { .. } => (&weights[..weights.len() / 2], &*group_scales),
                     _ => (&*weights, &[][..]),
                 };
+                let weights = Weights { bytes, scales, layout };
                 let (multipliers, bias) = (Words::new(&numbers), Words::new(&numbers));
-                let matrix =
-                    Matrix { rows, cols: COLS, layout, weights, scales: group_scales, exponent: 36, multipliers, bias };
+                let matrix = Matrix { rows, cols: COLS, weights, exponent: 36, multipliers, bias };
                 let run = |others| {
                     let mut out = vec![0; rows];
                     Others::new(others).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
