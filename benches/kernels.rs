@@ -1,6 +1,6 @@
 //! Single operations: linear layers for a token and for a text of 64, and a softmax.
 //!
-//!     cargo bench -p kinglet-convert --bench kernels
+//!     cargo bench -p kinglet-benches --bench kernels
 //!
 //! A throughput is in products a second, of the softmax in elements.
 

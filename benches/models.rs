@@ -1,7 +1,7 @@
 //! The models that ship: a token written, a sentence classified, a sentence turned into a command.
 //! Tokenizing is not in it.
 //!
-//!     cargo bench -p kinglet-convert --bench models
+//!     cargo bench -p kinglet-benches --bench models
 
 #![expect(missing_docs, reason = "what the macro makes has none")]
 

@@ -1,7 +1,7 @@
 //! Device tokenizers beside the `tokenizers` crate, in bytes of text a second: prose, and texts of
 //! one kind of character.
 //!
-//!     cargo bench -p kinglet-convert --bench tokenizer
+//!     cargo bench -p kinglet-benches --bench tokenizer
 //!
 //! Folders with other tokenizers may be named in `KINGLET_TOKENIZERS`, with colons between them.
 
