@@ -41,6 +41,13 @@ pub(crate) struct Firmware {
     board: Option<String>,
 }
 
+impl Firmware {
+    /// All programs on all cores, single operations too, and all boards.
+    pub(crate) fn all() -> Self {
+        Self { kernels: true, ..Self::default() }
+    }
+}
+
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
     let boards = boards::all()?;

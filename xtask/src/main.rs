@@ -165,7 +165,7 @@ fn emulators() -> Result<()> {
     cargo(&["test", "--package", "kinglet-convert", "--test", "c"], &[])?;
     c::check()?;
     portable::check()?;
-    firmware::run(&firmware::Firmware::default())?;
+    firmware::run(&firmware::Firmware::all())?;
     first::check()
 }
 

@@ -5,7 +5,7 @@ use crate::Aligned;
 use crate::features;
 use crate::fixed::row_bits;
 use crate::format::places::WIDE_TILE_ROWS;
-use crate::format::spec::WeightLayout;
+use crate::format::spec::{WeightLayout, at_least_one};
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::table::{NormRow, Requantize};
@@ -198,7 +198,7 @@ fn compare_products(
     for group in [32, 64] {
         if cols.is_multiple_of(8) {
             let layout = WeightLayout::Packed { group };
-            let scales = part(&scales.0, rows * cols.div_ceil(group.into()));
+            let scales = part(&scales.0, rows * cols.div_ceil(at_least_one(group.into())));
             multiply(["packed8", "packed16"], Weights { bytes: part(all, rows * cols / 2), scales, layout });
         }
     }

@@ -1,27 +1,24 @@
 //! What the loops of 32-bit cores without vectors ask of their arguments, and how these are
 //! prepared.
 
-use super::table::Requantize;
-#[cfg(not(kinglet_thumb1))]
-use super::{scalar, table::Weights};
-#[cfg(not(kinglet_thumb1))]
+use super::scalar;
+use super::table::{Requantize, Weights};
 use crate::format::places::{PACKED_COLS, TILE};
 
 /// Groups of the widest row that is multiplied without being unpacked.
-#[cfg(not(kinglet_thumb1))]
 const GROUPS: usize = 64;
 
 /// The sizes of packed weights, and what the sums of a token begin with.
-#[cfg(not(kinglet_thumb1))]
 pub(super) struct Groups<'a> {
     /// Blocks of four rows.
+    #[cfg_attr(kinglet_thumb1, expect(dead_code, reason = "its loop ends where the sums end"))]
     pub(super) blocks: usize,
     /// Tiles in a row, of eight columns.
     pub(super) tiles: usize,
     pub(super) tiles_in_group: usize,
     /// With what the sums of each group begin: weights are offset by 8, so with -8 times the sum of
     /// the group's activations.
-    pub(super) beginnings: &'a [i32; GROUPS],
+    pub(super) beginnings: &'a [i32],
 }
 
 /// A product over packed weights, as they lie: `one_token` gets the sums and the activations of
@@ -29,14 +26,13 @@ pub(super) struct Groups<'a> {
 ///
 /// The weights begin at a word's boundary and, like the scales, are as many as the sizes say. A
 /// token has `8 * tiles` activations and `4 * blocks` sums, and no size is 0.
-#[cfg(not(kinglet_thumb1))]
 #[inline(always)]
-pub(super) fn packed16(
+pub(super) fn packed<X: Copy + Into<i32>>(
     out: &mut [i32],
-    x: &[i16],
+    x: &[X],
     packed: &Weights<'_>,
     cols: usize,
-    one_token: impl Fn(&mut [i32], &[i16], &Groups<'_>),
+    one_token: impl Fn(&mut [i32], &[X], &Groups<'_>),
 ) -> bool {
     let (cols, group) = (cols.max(1), packed.group().max(1));
     let (groups, blocks) = (cols.div_ceil(group), packed.bytes.len() / 2 / cols);
@@ -48,11 +44,12 @@ pub(super) fn packed16(
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         let mut beginnings = [0; GROUPS];
+        let beginnings = beginnings.get_mut(..groups).unwrap_or(&mut []);
         for (beginning, x) in beginnings.iter_mut().zip(x.chunks(group)) {
-            *beginning = -8 * x.iter().map(|&x| i32::from(x)).sum::<i32>();
+            *beginning = -8 * x.iter().map(|&x| x.into()).sum::<i32>();
         }
         let (tiles, tiles_in_group) = (cols / PACKED_COLS, group / PACKED_COLS);
-        one_token(out, x, &Groups { blocks, tiles, tiles_in_group, beginnings: &beginnings });
+        one_token(out, x, &Groups { blocks, tiles, tiles_in_group, beginnings });
     }
     true
 }

@@ -136,7 +136,7 @@ unsafe extern "C" fn one_token(
 
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
 pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
-    words::packed16(out, x, packed, cols, |out, x, groups| {
+    words::packed(out, x, packed, cols, |out, x, groups| {
         // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
         // beginning for each group, and writes the sums: `words` gives sizes that the slices have.
         unsafe {

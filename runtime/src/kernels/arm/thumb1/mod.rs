@@ -7,19 +7,29 @@ mod text;
 
 mod activation;
 mod attention;
+mod packed;
 mod rows;
 mod softmax;
 mod tiles;
 mod widened;
 
+use crate::features;
 use crate::kernels::scalar;
 use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target.
 pub(crate) static THUMB1: Kernels = Kernels {
     name: "arm-thumb1",
-    products8: Products { tiles: tiles::tiles8, ..scalar::SCALAR.products8 },
-    products16: Products { tiles: tiles::tiles16, ..scalar::SCALAR.products16 },
+    products8: Products {
+        tiles: tiles::tiles8,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed) } else { None },
+        ..scalar::SCALAR.products8
+    },
+    products16: Products {
+        tiles: tiles::tiles16,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed) } else { None },
+        ..scalar::SCALAR.products16
+    },
     requantize: rows::requantize,
     quantize16: rows::quantize16,
     norm: rows::norm,

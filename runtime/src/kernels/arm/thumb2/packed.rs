@@ -121,7 +121,7 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32
 
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
 pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
-    words::packed16(out, x, packed, cols, |out, x, groups| {
+    words::packed(out, x, packed, cols, |out, x, groups| {
         out.fill(0);
         let shape = OneToken {
             blocks: groups.blocks,
