@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{kinglet, root};
-use crate::firmware::folder_of;
+use crate::programs::folder_of;
 
 /// The checkpoints that ship, and how their blobs are made.
 const BLOBS: [(&str, &str, &[&str]); 6] = [

@@ -13,7 +13,7 @@ use object::{Object, ObjectSection, ObjectSymbol};
 use serde_json::Value;
 
 use crate::cargo::output_of;
-use crate::firmware::{self, folder_of};
+use crate::programs::{self, folder_of};
 
 /// A board, as its folder describes it.
 pub(crate) struct Board {
@@ -105,7 +105,7 @@ impl Board {
     /// Builds all programs, and looks at each of them as the chip will.
     fn build(&self) -> Result<()> {
         let folder = folder_of(&self.folder);
-        let release = firmware::build(&folder, &self.target, "", &[])?;
+        let release = programs::build(&folder, &self.target, "", &[])?;
         for program in &self.programs {
             check(&release.join(program), &self.memory, self.boot)
                 .with_context(|| format!("{} would not start", self.folder))?;

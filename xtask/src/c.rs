@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::cargo::{cargo_in, kinglet, root, target_folder};
 use crate::emulate::{emulate, measure};
-use crate::firmware::folder_of;
 use crate::machines::{CORES, Core};
+use crate::programs::folder_of;
 use crate::table::grouped;
 
 #[derive(Args)]

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{kinglet, target_folder};
 use crate::emulate::{Counts, compared, emulate, measure};
-use crate::firmware::build_one;
 use crate::machines::{CORES, Core};
+use crate::programs::build_one;
 use crate::table::grouped;
 
 /// How a checkpoint is converted, what its firmware must have, and on which cores it runs. The last

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -11,10 +11,11 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::cargo::{cargo_in, root, target_folder};
+use crate::cargo::{cargo_in, target_folder};
 use crate::counts::Counted;
 use crate::emulate::{Counts, Measured, compared, counts, emulate, measure};
 use crate::machines::{CORES, Core, EXAMPLES, LEAN};
+use crate::programs::{build, build_lean, build_one, folder_of};
 use crate::{boards, checkpoint, table, talk, template};
 
 #[derive(Args, Default)]
@@ -92,14 +93,6 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         boards::build("")?;
     }
     Ok(())
-}
-
-/// The folder of `target` for all firmware: what every board depends on is compiled once for each target, and what runs in the
-/// compiler once.
-pub(crate) const FIRMWARE: &str = "firmware";
-
-pub(crate) fn folder_of(name: &str) -> PathBuf {
-    root().join("firmware-examples").join(name)
 }
 
 /// What each example prints on the host, which is what the expected files say.
@@ -200,40 +193,4 @@ pub(crate) fn here(arguments: &[&str]) -> Result<Counts> {
     let output = Command::new(format!("{}/release/host", target_folder("host"))).args(arguments).output()?;
     ensure!(output.status.success(), "{arguments:?} fails on the host");
     counts(&String::from_utf8(output.stdout)?)
-}
-
-/// Builds the programs whose code is measured, and says where they are.
-fn build_lean(core: &Core) -> Result<PathBuf> {
-    let Core { folder, target, features, .. } = core;
-    let bins = LEAN.map(|name| ["--bin", name]).concat();
-    let options = [&bins[..], &["--no-default-features", "--features", features]].concat();
-    build_with(&folder_of(folder), target, "lean", &options, core.environment())
-}
-
-/// Builds one program that needs a feature of its own, and says where it is.
-pub(crate) fn build_one(core: &Core, program: &str, feature: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
-    let Core { folder, target, features, .. } = core;
-    let features = [feature, features].join(",");
-    let options = ["--bin", program, "--features", features.trim_end_matches(',')];
-    Ok(build_with(&folder_of(folder), target, FIRMWARE, &options, environment)?.join(program))
-}
-
-/// Builds a folder's programs and says where they are.
-pub(crate) fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
-    build_with(folder, target, FIRMWARE, &["--bins", "--features", features], environment)
-}
-
-/// Builds programs of a folder in a folder of `target`, and says where they are. They stay there until programs of equal names
-/// are built for the same target.
-fn build_with(
-    folder: &Path,
-    target: &str,
-    out: &str,
-    options: &[&str],
-    environment: &[(&str, &str)],
-) -> Result<PathBuf> {
-    let out = target_folder(out);
-    let build = ["build", "--quiet", "--release", "--target", target, "--target-dir", &out];
-    cargo_in(folder, &[&build, options].concat(), environment)?;
-    Ok(PathBuf::from(out).join(target).join("release"))
 }

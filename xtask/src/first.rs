@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{kinglet, target_folder};
-use crate::firmware::{FIRMWARE, folder_of};
+use crate::programs::{FIRMWARE, folder_of};
 
 pub(crate) fn check() -> Result<()> {
     let (folder, model) = (folder_of("first"), target_folder("model.kinglet"));

@@ -14,6 +14,7 @@ mod floats;
 mod floors;
 mod machines;
 mod portable;
+mod programs;
 mod python;
 mod table;
 mod talk;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{cargo_in, root, target_folder};
 use crate::emulate::compared;
-use crate::firmware::folder_of;
 use crate::machines::EXAMPLES;
+use crate::programs::folder_of;
 
 /// What a build is for, and what runs it.
 struct Machine {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::target_folder;
 use crate::emulate::emulator;
-use crate::firmware::folder_of;
 use crate::machines::Core;
+use crate::programs::folder_of;
 
 /// What a person types, and what comes back.
 pub(crate) struct Conversation {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::boards::{self, Boot, Memory};
 use crate::cargo::{cargo_in, kinglet, root, target_folder};
-use crate::firmware::{FIRMWARE, folder_of};
+use crate::programs::{FIRMWARE, folder_of};
 
 /// Where both chips' memory is said to begin.
 const FLASH_START: u64 = 0x0800_0000;
