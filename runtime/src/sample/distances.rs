@@ -50,13 +50,15 @@ impl Ruler {
         Self { longest: u32::MAX >> up, up, factor }
     }
 
+    /// A distance of a token that weighs something.
     #[inline(always)]
-    fn distance(&self, difference: u32) -> u32 {
+    fn distance(&self, difference: u32) -> Option<u32> {
         if difference > self.longest {
-            return WEIGHTLESS;
+            return None;
         }
         let product = u64::from(difference << self.up) * u64::from(self.factor);
-        ((product >> 32) as u32).min(WEIGHTLESS)
+        let distance = (product >> 32) as u32;
+        if distance < WEIGHTLESS { Some(distance) } else { None }
     }
 }
 
@@ -185,9 +187,10 @@ impl<'l> Distances<'l> {
         if kept as usize > FEW || !self.tokens.is_empty() {
             return;
         }
+        let last = self.last;
         for token in 0..self.distances.len() {
             let Some(&distance) = self.distances.get(token) else { break };
-            if distance.cast_unsigned() <= self.last {
+            if distance.cast_unsigned() <= last {
                 if let Some(slot) = self.distances.get_mut(self.tokens.len()) {
                     *slot = distance;
                 }
@@ -224,11 +227,12 @@ impl<'l> Distances<'l> {
 #[inline(never)]
 fn measure(logits: &mut [i32], largest: i32, ruler: &Ruler, bins: &mut [Bin; BINS]) {
     for logit in logits {
-        let distance = ruler.distance(largest.wrapping_sub(*logit).cast_unsigned());
+        let Some(distance) = ruler.distance(largest.wrapping_sub(*logit).cast_unsigned()) else {
+            *logit = WEIGHTLESS.cast_signed();
+            continue;
+        };
         *logit = distance.cast_signed();
-        if distance < WEIGHTLESS {
-            bins[distance as usize / BIN % BINS].add(distance);
-        }
+        bins[distance as usize / BIN % BINS].add(distance);
     }
 }
 
@@ -263,13 +267,15 @@ mod tests {
                 for difference in differences {
                     let product = u64::from(difference) * u64::from(sharpness);
                     let exact = product.unbounded_shr(u32::from(fraction_bits) + 7).min(WEIGHTLESS.into());
-                    let found = ruler.distance(difference);
+                    let found = ruler.distance(difference).unwrap_or(WEIGHTLESS);
                     assert_eq!(u64::from(found), exact, "{difference} * {sharpness} with {fraction_bits} bits");
                 }
             }
             for fraction_bits in 26..=255 {
                 let exact = (u64::from(u32::MAX) * u64::from(sharpness)).unbounded_shr(u32::from(fraction_bits) + 7);
-                assert!(u64::from(Ruler::new(sharpness, fraction_bits).distance(u32::MAX)) <= exact);
+                assert!(
+                    u64::from(Ruler::new(sharpness, fraction_bits).distance(u32::MAX).unwrap_or(WEIGHTLESS)) <= exact
+                );
             }
         }
     }
