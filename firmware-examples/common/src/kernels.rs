@@ -9,7 +9,7 @@ use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::{Aligned, Error, MemoryPlan, Model, Session};
 
-use crate::models::{home_intent, stories};
+use crate::models::home_intent;
 use crate::{Board, bits, count_of, measured, number};
 
 /// The widest layer.
@@ -122,9 +122,9 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     fingerprint.update(&scores);
     sampling(board, &mut next)?;
     let start = board.count();
-    let _ = black_box(Model::from_bytes(black_box(stories::BLOB))?);
+    let _ = black_box(Model::from_bytes(black_box(home_intent::BLOB))?);
     let count = board.count().saturating_sub(start);
-    each(board, "reading a blob, a byte", count, stories::BLOB.len() as u32);
+    each(board, "reading a blob, a byte", count, home_intent::BLOB.len() as u32);
     longest_step(board, &mut memory.quantized.0)?;
     bits(board, fingerprint);
     compare(&mut |what, at| {

@@ -9,19 +9,26 @@
 mod activation;
 mod attention;
 mod matmul;
+mod packed;
 mod products;
 mod rows;
 mod softmax;
 mod tiles;
 
 use super::dsp::DSP;
+use crate::features;
 use crate::kernels::table::{Kernels, Products};
 
 /// The set for this target, whose user says that it has the extension.
 pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
     products8: Products { rows: matmul::matmul8, tiles: tiles::tiles8, ..DSP.products8 },
-    products16: Products { rows: matmul::matmul16, tiles: tiles::tiles16, ..DSP.products16 },
+    products16: Products {
+        rows: matmul::matmul16,
+        tiles: tiles::tiles16,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+        ..DSP.products16
+    },
     requantize: rows::requantize,
     add: rows::add,
     quantize8: rows::quantize8,
