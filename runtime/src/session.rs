@@ -9,6 +9,7 @@ mod embedding;
 mod head;
 mod positions;
 mod reading;
+mod scratch;
 mod snapshot;
 mod stack;
 mod suspended;
@@ -21,7 +22,6 @@ use reading::{Reading, Row};
 use crate::error::RunError;
 use crate::format::layout::Stack;
 use crate::format::memory::MemoryPlan;
-use crate::format::spec::Pooling;
 use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
 use crate::threads::Threads;
@@ -94,6 +94,8 @@ pub struct Session<'s, 'm> {
     last_tile: usize,
     /// Which of the decoder's states the head reads.
     reading: Reading,
+    /// Which state the head's result, where it is still in the arena, was computed of.
+    computed: Option<Row>,
     /// Tokens the encoder was given.
     source: usize,
     /// How often it began to read, or went elsewhere.
@@ -132,6 +134,7 @@ impl<'s, 'm> Session<'s, 'm> {
             beam: 0,
             last_tile: 0,
             reading: Reading::default(),
+            computed: None,
             source: 0,
             passes: 0,
             threads: Threads::default(),
@@ -370,15 +373,6 @@ impl<'s, 'm> Session<'s, 'm> {
         self.plan.beams()
     }
 
-    /// The decoder reads one token; returns the logits after it.
-    ///
-    /// # Errors
-    /// As [`prefill`](Self::prefill).
-    pub fn step(&mut self, id: u32) -> Result<&[i32], RunError> {
-        self.prefill(&[id])?;
-        self.logits()
-    }
-
     pub(crate) fn read(&mut self, ids: &[u32], trace: Trace<'_>, mut each: Option<Trace<'_>>) -> Result<(), RunError> {
         let mut pass = self.begin_prefill(ids)?;
         let stack = stack_of(self.model, Stack::Decoder)?;
@@ -389,7 +383,8 @@ impl<'s, 'm> Session<'s, 'm> {
                 let ids = ids.get(read..pass.read).unwrap_or(&[]);
                 for (row, read) in self.reading.rows(self.model.spec().head.pooling, start, ids).enumerate() {
                     if let Some(read) = read {
-                        each(start + row, self.head(read)?);
+                        self.head(read)?;
+                        each(start + row, self.results());
                     }
                 }
             }
@@ -398,47 +393,6 @@ impl<'s, 'm> Session<'s, 'm> {
             }
             self.pause();
         }
-    }
-
-    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled
-    /// state of the encoder. Fixed point with
-    /// [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
-    ///
-    /// # Errors
-    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a
-    /// [`rewind`](Self::rewind) padding only, or not yet the token at the place that the encoder's
-    /// text says.
-    pub fn logits(&mut self) -> Result<&[i32], RunError> {
-        self.logits_mut().map(|logits| &*logits)
-    }
-
-    /// The logits, to be changed: a sampler works in place.
-    ///
-    /// # Errors
-    /// As [`logits`](Self::logits).
-    pub fn logits_mut(&mut self) -> Result<&mut [i32], RunError> {
-        let row = match (&self.model.spec().decoder, self.model.spec().head.pooling) {
-            (Some(_), _) => self.reading.row().ok_or(RunError::NoTokens)?,
-            (None, Pooling::Mean) => Row::Mean,
-            (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(RunError::NoTokens)?),
-            (None, _) => Row::At(0),
-        };
-        self.head(row)
-    }
-
-    /// The head's result for the encoder's token at a position.
-    ///
-    /// # Errors
-    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when
-    /// the head is a decoder's.
-    pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
-        if self.model.spec().decoder.is_some() {
-            return Err(RunError::WrongHead("read single tokens of an encoder"));
-        }
-        if position >= self.source {
-            return Err(RunError::TooManyTokens { limit: self.source, given: position + 1 });
-        }
-        self.head(Row::At(position)).map(|logits| &*logits)
     }
 
     /// Reads a whole text with the stack that the head reads, from scratch. Where there are two,

@@ -6,6 +6,7 @@ mod calibration;
 mod config;
 mod folders;
 mod golden;
+mod lent;
 mod marks;
 mod numbers;
 mod padding;

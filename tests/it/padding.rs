@@ -165,7 +165,7 @@ fn a_classifier_of_two_stacks_reads_the_text_with_both() {
                 session.encode(&input.ids, &[]).expect("it reads");
                 let place = input.ids.iter().rposition(|&id| id == end).expect("it ends");
                 for (at, &id) in input.decoder_ids.iter().enumerate() {
-                    let logits = session.step(id).map(<[i32]>::to_vec);
+                    let logits = session.step(id).map(|logits| logits.to_vec());
                     let wanted = if at < place { Err(RunError::NoTokens) } else { Ok(rows[0].clone()) };
                     assert_eq!(logits, wanted, "{}: {:?} at {at}", case.name, input.ids);
                     read += 1;

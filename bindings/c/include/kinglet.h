@@ -330,8 +330,10 @@ struct kinglet_generate_options kinglet_generate_options_default(struct kinglet_
  Writes on from the `*count` tokens in `text`, of which the session may have read the beginning:
  what it has not read is read first, so a chat goes on in one session. Each new token is added
  to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
- may be null. The last token that is written is unread. Tokens are in the order in which the
- model reads them: of a model that reads backward, from the end of the text.
+ may be null. The last token that is written is unread.
+
+ Of a model that reads backward, the tokens that are given are in the order of the text, and
+ those that are added come before them: what it adds is to be read from the end.
 
  An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
 

@@ -2,8 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use kinglet::RunError;
-use kinglet::task::GenerateOptions;
+use kinglet::task::{GenerateOptions, Generation, Stop, TokenBuffer, TokenSlice};
 
 use crate::engine::{call, kinglet_engine};
 use crate::pointers::{read, slice, slice_mut, write};
@@ -45,7 +44,16 @@ pub enum kinglet_stop {
     KINGLET_STOP_CALLER,
 }
 
-use kinglet_stop::{KINGLET_STOP_CALLER, KINGLET_STOP_FULL, KINGLET_STOP_LENGTH, KINGLET_STOP_TOKEN};
+impl From<Stop> for kinglet_stop {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Token => Self::KINGLET_STOP_TOKEN,
+            Stop::Length => Self::KINGLET_STOP_LENGTH,
+            Stop::Full => Self::KINGLET_STOP_FULL,
+            Stop::Caller => Self::KINGLET_STOP_CALLER,
+        }
+    }
+}
 
 /// Takes a token that was written, with the text that it completes: `bytes` bytes, which no zero
 /// ends, and which may be none. Says whether to go on.
@@ -80,8 +88,10 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
 /// Writes on from the `*count` tokens in `text`, of which the session may have read the beginning:
 /// what it has not read is read first, so a chat goes on in one session. Each new token is added
 /// to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
-/// may be null. The last token that is written is unread. Tokens are in the order in which the
-/// model reads them: of a model that reads backward, from the end of the text.
+/// may be null. The last token that is written is unread.
+///
+/// Of a model that reads backward, the tokens that are given are in the order of the text, and
+/// those that are added come before them: what it adds is to be read from the end.
 ///
 /// An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
 ///
@@ -114,36 +124,11 @@ pub unsafe extern "C" fn kinglet_generate(
                 suppressed: slice(options.suppressed, options.suppressed_count)?,
                 ..GenerateOptions::new(options.max_new_tokens)
             };
-            let begun = *count;
-            if begun > text.len() {
-                return Err(RunError::TooManyTokens { limit: text.len(), given: begun }.into());
-            }
-            let bits = engine.model().spec().numerics.fraction_bits;
+            let mut text = TokenSlice::new(text, *count)?;
+            let mut generation = Generation::new(options, text.tokens());
             let result = engine.with(|session, tokenizer| {
                 let mut decoder = tokenizer.ok().map(|tokenizer| tokenizer.decoder(true));
-                loop {
-                    if *count - begun >= options.max_new_tokens {
-                        return Ok(KINGLET_STOP_LENGTH);
-                    }
-                    if *count == text.len() {
-                        return Ok(KINGLET_STOP_FULL);
-                    }
-                    let given = text.get(..*count).unwrap_or(&[]);
-                    let unread = given.get(session.position()..).unwrap_or(&[]);
-                    if unread.len() > session.remaining() && *count > begun {
-                        return Ok(KINGLET_STOP_FULL);
-                    }
-                    if !unread.is_empty() {
-                        session.prefill(unread)?;
-                    }
-                    let logits = session.logits_mut()?;
-                    options.suppress(given, begun, logits);
-                    let token = sampler.sample(logits, bits, given)?;
-                    if let Some(place) = text.get_mut(*count) {
-                        *place = token;
-                        *count += 1;
-                    }
-                    let done = options.is_done(text.get(..*count).unwrap_or(&[]), begun);
+                while let Some(token) = generation.next_token(session, &mut text, &mut sampler)? {
                     let mut wanted = true;
                     if let Some(each) = each {
                         let mut told = false;
@@ -157,16 +142,15 @@ pub unsafe extern "C" fn kinglet_generate(
                             wanted = each(context, token, c"".as_ptr(), 0);
                         }
                     }
-                    if done {
-                        return Ok(KINGLET_STOP_TOKEN);
-                    }
-                    if !wanted {
-                        return Ok(KINGLET_STOP_CALLER);
+                    if !wanted && generation.ended() != Some(Stop::Token) {
+                        return Ok(Stop::Caller);
                     }
                 }
+                Ok(generation.ended().unwrap_or(Stop::Length))
             });
+            *count = text.tokens().len();
             write(sampling)?.state = sampler.state();
-            *why = result?;
+            *why = result?.into();
             Ok(())
         })
     }

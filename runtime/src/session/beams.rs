@@ -8,6 +8,7 @@ impl Session<'_, '_> {
     pub(crate) fn select(&mut self, beam: usize, position: usize) {
         self.beam = beam.min(self.plan.beams() - 1);
         self.position = position;
+        self.computed = None;
         self.passes = self.passes.wrapping_add(1);
     }
 

@@ -5,15 +5,108 @@ use crate::block::copy;
 use crate::error::RunError;
 use crate::fixed::mean;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
-use crate::format::spec::OutputProjection;
+use crate::format::spec::{OutputProjection, Pooling};
 use crate::ops::activation::{activate, soft_cap};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::norm::norm;
 use crate::workspace::Workspace;
 
 impl Session<'_, '_> {
-    /// The head's result for a row: pools, transforms and projects.
-    pub(super) fn head(&mut self, row: Row) -> Result<&mut [i32], RunError> {
+    /// The decoder reads one token; returns the logits after it, which a sampler may change.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    ///
+    /// ```
+    /// use kinglet::sample::Sampler;
+    /// use kinglet::{RunError, Session};
+    ///
+    /// /// The token after `id`.
+    /// fn next(session: &mut Session, id: u32, sampler: &mut Sampler) -> Result<u32, RunError> {
+    ///     let fraction_bits = session.model().spec().numerics.fraction_bits;
+    ///     sampler.sample(session.step(id)?, fraction_bits, &[])
+    /// }
+    /// # let _ = next;
+    /// ```
+    pub fn step(&mut self, id: u32) -> Result<&mut [i32], RunError> {
+        self.prefill(&[id])?;
+        self.logits_mut()
+    }
+
+    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled
+    /// state of the encoder. Fixed point with
+    /// [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
+    ///
+    /// It is computed when it is first asked for. A second call costs nothing, unless the session
+    /// has lent its memory in between: to [`logits_mut`](Self::logits_mut), [`step`](Self::step) or
+    /// [`scratch`](Self::scratch).
+    ///
+    /// # Errors
+    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a
+    /// [`rewind`](Self::rewind) padding only, or not yet the token at the place that the encoder's
+    /// text says.
+    pub fn logits(&mut self) -> Result<&[i32], RunError> {
+        let row = self.row()?;
+        self.head_once(row)
+    }
+
+    /// The logits, to be changed: a sampler works in place.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn logits_mut(&mut self) -> Result<&mut [i32], RunError> {
+        let row = self.row()?;
+        self.head_once(row)?;
+        self.computed = None;
+        Ok(self.results())
+    }
+
+    /// The head's result for the encoder's token at a position.
+    ///
+    /// # Errors
+    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when
+    /// the head is a decoder's.
+    pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
+        if self.model.spec().decoder.is_some() {
+            return Err(RunError::WrongHead("read single tokens of an encoder"));
+        }
+        if position >= self.source {
+            return Err(RunError::TooManyTokens { limit: self.source, given: position + 1 });
+        }
+        self.head_once(Row::At(position))
+    }
+
+    /// The state that the head reads of a text as a whole.
+    fn row(&self) -> Result<Row, RunError> {
+        Ok(match (&self.model.spec().decoder, self.model.spec().head.pooling) {
+            (Some(_), _) => self.reading.row().ok_or(RunError::NoTokens)?,
+            (None, Pooling::Mean) => Row::Mean,
+            (None, Pooling::Last) => Row::At(self.source.checked_sub(1).ok_or(RunError::NoTokens)?),
+            (None, _) => Row::At(0),
+        })
+    }
+
+    /// The head's result for a row, which is computed unless it is still there.
+    fn head_once(&mut self, row: Row) -> Result<&[i32], RunError> {
+        if self.computed != Some(row) {
+            self.head(row)?;
+            self.computed = Some(row);
+        }
+        Ok(self.results())
+    }
+
+    /// Where [`head`](Self::head) leaves its result.
+    pub(super) fn results(&mut self) -> &mut [i32] {
+        let (spec, scratch) = (self.model.spec(), &mut self.workspace.scratch);
+        let stack = spec.decoder.as_ref().or(spec.encoder.as_ref());
+        let size = stack.map_or(0, |stack| spec.head.output_size(stack));
+        let buffer = if spec.head.output == OutputProjection::None { &mut scratch.normed } else { &mut scratch.wide };
+        buffer.get_mut(..size).unwrap_or(&mut [])
+    }
+
+    /// Computes the head's result for a row: pools, transforms and projects.
+    pub(super) fn head(&mut self, row: Row) -> Result<(), RunError> {
+        self.computed = None;
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);
         let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
@@ -53,7 +146,7 @@ impl Session<'_, '_> {
         }
         let input = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         let matrix = match head.output {
-            OutputProjection::None => return Ok(input),
+            OutputProjection::None => return Ok(()),
             OutputProjection::Own => model.head_matrix(HeadPart::Output),
             OutputProjection::Tied => stack.token_table(),
         };
@@ -68,6 +161,6 @@ impl Session<'_, '_> {
         if let Some(cap) = head.soft_cap {
             soft_cap(cap, model.halfwords(Role::Head(HeadPart::TanhTable)), bits, out);
         }
-        Ok(out)
+        Ok(())
     }
 }

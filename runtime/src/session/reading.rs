@@ -7,7 +7,7 @@ use crate::format::blob::SpecialTokens;
 use crate::format::spec::Pooling;
 
 /// Which hidden state the head reads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
     /// A state of the encoder, or of the decoder's last tile.
     At(usize),

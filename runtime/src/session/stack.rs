@@ -26,6 +26,7 @@ impl<'s, 'm> Session<'s, 'm> {
         text: (&[u32], &[u8]),
         trace: Trace<'_>,
     ) -> Result<bool, RunError> {
+        self.computed = None;
         let (tokens, layer, stage) = (pass.tokens, pass.layer, pass.stage);
         let convolves = self.convolves(layer);
         let hidden_size = stack.hidden_size();
@@ -155,6 +156,7 @@ impl<'s, 'm> Session<'s, 'm> {
     ) -> Result<bool, RunError> {
         // There is no state for the head until the tile is through.
         self.last_tile = 0;
+        self.computed = None;
         let keys = self.model.spec().numerics.keys;
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
         let rest = ids.get(pass.read..).unwrap_or(&[]);

@@ -86,6 +86,7 @@ impl<'s, 'm> Session<'s, 'm> {
             beam,
             last_tile,
             reading,
+            computed: None,
             source,
             passes,
             threads,

@@ -4,9 +4,9 @@
 //! texts to go on with. It follows `transformers`, step by step, so that a model writes the text
 //! that it writes there.
 
-use heapless::{Vec, VecView};
+use heapless::Vec;
 
-use super::{GenerateOptions, log_normalizer};
+use super::{GenerateOptions, TokenBuffer, log_normalizer};
 use crate::error::{Buffer, RunError};
 pub use crate::format::blob::EarlyStopping;
 use crate::format::blob::GenerationDefaults;
@@ -174,7 +174,7 @@ impl<'b> BeamSearch<'b> {
     ///
     /// # Errors
     /// [`RunError::BufferTooSmall`] when it does not hold them.
-    pub fn write_open(&self, beam: usize, text: &mut VecView<u32>) -> Result<(), RunError> {
+    pub fn write_open(&self, beam: usize, text: &mut (impl TokenBuffer + ?Sized)) -> Result<(), RunError> {
         self.write(self.steps, beam, text, 0)
     }
 
@@ -183,7 +183,7 @@ impl<'b> BeamSearch<'b> {
     ///
     /// # Errors
     /// [`RunError::BufferTooSmall`] when it does not hold them.
-    pub fn write_finished(&self, rank: usize, text: &mut VecView<u32>) -> Result<Option<f32>, RunError> {
+    pub fn write_finished(&self, rank: usize, text: &mut (impl TokenBuffer + ?Sized)) -> Result<Option<f32>, RunError> {
         let Some(found) = self.finished.get(rank) else { return Ok(None) };
         self.write(found.steps, found.beam, text, 1)?;
         let _ = text.push(found.token);
@@ -196,8 +196,14 @@ impl<'b> BeamSearch<'b> {
     }
 
     /// Adds the tokens of the first `steps` steps, where there is room for `more` after them.
-    fn write(&self, steps: usize, mut beam: usize, text: &mut VecView<u32>, more: usize) -> Result<(), RunError> {
-        let begun = text.len();
+    fn write(
+        &self,
+        steps: usize,
+        mut beam: usize,
+        text: &mut (impl TokenBuffer + ?Sized),
+        more: usize,
+    ) -> Result<(), RunError> {
+        let begun = text.tokens().len();
         let (needed, given) = (begun + steps + more, text.capacity());
         if needed > given {
             return Err(RunError::BufferTooSmall { buffer: Buffer::Ids, needed, given });
@@ -207,7 +213,7 @@ impl<'b> BeamSearch<'b> {
             let _ = text.push(token);
             beam = parent;
         }
-        text.get_mut(begun..).unwrap_or(&mut []).reverse();
+        text.tokens_mut().get_mut(begun..).unwrap_or(&mut []).reverse();
         Ok(())
     }
 
@@ -310,7 +316,7 @@ impl<'b> BeamSearch<'b> {
 /// ```
 pub fn beam_search<'b>(
     session: &mut Session<'_, '_>,
-    text: &mut VecView<u32>,
+    text: &mut (impl TokenBuffer + ?Sized),
     options: &GenerateOptions<'_>,
     beams: BeamOptions,
     memory: &'b mut [u32],
@@ -325,22 +331,22 @@ pub fn beam_search<'b>(
     }
     let bits = spec.numerics.fraction_bits;
     let unit = libm::ldexp(1.0, -i32::from(bits));
-    let begun = text.len();
+    let begun = text.tokens().len();
     session.reset();
-    session.prefill(text)?;
+    session.prefill(text.tokens())?;
     loop {
         let position = begun + search.len();
         for beam in 0..search.parents().len() {
             search.write_open(beam, text)?;
-            if let (false, Some(&token)) = (search.is_empty(), text.last()) {
+            if let (false, Some(&token)) = (search.is_empty(), text.tokens().last()) {
                 session.select(beam, position - 1);
                 session.prefill(&[token])?;
             }
             let logits = session.logits_mut()?;
-            match options.forced(text, begun) {
+            match options.forced(text.tokens(), begun) {
                 Some(token) => search.offer(beam, token, 0.0),
                 None => {
-                    let normalizer = weigh(logits, bits, text, begun, options, beams);
+                    let normalizer = weigh(logits, bits, text.tokens(), begun, options, beams);
                     for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit != SUPPRESSED) {
                         search.offer(beam, token as u32, (f64::from(logit) * unit - normalizer) as f32);
                     }
@@ -350,8 +356,8 @@ pub fn beam_search<'b>(
         }
         let full = session.limit() <= position;
         let going_on = search.advance(|search, beam, token| {
-            let written = search.write_open(beam, text).is_ok() && text.push(token).is_ok();
-            let done = !written || options.is_done(text, begun);
+            let written = search.write_open(beam, text).is_ok() && text.push(token);
+            let done = !written || options.is_done(text.tokens(), begun);
             text.truncate(begun);
             done || full
         });

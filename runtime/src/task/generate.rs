@@ -1,13 +1,11 @@
 //! Text generation, one token after the other.
 
-use heapless::VecView;
-
 use crate::error::RunError;
 use crate::format::spec::Direction;
 use crate::sample::Sampler;
 use crate::session::{Pass, Session};
 
-use super::Choices;
+use super::{Choices, TokenBuffer};
 
 /// When to stop, and what may be written.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +88,8 @@ pub enum Progress {
 /// `text` holds what the session has read, and may hold tokens that it has not read yet: they are
 /// read first. So a chat goes on in one session, each turn a new generation: what a user says is
 /// added to the text, which the options see as a whole. The session, the text and the generation
-/// may be fields of one structure; nothing is borrowed between two calls.
+/// may be fields of one structure; nothing is borrowed between two calls. A text without
+/// [`heapless`] is a [`TokenSlice`](super::TokenSlice).
 ///
 /// ```
 /// use kinglet::sample::Sampler;
@@ -149,17 +148,17 @@ impl<'o> Generation<'o> {
     pub fn advance(
         &mut self,
         session: &mut Session<'_, '_>,
-        text: &mut VecView<u32>,
+        text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Progress, RunError> {
         match &mut self.stage {
             Stage::Ended(stop) => return Ok(Progress::Ended(*stop)),
             Stage::Begin => self.begin(session, text)?,
             Stage::Read { pass, from, turned } => {
-                let more = session.advance(pass, text.get(*from..).unwrap_or(&[]), &[]);
+                let more = session.advance(pass, text.tokens().get(*from..).unwrap_or(&[]), &[]);
                 if !matches!(more, Ok(true)) {
                     if *turned {
-                        text.reverse();
+                        text.tokens_mut().reverse();
                     }
                     self.stage = Stage::Choose;
                 }
@@ -177,7 +176,7 @@ impl<'o> Generation<'o> {
     pub fn next_token(
         &mut self,
         session: &mut Session<'_, '_>,
-        text: &mut VecView<u32>,
+        text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Option<u32>, RunError> {
         loop {
@@ -197,22 +196,22 @@ impl<'o> Generation<'o> {
         }
     }
 
-    fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut VecView<u32>) -> Result<(), RunError> {
-        let from = session.position();
-        if from > text.len() {
-            return Err(RunError::TooManyTokens { limit: text.len(), given: from });
+    fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut (impl TokenBuffer + ?Sized)) -> Result<(), RunError> {
+        let (from, limit) = (session.position(), text.tokens().len());
+        if from > limit {
+            return Err(RunError::TooManyTokens { limit, given: from });
         }
-        if from == text.len() && from > 0 {
+        if from == limit && from > 0 {
             self.stage = Stage::Choose;
             return Ok(());
         }
         let turned = from == 0 && session.model().spec().direction == Direction::Backward;
         if turned {
-            text.reverse();
+            text.tokens_mut().reverse();
         }
-        let pass = session.begin_prefill(text.get(from..).unwrap_or(&[]));
+        let pass = session.begin_prefill(text.tokens().get(from..).unwrap_or(&[]));
         if turned && pass.is_err() {
-            text.reverse();
+            text.tokens_mut().reverse();
         }
         self.stage = Stage::Read { pass: pass?, from, turned };
         Ok(())
@@ -221,7 +220,7 @@ impl<'o> Generation<'o> {
     fn choose(
         &mut self,
         session: &mut Session<'_, '_>,
-        text: &mut VecView<u32>,
+        text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Progress, RunError> {
         let (options, begun) = (&self.options, self.begun);
@@ -229,23 +228,25 @@ impl<'o> Generation<'o> {
             self.stage = Stage::Ended(stop);
             Ok(Progress::Ended(stop))
         };
-        if text.len().saturating_sub(begun) >= options.max_new_tokens {
+        let so_far = text.tokens();
+        if so_far.len().saturating_sub(begun) >= options.max_new_tokens {
             return end(Stop::Length);
         }
-        if text.is_full() {
+        if so_far.len() >= text.capacity() {
             return end(Stop::Full);
         }
         let bits = session.model().spec().numerics.fraction_bits;
         let logits = session.logits_mut()?;
-        let token = match options.forced(text, begun) {
+        let token = match options.forced(so_far, begun) {
             Some(token) => token,
             None => {
-                options.suppress(text, begun, logits);
-                sampler.sample(logits, bits, text)?
+                options.suppress(so_far, begun, logits);
+                sampler.sample(logits, bits, so_far)?
             }
         };
         // There is room: the capacity was checked before.
         let _ = text.push(token);
+        let text = text.tokens();
         self.stage = if options.is_done(text, begun) {
             Stage::Ended(Stop::Token)
         } else if text.len().saturating_sub(begun) >= options.max_new_tokens {
@@ -293,13 +294,13 @@ impl<'o> Generation<'o> {
 /// ```
 pub fn generate(
     session: &mut Session<'_, '_>,
-    text: &mut VecView<u32>,
+    text: &mut (impl TokenBuffer + ?Sized),
     options: &GenerateOptions<'_>,
     sampler: &mut Sampler,
     mut each: impl FnMut(u32) -> bool,
 ) -> Result<Stop, RunError> {
     session.reset();
-    let mut generation = Generation::new(*options, text);
+    let mut generation = Generation::new(*options, text.tokens());
     while let Some(token) = generation.next_token(session, text, sampler)? {
         if !each(token) && generation.ended() != Some(Stop::Token) {
             return Ok(Stop::Caller);

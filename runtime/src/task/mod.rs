@@ -5,6 +5,7 @@
 
 mod answer;
 mod beam;
+mod buffer;
 mod choices;
 mod classify;
 mod embed;
@@ -18,6 +19,7 @@ mod stop_text;
 
 pub use answer::{Answer, answer};
 pub use beam::{BeamOptions, BeamSearch, EarlyStopping, MAX_BEAMS, beam_search};
+pub use buffer::{TokenBuffer, TokenSlice};
 pub use choices::Choices;
 pub use classify::{classify, probabilities, tag};
 pub use embed::{embed, embed_half};

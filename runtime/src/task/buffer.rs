@@ -1,0 +1,103 @@
+//! Where the tokens of a text are kept while it grows.
+
+use heapless::LenType;
+use heapless::vec::{VecInner, VecStorage};
+
+use crate::error::RunError;
+
+/// Token ids of a text in memory of a fixed capacity: a [`TokenSlice`], or a `Vec` or `VecView` of
+/// [`heapless`].
+pub trait TokenBuffer {
+    /// The tokens of the text.
+    fn tokens(&self) -> &[u32];
+
+    /// The tokens, to be put into another order or moved.
+    fn tokens_mut(&mut self) -> &mut [u32];
+
+    /// Tokens that there is room for, those of the text included.
+    fn capacity(&self) -> usize;
+
+    /// Adds a token. Where the buffer is full it stays as it is, and the result is `false`.
+    fn push(&mut self, token: u32) -> bool;
+
+    /// Removes the tokens from index `len` on.
+    fn truncate(&mut self, len: usize);
+}
+
+impl<LenT: LenType, S: VecStorage<u32> + ?Sized> TokenBuffer for VecInner<u32, LenT, S> {
+    fn tokens(&self) -> &[u32] {
+        self.as_slice()
+    }
+
+    fn tokens_mut(&mut self) -> &mut [u32] {
+        self.as_mut_slice()
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+
+    fn push(&mut self, token: u32) -> bool {
+        self.push(token).is_ok()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.truncate(len);
+    }
+}
+
+/// A slice whose first elements are the tokens of a text, and whose others are room for more.
+///
+/// ```
+/// use kinglet::task::{TokenBuffer, TokenSlice};
+///
+/// let mut memory = [1, 2, 0];
+/// let mut text = TokenSlice::new(&mut memory, 2)?;
+/// assert!(text.push(7));
+/// assert!(!text.push(8), "it is full");
+/// assert_eq!(text.tokens(), [1, 2, 7]);
+/// # Ok::<(), kinglet::RunError>(())
+/// ```
+#[derive(Debug)]
+pub struct TokenSlice<'b> {
+    buffer: &'b mut [u32],
+    len: usize,
+}
+
+impl<'b> TokenSlice<'b> {
+    /// A text of the first `len` elements.
+    ///
+    /// # Errors
+    /// [`RunError::TooManyTokens`] when the slice has fewer.
+    pub fn new(buffer: &'b mut [u32], len: usize) -> Result<Self, RunError> {
+        match buffer.len() {
+            limit if limit < len => Err(RunError::TooManyTokens { limit, given: len }),
+            _ => Ok(Self { buffer, len }),
+        }
+    }
+}
+
+impl TokenBuffer for TokenSlice<'_> {
+    fn tokens(&self) -> &[u32] {
+        self.buffer.get(..self.len).unwrap_or(&[])
+    }
+
+    fn tokens_mut(&mut self) -> &mut [u32] {
+        self.buffer.get_mut(..self.len).unwrap_or(&mut [])
+    }
+
+    fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn push(&mut self, token: u32) -> bool {
+        let Some(place) = self.buffer.get_mut(self.len) else { return false };
+        *place = token;
+        self.len += 1;
+        true
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
