@@ -295,6 +295,8 @@ impl Sampler {
 /// ```
 /// assert_eq!(kinglet::sample::argmax(&[1, 7, 7]), 1);
 /// ```
+// Not inlined: among a caller's variables its own would not all be in registers.
+#[inline(never)]
 pub fn argmax(values: &[i32]) -> u32 {
     let best = values.iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(0, |(index, _)| index as u32)
