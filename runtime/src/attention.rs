@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use crate::cache::{KeyValueCache, Keys, rows, slots};
+use crate::cache::{KeyRows, KeyValueCache, Keys, Run};
 use crate::features;
 use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
@@ -91,41 +91,7 @@ impl RelativeBias<'_> {
     }
 }
 
-/// The part of a cache in a run of slots.
-#[derive(Default)]
-struct Run<'a> {
-    keys: KeyRows<'a>,
-    key_scales: &'a [u16],
-    values: &'a [i8],
-    value_scales: &'a [u16],
-}
-
-/// Rows of keys at either width.
-enum KeyRows<'a> {
-    K8(&'a [i8]),
-    K16(&'a [i16]),
-}
-
-impl Default for KeyRows<'_> {
-    fn default() -> Self {
-        Self::K8(&[])
-    }
-}
-
-impl<'a> Run<'a> {
-    #[inline(never)]
-    fn new(cache: &'a KeyValueCache<'_>, slots: &Range<usize>, head_dim: usize) -> Self {
-        Self {
-            keys: match &cache.keys {
-                Keys::K8(keys) => KeyRows::K8(rows(keys, slots, head_dim)),
-                Keys::K16(keys) => KeyRows::K16(rows(keys, slots, head_dim)),
-            },
-            key_scales: cache.key_scales.get(slots.clone()).unwrap_or(&[]),
-            values: rows(cache.values, slots, head_dim),
-            value_scales: cache.value_scales.get(slots.clone()).unwrap_or(&[]),
-        }
-    }
-
+impl Run<'_> {
     /// Computes the scores of a query, and returns the largest: `i32::MIN` when there are none.
     fn score(&self, kernels: &Kernels, query: &[i16], scores: &mut [i32], factor: ScoreFactor) -> i32 {
         if scores.is_empty() {
@@ -143,7 +109,7 @@ impl Attention<'_> {
     /// Quantizes one token's keys and values, `[kv_heads * head_dim]` each, into the cache.
     pub(crate) fn store(&self, cache: &mut KeyValueCache<'_>, position: usize, keys: &[i32], values: &[i32]) {
         let head_dim = self.spec.head_size();
-        let slot = position % cache.slots.max(1);
+        let slot = cache.slot(position);
         for (head, key) in keys.chunks_exact(head_dim).enumerate() {
             let value = values.get(head * head_dim..).and_then(|values| values.get(..head_dim)).unwrap_or(&[]);
             let index = head * cache.slots + slot;
@@ -187,11 +153,8 @@ impl Attention<'_> {
         let spare = spare_bits(visible.len());
         let more = self.has_more();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
-            let runs = slots(key_head, &visible, cache.slots);
-            let [first, second] = &runs;
-            let near = Run::new(cache, first, head_dim);
-            // Rings that wrap round are rare.
-            let far = if second.is_empty() { Run::default() } else { Run::new(cache, second, head_dim) };
+            let runs = cache.runs(key_head, &visible, head_dim);
+            let [near, far] = &runs;
             let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
@@ -206,7 +169,7 @@ impl Attention<'_> {
                 }
                 if more {
                     let query = (&*query, power);
-                    largest = self.score_more(head, position, visible.clone(), cache, &runs, query, products, scores);
+                    largest = self.score_more(head, position, visible.clone(), &runs, query, products, scores);
                 }
                 let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
@@ -230,15 +193,14 @@ impl Attention<'_> {
         head: usize,
         position: usize,
         visible: Range<usize>,
-        cache: &KeyValueCache<'_>,
-        runs: &[Range<usize>; 2],
+        runs: &[Run<'_>; 2],
         query: (&[i16], i32),
         products: &mut [i32],
         scores: &mut [i32],
     ) -> i32 {
         if features::RELATIVE_ATTENTION {
             self.content_to_position(head, position, visible.clone(), query, products, scores);
-            self.position_to_content(head, position, visible.start, cache, runs, scores);
+            self.position_to_content(head, position, visible.start, runs, scores);
         }
         if let Some(cap) = self.spec.soft_cap {
             soft_cap(cap, self.tanh_table, SCORE_BITS as u8, scores);
@@ -324,33 +286,24 @@ impl Attention<'_> {
     }
 
     /// Adds the products of the keys and the vectors of their distances to a query.
-    fn position_to_content(
-        &self,
-        head: usize,
-        position: usize,
-        first: usize,
-        cache: &KeyValueCache<'_>,
-        runs: &[Range<usize>; 2],
-        scores: &mut [i32],
-    ) {
+    fn position_to_content(&self, head: usize, position: usize, first: usize, runs: &[Run<'_>; 2], scores: &mut [i32]) {
         let vectors = &self.disentangled.queries;
         if vectors.rows == 0 {
             return;
         }
         let head_dim = self.spec.head_size();
-        let slots = runs.iter().cloned().flatten();
-        for ((key, slot), score) in (first..).zip(slots).zip(scores) {
+        let each_key = runs.iter().flat_map(|run| (0..run.key_scales.len()).map(move |slot| (run, slot)));
+        for ((key, (run, slot)), score) in (first..).zip(each_key).zip(scores) {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
-            let slot_only = slot..slot + 1;
-            let product = match &cache.keys {
-                Keys::K8(keys) => dot(vector.weights.bytes, rows(keys, &slot_only, head_dim)),
-                Keys::K16(keys) => dot(vector.weights.bytes, rows(keys, &slot_only, head_dim)),
+            let (product, bits) = match run.keys {
+                KeyRows::K8(keys) => (dot(vector.weights.bytes, keys.get(slot * head_dim..).unwrap_or(&[])), 7),
+                KeyRows::K16(keys) => (dot(vector.weights.bytes, keys.get(slot * head_dim..).unwrap_or(&[])), 15),
             };
-            let scale = Scale::from_bits(cache.key_scales.get(slot).copied().unwrap_or(0));
+            let scale = Scale::from_bits(run.key_scales.get(slot).copied().unwrap_or(0));
             let softmax_scale = self.spec.scale;
             let mantissa = mul_high(softmax_scale.mantissa, scale.mantissa() << 20);
             let factor = (mantissa, i32::from(softmax_scale.exponent) - scale.exponent() - 12);
-            let term = Term::new(self, factor, &vector, cache.keys.bits());
+            let term = Term::new(self, factor, &vector, bits);
             *score = score.saturating_add(term.score(product, vector.multipliers.get(0)));
         }
     }

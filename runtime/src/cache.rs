@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use bytemuck::{Pod, try_cast_slice};
+
 use crate::error::RunError;
 use crate::fixed::Scale;
 use crate::format::spec::{KeyWidth, StackSpec};
@@ -16,8 +18,12 @@ pub(crate) struct KeyValueCache<'a> {
     pub(crate) key_scales: &'a mut [u16],
     /// `[kv_heads, slots]`.
     pub(crate) value_scales: &'a mut [u16],
-    /// Tokens that fit; the token at position `p` is in slot `p % slots`.
+    /// Tokens that fit; the token at position `first + n` is in slot `n % slots`.
     pub(crate) slots: usize,
+    /// The first position that is stored here.
+    pub(crate) first: usize,
+    /// Where the tokens before that position lie.
+    pub(crate) prefix: Prefixed<'a>,
 }
 
 /// Keys at either width.
@@ -32,6 +38,90 @@ impl Keys<'_> {
         match self {
             Self::K8(_) => 7,
             Self::K16(_) => 15,
+        }
+    }
+}
+
+/// One layer's keys and values of a prefix, as a cache holds them, which are only read.
+#[derive(Default)]
+pub(crate) struct Prefixed<'a> {
+    run: Run<'a>,
+    slots: usize,
+}
+
+impl<'a> Prefixed<'a> {
+    /// Cuts the bytes of a layer with `slots` slots a head; nothing where they are too few.
+    pub(crate) fn new(bytes: &'a [u8], stack: &StackSpec, width: KeyWidth, slots: usize) -> Self {
+        let attention = &stack.block.attention;
+        let values = attention.key_value_size() * slots;
+        let scales = attention.num_key_value_heads as usize * slots * Scale::BYTES;
+        let mut rest = bytes;
+        let keys = match width {
+            KeyWidth::K8 => KeyRows::K8(cut(&mut rest, values)),
+            KeyWidth::K16 => KeyRows::K16(cut(&mut rest, 2 * values)),
+        };
+        let values = cut(&mut rest, values);
+        Self {
+            run: Run { keys, values, key_scales: cut(&mut rest, scales), value_scales: cut(&mut rest, scales) },
+            slots,
+        }
+    }
+}
+
+/// Takes numbers off the front of some bytes.
+fn cut<'a, T: Pod>(rest: &mut &'a [u8], bytes: usize) -> &'a [T] {
+    let (taken, after) = rest.split_at_checked(bytes).unwrap_or((&[], &[]));
+    *rest = after;
+    try_cast_slice(taken).unwrap_or(&[])
+}
+
+/// The part of a cache in a run of slots.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Run<'a> {
+    pub(crate) keys: KeyRows<'a>,
+    pub(crate) key_scales: &'a [u16],
+    pub(crate) values: &'a [i8],
+    pub(crate) value_scales: &'a [u16],
+}
+
+/// Rows of keys at either width.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyRows<'a> {
+    K8(&'a [i8]),
+    K16(&'a [i16]),
+}
+
+impl Default for KeyRows<'_> {
+    fn default() -> Self {
+        Self::K8(&[])
+    }
+}
+
+impl<'a> Run<'a> {
+    #[inline(never)]
+    pub(crate) fn new(cache: &'a KeyValueCache<'_>, slots: &Range<usize>, head_dim: usize) -> Self {
+        Self {
+            keys: match &cache.keys {
+                Keys::K8(keys) => KeyRows::K8(rows(keys, slots, head_dim)),
+                Keys::K16(keys) => KeyRows::K16(rows(keys, slots, head_dim)),
+            },
+            key_scales: cache.key_scales.get(slots.clone()).unwrap_or(&[]),
+            values: rows(cache.values, slots, head_dim),
+            value_scales: cache.value_scales.get(slots.clone()).unwrap_or(&[]),
+        }
+    }
+
+    /// The part of this run in some slots.
+    #[inline(never)]
+    fn part(&self, slots: &Range<usize>, head_dim: usize) -> Self {
+        Self {
+            keys: match &self.keys {
+                KeyRows::K8(keys) => KeyRows::K8(rows(keys, slots, head_dim)),
+                KeyRows::K16(keys) => KeyRows::K16(rows(keys, slots, head_dim)),
+            },
+            key_scales: self.key_scales.get(slots.clone()).unwrap_or(&[]),
+            values: rows(self.values, slots, head_dim),
+            value_scales: self.value_scales.get(slots.clone()).unwrap_or(&[]),
         }
     }
 }
@@ -57,17 +147,50 @@ impl<'a> KeyValueCache<'a> {
             key_scales: carver.take(scales)?,
             value_scales: carver.take(scales)?,
             slots,
+            first: 0,
+            prefix: Prefixed::default(),
         })
     }
 
+    /// The slot of a position that is stored here.
+    pub(crate) fn slot(&self, position: usize) -> usize {
+        position.wrapping_sub(self.first) % self.slots.max(1)
+    }
+
+    /// The keys and values of one head at a range of positions, in two runs, of which the second is
+    /// mostly empty: there are two where the ring wraps, or where some positions are the prefix's.
+    /// Both at once cannot be, because a range that begins in the prefix is no longer than the ring.
+    #[inline(always)]
+    pub(crate) fn runs(&'a self, head: usize, positions: &Range<usize>, head_dim: usize) -> [Run<'a>; 2] {
+        if positions.start < self.first {
+            return self.runs_from_prefix(head, positions, head_dim);
+        }
+        let own = positions.start - self.first..positions.end - self.first;
+        let [near, far] = slots(head, &own, self.slots);
+        // Rings that wrap round are rare.
+        let far = if far.is_empty() { Run::default() } else { Run::new(self, &far, head_dim) };
+        [Run::new(self, &near, head_dim), far]
+    }
+
+    /// [`runs`](Self::runs) of a range that begins in the prefix.
+    #[cold]
+    #[inline(never)]
+    fn runs_from_prefix(&'a self, head: usize, positions: &Range<usize>, head_dim: usize) -> [Run<'a>; 2] {
+        let base = head * self.prefix.slots;
+        let before = base + positions.start..base + positions.end.min(self.first);
+        let base = head * self.slots;
+        let own = base..base + positions.end.saturating_sub(self.first).min(self.slots);
+        [self.prefix.run.part(&before, head_dim), Run::new(self, &own, head_dim)]
+    }
+
     /// Copies the tokens at `positions` from `other`.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "alloc")]
     pub(crate) fn copy_from(&mut self, other: &KeyValueCache<'_>, positions: Range<usize>) {
         let head_dim = self.values.len() / self.value_scales.len().max(1);
         for head in 0..self.value_scales.len() / self.slots.max(1) {
             for position in positions.clone() {
-                let to = head * self.slots + position % self.slots;
-                let from = head * other.slots + position % other.slots;
+                let to = head * self.slots + self.slot(position);
+                let from = head * other.slots + other.slot(position);
                 let (to_row, from_row) = (to * head_dim..(to + 1) * head_dim, from * head_dim..(from + 1) * head_dim);
                 self.key_scales[to] = other.key_scales[from];
                 self.value_scales[to] = other.value_scales[from];

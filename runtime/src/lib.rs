@@ -113,7 +113,7 @@ pub use format::memory::MemoryPlan;
 // The lists in a manifest and in a tokenizer's header are of this crate.
 pub use heapless;
 pub use model::Model;
-pub use session::{Pass, Session, Suspended};
+pub use session::{Pass, Prefix, Session, Suspended};
 #[doc(hidden)]
 pub use workspace::arena_len;
-pub use workspace::{Aligned, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
+pub use workspace::{Aligned, arena_bytes, arena_bytes_after, arena_bytes_beams, arena_bytes_seq2seq};

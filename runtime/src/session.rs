@@ -8,12 +8,14 @@ mod beams;
 mod embedding;
 mod head;
 mod positions;
+mod prefix;
 mod reading;
 mod scratch;
 mod snapshot;
 mod stack;
 mod suspended;
 
+pub use prefix::Prefix;
 pub use reading::shifted_start;
 pub use suspended::Suspended;
 
@@ -86,7 +88,11 @@ pub struct Session<'s, 'm> {
     kernels: &'static Kernels,
     plan: MemoryPlan,
     workspace: Workspace<'s>,
-    /// Tokens the decoder has seen.
+    /// What stands before every text.
+    prefix: Option<Prefix<'m>>,
+    /// Tokens of the prefix that stand before the text at hand.
+    first: usize,
+    /// Tokens the decoder has seen, those of the prefix included.
     position: usize,
     /// Which of several texts the decoder is at.
     beam: usize,
@@ -130,6 +136,8 @@ impl<'s, 'm> Session<'s, 'm> {
             kernels: Kernels::best(),
             plan,
             workspace,
+            prefix: None,
+            first: 0,
             position: 0,
             beam: 0,
             last_tile: 0,
@@ -207,14 +215,14 @@ impl<'s, 'm> Session<'s, 'm> {
         }
     }
 
-    /// Tokens the decoder has seen.
+    /// Tokens the decoder has seen, those of a [prefix](Self::set_prefix) included.
     pub fn position(&self) -> usize {
         self.position
     }
 
     /// Tokens that still fit.
     pub fn remaining(&self) -> usize {
-        self.plan.tokens().saturating_sub(self.position)
+        (self.plan.tokens() + self.first).saturating_sub(self.position)
     }
 
     /// Tokens the encoder was given.
@@ -222,16 +230,16 @@ impl<'s, 'm> Session<'s, 'm> {
         self.source
     }
 
-    /// Forgets what the decoder has seen. An encoder's output stays.
+    /// Forgets what the decoder has seen, but for its [prefix](Self::set_prefix). An encoder's
+    /// output stays.
     pub fn reset(&mut self) {
-        self.select(0, 0);
-        self.last_tile = 0;
-        self.reading.forget();
+        self.return_to_prefix();
     }
 
     /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten
-    /// tokens may have displaced older ones, so only a reset is possible then. There are no logits
-    /// until a token is read.
+    /// tokens may have displaced older ones, so it goes back to the end of the prefix, or farther,
+    /// or not at all. There are no logits until a token is read, unless it goes back to the end of
+    /// the prefix.
     ///
     /// # Errors
     /// [`RunError::TooManyTokens`] when it has seen fewer; [`RunError::CannotRewind`] with a
@@ -241,12 +249,18 @@ impl<'s, 'm> Session<'s, 'm> {
         if position > self.position {
             return Err(RunError::TooManyTokens { limit: self.position, given: position });
         }
-        if windowed && position != 0 && position != self.position {
+        if windowed && position > self.first && position != self.position {
             return Err(RunError::CannotRewind);
+        }
+        let has_prefix = self.prefix.as_ref().is_some_and(|prefix| prefix.len() == position);
+        if has_prefix && self.first == position {
+            self.reset();
+            return Ok(());
         }
         if position < self.position {
             self.reading.forget();
         }
+        self.first = self.first.min(position);
         self.select(self.beam, position);
         self.last_tile = 0;
         Ok(())
@@ -400,7 +414,7 @@ impl<'s, 'm> Session<'s, 'm> {
     pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         let spec = self.model.spec();
         if spec.encoder.is_none() {
-            self.reset();
+            self.clear();
             return self.prefill(ids);
         }
         self.encode(ids, token_types)?;

@@ -10,7 +10,8 @@ use bytemuck::{Pod, try_cast_slice_mut};
 use crate::error::RunError;
 use crate::format::blob::plan_words;
 use crate::format::layout::ALIGNMENT;
-use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, Sizes, address};
+use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, Sizes, address, prefix_bytes};
+use crate::format::prefix;
 use crate::format::spec::{ModelSpec, StackSpec};
 
 /// Bytes aligned as a blob and an arena must be.
@@ -48,6 +49,23 @@ pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams:
     let coefficients = Coefficients::from_words(words);
     let tile = coefficients.tile as usize;
     address(coefficients.bytes_of_beams(target, source, tile, beams))
+}
+
+/// As [`arena_bytes`], for a session that goes on [after a prefix](crate::Session::after):
+/// `max_tokens` are the tokens after it.
+///
+/// `usize::MAX` also when the bytes of the prefix do not begin as one does.
+///
+/// ```
+/// # const MODEL: &[u8] = &[0; 64];
+/// # const PREFIX: &[u8] = &[0; 64];
+/// const ARENA: usize = kinglet::arena_bytes_after(MODEL, PREFIX, 128);
+/// assert_eq!(ARENA, usize::MAX, "zeros are no blob");
+/// ```
+pub const fn arena_bytes_after(blob: &[u8], prefix: &[u8], max_tokens: usize) -> usize {
+    let Some(tokens) = prefix::tokens(prefix) else { return usize::MAX };
+    let bytes = arena_bytes(blob, max_tokens);
+    if bytes == usize::MAX { bytes } else { address((bytes as u64).saturating_add(prefix_bytes(tokens))) }
 }
 
 /// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the
@@ -154,15 +172,13 @@ impl<'a> Scratch<'a> {
     /// Another thread's, in memory of [`bytes`](Self::bytes) at a 16-byte boundary.
     #[cfg(feature = "std")]
     pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, RunError> {
-        let (tokens, source) = plan.rows(spec);
-        Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, tokens + source)
+        Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, plan.visible(spec))
     }
 
     #[cfg(feature = "std")]
     pub(crate) fn bytes(spec: &ModelSpec, plan: &MemoryPlan) -> usize {
         let sizes = Sizes::new(spec);
-        let (tokens, source) = plan.rows(spec);
-        plan.tile * (sizes.tile() - sizes.hidden) + sizes.fixed() + SCORE_BYTES * (tokens + source)
+        plan.tile * (sizes.tile() - sizes.hidden) + sizes.fixed() + SCORE_BYTES * plan.visible(spec)
     }
 }
 
@@ -190,7 +206,7 @@ impl<'a> Workspace<'a> {
         let sizes = Sizes::new(spec);
         let c = &plan.coefficients;
         let tile = plan.tile;
-        let (own, source) = plan.rows(spec);
+        let (_, source) = plan.rows(spec);
         let states = spec.encoder.as_ref().map_or(0, |s| 4 * s.hidden_size as usize);
         let cache = c.beam_bytes(plan.tokens, tile) as usize * plan.beams;
         let mut carver = Carver { rest: arena };
@@ -201,7 +217,7 @@ impl<'a> Workspace<'a> {
             cache: carver.take(cache)?,
             encoder_cache: carver.take(source * sizes.encoder_cache)?,
             cross_cache: carver.take(source * (sizes.per_source - states - sizes.encoder_cache))?,
-            scratch: Scratch::carve(&mut carver, &sizes, tile, own + source)?,
+            scratch: Scratch::carve(&mut carver, &sizes, tile, plan.visible(spec))?,
         })
     }
 }

@@ -10,6 +10,7 @@ mod lent;
 mod marks;
 mod numbers;
 mod padding;
+mod prefix;
 mod runtime;
 mod snapshot;
 mod tasks;

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use super::{Attention, Run};
-use crate::cache::{KeyValueCache, Keys, rows as rows_of};
+use super::Attention;
+use crate::cache::{KeyValueCache, Keys, Run, rows as rows_of};
 use crate::fixed::bits_beside;
 use crate::kernels::attend::{Head, Queries};
 
@@ -25,8 +25,8 @@ impl Attention<'_> {
         let (width, stride) = (self.spec.head_size(), self.spec.query_size());
         let tokens = rows.len() / stride.max(1);
         let seen = (0..tokens).map(visible).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
-        let first = seen.start % cache.slots.max(1);
-        if first + seen.len() > cache.slots {
+        let first = cache.slot(seen.start);
+        if seen.start < cache.first || first + seen.len() > cache.slots {
             return false;
         }
         let group = (self.spec.num_attention_heads / self.spec.num_key_value_heads.max(1)).max(1) as usize;
@@ -67,6 +67,7 @@ mod tests {
 
     use super::*;
     use crate::attention::{Disentangled, RelativeBias};
+    use crate::cache::Prefixed;
     use crate::format::spec::{AttentionPosition, AttentionSpec, Multiplier};
     use crate::kernels::Kernels;
     use crate::model::Halfwords;
@@ -139,6 +140,8 @@ mod tests {
                     key_scales: &mut key_scales,
                     value_scales: &mut value_scales,
                     slots,
+                    first: 0,
+                    prefix: Prefixed::default(),
                 };
                 for position in 0..stored {
                     attention.store(&mut cache, position, &take(2 * width), &take(2 * width));

@@ -166,6 +166,10 @@ errors! {
         ///
         /// Read the text again, and write a new snapshot.
         BadSnapshot(&'static str) = 250,
+        /// The bytes are no prefix for this model or this session: it says what differs.
+        ///
+        /// Make the prefix anew with `kinglet prefix`, of the blob that is flashed with it.
+        BadPrefix(&'static str) = 251,
     }
 }
 
@@ -256,6 +260,7 @@ impl fmt::Display for RunError {
             Self::AllSuppressed => f.write_str("every token is suppressed, so that none can be written"),
             Self::NoGoldenVectors => f.write_str("the blob has no golden vectors to test with"),
             Self::BadSnapshot(what) => write!(f, "the snapshot cannot be restored: {what}"),
+            Self::BadPrefix(what) => write!(f, "the prefix cannot be used: {what}"),
             Self::SelfTestFailed { layer } => write!(f, "the self test differs from layer {layer} on"),
         }
     }

@@ -101,6 +101,11 @@ const fn round_up(tokens: usize) -> u64 {
 /// Bytes for each token that a query can see: its score, then its weight.
 pub(crate) const SCORE_BYTES: usize = 4;
 
+/// Bytes of arena for a prefix of `tokens` tokens.
+pub(crate) const fn prefix_bytes(tokens: usize) -> u64 {
+    times(SCORE_BYTES as u32, round_up(tokens))
+}
+
 /// Cache slots of a layer with a window: the most tokens that the rows of a tile see together.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
     let seen = window.saturating_add(tile).saturating_sub(1);
@@ -227,6 +232,7 @@ pub struct MemoryPlan {
     pub(crate) source: usize,
     pub(crate) tile: usize,
     pub(crate) beams: usize,
+    prefix: usize,
 }
 
 impl MemoryPlan {
@@ -244,7 +250,7 @@ impl MemoryPlan {
                 return Err(RunError::TooManyTokens { limit, given });
             }
         }
-        Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1 })
+        Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1, prefix: 0 })
     }
 
     /// A plan for `max_tokens` tokens of both stacks with the blob's own tile, as
@@ -264,9 +270,28 @@ impl MemoryPlan {
         Self { beams: if beams > MAX_BEAMS { MAX_BEAMS } else { beams }, ..self }
     }
 
+    /// The plan with room for a prefix of `tokens` tokens, whose keys and values are not in the
+    /// arena: see [`Session::set_prefix`](crate::Session::set_prefix).
+    #[must_use]
+    pub const fn with_prefix(self, tokens: usize) -> Self {
+        Self { prefix: tokens, ..self }
+    }
+
     /// Bytes of arena.
     pub const fn bytes(&self) -> u64 {
-        self.coefficients.bytes_of_beams(self.tokens, self.source, self.tile, self.beams)
+        let bytes = self.coefficients.bytes_of_beams(self.tokens, self.source, self.tile, self.beams);
+        bytes.saturating_add(prefix_bytes(self.prefix))
+    }
+
+    /// Tokens of a prefix that the plan has room for.
+    pub const fn prefix(&self) -> usize {
+        self.prefix
+    }
+
+    /// The most keys that a query sees.
+    pub(crate) fn visible(&self, spec: &ModelSpec) -> usize {
+        let (tokens, source) = self.rows(spec);
+        tokens.saturating_add(source).saturating_add(address(round_up(self.prefix)))
     }
 
     /// Texts that a decoder can hold at a time.

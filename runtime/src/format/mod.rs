@@ -10,4 +10,5 @@ mod length;
 pub(crate) mod memory;
 mod parts;
 pub mod places;
+pub(crate) mod prefix;
 pub mod spec;

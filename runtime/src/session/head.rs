@@ -120,6 +120,7 @@ impl Session<'_, '_> {
         let mut len = hidden_size;
         let pooled = scratch.normed.get_mut(..len).unwrap_or(&mut []);
         match row {
+            Row::Prefix => copy(pooled, self.prefix.as_ref().map_or(&[], |prefix| prefix.state(stack.spec))),
             _ if read == 0 => return Err(RunError::NoTokens),
             Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
             Row::Kept => copy(pooled, kept),

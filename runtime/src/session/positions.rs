@@ -3,10 +3,20 @@
 use crate::format::spec::StackSpec;
 
 /// Stores, for each token of `ids`, how many of the text's tokens up to it count as positions. The
-/// first of `ids` is token `start` of the text; returns how many before them do.
-pub(super) fn count(stack: &StackSpec, counted: &mut [u16], start: usize, ids: &[u32]) -> usize {
-    let Some(padding) = stack.embedding.padding else { return start };
-    let first = start.checked_sub(1).map_or(0, |last| counted.get(last).copied().unwrap_or(0));
+/// first of `ids` is token `start` of the text, before which a prefix may stand; returns how many
+/// before them do.
+pub(super) fn count(
+    stack: &StackSpec,
+    counted: &mut [u16],
+    start: usize,
+    prefix: impl Iterator<Item = u32>,
+    ids: &[u32],
+) -> usize {
+    let Some(padding) = stack.embedding.padding else { return start + prefix.count() };
+    let first = match start.checked_sub(1) {
+        Some(last) => counted.get(last).copied().unwrap_or(0),
+        None => prefix.filter(|&id| id != padding).count() as u16,
+    };
     let counts = ids.iter().scan(first, |count, &id| {
         *count = count.wrapping_add(u16::from(id != padding));
         Some(*count)

@@ -13,6 +13,8 @@ pub(super) enum Row {
     At(usize),
     /// The kept state of an earlier tile of the decoder.
     Kept,
+    /// The state that the prefix ends with.
+    Prefix,
     /// The mean of the encoder's states.
     Mean,
 }
@@ -24,6 +26,8 @@ pub(super) struct Reading {
     row: Option<usize>,
     /// Whether a state of an earlier tile is kept.
     kept: bool,
+    /// Whether it is the state that the prefix ends with.
+    prefix: bool,
     /// The index of the marking token in the encoder's text, for heads that read the decoder there.
     marked: Option<usize>,
 }
@@ -43,16 +47,22 @@ impl Reading {
         Ok(Self { marked, ..Self::default() })
     }
 
-    /// As words, for a snapshot: the row and the token marked, each one more than it is and 0 for none.
+    /// At the end of a prefix, which has a state to read or has none.
+    pub(super) fn at_prefix(prefix: bool) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+
+    /// As words, for a snapshot: the row and the token marked, each one more than it is and 0 for
+    /// none; between them 1 for a state that is kept, and 2 for the prefix's.
     pub(super) fn to_words(self) -> [u32; 3] {
         let word = |place: Option<usize>| place.map_or(0, |place| place as u32 + 1);
-        [word(self.row), u32::from(self.kept), word(self.marked)]
+        [word(self.row), u32::from(self.kept) | u32::from(self.prefix) << 1, word(self.marked)]
     }
 
     /// From [`to_words`](Self::to_words).
     pub(super) fn from_words([row, kept, marked]: [u32; 3]) -> Self {
         let place = |word: u32| (word as usize).checked_sub(1);
-        Self { row: place(row), kept: kept != 0, marked: place(marked) }
+        Self { row: place(row), kept: kept & 1 != 0, prefix: kept & 2 != 0, marked: place(marked) }
     }
 
     /// Whether one of an earlier tile is kept.
@@ -62,14 +72,20 @@ impl Reading {
 
     /// Forgets the state: the decoder was reset or rewound.
     pub(super) fn forget(&mut self) {
-        (self.row, self.kept) = (None, false);
+        (self.row, self.kept, self.prefix) = (None, false, false);
     }
 
-    /// Keeps the state of the last tile, which another one is about to replace.
-    pub(super) fn keep(&mut self, tile: &[i32], hidden_size: usize, kept: &mut [i32]) {
-        let Some(row) = self.row.take() else { return };
+    /// Keeps the state of the last tile, which another one is about to replace, or `prefix`, which
+    /// that of the prefix is.
+    pub(super) fn keep(&mut self, tile: &[i32], hidden_size: usize, kept: &mut [i32], prefix: &[i32]) {
+        let state = match self.row.take() {
+            Some(row) => tile.get(row * hidden_size..).unwrap_or(&[]),
+            None if self.prefix => prefix,
+            None => return,
+        };
+        self.prefix = false;
         if let Some(kept) = kept.get_mut(..hidden_size) {
-            copy(kept, tile.get(row * hidden_size..).unwrap_or(&[]));
+            copy(kept, state);
             self.kept = true;
         }
     }
@@ -101,7 +117,8 @@ impl Reading {
 
     /// The state that the head reads, if there is one.
     pub(super) fn row(self) -> Option<Row> {
-        self.row.map(Row::At).or(self.kept.then_some(Row::Kept))
+        let kept = self.kept.then_some(Row::Kept).or(self.prefix.then_some(Row::Prefix));
+        self.row.map(Row::At).or(kept)
     }
 }
 

@@ -34,7 +34,7 @@ impl Session<'_, '_> {
         let workspace = &mut self.workspace;
         let buffers = [
             Some(words(workspace.scratch.wide)),
-            (self.position == 0).then(|| words(workspace.cache)),
+            (self.position == self.first).then(|| words(workspace.cache)),
             (self.source == 0).then(|| words(workspace.states)),
         ];
         buffers.into_iter().flatten().max_by_key(|buffer| buffer.len()).unwrap_or(&mut [])

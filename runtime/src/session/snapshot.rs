@@ -19,11 +19,11 @@ use crate::workspace::{Workspace, counted};
 const MAGIC: u32 = u32::from_le_bytes(*b"KSNP");
 /// The version of the snapshot's layout.
 const VERSION: u32 = 1;
-/// Words of the header: the magic, the version, the blob's checksum, three of the memory plan, and
-/// six of the session.
-const WORDS: usize = 12;
+/// Words of the header: the magic, the version, the checksums of the blob and of the prefix, three
+/// of the memory plan, and seven of the session.
+const WORDS: usize = 14;
 /// Words of the header that must be equal where a snapshot is restored.
-const FIXED: usize = 6;
+const FIXED: usize = 7;
 const CHECKSUM: usize = 4;
 
 /// A part of the arena that a snapshot holds.
@@ -96,17 +96,23 @@ impl Session<'_, '_> {
             return Err(RunError::BadSnapshot(match place {
                 0 | 1 => "it is of another version, or no snapshot at all",
                 2 => "it is of another blob",
+                3 => "it is of a session with another prefix, or with none",
                 _ => "it is of a session with another memory plan",
             }));
         }
-        let [.., position, source, last_tile, row, kept, marked] = words;
-        let (position, source, last_tile) = (position as usize, source as usize, last_tile as usize);
-        let fits = position <= self.plan.tokens() && source <= self.plan.source() && last_tile <= self.plan.tile();
-        if !fits || row as usize > last_tile || last_tile > position {
+        let [.., first, position, source, last_tile, row, kept, marked] = words;
+        let (first, position) = (first as usize, position as usize);
+        let (source, last_tile) = (source as usize, last_tile as usize);
+        let own = position.checked_sub(first).filter(|own| *own <= self.plan.tokens());
+        let fits = first <= self.prefix.map_or(0, |prefix| prefix.len())
+            && source <= self.plan.source()
+            && last_tile <= self.plan.tile();
+        if !fits || row as usize > last_tile || own.is_none_or(|own| last_tile > own) {
             return Err(RunError::BadSnapshot("it was changed"));
         }
         // The parts are those of what the snapshot has read, so the session stands there from now on; or else where it stood.
-        let before = (self.position, self.source, self.last_tile, self.reading);
+        let before = (self.first, self.position, self.source, self.last_tile, self.reading);
+        self.first = first;
         self.select(self.beam, position);
         (self.source, self.last_tile, self.reading) = (source, last_tile, Reading::from_words([row, kept, marked]));
         let len = self.snapshot_bytes() - 4 * WORDS - CHECKSUM;
@@ -118,7 +124,7 @@ impl Session<'_, '_> {
             found.finish() == u32::from_le_bytes(**sum)
         });
         let Some((mut parts, _)) = whole else {
-            (self.position, self.source, self.last_tile, self.reading) = before;
+            (self.first, self.position, self.source, self.last_tile, self.reading) = before;
             return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it was changed") });
         };
         self.each_part(&mut |part| {
@@ -133,10 +139,10 @@ impl Session<'_, '_> {
     fn header(&self) -> [u32; WORDS] {
         let plan = &self.plan;
         let [row, kept, marked] = self.reading.to_words();
-        let sizes = [plan.tokens(), plan.source(), plan.tile(), self.position, self.source, self.last_tile];
-        let [tokens, sources, tile, position, source, last_tile] = sizes.map(|size| size as u32);
-        let model = self.model.checksum();
-        [MAGIC, VERSION, model, tokens, sources, tile, position, source, last_tile, row, kept, marked]
+        let sizes = [plan.tokens(), plan.source(), plan.tile(), self.first, self.position, self.source, self.last_tile];
+        let [tokens, sources, tile, first, position, source, last_tile] = sizes.map(|size| size as u32);
+        let (model, prefix) = (self.model.checksum(), self.prefix_checksum());
+        [MAGIC, VERSION, model, prefix, tokens, sources, tile, first, position, source, last_tile, row, kept, marked]
     }
 
     /// The parts of the arena that hold what the session has read, in order.
@@ -154,7 +160,8 @@ impl Session<'_, '_> {
         let of_one = cache.len() / self.plan.beams().max(1);
         let cache = cache.get_mut(self.beam * of_one..).and_then(|cache| cache.get_mut(..of_one)).unwrap_or(&mut []);
         let counts = counted(stack, &self.plan, cache);
-        let counted = self.position.min(counts.len());
+        let own = self.position - self.first;
+        let counted = own.min(counts.len());
         visit(bytes(counts, counted));
         let mut rest = cache;
         for layer in 0..stack.num_hidden_layers as usize {
@@ -166,7 +173,7 @@ impl Session<'_, '_> {
             };
             rest = after;
             if let Ok(mut cache) = KeyValueCache::new(region, stack, width, slots) {
-                each_run(&mut cache, self.position, visit);
+                each_run(&mut cache, own, visit);
             }
         }
         let region = cross_cache.len() / at_least_one(stack.num_hidden_layers as usize);

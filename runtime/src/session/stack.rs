@@ -2,6 +2,7 @@
 
 use super::embedding::{convolve, embed};
 use super::positions::count;
+use super::prefix::Prefix;
 use super::{Pass, Session, Stage, Trace};
 use crate::block::Block;
 use crate::cache::KeyValueCache;
@@ -165,11 +166,13 @@ impl<'s, 'm> Session<'s, 'm> {
         let of_one = cache.len() / self.plan.beams().max(1);
         let cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).ok_or(RunError::WrongPlan)?;
         if layer == 0 {
-            self.reading.keep(hidden, hidden_size, kept);
+            let state = self.prefix.as_ref().map_or(&[][..], |prefix| prefix.state(stack.spec));
+            self.reading.keep(hidden, hidden_size, kept, state);
         }
         let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(RunError::NoTokens)?;
         if layer == 0 {
-            let first = count(stack.spec, counted(stack.spec, &self.plan, cache), start, ids);
+            let before = self.prefix.iter().flat_map(Prefix::ids).take(self.first);
+            let first = count(stack.spec, counted(stack.spec, &self.plan, cache), start - self.first, before, ids);
             for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
                 embed(stack, self.kernels, (ids, &[]), at, first, row, scratch);
             }
@@ -180,6 +183,10 @@ impl<'s, 'm> Session<'s, 'm> {
         let first = (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(RunError::WrongPlan)?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
+        if let Some(prefix) = &self.prefix {
+            own.first = self.first;
+            own.prefix = prefix.layer(self.model, stack.spec, layer);
+        }
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(RunError::WrongPlan)?;

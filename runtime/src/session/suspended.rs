@@ -1,6 +1,7 @@
 //! A session put aside: where it stands, without what it borrows.
 
 use super::Session;
+use super::prefix::Prefix;
 use super::reading::Reading;
 use crate::error::RunError;
 use crate::format::memory::MemoryPlan;
@@ -39,6 +40,9 @@ use crate::workspace::Workspace;
 pub struct Suspended {
     kernels: &'static Kernels,
     plan: MemoryPlan,
+    /// The checksum of the prefix; 0 without one.
+    prefix: u32,
+    first: usize,
     position: usize,
     beam: usize,
     last_tile: usize,
@@ -62,8 +66,9 @@ impl<'s, 'm> Session<'s, 'm> {
     /// goes on where it was when the session is [resumed](Self::resume) with an arena of equal
     /// contents.
     pub fn suspend(self) -> Suspended {
-        let Self { kernels, plan, position, beam, last_tile, reading, source, passes, .. } = self;
-        Suspended { kernels, plan, position, beam, last_tile, reading, source, passes }
+        let prefix = self.prefix_checksum();
+        let Self { kernels, plan, first, position, beam, last_tile, reading, source, passes, .. } = self;
+        Suspended { kernels, plan, prefix, first, position, beam, last_tile, reading, source, passes }
     }
 
     /// Takes up a session that was put aside, with the model that it had, in an arena that holds
@@ -72,9 +77,37 @@ impl<'s, 'm> Session<'s, 'm> {
     /// between two steps.
     ///
     /// # Errors
-    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaMisaligned`], as [`Session::new`].
+    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaMisaligned`], as [`Session::new`];
+    /// [`RunError::BadPrefix`] when it had a prefix, which [`resume_after`](Self::resume_after)
+    /// takes.
     pub fn resume(model: &'s Model<'m>, arena: &'s mut [u8], suspended: &Suspended) -> Result<Self, RunError> {
-        let Suspended { kernels, plan, position, beam, last_tile, reading, source, passes } = suspended.clone();
+        Self::take_up(model, None, arena, suspended)
+    }
+
+    /// As [`resume`](Self::resume), for a session with a prefix.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume); [`RunError::BadPrefix`] when it had another prefix.
+    pub fn resume_after(
+        model: &'s Model<'m>,
+        prefix: Prefix<'m>,
+        arena: &'s mut [u8],
+        suspended: &Suspended,
+    ) -> Result<Self, RunError> {
+        Self::take_up(model, Some(prefix), arena, suspended)
+    }
+
+    fn take_up(
+        model: &'s Model<'m>,
+        prefix: Option<Prefix<'m>>,
+        arena: &'s mut [u8],
+        suspended: &Suspended,
+    ) -> Result<Self, RunError> {
+        let Suspended { kernels, plan, first, position, beam, last_tile, reading, source, passes, .. } =
+            suspended.clone();
+        if prefix.as_ref().map_or(0, Prefix::checksum) != suspended.prefix {
+            return Err(RunError::BadPrefix("the session that was suspended had another one, or none"));
+        }
         let workspace = Workspace::new(model.spec(), &plan, arena)?;
         let threads = Threads::default();
         Ok(Self {
@@ -82,6 +115,8 @@ impl<'s, 'm> Session<'s, 'm> {
             kernels,
             plan,
             workspace,
+            prefix,
+            first,
             position,
             beam,
             last_tile,

@@ -339,7 +339,7 @@ pub fn beam_search<'b>(
         for beam in 0..search.parents().len() {
             search.write_open(beam, text)?;
             if let (false, Some(&token)) = (search.is_empty(), text.tokens().last()) {
-                session.select(beam, position - 1);
+                session.select(beam, session.prefix_len() + position - 1);
                 session.prefill(&[token])?;
             }
             let logits = session.logits_mut()?;

@@ -87,7 +87,8 @@ pub enum Progress {
 ///
 /// `text` holds what the session has read, and may hold tokens that it has not read yet: they are
 /// read first. So a chat goes on in one session, each turn a new generation: what a user says is
-/// added to the text, which the options see as a whole. The session, the text and the generation
+/// added to the text, which the options see as a whole. What a session has read of a
+/// [prefix](Session::set_prefix) is not in the text. The session, the text and the generation
 /// may be fields of one structure; nothing is borrowed between two calls. A text without
 /// [`heapless`] is a [`TokenSlice`](super::TokenSlice).
 ///
@@ -197,11 +198,11 @@ impl<'o> Generation<'o> {
     }
 
     fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut (impl TokenBuffer + ?Sized)) -> Result<(), RunError> {
-        let (from, limit) = (session.position(), text.tokens().len());
+        let (from, limit) = (session.position() - session.prefix_len(), text.tokens().len());
         if from > limit {
             return Err(RunError::TooManyTokens { limit, given: from });
         }
-        if from == limit && from > 0 {
+        if from == limit && session.position() > 0 {
             self.stage = Stage::Choose;
             return Ok(());
         }

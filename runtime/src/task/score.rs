@@ -37,7 +37,7 @@ pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(us
     if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
         return Err(RunError::WrongHead("predict the next token"));
     }
-    session.reset();
+    session.clear();
     let bits = spec.numerics.fraction_bits;
     let mut next = |position: usize, logits: &[i32]| {
         if let Some(&token) = ids.get(position) {
