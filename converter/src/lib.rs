@@ -16,6 +16,7 @@ pub mod direction;
 pub mod family;
 pub mod fidelity;
 pub mod files;
+pub mod fit;
 pub mod fixed;
 #[cfg(feature = "hub")]
 pub mod hub;

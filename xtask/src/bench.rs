@@ -32,7 +32,7 @@ pub(crate) struct Bench {
     /// `benches/peers/checkpoint.py` makes.
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<PathBuf>,
-    /// Write what the cores counted to converter/src/cli/counts.json, and the table to
+    /// Write what the cores counted to converter/src/fit/counts.json, and the table to
     /// docs/performance.md.
     #[arg(long)]
     bless: bool,

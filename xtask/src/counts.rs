@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cargo::root;
 use crate::emulate::{Counts, Measured};
 
-const FILE: &str = "converter/src/cli/counts.json";
+const FILE: &str = "converter/src/fit/counts.json";
 
 /// The programs whose counts are kept.
 const KEPT: [&str; 4] = ["generate", "classify", "command", "bench"];

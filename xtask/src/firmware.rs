@@ -21,7 +21,7 @@ use crate::{boards, checkpoint, table, talk, template};
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
     /// Write what the host prints to the expected files in place of comparing, what the cores
-    /// counted to converter/src/cli/counts.json, and its table to docs/boards.md.
+    /// counted to converter/src/fit/counts.json, and its table to docs/boards.md.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.

@@ -32,7 +32,7 @@ const RUNTIME: &[&[&str]] = &[
 
 /// The rooms of the converter.
 const CONVERTER: &[&[&str]] = &[
-    &["files"],
+    &["files", "fit"],
     &["fixed", "json", "real", "source", "tables", "texts"],
     &["config"],
     &["checkpoint"],

@@ -60,7 +60,7 @@ mod tests {
     fn the_page_of_boards_has_what_was_counted() {
         let page = fs::read_to_string(root().join("docs/boards.md")).expect("it is there").replace("\r\n", "\n");
         let table = of_cores(&Counted::read().expect("it is there"));
-        assert!(page.contains(&table), "docs/boards.md is not made from converter/src/cli/counts.json");
+        assert!(page.contains(&table), "docs/boards.md is not made from converter/src/fit/counts.json");
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod bench;
 mod classify;
 mod completions;
 mod convert;
-mod counts;
 mod embed;
 mod engine;
 mod eval;

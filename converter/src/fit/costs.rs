@@ -1,0 +1,228 @@
+//! What a token costs a core: the work of a model, and instructions for each part of it, fitted to what
+//! was counted under emulation.
+
+use kinglet::format::spec::{ActivationWidth, ModelSpec, StackSpec, WeightLayout};
+
+use super::counts::counted;
+
+/// A core that boards have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Core {
+    M0Plus,
+    M4,
+    M7,
+    M33,
+    RiscV,
+}
+
+/// Instructions that a core took under emulation.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// Instructions for a product, "a16, 384 x 384, one token".
+    wide: f64,
+    /// "a16, 64 x 64, one token".
+    narrow: f64,
+    /// "a8 in rows, 384 x 384, one token".
+    rows: f64,
+    /// "a16 in pairs, 384 x 384, one token".
+    wide_pairs: f64,
+    /// "a16 in pairs, 64 x 64, one token".
+    narrow_pairs: f64,
+    /// Instructions of the story teller for "a token, the first 8".
+    early: f64,
+    /// "a token, up to 128", those from the 65th on.
+    late: f64,
+}
+
+impl Core {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::M0Plus => "Cortex-M0+",
+            Self::M4 => "Cortex-M4F",
+            Self::M7 => "Cortex-M7",
+            Self::M33 => "Cortex-M33",
+            Self::RiscV => "RV32IMC",
+        }
+    }
+
+    /// The emulated core that is counted for it.
+    pub(super) const fn emulated(self) -> &'static str {
+        match self {
+            Self::M0Plus => "M0+ code",
+            Self::M4 => "M4F",
+            Self::M7 => "M7",
+            Self::M33 => "M33",
+            Self::RiscV => "RV32IMC",
+        }
+    }
+
+    fn counted(self) -> Counted {
+        let product =
+            |what: &str| counted(self.emulated(), "kernels", &format!("{what}, hundredths of instructions")) / 100.0;
+        let token = |what: &str| counted(self.emulated(), "bench", &format!("instructions a token, {what}"));
+        Counted {
+            wide: product("a16, 384 x 384, one token"),
+            narrow: product("a16, 64 x 64, one token"),
+            rows: product("a8 in rows, 384 x 384, one token"),
+            wide_pairs: product("a16 in pairs, 384 x 384, one token"),
+            narrow_pairs: product("a16 in pairs, 64 x 64, one token"),
+            early: token("the first 8"),
+            late: token("up to 128"),
+        }
+    }
+
+    /// Instructions that a cycle completes, about: loads that wait, and the second pipeline of an
+    /// M7.
+    pub(super) const fn per_cycle(self) -> f64 {
+        match self {
+            Self::M0Plus | Self::RiscV => 0.7,
+            Self::M4 | Self::M33 => 0.75,
+            Self::M7 => 1.3,
+        }
+    }
+}
+
+/// The work of a core for a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Work {
+    /// Products of the matrices.
+    pub(super) products: f64,
+    /// Outputs of the matrices, each of which is requantized, and then quantized, normed or
+    /// activated.
+    outputs: f64,
+    /// Positions that all heads of all layers attend to.
+    attended: f64,
+    /// Values of heads at these positions.
+    values: f64,
+}
+
+impl Work {
+    /// A matrix that runs `times`.
+    fn matrix(rows: usize, cols: usize, times: usize) -> Self {
+        let outputs = (rows * times) as f64;
+        Self { products: outputs * cols as f64, outputs, ..Self::default() }
+    }
+
+    /// All heads of all layers of a stack attend to `positions` positions.
+    fn attention(stack: &StackSpec, positions: f64) -> Self {
+        let attention = &stack.block.attention;
+        let heads = f64::from(stack.num_hidden_layers * attention.num_attention_heads);
+        Self {
+            attended: heads * positions,
+            values: heads * positions * f64::from(attention.head_dim),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            products: self.products + other.products,
+            outputs: self.outputs + other.outputs,
+            attended: self.attended + other.attended,
+            values: self.values + other.values,
+        }
+    }
+}
+
+/// A core's instructions for each part of the work, fitted to the counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    product: f64,
+    output: f64,
+    attended: f64,
+    value: f64,
+}
+
+impl Costs {
+    /// The story teller: 5 layers of 64 with 8 heads of 8, half as many keys and values, 172
+    /// inside, 512 tokens.
+    const STORY: Work = Work { products: 259_328.0, outputs: 3512.0, attended: 40.0, values: 320.0 };
+    /// Positions that the first eight tokens of `bench` look at, and those from the 65th to the
+    /// 128th: their means.
+    const POSITIONS: (f64, f64) = (4.5, 96.5);
+
+    pub(super) fn of(core: Core, spec: &ModelSpec) -> Self {
+        let counted = core.counted();
+        // A product costs `product + row / columns`.
+        let slope = |wide: f64, narrow: f64| (384.0 * wide - 64.0 * narrow) / (384.0 - 64.0);
+        let product = slope(counted.wide, counted.narrow);
+        let position = (counted.late - counted.early) / (Self::POSITIONS.1 - Self::POSITIONS.0);
+        // Each value of a head is in a product with a key's, and in one with a weight.
+        let value = 2.0 * product;
+        let attended = (position - value * Self::STORY.values) / Self::STORY.attended;
+        let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
+        let as_they_lie = match (spec.numerics.weights, spec.numerics.activations) {
+            (WeightLayout::RowMajor, ActivationWidth::A8) | (WeightLayout::WideTiled, _) => counted.rows,
+            (WeightLayout::Paired, _) => slope(counted.wide_pairs, counted.narrow_pairs),
+            _ => product,
+        };
+        Self { product: as_they_lie, output: rest / Self::STORY.outputs, attended, value }
+    }
+
+    pub(super) fn instructions(&self, work: Work) -> f64 {
+        self.product * work.products
+            + self.output * work.outputs
+            + self.attended * work.attended
+            + self.value * work.values
+    }
+}
+
+/// The mean work for a token of a text of `tokens` tokens; an encoder-decoder reads one and writes
+/// one. The few instructions of a tokenizer are left out, and a classifier's head, which runs once
+/// a text.
+pub(super) fn work(spec: &ModelSpec, tokens: usize) -> Work {
+    let writing = spec.decoder.as_ref().map_or(Work::default(), |stack| {
+        let attention = &stack.block.attention;
+        // As many positions as are before it: half of the text, or the window.
+        let half = (tokens as f64 + 1.0) / 2.0;
+        let seen = if attention.sliding_layers == 0 { half } else { half.min(f64::from(attention.window)) };
+        let sliding = f64::from(attention.sliding_layers.count_ones()) / f64::from(stack.num_hidden_layers.max(1));
+        writing(spec, stack, seen * sliding + half * (1.0 - sliding), tokens as f64)
+    });
+    spec.encoder.as_ref().map_or(writing, |stack| reading(spec, stack, tokens as f64).and(writing))
+}
+
+/// An encoder's work for a token of a text of `tokens` tokens.
+pub(super) fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work {
+    let crossed = spec.decoder.as_ref().filter(|decoder| decoder.block.cross_attention);
+    let stored = crossed.map_or(Work::default(), |decoder| {
+        let width = decoder.block.attention.key_value_size();
+        Work::matrix(width, decoder.hidden_size as usize, 2 * decoder.num_hidden_layers as usize)
+    });
+    blocks(stack).and(Work::attention(stack, tokens)).and(stored)
+}
+
+/// A decoder's work for a token that attends to `positions` positions, and to `source` positions of
+/// the encoder.
+pub(super) fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, source: f64) -> Work {
+    let hidden = stack.hidden_size as usize;
+    let crossing = if stack.block.cross_attention {
+        let (queries, layers) = (stack.block.attention.query_size(), stack.num_hidden_layers as usize);
+        let around = Work::matrix(queries, hidden, layers).and(Work::matrix(hidden, queries, layers));
+        around.and(Work::attention(stack, source))
+    } else {
+        Work::default()
+    };
+    let head = Work::matrix(spec.head.num_outputs as usize, hidden, 1);
+    blocks(stack).and(Work::attention(stack, positions)).and(crossing).and(head)
+}
+
+/// The matrices of a stack's blocks, but for those of cross-attention.
+fn blocks(stack: &StackSpec) -> Work {
+    let (attention, network) = (&stack.block.attention, &stack.block.feed_forward);
+    let (hidden, layers) = (stack.hidden_size as usize, stack.num_hidden_layers as usize);
+    let size = stack.block.inner_size(stack.hidden_size) as usize;
+    let (queries, keys, inner) =
+        (attention.query_size(), attention.key_value_size(), network.intermediate_size as usize);
+    let networks = layers * usize::from(network.networks);
+    let around = if stack.block.bottleneck.is_some() {
+        Work::matrix(size, hidden, layers).and(Work::matrix(hidden, size, layers))
+    } else {
+        Work::default()
+    };
+    Work::matrix(queries + 2 * keys, size, layers)
+        .and(Work::matrix(size, queries, layers))
+        .and(Work::matrix(inner, size, networks * if network.gated { 2 } else { 1 }))
+        .and(Work::matrix(size, inner, networks))
+        .and(around)
+}
