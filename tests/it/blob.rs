@@ -5,8 +5,9 @@ use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
 use kinglet::format::layout::{Role, Stack, StackPart, roles};
 use kinglet::format::spec::AttentionPosition;
+use kinglet::task::{BeamOptions, BeamSearch};
 use kinglet::{
-    AlignedVec, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
+    AlignedVec, Buffer, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
     arena_bytes_seq2seq,
 };
 use kinglet_tests::tiny;
@@ -328,4 +329,16 @@ fn wrong_calls_are_errors_that_name_what_is_wrong() {
     assert_eq!(session.prefill(&[1]), Err(RunError::NoDecoder));
     assert_eq!(session.encode(&[1, 2], &[0, 1]), Ok(()));
     assert_eq!(session.logits_at(2).err(), Some(RunError::TooManyTokens { limit: 2, given: 3 }));
+    assert_eq!(session.logits_at(usize::MAX).err(), Some(RunError::TooManyTokens { limit: 2, given: usize::MAX }));
+}
+
+#[test]
+fn a_search_that_no_memory_holds_is_an_error() {
+    for (num_beams, max_new_tokens) in [(2, usize::MAX), (8, usize::MAX / 8 + 1), (3, usize::MAX / 2)] {
+        let given = BeamSearch::new(BeamOptions::new(num_beams), max_new_tokens, 0, &mut []).err();
+        let needed = usize::MAX;
+        assert_eq!(given, Some(RunError::BufferTooSmall { buffer: Buffer::Beams, needed, given: 0 }), "{num_beams}");
+    }
+    let error = BeamSearch::new(BeamOptions::new(8), 1, usize::MAX, &mut [0; 8]).err();
+    assert!(matches!(error, Some(RunError::InvalidOption { option: "stop", .. })), "{error:?}");
 }

@@ -71,7 +71,7 @@ impl Session<'_, '_> {
             return Err(RunError::WrongHead("read single tokens of an encoder"));
         }
         if position >= self.source {
-            return Err(RunError::TooManyTokens { limit: self.source, given: position + 1 });
+            return Err(RunError::TooManyTokens { limit: self.source, given: position.saturating_add(1) });
         }
         self.head_once(Row::At(position))
     }

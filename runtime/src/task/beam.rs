@@ -113,9 +113,10 @@ pub struct BeamSearch<'b> {
 }
 
 impl<'b> BeamSearch<'b> {
-    /// Words of memory that a search needs.
+    /// Words of memory that a search needs; `usize::MAX`, which no memory has, when they cannot be
+    /// counted.
     pub const fn words(num_beams: usize, max_new_tokens: usize) -> usize {
-        num_beams * max_new_tokens
+        num_beams.saturating_mul(max_new_tokens)
     }
 
     /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
@@ -134,7 +135,7 @@ impl<'b> BeamSearch<'b> {
         if max_new_tokens == 0 {
             return Err(RunError::InvalidOption { option: "max_new_tokens", wanted: "at least 1" });
         }
-        let kept = options.num_beams * stop_tokens.saturating_add(1).max(2);
+        let kept = options.num_beams.saturating_mul(stop_tokens.saturating_add(1).max(2));
         if kept > MAX_CANDIDATES {
             return Err(RunError::InvalidOption { option: "stop", wanted: "at most seven tokens with eight beams" });
         }
