@@ -279,8 +279,8 @@ fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], 
     unsafe {
         core::arch::asm!(
             "2:",
-            "vmovdqa ymm12, ymmword ptr [{panel}]",
-            "vmovdqa ymm13, ymmword ptr [{panel} + 32]",
+            "vmovdqu ymm12, ymmword ptr [{panel}]",
+            "vmovdqu ymm13, ymmword ptr [{panel} + 32]",
             token!("{x}", 0, 1),
             token!("{x} + {stride}", 2, 3),
             token!("{x} + 2 * {stride}", 4, 5),
