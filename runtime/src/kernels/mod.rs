@@ -29,6 +29,8 @@ mod aarch64;
 #[cfg(any(kinglet_thumb1, kinglet_thumb2))]
 mod arm;
 pub(crate) mod attend;
+#[cfg(all(test, feature = "std"))]
+mod exhaustive;
 mod packed;
 mod paired;
 mod products;

@@ -80,7 +80,7 @@ fn others() -> impl Iterator<Item = &'static Kernels> {
 }
 
 /// The sets that this machine runs, and what stands in for one that it does not.
-fn all() -> impl Iterator<Item = &'static Kernels> {
+pub(super) fn all() -> impl Iterator<Item = &'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     let emulated = super::x86_64::vnni::emulated();
     #[cfg(not(target_arch = "x86_64"))]
