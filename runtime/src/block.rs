@@ -285,7 +285,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
         if let Some((cache, source)) = cross.filter(|_| features::CROSS_ATTENTION) {
             self.sublayer_input(CrossNorm, x, scratch);
-            self.attend(Reach::Cross { source }, tokens, start, cache, scratch);
+            self.attend_cross(source, tokens, start, cache, scratch);
             self.residual(CrossNorm, CrossNorm, x, scratch);
         }
 
@@ -324,16 +324,6 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
-        let unbiased;
-        // There are no distances to the encoder's tokens.
-        let positioned = matches!(reach, Reach::Own { .. }) || !features::RELATIVE_ATTENTION;
-        let attention = if positioned {
-            &self.attention
-        } else {
-            let (relative_bias, disentangled) = (RelativeBias::default(), Disentangled::default());
-            unbiased = Attention { relative_bias, disentangled, ..self.attention };
-            &unbiased
-        };
         let own = matches!(reach, Reach::Own { .. });
         let visible = |token: usize| match reach {
             Reach::Own { stored } => self.visible(start + token, stored),
@@ -345,17 +335,35 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             }
         }
         #[cfg(feature = "std")]
-        let done = attention.attend_together(cache, queries, &visible);
+        let done = self.attention.attend_together(cache, queries, &visible);
         #[cfg(not(feature = "std"))]
         let done = false;
         if !done {
             for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
-                attention.attend(cache, start + token, visible(token), row, &mut scratch.head);
+                self.attention.attend(cache, start + token, visible(token), row, &mut scratch.head);
             }
         }
         quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
         self.linear(&context, &self.matrix(output), scratch.normed);
+    }
+
+    /// As [`attend`](Self::attend), to the encoder's tokens: there are no distances to them.
+    #[inline(never)]
+    fn attend_cross(
+        &self,
+        source: usize,
+        tokens: usize,
+        start: usize,
+        cache: &KeyValueCache<'_>,
+        scratch: &mut Scratch<'_>,
+    ) {
+        let reach = Reach::Cross { source };
+        if self.attention.relative_bias.table.is_empty() || !features::RELATIVE_ATTENTION {
+            return self.attend(reach, tokens, start, cache, scratch);
+        }
+        let attention = Attention { relative_bias: RelativeBias::default(), ..self.attention };
+        Block { attention, others: self.others.clone(), ..*self }.attend(reach, tokens, start, cache, scratch);
     }
 
     /// A feed-forward network of the quantized tile, its result in `scratch.normed`.

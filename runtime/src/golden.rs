@@ -71,6 +71,12 @@ impl<'m> Words<'m> {
     pub fn iter(self) -> impl ExactSizeIterator<Item = u32> + 'm {
         self.0.iter().map(|word| u32::from_le_bytes(*word))
     }
+
+    /// The numbers as they lie; none where they do not begin at a word's boundary, as they do in
+    /// every model.
+    fn as_slice(self) -> &'m [u32] {
+        bytemuck::try_cast_slice(self.0.as_flattened()).unwrap_or(&[])
+    }
 }
 
 impl<'m> Golden<'m> {
@@ -113,6 +119,21 @@ pub fn fingerprints(
     decoder_ids: &[u32],
     pause: &mut (dyn FnMut() + Send),
 ) -> Result<Vec<u32, MAX_FINGERPRINTS>, RunError> {
+    let mut values = Vec::new();
+    // There is room: no stack has more than `MAX_LAYERS` layers.
+    run(model, arena, (ids, decoder_ids), pause, &mut |value| _ = values.push(value))?;
+    Ok(values)
+}
+
+/// Runs a model, and hands the fingerprints of its layers to `each`.
+#[inline(never)]
+fn run(
+    model: &Model<'_>,
+    arena: &mut [u8],
+    (ids, decoder_ids): (&[u32], &[u32]),
+    pause: &mut (dyn FnMut() + Send),
+    each: &mut dyn FnMut(u32),
+) -> Result<(), RunError> {
     let spec = model.spec();
     let (source, target) = match (&spec.encoder, &spec.decoder) {
         (Some(_), Some(_)) => (ids, decoder_ids),
@@ -120,30 +141,49 @@ pub fn fingerprints(
         _ => (&[][..], ids),
     };
     let plan = MemoryPlan::new(spec, target.len(), source.len(), spec.numerics.tile.into())?;
-    let mut session = Session::with_plan(model, arena, plan)?;
+    // Borrowed where it is: moved, it would be on the stack twice.
+    let mut session = Session::with_plan(model, arena, plan);
+    let session = session.as_mut().map_err(|error| *error)?;
     session.set_pause(pause);
-    let mut layers = Vec::<Fingerprint, MAX_FINGERPRINTS>::new();
-    let mut first = 0;
-    let mut trace = |first: usize, layer: usize, states: &[i32]| {
-        while layers.len() <= first + layer && layers.push(Fingerprint::default()).is_ok() {}
-        if let Some(fingerprint) = layers.get_mut(first + layer) {
-            fingerprint.update(states);
-        }
-    };
-    if let Some(encoder) = &spec.encoder {
-        session.encode_traced(source, &[], &mut |layer, states| trace(0, layer, states))?;
-        first = encoder.num_hidden_layers as usize + 1;
+    if spec.encoder.is_some() {
+        encoder_layers(session, source, each)?;
     }
     if spec.decoder.is_some() {
-        session.read(target, &mut |layer, states| trace(first, layer, states), None)?;
+        decoder_layers(session, target, each)?;
     }
-    let head = Fingerprint::of(session.logits()?);
-    let mut values = Vec::new();
-    for fingerprint in layers.iter().chain([&head]) {
-        // There is room: no stack has more than `MAX_LAYERS` layers.
-        let _ = values.push(fingerprint.value());
-    }
-    Ok(values)
+    each(Fingerprint::of(session.logits()?).value());
+    Ok(())
+}
+
+/// All tokens of an encoder go through a layer before the next one begins.
+#[inline(never)]
+fn encoder_layers(session: &mut Session<'_, '_>, ids: &[u32], each: &mut dyn FnMut(u32)) -> Result<(), RunError> {
+    let (mut current, mut fingerprint) = (0, Fingerprint::default());
+    session.encode_traced(ids, &[], &mut |layer, states| {
+        if layer != current {
+            each(fingerprint.value());
+            (current, fingerprint) = (layer, Fingerprint::default());
+        }
+        fingerprint.update(states);
+    })?;
+    each(fingerprint.value());
+    Ok(())
+}
+
+/// A decoder's tokens go through all layers, a tile at a time.
+#[inline(never)]
+fn decoder_layers(session: &mut Session<'_, '_>, ids: &[u32], each: &mut dyn FnMut(u32)) -> Result<(), RunError> {
+    let mut layers = Vec::<Fingerprint, { MAX_LAYERS as usize + 1 }>::new();
+    session.read(
+        ids,
+        &mut |layer, states| {
+            while layers.len() <= layer && layers.push(Fingerprint::default()).is_ok() {}
+            layers.get_mut(layer).into_iter().for_each(|fingerprint| fingerprint.update(states));
+        },
+        None,
+    )?;
+    layers.iter().for_each(|fingerprint| each(fingerprint.value()));
+    Ok(())
 }
 
 impl Model<'_> {
@@ -167,20 +207,20 @@ impl Model<'_> {
     pub fn self_test_with(&self, arena: &mut [u8], pause: &mut (dyn FnMut() + Send)) -> Result<(), RunError> {
         let mut vectors = 0;
         for golden in Golden::all(self.golden_section()) {
-            let list = |words: Words<'_>| -> Result<Vec<u32, { Golden::MAX_TOKENS }>, RunError> {
-                let mut list = Vec::new();
-                for word in words.iter() {
-                    let too_long = RunError::TooManyTokens { limit: Golden::MAX_TOKENS, given: words.0.len() };
-                    list.push(word).map_err(|_| too_long)?;
+            for list in [golden.ids, golden.decoder_ids] {
+                if list.0.len() > Golden::MAX_TOKENS {
+                    return Err(RunError::TooManyTokens { limit: Golden::MAX_TOKENS, given: list.0.len() });
                 }
-                Ok(list)
-            };
-            let found = fingerprints(self, arena, &list(golden.ids)?, &list(golden.decoder_ids)?, pause)?;
-            let differs =
-                found.iter().copied().zip(golden.fingerprints.iter()).position(|(found, expected)| found != expected);
-            let shorter = (found.len() != golden.fingerprints.0.len()).then_some(0);
-            if let Some(layer) = differs.or(shorter) {
-                return Err(RunError::SelfTestFailed { layer: layer as u16 });
+            }
+            let (mut expected, mut layer, mut differs) = (golden.fingerprints.iter(), 0, None);
+            run(self, arena, (golden.ids.as_slice(), golden.decoder_ids.as_slice()), pause, &mut |found| {
+                if expected.next() != Some(found) {
+                    differs = differs.or(Some(layer));
+                }
+                layer += 1;
+            })?;
+            if let Some(layer) = differs.or((expected.len() > 0).then_some(layer)) {
+                return Err(RunError::SelfTestFailed { layer });
             }
             vectors += 1;
         }

@@ -31,6 +31,7 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// [`LoadError`] with the first fault that is found.
+    #[inline(always)]
     pub fn from_bytes(blob: &'m [u8]) -> Result<Self, LoadError> {
         Self::from_bytes_with(blob, &mut || ())
     }
@@ -40,13 +41,14 @@ impl<'m> Model<'m> {
     ///
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes).
-    // A model has a kilobyte, and stacks are small: not inlined, it is written to the caller's
-    // place without a copy.
-    #[inline(never)]
+    // A model has a kilobyte, and stacks are small: inlined, this makes it where the caller has it.
+    #[inline(always)]
     pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
-        let read = Self::read(blob, pause);
-        if let Ok(model) = &read {
-            model.check_tensors(pause)?;
+        let mut read = Ok(Self::EMPTY);
+        if let Ok(model) = &mut read
+            && let Err(error) = model.read(blob, pause)
+        {
+            read = Err(error);
         }
         read
     }
@@ -67,6 +69,7 @@ impl<'m> Model<'m> {
     /// }
     /// assert_eq!(boot(&[0xff; 4096], &[0; 4096]).err(), Some(LoadError::BadMagic));
     /// ```
+    #[inline(always)]
     pub fn from_slot(slot: &'m [u8]) -> Result<Self, LoadError> {
         let expected = blob::peek(slot)?.bytes;
         Self::from_bytes(slot.get(..expected).ok_or(LoadError::LengthMismatch { expected, given: slot.len() })?)
@@ -100,17 +103,23 @@ impl<'m> Model<'m> {
         self.layout.to_words()
     }
 
+    /// Before anything was read.
+    const EMPTY: Self = Self {
+        manifest: Manifest::EMPTY,
+        layout: Layout::EMPTY,
+        payload: &[],
+        tokenizer: &[],
+        golden: &[],
+        checksum: 0,
+    };
+
     #[inline(never)]
-    fn read(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
+    fn read(&mut self, blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<(), LoadError> {
         let sections = blob::sections(blob, pause)?;
-        match postcard::take_from_bytes::<Manifest<'_>>(sections.manifest) {
-            Ok((manifest, trailing)) => {
-                let layout = blob::layout(&manifest, trailing, &sections)?;
-                let Sections { payload, tokenizer, golden, checksum, .. } = sections;
-                Ok(Self { manifest, layout, payload, tokenizer, golden, checksum })
-            }
-            Err(_) => Err(LoadError::BadManifest),
-        }
+        blob::describe(&sections, &mut self.manifest, &mut self.layout)?;
+        let Sections { payload, tokenizer, golden, checksum, .. } = sections;
+        (self.payload, self.tokenizer, self.golden, self.checksum) = (payload, tokenizer, golden, checksum);
+        self.check_tensors(pause)
     }
 
     #[inline(never)]

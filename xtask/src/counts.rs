@@ -13,7 +13,7 @@ use crate::emulate::{Counts, Measured};
 const FILE: &str = "converter/src/fit/counts.json";
 
 /// The programs whose counts are kept.
-const KEPT: [&str; 4] = ["generate", "classify", "command", "bench"];
+const KEPT: [&str; 5] = ["generate", "classify", "command", "bench", "calls"];
 
 /// What each core counted, by program and quantity, such as `generate: instructions a token`.
 #[derive(Default)]

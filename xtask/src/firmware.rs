@@ -81,10 +81,12 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         }
     }
     let table = table::of_cores(&counted);
-    eprintln!("{table}");
+    let calls = table::of_calls(&counted);
+    eprintln!("{table}\n{calls}");
     if options.bless {
         counted.write()?;
         table::write("docs/boards.md", "firmware", &table)?;
+        table::write("docs/boards.md", "calls", &calls)?;
     }
     if let Some(folder) = &options.checkpoint {
         checkpoint::run(folder, &options.core)?;

@@ -45,7 +45,7 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-pub(crate) const EXAMPLES: [&str; 11] = [
+pub(crate) const EXAMPLES: [&str; 12] = [
     "generate",
     "classify",
     "tag",
@@ -53,6 +53,7 @@ pub(crate) const EXAMPLES: [&str; 11] = [
     "score",
     "fill_mask",
     "bench",
+    "calls",
     "self_test",
     "edges",
     "accuracy_intents",

@@ -32,6 +32,32 @@ pub(crate) fn of_cores(counted: &Counted) -> String {
     table
 }
 
+/// The calls whose stack is on docs/boards.md and in `kinglet inspect`.
+pub(crate) const CALLS: [&str; 10] = [
+    "Model::from_bytes",
+    "Model::from_bytes, and the model",
+    "Tokenizer::from_bytes",
+    "Tokenizer::from_bytes, and the tokenizer",
+    "Model::self_test",
+    "Tokenizer::encode",
+    "MemoryPlan::standard",
+    "Session::with_plan",
+    "Session::prefill or encode",
+    "Session::logits",
+];
+
+/// The table of stacks for docs/boards.md.
+pub(crate) fn of_calls(counted: &Counted) -> String {
+    let names: Vec<&str> = CORES.iter().map(|core| core.name).collect();
+    let mut table = format!("| bytes of stack | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    for call in CALLS {
+        let what = format!("bytes of stack, {call}");
+        let figures = names.iter().map(|core| counted.get(core, "calls", &what).map_or_else(String::new, grouped));
+        _ = writeln!(table, "| `{call}` | {} |", figures.collect::<Vec<_>>().join(" | "));
+    }
+    table.replace(", and the model`", "`, and the model").replace(", and the tokenizer`", "`, and the tokenizer")
+}
+
 /// A number with commas.
 pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
@@ -61,6 +87,8 @@ mod tests {
         let page = fs::read_to_string(root().join("docs/boards.md")).expect("it is there").replace("\r\n", "\n");
         let table = of_cores(&Counted::read().expect("it is there"));
         assert!(page.contains(&table), "docs/boards.md is not made from converter/src/fit/counts.json");
+        let calls = of_calls(&Counted::read().expect("it is there"));
+        assert!(page.contains(&calls), "docs/boards.md is not made from converter/src/fit/counts.json:\n{calls}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `kinglet inspect`: what is in a blob, and how much memory it needs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use clap::Args;
 use kinglet::MemoryPlan;
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION};
 use kinglet::tokenizer::Tokenizer;
+use kinglet_convert::fit::stacks;
 use kinglet_convert::report::{Memory, memory};
 use serde_json::json;
 
@@ -47,6 +49,7 @@ impl Inspect {
         };
         let checksum = blob.last_chunk::<CHECKSUM_LEN>().map(|bytes| format!("{:08x}", u32::from_le_bytes(*bytes)));
         let labels: Vec<&str> = model.labels().collect();
+        let stacks = stacks();
         if self.json {
             return output::json(&json!({
                 "format_version": FORMAT_VERSION,
@@ -61,6 +64,7 @@ impl Inspect {
                 "labels": labels,
                 "provenance": manifest.provenance,
                 "memory": memory,
+                "stack": stacks.into_iter().collect::<BTreeMap<_, _>>(),
             }));
         }
         let provenance = &manifest.provenance;
@@ -110,6 +114,8 @@ impl Inspect {
                 memory.arena, memory.tokens, memory.cache
             ))?;
         }
+        let stacks = stacks.map(|(call, bytes)| format!("{bytes} for {call}"));
+        output::line(&format!("stack: bytes of a call on a Cortex-M4, its result apart: {}", stacks.join(", ")))?;
         Ok(())
     }
 }

@@ -51,6 +51,19 @@ pub static BOARDS: [Board; 12] = [
 const CODE: u64 = 64 * 1024;
 const STACK: u64 = 8 * 1024;
 
+/// Bytes of stack that some calls take on a Cortex-M4 below the function that calls them: the larger of
+/// what was measured of a decoder and of an encoder.
+pub fn stacks() -> [(&'static str, u64); 5] {
+    let calls = [
+        "Model::from_bytes",
+        "Tokenizer::from_bytes",
+        "Model::self_test",
+        "Tokenizer::encode",
+        "Session::prefill or encode",
+    ];
+    calls.map(|call| (call, counts::counted("M4F", "calls", &format!("bytes of stack, {call}")) as u64))
+}
+
 /// How a blob fits a board.
 #[derive(Debug)]
 pub struct Fit {

@@ -44,6 +44,47 @@ impl Stack {
     }
 }
 
+/// Bytes of stack that are painted for a call.
+const PAINTED: usize = 24 * 1024;
+/// What they are filled with.
+const PAINT: u32 = 0xcccc_cccc;
+/// Bytes below the function that paints, which it may need itself.
+const OWN: usize = 128;
+
+/// Fills the stack below the caller, and says where that begins.
+///
+/// # Safety
+///
+/// 25 KB below the caller are the stack's.
+#[inline(never)]
+pub unsafe fn paint() -> usize {
+    let here = 0_u32;
+    let top = (&raw const here).cast_mut();
+    let mut word = top.wrapping_byte_sub(PAINTED);
+    while word < top.wrapping_byte_sub(OWN) {
+        // SAFETY: the caller says that this memory is the stack's, and no function is using it.
+        unsafe { word.write_volatile(PAINT) };
+        word = word.wrapping_add(1);
+    }
+    top.expose_provenance()
+}
+
+/// The most bytes below `top`, which [`paint`] returned, that were in use since.
+///
+/// # Safety
+///
+/// As [`paint`].
+#[inline(never)]
+pub unsafe fn painted(top: usize) -> u32 {
+    let top = core::ptr::with_exposed_provenance::<u32>(top);
+    let mut word = top.wrapping_byte_sub(PAINTED);
+    // SAFETY: the caller says that this memory is the stack's.
+    while word < top && unsafe { word.read_volatile() } == PAINT {
+        word = word.wrapping_add(1);
+    }
+    (top.addr() - word.addr()) as u32
+}
+
 /// A panic that can be reached does not link: its handler calls a function that is nowhere.
 #[macro_export]
 macro_rules! panics_do_not_link {

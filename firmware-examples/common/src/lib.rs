@@ -15,6 +15,7 @@ mod text;
 pub mod accuracy_commands;
 pub mod accuracy_intents;
 pub mod bench;
+pub mod calls;
 pub mod checkpoint;
 pub mod classify;
 #[cfg(feature = "command")]
@@ -28,7 +29,7 @@ pub mod score;
 pub mod self_test;
 pub mod tag;
 
-pub use emulated::Stack;
+pub use emulated::{Stack, paint, painted};
 pub use lines::{Line, Lines, Serial, Terminal};
 
 use kinglet::golden::Fingerprint;
@@ -44,6 +45,14 @@ pub trait Board {
 
     /// Instructions, cycles or microseconds since the start, as the board has them.
     fn count(&mut self) -> u64;
+
+    /// Fills the unused stack with a pattern, where the board can tell.
+    fn paint(&mut self) {}
+
+    /// The most bytes of stack that were in use since it was filled; 0 where the board cannot tell.
+    fn painted(&mut self) -> u32 {
+        0
+    }
 }
 
 /// An arena for a model: a static that is as long as the blob says.

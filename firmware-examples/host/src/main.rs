@@ -8,8 +8,8 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, checkpoint, classify, command, edges, fill_mask,
-    generate, kernels, score, self_test, tag,
+    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, checkpoint, classify, command, edges,
+    fill_mask, generate, kernels, score, self_test, tag,
 };
 
 struct Desktop(Instant);
@@ -75,6 +75,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
         score,
         fill_mask,
         bench,
+        calls,
         self_test,
         edges,
         accuracy_intents,

@@ -4,7 +4,7 @@
 
 mod serial;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
@@ -39,6 +39,9 @@ fn SysTick() {
     WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
+/// Where the stack was painted.
+static PAINTED: AtomicUsize = AtomicUsize::new(0);
+
 /// The machine, with its clock running.
 pub struct Machine(());
 
@@ -60,6 +63,16 @@ impl Board for Machine {
             }
         };
         ticks * RATIO.0 >> RATIO.1
+    }
+
+    fn paint(&mut self) {
+        // SAFETY: the stack has far more memory than is painted.
+        PAINTED.store(unsafe { kinglet_examples::paint() }, Ordering::Relaxed);
+    }
+
+    fn painted(&mut self) -> u32 {
+        // SAFETY: the stack has far more memory than was painted.
+        unsafe { kinglet_examples::painted(PAINTED.load(Ordering::Relaxed)) }
     }
 }
 

@@ -3,12 +3,17 @@
 
 mod serial;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use kinglet::Error;
 use kinglet_examples::{Board, Stack};
 use riscv_rt as _;
 use semihosting::sys::arm_compat::sys_writec;
 
 pub use serial::Uart;
+
+/// Where the stack was painted.
+static PAINTED: AtomicUsize = AtomicUsize::new(0);
 
 /// The machine.
 pub struct Machine(());
@@ -24,6 +29,16 @@ impl Board for Machine {
     #[inline(never)]
     fn count(&mut self) -> u64 {
         riscv::register::instret::read64()
+    }
+
+    fn paint(&mut self) {
+        // SAFETY: the stack has far more memory than is painted.
+        PAINTED.store(unsafe { kinglet_examples::paint() }, Ordering::Relaxed);
+    }
+
+    fn painted(&mut self) -> u32 {
+        // SAFETY: the stack has far more memory than was painted.
+        unsafe { kinglet_examples::painted(PAINTED.load(Ordering::Relaxed)) }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::checksum::Checksum;
 #[cfg(feature = "alloc")]
 use super::checksum::checksum;
+use super::decode::{Decoder, InPlace};
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
 use super::memory::{Coefficients, address};
@@ -319,21 +320,29 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
     Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden, checksum: found })
 }
 
-/// The layout of a manifest's tensors, if manifest and sections belong together.
-pub(crate) fn layout(manifest: &Manifest<'_>, trailing: &[u8], sections: &Sections<'_>) -> Result<Layout, LoadError> {
-    if !trailing.is_empty() || encoded_len(manifest) != Some(sections.manifest.len()) {
+/// Decodes a manifest in the place of an empty one, and finds its tensors, if manifest and sections
+/// belong together.
+#[inline(never)]
+pub(crate) fn describe<'m>(
+    sections: &Sections<'m>,
+    manifest: &mut Manifest<'m>,
+    layout: &mut Layout,
+) -> Result<(), LoadError> {
+    let mut decoder = Decoder::new(sections.manifest);
+    manifest.decode(&mut decoder).ok_or(LoadError::BadManifest)?;
+    if !decoder.ends() || encoded_len(manifest) != Some(sections.manifest.len()) {
         return Err(LoadError::NonCanonicalManifest);
     }
     manifest.spec.check()?;
     manifest.tokens.check()?;
-    let layout = Layout::new(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
+    layout.find(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
     if layout.bytes() != sections.payload.len() {
         return Err(LoadError::BadLayout("payload"));
     }
     if Some(sections.coefficients) != Coefficients::new(&manifest.spec) {
         return Err(LoadError::BadLayout("memory plan"));
     }
-    Ok(layout)
+    Ok(())
 }
 
 /// Takes a section and the zeros that pad it to the alignment.
@@ -423,7 +432,8 @@ pub fn write(
 ) -> Result<alloc::vec::Vec<u8>, LoadError> {
     manifest.spec.check()?;
     manifest.tokens.check()?;
-    let layout = Layout::new(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
+    let mut layout = Layout::EMPTY;
+    layout.find(&manifest.spec).ok_or(LoadError::BadLayout("payload"))?;
     if layout.bytes() != payload.len() {
         return Err(LoadError::BadLayout("payload"));
     }

@@ -25,8 +25,8 @@ impl ModelSpec {
         if let WeightLayout::Packed { group } = self.numerics.weights {
             require(GROUP_SIZES.contains(&group), "columns of a group")?;
         }
-        self.encoder.map_or(Ok(()), |encoder| encoder.check(false))?;
-        self.decoder.map_or(Ok(()), |decoder| decoder.check(true))?;
+        self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.check(false))?;
+        self.decoder.as_ref().map_or(Ok(()), |decoder| decoder.check(true))?;
         let last = self.last_stack()?;
         if let Some(decoder) = &self.decoder {
             require(
@@ -51,7 +51,8 @@ impl ModelSpec {
             self.direction == Direction::Forward || (self.encoder.is_none() && self.decoder.is_some()),
             "direction",
         )?;
-        let known = |id: u32, stack: &Option<StackSpec>| stack.is_some_and(|stack| id < stack.embedding.vocab_size);
+        let known =
+            |id: u32, stack: &Option<StackSpec>| stack.as_ref().is_some_and(|stack| id < stack.embedding.vocab_size);
         match self.head.pooling {
             Pooling::None | Pooling::Last => {}
             Pooling::First | Pooling::Mean => {

@@ -402,12 +402,12 @@ impl ModelSpec {
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
     let in_stacks = stacks.flat_map(|(id, stack)| {
-        let own = StackPart::ALL.into_iter().map(move |part| Role::Stack(id, part));
+        let own = StackPart::ALL.iter().map(move |&part| Role::Stack(id, part));
         let blocks = (0..stack.num_blocks() as u16)
-            .flat_map(move |block| BlockPart::ALL.into_iter().map(move |part| Role::Block(id, block, part)));
+            .flat_map(move |block| BlockPart::ALL.iter().map(move |&part| Role::Block(id, block, part)));
         own.chain(blocks)
     });
-    let in_head = HeadPart::ALL.into_iter().map(Role::Head);
+    let in_head = HeadPart::ALL.iter().map(|&part| Role::Head(part));
     in_stacks.chain(in_head).filter_map(|role| Some((role, role.shape(spec)?)))
 }
 
@@ -425,24 +425,28 @@ impl Layout {
     /// Numbers in all; the last one is the payload's length.
     pub(crate) const WORDS: usize = Self::HEAD + HeadPart::ALL.len() + 1;
 
-    /// Finds every tensor; `None` when the payload would not fit 32 bits.
-    pub(crate) fn new(spec: &ModelSpec) -> Option<Self> {
-        let mut words = [0; Self::WORDS];
+    /// Without tensors.
+    pub(crate) const EMPTY: Self = Self([0; Self::WORDS]);
+
+    /// Finds every tensor, in an [empty](Self::EMPTY) layout; `None` when the payload would not
+    /// fit 32 bits.
+    #[inline(never)]
+    pub(crate) fn find(&mut self, spec: &ModelSpec) -> Option<()> {
         let mut end = 0;
-        let (stacks, head) = words.split_at_mut(Self::HEAD);
+        let (stacks, head) = self.0.split_at_mut(Self::HEAD);
         for (id, found) in [Stack::Encoder, Stack::Decoder].into_iter().zip(stacks.chunks_exact_mut(Self::STACK)) {
             let Some(stack) = spec.stack(id) else { continue };
             let (parts, found) = found.split_at_mut(StackPart::ALL.len());
             let Some((blocks, parts_of_block)) = found.split_first_chunk_mut::<2>() else { continue };
-            place(parts, StackPart::ALL, |part| Role::Stack(id, part).shape(spec), &mut end)?;
+            place(parts, &StackPart::ALL, |part| Role::Stack(id, part).shape(spec), &mut end)?;
             let mut block_end = 0;
-            place(parts_of_block, BlockPart::ALL, |part| Role::Block(id, 0, part).shape(spec), &mut block_end)?;
+            place(parts_of_block, &BlockPart::ALL, |part| Role::Block(id, 0, part).shape(spec), &mut block_end)?;
             *blocks = [u32::try_from(end).ok()?, u32::try_from(block_end).ok()?];
             end += block_end * stack.num_blocks() as u64;
         }
-        place(head, HeadPart::ALL, |part| Role::Head(part).shape(spec), &mut end)?;
+        place(head, &HeadPart::ALL, |part| Role::Head(part).shape(spec), &mut end)?;
         *head.last_mut()? = u32::try_from(end).ok()?;
-        Some(Self(words))
+        Some(())
     }
 
     /// As [`to_words`](Self::to_words) told it.
@@ -482,15 +486,10 @@ impl Layout {
 }
 
 /// Puts the parts that exist one after the other from `end` on.
-fn place<P>(
-    offsets: &mut [u32],
-    parts: impl IntoIterator<Item = P>,
-    shape: impl Fn(P) -> Option<Shape>,
-    end: &mut u64,
-) -> Option<()> {
+fn place<P: Copy>(offsets: &mut [u32], parts: &[P], shape: impl Fn(P) -> Option<Shape>, end: &mut u64) -> Option<()> {
     for (offset, part) in offsets.iter_mut().zip(parts) {
         *offset = u32::try_from(*end).ok()?;
-        *end += shape(part).map_or(0, Shape::bytes);
+        *end += shape(*part).map_or(0, Shape::bytes);
     }
     Some(())
 }

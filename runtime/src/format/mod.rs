@@ -5,6 +5,7 @@
 pub mod blob;
 pub(crate) mod check;
 pub mod checksum;
+pub(crate) mod decode;
 pub mod layout;
 mod length;
 pub(crate) mod memory;

@@ -47,7 +47,7 @@ impl Threads {
 }
 
 /// Nobody.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Others {}
 
 impl Others {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::section::{AddedSpec, LSTRIP, RSTRIP, SINGLE_WORD, SPECIAL};
 use super::tables::{Classes, Words};
 use super::text::{Char, Chars, Text};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, VocabularySpec};
 use crate::error::RunError;
 
 /// The longest added token, in bytes.
@@ -29,15 +29,17 @@ struct Finder<'m> {
     first: [u32; 8],
 }
 
-impl Finder<'_> {
-    /// Collects the bytes that the strings begin with. Returns `false` when a string is empty: it
-    /// would be found at every place, without end.
-    fn look(&mut self) -> bool {
+impl<'m> Finder<'m> {
+    /// Finds the strings of a section, and collects the bytes that they begin with. `None` when a
+    /// string is empty: it would be found at every place, without end.
+    #[inline(never)]
+    fn read(&mut self, section: &'m [u8], spec: &VocabularySpec) -> Option<()> {
+        self.strings = Vocabulary::new(section, spec).filter(Vocabulary::check)?;
         for rank in 0..self.strings.len() {
-            let Some(&byte) = self.strings.string(rank).next().and_then(<[u8]>::first) else { return false };
+            let &byte = self.strings.string(rank).next().and_then(<[u8]>::first)?;
             self.first.iter_mut().skip(usize::from(byte >> 5)).take(1).for_each(|word| *word |= 1_u32 << (byte & 31));
         }
-        true
+        Some(())
     }
 
     /// The longest string at the beginning of some characters: its id and its length in characters.
@@ -90,10 +92,17 @@ impl<'m> Added<'m> {
         })
     }
 
-    /// These tokens once their tables were looked through; `None` when one is not as it should be.
-    pub(crate) fn checked(mut self) -> Option<Self> {
-        let whole = [&self.raw.strings, &self.normalized.strings, &self.decoded].into_iter().all(Vocabulary::check);
-        (whole && self.raw.look() && self.normalized.look()).then_some(self)
+    /// Finds the tokens of a section in the place of these, and looks through their tables; `None`
+    /// when one is not as it should be.
+    #[inline(never)]
+    pub(crate) fn read(&mut self, section: &'m [u8], spec: &AddedSpec) -> Option<()> {
+        self.raw.read(section, &spec.raw)?;
+        self.normalized.read(section, &spec.normalized)?;
+        self.decoded = Vocabulary::new(section, &spec.decoded).filter(Vocabulary::check)?;
+        self.flags = Words::new(spec.flags.of(section)?);
+        self.spaces = Classes::new(spec.spaces.of(section)?);
+        self.words = Classes::new(spec.words.of(section)?);
+        Some(())
     }
 
     /// Which bytes the tokens begin with, those in the text as it is and those in the normalized
@@ -206,7 +215,7 @@ mod tests {
     fn a_token_that_is_the_empty_string_is_not_as_it_should_be() {
         for (strings, accepted) in [(&["<x>", "<y>"][..], true), (&["", "<x>"], false), (&["<x>", ""], false)] {
             let (section, spec) = added(strings);
-            let found = Added::new(&section, &spec, [[0; 8]; 2]).and_then(Added::checked);
+            let found = Added::default().read(&section, &spec);
             assert_eq!(found.is_some(), accepted, "{strings:?}");
         }
     }
@@ -214,7 +223,8 @@ mod tests {
     #[test]
     fn the_work_for_swallowed_spaces_grows_as_the_text_does() {
         let (section, spec) = added(&[" "]);
-        let added = Added::new(&section, &spec, [[0; 8]; 2]).and_then(Added::checked).expect("they are whole");
+        let mut added = Added::default();
+        added.read(&section, &spec).expect("they are whole");
         let work = |len: u32| {
             let mut memory = std::vec![0; 6 * len as usize];
             let mut text = Text::new(&mut memory);

@@ -27,6 +27,7 @@ mod work;
 
 use crate::error::{LoadError, RunError};
 use crate::format::checksum::checksum;
+use crate::format::decode::{Decoder as Bytes, InPlace};
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
@@ -90,8 +91,24 @@ impl<'m> Tokenizer<'m> {
     /// # Errors
     /// [`LoadError::NoTokenizer`] when the section is empty, [`LoadError::InvalidTokenizer`] with
     /// the table that is not as it should be.
-    #[inline(never)]
+    // A tokenizer has a kilobyte, and stacks are small: inlined, this makes it where the caller has
+    // it.
+    #[inline(always)]
     pub fn from_bytes(section: &'m [u8]) -> Result<Self, LoadError> {
+        let mut read = Ok(Self::EMPTY);
+        if let Ok(tokenizer) = &mut read
+            && let Err(error) = tokenizer.read(section)
+        {
+            read = Err(error);
+        }
+        read
+    }
+
+    /// Before anything was read.
+    const EMPTY: Self = Self::from_export(&[], Header::EMPTY, Uses::from_bits(0), [[0; 8]; 2]);
+
+    #[inline(never)]
+    fn read(&mut self, section: &'m [u8]) -> Result<(), LoadError> {
         if section.is_empty() {
             return Err(LoadError::NoTokenizer);
         }
@@ -102,17 +119,18 @@ impl<'m> Tokenizer<'m> {
         if section.get(PRELUDE..).map(checksum) != Some(word(12)) {
             return Err(invalid("its checksum is wrong"));
         }
-        let header = section.len().checked_sub(word(8) as usize).filter(|&start| start >= PRELUDE);
-        let header = header.and_then(|start| section.get(start..)).ok_or(invalid("header"))?;
-        let (header, rest): (Header, _) = postcard::take_from_bytes(header).map_err(|_| invalid("header"))?;
-        if !rest.is_empty() {
+        let encoded = section.len().checked_sub(word(8) as usize).filter(|&start| start >= PRELUDE);
+        let encoded = encoded.and_then(|start| section.get(start..)).ok_or(invalid("header"))?;
+        let Self { header, .. } = self;
+        let mut decoder = Bytes::new(encoded);
+        let decoded = header.decode(&mut decoder);
+        if decoded.is_none() || !decoder.ends() {
             return Err(invalid("header"));
         }
-        let added = Added::new(section, &header.added, [[0; 8]; 2]).and_then(Added::checked);
-        let added = added.ok_or(invalid("added tokens"))?;
+        self.added.read(section, &header.added).ok_or(invalid("added tokens"))?;
         let vocabulary = Vocabulary::new(section, &header.vocabulary).filter(Vocabulary::check);
-        let vocabulary = vocabulary.ok_or(invalid("vocabulary"))?;
-        let model = model(section, &header, vocabulary).ok_or(invalid("model"))?;
+        self.vocabulary = vocabulary.ok_or(invalid("vocabulary"))?;
+        self.model = model(section, header, self.vocabulary).ok_or(invalid("model"))?;
         let normalizer = header.normalizer.iter().all(|step| is_whole(section, step));
         let splits = header.pre_tokenizer.iter().all(|step| match step {
             SplitStep::Split { pattern, .. } => Matcher::new(section, pattern).is_some(),
@@ -121,8 +139,9 @@ impl<'m> Tokenizer<'m> {
         if !normalizer || !splits {
             return Err(invalid(if normalizer { "pre-tokenizer" } else { "normalizer" }));
         }
-        let uses = Uses::of(&header);
-        Ok(Self { section, header, uses, added, vocabulary, model })
+        self.uses = Uses::of(header);
+        self.section = section;
+        Ok(())
     }
 
     /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the

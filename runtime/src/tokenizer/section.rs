@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::pattern::{Behavior, Pattern};
 use super::tables::Span;
 use super::vocabulary::VocabularySpec;
+use crate::format::decode::{Decoder, InPlace, by_field, whole};
 
 /// What a section begins with.
 pub const MAGIC: [u8; 4] = *b"KTOK";
@@ -41,6 +42,62 @@ pub struct Header {
     pub decoder: DecoderSpec,
     /// Words of memory for each byte of the longest text, at most.
     pub words_per_byte: u16,
+}
+
+impl Header {
+    /// Before anything was decoded.
+    pub(crate) const EMPTY: Self = {
+        const NOWHERE: Span = Span { start: 0, len: 0 };
+        const NOTHING: VocabularySpec = VocabularySpec {
+            entries: 0,
+            blocks: NOWHERE,
+            data: NOWHERE,
+            width: 0,
+            ids: NOWHERE,
+            ranks: NOWHERE,
+            prefixes: NOWHERE,
+        };
+        Self {
+            normalizer: Vec::new(),
+            pre_tokenizer: Vec::new(),
+            model: ModelSpec::WordLevel { unknown: None },
+            vocabulary: NOTHING,
+            byte_level: false,
+            added: AddedSpec {
+                raw: NOTHING,
+                normalized: NOTHING,
+                flags: NOWHERE,
+                decoded: NOTHING,
+                spaces: NOWHERE,
+                words: NOWHERE,
+            },
+            single: Vec::new(),
+            pair: Vec::new(),
+            trim_offsets: None,
+            decoder: DecoderSpec::Fuse,
+            words_per_byte: 0,
+        }
+    };
+}
+
+whole!(ModelSpec, DecoderSpec, Span);
+
+by_field! {
+    Header {
+        normalizer,
+        pre_tokenizer,
+        model,
+        vocabulary,
+        byte_level,
+        added,
+        single,
+        pair,
+        trim_offsets,
+        decoder,
+        words_per_byte,
+    }
+    VocabularySpec { entries, blocks, data, width, ids, ranks, prefixes }
+    AddedSpec { raw, normalized, flags, decoded, spaces, words }
 }
 
 /// One thing that is done to a text.
