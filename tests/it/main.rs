@@ -17,5 +17,6 @@ mod tasks;
 mod tokenizer;
 mod tokenizer_files;
 mod torch;
+mod update;
 mod vocabulary;
 mod writing;

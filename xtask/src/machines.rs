@@ -45,7 +45,7 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-pub(crate) const EXAMPLES: [&str; 12] = [
+pub(crate) const EXAMPLES: [&str; 13] = [
     "generate",
     "classify",
     "tag",
@@ -56,6 +56,7 @@ pub(crate) const EXAMPLES: [&str; 12] = [
     "calls",
     "self_test",
     "edges",
+    "update",
     "accuracy_intents",
     "accuracy_commands",
 ];

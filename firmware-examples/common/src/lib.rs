@@ -7,8 +7,10 @@
 
 mod accuracy;
 mod emulated;
+pub mod flash;
 mod lines;
 pub mod models;
+pub mod slots;
 mod text;
 
 #[cfg(feature = "command")]
@@ -28,6 +30,7 @@ pub mod kernels;
 pub mod score;
 pub mod self_test;
 pub mod tag;
+pub mod update;
 
 pub use emulated::{Stack, paint, painted};
 pub use lines::{Line, Lines, Serial, Terminal};

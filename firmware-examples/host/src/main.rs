@@ -9,7 +9,7 @@ use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
     Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, checkpoint, classify, command, edges,
-    fill_mask, generate, kernels, score, self_test, tag,
+    fill_mask, generate, kernels, score, self_test, tag, update,
 };
 
 struct Desktop(Instant);
@@ -63,6 +63,9 @@ fn run(example: &str) -> Option<Result<(), Error>> {
     }
     if example == "kernels" {
         return Some(kernels::run(&mut desktop, &mut Box::new(kernels::Memory::new())));
+    }
+    if example == "update" {
+        return Some(update::run(&mut desktop, &mut Box::new(update::Memory::new())));
     }
     if example == "checkpoint" {
         return Some(checkpoint(&mut desktop));
