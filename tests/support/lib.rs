@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub mod fuzz;
 pub mod tiny;
 
 use std::fs;

@@ -1,0 +1,26 @@
+//! Writes the inputs that the targets begin from to `corpus/`, a folder each.
+
+use std::fs;
+use std::path::Path;
+
+use kinglet_tests::fuzz::{Mutator, TARGETS};
+
+/// Inputs of a target that any bytes lead into.
+const FRESH: usize = 500;
+
+fn main() -> std::io::Result<()> {
+    for target in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+        fs::create_dir_all(&folder)?;
+        let mut seeds = (target.seeds)();
+        if seeds.is_empty() {
+            let mut mutator = Mutator::new(1, Vec::new());
+            seeds = (0..FRESH).map(|_| mutator.input()).collect();
+        }
+        for (index, seed) in seeds.iter().enumerate() {
+            fs::write(folder.join(format!("seed-{index}")), seed)?;
+        }
+        println!("{}: {} inputs", target.name, seeds.len());
+    }
+    Ok(())
+}
