@@ -153,8 +153,10 @@ impl Attention<'_> {
         let spare = spare_bits(visible.len());
         let more = self.has_more();
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
-            let runs = cache.runs(key_head, &visible, head_dim);
-            let [near, far] = &runs;
+            let [first, second] = cache.slots(key_head, &visible);
+            let near = cache.near(&visible, &first, head_dim);
+            // Two runs are rare without a prefix.
+            let far = if second.is_empty() { Run::default() } else { Run::new(cache, &second, head_dim) };
             let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
@@ -169,7 +171,7 @@ impl Attention<'_> {
                 }
                 if more {
                     let query = (&*query, power);
-                    largest = self.score_more(head, position, visible.clone(), &runs, query, products, scores);
+                    largest = self.score_more(head, position, visible.clone(), [&near, &far], query, products, scores);
                 }
                 let normalizer = softmax(self.kernels, scores, largest, scales, top_scale);
 
@@ -193,7 +195,7 @@ impl Attention<'_> {
         head: usize,
         position: usize,
         visible: Range<usize>,
-        runs: &[Run<'_>; 2],
+        runs: [&Run<'_>; 2],
         query: (&[i16], i32),
         products: &mut [i32],
         scores: &mut [i32],
@@ -286,13 +288,13 @@ impl Attention<'_> {
     }
 
     /// Adds the products of the keys and the vectors of their distances to a query.
-    fn position_to_content(&self, head: usize, position: usize, first: usize, runs: &[Run<'_>; 2], scores: &mut [i32]) {
+    fn position_to_content(&self, head: usize, position: usize, first: usize, runs: [&Run<'_>; 2], scores: &mut [i32]) {
         let vectors = &self.disentangled.queries;
         if vectors.rows == 0 {
             return;
         }
         let head_dim = self.spec.head_size();
-        let each_key = runs.iter().flat_map(|run| (0..run.key_scales.len()).map(move |slot| (run, slot)));
+        let each_key = runs.into_iter().flat_map(|run| (0..run.key_scales.len()).map(move |slot| (run, slot)));
         for ((key, (run, slot)), score) in (first..).zip(each_key).zip(scores) {
             let vector = vectors.rows(head * self.disentangled.positions + self.disentangled.vector(position, key), 1);
             let (product, bits) = match run.keys {

@@ -23,7 +23,7 @@ pub(crate) struct KeyValueCache<'a> {
     /// The first position that is stored here.
     pub(crate) first: usize,
     /// Where the tokens before that position lie.
-    pub(crate) prefix: Prefixed<'a>,
+    pub(crate) prefix: Option<&'a Prefixed<'a>>,
 }
 
 /// Keys at either width.
@@ -43,7 +43,6 @@ impl Keys<'_> {
 }
 
 /// One layer's keys and values of a prefix, as a cache holds them, which are only read.
-#[derive(Default)]
 pub(crate) struct Prefixed<'a> {
     run: Run<'a>,
     slots: usize,
@@ -148,7 +147,7 @@ impl<'a> KeyValueCache<'a> {
             value_scales: carver.take(scales)?,
             slots,
             first: 0,
-            prefix: Prefixed::default(),
+            prefix: None,
         })
     }
 
@@ -157,30 +156,34 @@ impl<'a> KeyValueCache<'a> {
         position.wrapping_sub(self.first) % self.slots.max(1)
     }
 
-    /// The keys and values of one head at a range of positions, in two runs, of which the second is
-    /// mostly empty: there are two where the ring wraps, or where some positions are the prefix's.
-    /// Both at once cannot be, because a range that begins in the prefix is no longer than the ring.
+    /// The runs of slots of one head at a range of positions, of which the second is mostly empty:
+    /// there are two where the ring wraps, or where some positions are the prefix's, whose slots
+    /// come first then. Both at once cannot be, because a range that begins in the prefix is no
+    /// longer than the ring.
     #[inline(always)]
-    pub(crate) fn runs(&'a self, head: usize, positions: &Range<usize>, head_dim: usize) -> [Run<'a>; 2] {
+    pub(crate) fn slots(&self, head: usize, positions: &Range<usize>) -> [Range<usize>; 2] {
         if positions.start < self.first {
-            return self.runs_from_prefix(head, positions, head_dim);
+            return self.slots_from_prefix(head, positions);
         }
-        let own = positions.start - self.first..positions.end - self.first;
-        let [near, far] = slots(head, &own, self.slots);
-        // Rings that wrap round are rare.
-        let far = if far.is_empty() { Run::default() } else { Run::new(self, &far, head_dim) };
-        [Run::new(self, &near, head_dim), far]
+        slots(head, &(positions.start - self.first..positions.end - self.first), self.slots)
     }
 
-    /// [`runs`](Self::runs) of a range that begins in the prefix.
     #[cold]
     #[inline(never)]
-    fn runs_from_prefix(&'a self, head: usize, positions: &Range<usize>, head_dim: usize) -> [Run<'a>; 2] {
-        let base = head * self.prefix.slots;
+    fn slots_from_prefix(&self, head: usize, positions: &Range<usize>) -> [Range<usize>; 2] {
+        let base = head * self.prefix.map_or(0, |prefix| prefix.slots);
         let before = base + positions.start..base + positions.end.min(self.first);
         let base = head * self.slots;
-        let own = base..base + positions.end.saturating_sub(self.first).min(self.slots);
-        [self.prefix.run.part(&before, head_dim), Run::new(self, &own, head_dim)]
+        [before, base..base + positions.end.saturating_sub(self.first).min(self.slots)]
+    }
+
+    /// The keys and values of a range of positions in the first of its runs of slots.
+    #[inline(always)]
+    pub(crate) fn near(&'a self, positions: &Range<usize>, slots: &Range<usize>, head_dim: usize) -> Run<'a> {
+        match self.prefix {
+            Some(prefix) if positions.start < self.first => prefix.run.part(slots, head_dim),
+            _ => Run::new(self, slots, head_dim),
+        }
     }
 
     /// Copies the tokens at `positions` from `other`.

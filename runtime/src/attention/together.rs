@@ -67,7 +67,6 @@ mod tests {
 
     use super::*;
     use crate::attention::{Disentangled, RelativeBias};
-    use crate::cache::Prefixed;
     use crate::format::spec::{AttentionPosition, AttentionSpec, Multiplier};
     use crate::kernels::Kernels;
     use crate::model::Halfwords;
@@ -141,7 +140,7 @@ mod tests {
                     value_scales: &mut value_scales,
                     slots,
                     first: 0,
-                    prefix: Prefixed::default(),
+                    prefix: None,
                 };
                 for position in 0..stored {
                     attention.store(&mut cache, position, &take(2 * width), &take(2 * width));

@@ -12,7 +12,10 @@ impl Session<'_, '_> {
     /// which may lie there, are computed anew when they are asked for.
     ///
     /// How many words a text needs at most is
-    /// [known](crate::tokenizer::Tokenizer::scratch_words); most texts need far fewer.
+    /// [known](crate::tokenizer::Tokenizer::scratch_words); most texts need far fewer. In the
+    /// middle of a decoder's text only the memory of one tile is free, which is enough for a short
+    /// sentence: a kilobyte or two for the models that ship. Longer ones are read in pieces, or
+    /// after a [`reset`](Self::reset).
     ///
     /// ```
     /// use kinglet::tokenizer::{EncodeOptions, Tokenizer};

@@ -183,10 +183,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let first = (0..layer).map(bytes_of).sum::<usize>();
         let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(RunError::WrongPlan)?;
         let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
-        if let Some(prefix) = &self.prefix {
-            own.first = self.first;
-            own.prefix = prefix.layer(self.model, stack.spec, layer);
-        }
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.layer(self.model, stack.spec, layer));
+        (own.first, own.prefix) = (self.first, prefix.as_ref());
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
             let size = cross_cache.len() / layers.max(1);
             let region = cross_cache.get_mut(layer * size..(layer + 1) * size).ok_or(RunError::WrongPlan)?;
