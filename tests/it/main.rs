@@ -5,6 +5,7 @@ mod blob;
 mod calibration;
 mod config;
 mod folders;
+mod full;
 mod fuzz;
 mod golden;
 mod lent;

@@ -31,6 +31,8 @@ pub struct GenerateOptions<'o> {
     /// The texts to choose from: one of them is written, and nothing else. Where one is the
     /// beginning of others, a stop token ends it.
     pub choices: Option<Choices<'o>>,
+    /// What happens when the session or the buffer holds no more tokens.
+    pub when_full: WhenFull,
     /// The token that is written after a text of one token, whatever the logits are. Longer texts
     /// are not affected.
     pub forced_bos: Option<u32>,
@@ -51,8 +53,46 @@ impl GenerateOptions<'_> {
             bad_words: &[],
             no_repeat_ngram_size: 0,
             choices: None,
+            when_full: WhenFull::Stop,
             forced_bos: None,
             forced_eos: None,
+        }
+    }
+}
+
+/// What happens when the session or the buffer holds no more tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum WhenFull {
+    /// The text ends.
+    Stop,
+    /// The oldest tokens are taken out of the text, and it goes on.
+    ///
+    /// What the session has read after the first `keep` tokens is read anew, each token at its new
+    /// position: the bits are those of a session that reads the shorter text, whatever a model's
+    /// positions are. The session goes back to the tokens that are kept, which costs nothing, so
+    /// `drop` tokens that are written cost the reading of what is left after them once. Half of the
+    /// session's tokens for `drop` reads as many tokens again as are written.
+    ///
+    /// Keys that stay in the cache and get other positions, as in StreamingLLM (arXiv 2309.17453),
+    /// are not offered: they still hold what was dropped, and a quantized key that is rotated again
+    /// is another number than one that is rotated once.
+    DropOldest {
+        /// Tokens at the beginning of the text that stay. What stands in a
+        /// [prefix](Session::set_prefix) stays in any case.
+        keep: usize,
+        /// Tokens that are taken out at a time: at least one, and so few that a token is left after
+        /// them.
+        drop: usize,
+    },
+}
+
+impl WhenFull {
+    /// Whether tokens are taken out of a text of this length.
+    fn drops_of(self, len: usize) -> bool {
+        match self {
+            Self::Stop => false,
+            Self::DropOldest { keep, drop } => drop > 0 && keep.saturating_add(drop) < len,
         }
     }
 }
@@ -198,6 +238,7 @@ impl<'o> Generation<'o> {
     }
 
     fn begin(&mut self, session: &mut Session<'_, '_>, text: &mut (impl TokenBuffer + ?Sized)) -> Result<(), RunError> {
+        while text.tokens().len() > session.limit() && self.make_room(session, text)? {}
         let (from, limit) = (session.position() - session.prefix_len(), text.tokens().len());
         if from > limit {
             return Err(RunError::TooManyTokens { limit, given: from });
@@ -218,23 +259,64 @@ impl<'o> Generation<'o> {
         Ok(())
     }
 
+    /// Takes the oldest tokens out of the text, and sends the session back to what is left before
+    /// them. Returns false where the options do not say so, or too few tokens would be left.
+    fn make_room(
+        &mut self,
+        session: &mut Session<'_, '_>,
+        text: &mut (impl TokenBuffer + ?Sized),
+    ) -> Result<bool, RunError> {
+        let WhenFull::DropOldest { keep, drop } = self.options.when_full else { return Ok(false) };
+        let refused = |wanted| Err(RunError::InvalidOption { option: "when_full", wanted });
+        if session.model().spec().direction == Direction::Backward {
+            return refused("to stop: a model that reads backward has read the end of the text first");
+        }
+        if self.options.choices.is_some() {
+            return refused("to stop: the beginning of an answer says what may follow it");
+        }
+        let (len, end) = (text.tokens().len(), keep.saturating_add(drop));
+        if !self.options.when_full.drops_of(len) {
+            return Ok(false);
+        }
+        let moved = text.tokens_mut().get_mut(keep..).unwrap_or(&mut []);
+        for index in 0..len - end {
+            let token = moved.get(index + drop).copied();
+            moved.iter_mut().skip(index).zip(token).for_each(|(to, token)| *to = token);
+        }
+        text.truncate(len - drop);
+        // Tokens of the answer that are no longer there count all the same.
+        let of_answer = end.saturating_sub(self.begun.max(keep));
+        self.begun -= drop - of_answer;
+        self.options.max_new_tokens = self.options.max_new_tokens.saturating_sub(of_answer);
+        self.options.min_new_tokens = self.options.min_new_tokens.saturating_sub(of_answer);
+        let kept = session.prefix_len() + keep;
+        if session.position() > kept && session.rewind(kept).is_err() {
+            session.reset();
+        }
+        Ok(true)
+    }
+
     fn choose(
         &mut self,
         session: &mut Session<'_, '_>,
         text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Progress, RunError> {
-        let (options, begun) = (&self.options, self.begun);
-        let mut end = |stop| {
-            self.stage = Stage::Ended(stop);
+        let (options, begun) = (self.options, self.begun);
+        let end = |stage: &mut Stage, stop| {
+            *stage = Stage::Ended(stop);
             Ok(Progress::Ended(stop))
         };
         let so_far = text.tokens();
         if so_far.len().saturating_sub(begun) >= options.max_new_tokens {
-            return end(Stop::Length);
+            return end(&mut self.stage, Stop::Length);
         }
         if so_far.len() >= text.capacity() {
-            return end(Stop::Full);
+            if self.make_room(session, text)? {
+                self.stage = Stage::Begin;
+                return Ok(Progress::Working);
+            }
+            return end(&mut self.stage, Stop::Full);
         }
         let bits = session.model().spec().numerics.fraction_bits;
         let logits = session.logits_mut()?;
@@ -253,7 +335,7 @@ impl<'o> Generation<'o> {
         } else if text.len().saturating_sub(begun) >= options.max_new_tokens {
             // No token follows, so the model need not read the last one.
             Stage::Ended(Stop::Length)
-        } else if session.remaining() == 0 {
+        } else if session.remaining() == 0 && !options.when_full.drops_of(text.len()) {
             Stage::Ended(Stop::Full)
         } else {
             Stage::Begin

@@ -25,7 +25,7 @@ pub use classify::{classify, probabilities, tag};
 pub use embed::{embed, embed_half};
 pub use entities::{Aggregation, Entities, Entity, kind};
 pub use fill_mask::{fill_in_turn, fill_mask};
-pub use generate::{GenerateOptions, Generation, Progress, Stop, generate};
+pub use generate::{GenerateOptions, Generation, Progress, Stop, WhenFull, generate};
 pub use half::half_bits;
 pub use score::{log_probability, pseudo_score, score};
 
