@@ -138,6 +138,7 @@ impl Build<'_> {
                 rotation.table(dims as usize, len / (dims as usize).max(1))
             }
             Value::Beside(picks) => self.beside(picks, rows)?,
+            Value::Grouped { pick, groups } => self.grouped(pick, *groups as usize, rows, cols.unwrap_or(1))?,
             Value::Convolution(pick) => self.convolution(pick, rows, cols.unwrap_or(1))?,
             Value::RelativeIndex(buckets) => {
                 let (_, distance) = self.position()?;
@@ -198,6 +199,18 @@ impl Build<'_> {
             .flat_map(|row| parts.iter().flat_map(move |(part, cols)| &part[row * cols..][..*cols]))
             .copied()
             .collect())
+    }
+
+    /// Blocks stored one below the other, put along the diagonal among zeros.
+    fn grouped(&self, pick: &Pick, groups: usize, rows: usize, cols: usize) -> Result<Vec<f32>> {
+        let (group_rows, group_cols) = (rows / groups.max(1), cols / groups.max(1));
+        let blocks = self.pick(pick, rows * group_cols, Some(1))?;
+        let mut values = vec![0.0; rows * cols];
+        for (row, block) in blocks.chunks_exact(group_cols.max(1)).enumerate() {
+            let first = row * cols + row / group_rows.max(1) * group_cols;
+            values[first..first + group_cols].copy_from_slice(block);
+        }
+        Ok(values)
     }
 
     /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel

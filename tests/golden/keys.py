@@ -27,10 +27,11 @@ from transformers import configuration_utils, modeling_rope_utils
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 OUTPUT = Path(__file__).parents[2] / "converter/src/config/classes.json"
-MODEL_TYPES = """albert arcee bart bert blenderbot bloom camembert codegen cohere ctrl data2vec-text deberta deberta-v2 distilbert electra
-ernie eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite helium llama m2m_100 marian
-mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo openai-gpt
-opt pegasus phi phi3 plbart qwen2 qwen3 roberta roberta-prelayernorm smollm3 stablelm starcoder2 t5 xlm xlm-roberta""".split()
+MODEL_TYPES = """albert arcee bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert codegen cohere ctrl data2vec-text deberta deberta-v2 distilbert electra
+ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite gte helium led llama m2m_100 marian
+mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo olmo2 openai-gpt
+opt pegasus phi phi3 plbart qwen2 qwen3 rembert roberta roberta-prelayernorm roformer smollm3 squeezebert stablelm starcoder2 t5
+umt5 xglm xlm xlm-roberta""".split()
 # Modules whose functions and classes models import by name, and that read configurations.
 SHARED = ["masking_utils", "cache_utils", "modeling_layers", "modeling_rope_utils", "activations"]
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 import families
 import later
 import padding
+import recent
 from families import case
 
 HERE = Path(__file__).parent
@@ -324,7 +325,7 @@ def make(number, case):
     folder = HERE / case.get("folder", "") / case["name"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    kind = getattr(transformers, case["model"])
+    kind = getattr(transformers, case["model"]) if isinstance(case["model"], str) else case["model"]
     torch.manual_seed(number)
     model = perturb(kind(kind.config_class(**case["config"])), number, **{key: case[key] for key in ("gain", "quiet", "one") if key in case})
     model.save_pretrained(folder)
@@ -353,7 +354,7 @@ def make(number, case):
         one.update(run(model, one))
         if embedding:
             one["embedding"] = embedding(one.pop("hidden"))
-        if case["model"].endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel")) and case.get("greedy", True):
+        if kind.__name__.endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel")) and case.get("greedy", True):
             one["generated"] = greedy(model, one)
             if "decoder_ids" in one:
                 one["beams"] = beams(model, one)
@@ -366,7 +367,7 @@ def make(number, case):
 
 if __name__ == "__main__":
     wanted = set(sys.argv[1:])
-    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES + HEADS):
+    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES + recent.CASES + HEADS):
         if not wanted or one["name"] in wanted:
             make(one.get("seed", number), one)
             print(one["name"])

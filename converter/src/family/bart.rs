@@ -1,6 +1,6 @@
 //! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210),
 //! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777), M2M-100 (arXiv 2010.11125), BlenderBot
-//! (arXiv 2004.13637), MVP (arXiv 2206.12131) and PLBART (arXiv 2103.06333).
+//! (arXiv 2004.13637), MVP (arXiv 2206.12131), PLBART (arXiv 2103.06333) and LED (arXiv 2004.05150).
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -9,15 +9,16 @@ use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, Last, Output, QUESTION_ANSWERING, pooler};
-use super::parts::{Dimensions, activation_key, divide};
+use super::parts::{Dimensions, activation_key, divide, layer_bits, set_window};
 use super::source::{Names, Pick, Prefixes, Value, edit, prefixed};
 use crate::fixed::multiplier;
 use crate::refuse;
 use crate::tables::Sinusoid;
+use serde_json::Value as Json;
 
 /// BART.
 pub(super) const FAMILY: Family = Family {
-    model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100", "blenderbot", "mvp", "plbart"],
+    model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100", "blenderbot", "mvp", "plbart", "led"],
     heads: HEADS,
     map,
 };
@@ -69,6 +70,7 @@ const VARIANTS: &[Variant] = &[
     Variant { model_type: "blenderbot", embedding_norm: false, pre_norm: true, positions: Positions::Learned(0) },
     Variant { model_type: "mvp", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
     Variant { model_type: "plbart", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
+    Variant { model_type: "led", embedding_norm: true, pre_norm: false, positions: Positions::Learned(0) },
     Variant {
         model_type: "m2m_100",
         embedding_norm: false,
@@ -77,7 +79,7 @@ const VARIANTS: &[Variant] = &[
     },
 ];
 
-const PREFIXES: Prefixes = &["model."];
+const PREFIXES: Prefixes = &["model.", "led."];
 
 const ENCODER: Names = Names {
     prefixes: PREFIXES,
@@ -89,6 +91,21 @@ const ENCODER: Names = Names {
     ],
     layer: "encoder.layers.{}.",
     block: BLOCK,
+};
+
+/// An encoder whose attention may be local.
+const LOCAL_ENCODER: Names = Names {
+    block: &[
+        (BlockPart::AttentionNorm, "self_attn_layer_norm"),
+        (BlockPart::Query, "self_attn.longformer_self_attn.query"),
+        (BlockPart::Key, "self_attn.longformer_self_attn.key"),
+        (BlockPart::Value, "self_attn.longformer_self_attn.value"),
+        (BlockPart::Output, "self_attn.output"),
+        (BlockPart::FeedForwardNorm, "final_layer_norm"),
+        (BlockPart::Up, "fc1"),
+        (BlockPart::Down, "fc2"),
+    ],
+    ..ENCODER
 };
 
 const DECODER: Names = Names {
@@ -132,12 +149,19 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let share = shares_table(context)?;
     let vocab_size = config.size(&["vocab_size"])?;
     let target_vocab_size = config.optional_size(&["decoder_vocab_size"])?.unwrap_or(vocab_size);
-    let encoder = stack(context, variant, "encoder", vocab_size)?;
+    let mut encoder = stack(context, variant, "encoder", vocab_size)?;
+    let local = set_local_attention(context, &mut encoder)?;
     let mut decoder = stack(context, variant, "decoder", if share { vocab_size } else { target_vocab_size })?;
     decoder.block.cross_attention = true;
     decoder.embedding.shared = share;
 
-    let mut draft = Draft::new(context, Stack::Encoder, encoder, &ENCODER, Norm::layer(EPSILON));
+    let mut draft = Draft::new(
+        context,
+        Stack::Encoder,
+        encoder,
+        if local { &LOCAL_ENCODER } else { &ENCODER },
+        Norm::layer(EPSILON),
+    );
     draft.add(Stack::Decoder, decoder, &DECODER);
     if share {
         // One table under up to three names.
@@ -161,7 +185,7 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     let hidden_size = config.size(&["d_model", "hidden_size"])?;
     let heads = config.size(&[&key("attention_heads")])?;
     let norm = Norm::layer(EPSILON);
-    let positions = config.size(&["max_position_embeddings"])?;
+    let positions = config.size(&[&format!("max_{side}_position_embeddings"), "max_position_embeddings"])?;
     let stored = matches!(variant.positions, Positions::Learned(_)) || stored_positions(context, side).is_some();
     let dimensions = Dimensions {
         hidden_size,
@@ -191,6 +215,32 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
         stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     }
     Ok(stack)
+}
+
+/// Gives the encoder the window that its configuration may say, half of it on each side. Tokens that see all others and are seen by
+/// all are for the caller to choose where this model runs elsewhere; without that there are none.
+fn set_local_attention(context: &Context<'_>, stack: &mut StackSpec) -> Result<bool> {
+    if context.model_type != "led" {
+        return Ok(false);
+    }
+    let said = context.config.get(&["attention_window"]).cloned().unwrap_or_else(|| 512.into());
+    let windows = match &said {
+        Json::Array(list) => list.clone(),
+        one => vec![one.clone(); usize::from(stack.num_hidden_layers)],
+    };
+    let first = windows.first().and_then(Json::as_u64).and_then(|window| u32::try_from(window).ok()).unwrap_or(0);
+    let alike = windows.iter().all(|window| window.as_u64() == Some(first.into()));
+    if first == 0 || !first.is_multiple_of(2) || !alike || windows.len() != usize::from(stack.num_hidden_layers) {
+        return Err(refuse(
+            format_args!("config.json says `attention_window` = {said}, which is not implemented"),
+            "one even number for all layers of the encoder is",
+        ));
+    }
+    let global = |name: &str| name.contains(".longformer_self_attn.") && name.contains("_global.");
+    context.checkpoint.dismiss(global);
+    let layers = layer_bits(stack.num_hidden_layers.into(), |_| true);
+    set_window(stack, Some(first / 2), layers)?;
+    Ok(true)
 }
 
 /// Whether both stacks look tokens up in one table, as the configuration says and the checkpoint

@@ -252,7 +252,7 @@ fn bigcode(context: &Context<'_>) -> Result<Draft> {
 }
 
 /// Scores that fall with the distance, as far as a text may be long.
-fn set_falling(stack: &mut StackSpec) {
+pub(super) fn set_falling(stack: &mut StackSpec) {
     let distance = stack.max_positions.saturating_sub(1).max(1);
     stack.block.attention.position = AttentionPosition::RelativeBias { distance };
 }

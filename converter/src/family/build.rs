@@ -171,6 +171,7 @@ fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Poolin
 
 fn add_transform(draft: &mut Draft, stack: &StackSpec, transform: &Transform) -> TransformSpec {
     let size = if transform.narrow { stack.embedding.embedding_size } else { stack.hidden_size };
+    let size = draft.transform_size.unwrap_or(size);
     let activation = transform.activation.unwrap_or(draft.activation);
     let prefixes = draft.prefixes;
     draft.sources.insert(Role::Head(HeadPart::Transform), module(prefixes, transform.dense, transform.bias));

@@ -65,6 +65,8 @@ pub(super) struct Draft {
     pub(super) starts_with_last: bool,
     /// The cap on the logits of a head on the vocabulary.
     pub(super) logit_cap: Option<Multiplier>,
+    /// The width of a head's transform, where it is neither that of the hidden states nor that of the token table.
+    pub(super) transform_size: Option<u32>,
     pub(super) notes: Vec<String>,
 }
 
@@ -144,6 +146,7 @@ impl Draft {
             tied: false,
             starts_with_last: false,
             logit_cap: None,
+            transform_size: None,
             notes: Vec::new(),
         };
         draft.add(id, stack, names);

@@ -16,6 +16,8 @@ use crate::refuse;
 mod albert;
 mod bart;
 mod bert;
+mod bert_generation;
+mod big_bird;
 mod bloom;
 mod build;
 mod cohere;
@@ -26,6 +28,7 @@ mod distilbert;
 mod draft;
 mod electra;
 mod embedding;
+mod esm;
 mod eurobert;
 mod gemma;
 mod generation;
@@ -35,7 +38,9 @@ mod gpt_neo;
 mod gpt_neox;
 mod gptj;
 mod granite;
+mod gte;
 mod head;
+mod jina_bert;
 mod keys;
 mod llama;
 mod mobilebert;
@@ -48,14 +53,18 @@ mod opt;
 mod options;
 mod parts;
 mod phi;
+mod rembert;
 mod roberta;
+mod roformer;
 mod rope;
 mod smollm3;
 mod source;
 mod special;
+mod squeezebert;
 mod starcoder2;
 mod static_embedding;
 mod t5;
+mod xglm;
 mod xlm;
 
 pub(crate) use direction::direction_name;
@@ -111,21 +120,30 @@ pub const FAMILIES: &[&Family] = &[
     &smollm3::FAMILY,
     &starcoder2::FAMILY,
     &starcoder2::STABLELM,
+    &xglm::FAMILY,
+    &xglm::BIOGPT,
     // Encoders.
     &albert::FAMILY,
     &bert::FAMILY,
     &bert::MEGATRON,
+    &bert_generation::FAMILY,
+    &big_bird::FAMILY,
     &deberta::FAMILY,
     &deberta::FAMILY_2,
     &distilbert::FAMILY,
     &electra::FAMILY,
+    &esm::FAMILY,
     &eurobert::FAMILY,
+    &gte::FAMILY,
     &mobilebert::FAMILY,
     &modernbert::FAMILY,
     &mpnet::FAMILY,
     &nomic_bert::FAMILY,
+    &rembert::FAMILY,
     &roberta::FAMILY,
     &roberta::PRE_NORM,
+    &roformer::FAMILY,
+    &squeezebert::FAMILY,
     &static_embedding::FAMILY,
     &xlm::FAMILY,
     // Encoder-decoders.

@@ -29,6 +29,20 @@ impl Rope {
         Self { theta, partial, scaling: Scaling::None, amplitude: 1.0 }
     }
 
+    /// Stretched by `factor` for any text: the base grows by it, and all frequencies fall by its power `2 / head_dim`.
+    pub(super) fn ntk(theta: f64, factor: f64, head_dim: u16) -> Self {
+        let fall = libm::pow(factor, 2.0 / f64::from(head_dim.max(1)));
+        Self { scaling: Scaling::Linear(fall as f32), ..Self::plain(theta * factor, 1.0) }
+    }
+
+    /// With these frequencies, in place of those that `theta` gives.
+    pub(super) fn stored(theta: f64, frequencies: &[f32]) -> Self {
+        let width = 2 * frequencies.len().max(1);
+        let plain = |pair: usize| libm::pow(theta, -((2 * pair) as f64) / width as f64);
+        let factors = frequencies.iter().enumerate().map(|(pair, stored)| (plain(pair) / f64::from(*stored)) as f32);
+        Self { scaling: Scaling::Long(factors.collect()), ..Self::plain(theta, 1.0) }
+    }
+
     /// The table of cosines and sines.
     pub(super) fn table(&self) -> Source {
         self.rotation(None)

@@ -42,6 +42,13 @@ pub enum Value {
     Beside(Vec<Pick>),
     /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
     Convolution(Pick),
+    /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped convolution over single tokens.
+    Grouped {
+        /// The blocks, one below the other.
+        pick: Pick,
+        /// How many there are.
+        groups: u32,
+    },
     /// Which vector of disentangled attention belongs to each distance.
     RelativeIndex(PositionIndex),
     /// The vectors of disentangled attention.

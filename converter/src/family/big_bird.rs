@@ -1,0 +1,73 @@
+//! BigBird (arXiv 2007.14062), for texts that are too short for its sparse attention: every token sees all then, as in BERT.
+
+use anyhow::Result;
+use kinglet::format::layout::Stack;
+use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+
+use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
+use super::parts::{plain_encoder, short};
+use super::{Family, bert};
+use crate::fixed::multiplier;
+use crate::refuse;
+
+/// BigBird.
+pub(super) const FAMILY: Family = Family { model_types: &["big_bird"], heads: HEADS, map };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: Some(Transform { dense: "classifier.dense", bias: true, narrow: false, activation: None, norm: None }),
+    output: Output::Labels { module: "classifier.out_proj", bias: true },
+    unused: UNUSED,
+    ..BASE
+};
+
+const HEADS: &[Head] = &[
+    Head { unused: UNUSED, ..BASE },
+    bert::MASKED_LM,
+    CLASSIFIER,
+    multiple_choice(Head { transform: pooler("pooler", Activation::Tanh), unused: &["cls."], ..CLASSIFIER }),
+    Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
+];
+
+/// What a checkpoint may still have of the heads it was trained with.
+const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    plain_encoder(context)?;
+    let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
+    let stored = config.size(&["max_position_embeddings"])?;
+    let block_size = config.optional_size(&["block_size"])?.unwrap_or(64);
+    let random = config.optional_size(&["num_random_blocks"])?.unwrap_or(3);
+    let full = match config.text_or(&["attention_type"], "block_sparse")? {
+        "original_full" => stored,
+        "block_sparse" => stored.min(random.saturating_mul(2).saturating_add(5).saturating_mul(block_size)),
+        other => {
+            return Err(refuse(
+                format_args!("config.json says `attention_type` = \"{other}\""),
+                "block_sparse and original_full are known",
+            ));
+        }
+    };
+    let max_positions = context.stored_positions(full)?;
+    let mut stack = bert::dimensions(context, norm, max_positions)?.stack()?;
+    stack.block.residual = Residual::PostNorm;
+    stack.block.attention.qkv_bias = config.flag_or(&["use_bias"], true)?;
+    if config.flag_or(&["rescale_embeddings"], false)? {
+        stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(stack.hidden_size)))?);
+    }
+    stack.embedding.positions = true;
+    stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
+    stack.embedding.norm = Some(norm.of(stack.hidden_size));
+    let mut draft = Draft::new(context, Stack::Encoder, stack, &bert::NAMES, norm);
+    if full < stored {
+        draft.notes.push(format!(
+            "beyond {full} tokens this model's attention is sparse, which is not implemented: longer texts are refused"
+        ));
+    }
+    Ok(draft)
+}

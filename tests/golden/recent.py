@@ -1,0 +1,79 @@
+"""The golden cases of the families that came after those in `later.py`: a case's place is its seed."""
+
+import hub
+from families import BART, DEEP, GATED, LABELS, QUIET, ROBERTA, T5, calm, case
+from later import BERT, rope
+
+
+def old_gte(config):
+    """The spelling of the first checkpoints, whose own code stretches angles by two factors that belong together."""
+    found = config.pop("rope_parameters")
+    config["model_type"] = "new"
+    config["architectures"] = [config["architectures"][0].replace("Gte", "New")]
+    config["rope_theta"], config["rope_scaling"] = 100.0, None
+    if found["rope_type"] == "linear":
+        config["rope_scaling"] = {"type": "ntk", "factor": 4.0}
+    config.update(pack_qkv=True, layer_norm_type="layer_norm", position_embedding_type="rope", logn_attention_scale=False,
+                  logn_attention_clip1=False, unpad_inputs=False, use_memory_efficient_attention=False)
+
+
+# Encoders.
+ROFORMER = dict(BERT, embedding_size=10)
+REM = dict(BERT, input_embedding_size=10, output_embedding_size=14)
+SQUEEZE = dict(BERT, embedding_size=24, q_groups=4, k_groups=2, v_groups=3, post_attention_groups=1, intermediate_groups=4, output_groups=2)
+BIG = dict(BERT, block_size=2, num_random_blocks=3)
+GENERATION = dict(DEEP, num_hidden_layers=2, bos_token_id=2, eos_token_id=None)
+PROTEINS = dict(DEEP, num_hidden_layers=2, pad_token_id=1, mask_token_id=5, layer_norm_eps=1e-5)
+GTE = dict(BERT, type_vocab_size=1)
+JINA = dict(BERT, position_embedding_type="alibi", feed_forward_type="geglu")
+
+ENCODERS = [
+    case("roformer", "RoFormerForMaskedLM", ROFORMER, types=True),
+    case("roformer_classifier", "RoFormerForSequenceClassification", dict(BERT, hidden_act="relu", id2label=LABELS), types=True),
+    case("roformer_choices", "RoFormerForMultipleChoice", dict(ROFORMER, embedding_size=24), types=True),
+    case("rembert", "RemBertForMaskedLM", REM, types=True),
+    case("rembert_classifier", "RemBertForSequenceClassification", dict(REM, id2label=LABELS), types=True),
+    case("squeezebert", "SqueezeBertForMaskedLM", SQUEEZE, types=True),
+    case("squeezebert_classifier", "SqueezeBertForSequenceClassification", dict(SQUEEZE, q_groups=1, layer_norm_eps=1e-3, id2label=LABELS)),
+    case("big_bird", "BigBirdForMaskedLM", BIG, types=True),
+    case("big_bird_classifier", "BigBirdForSequenceClassification",
+         dict(BERT, attention_type="original_full", use_bias=False, rescale_embeddings=True, id2label=LABELS), types=True),
+    case("big_bird_choices", "BigBirdForMultipleChoice", BIG, types=True),
+    case("bert_generation", "BertGenerationEncoder", GENERATION),
+    case("bert_generation_decoder", "BertGenerationDecoder", dict(GENERATION, is_decoder=True, hidden_act="relu")),
+    case("esm", "EsmForMaskedLM", dict(PROTEINS, position_embedding_type="rotary")),
+    case("esm_absolute", "EsmForSequenceClassification", dict(PROTEINS, emb_layer_norm_before=True, id2label=LABELS)),
+    case("gte", "GteForMaskedLM", dict(GTE, rope_parameters=rope(rope_theta=500.0)), types=False),
+    case("gte_tags", "GteForTokenClassification", dict(GTE, type_vocab_size=0, id2label=LABELS)),
+    case("gte_new", "GteModel", dict(GTE, type_vocab_size=0, rope_parameters=rope(rope_type="linear", rope_theta=400.0, factor=4.0 ** (2 / 6))),
+         config_edit=old_gte),
+    case("gte_new_classifier", "GteForSequenceClassification",
+         dict(GTE, type_vocab_size=2, rope_parameters=rope(rope_theta=100.0), id2label=LABELS), config_edit=old_gte, types=True),
+    case("jina_bert", hub.JinaBertModel, dict(JINA, num_attention_heads=3), types=True),
+    case("jina_bert_masked", hub.JinaBertForMaskedLM, dict(JINA, feed_forward_type="reglu"), types=True),
+]
+
+# Decoders.
+XGLM = dict(vocab_size=53, d_model=24, ffn_dim=44, num_layers=2, attention_heads=3, max_position_embeddings=40, pad_token_id=1,
+            bos_token_id=0, eos_token_id=None)
+BIO = dict(vocab_size=53, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=40,
+           pad_token_id=1, bos_token_id=0, eos_token_id=None)
+
+DECODERS = [
+    case("xglm", "XGLMForCausalLM", XGLM),
+    case("xglm_unscaled", "XGLMForCausalLM", dict(XGLM, scale_embedding=False, activation_function="relu", tie_word_embeddings=False)),
+    case("biogpt", "BioGptForCausalLM", BIO),
+    case("biogpt_classifier", "BioGptForSequenceClassification", dict(BIO, scale_embedding=False, hidden_act="relu", id2label=LABELS)),
+    case("biogpt_tags", "BioGptForTokenClassification", dict(BIO, id2label=LABELS)),
+]
+
+# Encoder-decoders.
+LED = dict(BART, decoder_layers=2, attention_window=[8, 8], max_encoder_position_embeddings=40, max_decoder_position_embeddings=30)
+LED.pop("max_position_embeddings")
+
+PAIRS = [
+    case("led", "LEDForConditionalGeneration", LED, target=True),
+    case("led_answers", "LEDForQuestionAnswering", dict(LED, attention_window=40, activation_function="relu"), target="shifted"),
+]
+
+CASES = calm(ENCODERS + DECODERS + PAIRS)
