@@ -2,6 +2,8 @@
 
 mod convert;
 mod export;
+#[cfg(unix)]
+mod faults;
 mod files;
 mod generation;
 #[cfg(feature = "hub")]

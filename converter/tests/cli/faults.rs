@@ -1,0 +1,118 @@
+//! Whatever happens while a blob is written, its place has what was there before, or all of the new
+//! one.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{path, refused, run, stories, text};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kinglet");
+/// What is where the blob goes, before.
+const BEFORE: &[u8] = b"what was there before";
+
+/// Converts as fast as it goes, over what is there.
+fn arguments<'a>(checkpoint: &'a str, blob: &'a str) -> [&'a str; 7] {
+    ["convert", checkpoint, "--no-calibration", "--quiet", "--force", "-o", blob]
+}
+
+/// The names of files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    entries.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// The blob that the story teller becomes.
+fn whole() -> Vec<u8> {
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "whole.kinglet");
+    run(&arguments(text(&stories()), &blob));
+    fs::read(blob).expect("the blob")
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_byte_leaves_what_was_there() {
+    let bytes = whole().len() as u64;
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "stories.kinglet");
+    // The shell counts in blocks of 512 bytes, and the program is told in place of being killed.
+    let blocks = bytes.div_ceil(512);
+    for limit in [0, 1, 2, blocks / 4, blocks / 2, blocks - 2, blocks - 1] {
+        fs::write(&blob, BEFORE).expect("a file");
+        let script = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, PROGRAM]).args(arguments(text(&stories()), &blob));
+        let output = shell.output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.starts_with("error: writing "), "{limit} blocks: {said}");
+        assert_eq!(fs::read(&blob).expect("the file"), BEFORE, "{limit} blocks");
+        assert_eq!(names(folder.path()), ["stories.kinglet"], "{limit} blocks");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_old_blob_or_the_new_one() {
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "stories.kinglet");
+    let start = Instant::now();
+    let new = whole();
+    let whole_run = start.elapsed();
+    let mut old = 0;
+    for step in 0..16 {
+        fs::write(&blob, BEFORE).expect("a file");
+        let mut child = Command::new(PROGRAM)
+            .args(arguments(text(&stories()), &blob))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("kinglet runs");
+        // Most of them near the end, where the file is written.
+        thread::sleep(whole_run * (8 + step) / 20);
+        child.kill().expect("it is there, or has ended");
+        child.wait().expect("it ends");
+        let found = fs::read(&blob).expect("the file");
+        assert!(found == BEFORE || found == new, "after {step} twentieths there are {} bytes", found.len());
+        old += usize::from(found == BEFORE);
+    }
+    assert!(old > 0, "every run was over before it was killed");
+    // What was left is swept by the next run.
+    run(&arguments(text(&stories()), &blob));
+    assert_eq!(names(folder.path()), ["stories.kinglet"]);
+}
+
+#[test]
+fn several_runs_at_once_write_one_blob() {
+    let folder = TempDir::new().expect("a folder");
+    let checkpoint = stories();
+    for (name, force) in [("forced.kinglet", true), ("first.kinglet", false)] {
+        let blob = path(&folder, name);
+        let runs: Vec<_> = (0..3)
+            .map(|_| {
+                let all = arguments(text(&checkpoint), &blob);
+                let chosen = all.into_iter().filter(|argument| force || *argument != "--force");
+                Command::new(PROGRAM).args(chosen).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a run")
+            })
+            .collect();
+        let ends: Vec<Output> = runs.into_iter().map(|run| run.wait_with_output().expect("it ends")).collect();
+        let ended_well = ends.iter().filter(|end| end.status.success()).count();
+        assert_eq!(ended_well, if force { 3 } else { 1 }, "{ends:?}");
+        assert_eq!(fs::read(&blob).expect("the blob"), whole(), "{name}");
+    }
+    let mut left = names(folder.path());
+    left.sort();
+    assert_eq!(left, ["first.kinglet", "forced.kinglet"]);
+}
+
+#[test]
+fn a_folder_that_takes_no_files_is_refused_before_the_work() {
+    for place in ["/proc/stories.kinglet", "/nowhere/stories.kinglet"] {
+        let start = Instant::now();
+        let said = refused(&arguments(text(&stories()), place));
+        assert!(said.contains(place) && said.contains("cannot be written"), "{said}");
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+}
