@@ -6,7 +6,7 @@ use arbitrary::{Result, Unstructured};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions, argmax, top};
 use kinglet::task::{
-    self, BeamOptions, BeamSearch, Choices, EarlyStopping, GenerateOptions, StopText, beam_search, generate,
+    self, BeamOptions, BeamSearch, Choices, EarlyStopping, GenerateOptions, StopText, WhenFull, beam_search, generate,
 };
 use kinglet::{AlignedVec, MemoryPlan, Model, RunError, Session};
 
@@ -290,8 +290,15 @@ impl Caller<'_, '_> {
         let one = |u: &mut Unstructured<'_>| -> Result<Option<u32>> {
             if u.ratio(1, 6)? { Ok(lists[0].first().copied()) } else { Ok(None) }
         };
+        let max_new_tokens = number(u)?;
+        // A text without an end that drops its oldest tokens goes on for ever.
+        let when_full = if max_new_tokens < usize::MAX && u.ratio(1, 4)? {
+            WhenFull::DropOldest { keep: number(u)?, drop: number(u)? }
+        } else {
+            WhenFull::Stop
+        };
         Ok(GenerateOptions {
-            max_new_tokens: number(u)?,
+            max_new_tokens,
             stop: list(u)?,
             stop_sequences: several(u)?,
             min_new_tokens: if u.ratio(1, 4)? { number(u)? } else { 0 },
@@ -300,6 +307,7 @@ impl Caller<'_, '_> {
             bad_words: several(u)?,
             no_repeat_ngram_size: if u.ratio(1, 4)? { number(u)? } else { 0 },
             choices: if u.ratio(1, 6)? { Choices::new(slices).ok() } else { None },
+            when_full,
             forced_bos: one(u)?,
             forced_eos: one(u)?,
         })
