@@ -16,7 +16,7 @@ use crate::counts::Counted;
 use crate::emulate::{Counts, Measured, compared, counts, emulate, measure};
 use crate::machines::{CORES, Core, EXAMPLES, LEAN};
 use crate::programs::{build, build_lean, build_one, folder_of};
-use crate::{boards, checkpoint, table, talk, template};
+use crate::{boards, checkpoint, executors, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
@@ -52,7 +52,8 @@ impl Firmware {
 /// Formatting, which the workspace's own check leaves out.
 pub(crate) fn lint() -> Result<()> {
     let boards = boards::all()?;
-    let folders = ["common", "host", "browser", "first", "qemu-cortex-m", "qemu-riscv32"].into_iter();
+    let folders =
+        ["common", "host", "browser", "first", "qemu-cortex-m", "qemu-riscv32", "rtic", "embassy"].into_iter();
     let folders = folders.chain(boards.iter().map(|board| board.folder.as_str()));
     folders.into_iter().try_for_each(|name| cargo_in(&folder_of(name), &["fmt", "--check"], &[]))
 }
@@ -70,6 +71,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         talk::on_core(core, &programs.all.join("talk"), &conversation)?;
     }
     with_a_heap(&expected)?;
+    executors::check()?;
     template::check()?;
     let mut counted = Counted::read()?;
     for (core, examples) in &rows {

@@ -53,7 +53,7 @@ const CONVERTER: &[&[&str]] = &[
 const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
     &["emulate", "floats", "programs", "python"],
-    &["blobs", "boards", "counts", "first", "portable", "talk"],
+    &["blobs", "boards", "counts", "executors", "first", "portable", "talk"],
     &["table", "template"],
     &["c", "checkpoint"],
     &["firmware"],

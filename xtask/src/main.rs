@@ -8,6 +8,7 @@ mod cargo;
 mod checkpoint;
 mod counts;
 mod emulate;
+mod executors;
 mod firmware;
 mod first;
 mod floats;

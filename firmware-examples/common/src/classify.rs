@@ -13,7 +13,8 @@ pub const TOKENS: usize = 32;
 /// Bytes that the session needs.
 pub const ARENA: usize = arena_bytes(home_intent::BLOB, TOKENS);
 
-const SENTENCES: [&str; 8] = [
+/// Sentences to be classified.
+pub const SENTENCES: [&str; 8] = [
     "Turn the lamp on in the kitchen, please.",
     "Dim the hallway lights to thirty percent.",
     "I need light in the cellar!",

@@ -16,6 +16,7 @@ mod text;
 #[cfg(feature = "command")]
 pub mod accuracy_commands;
 pub mod accuracy_intents;
+pub mod assistant;
 pub mod bench;
 pub mod calls;
 pub mod checkpoint;

@@ -1,0 +1,26 @@
+//! The examples with an executor: built, run on an emulated Cortex-M4, and compared with what they
+//! must print. They are projects of their own, and may panic, as their executors may.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::emulate::{compared, emulate};
+use crate::machines::CORES;
+use crate::programs::{build, folder_of};
+
+/// Their folders, and their programs.
+pub(crate) const FOLDERS: [(&str, &str); 2] = [("rtic", "rtic-classifier"), ("embassy", "embassy-classifier")];
+
+pub(crate) fn check() -> Result<()> {
+    let core = CORES.iter().find(|core| core.name == "M4F").context("no core is an M4F")?;
+    for (folder, program) in FOLDERS {
+        let release = build(&folder_of(folder), core.target, "", &[])?;
+        let printed = compared(&emulate(core, &release.join(program))?);
+        let file = folder_of("expected").join(format!("{folder}.txt"));
+        let wanted = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        ensure!(printed == wanted, "{folder} prints:\n{printed}but should print:\n{wanted}");
+    }
+    eprintln!("the examples with an executor print what they must");
+    Ok(())
+}
