@@ -72,7 +72,7 @@
 //!
 //! Default features are parts that only some models have (`cross-attention`, `packed-weights`, …):
 //! `default-features = false` leaves them out of firmware, and a model that needs one is refused
-//! with its name. `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M
+//! with its name. `signed` checks signatures of blobs; `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M
 //! core has; `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of
 //! x86-64, threads.
 #![no_std]

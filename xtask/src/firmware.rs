@@ -16,7 +16,7 @@ use crate::counts::Counted;
 use crate::emulate::{Counts, Measured, compared, counts, emulate, measure};
 use crate::machines::{CORES, Core, EXAMPLES, LEAN};
 use crate::programs::{build, build_lean, build_one, folder_of};
-use crate::{boards, checkpoint, executors, table, talk, template};
+use crate::{boards, checkpoint, executors, signed, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
@@ -72,6 +72,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     with_a_heap(&expected)?;
     executors::check()?;
+    signed::check()?;
     template::check()?;
     let mut counted = Counted::read()?;
     for (core, examples) in &rows {

@@ -53,7 +53,7 @@ const CONVERTER: &[&[&str]] = &[
 const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
     &["emulate", "floats", "programs", "python"],
-    &["blobs", "boards", "counts", "executors", "first", "portable", "talk"],
+    &["blobs", "boards", "counts", "executors", "first", "portable", "signed", "talk"],
     &["table", "template"],
     &["c", "checkpoint"],
     &["firmware"],

@@ -17,6 +17,7 @@ mod machines;
 mod portable;
 mod programs;
 mod python;
+mod signed;
 mod table;
 mod talk;
 mod template;

@@ -23,6 +23,7 @@ mod output;
 #[cfg(test)]
 mod pages;
 mod score;
+mod sign;
 mod tag;
 mod texts;
 mod tokenize;
@@ -73,6 +74,8 @@ enum Command {
     Fit(fit::Fit),
     /// Write a blob as source code for firmware.
     Export(export::Export),
+    /// Sign a blob, for updates over the air.
+    Sign(sign::Sign),
     /// Check a blob, and measure it against its checkpoint.
     Verify(verify::Verify),
     /// Measure how fast a blob runs here.
@@ -104,6 +107,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Fit(command) => command.run(),
             Command::Export(command) => command.run(),
+            Command::Sign(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),

@@ -18,9 +18,9 @@ use super::engine::{arena, open, read_blob};
 use super::input::{InputArgs, Reader};
 use super::keep::{KeepArgs, cut};
 use super::located::Located;
-use super::{number, output};
+use super::{number, output, sign};
 
-/// Check a blob's bytes and its golden vectors; with its checkpoint, measure what quantization
+/// Check a blob's bytes and its golden vectors; with a key, its signature; with its checkpoint, measure what quantization
 /// cost.
 ///
 /// A decoder is measured on texts that the reference writes, other models on the inputs given, or
@@ -31,6 +31,9 @@ pub(crate) struct Verify {
     model: PathBuf,
     /// The checkpoint it was converted from, a folder or a model of the Hub.
     source: Option<PathBuf>,
+    /// The blob is a signed one: check its signature with this public key, a PEM file.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// The folder of the adapter that was merged into it.
     #[arg(long, value_name = "DIR", requires = "source")]
     adapter: Option<PathBuf>,
@@ -55,8 +58,9 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self) -> Result<()> {
         let wish = self.keep.wish()?;
-        let blob = read_blob(&self.model)?;
-        let model = open(&blob)?;
+        let file = read_blob(&self.model)?;
+        let signed = self.key.as_deref().map(|key| sign::verify(&file, key)).transpose()?;
+        let model = open(signed.map_or(&file, |signed| signed.blob))?;
         let longest = Golden::all(model.golden_section())
             .map(|golden| golden.ids.iter().len().max(golden.decoder_ids.iter().len()));
         let plan = MemoryPlan::standard(model.spec(), longest.max().unwrap_or(0))?;
@@ -66,7 +70,14 @@ impl Verify {
             bail!("the blob does not compute what its checkpoint does: {fidelity}\n{}", fidelity::ADVICE);
         }
         if self.json {
-            return output::json(&json!({ "self_test": "pass", "fidelity": fidelity }));
+            let mut found = json!({ "self_test": "pass", "fidelity": fidelity });
+            if let Some(signed) = signed {
+                found["counter"] = signed.counter.into();
+            }
+            return output::json(&found);
+        }
+        if let Some(signed) = signed {
+            output::line(&format!("signature: pass, counter {}", signed.counter))?;
         }
         output::line("self test: pass")?;
         fidelity.map_or(Ok(()), |fidelity| output::line(&fidelity.to_string()))

@@ -11,5 +11,6 @@ mod hub;
 mod manners;
 mod run;
 mod shipped;
+mod sign;
 mod support;
 mod vocabulary;

@@ -127,5 +127,5 @@ fn stack() -> Stack {
     unsafe { Stack::new(&raw const _stack_end, &raw const _stack_start, cortex_m_rt::STACK_PAINT_VALUE) }
 }
 
-#[cfg(not(feature = "heap"))]
+#[cfg(not(any(feature = "heap", feature = "signed")))]
 kinglet_examples::panics_do_not_link!();

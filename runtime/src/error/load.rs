@@ -95,6 +95,10 @@ errors! {
         ///
         /// Switch the feature on where `Cargo.toml` names `kinglet`.
         FeatureOff(&'static str) = 113,
+        /// The signature after the blob is not of these bytes by the key.
+        ///
+        /// Do not use the blob: it was changed, or made by another than the key's owner.
+        BadSignature = 114,
         /// The blob has no tokenizer.
         ///
         /// Convert a folder that has one, or give token ids in place of texts.
@@ -140,6 +144,7 @@ impl fmt::Display for LoadError {
             Self::FeatureOff(feature) => {
                 write!(f, "the model needs the feature `{feature}` of the crate kinglet, which is off")
             }
+            Self::BadSignature => f.write_str("the signature is not of this blob by the given key"),
             Self::NoTokenizer => f.write_str("the blob has no tokenizer"),
             Self::InvalidTokenizer(what) => write!(f, "the blob's tokenizer is not valid: {what}"),
         }

@@ -373,7 +373,7 @@ const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
 }
 
 /// Bytes between two calls of `pause` while the checksum is computed.
-const PAUSE_BYTES: usize = 16 << 10;
+pub(super) const PAUSE_BYTES: usize = 16 << 10;
 
 /// The memory coefficients of the prelude, for constants; `None` when the bytes do not begin as a
 /// blob of this version does.

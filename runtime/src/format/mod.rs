@@ -12,4 +12,6 @@ pub(crate) mod memory;
 mod parts;
 pub mod places;
 pub(crate) mod prefix;
+#[cfg(feature = "signed")]
+pub mod signed;
 pub mod spec;
