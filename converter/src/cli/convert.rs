@@ -138,6 +138,12 @@ enum TargetArg {
     /// extension takes them.
     #[value(name = "cortex-m4")]
     CortexM4,
+    /// Chips that run from serial flash (RP2040, ESP32): as portable, four tokens at a time, of a
+    /// decoder's prompt, too, so that weights are read once for four.
+    Qspi,
+    /// As qspi, with the rows of int8 weights in pairs, as cortex-m4 has them (RP2350, i.MX RT).
+    #[value(name = "qspi-m4")]
+    QspiM4,
     /// As portable, with weights row after row, as units that multiply long runs of bytes like
     /// them.
     M55,
@@ -156,6 +162,7 @@ impl TargetArg {
         match self {
             Self::Portable | Self::M55 => None,
             Self::CortexM | Self::CortexM4 => Some(if encoder { 2 } else { 1 }),
+            Self::Qspi | Self::QspiM4 => Some(4),
             Self::X86 => Some(32),
         }
     }
@@ -303,9 +310,9 @@ impl Convert {
             weights: match (self.weights, self.target) {
                 (WeightsArg::Int4, _) => WeightLayout::Packed { group: if self.group_size == "64" { 64 } else { 32 } },
                 (_, TargetArg::M55) => WeightLayout::RowMajor,
-                (_, TargetArg::CortexM4) => WeightLayout::Paired,
+                (_, TargetArg::CortexM4 | TargetArg::QspiM4) => WeightLayout::Paired,
                 (_, TargetArg::X86) => WeightLayout::WideTiled,
-                (_, TargetArg::Portable | TargetArg::CortexM) => WeightLayout::Tiled,
+                (_, TargetArg::Portable | TargetArg::CortexM | TargetArg::Qspi) => WeightLayout::Tiled,
             },
             direction: self.direction.map(Into::into),
             max_tokens: self.max_tokens,

@@ -29,6 +29,19 @@ fn the_width_of_keys_is_chosen_and_said() {
 }
 
 #[test]
+fn chips_that_run_from_serial_flash_take_four_tokens_at_a_time() {
+    let folder = TempDir::new().expect("a folder");
+    for (target, weights) in [("qspi", "Tiled"), ("qspi-m4", "Paired")] {
+        for source in [stories(), stories().join("../home/intent")] {
+            let blob = path(&folder, target);
+            run(&["convert", text(&source), "-o", &blob, "--target", target, "--no-calibration", "--force"]);
+            let numerics = &run_json(&["inspect", &blob, "--json"])["spec"]["numerics"];
+            assert_eq!((&numerics["tile"], &numerics["weights"]), (&json!(4), &json!(weights)));
+        }
+    }
+}
+
+#[test]
 fn the_shipped_backward_model_is_converted_backward_without_an_option() {
     let folder = TempDir::new().expect("a folder");
     let (blob, source) = (path(&folder, "backward.kinglet"), stories().join("../stories-backward"));
