@@ -4,6 +4,7 @@ mod adapters;
 mod blob;
 mod calibration;
 mod config;
+mod exhaustive;
 mod folders;
 mod full;
 mod fuzz;
