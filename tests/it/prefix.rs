@@ -213,7 +213,7 @@ fn a_prefix_says_what_it_does_not_fit() {
         (&model, &[0xff; 512], "no prefix at all"),
         (&model, &[], "no prefix at all"),
     ] {
-        let said = Prefix::from_bytes(bytes, model).err().expect("it does not fit").to_string();
+        let said = Prefix::from_bytes(bytes, model).expect_err("it does not fit").to_string();
         assert!(said.contains(wanted), "{said}");
     }
     let mut longer = AlignedVec::zeroed(bytes.len() + 100);
@@ -221,7 +221,7 @@ fn a_prefix_says_what_it_does_not_fit() {
     let prefix = Prefix::from_bytes(&longer, &model).expect("a page of flash");
     let mut moved = AlignedVec::zeroed(bytes.len() + 4);
     moved[4..].copy_from_slice(&bytes);
-    assert!(Prefix::from_bytes(&moved[4..], &model).err().expect("not aligned").to_string().contains("16-byte"));
+    assert!(Prefix::from_bytes(&moved[4..], &model).expect_err("not aligned").to_string().contains("16-byte"));
 
     let refused = |model: &Model<'_>, tokens, room| {
         let plan = plan(model, tokens, 4).with_prefix(room);

@@ -5,11 +5,11 @@ use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
 
+use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
 use super::source::{Names, edit, tensor};
-use super::{Family, jina_bert};
 
 /// BERT, and ERNIE (arXiv 1904.09223).
 pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: HEADS, map };
@@ -127,9 +127,6 @@ pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) 
 }
 
 fn map(context: &Context<'_>) -> Result<Draft> {
-    if jina_bert::is(context) {
-        return jina_bert::map(context);
-    }
     let (mut stack, norm) = stack(context)?;
     stack.block.residual = Residual::PostNorm;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));

@@ -29,9 +29,10 @@ const NAMES: Names = Names {
     ..bert::NAMES
 };
 
-/// Whether a configuration of BERT is one of these.
+/// Whether a configuration that says it is BERT is one of these.
 pub(super) fn is(context: &Context<'_>) -> bool {
-    context.config.peek("position_embedding_type").and_then(Json::as_str) == Some("alibi")
+    context.model_type == "bert"
+        && context.config.peek("position_embedding_type").and_then(Json::as_str) == Some("alibi")
 }
 
 pub(super) fn map(context: &Context<'_>) -> Result<Draft> {

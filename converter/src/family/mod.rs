@@ -172,7 +172,9 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
     let context = Context { checkpoint, config, options, model_type, head, embedding };
-    let mut draft = (family.map)(&context)?;
+    // Its checkpoints say that they are BERT, and carry code that makes another model of it.
+    let map = if jina_bert::is(&context) { jina_bert::map } else { family.map };
+    let mut draft = map(&context)?;
     let (head, labels) = build::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;
     if !checkpoint.wrapper.is_empty() {

@@ -1,11 +1,12 @@
 //! Whatever happens while a blob is written, its place has what was there before, or all of the new
 //! one.
 
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
 

@@ -1,8 +1,6 @@
 //! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and
 //! written here, side by side.
 
-use serde::{Deserialize, Serialize};
-
 use super::checksum::Checksum;
 #[cfg(feature = "alloc")]
 use super::checksum::checksum;
@@ -10,8 +8,9 @@ use super::decode::{Decoder, InPlace};
 use super::layout::{ALIGNMENT, Layout};
 use super::length::encoded_len;
 use super::memory::{Coefficients, address};
-use super::spec::ModelSpec;
 use crate::error::LoadError;
+
+pub use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
 
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
@@ -21,166 +20,6 @@ pub const FORMAT_VERSION: u16 = 5;
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
 pub const CHECKSUM_LEN: usize = 4;
-
-/// The description of a model in its blob: all but the weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Manifest<'m> {
-    /// The architecture.
-    pub spec: ModelSpec,
-    /// Token ids with a meaning of their own.
-    pub tokens: SpecialTokens,
-    /// The defaults of text generation.
-    pub generation: GenerationDefaults,
-    /// The head's labels in order of its outputs, one a line; empty when there are none.
-    pub labels: &'m str,
-    /// Prompts that may stand before a text: the name of the default, then the name and the text of
-    /// each prompt, every string ended by a zero; empty when there are none.
-    pub prompts: &'m str,
-    /// Where the model came from.
-    pub provenance: Provenance<'m>,
-}
-
-/// Token ids with a meaning of their own, from `config.json` and `generation_config.json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct SpecialTokens {
-    /// The token that begins a text.
-    pub bos: Option<u32>,
-    /// Tokens that end a text.
-    pub eos: heapless::Vec<u32, 8, u8>,
-    /// The token that fills up a batch.
-    pub pad: Option<u32>,
-    /// The token that stands for a word to be guessed.
-    pub mask: Option<u32>,
-    /// The token that begins the output of a decoder with an encoder.
-    pub decoder_start: Option<u32>,
-    /// The first token that must be written.
-    pub forced_bos: Option<u32>,
-    /// The last token that must be written when the length runs out.
-    pub forced_eos: Option<u32>,
-    /// Tokens that must not be written.
-    pub suppressed: heapless::Vec<u32, 16, u8>,
-    /// Tokens that must not be written first.
-    pub suppressed_first: heapless::Vec<u32, 16, u8>,
-    /// Runs of several tokens that must not be written: the length of each, then its tokens.
-    pub bad_words: heapless::Vec<u32, 32, u8>,
-}
-
-impl SpecialTokens {
-    /// The runs of tokens that must not be written, for
-    /// [`GenerateOptions::bad_words`](crate::task::GenerateOptions::bad_words).
-    ///
-    /// ```
-    /// use kinglet::format::blob::SpecialTokens;
-    ///
-    /// let bad_words = heapless::Vec::from_array([2, 16, 48, 3, 5, 6, 7]);
-    /// let tokens = SpecialTokens { bad_words, ..SpecialTokens::default() };
-    /// let words: heapless::Vec<&[u32], 8> = tokens.each_bad_word().collect();
-    /// assert_eq!(words, [&[16, 48][..], &[5, 6, 7]]);
-    /// ```
-    pub fn each_bad_word(&self) -> impl Iterator<Item = &[u32]> {
-        let mut rest = self.bad_words.as_slice();
-        core::iter::from_fn(move || {
-            let (&len, after) = rest.split_first()?;
-            let (word, after) = after.split_at_checked(len as usize)?;
-            rest = after;
-            Some(word)
-        })
-    }
-
-    /// Checks that the runs fill `bad_words`, and that each has several tokens.
-    fn check(&self) -> Result<(), LoadError> {
-        let (mut filled, mut several) = (0, true);
-        for word in self.each_bad_word() {
-            filled += word.len() + 1;
-            several &= word.len() > 1;
-        }
-        let holds = several && filled == self.bad_words.len();
-        if holds { Ok(()) } else { Err(LoadError::InvalidSpec("bad words")) }
-    }
-}
-
-/// The defaults of text generation, from `generation_config.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct GenerationDefaults {
-    /// The number of beams; 1 is greedy search.
-    pub num_beams: u8,
-    /// A text's log-probability is divided by its length to this power, Q16.
-    pub length_penalty: i32,
-    /// When to stop looking for better texts.
-    pub early_stopping: EarlyStopping,
-    /// Whether a beam search normalizes probabilities over the tokens that are not suppressed.
-    pub renormalize_logits: bool,
-    /// No run of this number of tokens comes twice; 0 allows all.
-    pub no_repeat_ngram_size: u16,
-    /// The least number of the decoder's tokens before a stop token.
-    pub min_length: u32,
-    /// The least number of tokens before a stop token; it overrides `min_length`.
-    pub min_new_tokens: Option<u32>,
-    /// The most tokens of the decoder, including the prompt.
-    pub max_length: Option<u32>,
-    /// The most tokens to write; it overrides `max_length`.
-    pub max_new_tokens: Option<u32>,
-    /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
-    pub repetition_penalty: u32,
-}
-
-/// When a beam search stops once `num_beams` texts are finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum EarlyStopping {
-    /// When the best open text, if it ended now, would score no better than the worst finished one.
-    Heuristic,
-    /// Immediately.
-    Always,
-    /// When no open text can score better than the worst finished one.
-    Never,
-}
-
-impl GenerationDefaults {
-    /// The fewest tokens to write after a text of `begun` tokens before a stop token.
-    pub fn min_new_tokens_after(&self, begun: usize) -> usize {
-        self.min_new_tokens.map_or((self.min_length as usize).saturating_sub(begun), |tokens| tokens as usize)
-    }
-
-    /// The most tokens to write after a text of `begun` tokens, where that is said; 0 when the text
-    /// is too long already.
-    pub fn max_new_tokens_after(&self, begun: usize) -> Option<usize> {
-        let by_length = || self.max_length.map(|tokens| (tokens as usize).saturating_sub(begun));
-        self.max_new_tokens.map(|tokens| tokens as usize).or_else(by_length)
-    }
-}
-
-impl Default for GenerationDefaults {
-    fn default() -> Self {
-        Self {
-            num_beams: 1,
-            length_penalty: 1 << 16,
-            early_stopping: EarlyStopping::Heuristic,
-            renormalize_logits: false,
-            no_repeat_ngram_size: 0,
-            min_length: 0,
-            min_new_tokens: None,
-            max_length: None,
-            max_new_tokens: None,
-            repetition_penalty: 1 << 16,
-        }
-    }
-}
-
-/// Where a model came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Provenance<'m> {
-    /// The checkpoint's name.
-    pub source: &'m str,
-    /// CRC-32 of the checkpoint's tensors, in the order they were read.
-    pub source_checksum: u32,
-    /// The converter's version.
-    pub converter: &'m str,
-}
 
 /// What is known of a blob from its first [`PRELUDE_LEN`] bytes: see [`peek`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use postcard::Deserializer;
 use postcard::de_flavors::Slice;
 use serde::Deserialize;
 
-use super::blob::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
+use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
 use super::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckSpec, ConvolutionSpec,
     Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, Multiplier,

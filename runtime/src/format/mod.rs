@@ -8,6 +8,7 @@ pub mod checksum;
 pub(crate) mod decode;
 pub mod layout;
 mod length;
+mod manifest;
 pub(crate) mod memory;
 mod parts;
 pub mod places;
