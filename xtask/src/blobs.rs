@@ -1,6 +1,7 @@
 //! The blobs that the firmware examples embed are what the models that ship convert to.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
@@ -17,6 +18,10 @@ const BLOBS: [(&str, &str, &[&str]); 6] = [
     ("models/home/command", "home-command", IDS),
 ];
 
+/// The prefix of an example, and the text that it is of.
+const PREFIX: (&str, &str, &str) =
+    ("stories", "stories-once", "There was once a kind girl named Mia who liked to play in the forest.");
+
 /// What is said in a home is like none of the texts that models are calibrated on otherwise.
 const IDS: &[&str] = &["--calibration-ids"];
 
@@ -31,10 +36,19 @@ pub(crate) fn check(write: bool) -> Result<()> {
         let blob = format!("{folder}/{name}.kinglet");
         kinglet(&[&["convert", checkpoint, "--output", &blob, "--force"], options].concat())?;
         kinglet(&["export", &blob, "--rust", folder, "--force"])?;
-        for file in [format!("{name}.kinglet"), format!("{}.rs", name.replace('-', "_"))] {
-            let same = fs::read(kept.join(&file))? == fs::read(made.join(&file))?;
-            ensure!(same, "{file} is not what {checkpoint} becomes: `cargo xtask blobs --write` makes it anew");
-        }
+        compare(&kept, &made, name, "kinglet")?;
+    }
+    let (of, name, text) = PREFIX;
+    let blob = format!("{folder}/{of}.kinglet");
+    kinglet(&["prefix", &blob, "--text", text, "--rust", folder, "--name", name, "--force"])?;
+    compare(&kept, &made, name, "prefix")
+}
+
+/// Compares a file and the module that embeds it with those that the examples have.
+fn compare(kept: &Path, made: &Path, name: &str, extension: &str) -> Result<()> {
+    for file in [format!("{name}.{extension}"), format!("{}.rs", name.replace('-', "_"))] {
+        let same = fs::read(kept.join(&file))? == fs::read(made.join(&file))?;
+        ensure!(same, "{file} is not what is made of its checkpoint: `cargo xtask blobs --write` makes it anew");
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-pub(crate) const EXAMPLES: [&str; 13] = [
+pub(crate) const EXAMPLES: [&str; 14] = [
     "generate",
     "classify",
     "tag",
@@ -54,6 +54,7 @@ pub(crate) const EXAMPLES: [&str; 13] = [
     "fill_mask",
     "bench",
     "calls",
+    "chat",
     "self_test",
     "edges",
     "update",

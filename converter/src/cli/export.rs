@@ -54,9 +54,7 @@ impl Export {
         let longest = memory(spec)?.iter().map(|memory| memory.tokens).max().unwrap_or(1);
         let tokens = self.tokens.unwrap_or_else(|| longest.min(128));
         let arena = MemoryPlan::standard(spec, tokens)?.bytes();
-        let stem = self.model.file_stem().and_then(|stem| stem.to_str());
-        let stem = stem.with_context(|| format!("{} has a name that is no text", self.model.display()))?;
-        let name = self.name.as_deref().unwrap_or(stem);
+        let name = self.name.as_deref().unwrap_or(stem(&self.model)?);
         let module = identifier(name);
         ensure!(
             self.name.is_none() || module == name.replace('-', "_"),
@@ -64,30 +62,42 @@ impl Export {
         );
         if let Some(folder) = &self.rust {
             let beside = format!("{name}.kinglet");
-            self.write(folder, &beside, &blob)?;
-            self.write(folder, &format!("{module}.rs"), rust(&blob, &model, &beside, tokens)?.as_bytes())?;
+            write_source(folder, &beside, &blob, self.force)?;
+            write_source(
+                folder,
+                &format!("{module}.rs"),
+                rust(&blob, &model, &beside, tokens)?.as_bytes(),
+                self.force,
+            )?;
         }
         if let Some(folder) = &self.c {
-            self.write(folder, &format!("{module}.h"), header(&model, &module, blob.len(), tokens, arena).as_bytes())?;
-            self.write(folder, &format!("{module}.c"), array(&blob, &module).as_bytes())?;
+            let header = header(&model, &module, blob.len(), tokens, arena);
+            write_source(folder, &format!("{module}.h"), header.as_bytes(), self.force)?;
+            write_source(folder, &format!("{module}.c"), array(&blob, &module).as_bytes(), self.force)?;
         }
         Ok(())
     }
+}
 
-    /// Writes a file, unless it is there already as it should be.
-    fn write(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let path = folder.join(name);
-        if files::read(&path, u64::MAX).is_ok_and(|there| there == bytes) {
-            return Ok(());
-        }
-        write_atomically(&path, bytes, self.force)?;
-        output::line(&format!("wrote {}", path.display()))
+/// The name of a file without its extension.
+pub(super) fn stem(path: &Path) -> Result<&str> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    stem.with_context(|| format!("{} has a name that is no text", path.display()))
+}
+
+/// Writes a file to a folder, unless it is there already as it should be.
+pub(super) fn write_source(folder: &Path, name: &str, bytes: &[u8], force: bool) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let path = folder.join(name);
+    if files::read(&path, u64::MAX).is_ok_and(|there| there == bytes) {
+        return Ok(());
     }
+    write_atomically(&path, bytes, force)?;
+    output::line(&format!("wrote {}", path.display()))
 }
 
 /// A name as modules and the constants of C have it.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     let mut identifier = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     if identifier.starts_with(|c: char| c.is_ascii_digit()) {
         identifier.insert(0, '_');

@@ -22,6 +22,7 @@ mod number;
 mod output;
 #[cfg(test)]
 mod pages;
+mod prefix;
 mod score;
 mod sign;
 mod tag;
@@ -76,6 +77,8 @@ enum Command {
     Export(export::Export),
     /// Sign a blob, for updates over the air.
     Sign(sign::Sign),
+    /// Write what a decoder has read of a text that always comes first, for flash.
+    Prefix(prefix::BakePrefix),
     /// Check a blob, and measure it against its checkpoint.
     Verify(verify::Verify),
     /// Measure how fast a blob runs here.
@@ -108,6 +111,7 @@ impl Cli {
             Command::Fit(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Sign(command) => command.run(),
+            Command::Prefix(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),

@@ -5,6 +5,7 @@ mod export;
 #[cfg(unix)]
 mod faults;
 mod files;
+mod flash;
 mod generation;
 #[cfg(feature = "hub")]
 mod hub;

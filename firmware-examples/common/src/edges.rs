@@ -9,7 +9,7 @@ use kinglet::format::checksum::checksum;
 use kinglet::golden::{Golden, fingerprints};
 use kinglet::task::{classify, embed, tag};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Error, MemoryPlan, Model, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
+use kinglet::{Error, MemoryPlan, Model, Prefix, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
 
 use crate::models::home_intent;
 use crate::{Board, number};
@@ -107,6 +107,15 @@ fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
         tokenizer.decode(black_box(&[u32::MAX, 0]), false, &mut |piece| _ = black_box(piece));
         tokenizer.pieces(black_box(u32::MAX), &mut |piece| _ = black_box(piece));
     }
+    // The beginning of a prefix, with numbers that no memory has.
+    let prefix = black_box(*b"KPFX\x01\0\x05\0\xff\xff\xff\xff");
+    let long = |beginning: &[u8]| {
+        let mut bytes = [0xff; 256];
+        bytes.iter_mut().zip(beginning).for_each(|(to, from)| *to = *from);
+        bytes
+    };
+    count(Prefix::from_bytes(&long(&prefix), model).is_err());
+    count(Prefix::from_bytes(black_box(&[]), model).is_err());
     let Ok(mut session) = Session::new(model, arena, TOKENS) else { return refusals };
     let (ids, types) = (black_box(&[u32::MAX][..]), black_box(&[0xff][..]));
     let mut out = [0.0; 1];

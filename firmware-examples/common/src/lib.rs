@@ -19,6 +19,7 @@ pub mod accuracy_intents;
 pub mod assistant;
 pub mod bench;
 pub mod calls;
+pub mod chat;
 pub mod checkpoint;
 pub mod classify;
 #[cfg(feature = "command")]

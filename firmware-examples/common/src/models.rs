@@ -1,4 +1,4 @@
-//! The models, as `kinglet export` writes them: constants, which take no memory and are not checked
+//! The models, as `kinglet export` and `kinglet prefix` write them: constants, which take no memory and are not checked
 //! again on the board. `cargo xtask blobs --write` makes them anew.
 
 #[cfg(feature = "command")]
@@ -20,3 +20,6 @@ pub mod stories;
 #[path = "../models/stories_backward.rs"]
 #[rustfmt::skip]
 pub mod stories_backward;
+#[path = "../models/stories_once.rs"]
+#[rustfmt::skip]
+pub mod stories_once;

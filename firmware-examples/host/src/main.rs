@@ -8,8 +8,8 @@ use std::time::Instant;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
-    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, checkpoint, classify, command, edges,
-    fill_mask, generate, kernels, score, self_test, tag, update,
+    Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, chat, checkpoint, classify, command,
+    edges, fill_mask, generate, kernels, score, self_test, tag, update,
 };
 
 struct Desktop(Instant);
@@ -79,6 +79,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
         fill_mask,
         bench,
         calls,
+        chat,
         self_test,
         edges,
         accuracy_intents,
