@@ -18,6 +18,7 @@ pub mod fidelity;
 pub mod files;
 pub mod fit;
 pub mod fixed;
+pub mod grammar;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod json;

@@ -9,6 +9,7 @@ mod folders;
 mod full;
 mod fuzz;
 mod golden;
+mod grammar;
 mod lent;
 mod marks;
 mod numbers;

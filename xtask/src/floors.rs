@@ -36,7 +36,7 @@ const CONVERTER: &[&[&str]] = &[
     &["fixed", "json", "real", "source", "tables", "texts"],
     &["config"],
     &["checkpoint"],
-    &["hub", "tokenizer"],
+    &["grammar", "hub", "tokenizer"],
     &["family"],
     &["weights"],
     &["opened"],

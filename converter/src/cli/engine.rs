@@ -232,11 +232,20 @@ impl Engine {
         }
     }
 
+    /// The tokenizer's tables; empty where there is none.
+    pub(crate) fn tokenizer_section(&self) -> &'static [u8] {
+        match self {
+            Self::Blob(model, _) => model.tokenizer_section(),
+            Self::Checkpoint(_, section) => section,
+        }
+    }
+
     /// What makes tokens of texts for the model.
     pub(crate) fn reader(&self) -> Result<Reader> {
-        let (section, spec) = match self {
-            Self::Blob(model, _) => (model.tokenizer_section(), model.spec()),
-            Self::Checkpoint(source, section) => (*section, source.spec()),
+        let section = self.tokenizer_section();
+        let spec = match self {
+            Self::Blob(model, _) => model.spec(),
+            Self::Checkpoint(source, _) => source.spec(),
         };
         let limit = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
         Ok(Reader { limit, ..Reader::new(section)? })

@@ -8,7 +8,8 @@ use kinglet::format::blob::{EarlyStopping, GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, ModelSpec, Task};
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::{
-    BeamOptions, BeamSearch, Choices, GenerateOptions, MAX_BEAMS, Stop, StopText, beam_search, generate,
+    BeamOptions, BeamSearch, Choices, GenerateOptions, Grammar, MAX_BEAMS, Stop, StopText, beam_search, generate,
+    grammar_table,
 };
 use kinglet::{Model, Session};
 use kinglet_convert::files::read_text;
@@ -16,6 +17,7 @@ use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, plan};
+use super::grammar::of_file;
 use super::input::{Input, InputArgs, Reader, parse, parse_ids};
 use super::{number, output};
 
@@ -78,6 +80,10 @@ pub(crate) struct Generate {
     /// 1,2,3.
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
+    /// Write a text of the grammar in this file and nothing else: `kinglet help grammar` says how
+    /// it is written.
+    #[arg(long, value_name = "FILE", conflicts_with = "choices")]
+    grammar: Option<PathBuf>,
     /// Go on after a token that ends a text.
     #[arg(long)]
     ignore_eos: bool,
@@ -99,6 +105,10 @@ impl Generate {
         }
         let choices = self.choices.as_deref().map(|path| read_choices(path, &reader)).transpose()?.unwrap_or_default();
         let choices: Vec<&[u32]> = choices.iter().map(Vec::as_slice).collect();
+        let section = engine.tokenizer_section();
+        let table = self.grammar.as_deref().map(|path| of_file(path, spec, section)).transpose()?;
+        let table = table.map(|states| grammar_table(&states, section));
+        let grammar = table.as_deref().map(|table| Grammar::from_bytes(table, section)).transpose()?;
         let stops = self.stop_ids.iter().map(|ids| parse_ids(ids)).collect::<Result<Vec<_>>>()?;
         let stops: Vec<&[u32]> = stops.iter().map(Vec::as_slice).collect();
         let bad_words: Vec<&[u32]> = about.tokens.each_bad_word().collect();
@@ -115,6 +125,7 @@ impl Generate {
             })?;
             let options = GenerateOptions {
                 choices: if choices.is_empty() { None } else { Some(Choices::new(&choices)?) },
+                grammar,
                 stop_sequences: &stops,
                 ..self.options(&about, &bad_words, begin.len(), room)?
             };

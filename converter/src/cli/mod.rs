@@ -12,6 +12,7 @@ mod export;
 mod fill_mask;
 mod fit;
 mod generate;
+mod grammar;
 mod input;
 mod inspect;
 mod keep;
@@ -77,6 +78,8 @@ enum Command {
     Export(export::Export),
     /// Sign a blob, for updates over the air.
     Sign(sign::Sign),
+    /// Compile a grammar of answers to a table over a model's tokens.
+    Grammar(grammar::Grammar),
     /// Write what a decoder has read of a text that always comes first, for flash.
     Prefix(prefix::BakePrefix),
     /// Check a blob, and measure it against its checkpoint.
@@ -111,6 +114,7 @@ impl Cli {
             Command::Fit(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Sign(command) => command.run(),
+            Command::Grammar(command) => command.run(),
             Command::Prefix(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Bench(command) => command.run(),

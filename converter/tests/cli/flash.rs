@@ -1,8 +1,9 @@
-//! What firmware has in flash besides its blob.
+//! What firmware has in flash besides its blob: prefixes, and grammars of answers.
 
 use std::fs;
 use std::path::Path;
 
+use kinglet::task::Grammar;
 use kinglet::{AlignedVec, Model, Prefix};
 use tempfile::TempDir;
 
@@ -50,4 +51,47 @@ fn a_prefix_that_cannot_be_is_refused() {
     }
     let long = "Once upon a time there was a fox. ".repeat(400);
     assert!(refused(&["prefix", &blob, "--text", &long, "--output", &file]).contains("leaves room"));
+}
+
+#[test]
+fn a_grammar_says_what_a_model_writes() {
+    let (folder, stories) = (TempDir::new().expect("a folder"), shipped("stories"));
+    let (rules, table, to) = (path(&folder, "light.txt"), path(&folder, "light.grammar"), path(&folder, "out"));
+    fs::write(&rules, "root: \\ set {room} light to {0..100} percent\nroom: kitchen | living room\n").expect("rules");
+    run(&["grammar", &rules, "--model", &stories, "--output", &table, "--rust", &to]);
+    let blob = AlignedVec::from(&fs::read(&stories).expect("the blob")[..]);
+    let model = Model::from_bytes(&blob).expect("a model");
+    let bytes = fs::read(&table).expect("a table");
+    let grammar = Grammar::from_bytes(&bytes, model.tokenizer_section()).expect("a table");
+    assert!(grammar.states() > 20 && bytes.len() < 4096, "{} states, {} bytes", grammar.states(), bytes.len());
+    let module = fs::read_to_string(Path::new(&to).join("light.rs")).expect("a module");
+    assert!(module.contains("include_bytes!(\"light.grammar\")"), "{module}");
+
+    let said = run_json(&["generate", &stories, "--text", "Tim said:", "--grammar", &rules, "--json"]);
+    let text = said["text"].as_str().expect("a text").trim_start();
+    let rest = text.strip_prefix("set ").and_then(|rest| rest.strip_suffix(" percent")).expect(text);
+    let (room, percent) = rest.split_once(" light to ").expect(text);
+    assert!(["kitchen", "living room"].contains(&room), "{text}");
+    assert!(percent.parse::<u32>().is_ok_and(|percent| percent <= 100), "{text}");
+
+    // What an encoder-decoder writes begins a text.
+    fs::write(&rules, "root: light.{what} {room}\nwhat: on | off\nroom: kitchen | bathroom | living_room\n")
+        .expect("rules");
+    let asked = "please switch the lamp in the kitchen to blue";
+    let said = run(&["generate", &shipped("home-command"), "--text", asked, "--grammar", &rules]);
+    assert!(["light.on kitchen", "light.off kitchen"].contains(&said.trim_end()), "{said}");
+}
+
+#[test]
+fn a_grammar_that_cannot_be_is_refused_with_its_line() {
+    let (folder, stories) = (TempDir::new().expect("a folder"), shipped("stories"));
+    let (rules, table) = (path(&folder, "light.txt"), path(&folder, "light.grammar"));
+    for (text, wanted) in [("root: (a", "a bracket is not closed"), ("root: {x}", "there is no rule of the name x")] {
+        fs::write(&rules, text).expect("rules");
+        let said = refused(&["grammar", &rules, "--model", &stories, "--output", &table]);
+        assert!(said.contains("light.txt"), "{said}");
+        assert!(said.contains(wanted), "{said}");
+        assert!(!Path::new(&table).exists());
+    }
+    assert!(refused(&["grammar", &rules, "--model", &stories]).contains("nothing to write was asked for"));
 }

@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use kinglet::format::checksum::checksum;
 use kinglet::golden::{Golden, fingerprints};
-use kinglet::task::{classify, embed, tag};
+use kinglet::task::{Grammar, classify, embed, tag};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{Error, MemoryPlan, Model, Prefix, Session, arena_bytes, arena_bytes_beams, arena_bytes_seq2seq};
 
@@ -107,8 +107,8 @@ fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
         tokenizer.decode(black_box(&[u32::MAX, 0]), false, &mut |piece| _ = black_box(piece));
         tokenizer.pieces(black_box(u32::MAX), &mut |piece| _ = black_box(piece));
     }
-    // The beginning of a prefix, with numbers that no memory has.
-    let prefix = black_box(*b"KPFX\x01\0\x05\0\xff\xff\xff\xff");
+    // The beginnings of a prefix and of a grammar, with numbers that no memory has.
+    let (prefix, grammar) = (black_box(*b"KPFX\x01\0\x05\0\xff\xff\xff\xff"), black_box(*b"KGRM\x01\0\0\0"));
     let long = |beginning: &[u8]| {
         let mut bytes = [0xff; 256];
         bytes.iter_mut().zip(beginning).for_each(|(to, from)| *to = *from);
@@ -116,6 +116,8 @@ fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
     };
     count(Prefix::from_bytes(&long(&prefix), model).is_err());
     count(Prefix::from_bytes(black_box(&[]), model).is_err());
+    count(Grammar::from_bytes(&long(&grammar), model.tokenizer_section()).is_err());
+    count(Grammar::from_bytes(black_box(&[]), &[]).is_err());
     let Ok(mut session) = Session::new(model, arena, TOKENS) else { return refusals };
     let (ids, types) = (black_box(&[u32::MAX][..]), black_box(&[0xff][..]));
     let mut out = [0.0; 1];

@@ -170,6 +170,10 @@ errors! {
         ///
         /// Make the prefix anew with `kinglet prefix`, of the blob that is flashed with it.
         BadPrefix(&'static str) = 251,
+        /// The bytes are no grammar for this tokenizer: it says what differs.
+        ///
+        /// Compile the grammar anew with `kinglet grammar`, for the blob that is flashed with it.
+        BadGrammar(&'static str) = 252,
     }
 }
 
@@ -261,6 +265,7 @@ impl fmt::Display for RunError {
             Self::NoGoldenVectors => f.write_str("the blob has no golden vectors to test with"),
             Self::BadSnapshot(what) => write!(f, "the snapshot cannot be restored: {what}"),
             Self::BadPrefix(what) => write!(f, "the prefix cannot be used: {what}"),
+            Self::BadGrammar(what) => write!(f, "the grammar cannot be used: {what}"),
             Self::SelfTestFailed { layer } => write!(f, "the self test differs from layer {layer} on"),
         }
     }

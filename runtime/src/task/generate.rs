@@ -5,7 +5,7 @@ use crate::format::spec::Direction;
 use crate::sample::Sampler;
 use crate::session::{Pass, Session};
 
-use super::{Choices, TokenBuffer};
+use super::{Choices, Grammar, TokenBuffer};
 
 /// When to stop, and what may be written.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,9 @@ pub struct GenerateOptions<'o> {
     /// The texts to choose from: one of them is written, and nothing else. Where one is the
     /// beginning of others, a stop token ends it.
     pub choices: Option<Choices<'o>>,
+    /// What is written: exactly the tokens that the grammar allows at each step. Where a text may
+    /// end or go on, a stop token ends it.
+    pub grammar: Option<Grammar<'o>>,
     /// What happens when the session or the buffer holds no more tokens.
     pub when_full: WhenFull,
     /// The token that is written after a text of one token, whatever the logits are. Longer texts
@@ -53,6 +56,7 @@ impl GenerateOptions<'_> {
             bad_words: &[],
             no_repeat_ngram_size: 0,
             choices: None,
+            grammar: None,
             when_full: WhenFull::Stop,
             forced_bos: None,
             forced_eos: None,
@@ -101,7 +105,7 @@ impl WhenFull {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stop {
-    /// A stop token, a stop sequence or one of the choices was written.
+    /// A stop token, a stop sequence, one of the choices or a text of the grammar was written.
     Token,
     /// `max_new_tokens` tokens were written.
     Length,
@@ -271,7 +275,7 @@ impl<'o> Generation<'o> {
         if session.model().spec().direction == Direction::Backward {
             return refused("to stop: a model that reads backward has read the end of the text first");
         }
-        if self.options.choices.is_some() {
+        if self.options.choices.is_some() || self.options.grammar.is_some() {
             return refused("to stop: the beginning of an answer says what may follow it");
         }
         let (len, end) = (text.tokens().len(), keep.saturating_add(drop));

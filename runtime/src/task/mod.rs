@@ -12,6 +12,7 @@ mod embed;
 mod entities;
 mod fill_mask;
 mod generate;
+mod grammar;
 mod half;
 mod restrict;
 mod score;
@@ -26,6 +27,9 @@ pub use embed::{embed, embed_half};
 pub use entities::{Aggregation, Entities, Entity, kind};
 pub use fill_mask::{fill_in_turn, fill_mask};
 pub use generate::{GenerateOptions, Generation, Progress, Stop, WhenFull, generate};
+pub use grammar::{Grammar, MAX_STATES};
+#[cfg(feature = "alloc")]
+pub use grammar::{GrammarState, grammar_table};
 pub use half::half_bits;
 pub use score::{log_probability, pseudo_score, score};
 

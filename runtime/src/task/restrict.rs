@@ -35,16 +35,34 @@ impl GenerateOptions<'_> {
             repeated.filter_map(|ngram| ngram.last()).for_each(|&token| forbid(token));
         }
         if let Some(choices) = &self.choices {
-            let narrowed = choices.narrow(written);
             // A text that is one of the choices, and begins others, may end.
-            let ends = choices.find(written).is_some();
-            let may_end = |token: u32| ends && self.stop.contains(&token);
-            let mut allowed = choices.next(narrowed).peekable();
-            for token in 0..vocab_size {
-                while allowed.next_if(|&next| next < token).is_some() {}
-                if allowed.peek() != Some(&token) && !may_end(token) {
-                    forbid(token);
+            let may_end = choices.find(written).is_some();
+            self.forbid_others(choices.next(choices.narrow(written)), may_end, vocab_size, &mut forbid);
+        }
+        if let Some(grammar) = &self.grammar {
+            match grammar.state_after(written) {
+                Some(state) => {
+                    self.forbid_others(grammar.allowed(state), grammar.may_end(state), vocab_size, &mut forbid);
                 }
+                None => (0..vocab_size).for_each(forbid),
+            }
+        }
+    }
+
+    /// Names every token but those in `allowed`, which ascend, and those that end a text that may
+    /// end.
+    fn forbid_others(
+        &self,
+        allowed: impl Iterator<Item = u32>,
+        may_end: bool,
+        vocab_size: u32,
+        forbid: &mut impl FnMut(u32),
+    ) {
+        let mut allowed = allowed.peekable();
+        for token in 0..vocab_size {
+            while allowed.next_if(|&next| next < token).is_some() {}
+            if allowed.peek() != Some(&token) && !(may_end && self.stop.contains(&token)) {
+                forbid(token);
             }
         }
     }
@@ -79,6 +97,13 @@ impl GenerateOptions<'_> {
             let choices = self.choices.as_ref();
             choices.is_some_and(|choices| choices.next(choices.narrow(written)).next().is_none())
         };
-        stopped || sequence() || chosen()
+        // A text that the grammar allows no token after is whole.
+        let whole = || {
+            let grammar = self.grammar.as_ref();
+            grammar.is_some_and(|grammar| {
+                grammar.state_after(written).is_some_and(|state| grammar.allowed(state).next().is_none())
+            })
+        };
+        stopped || sequence() || chosen() || whole()
     }
 }
