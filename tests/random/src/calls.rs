@@ -1,8 +1,10 @@
 //! Calls of a session in any order, right ones and wrong ones, and what they gave.
 
 use core::fmt::Debug;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arbitrary::{Result, Unstructured};
+use kinglet::format::spec::{ModelSpec, StackSpec};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions, argmax, top};
 use kinglet::task::{
@@ -27,11 +29,16 @@ const MAX_ARENA: u64 = 1 << 22;
 const MAX_TILE: usize = 32;
 /// The most tokens of a text.
 const MAX_TOKENS: usize = 20;
+/// How often a call reads a text at most: a search reads one token of each of its texts at a time.
+const MAX_READS: usize = 4 * MAX_TOKENS;
 /// The most calls.
 const MAX_CALLS: usize = 12;
 
 /// What some calls, of which `choices` decides, give in a session that works in a `way`: equal for
 /// every way. Results are written as a fingerprint, errors as they are.
+///
+/// # Panics
+/// When a call takes more steps than its texts have tiles and layers.
 ///
 /// # Errors
 /// When there is no session: the model needs more memory than a test has, or the machine does not
@@ -39,7 +46,7 @@ const MAX_CALLS: usize = 12;
 pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::result::Result<Vec<String>, RunError> {
     let mut u = Unstructured::new(choices);
     let spec = model.spec();
-    let longest = |stack: &Option<kinglet::format::spec::StackSpec>| {
+    let longest = |stack: &Option<StackSpec>| {
         stack.as_ref().map_or(MAX_TOKENS, |stack| MAX_TOKENS.min(stack.max_positions as usize))
     };
     let (tokens, source) = (longest(&spec.decoder), longest(&spec.encoder));
@@ -53,16 +60,30 @@ pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::resu
     let plan = plan(way.tile.min(MAX_TILE))?;
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     arena.fill(0xaa);
+    let steps = AtomicUsize::new(0);
+    let mut count = || {
+        steps.fetch_add(1, Ordering::Relaxed);
+    };
     let mut session = Session::with_plan(model, &mut arena, plan)?;
+    session.set_pause(&mut count);
     set(&mut session, way)?;
     let mut caller = Caller { u: &mut u, said: Vec::new(), left: Vec::new() };
     for _ in 0..MAX_CALLS {
-        // A call that finds no choices left makes those that the first ones of each kind lead to.
         if caller.u.is_empty() || caller.call(&mut session).is_err() {
             break;
         }
+        let (taken, most) = (steps.swap(0, Ordering::Relaxed), most_steps(spec, plan.tile()));
+        assert!(taken <= most, "{taken} steps, and not {most}, for {:?}", caller.said.last());
     }
     Ok(caller.said)
+}
+
+/// The steps of one call: all tiles of all texts that it reads through all halves of layers, and
+/// through what is before and after them.
+fn most_steps(spec: &ModelSpec, tile: usize) -> usize {
+    let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| usize::from(stack.num_hidden_layers));
+    let of_tile = 4 + 2 * layers(&spec.encoder) + 2 * layers(&spec.decoder);
+    MAX_READS * (MAX_TOKENS + 1).div_ceil(tile) * of_tile
 }
 
 fn set(session: &mut Session<'_, '_>, way: Way<'_>) -> core::result::Result<(), RunError> {
@@ -89,7 +110,8 @@ fn bits(values: &[f32]) -> u32 {
 
 impl Caller<'_, '_> {
     fn say(&mut self, what: &str, found: impl Debug) {
-        self.said.push(format!("{what}: {found:?}"));
+        // Machines of 32 bits say the same of the largest number that there is.
+        self.said.push(format!("{what}: {found:?}").replace(&usize::MAX.to_string(), "MAX"));
     }
 
     /// A token, nearly always one that there is.
