@@ -320,7 +320,6 @@ impl Caller<'_, '_> {
             WhenFull::Stop
         };
         Ok(GenerateOptions {
-            max_new_tokens,
             stop: list(u)?,
             stop_sequences: several(u)?,
             min_new_tokens: if u.ratio(1, 4)? { number(u)? } else { 0 },
@@ -332,6 +331,7 @@ impl Caller<'_, '_> {
             when_full,
             forced_bos: one(u)?,
             forced_eos: one(u)?,
+            ..GenerateOptions::new(max_new_tokens)
         })
     }
 
