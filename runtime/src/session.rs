@@ -327,6 +327,12 @@ impl<'s, 'm> Session<'s, 'm> {
     /// those of [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call
     /// this until it is done. With several threads an encoder's step takes more tokens.
     ///
+    /// A step takes a tile of tokens, so [the plan's tile](crate::MemoryPlan::new) says how long it
+    /// is. On a Cortex-M4 a step of the encoder that ships for intents takes 120,000 instructions
+    /// with one token, 220,000 with two and 436,000 with four, in texts of 48 tokens; a text as a
+    /// whole takes 11 and 1 % more with one and with two tokens than with four. A step of the story
+    /// teller takes 131,000 with one token, up to 128 tokens.
+    ///
     /// # Errors
     /// [`RunError::StalePass`] when the session was used for something else in between, or the text
     /// has another length now. Other tokens of that length give the result of a mixture of both
