@@ -7,6 +7,7 @@ mod c;
 mod cargo;
 mod checkpoint;
 mod counts;
+mod deep;
 mod emulate;
 mod executors;
 mod firmware;
@@ -95,6 +96,9 @@ enum Task {
     },
     /// Convert the model that ships with the project, and have it tell a story.
     Demo,
+    /// What takes longer than CI has: Miri, sanitizers, random models on other processors; the figures go to
+    /// `docs/security.md`.
+    Deep(deep::Deep),
 }
 
 fn main() -> Result<()> {
@@ -122,6 +126,7 @@ fn main() -> Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::Blobs { write } => blobs::check(write),
         Task::Demo => demo(),
+        Task::Deep(options) => deep::run(&options),
     }
 }
 

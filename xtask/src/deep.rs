@@ -1,0 +1,239 @@
+//! What takes longer than CI has: Miri, sanitizers, 32-bit builds, random models on other
+//! processors, faults at every system call. Each part writes what it found into `docs/security.md`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::cargo::{root, target_folder};
+
+/// What to do.
+#[derive(Args)]
+pub(crate) struct Deep {
+    /// Which of them; all unless it is said.
+    parts: Vec<Part>,
+    /// Random models: how many seeds are tried on each machine.
+    #[arg(long, default_value_t = 20_000)]
+    seeds: u64,
+    /// Fuzz targets: how many times as many inputs as in CI.
+    #[arg(long, default_value_t = 20)]
+    times: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The fuzz targets with more inputs of seeds, optimized and with overflow checks.
+    Fuzz,
+    /// Random models with every kernel set here, in a 32-bit build, on emulated Arm and in Node.
+    Random,
+    /// The runtime's unit tests under Miri.
+    Miri,
+    /// The runtime's unit tests with the address sanitizer.
+    Address,
+    /// The tests of threads with the thread sanitizer.
+    Thread,
+    /// The runtime's unit tests on 32 bits.
+    Narrow,
+    /// Every system call that writes fails once in a conversion: needs strace.
+    Faults,
+    /// Every code point through every small tokenizer.
+    Unicode,
+}
+
+/// A target of 32 bits whose programs run here, and that Rust's own linker links.
+const NARROW: &str = "i686-unknown-linux-musl";
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// Machines that random models run on: what is said of them, their target, flags, and what runs them.
+const MACHINES: [(&str, &str, &str, &str); 5] = [
+    ("i686", NARROW, "", ""),
+    ("AArch64 with SDOT", "aarch64-unknown-linux-musl", "", "qemu-aarch64 -cpu max"),
+    ("Cortex-A53", "aarch64-unknown-linux-musl", "", "qemu-aarch64 -cpu cortex-a53"),
+    ("WebAssembly", "wasm32-wasip1", "", "node --no-warnings xtask/wasi.mjs"),
+    ("WebAssembly with vectors", "wasm32-wasip1", "-C target-feature=+simd128", "node --no-warnings xtask/wasi.mjs"),
+];
+
+pub(crate) fn run(options: &Deep) -> Result<()> {
+    let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
+    for part in parts {
+        let start = Instant::now();
+        let found = part.run(options)?;
+        let minutes = start.elapsed().as_secs_f64() / 60.0;
+        let name = part.to_possible_value().context("each part has a name")?;
+        record(name.get_name(), &format!("{found}; {minutes:.1} minutes, {}", compiler(part.toolchain())?))?;
+    }
+    Ok(())
+}
+
+impl Part {
+    fn toolchain(self) -> &'static str {
+        match self {
+            Self::Miri | Self::Address | Self::Thread => "+nightly",
+            _ => "+stable",
+        }
+    }
+
+    fn run(self, options: &Deep) -> Result<String> {
+        let unit_tests = ["--package", "kinglet", "--features", "std", "--lib"];
+        let build_std = ["-Zbuild-std", "--target", HOST];
+        // What is optimized without checks is not what is looked at.
+        let checked =
+            [("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"), ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")];
+        match self {
+            Self::Fuzz => {
+                let times = options.times.to_string();
+                let environment = [checked[0], checked[1], ("KINGLET_FUZZ", times.as_str())];
+                tests(self, &["test", "--release", "--package", "kinglet-tests", "--test", "it", "fuzz"], &environment)
+                    .map(|found| format!("{found}, {times} times CI's inputs"))
+            }
+            Self::Unicode => {
+                let arguments = ["test", "--release", "--package", "kinglet-tests", "--test", "it", "code_points"];
+                tests(self, &arguments, &[checked[0], checked[1], ("KINGLET_EXHAUSTIVE", "1")])
+            }
+            Self::Miri => {
+                // Tests that go through all numbers would take days. Rayon's threads hold each other's
+                // memory in ways that Stacked Borrows does not know.
+                let environment =
+                    [("MIRIFLAGS", "-Zmiri-tree-borrows -Zmiri-symbolic-alignment-check -Zmiri-ignore-leaks")];
+                let skip = MIRI_SKIPS.iter().flat_map(|test| ["--skip", test]);
+                let arguments: Vec<&str> =
+                    ["miri", "test"].into_iter().chain(unit_tests).chain(["--"]).chain(skip).collect();
+                tests(self, &arguments, &environment)
+            }
+            Self::Address => {
+                let arguments = [&["test"], &build_std[..], &unit_tests].concat();
+                tests(self, &arguments, &[("RUSTFLAGS", "-Zsanitizer=address")])
+            }
+            Self::Thread => {
+                let arguments = [&["test"], &build_std[..], &unit_tests, &["threads"]].concat();
+                tests(self, &arguments, &[("RUSTFLAGS", "-Zsanitizer=thread")])
+            }
+            Self::Narrow => {
+                let arguments = [&["test", "--target", NARROW], &unit_tests[..]].concat();
+                tests(self, &arguments, &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")])
+            }
+            Self::Faults => {
+                let arguments = ["test", "--package", "kinglet-convert", "--no-default-features", "--test", "strace"];
+                let output = output(self, &[&arguments[..], &["--", "--nocapture"]].concat(), &[])?;
+                let told = output.lines().find(|line| line.contains("conversions, of which"));
+                told.map(str::to_owned).context("the test told nothing")
+            }
+            Self::Random => random(options.seeds),
+        }
+    }
+}
+
+/// Tests of numbers by the million, or of files that Miri does not read.
+const MIRI_SKIPS: [&str; 12] = [
+    "exhaustive",
+    "page_of_errors",
+    "every_set_",
+    "packed_weights_are",
+    "exp2_is",
+    "half_precision",
+    "matches_are_those",
+    "frequencies_follow",
+    "a_row_times_a_matrix",
+    "quantize",
+    "inverse_sqrt",
+    "sums_are_those",
+];
+
+/// Runs tests, and says how many passed.
+fn tests(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    let printed = output(part, arguments, environment)?;
+    let passed = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u32>().ok());
+    let passed: u32 = passed.sum();
+    ensure!(passed > 0, "no test ran");
+    Ok(format!("{passed} tests pass"))
+}
+
+/// What cargo prints when it succeeds.
+fn output(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    cargo(part.toolchain(), arguments, environment)
+}
+
+fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    let told = arguments.join(" ");
+    eprintln!("$ cargo {toolchain} {told}");
+    let mut command = Command::new("cargo");
+    // A toolchain of its own is asked of rustup, which the variables of this one would keep from it.
+    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").arg(toolchain).args(arguments);
+    let folder = target_folder(&format!("deep{toolchain}"));
+    let environment = environment.iter().copied().chain([("CARGO_TARGET_DIR", folder.as_str())]);
+    let output =
+        command.envs(environment).current_dir(root()).stderr(Stdio::inherit()).output().context("running cargo")?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "cargo {told}: {}\n{printed}", output.status);
+    Ok(printed)
+}
+
+/// Random models give equal lines everywhere.
+fn random(seeds: u64) -> Result<String> {
+    let count = seeds.to_string();
+    let wanted = run_random(HOST, "", "", &count)?;
+    let mut names = vec!["x86-64"];
+    for (name, target, flags, runner) in MACHINES {
+        let found = run_random(target, flags, runner, &count)?;
+        if let Some((found, wanted)) = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted) {
+            bail!("{name} gives\n{found}\nin place of\n{wanted}");
+        }
+        ensure!(found == wanted, "{name} gives {} lines", found.lines().count());
+        names.push(name);
+    }
+    let sum = |word: usize| -> u64 {
+        wanted.lines().filter_map(|line| line.split(' ').nth(word)?.parse::<u64>().ok()).max().unwrap_or(0)
+    };
+    Ok(format!("{} models, {} calls, with every kernel set of {}", sum(0), sum(2), names.join(", ")))
+}
+
+fn run_random(target: &str, flags: &str, runner: &str, seeds: &str) -> Result<String> {
+    let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
+    let mut environment = vec![("RUSTFLAGS", flags), ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")];
+    if target != HOST {
+        environment.push((&linker, "rust-lld"));
+    }
+    cargo("+stable", &["build", "--release", "--package", "kinglet-random", "--target", target], &environment)?;
+    let suffix = if target.starts_with("wasm") { ".wasm" } else { "" };
+    let program = format!("{}/{target}/release/kinglet-random{suffix}", target_folder("deep+stable"));
+    let mut words = runner.split(' ').filter(|word| !word.is_empty()).chain([program.as_str(), "0", seeds]);
+    let first = words.next().unwrap_or_default();
+    let output = Command::new(first).args(words).current_dir(root()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("running {first}: is it installed?"))?;
+    ensure!(output.status.success(), "{target}: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The compiler's version.
+fn compiler(toolchain: &str) -> Result<String> {
+    let output = Command::new("rustc").env_remove("RUSTUP_TOOLCHAIN").args([toolchain, "--version"]).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    Ok(said.split(" (").next().unwrap_or(&said).trim().to_owned())
+}
+
+/// Puts what a part found into its row of `docs/security.md`.
+fn record(part: &str, found: &str) -> Result<()> {
+    println!("{part}: {found}");
+    let path = Path::new(root()).join("docs/security.md");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let begin = format!("| `cargo xtask deep {part}` |");
+    let mut rows = 0;
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| match line.strip_prefix(&begin).and_then(|rest| rest.split('|').next()) {
+            Some(what) => {
+                rows += 1;
+                format!("{begin}{what}| {found} |")
+            }
+            None => line.to_owned(),
+        })
+        .collect();
+    ensure!(rows == 1, "docs/security.md has {rows} rows for `{part}`");
+    Ok(fs::write(&path, lines.join("\n") + "\n")?)
+}
