@@ -15,14 +15,14 @@ fn main() -> ExitCode {
             error.exit()
         }
         Err(error) => {
-            eprintln!("{}", cli::explain_usage(&error));
+            cli::output::say(&cli::explain_usage(&error));
             return ExitCode::from(2);
         }
     };
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", cli::explain(&error));
+            cli::output::say(&format!("error: {}", cli::explain(&error)));
             ExitCode::FAILURE
         }
     }

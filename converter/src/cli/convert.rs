@@ -257,7 +257,7 @@ impl Convert {
         if self.json {
             source.mapping.notes.iter().for_each(|note| output::note(note));
             if let Some(losses) = report.direction.filter(Losses::contradict) {
-                eprintln!("warning: {losses}");
+                output::say(&format!("warning: {losses}"));
             }
             return output::json(&report.summary());
         }
@@ -344,7 +344,8 @@ fn check(report: &Report, weights: WeightLayout) -> Result<()> {
             report.fidelity
         )),
         None => {
-            eprintln!("warning: the blob does not compute what the checkpoint does: {}\n{ADVICE}", report.fidelity);
+            let fidelity = &report.fidelity;
+            output::say(&format!("warning: the blob does not compute what the checkpoint does: {fidelity}\n{ADVICE}"));
             Ok(())
         }
     }

@@ -62,7 +62,7 @@ impl Eval {
             let answer = answer(&engine, &about, &reader, &input, &line).with_context(place)?;
             right += usize::from(answer.expected == answer.found);
             if self.wrong && answer.expected != answer.found {
-                eprintln!("{}: {}, not {}", line["text"], answer.found, answer.expected);
+                output::say(&format!("{}: {}, not {}", line["text"], answer.found, answer.expected));
             }
         }
         if examples == 0 {

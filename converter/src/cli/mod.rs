@@ -20,7 +20,7 @@ mod located;
 mod logits;
 mod man;
 mod number;
-mod output;
+pub(crate) mod output;
 #[cfg(test)]
 mod pages;
 mod prefix;

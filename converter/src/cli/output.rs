@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Number, Value};
@@ -58,15 +58,20 @@ fn shorten(value: &mut Value) {
 pub(crate) fn line(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => Ok(result?),
+        result => result.context("standard output takes nothing more\nmake room where it goes, or send it elsewhere"),
     }
 }
 
 /// Says on standard error what was decided for the user.
 pub(crate) fn note(text: &str) {
     if !is_quiet() {
-        eprintln!("note: {text}");
+        say(&format!("note: {text}"));
     }
+}
+
+/// Says something on standard error. Where nobody can hear it, there is nobody to be told so.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A list as people write one.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::support::{path, refused, run, stories, text};
+use crate::support::{path, refused, run, shipped, stories, text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kinglet");
 /// What is where the blob goes, before.
@@ -116,4 +116,19 @@ fn a_folder_that_takes_no_files_is_refused_before_the_work() {
         assert!(said.contains(place) && said.contains("cannot be written"), "{said}");
         assert!(start.elapsed() < Duration::from_secs(60));
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn answers_that_go_where_there_is_no_room_are_an_error_that_says_so() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let blob = shipped("stories");
+    let output = Command::new(PROGRAM).args(["inspect", &blob]).stdout(full).output().expect("kinglet runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let wanted = "error: standard output takes nothing more: No space left on device (os error 28)\n  make room";
+    assert!(!output.status.success() && said.starts_with(wanted) && said.lines().count() == 2, "{said}");
+    // Errors that nobody can read are still errors, and no panics.
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let status = Command::new(PROGRAM).args(["inspect", "/nowhere"]).stderr(full).status().expect("kinglet runs");
+    assert_eq!(status.code(), Some(1));
 }
