@@ -3,6 +3,7 @@
 mod bench;
 mod blobs;
 mod boards;
+mod browser;
 mod c;
 mod cargo;
 mod checkpoint;
@@ -42,11 +43,12 @@ const TARGETS: [&str; 7] = [
 ];
 
 /// Programs that run or compile what this machine's Rust does not, and the packages of Debian that have them.
-const EMULATORS: [(&str, &str); 8] = [
+const EMULATORS: [(&str, &str); 9] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("qemu-aarch64", "qemu-user"),
     ("node", "nodejs"),
+    ("chromedriver", "chromium-driver"),
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
@@ -82,6 +84,8 @@ enum Task {
     Firmware(firmware::Firmware),
     /// The C library: a package with the header and an archive for every kind of core.
     C(c::Archives),
+    /// The page and the npm package: made, and run in Chromium and in Node.
+    Browser(browser::Browser),
     /// The Python package: its wheel in a fresh virtual environment, and its tests.
     Python,
     /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
@@ -111,6 +115,7 @@ fn main() -> Result<()> {
             floats::check()?;
             blobs::check(false)?;
             emulators()?;
+            browser::run(&browser::Browser::default())?;
             demo()
         }
         Task::Lint => lint(),
@@ -121,6 +126,7 @@ fn main() -> Result<()> {
         Task::Portable => portable::check(),
         Task::Floats => floats::check(),
         Task::C(options) => c::archives(&options),
+        Task::Browser(options) => browser::run(&options),
         Task::Python => python::check(),
         Task::Firmware(options) => firmware::run(&options),
         Task::Bench(options) => bench::run(&options),

@@ -1,6 +1,5 @@
 //! `kinglet convert`: turn a checkpoint into a blob.
 
-use core::time::Duration;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -198,7 +197,6 @@ impl Convert {
         let mut options = self.options();
         options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
         let progress = output::spinner();
-        progress.enable_steady_tick(Duration::from_millis(120));
         progress.set_message("reading the checkpoint");
         let mut source = Source::open(path, &options)?;
         adapter.iter().chain([&located]).for_each(|located| located.rename(&mut source));

@@ -1,7 +1,8 @@
 //! How answers are printed: for people, or as JSON.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::io::{self, Write};
+use core::time::Duration;
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
@@ -28,7 +29,13 @@ pub(crate) fn bar(steps: usize) -> ProgressBar {
 
 /// What shows on standard error that work of unknown length goes on.
 pub(crate) fn spinner() -> ProgressBar {
-    if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new_spinner() }
+    // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has none.
+    if is_quiet() || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }
 
 /// Prints one JSON object on a line.

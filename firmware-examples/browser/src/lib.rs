@@ -1,101 +1,117 @@
-//! A decoder in a web page: `bytes` lends memory for a blob and a text, `load` checks the blob,
-//! `write` continues the text.
+//! Kinglet for a web page and for Node. An instance of this module holds one model.
 //!
-//! The page gives one function, `print`. `story.mjs` is all that it takes on that side.
+//! The caller writes bytes where `input` says. `open` takes them as a blob, `call` as a request in
+//! JSON ([`Request`]). Both leave an answer in JSON, which is an object with the field `error` where
+//! they return false; a request for numbers leaves these, too. `npm/kinglet.js` is all that calls
+//! this.
 
-use std::sync::Mutex;
+#[path = "../../../converter/src/fit/mod.rs"]
+#[allow(dead_code)]
+mod fit;
+mod opened;
+mod request;
+mod tasks;
+mod text;
+mod writing;
 
-use kinglet::golden::Fingerprint;
-use kinglet::sample::argmax;
-use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{AlignedVec, Error, Model, Session, arena_bytes};
+use std::cell::RefCell;
 
-unsafe extern "C" {
-    /// UTF-8 for the page.
-    safe fn print(text: *const u8, len: usize);
+use anyhow::{Result, anyhow};
+use kinglet::{AlignedVec, LoadError, RunError};
+use serde_json::{Value, json};
+
+use opened::Opened;
+use request::Request;
+use writing::Writing;
+
+/// What the instance holds between two calls.
+#[derive(Default)]
+struct State {
+    input: Option<AlignedVec>,
+    opened: Option<Opened>,
+    writing: Option<Writing>,
+    answer: String,
+    numbers: Vec<i32>,
 }
 
-/// What the page wrote last.
-static BYTES: Mutex<Option<AlignedVec>> = Mutex::new(None);
-static BLOB: Mutex<Option<AlignedVec>> = Mutex::new(None);
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
 
-/// Memory for the page to write to: a blob, or a text.
+/// Memory for the caller to write `len` bytes to, at a 16-byte boundary.
 #[unsafe(no_mangle)]
-pub extern "C" fn bytes(len: usize) -> *mut u8 {
-    let mut bytes = AlignedVec::zeroed(len);
-    let place = bytes.as_mut_ptr();
-    store(&BYTES, bytes);
-    place
+pub extern "C" fn input(len: usize) -> *mut u8 {
+    STATE.with_borrow_mut(|state| state.input.insert(AlignedVec::zeroed(len)).as_mut_ptr())
 }
 
-/// Takes what was written as a blob; says whether it is one.
+/// Takes the input as a blob, once in an instance.
 #[unsafe(no_mangle)]
-pub extern "C" fn load() -> bool {
-    let Some(blob) = take(&BYTES) else { return false };
-    let checked = Model::from_bytes(&blob).map(|_| ()).map_err(Error::from);
-    let good = said(checked);
-    store(&BLOB, blob);
-    good
+pub extern "C" fn open() -> bool {
+    STATE.with_borrow_mut(|state| {
+        let opened = match (state.input.take(), &state.opened) {
+            (Some(blob), None) => Opened::read(blob),
+            _ => Err(anyhow!("this instance has a model already")),
+        };
+        let about = opened.map(|opened| state.opened.insert(opened).about());
+        state.tell(about)
+    })
 }
 
-/// Continues the text from the page by up to `new_tokens` tokens, greedily, and prints it with the
-/// fingerprint of all logits.
+/// Takes the input as a request.
 #[unsafe(no_mangle)]
-pub extern "C" fn write(new_tokens: usize) -> bool {
-    let text = take(&BYTES);
-    let blob = take(&BLOB);
-    let (Some(text), Some(blob)) = (text, blob) else { return false };
-    let written = story(&blob, &String::from_utf8_lossy(&text), new_tokens);
-    store(&BLOB, blob);
-    said(written)
+pub extern "C" fn call() -> bool {
+    STATE.with_borrow_mut(|state| {
+        state.numbers.clear();
+        let answer = state.carry_out();
+        state.tell(answer)
+    })
 }
 
-fn story(blob: &[u8], text: &str, new_tokens: usize) -> Result<(), Error> {
-    let model = Model::from_bytes(blob)?;
-    let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
-    let mut scratch = vec![0; tokenizer.scratch_words(text.len())];
-    let mut tokens = vec![Token::default(); text.len() + 16];
-    let count = tokenizer.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens)?;
-    let ids: Vec<u32> = tokens.iter().take(count).map(|token| token.id).collect();
+/// Where the answer lies, in UTF-8.
+#[unsafe(no_mangle)]
+pub extern "C" fn answer() -> *const u8 {
+    STATE.with_borrow(|state| state.answer.as_ptr())
+}
 
-    let most = ids.len() + new_tokens;
-    let mut arena = AlignedVec::zeroed(arena_bytes(blob, most));
-    let mut session = Session::new(&model, &mut arena, most)?;
-    let mut decoder = tokenizer.decoder(true);
-    let mut say = |piece: &str| print(piece.as_ptr(), piece.len());
-    ids.iter().for_each(|&id| decoder.push(id, &mut say));
-    session.prefill(&ids)?;
-    let mut fingerprint = Fingerprint::default();
-    for _ in 0..new_tokens {
-        let logits = session.logits()?;
-        let token = argmax(logits);
-        fingerprint.update(logits);
-        if model.manifest().tokens.eos.contains(&token) {
-            break;
-        }
-        decoder.push(token, &mut say);
-        session.prefill(&[token])?;
+/// Bytes of the answer.
+#[unsafe(no_mangle)]
+pub extern "C" fn answer_len() -> usize {
+    STATE.with_borrow(|state| state.answer.len())
+}
+
+/// Where the numbers lie that an answer came with.
+#[unsafe(no_mangle)]
+pub extern "C" fn numbers() -> *const i32 {
+    STATE.with_borrow(|state| state.numbers.as_ptr())
+}
+
+/// How many numbers there are.
+#[unsafe(no_mangle)]
+pub extern "C" fn numbers_len() -> usize {
+    STATE.with_borrow(|state| state.numbers.len())
+}
+
+impl State {
+    fn carry_out(&mut self) -> Result<Value> {
+        let bytes = self.input.take().unwrap_or_else(|| AlignedVec::zeroed(0));
+        let request = serde_json::from_slice::<Request>(&bytes).map_err(|error| anyhow!("the request: {error}"))?;
+        let opened = self.opened.as_ref().ok_or_else(|| anyhow!("this instance has no model"))?;
+        request.carry_out(opened, &mut self.writing, &mut self.numbers)
     }
-    decoder.finish(&mut say);
-    say(&format!("\nlogits {:08x}\n", fingerprint.value()));
-    Ok(())
-}
 
-/// Tells the page what went wrong.
-fn said(result: Result<(), Error>) -> bool {
-    if let Err(error) = &result {
-        let text = format!("error: {error}\n");
-        print(text.as_ptr(), text.len());
-    }
-    result.is_ok()
-}
-
-fn store(to: &Mutex<Option<AlignedVec>>, bytes: AlignedVec) {
-    if let Ok(mut to) = to.lock() {
-        *to = Some(bytes);
+    /// Leaves an answer; says whether it is one.
+    fn tell(&mut self, answer: Result<Value>) -> bool {
+        let good = answer.is_ok();
+        self.answer = answer.unwrap_or_else(|error| json!({ "error": told(&error) })).to_string();
+        good
     }
 }
 
-fn take(from: &Mutex<Option<AlignedVec>>) -> Option<AlignedVec> {
-    from.lock().ok()?.take()
+/// An error, with the runtime's code where the runtime is the cause.
+fn told(error: &anyhow::Error) -> Value {
+    let code = error.chain().find_map(|cause| {
+        let run = cause.downcast_ref::<RunError>().map(RunError::code);
+        run.or_else(|| cause.downcast_ref::<LoadError>().map(LoadError::code))
+    });
+    json!({ "message": format!("{error:#}"), "code": code })
 }

@@ -1,0 +1,155 @@
+// A model in an instance of the module. This file calls the module, and nothing else does: the page and the package have it from here.
+
+/** What is wrong, and what to do about it. `code` is the number of the runtime's error, or null. */
+export class KingletError extends Error {
+  constructor({ message, code }) {
+    super(message);
+    this.name = "KingletError";
+    this.code = code ?? null;
+  }
+}
+
+/** The fingerprint (FNV-1a over 32-bit words) of rows of integers, as boards print it; `before` is that of the rows before them. */
+export function fingerprint(rows, before = "811c9dc5") {
+  let hash = parseInt(before, 16);
+  for (const row of rows) for (const value of row) hash = Math.imul(hash ^ value, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+/** A model that was opened. `Model.open` makes one. */
+export class Model {
+  #exports;
+  #broken = false;
+  #decoder = new TextDecoder();
+
+  /** Opens a blob in a new instance of a compiled module. */
+  static async open(module, blob) {
+    const model = new Model();
+    model.#exports = (await WebAssembly.instantiate(module, {})).exports;
+    model.#put(blob);
+    Object.assign(model, model.#run("open"));
+    return model;
+  }
+
+  /** Sizes of the blob's parts, its specification, special tokens, and where it came from. */
+  inspect() {
+    return this.#ask({ do: "inspect" });
+  }
+
+  /** Runs the golden vectors in the blob: bits that differ throw an error. Returns how many there are. */
+  selfTest() {
+    return this.#ask({ do: "selfTest" }).vectors;
+  }
+
+  /** Bytes of RAM for texts of a length: `{tokens, arena, cache}`. */
+  memory(tokens) {
+    return this.#ask({ do: "memory", tokens });
+  }
+
+  /** The boards that the blob fits, for texts of up to `tokens`, or as long as fit. */
+  fit(tokens = null) {
+    return this.#ask({ do: "fit", tokens });
+  }
+
+  /** The tokens of a text, with their places in it. */
+  tokenize(text, { pair = null, addSpecialTokens = true, maxLength = null } = {}) {
+    return this.#ask({ do: "tokenize", text, pair, yes: addSpecialTokens, tokens: maxLength });
+  }
+
+  /** The text of tokens. */
+  decode(ids, { skipSpecialTokens = true } = {}) {
+    return this.#ask({ do: "decode", ids: [...ids], yes: skipSpecialTokens });
+  }
+
+  /** What the head makes of a text or of token ids, in fixed point: rows of integers with `fractionBits` fraction bits. */
+  logits(input, { pair = null, decoderIds = [] } = {}) {
+    const { ids, tokenTypes } = this.#read(input, pair);
+    const { width } = this.#ask({ do: "logits", ids, tokenTypes, decoderIds: [...decoderIds] });
+    const numbers = this.#numbers();
+    return Array.from({ length: width ? numbers.length / width : 0 }, (_, row) => numbers.slice(row * width, (row + 1) * width));
+  }
+
+  /** Labels with their scores, the likeliest first. */
+  classify(text, { pair = null, topK = 5 } = {}) {
+    return this.#ask({ do: "classify", text, pair }).slice(0, topK ?? undefined);
+  }
+
+  /** The label of each token, and what words with labels name. */
+  tag(text) {
+    return this.#ask({ do: "tag", text });
+  }
+
+  /** Guesses for each mask of a text, the likeliest first. */
+  fillMask(text, { topK = 5 } = {}) {
+    return this.#ask({ do: "fillMask", text, tokens: topK });
+  }
+
+  /** The part of `context` that answers `question`, or null. */
+  answer(question, context, { maxLength = 30 } = {}) {
+    const found = this.#ask({ do: "answer", text: question, pair: context, tokens: maxLength });
+    return found && { ...found, answer: context.slice(found.start, found.end) };
+  }
+
+  /** A text's vector. */
+  embed(text, { prompt = null } = {}) {
+    return Float32Array.from(this.#ask({ do: "embed", text, pair: prompt }));
+  }
+
+  /** The log-probability of each token in nats, null where a token has none. */
+  score(text) {
+    return this.#ask({ do: "score", text });
+  }
+
+  /** Tokens as they are written: `{token, text, ended, logits}`; `logits` only where they are asked for. */
+  *steps(input, { logits = false, ...options } = {}) {
+    this.#ask({ do: "begin", ...this.#read(input, null), options });
+    for (let ended = null; !ended; ) {
+      const step = this.#ask({ do: "next", yes: logits });
+      ended = step.ended;
+      if (step.token !== null || step.text) yield logits ? { ...step, logits: this.#numbers() } : step;
+    }
+  }
+
+  /** Pieces of text as they are written. */
+  *generate(input, options = {}) {
+    for (const { text } of this.steps(input, options)) if (text) yield text;
+  }
+
+  /** A text or token ids as a request has them. */
+  #read(input, pair) {
+    if (typeof input !== "string") return { ids: [...input], tokenTypes: [] };
+    const tokens = this.tokenize(input, { pair });
+    return { ids: tokens.map((token) => token.id), tokenTypes: tokens.map((token) => token.type) };
+  }
+
+  #ask(request) {
+    this.#put(new TextEncoder().encode(JSON.stringify(request)));
+    return this.#run("call");
+  }
+
+  #put(bytes) {
+    if (this.#broken) throw new KingletError({ message: "an earlier call failed in the module: open the blob again" });
+    const at = this.#exports.input(bytes.length);
+    new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
+  }
+
+  #run(name) {
+    const { memory, answer, answer_len } = this.#exports;
+    let good;
+    try {
+      good = this.#exports[name]();
+    } catch (error) {
+      this.#broken = true;
+      throw new KingletError({ message: `the module stopped (${error.message}): there may be too little memory for this model` });
+    }
+    const text = this.#decoder.decode(new Uint8Array(memory.buffer, answer(), answer_len()));
+    const value = JSON.parse(text);
+    if (!good) throw new KingletError(value.error);
+    return value;
+  }
+
+  #numbers() {
+    const { memory, numbers, numbers_len } = this.#exports;
+    return new Int32Array(memory.buffer, numbers(), numbers_len()).slice();
+  }
+}

@@ -1,0 +1,81 @@
+//! Text to tokens and back, with places as JavaScript counts them.
+
+use anyhow::Result;
+use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
+use kinglet::{Buffer, RunError};
+use serde_json::{Value, json};
+
+/// The tokens of a text, or of two, in memory that grows with them.
+pub(crate) fn encode(
+    tokenizer: &Tokenizer<'_>,
+    text: &str,
+    pair: Option<&str>,
+    options: &EncodeOptions,
+) -> Result<Vec<Token>> {
+    let longest = text.len().max(pair.map_or(0, str::len));
+    let mut scratch = vec![0; tokenizer.scratch_words(longest)];
+    let mut tokens = vec![Token::default(); 32 + longest];
+    loop {
+        match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
+            Ok(count) => {
+                tokens.truncate(count);
+                return Ok(tokens);
+            }
+            Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
+                tokens.resize(needed, Token::default())
+            }
+            Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(crate) fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special: bool) -> String {
+    let mut text = String::new();
+    tokenizer.decode(ids, skip_special, &mut |piece| text.push_str(piece));
+    text
+}
+
+pub(crate) fn ids(tokens: &[Token]) -> Vec<u32> {
+    tokens.iter().map(|token| token.id).collect()
+}
+
+pub(crate) fn types(tokens: &[Token]) -> Vec<u8> {
+    tokens.iter().map(|token| token.type_id).collect()
+}
+
+/// Places in a text, and in one that goes with it.
+pub(crate) struct Places([Vec<usize>; 2]);
+
+impl Places {
+    pub(crate) fn new(text: &str, pair: Option<&str>) -> Self {
+        Self([units(text), units(pair.unwrap_or_default())])
+    }
+
+    /// The UTF-16 units that a token stands for; a token of no text stands for none.
+    pub(crate) fn of(&self, token: &Token) -> (usize, usize) {
+        let Some(units) = token.text.and_then(|text| self.0.get(usize::from(text))) else { return (0, 0) };
+        let at = |byte: u32| units.get(byte as usize).copied().unwrap_or(0);
+        (at(token.start), at(token.end))
+    }
+
+    pub(crate) fn json(&self, token: &Token) -> Value {
+        let (start, end) = self.of(token);
+        json!({
+            "id": token.id, "type": token.type_id, "text": token.text,
+            "start": start, "end": end, "continues": token.continues,
+        })
+    }
+}
+
+/// For each byte of a text, and for its end, the UTF-16 units before it.
+fn units(text: &str) -> Vec<usize> {
+    let mut units = Vec::with_capacity(text.len() + 1);
+    let mut before = 0;
+    for character in text.chars() {
+        units.extend(core::iter::repeat_n(before, character.len_utf8()));
+        before += character.len_utf16();
+    }
+    units.push(before);
+    units
+}
