@@ -52,8 +52,8 @@ const CONVERTER: &[&[&str]] = &[
 /// The rooms of this program.
 const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
-    &["emulate", "floats", "programs", "python"],
-    &["blobs", "boards", "counts", "executors", "first", "portable", "signed", "talk"],
+    &["deep", "emulate", "floats", "programs", "python"],
+    &["blobs", "boards", "browser", "counts", "executors", "first", "portable", "signed", "talk"],
     &["table", "template"],
     &["c", "checkpoint"],
     &["firmware"],

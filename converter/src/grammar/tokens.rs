@@ -1,6 +1,7 @@
 //! From an automaton over bytes to one over tokens.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use anyhow::{Context, Result, bail, ensure};
 use kinglet::task::{GrammarState, MAX_STATES};
@@ -71,10 +72,9 @@ pub(super) fn states(grammar: &Automaton, spellings: &Spellings) -> Result<Vec<G
     let mut reached: HashMap<usize, Vec<(u32, usize)>> = HashMap::new();
     let mut open: Vec<usize> = first.iter().map(|(_, to)| *to).collect();
     while let Some(state) = open.pop() {
-        if !reached.contains_key(&state) {
-            let edges = edges_of(state, &spellings.others);
+        if let Entry::Vacant(place) = reached.entry(state) {
+            let edges = place.insert(edges_of(state, &spellings.others));
             open.extend(edges.iter().map(|(_, to)| *to));
-            reached.insert(state, edges);
         }
     }
     // States from which tokens complete the text, found from the ends on.
