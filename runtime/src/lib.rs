@@ -72,9 +72,10 @@
 //!
 //! Default features are parts that only some models have (`cross-attention`, `packed-weights`, …):
 //! `default-features = false` leaves them out of firmware, and a model that needs one is refused
-//! with its name. `signed` checks signatures of blobs; `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M
-//! core has; `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of
-//! x86-64, threads.
+//! with its name. `signed` checks signatures of blobs; `cores` shares products with a chip's other
+//! cores; `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M core has;
+//! `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of x86-64,
+//! threads.
 #![no_std]
 #[cfg(target_endian = "big")]
 compile_error!("Kinglet runs on little-endian targets: blobs are read where they lie, and nothing else is tested");
@@ -114,6 +115,8 @@ pub use format::memory::MemoryPlan;
 pub use heapless;
 pub use model::Model;
 pub use session::{Pass, Prefix, Session, Suspended};
+#[cfg(all(feature = "cores", not(feature = "std")))]
+pub use threads::Cores;
 #[doc(hidden)]
 pub use workspace::arena_len;
 pub use workspace::{Aligned, arena_bytes, arena_bytes_after, arena_bytes_beams, arena_bytes_seq2seq};

@@ -184,6 +184,16 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
+    /// Has other cores take some rows of each large matrix while one token is read, as a decoder's
+    /// are that writes, and an encoder's with a tile of one token. The results have equal bits.
+    /// Prompts and encoders that take several tokens at a time use the caller's core alone.
+    ///
+    /// With the feature `std` there is `set_threads` in place of this.
+    #[cfg(all(feature = "cores", not(feature = "std")))]
+    pub fn set_cores(&mut self, cores: &'static dyn crate::Cores) {
+        self.threads = Threads::of(cores);
+    }
+
     /// Calls `pause` between any two steps of whatever runs in this session in one call:
     /// [`encode`](Self::encode), [`prefill`](Self::prefill), the tasks, generation and searches.
     /// Firmware feeds its watchdog there, or polls a serial line.

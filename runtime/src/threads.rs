@@ -5,9 +5,12 @@
 //! the bits are equal for any number of threads. Threads wait for each other awake: to wake one up
 //! takes as long as a small layer's arithmetic.
 //!
-//! Without the feature `std` there is one thread, the caller's, and nothing of this is left.
+//! Without the feature `std` there is one thread, the caller's, and nothing of this is left. With
+//! the feature `cores` other cores of a microcontroller share one token's products.
 
-#[cfg(not(feature = "std"))]
+#[cfg(all(feature = "cores", not(feature = "std")))]
+mod cores;
+#[cfg(not(any(feature = "cores", feature = "std")))]
 mod one;
 #[cfg(feature = "std")]
 mod several;
@@ -16,7 +19,11 @@ use crate::cache::KeyValueCache;
 use crate::format::memory::MemoryPlan;
 use crate::format::spec::{ModelSpec, StackSpec};
 
-#[cfg(not(feature = "std"))]
+#[cfg(all(feature = "cores", not(feature = "std")))]
+pub use cores::Cores;
+#[cfg(all(feature = "cores", not(feature = "std")))]
+pub(crate) use cores::{Others, Threads};
+#[cfg(not(any(feature = "cores", feature = "std")))]
 pub(crate) use one::{Others, Threads};
 #[cfg(feature = "std")]
 pub(crate) use several::{Others, Threads};

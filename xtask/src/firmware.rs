@@ -63,6 +63,8 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         return boards::build(name);
     }
     let expected = on_the_host(options.bless)?;
+    let two_cores = ["test", "--quiet", "--no-default-features", "--features", "cores"];
+    cargo_in(&folder_of("common"), &[&two_cores[..], &["--target-dir", &target_folder("host")]].concat(), &[])?;
     let conversation = talk::here(options.bless)?;
     let mut rows = Vec::new();
     for core in CORES.iter().filter(|core| core.name.contains(&options.core)) {

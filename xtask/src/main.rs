@@ -162,7 +162,9 @@ fn clippy(of: &[&str], environment: &[(&str, &str)]) -> Result<()> {
 /// Without the client of the Hub, which takes longer to compile than all other crates that the
 /// converter is made of, and without the benchmarks.
 fn test() -> Result<()> {
-    cargo(&["test", "--workspace", "--exclude", "kinglet-benches", "--no-default-features"], &[])
+    cargo(&["test", "--workspace", "--exclude", "kinglet-benches", "--no-default-features"], &[])?;
+    // Cores of a microcontroller, for which there are threads with `std`.
+    cargo(&["test", "--package", "kinglet", "--lib", "--features", "cores", "threads::cores"], &[])
 }
 
 /// The client of the Hub, against a server that the tests start.

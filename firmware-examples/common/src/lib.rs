@@ -30,6 +30,8 @@ pub mod generate;
 #[cfg(feature = "bench")]
 pub mod kernels;
 pub mod score;
+#[cfg(feature = "cores")]
+pub mod second;
 pub mod self_test;
 pub mod tag;
 pub mod update;

@@ -1,0 +1,207 @@
+//! Other cores of a microcontroller, which help with one token's products.
+
+use heapless::Vec;
+
+use super::{Filled, Plan};
+use crate::cache::KeyValueCache;
+use crate::format::places::WIDE_TILE_ROWS;
+use crate::kernels::Kernels;
+use crate::model::{Matrix, Words};
+use crate::ops::linear::{QuantizedRows, linear_with_bias};
+use crate::workspace::Scratch;
+
+/// The most cores that share a matrix.
+const MAX_CORES: usize = 4;
+
+/// A matrix of fewer weights than this is not shared: to hand work over takes some hundred
+/// instructions.
+const LEAST_WEIGHTS: usize = 1 << 11;
+
+/// Cores of a chip, as firmware has them: see [`Session::set_cores`](crate::Session::set_cores).
+///
+/// ```
+/// use kinglet::Cores;
+///
+/// /// Two threads, as a microcontroller has two cores.
+/// struct Two;
+///
+/// impl Cores for Two {
+///     fn count(&self) -> usize {
+///         2
+///     }
+///
+///     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]) {
+///         std::thread::scope(|scope| {
+///             let mut work = work.iter_mut();
+///             let mine = work.next();
+///             work.for_each(|others| {
+///                 scope.spawn(|| others());
+///             });
+///             mine.into_iter().for_each(|mine| mine());
+///         });
+///     }
+/// }
+/// # let mut sum = [0; 2];
+/// # let [a, b] = &mut sum;
+/// # Two.run(&mut [&mut || *a = 1, &mut || *b = 2]);
+/// # assert_eq!(sum, [1, 2]);
+/// ```
+pub trait Cores: Sync {
+    /// How many cores there are, the caller's among them. Four at most are used.
+    fn count(&self) -> usize;
+
+    /// Calls every function of `work` once, each on a core of its own, the first one on the
+    /// caller's, and returns when all have returned. There are at most [`count`](Self::count) of
+    /// them. A core that runs one needs about three kilobytes of stack.
+    fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]);
+}
+
+/// The caller's core, and those that help it.
+#[derive(Default)]
+pub(crate) struct Threads {
+    others: Others,
+}
+
+impl Threads {
+    pub(crate) fn of(cores: &'static dyn Cores) -> Self {
+        Self { others: Others { cores: Some(cores) } }
+    }
+
+    /// Threads that take tokens of a text: the caller's alone.
+    pub(crate) fn count(&self) -> usize {
+        1
+    }
+
+    /// Those that share the products of one token.
+    pub(crate) fn beside(&self, tokens: usize) -> Others {
+        if tokens == 1 { self.others.clone() } else { Others::default() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn run(
+        &mut self,
+        _: Plan<'_>,
+        rows: &mut [i32],
+        _: usize,
+        scratch: &mut Scratch<'_>,
+        work: impl FnOnce(usize, &mut [i32], &mut Scratch<'_>),
+    ) {
+        work(0, rows, scratch);
+    }
+
+    #[inline(always)]
+    pub(crate) fn fill(
+        &mut self,
+        _: Plan<'_>,
+        rows: &mut [i32],
+        _: usize,
+        (_, cache, start): Filled<'_, '_>,
+        scratch: &mut Scratch<'_>,
+        work: impl FnOnce(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
+    ) {
+        work(start, rows, cache, scratch);
+    }
+}
+
+/// Cores that help the caller's.
+#[derive(Clone, Default)]
+pub(crate) struct Others {
+    cores: Option<&'static dyn Cores>,
+}
+
+impl Others {
+    /// Rows through a matrix: see [`linear_with_bias`]. Where others help it is one row, and each
+    /// takes some of the matrix's.
+    pub(crate) fn linear_with_bias(
+        &self,
+        kernels: &Kernels,
+        x: &QuantizedRows<'_>,
+        matrix: &Matrix<'_>,
+        bias: Words<'_>,
+        out: &mut [i32],
+    ) {
+        let large = |cores: &&&dyn Cores| cores.count() > 1 && matrix.rows * matrix.cols >= LEAST_WEIGHTS;
+        let Some(cores) = self.cores.as_ref().filter(large) else {
+            return linear_with_bias(kernels, x, matrix, bias, out);
+        };
+        let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
+        // Whole tiles of any layout.
+        let share = matrix.rows.div_ceil(cores.count().min(MAX_CORES)).next_multiple_of(WIDE_TILE_ROWS);
+        let mut pieces: Vec<_, MAX_CORES> = Vec::new();
+        for (index, out) in out.chunks_mut(share).enumerate() {
+            let first = index * share;
+            // There is room: a core has at least its part of the rows.
+            _ = pieces
+                .push(move || linear_with_bias(kernels, x, &matrix.rows(first, out.len()), bias.from(first), out));
+        }
+        let mut work: Vec<&mut (dyn FnMut() + Send), MAX_CORES> = Vec::new();
+        for piece in &mut pieces {
+            _ = work.push(piece);
+        }
+        cores.run(&mut work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, vec};
+
+    use super::*;
+    use crate::format::spec::{ActivationWidth, WeightLayout};
+    use crate::kernels::Weights;
+    use crate::ops::linear::quantize_rows;
+
+    /// Threads in the place of cores.
+    struct Host(usize);
+
+    impl Cores for Host {
+        fn count(&self) -> usize {
+            self.0
+        }
+
+        fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]) {
+            assert!(work.len() > 1 && work.len() <= self.0, "{} pieces for {} cores", work.len(), self.0);
+            thread::scope(|scope| {
+                work.iter_mut().for_each(|work| {
+                    scope.spawn(|| work());
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_row_times_a_matrix_is_the_same_bits_for_any_number_of_cores_in_every_layout() {
+        const COLS: usize = 64;
+        let kernels = Kernels::best();
+        let hosts: [&'static Host; 4] = [&Host(1), &Host(2), &Host(3), &Host(4)];
+        for rows in [LEAST_WEIGHTS / COLS, 192, 199, 512] {
+            let weights: std::vec::Vec<i8> = (0..rows * COLS).map(|n| (n * 7919 / 8) as i8).collect();
+            let scales = vec![9; rows * COLS / 32];
+            let numbers: std::vec::Vec<i32> = (1 << 30..).take(rows).collect();
+            let (mut buffer, mut row_scales) = ([0; COLS], [0]);
+            let row: std::vec::Vec<i32> = (0..COLS as i32).map(|n| (n * n * 97 % 5003 - 2500) << 6).collect();
+            quantize_rows(kernels, ActivationWidth::A8, &row, COLS, &mut buffer, &mut row_scales);
+            let x = QuantizedRows::new(ActivationWidth::A8, 1, COLS, &buffer, &row_scales);
+            let packed = WeightLayout::Packed { group: 32 };
+            let tiled = [WeightLayout::Tiled, WeightLayout::WideTiled, WeightLayout::Paired, packed];
+            let layouts = tiled.into_iter().filter(|_| rows.is_multiple_of(WIDE_TILE_ROWS));
+            for layout in layouts.chain([WeightLayout::RowMajor]) {
+                let (bytes, scales) = match layout {
+                    WeightLayout::Packed { .. } => (&weights[..weights.len() / 2], &*scales),
+                    _ => (&*weights, &[][..]),
+                };
+                let weights = Weights { bytes, scales, layout };
+                let (multipliers, bias) = (Words::new(&numbers), Words::new(&numbers));
+                let matrix = Matrix { rows, cols: COLS, weights, exponent: 36, multipliers, bias };
+                let run = |cores: &'static Host| {
+                    let mut out = vec![0; rows];
+                    Threads::of(cores).beside(1).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
+                    out
+                };
+                let [alone, others @ ..] = hosts.map(run);
+                assert!(alone.iter().zip(&numbers).any(|(logit, bias)| logit != bias), "{layout:?}");
+                assert!(others.iter().all(|found| *found == alone), "{rows} rows, {layout:?}");
+            }
+        }
+    }
+}
