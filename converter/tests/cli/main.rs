@@ -1,5 +1,7 @@
 //! The command line as people and programs use it, on the models that ship with the project.
 
+#[cfg(unix)]
+mod book;
 mod convert;
 mod export;
 #[cfg(unix)]
