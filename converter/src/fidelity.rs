@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 use core::fmt;
 
 use anyhow::{Context, Result};
-use kinglet::format::spec::{Direction, ModelSpec, Task, WeightLayout};
+use kinglet::format::spec::{Direction, ModelSpec, NumericsSpec, PackedSpec, Task};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use serde::Serialize;
 
@@ -59,13 +59,13 @@ impl Fidelity {
         if self.width > 2 { self.cosine_mean } else { self.cosine_all }
     }
 
-    /// Whether integers of weights in this layout are farther away than quantizing explains.
+    /// Whether integers of these numerics are farther away than quantizing explains.
     ///
     /// Of the golden checkpoints of every family, random weights and so the hardest case, the worst
     /// is at 0.9994 with int8 weights and at 0.931 with int4 weights in groups of 64 and
     /// activations of eight bits.
-    pub fn is_broken(&self, weights: WeightLayout) -> bool {
-        let least = if matches!(weights, WeightLayout::Packed { .. }) { 0.9 } else { 0.98 };
+    pub fn is_broken(&self, numerics: &NumericsSpec) -> bool {
+        let least = if numerics.packed == PackedSpec::NONE { 0.98 } else { 0.9 };
         // NaN counts as far.
         !matches!(self.cosine().partial_cmp(&least), Some(Ordering::Greater | Ordering::Equal))
     }

@@ -36,6 +36,7 @@ pub mod texts;
 pub mod tokenizer;
 pub mod vocabulary;
 pub mod weights;
+pub mod widths;
 
 use core::fmt::Display;
 

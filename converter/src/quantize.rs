@@ -5,12 +5,16 @@
 
 mod gptq;
 mod groups;
+mod table;
 
 use core::f64::consts::LOG2_E;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{ALIGNMENT, HeadPart, Role, Shape, StackPart, roles};
-use kinglet::format::places::{group_place, packed_place, pair_byte, pair_place, tile_place, wide_tile_place};
+use kinglet::format::places::{
+    TABLE_GROUP, group_place, packed_place, pair_byte, pair_place, table_place, table_weight, tile_place,
+    wide_tile_place,
+};
 use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout};
 
 use crate::calibrate::{Calibration, reader};
@@ -54,9 +58,11 @@ enum Rounding<'f> {
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
 pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibration>) -> Result<Vec<Quantized>> {
-    // Layers with one input follow each other: the factor of the last input is kept.
+    // In the order of roles, layers with one input follow each other: the factor of the last input is kept.
     let mut kept: (Option<Role>, Option<Factor>) = (None, None);
-    let each = roles(spec).map(|(role, shape)| {
+    let mut ordered: Vec<(usize, (Role, Shape))> = roles(spec).enumerate().collect();
+    ordered.sort_by_key(|(_, (role, _))| *role);
+    let each = ordered.into_iter().map(|(place, (role, shape))| {
         if kept.0 != Some(reader(spec, role)) {
             let products = calibration.and_then(|calibration| calibration.get(spec, role));
             kept = (Some(reader(spec, role)), products.and_then(Factor::new));
@@ -66,9 +72,11 @@ pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibr
             (Some(calibration), None) if calibration.is_empty() => Rounding::LeastSquares,
             _ => Rounding::Nearest,
         };
-        quantize_role(spec, weights, role, shape, rounding)
+        Ok((place, quantize_role(spec, weights, role, shape, rounding)?))
     });
-    each.collect()
+    let mut placed = each.collect::<Result<Vec<_>>>()?;
+    placed.sort_by_key(|(place, _)| *place);
+    Ok(placed.into_iter().map(|(_, quantized)| quantized).collect())
 }
 
 /// One tensor as bytes.
@@ -86,6 +94,7 @@ fn quantize_role(
     let tensor = weights.get(role).with_context(name)?;
     let bits = spec.numerics.fraction_bits;
     let numbers = match shape {
+        Shape::Matrix { cols, layout: WeightLayout::Table, .. } => table(tensor, cols, shape.weight_bytes() as usize),
         Shape::Matrix { cols, layout, .. } => {
             matrix(tensor, cols, layout, shape.weight_bytes() as usize, bits, rounding)
         }
@@ -168,6 +177,31 @@ fn matrix(
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
+/// Weights, scales and zeros, exponent and multiplier of a table in four bits.
+fn table(tensor: &Tensor, cols: usize, weight_bytes: usize) -> Result<(Vec<u8>, f64)> {
+    let (unit, groups) = table::groups(&tensor.weight, cols);
+    let (exponent, multipliers) = mantissas(&[unit])?;
+    let held = libm::ldexp(f64::from(multipliers[0]), -exponent);
+    let mut bytes = vec![0; weight_bytes];
+    let of_rows = groups.chunks(cols.div_ceil(TABLE_GROUP));
+    let (mut off, mut weights) = (0.0, tensor.weight.iter());
+    for (row, groups) in of_rows.enumerate() {
+        let codes = groups.iter().flat_map(|group| group.codes.iter().map(move |code| (group, *code)));
+        for (col, ((group, code), x)) in codes.zip(&mut weights).enumerate() {
+            let error = group.real(code) * held - f64::from(*x);
+            off += error * error;
+            let (byte, shift) = table_place(row, col, cols);
+            bytes[byte] |= code << shift;
+        }
+    }
+    let start = weight_bytes - (2 * groups.len()).next_multiple_of(ALIGNMENT);
+    for (to, group) in bytes[start..].as_chunks_mut::<2>().0.iter_mut().zip(&groups) {
+        *to = [group.scale, group.zero];
+    }
+    push(&mut bytes, [exponent].iter().chain(&multipliers));
+    Ok((bytes, relative(off, &tensor.weight)))
+}
+
 /// Writes the weight `q` at `row` and `col` of a matrix of `cols` columns.
 fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, usize), q: i8) {
     match layout {
@@ -179,6 +213,7 @@ fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, 
             let (byte, shift) = packed_place(row, col, cols);
             bytes[byte] |= ((q + 8).cast_unsigned() & 15) << shift;
         }
+        WeightLayout::Table => {}
     }
 }
 
@@ -195,6 +230,12 @@ fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
             let scales = bytes.len() - (shape.group_scales() as usize).next_multiple_of(ALIGNMENT);
             let scale = bytes[scales + group_place(row, col, cols, group.into())];
             (i32::from(bytes[byte] >> shift & 15) - 8) * i32::from(scale)
+        }
+        WeightLayout::Table => {
+            let (byte, shift) = table_place(row, col, cols);
+            let scales = bytes.len() - (shape.group_scales() as usize).next_multiple_of(ALIGNMENT);
+            let group = scales + 2 * (row * cols.div_ceil(TABLE_GROUP) + col / TABLE_GROUP);
+            table_weight(bytes[byte] >> shift, bytes[group], bytes[group + 1])
         }
     }
 }
@@ -339,6 +380,11 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
     let scaled = |q: i32, exponent: i32| libm::ldexp(f64::from(q), -exponent);
     let biases = |words: &[i32]| words.iter().map(|q| scaled(*q, i32::from(bits)) as f32).collect();
     Ok(match shape {
+        Shape::Matrix { rows, cols, layout: WeightLayout::Table, .. } => {
+            let row = |r: usize| (0..cols).map(move |col| get(weights, shape, r, col));
+            let real = |q: i32| (f64::from(q) * scaled(words[1], words[0])) as f32;
+            Tensor { weight: (0..rows).flat_map(row).map(real).collect(), bias: Vec::new() }
+        }
         Shape::Matrix { rows, cols, bias, .. } => {
             let row = |r: usize| (0..cols).map(move |col| (get(weights, shape, r, col), r));
             let real = |(q, r): (i32, usize)| (f64::from(q) * scaled(words[1 + r], words[0])) as f32;

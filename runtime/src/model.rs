@@ -6,7 +6,8 @@ use crate::error::LoadError;
 use crate::features;
 use crate::format::blob::{self, Manifest, Sections};
 use crate::format::check;
-use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Layout, Role, Shape, Stack, StackPart, roles};
+use crate::format::layout::{ALIGNMENT, BlockPart, HeadPart, Role, Shape, Stack, StackPart, roles};
+use crate::format::offsets::Layout;
 use crate::format::places::MAX_GROUP_SCALE;
 use crate::format::spec::{AttentionPosition, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 use crate::kernels::Weights;
@@ -179,15 +180,16 @@ impl<'m> Model<'m> {
     }
 
     fn check_tensor(&self, role: Role, shape: Shape) -> Result<(), LoadError> {
-        let offset = self.layout.offset(role);
+        let offset = self.tensor_offset(role);
         let invalid = LoadError::InvalidTensor { offset };
         let exponents = Multiplier::EXPONENTS;
         let holds = match shape {
-            Shape::Matrix { rows, .. } => {
+            Shape::Matrix { layout, .. } => {
                 let matrix = self.matrix_at(role, shape);
+                // Scales and zeros of a table may be any bytes.
                 let scaled = matrix.weights.scales.iter().all(|&scale| scale <= MAX_GROUP_SCALE);
-                scaled
-                    && matrix.multipliers.0.len() == rows
+                (scaled || layout == WeightLayout::Table)
+                    && matrix.multipliers.0.len() == shape.multipliers()
                     && exponents.contains(&matrix.exponent)
                     && matrix.multipliers.iter().all(|multiplier| multiplier >= 0)
             }
@@ -225,7 +227,7 @@ impl<'m> Model<'m> {
 
     fn matrix_at(&self, role: Role, shape: Shape) -> Matrix<'m> {
         let Shape::Matrix { rows, cols, bias, layout } = shape else { return Matrix::default() };
-        self.matrix_of(self.layout.offset(role), (rows, cols, bias), layout)
+        self.matrix_of(self.tensor_offset(role), (rows, cols, bias), layout)
     }
 
     /// The matrix of `rows`, `cols` and `bias` at an offset of the payload. The layout has checked
@@ -234,16 +236,18 @@ impl<'m> Model<'m> {
         let mut count = rows * cols;
         let mut scales: &[u8] = &[];
         let mut numbers = offset + count.next_multiple_of(ALIGNMENT);
-        if let (WeightLayout::Packed { .. }, true) = (layout, features::PACKED_WEIGHTS) {
+        let mut multipliers = rows;
+        if let (WeightLayout::Packed { .. } | WeightLayout::Table, true) = (layout, features::PACKED_WEIGHTS) {
             let shape = Shape::Matrix { rows, cols, bias, layout };
             let groups = shape.group_scales() as usize;
             count /= 2;
             numbers = offset + shape.weight_bytes() as usize;
             scales = self.slice(numbers - groups.next_multiple_of(ALIGNMENT), groups);
+            multipliers = shape.multipliers();
         }
-        let numbers: &[i32] = self.slice(numbers, 1 + rows + if bias { rows } else { 0 });
+        let numbers: &[i32] = self.slice(numbers, 1 + multipliers + if bias { rows } else { 0 });
         let (exponent, numbers) = numbers.split_first().unwrap_or((&0, &[]));
-        let (multipliers, biases) = numbers.split_at_checked(rows).unwrap_or((&[], &[]));
+        let (multipliers, biases) = numbers.split_at_checked(multipliers).unwrap_or((&[], &[]));
         Matrix {
             rows,
             cols,
@@ -270,13 +274,13 @@ impl<'m> Model<'m> {
 
     /// A norm's numbers by role; none where the model has none.
     pub(crate) fn norm(&self, role: Role) -> Norm<'m> {
-        role.shape(self.spec()).map_or_else(Norm::default, |shape| self.norm_at(self.layout.offset(role), shape))
+        role.shape(self.spec()).map_or_else(Norm::default, |shape| self.norm_at(self.tensor_offset(role), shape))
     }
 
     /// 32-bit numbers by role.
     pub(crate) fn words(&self, role: Role) -> Words<'m> {
         match role.shape(self.spec()) {
-            Some(Shape::Words { len }) => Words(self.slice(self.layout.offset(role), len)),
+            Some(Shape::Words { len }) => Words(self.slice(self.tensor_offset(role), len)),
             _ => Words(&[]),
         }
     }
@@ -284,14 +288,14 @@ impl<'m> Model<'m> {
     /// 16-bit numbers by role.
     pub(crate) fn halfwords(&self, role: Role) -> Halfwords<'m> {
         match role.shape(self.spec()) {
-            Some(Shape::Halfwords { len }) => Halfwords(self.slice(self.layout.offset(role), len)),
+            Some(Shape::Halfwords { len }) => Halfwords(self.slice(self.tensor_offset(role), len)),
             _ => Halfwords(&[]),
         }
     }
 
     /// Where a tensor lies in the payload.
     pub fn tensor_offset(&self, role: Role) -> usize {
-        self.layout.offset(role)
+        self.layout.offset(self.spec(), role)
     }
 
     /// One of the model's stacks, with its weights at hand.
@@ -337,8 +341,10 @@ impl<'m> StackView<'_, 'm> {
     #[inline(never)]
     pub(crate) fn block_matrix(&self, block: u16, part: BlockPart) -> Matrix<'m> {
         let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };
-        let layout = part.laid(shape.0, shape.1, self.model.spec().numerics.weights);
-        self.model.matrix_of(self.model.layout.offset(Role::Block(self.id, block, part)), shape, layout)
+        let spec = self.model.spec();
+        let packed = features::PACKED_WEIGHTS && spec.numerics.packed.in_block(self.id, block, part);
+        let layout = part.laid(shape.0, shape.1, &spec.numerics, packed);
+        self.model.matrix_of(self.model.layout.block_offset(spec, (self.id, block, part)), shape, layout)
     }
 
     pub(crate) fn block_norm(&self, block: u16, part: BlockPart) -> Norm<'m> {

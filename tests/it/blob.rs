@@ -4,7 +4,7 @@
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
 use kinglet::format::layout::{Role, Stack, StackPart, roles};
-use kinglet::format::spec::AttentionPosition;
+use kinglet::format::spec::{AttentionPosition, Blocks, PackedSpec, WeightLayout};
 use kinglet::task::{BeamOptions, BeamSearch};
 use kinglet::{
     AlignedVec, Buffer, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
@@ -341,4 +341,47 @@ fn a_search_that_no_memory_holds_is_an_error() {
     }
     let error = BeamSearch::new(BeamOptions::new(8), 1, usize::MAX, &mut [0; 8]).err();
     assert!(matches!(error, Some(RunError::InvalidOption { option: "stop", .. })), "{error:?}");
+}
+
+#[test]
+fn a_set_of_packed_blocks_names_what_is_there_and_can_be_packed() {
+    let good = tiny::packed_decoder();
+    assert_eq!(good.check(), Ok(()));
+    let faults: [(&str, &dyn Fn(&mut PackedSpec)); 10] = [
+        ("packed weights of a part", &|packed| packed.decoder.down = Blocks(0b100)),
+        ("packed weights of a part", &|packed| packed.decoder.cross_key = Blocks(1)),
+        ("packed weights of a part", &|packed| packed.decoder.narrow = Blocks(1)),
+        ("packed weights of a stack that is not there", &|packed| packed.encoder.query = Blocks(1)),
+        ("packed weights outside the blocks", &|packed| packed.head_output = true),
+        ("packed weights outside the blocks", &|packed| packed.decoder.convolution = true),
+        ("packed weights outside the blocks", &|packed| packed.decoder.token_types = true),
+        ("columns of a group", &|packed| packed.group = 48),
+        ("packed weights without groups", &|packed| packed.group = 0),
+        ("groups without packed weights", &|packed| *packed = PackedSpec { group: 32, ..PackedSpec::NONE }),
+    ];
+    for (wanted, forge) in faults {
+        let mut spec = good;
+        forge(&mut spec.numerics.packed);
+        assert_eq!(spec.check(), Err(LoadError::InvalidSpec(wanted)));
+    }
+    let mut ragged = good;
+    ragged.decoder.as_mut().expect("a decoder").block.feed_forward.intermediate_size = 20;
+    assert_eq!(ragged.check(), Err(LoadError::InvalidSpec("packed weights of a part")), "20 columns of `down`");
+    let mut forged = good;
+    forged.numerics.weights = WeightLayout::Packed { group: 32 };
+    assert_eq!(forged.check(), Err(LoadError::InvalidSpec("the layout of weights of eight bits")));
+}
+
+#[test]
+fn tensors_follow_each_other_whatever_is_packed() {
+    for (name, spec) in tiny::specs() {
+        let blob = tiny::blob(&spec, 1);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let mut end = 0;
+        for (role, shape) in roles(&spec) {
+            assert_eq!(model.tensor_offset(role), end, "{name}: {role:?}");
+            end += shape.bytes() as usize;
+        }
+        assert_eq!(end, model.payload().len(), "{name}");
+    }
 }

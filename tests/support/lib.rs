@@ -105,7 +105,15 @@ impl Golden {
     /// # Panics
     /// When that fails.
     pub fn open(&self) -> Source {
-        Source::open(&self.folder, &self.options()).unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
+        self.open_with(&self.options())
+    }
+
+    /// Opens the checkpoint.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn open_with(&self, options: &Options) -> Source {
+        Source::open(&self.folder, options).unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
     }
 
     /// Opens and converts the checkpoint.
@@ -113,7 +121,7 @@ impl Golden {
     /// # Panics
     /// When that fails.
     pub fn convert(&self, options: &Options) -> (Source, Converted) {
-        let source = Source::open(&self.folder, options).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
+        let source = self.open_with(options);
         let converted = convert(&source, &[], None).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
         (source, converted)
     }

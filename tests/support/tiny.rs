@@ -7,9 +7,9 @@ use kinglet::AlignedVec;
 use kinglet::format::blob::{GenerationDefaults, Manifest, Provenance, SpecialTokens, write};
 use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{
-    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Direction, EmbeddingProjection,
+    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, Direction, EmbeddingProjection,
     EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, NormKind, NormSpec, NumericsSpec, OutputProjection,
-    Pooling, Residual, StackSpec, Task, WeightLayout,
+    PackedSpec, PackedStack, Pooling, Residual, StackSpec, Task, WeightLayout,
 };
 use kinglet_convert::fixed::multiplier;
 use kinglet_convert::quantize::quantize;
@@ -79,6 +79,7 @@ pub fn decoder() -> ModelSpec {
             activations: ActivationWidth::A16,
             keys: KeyWidth::K8,
             weights: WeightLayout::RowMajor,
+            packed: PackedSpec::NONE,
             tile: 1,
         },
         direction: Direction::Forward,
@@ -140,11 +141,37 @@ pub fn encoder_decoder() -> ModelSpec {
     ModelSpec { encoder: Some(encoder), decoder: Some(decoder_stack), ..decoder() }
 }
 
+/// A decoder with weights of four bits: some parts have them in both blocks, some in one.
+pub fn packed_decoder() -> ModelSpec {
+    let mut spec = decoder();
+    let stack = spec.decoder.as_mut().expect("a decoder");
+    (stack.hidden_size, stack.embedding.embedding_size) = (16, 16);
+    stack.block.attention.head_dim = 4;
+    stack.block.feed_forward.intermediate_size = 24;
+    stack.embedding.positions = true;
+    (stack.embedding.vocab_size, spec.head.num_outputs) = (24, 24);
+    let both = Blocks::first(2);
+    let [first, second] = [Blocks(1), Blocks(2)];
+    let stack = PackedStack {
+        query: both,
+        key: first,
+        up: both,
+        gate: second,
+        down: second,
+        tokens: true,
+        positions: true,
+        ..PackedStack::NONE
+    };
+    spec.numerics.packed = PackedSpec { group: 32, decoder: stack, ..PackedSpec::NONE };
+    spec
+}
+
 /// Every tiny specification by name.
-pub fn specs() -> [(&'static str, ModelSpec); 4] {
+pub fn specs() -> [(&'static str, ModelSpec); 5] {
     [
         ("decoder", decoder()),
         ("sliding", sliding_decoder()),
+        ("packed", packed_decoder()),
         ("encoder", encoder()),
         ("encoder-decoder", encoder_decoder()),
     ]

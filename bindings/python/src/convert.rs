@@ -14,6 +14,7 @@ use kinglet_convert::report::Report;
 use kinglet_convert::samples::{Samples, read};
 use kinglet_convert::texts::Input;
 use kinglet_convert::vocabulary::{Pruned, Vocabulary, Wish};
+use kinglet_convert::widths::Widths;
 use kinglet_convert::{direction, numbers, tokenizer};
 use pyo3::prelude::*;
 
@@ -24,6 +25,8 @@ use crate::background;
 #[pyo3(from_item_all)]
 pub(crate) struct Wishes {
     weights: String,
+    weights_of: Vec<String>,
+    tables: String,
     group_size: u8,
     activations: String,
     keys: String,
@@ -92,12 +95,13 @@ impl Wishes {
         let (samples, own) = self.samples(&source, reader.as_ref())?;
         let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate)?;
         // One that saw nothing rounds each weight by itself.
-        let converted = quantize(&source, &section, Some(&calibration.unwrap_or_default()))?;
+        let calibration = calibration.unwrap_or_default();
+        let converted = quantize(&source, &section, Some(&calibration))?;
         let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
         report.direction = direction::losses(&source, reader.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
-        if report.fidelity.is_broken(source.spec().numerics.weights) {
+        if report.fidelity.is_broken(&source.spec().numerics) {
             if let Some(limit) = report.numbers.as_ref().and_then(|numbers| numbers.balance.limits.first()) {
                 bail!(
                     "no binary point holds the numbers of this model: {limit}; {}\nscale its weights, or use a checkpoint that was trained with smaller numbers",
@@ -124,8 +128,12 @@ impl Wishes {
             ("m55", WeightLayout::RowMajor),
             ("x86", WeightLayout::WideTiled),
         ];
-        let layout = one("target", &self.target, &tiled)?;
-        let packed = WeightLayout::Packed { group: self.group_size };
+        let widths = Widths {
+            weights: self.weights.parse().context("`weights`")?,
+            tables: self.tables.parse().context("`tables`")?,
+            group: self.group_size,
+            rules: self.weights_of.iter().map(|rule| rule.parse()).collect::<Result<_>>()?,
+        };
         if ![32, 64].contains(&self.group_size) {
             bail!("`group_size` is {}\ngive 32 or 64", self.group_size);
         }
@@ -136,7 +144,8 @@ impl Wishes {
             task: self.task.as_deref().map(|task| one("task", task, &tasks)).transpose()?,
             activations: one("activations", &self.activations, &activations)?,
             keys: keys.unwrap_or(KeyWidth::K8),
-            weights: one("weights", &self.weights, &[("int8", layout), ("int4", packed)])?,
+            weights: one("target", &self.target, &tiled)?,
+            widths,
             direction: self.direction.as_deref().map(|way| one("direction", way, &directions)).transpose()?,
             max_tokens: self.max_tokens,
             adapter: self.adapter.as_ref().map(PathBuf::from),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use kinglet::format::blob::MAGIC;
-use kinglet::format::spec::{ActivationWidth, KeyWidth, Task, WeightLayout};
+use kinglet::format::spec::{ActivationWidth, KeyWidth, NumericsSpec, Task, WeightLayout};
 use kinglet::tokenizer::section;
 use kinglet_convert::convert::convert;
 use kinglet_convert::direction::{self, Losses};
@@ -19,6 +19,7 @@ use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
 use kinglet_convert::samples::Samples;
 use kinglet_convert::vocabulary::{Pruned, Wish};
+use kinglet_convert::widths::{Rule, Width, Widths};
 use kinglet_convert::{texts, tokenizer};
 use serde_json::{Value, json};
 
@@ -43,9 +44,19 @@ pub(crate) struct Convert {
     #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
     output: Option<PathBuf>,
     /// Width of the weights: int4 halves the blob, and costs accuracy. Tables that are looked up
-    /// stay in int8.
+    /// have a width of their own.
     #[arg(long, default_value = "int8")]
-    weights: WeightsArg,
+    weights: WidthArg,
+    /// The width of one part of every block, or of some layers, whatever --weights says: down=int4,
+    /// query:0-3,5=int4, decoder.cross-key=int8, head=int8. May be repeated; later ones override
+    /// earlier ones.
+    #[arg(long, value_name = "PART[:LAYERS]=WIDTH")]
+    weights_of: Vec<Rule>,
+    /// Width of the tables that tokens, positions and token types are looked up in. A token table
+    /// that is the output projection, too, stays in int8 unless --weights-of tokens=int4 asks for
+    /// four bits.
+    #[arg(long, default_value = "int8")]
+    tables: WidthArg,
     /// Columns that share a scale, of int4 weights.
     #[arg(long, value_name = "N", default_value = "32", value_parser = ["32", "64"])]
     group_size: String,
@@ -113,12 +124,22 @@ pub(crate) struct Convert {
     print_supported: bool,
 }
 
+/// The widths of weights, as clap lists them.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum WeightsArg {
+enum WidthArg {
     /// One scale for each output channel.
     Int8,
     /// One scale for each group of columns.
     Int4,
+}
+
+impl From<WidthArg> for Width {
+    fn from(arg: WidthArg) -> Self {
+        match arg {
+            WidthArg::Int8 => Self::Int8,
+            WidthArg::Int4 => Self::Int4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -233,9 +254,9 @@ impl Convert {
         };
         let (numbers, calibration) =
             numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration)?;
-        progress.set_message("quantizing");
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
+        progress.set_message("quantizing");
         let converted = convert(&source, tokenizer, Some(&calibration))?;
         progress.set_message("measuring against the reference");
         let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
@@ -244,7 +265,7 @@ impl Convert {
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
         progress.finish_and_clear();
-        check(&report, source.spec().numerics.weights)?;
+        check(&report, &source.spec().numerics)?;
 
         if let Some(file) = &self.report {
             write_atomically(file, serde_json::to_string_pretty(&report)?.as_bytes(), self.force)?;
@@ -305,12 +326,17 @@ impl Convert {
                 ActivationsArg::A16 => ActivationWidth::A16,
             },
             keys: self.keys().unwrap_or(KeyWidth::K8),
-            weights: match (self.weights, self.target) {
-                (WeightsArg::Int4, _) => WeightLayout::Packed { group: if self.group_size == "64" { 64 } else { 32 } },
-                (_, TargetArg::M55) => WeightLayout::RowMajor,
-                (_, TargetArg::CortexM4 | TargetArg::QspiM4) => WeightLayout::Paired,
-                (_, TargetArg::X86) => WeightLayout::WideTiled,
-                (_, TargetArg::Portable | TargetArg::CortexM | TargetArg::Qspi) => WeightLayout::Tiled,
+            weights: match self.target {
+                TargetArg::M55 => WeightLayout::RowMajor,
+                TargetArg::CortexM4 | TargetArg::QspiM4 => WeightLayout::Paired,
+                TargetArg::X86 => WeightLayout::WideTiled,
+                TargetArg::Portable | TargetArg::CortexM | TargetArg::Qspi => WeightLayout::Tiled,
+            },
+            widths: Widths {
+                weights: self.weights.into(),
+                tables: self.tables.into(),
+                group: if self.group_size == "64" { 64 } else { 32 },
+                rules: self.weights_of.clone(),
             },
             direction: self.direction.map(Into::into),
             max_tokens: self.max_tokens,
@@ -331,8 +357,8 @@ fn halved(given: usize, samples: &Samples) -> String {
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another
 /// reason: texts that a model was not made for may be one.
-fn check(report: &Report, weights: WeightLayout) -> Result<()> {
-    if !report.fidelity.is_broken(weights) {
+fn check(report: &Report, numerics: &NumericsSpec) -> Result<()> {
+    if !report.fidelity.is_broken(numerics) {
         return Ok(());
     }
     match report.numbers.as_ref().and_then(|numbers| numbers.balance.limits.first()) {

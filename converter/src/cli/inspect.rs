@@ -10,6 +10,7 @@ use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION};
 use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::fit::stacks;
 use kinglet_convert::report::{Memory, memory};
+use kinglet_convert::widths;
 use serde_json::json;
 
 use super::engine::{open, read_blob, task_name};
@@ -105,6 +106,10 @@ impl Inspect {
             "numerics: {:?} weights, {:?} activations, {:?} keys, {} fraction bits, {} tokens at a time",
             numerics.weights, numerics.activations, numerics.keys, numerics.fraction_bits, numerics.tile
         ))?;
+        let packed: Vec<String> = widths::packed(spec).iter().map(ToString::to_string).collect();
+        if !packed.is_empty() {
+            output::line(&format!("four bits a weight: {}", packed.join(" ")))?;
+        }
         if !labels.is_empty() {
             output::line(&format!("labels: {}", labels.join(", ")))?;
         }

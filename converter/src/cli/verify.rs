@@ -66,7 +66,7 @@ impl Verify {
         let plan = MemoryPlan::standard(model.spec(), longest.max().unwrap_or(0))?;
         model.self_test(&mut arena(&plan)?).context("the blob's golden vectors")?;
         let fidelity = self.source.as_ref().map(|dir| self.measure(&model, dir, wish.as_ref())).transpose()?;
-        if let Some(fidelity) = fidelity.filter(|fidelity| fidelity.is_broken(model.spec().numerics.weights)) {
+        if let Some(fidelity) = fidelity.filter(|fidelity| fidelity.is_broken(&model.spec().numerics)) {
             bail!("the blob does not compute what its checkpoint does: {fidelity}\n{}", fidelity::ADVICE);
         }
         if self.json {
@@ -101,6 +101,7 @@ impl Verify {
         };
         let dir = located.dir.as_path();
         let mut source = Source::open(dir, &options)?;
+        source.mapping.spec.numerics.packed = spec.numerics.packed;
         if let Some(wish) = wish {
             let full = tokenizer::build(dir)?.unwrap_or_default();
             cut(dir, &Reader::new(full.leak())?, wish, Some(&mut source))?;

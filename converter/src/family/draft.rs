@@ -4,7 +4,7 @@ use anyhow::Result;
 use kinglet::format::layout::Stack;
 use kinglet::format::spec::{
     Activation, ActivationWidth, Direction, HeadSpec, KeyWidth, MAX_POSITIONS, ModelSpec, Multiplier, NormKind,
-    NormSpec, NumericsSpec, OutputProjection, Pooling, StackSpec, Task, WeightLayout,
+    NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling, StackSpec, Task, WeightLayout,
 };
 
 use super::head::Head;
@@ -179,6 +179,7 @@ impl Draft {
                 activations: ActivationWidth::A16,
                 keys: KeyWidth::K8,
                 weights: WeightLayout::Tiled,
+                packed: PackedSpec::NONE,
                 tile: 1,
             },
             direction: Direction::Forward,

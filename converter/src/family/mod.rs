@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, roles};
-use kinglet::format::spec::{HeadSpec, ModelSpec, NumericsSpec, Task};
+use kinglet::format::spec::{HeadSpec, ModelSpec, NumericsSpec, PackedSpec, Task};
 
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
@@ -216,16 +216,18 @@ fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec
         activations: options.activations,
         keys: options.keys,
         weights: options.weights,
+        packed: PackedSpec::NONE,
         tile: options.tile.unwrap_or(if draft.encoder.is_some() { 8 } else { 1 }),
     };
     let direction = direction::read(context.checkpoint, options.direction)?;
-    let spec = ModelSpec { numerics, direction, encoder: draft.encoder, decoder: draft.decoder, head };
+    let mut spec = ModelSpec { numerics, direction, encoder: draft.encoder, decoder: draft.decoder, head };
     spec.check().map_err(|error| {
         refuse(
             format_args!("this model is outside what the runtime can hold: {error}"),
             "use a smaller model, or --max-tokens",
         )
     })?;
+    options.widths.apply(&mut spec)?;
     for (role, _) in roles(&spec) {
         if !draft.sources.contains_key(&role) {
             return Err(refuse(

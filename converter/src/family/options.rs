@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Pooling, Task, WeightLayout};
 
+use crate::widths::Widths;
+
 /// What the caller may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -15,8 +17,10 @@ pub struct Options {
     pub activations: ActivationWidth,
     /// Width of the keys in the cache.
     pub keys: KeyWidth,
-    /// How matrices lie in the payload.
+    /// How matrices with weights of eight bits lie in the payload.
     pub weights: WeightLayout,
+    /// Which matrices have weights of four bits.
+    pub widths: Widths,
     /// Which way the checkpoint was trained to read; what its folder says where `None`, or else
     /// forward.
     pub direction: Option<Direction>,
@@ -40,6 +44,7 @@ impl Default for Options {
             activations: ActivationWidth::A16,
             keys: KeyWidth::K8,
             weights: WeightLayout::Tiled,
+            widths: Widths::default(),
             direction: None,
             max_tokens: None,
             tile: None,

@@ -112,6 +112,19 @@ fn packed_weights_come_back_to_four_bits() {
 }
 
 #[test]
+fn tables_come_back_to_half_a_step_of_their_groups() {
+    let mut next = random(12);
+    let (rows, cols) = (6, 72);
+    let shape = Shape::Matrix { rows, cols, bias: false, layout: WeightLayout::Table };
+    let weight: Vec<f32> = (0..rows * cols).map(|i| next() * libm::expf((i / 32 % 5) as f32 - 2.0) + 0.1).collect();
+    let quantized = one(shape, &weight, &[]).unwrap();
+    assert_eq!(quantized.bytes.len() as u64, shape.bytes());
+    let back = dequantize(&spec(&tiny_llama()), QUERY, shape, &quantized.bytes).unwrap();
+    let off = error(&weight, back.weight.iter().map(|x| f64::from(*x)));
+    assert!((off - quantized.error).abs() < 1e-6 && off < 0.06, "{off}, and {} was told", quantized.error);
+}
+
+#[test]
 fn a_norm_carries_the_root_of_its_width() {
     let shape = Shape::Norm { size: 4, kind: NormKind::Layer, bias: true };
     let quantized = one(shape, &[1.0, -0.5, 0.25, 0.0], &[0.0, 1.0, -1.0, 0.5]).unwrap();

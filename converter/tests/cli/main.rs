@@ -17,3 +17,4 @@ mod shipped;
 mod sign;
 mod support;
 mod vocabulary;
+mod widths;

@@ -9,5 +9,5 @@ pub const TEXT: &str = "There was once a kind girl named Mia who liked to play i
 /// The prefix, which was checked when this was written.
 pub static PREFIX: kinglet::Prefix<'static> = kinglet::Prefix::from_export(
     BYTES,
-    0x1c5cc0f0,
+    0x1a947917,
 );

@@ -5,9 +5,10 @@ use super::checksum::Checksum;
 #[cfg(feature = "alloc")]
 use super::checksum::checksum;
 use super::decode::{Decoder, InPlace};
-use super::layout::{ALIGNMENT, Layout};
+use super::layout::ALIGNMENT;
 use super::length::encoded_len;
 use super::memory::{Coefficients, address};
+use super::offsets::Layout;
 use crate::error::LoadError;
 
 pub use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
@@ -15,7 +16,7 @@ pub use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenanc
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
 /// The format that this version reads and writes. Any change to the bytes raises it.
-pub const FORMAT_VERSION: u16 = 5;
+pub const FORMAT_VERSION: u16 = 6;
 /// Bytes of the prelude.
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.

@@ -1,11 +1,13 @@
 //! The bounds that the runtime relies on, and the features that a model needs: checked once, when a
 //! blob is read or written.
 
+use super::layout::{Shape, can_be_packed, can_be_table};
+use super::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
 use super::places::GROUP_SIZES;
 use super::spec::{
-    AttentionPosition, AttentionSpec, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
+    AttentionPosition, AttentionSpec, Blocks, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
     MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
-    NumericsSpec, OutputProjection, Pooling, Residual, StackSpec, WeightLayout,
+    NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, Residual, StackSpec, WeightLayout,
 };
 use crate::error::LoadError;
 use crate::features;
@@ -22,9 +24,6 @@ impl ModelSpec {
         }
         require(NumericsSpec::FRACTION_BITS.contains(&self.numerics.fraction_bits), "fraction_bits")?;
         require((1..=1024).contains(&self.numerics.tile), "tile")?;
-        if let WeightLayout::Packed { group } = self.numerics.weights {
-            require(GROUP_SIZES.contains(&group), "columns of a group")?;
-        }
         self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.check(false))?;
         self.decoder.as_ref().map_or(Ok(()), |decoder| decoder.check(true))?;
         let last = self.last_stack()?;
@@ -67,7 +66,48 @@ impl ModelSpec {
                 "pooling at a token of the encoder's text, in a model without two stacks or without the token",
             )?,
         }
-        self.head.check(last)
+        self.head.check(last)?;
+        self.check_packed()
+    }
+
+    /// Checks that what is packed is there, and has a shape that can be packed.
+    fn check_packed(&self) -> Result<(), LoadError> {
+        let packed = &self.numerics.packed;
+        let bytes = !matches!(self.numerics.weights, WeightLayout::Packed { .. } | WeightLayout::Table);
+        require(bytes, "the layout of weights of eight bits")?;
+        if packed.group == 0 || !features::PACKED_WEIGHTS {
+            return require(*packed == PackedSpec::NONE, "packed weights without groups");
+        }
+        require(GROUP_SIZES.contains(&packed.group), "columns of a group")?;
+        require(*packed != PackedSpec { group: packed.group, ..PackedSpec::NONE }, "groups without packed weights")?;
+        for id in [Stack::Encoder, Stack::Decoder] {
+            let Some(stack) = self.stack(id) else {
+                require(*packed.stack(id) == PackedStack::NONE, "packed weights of a stack that is not there")?;
+                continue;
+            };
+            for part in BlockPart::ALL {
+                let blocks = packed.stack(id).blocks(part);
+                let fits = match part.matrix(stack) {
+                    Some((rows, cols, _)) => can_be_packed(rows, cols),
+                    // Later networks and a second narrow stream share a set with the first.
+                    None => part.shares_its_set(),
+                };
+                let known = blocks.0 & !Blocks::first(stack.num_blocks()).0 == 0;
+                require(blocks.is_empty() || (fits && known), "packed weights of a part")?;
+            }
+        }
+        let stacks = [Stack::Encoder, Stack::Decoder].into_iter();
+        let outside = stacks.flat_map(|id| StackPart::ALL.into_iter().map(move |part| Role::Stack(id, part)));
+        let in_head = HeadPart::ALL.into_iter().map(Role::Head);
+        for role in outside.chain(in_head).filter(|role| packed.contains(*role)) {
+            let fits = match role.shape(self) {
+                Some(Shape::Matrix { cols, layout: WeightLayout::Table, .. }) => can_be_table(cols),
+                Some(Shape::Matrix { rows, cols, .. }) => can_be_packed(rows, cols),
+                _ => false,
+            };
+            require(fits, "packed weights outside the blocks")?;
+        }
+        Ok(())
     }
 }
 
@@ -221,7 +261,7 @@ macro_rules! off {
 
 /// The first feature that a model needs and this program does not have.
 pub(crate) const fn missing(spec: &ModelSpec) -> Option<Off> {
-    if matches!(spec.numerics.weights, WeightLayout::Packed { .. }) && !features::PACKED_WEIGHTS {
+    if spec.numerics.packed.group != 0 && !features::PACKED_WEIGHTS {
         return off!("packed-weights");
     }
     if matches!(spec.numerics.weights, WeightLayout::Paired) && !features::PAIRED_WEIGHTS {

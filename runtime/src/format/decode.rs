@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
 use super::spec::{
-    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckSpec, ConvolutionSpec,
+    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, BottleneckSpec, ConvolutionSpec,
     Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, Multiplier,
-    NormKind, NormSpec, NumericsSpec, OutputProjection, Pooling, Residual, StackSpec, Task, TransformSpec,
-    WeightLayout,
+    NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, Residual, StackSpec, Task,
+    TransformSpec, WeightLayout,
 };
 
 /// Reads postcard's encoding, value by value.
@@ -72,12 +72,35 @@ pub(crate) use by_field;
 
 whole!(bool, u8, u16, u32, u64, i32, &'m str);
 whole!(Option<bool>, Option<u32>, Option<NormSpec>, Option<Multiplier>, Option<ConvolutionSpec>, Option<TransformSpec>);
-whole!(Option<BottleneckSpec>, NumericsSpec, Direction, Multiplier, NormSpec, Residual, AttentionPosition);
+whole!(ActivationWidth, KeyWidth, WeightLayout, Blocks);
+whole!(Option<BottleneckSpec>, Direction, Multiplier, NormSpec, Residual, AttentionPosition);
 whole!(FeedForwardSpec, EmbeddingProjection, Task, Pooling, OutputProjection, EarlyStopping);
 
 by_field! {
     Manifest<'m> { spec, tokens, generation, labels, prompts, provenance }
     ModelSpec { numerics, direction, encoder, decoder, head }
+    NumericsSpec { fraction_bits, activations, keys, weights, packed, tile }
+    PackedSpec { group, encoder, decoder, head_transform, head_output }
+    PackedStack {
+        query,
+        key,
+        value,
+        output,
+        cross_query,
+        cross_key,
+        cross_value,
+        cross_output,
+        gate,
+        up,
+        down,
+        narrow,
+        widen,
+        embedding_projection,
+        convolution,
+        tokens,
+        positions,
+        token_types,
+    }
     StackSpec {
         hidden_size,
         num_hidden_layers,
@@ -224,6 +247,7 @@ impl Manifest<'_> {
                 activations: ActivationWidth::A8,
                 keys: KeyWidth::K8,
                 weights: WeightLayout::RowMajor,
+                packed: PackedSpec::NONE,
                 tile: 0,
             },
             direction: Direction::Forward,

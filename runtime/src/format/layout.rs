@@ -4,12 +4,12 @@
 //! lists every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all
 //! that the writer and the reader need to agree.
 
-pub use super::parts::{BlockPart, HeadPart, NETWORKS, StackPart};
+pub use super::parts::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 
-use super::places::{PACKED_COLS, TILE, WIDE_TILE_ROWS};
+use super::places::{PACKED_COLS, TABLE_GROUP, TILE, WIDE_TILE_ROWS};
 use super::spec::{
     Activation, AttentionPosition, BottleneckAttention, EmbeddingProjection, ModelSpec, NormKind, NormSpec,
-    OutputProjection, Residual, StackSpec, WeightLayout, at_least_one,
+    NumericsSpec, OutputProjection, Residual, StackSpec, WeightLayout, at_least_one,
 };
 use crate::features;
 
@@ -18,26 +18,6 @@ pub const ALIGNMENT: usize = 16;
 
 /// Values of `|x|` in `0 ..= 8` at which an activation function is tabulated, `1 / 64` apart.
 pub const ACTIVATION_TABLE_LEN: usize = 513;
-
-/// One of the two stacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stack {
-    /// The bidirectional one.
-    Encoder,
-    /// The causal one.
-    Decoder,
-}
-
-/// The purpose of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Once in a stack.
-    Stack(Stack, StackPart),
-    /// Once in each stored block of a stack.
-    Block(Stack, u16, BlockPart),
-    /// Once in the head.
-    Head(HeadPart),
-}
 
 /// The kind and the size of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,36 +75,47 @@ impl Shape {
             WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired | WeightLayout::WideTiled => {
                 weights.next_multiple_of(ALIGNMENT as u64)
             }
-            WeightLayout::Packed { .. } => {
+            WeightLayout::Packed { .. } | WeightLayout::Table => {
                 (weights / 2).next_multiple_of(ALIGNMENT as u64)
                     + self.group_scales().next_multiple_of(ALIGNMENT as u64)
             }
         }
     }
 
-    /// How many scales the groups of a packed matrix have together, a byte each.
+    /// How many scales the groups of a packed matrix have together, a byte each; of a table in four
+    /// bits, scales and zeros.
     pub const fn group_scales(self) -> u64 {
         match self {
             Self::Matrix { rows, cols, layout: WeightLayout::Packed { group }, .. } => {
                 rows as u64 * (cols as u64).div_ceil(at_least_one(group as usize) as u64)
             }
+            Self::Matrix { rows, cols, layout: WeightLayout::Table, .. } => {
+                rows as u64 * 2 * (cols as u64).div_ceil(TABLE_GROUP as u64)
+            }
             _ => 0,
         }
     }
 
-    /// The shape with a matrix of this `role` as near to `layout` as its rows and columns allow.
+    /// How many multipliers a matrix has: one for each row, or one for a table in four bits.
+    pub(crate) const fn multipliers(self) -> usize {
+        match self {
+            Self::Matrix { layout: WeightLayout::Table, .. } => 1,
+            Self::Matrix { rows, .. } => rows,
+            _ => 0,
+        }
+    }
+
+    /// The shape with a matrix of this `role` as it lies in a model.
     ///
-    /// Tables of embeddings stay in bytes. The vectors of distances in disentangled attention stay
-    /// row by row.
-    const fn laid(self, role: Role, layout: WeightLayout) -> Self {
+    /// The vectors of distances in disentangled attention lie row by row.
+    fn laid(self, role: Role, spec: &ModelSpec) -> Self {
         let Self::Matrix { rows, cols, bias, .. } = self else { return self };
+        let numerics = &spec.numerics;
+        let packed = features::PACKED_WEIGHTS && numerics.packed.contains(role);
         let layout = match role {
-            Role::Block(_, _, part) => part.laid(rows, cols, layout),
-            Role::Stack(
-                _,
-                StackPart::TokenEmbedding | StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding,
-            ) => fitting(rows, cols, layout, true),
-            _ => fitting(rows, cols, layout, false),
+            _ if packed && spec.only_looks_up(role) => WeightLayout::Table,
+            Role::Block(_, _, part) => part.laid(rows, cols, numerics, packed),
+            _ => fitting(rows, cols, numerics, packed),
         };
         Self::Matrix { rows, cols, bias, layout }
     }
@@ -132,9 +123,8 @@ impl Shape {
     /// Numbers of the tensor that follow its weights, in bytes.
     pub const fn number_bytes(self) -> u64 {
         match self {
-            Self::Matrix { rows: size, bias, .. } | Self::Norm { size, bias, .. } => {
-                4 + 4 * size as u64 * if bias { 2 } else { 1 }
-            }
+            Self::Matrix { rows, bias, .. } => 4 + 4 * (self.multipliers() + if bias { rows } else { 0 }) as u64,
+            Self::Norm { size, bias, .. } => 4 + 4 * size as u64 * if bias { 2 } else { 1 },
             Self::Words { len } => 4 * len as u64,
             Self::Halfwords { len } => 2 * len as u64,
         }
@@ -146,16 +136,28 @@ impl Shape {
     }
 }
 
-/// The layout of a matrix: as near to `layout` as its shape allows. Tables stay in bytes.
+/// The layout of a matrix: packed, or as near to that of the model as its shape allows.
 #[inline(always)]
-const fn fitting(rows: usize, cols: usize, layout: WeightLayout, table: bool) -> WeightLayout {
-    match layout {
+const fn fitting(rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
+    if packed {
+        return WeightLayout::Packed { group: numerics.packed.group };
+    }
+    match numerics.weights {
         WeightLayout::RowMajor => WeightLayout::RowMajor,
         _ if !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) => WeightLayout::RowMajor,
         WeightLayout::WideTiled if !rows.is_multiple_of(WIDE_TILE_ROWS) => WeightLayout::Tiled,
-        WeightLayout::Packed { .. } if table || !cols.is_multiple_of(PACKED_COLS) => WeightLayout::Tiled,
         layout => layout,
     }
+}
+
+/// Whether a matrix of this shape can have packed weights.
+pub const fn can_be_packed(rows: usize, cols: usize) -> bool {
+    rows.is_multiple_of(TILE) && cols.is_multiple_of(PACKED_COLS)
+}
+
+/// Whether a table whose rows are looked up can have four bits a weight.
+pub const fn can_be_table(cols: usize) -> bool {
+    cols.is_multiple_of(2)
 }
 
 impl StackPart {
@@ -336,10 +338,10 @@ impl BlockPart {
     /// The layout of a matrix of the part. The vectors of distances in disentangled attention are
     /// read a row at a time.
     #[inline(always)]
-    pub(crate) const fn laid(self, rows: usize, cols: usize, layout: WeightLayout) -> WeightLayout {
+    pub(crate) const fn laid(self, rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
         match self {
             Self::PositionKey | Self::PositionQuery => WeightLayout::RowMajor,
-            _ => fitting(rows, cols, layout, false),
+            _ => fitting(rows, cols, numerics, packed),
         }
     }
 }
@@ -383,7 +385,7 @@ impl Role {
             Self::Block(id, _, part) => part.shape(spec.stack(id)?),
             Self::Head(part) => part.shape(spec),
         };
-        Some(shape?.laid(self, spec.numerics.weights))
+        Some(shape?.laid(self, spec))
     }
 }
 
@@ -395,101 +397,45 @@ impl ModelSpec {
             Stack::Decoder => self.decoder.as_ref(),
         }
     }
+
+    /// Whether a role is a table whose rows are looked up, and that is no output projection.
+    pub fn only_looks_up(&self, role: Role) -> bool {
+        let (last, shared) = match &self.decoder {
+            Some(decoder) => (Stack::Decoder, decoder.embedding.shared),
+            None => (Stack::Encoder, false),
+        };
+        let tied = if shared { Stack::Encoder } else { last };
+        match role {
+            Role::Stack(id, StackPart::TokenEmbedding) => self.head.output != OutputProjection::Tied || id != tied,
+            Role::Stack(_, StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a part of a stack's blocks is packed in some of them only.
+    pub(super) fn divides(&self, id: Stack, part: BlockPart) -> bool {
+        let packed = &self.numerics.packed;
+        let blocks = || self.stack(id).map_or(0, StackSpec::num_blocks);
+        features::PACKED_WEIGHTS && packed.group != 0 && packed.stack(id).blocks(part).divide(blocks())
+    }
 }
 
 /// Every tensor of a model with its shape, in payload order: for each stack its own tensors, then
-/// its blocks'; then the head's.
+/// its blocks', then those of parts that are packed in some blocks only; then the head's.
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
-    let in_stacks = stacks.flat_map(|(id, stack)| {
+    let in_stacks = stacks.flat_map(move |(id, stack)| {
+        let blocks = stack.num_blocks();
+        let divided = move |part: &BlockPart| spec.divides(id, *part);
         let own = StackPart::ALL.iter().map(move |&part| Role::Stack(id, part));
-        let blocks = (0..stack.num_blocks() as u16)
-            .flat_map(move |block| BlockPart::ALL.iter().map(move |&part| Role::Block(id, block, part)));
-        own.chain(blocks)
+        let in_blocks = (0..blocks as u16).flat_map(move |block| {
+            let parts = BlockPart::ALL.iter().copied().filter(move |part| !divided(part));
+            parts.map(move |part| Role::Block(id, block, part))
+        });
+        let parts = BlockPart::ALL.iter().copied().filter(divided);
+        let after = parts.flat_map(move |part| (0..blocks as u16).map(move |block| Role::Block(id, block, part)));
+        own.chain(in_blocks).chain(after)
     });
     let in_head = HeadPart::ALL.iter().map(|&part| Role::Head(part));
     in_stacks.chain(in_head).filter_map(|role| Some((role, role.shape(spec)?)))
-}
-
-/// Where each tensor begins, computed once for a model. A tensor lies at an equal offset in every
-/// block.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout([u32; Layout::WORDS]);
-
-impl Layout {
-    /// Of each stack: its own tensors, where its first block begins, the length of a block, and the
-    /// tensors in a block.
-    const STACK: usize = StackPart::ALL.len() + 2 + BlockPart::ALL.len();
-    /// Where the head's tensors stand, after both stacks.
-    const HEAD: usize = 2 * Self::STACK;
-    /// Numbers in all; the last one is the payload's length.
-    pub(crate) const WORDS: usize = Self::HEAD + HeadPart::ALL.len() + 1;
-
-    /// Without tensors.
-    pub(crate) const EMPTY: Self = Self([0; Self::WORDS]);
-
-    /// Finds every tensor, in an [empty](Self::EMPTY) layout; `None` when the payload would not
-    /// fit 32 bits.
-    #[inline(never)]
-    pub(crate) fn find(&mut self, spec: &ModelSpec) -> Option<()> {
-        let mut end = 0;
-        let (stacks, head) = self.0.split_at_mut(Self::HEAD);
-        for (id, found) in [Stack::Encoder, Stack::Decoder].into_iter().zip(stacks.chunks_exact_mut(Self::STACK)) {
-            let Some(stack) = spec.stack(id) else { continue };
-            let (parts, found) = found.split_at_mut(StackPart::ALL.len());
-            let Some((blocks, parts_of_block)) = found.split_first_chunk_mut::<2>() else { continue };
-            place(parts, &StackPart::ALL, |part| Role::Stack(id, part).shape(spec), &mut end)?;
-            let mut block_end = 0;
-            place(parts_of_block, &BlockPart::ALL, |part| Role::Block(id, 0, part).shape(spec), &mut block_end)?;
-            *blocks = [u32::try_from(end).ok()?, u32::try_from(block_end).ok()?];
-            end += block_end * stack.num_blocks() as u64;
-        }
-        place(head, &HeadPart::ALL, |part| Role::Head(part).shape(spec), &mut end)?;
-        *head.last_mut()? = u32::try_from(end).ok()?;
-        Some(())
-    }
-
-    /// As [`to_words`](Self::to_words) told it.
-    pub(crate) const fn from_words(words: [u32; Self::WORDS]) -> Self {
-        Self(words)
-    }
-
-    #[cfg(feature = "alloc")]
-    pub(crate) const fn to_words(self) -> [u32; Self::WORDS] {
-        self.0
-    }
-
-    /// Bytes of the payload.
-    pub(crate) fn bytes(&self) -> usize {
-        self.word(Self::WORDS - 1)
-    }
-
-    /// Where a tensor begins in the payload.
-    pub(crate) fn offset(&self, role: Role) -> usize {
-        let stack = |id| match id {
-            Stack::Encoder => 0,
-            Stack::Decoder => Self::STACK,
-        };
-        match role {
-            Role::Stack(id, part) => self.word(stack(id) + part as usize),
-            Role::Block(id, block, part) => {
-                let blocks = stack(id) + StackPart::ALL.len();
-                self.word(blocks) + block as usize * self.word(blocks + 1) + self.word(blocks + 2 + part as usize)
-            }
-            Role::Head(part) => self.word(Self::HEAD + part as usize),
-        }
-    }
-
-    fn word(&self, index: usize) -> usize {
-        self.0.get(index).copied().unwrap_or(0) as usize
-    }
-}
-
-/// Puts the parts that exist one after the other from `end` on.
-fn place<P: Copy>(offsets: &mut [u32], parts: &[P], shape: impl Fn(P) -> Option<Shape>, end: &mut u64) -> Option<()> {
-    for (offset, part) in offsets.iter_mut().zip(parts) {
-        *offset = u32::try_from(*end).ok()?;
-        *end += shape(*part).map_or(0, Shape::bytes);
-    }
-    Some(())
 }

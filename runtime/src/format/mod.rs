@@ -10,6 +10,7 @@ pub mod layout;
 mod length;
 mod manifest;
 pub(crate) mod memory;
+pub(crate) mod offsets;
 mod parts;
 pub mod places;
 pub(crate) mod prefix;

@@ -2,6 +2,26 @@
 
 use super::spec::MAX_NETWORKS;
 
+/// One of the two stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stack {
+    /// The bidirectional one.
+    Encoder,
+    /// The causal one.
+    Decoder,
+}
+
+/// The purpose of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Once in a stack.
+    Stack(Stack, StackPart),
+    /// Once in each stored block of a stack.
+    Block(Stack, u16, BlockPart),
+    /// Once in the head.
+    Head(HeadPart),
+}
+
 /// Declares the parts of something, and `ALL` of them in their order: the payload's.
 macro_rules! parts {
     ($(#[$about:meta])* pub enum $name:ident { $($(#[$doc:meta])* $part:ident,)* }) => {
@@ -132,6 +152,14 @@ parts! {
         Down3,
         /// As [`BlockPart::FeedForwardNorm`], of the fourth network.
         FeedForwardNorm3,
+    }
+}
+
+impl BlockPart {
+    /// Whether the part is packed where another of its kind is.
+    pub(super) const fn shares_its_set(self) -> bool {
+        use BlockPart::{Down1, Down2, Down3, NarrowShared, Up1, Up2, Up3};
+        matches!(self, Up1 | Up2 | Up3 | Down1 | Down2 | Down3 | NarrowShared)
     }
 }
 

@@ -55,6 +55,27 @@ pub const fn packed_place(row: usize, col: usize, cols: usize) -> (usize, u32) {
     (4 * word + 2 * high + pair / 2, 4 * (pair as u32 % 2))
 }
 
+/// Columns of a group of a table in four bits.
+pub const TABLE_GROUP: usize = 32;
+
+/// Where a weight of a table in four bits lies: the byte, and by how much it is raised in it. Of a
+/// row, neighbours share a byte.
+pub const fn table_place(row: usize, col: usize, cols: usize) -> (usize, u32) {
+    (row * (cols / 2) + col / 2, 4 * (col as u32 % 2))
+}
+
+/// What the scale of a table's group stands for: four bits after a leading one, and above them a
+/// power of two.
+pub const fn table_scale(scale: u8) -> i32 {
+    (16 + (scale as i32 & 15)) << (scale >> 4)
+}
+
+/// A weight of a table, in multiples of what the table's multiplier stands for: `zero` is in
+/// sixteenths of a step. It has at most 28 bits besides its sign.
+pub const fn table_weight(nibble: u8, scale: u8, zero: u8) -> i32 {
+    (16 * (nibble as i32 & 15) - zero as i32) * table_scale(scale)
+}
+
 /// Where the scale of a packed weight's group lies: the scales of four rows are neighbours, group
 /// after group.
 pub const fn group_place(row: usize, col: usize, cols: usize, group: usize) -> usize {

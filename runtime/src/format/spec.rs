@@ -7,6 +7,7 @@
 mod block;
 mod head;
 mod numerics;
+mod packed;
 
 pub use block::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec, FeedForwardSpec,
@@ -15,6 +16,7 @@ pub use block::{
 pub use head::{HeadSpec, OutputProjection, Pooling, Task, TransformSpec};
 pub(crate) use numerics::at_least_one;
 pub use numerics::{ActivationWidth, KeyWidth, Multiplier, NumericsSpec, WeightLayout};
+pub use packed::{Blocks, PackedSpec, PackedStack};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,12 +2,12 @@
 //! small or at their bounds.
 
 use arbitrary::{Result, Unstructured};
-use kinglet::format::layout::roles;
+use kinglet::format::layout::{Shape, can_be_packed, can_be_table, roles};
 use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec,
     ConvolutionSpec, Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec,
-    Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, Pooling, Residual, StackSpec, Task, TransformSpec,
-    WeightLayout,
+    Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling, Residual, StackSpec, Task,
+    TransformSpec, WeightLayout,
 };
 
 /// The most bytes of tensors: a model of more than this runs too slowly to be one of thousands.
@@ -76,29 +76,40 @@ fn choose(u: &mut Unstructured<'_>) -> Result<ModelSpec> {
     let pooling = *u.choose(poolings)?;
     let head = head(u, last, pooling)?;
     let backward = has_decoder && !has_encoder && u.ratio(1, 4)?;
-    Ok(ModelSpec {
+    let mut spec = ModelSpec {
         numerics: numerics(u)?,
         direction: if backward { Direction::Backward } else { Direction::Forward },
         encoder,
         decoder,
         head,
-    })
+    };
+    spec.numerics.packed = packed(u, &spec)?;
+    Ok(spec)
+}
+
+/// Four bits a weight for no matrix, for every one whose shape can have them, or for some of these.
+fn packed(u: &mut Unstructured<'_>, spec: &ModelSpec) -> Result<PackedSpec> {
+    let mut packed = PackedSpec::NONE;
+    let (every, group) = (u.arbitrary()?, *u.choose(&[0, 0, 32, 64])?);
+    for (role, shape) in roles(spec).filter(|_| group > 0) {
+        let Shape::Matrix { rows, cols, .. } = shape else { continue };
+        let fits = if spec.only_looks_up(role) { can_be_table(cols) } else { can_be_packed(rows, cols) };
+        if fits && (every || u.arbitrary()?) {
+            packed.set(role, true);
+        }
+    }
+    packed.group = if packed == PackedSpec::NONE { 0 } else { group };
+    Ok(packed)
 }
 
 fn numerics(u: &mut Unstructured<'_>) -> Result<NumericsSpec> {
-    let weights = [
-        WeightLayout::RowMajor,
-        WeightLayout::Tiled,
-        WeightLayout::Packed { group: 32 },
-        WeightLayout::Packed { group: 64 },
-        WeightLayout::Paired,
-        WeightLayout::WideTiled,
-    ];
+    let weights = [WeightLayout::RowMajor, WeightLayout::Tiled, WeightLayout::Paired, WeightLayout::WideTiled];
     Ok(NumericsSpec {
         fraction_bits: if u.arbitrary()? { 16 } else { u.int_in_range(3..=20)? },
         activations: if u.arbitrary()? { ActivationWidth::A8 } else { ActivationWidth::A16 },
         keys: if u.arbitrary()? { KeyWidth::K8 } else { KeyWidth::K16 },
         weights: *u.choose(&weights)?,
+        packed: PackedSpec::NONE,
         tile: u.int_in_range(1..=32)?,
     })
 }

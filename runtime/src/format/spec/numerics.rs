@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::PackedSpec;
+
 /// How numbers are held, all through the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -12,8 +14,10 @@ pub struct NumericsSpec {
     pub activations: ActivationWidth,
     /// Width of the keys in the cache.
     pub keys: KeyWidth,
-    /// How matrices lie in the payload.
+    /// How matrices with weights of eight bits lie in the payload.
     pub weights: WeightLayout,
+    /// Which matrices have weights of four bits.
+    pub packed: PackedSpec,
     /// Tokens that go through a layer together unless the caller asks otherwise.
     pub tile: u16,
 }
@@ -54,10 +58,10 @@ pub enum WeightLayout {
     /// [`tile_place`](crate::format::places::tile_place)): four channels are read with one pointer,
     /// and one load-multiple of a Cortex-M is a tile.
     Tiled,
-    /// Four bits a weight, where rows are whole fours and columns whole eights (see
-    /// [`packed_place`](crate::format::places::packed_place)); all else is tiled. Groups of columns
-    /// have a scale each, and a weight is its group's scale times a number in `-8 ..= 7`: never
-    /// more than eight bits.
+    /// Four bits a weight, for matrices whose rows are whole fours and columns whole eights (see
+    /// [`packed_place`](crate::format::places::packed_place)). Groups of columns have a scale each,
+    /// and a weight is its group's scale times a number in `-8 ..= 7`: never more than eight bits.
+    /// Which matrices are packed is in [`NumericsSpec::packed`].
     Packed {
         /// Columns in a group, of which the last of a row may be shorter.
         group: u8,
@@ -71,6 +75,11 @@ pub enum WeightLayout {
     /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have
     /// as many lanes.
     WideTiled,
+    /// Four bits a weight, row after row, for tables whose rows are looked up (see
+    /// [`table_place`](crate::format::places::table_place)). Groups of 32 columns have a scale and
+    /// a zero each, and the table has one multiplier. Which tables lie so is in
+    /// [`NumericsSpec::packed`].
+    Table,
 }
 
 /// A positive real number as an integer and a power of two: `mantissa * 2^-exponent`.

@@ -1,0 +1,29 @@
+//! Matrices have the widths that were asked for.
+
+use tempfile::TempDir;
+
+use crate::support::{path, refused, run, stories, text};
+
+#[test]
+fn parts_and_layers_have_the_widths_that_were_asked_for() {
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "mixed.kinglet");
+    let convert = ["convert", text(&stories()), "-o", &blob, "--no-calibration", "--force"];
+    let widths = ["--weights-of", "query=int4", "--weights-of", "up:1-3=int4", "--weights-of", "up:2=int8"];
+    run(&[&convert[..], &widths].concat());
+    assert!(run(&["inspect", &blob]).contains("four bits a weight: query=int4 up:1,3=int4\n"));
+    assert!(run(&["verify", &blob, text(&stories())]).contains("cosine 0.9"));
+    run(&[&convert[..], &["--weights", "int4", "--weights-of", "value:0=int8", "--weights-of", "tokens=int4"]].concat());
+    let said = run(&["inspect", &blob]);
+    assert!(said.contains("value:1-4=int4") && said.contains("tokens=int4") && !said.contains("down"), "{said}");
+    assert!(run(&["verify", &blob, text(&stories())]).contains("cosine 0.9"));
+}
+
+#[test]
+fn a_rule_that_is_about_nothing_is_refused() {
+    let convert = |rule: &str| refused(&["convert", text(&stories()), "--dry-run", "--weights-of", rule]);
+    assert!(convert("down=int4").contains("its columns whole eights"));
+    assert!(convert("gate:9=int4").contains("in layers 0 to 4"));
+    assert!(convert("cross-key=int4").contains("about no matrix of this model"));
+    assert!(convert("positions=int4").contains("it has gate, key, output, query, tokens, up, value"));
+}
