@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use kinglet::format::blob::{self, Manifest, Provenance};
 use kinglet::format::checksum::Checksum;
-use kinglet::format::layout::Role;
+use kinglet::format::layout::{Role, roles};
 use kinglet::format::spec::ModelSpec;
 use kinglet::golden::{Golden, fingerprints, record};
 use kinglet::{AlignedVec, MemoryPlan, Model};
@@ -47,6 +47,22 @@ pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibrati
     let tensors =
         quantized.iter().map(|t| TensorReport { role: t.role, bytes: t.bytes.len(), error: t.error }).collect();
     let payload = quantized.into_iter().flat_map(|tensor: Quantized| tensor.bytes).collect::<Vec<u8>>();
+    Ok(Converted { blob: assemble(source, tokenizer, &payload)?, tensors })
+}
+
+/// Bytes that a blob has besides its tensors.
+///
+/// # Errors
+/// As [`convert`].
+pub(crate) fn bytes_around(source: &Source, tokenizer: &[u8]) -> Result<usize> {
+    let tensors: u64 = roles(source.spec()).map(|(_, shape)| shape.bytes()).sum();
+    let payload = vec![0; usize::try_from(tensors)?];
+    Ok(assemble(source, tokenizer, &payload)?.len() - payload.len())
+}
+
+/// A blob with these tensors, and with golden vectors that the runtime made.
+fn assemble(source: &Source, tokenizer: &[u8], payload: &[u8]) -> Result<AlignedVec> {
+    let spec = source.spec();
     let labels = labels(&source.mapping.labels)?;
     let prompts = source.prompts.encoded();
     let manifest = Manifest {
@@ -62,13 +78,13 @@ pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibrati
         },
     };
     let write = |golden: &[u8]| {
-        let blob = blob::write(&manifest, &payload, tokenizer, golden).context("writing the blob")?;
+        let blob = blob::write(&manifest, payload, tokenizer, golden).context("writing the blob")?;
         Ok::<_, anyhow::Error>(AlignedVec::from(blob.as_slice()))
     };
     let golden = golden_vectors(&write(&[])?)?;
     let blob = write(&golden)?;
     Model::from_bytes(&blob).context("reading the blob back")?;
-    Ok(Converted { blob, tensors })
+    Ok(blob)
 }
 
 /// Golden vectors of two inputs, of one token and of twelve: fingerprints of each layer's results.

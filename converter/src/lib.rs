@@ -8,6 +8,7 @@
 
 pub mod balance;
 pub mod biases;
+pub mod budget;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod config;

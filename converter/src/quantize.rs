@@ -79,6 +79,23 @@ pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibr
     Ok(placed.into_iter().map(|(_, quantized)| quantized).collect())
 }
 
+/// The real numbers that one tensor becomes, rounded as [`quantize`] rounds it.
+///
+/// # Errors
+/// When a value does not fit its integer; the message names the tensor.
+pub fn round_trip_of(
+    spec: &ModelSpec,
+    weights: &Weights,
+    (role, shape): (Role, Shape),
+    calibration: Option<&Calibration>,
+) -> Result<Tensor> {
+    let products = calibration.and_then(|calibration| calibration.get(spec, role));
+    let factor = products.and_then(Factor::new);
+    let rounding = factor.as_ref().map_or(Rounding::Nearest, Rounding::Calibrated);
+    let quantized = quantize_role(spec, weights, role, shape, rounding)?;
+    dequantize(spec, role, shape, &quantized.bytes)
+}
+
 /// One tensor as bytes.
 ///
 /// # Errors

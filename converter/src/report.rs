@@ -10,6 +10,7 @@ use kinglet::{MemoryPlan, Model};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::budget::Budget;
 use crate::convert::Converted;
 use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
@@ -46,6 +47,8 @@ pub struct Report {
     pub numbers: Option<Numbers>,
     /// What cutting the vocabulary gained, where it was cut.
     pub vocabulary: Option<Pruned>,
+    /// What has four bits to fit a size of flash, where one was asked for.
+    pub budget: Option<Budget>,
 }
 
 /// Memory at one length.
@@ -127,6 +130,7 @@ impl Report {
             direction: None,
             numbers: None,
             vocabulary: None,
+            budget: None,
         })
     }
 
@@ -144,6 +148,7 @@ impl Report {
             "direction": self.direction,
             "numbers": self.numbers,
             "vocabulary": self.vocabulary,
+            "budget": self.budget,
         })
     }
 
@@ -171,6 +176,9 @@ impl fmt::Display for Report {
         writeln!(f, "{} with {} parameters", self.model_type, self.parameters)?;
         if let Some(Pruned { kept, of, bytes_saved }) = self.vocabulary {
             writeln!(f, "vocabulary: {kept} of {of} tokens kept, {bytes_saved} bytes saved")?;
+        }
+        if let Some(budget) = &self.budget {
+            write!(f, "{budget}")?;
         }
         writeln!(f, "flash, bytes:")?;
         for (part, bytes) in self.bytes.iter().filter(|(part, bytes)| **part != "total" && **bytes > 0) {

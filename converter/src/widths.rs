@@ -145,6 +145,41 @@ impl Widths {
     }
 }
 
+impl Widths {
+    /// Whether a rule names a matrix.
+    pub(crate) fn names(&self, spec: &ModelSpec, unit: &Unit) -> bool {
+        self.rules.iter().any(|rule| rule.names(spec, unit))
+    }
+}
+
+impl Unit {
+    /// Whether a role is one of the matrices.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        named(role).is_some_and(|(_, first)| first == self.role)
+    }
+
+    /// What a rule calls the matrices.
+    pub(crate) fn name(&self, spec: &ModelSpec) -> String {
+        let both = spec.encoder.is_some() && spec.decoder.is_some();
+        let of = |id: Stack| match (both, id) {
+            (false, _) => "",
+            (true, Stack::Encoder) => "encoder.",
+            (true, Stack::Decoder) => "decoder.",
+        };
+        match self.role {
+            Role::Block(id, block, _) => {
+                let layers = spec.stack(id).map_or(0, |stack| usize::from(stack.num_hidden_layers));
+                let is_run =
+                    |layer: &usize| spec.stack(id).is_some_and(|stack| stack.block_of(*layer) == usize::from(block));
+                let runs: Vec<String> = (0..layers).filter(is_run).map(|layer| layer.to_string()).collect();
+                format!("{}{}:{}", of(id), self.part, runs.join(","))
+            }
+            Role::Stack(id, _) => format!("{}{}", of(id), self.part),
+            Role::Head(_) => self.part.to_owned(),
+        }
+    }
+}
+
 /// The matrices of a model whose width can be chosen.
 pub(crate) fn units(spec: &ModelSpec) -> Vec<Unit> {
     let mut units: BTreeMap<Role, Unit> = BTreeMap::new();

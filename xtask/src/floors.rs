@@ -45,6 +45,7 @@ const CONVERTER: &[&[&str]] = &[
     &["calibrate", "direction", "keys"],
     &["numbers", "quantize", "samples"],
     &["convert"],
+    &["budget"],
     &["report"],
     &["cli"],
 ];

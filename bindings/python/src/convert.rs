@@ -15,7 +15,7 @@ use kinglet_convert::samples::{Samples, read};
 use kinglet_convert::texts::Input;
 use kinglet_convert::vocabulary::{Pruned, Vocabulary, Wish};
 use kinglet_convert::widths::Widths;
-use kinglet_convert::{direction, numbers, tokenizer};
+use kinglet_convert::{budget, direction, numbers, tokenizer};
 use pyo3::prelude::*;
 
 use crate::background;
@@ -27,6 +27,7 @@ pub(crate) struct Wishes {
     weights: String,
     weights_of: Vec<String>,
     tables: String,
+    flash: Option<String>,
     group_size: u8,
     activations: String,
     keys: String,
@@ -96,11 +97,20 @@ impl Wishes {
         let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate)?;
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
+        let budget = match &self.flash {
+            Some(size) => {
+                let texts = if samples.calibrated.is_empty() { &samples.measured } else { &samples.calibrated };
+                let wanted = (&options.widths, size.parse()?);
+                Some(budget::fit(&mut source, &section, wanted, Some(&calibration), texts, || {})?)
+            }
+            None => None,
+        };
         let converted = quantize(&source, &section, Some(&calibration))?;
         let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
         report.direction = direction::losses(&source, reader.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
+        report.budget = budget;
         if report.fidelity.is_broken(&source.spec().numerics) {
             if let Some(limit) = report.numbers.as_ref().and_then(|numbers| numbers.balance.limits.first()) {
                 bail!(

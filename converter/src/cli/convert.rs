@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use kinglet::format::blob::MAGIC;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, NumericsSpec, Task, WeightLayout};
 use kinglet::tokenizer::section;
+use kinglet_convert::budget::{self, Size};
 use kinglet_convert::convert::convert;
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
@@ -57,6 +58,11 @@ pub(crate) struct Convert {
     /// four bits.
     #[arg(long, default_value = "int8")]
     tables: WidthArg,
+    /// Fit the blob into this much flash, such as 250K, 16.6M or 2MiB: four bits a weight go where
+    /// they lose least for a byte, each matrix and table measured alone. Parts that --weights-of
+    /// names keep their width.
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["weights", "tables"])]
+    flash: Option<Size>,
     /// Columns that share a scale, of int4 weights.
     #[arg(long, value_name = "N", default_value = "32", value_parser = ["32", "64"])]
     group_size: String,
@@ -256,6 +262,14 @@ impl Convert {
             numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration)?;
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
+        let budget = match self.flash {
+            Some(size) => {
+                progress.set_message("measuring what four bits lose in each matrix");
+                let texts = if samples.calibrated.is_empty() { &samples.measured } else { &samples.calibrated };
+                Some(budget::fit(&mut source, tokenizer, (&options.widths, size), Some(&calibration), texts, || {})?)
+            }
+            None => None,
+        };
         progress.set_message("quantizing");
         let converted = convert(&source, tokenizer, Some(&calibration))?;
         progress.set_message("measuring against the reference");
@@ -264,6 +278,7 @@ impl Convert {
         report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
+        report.budget = budget;
         progress.finish_and_clear();
         check(&report, &source.spec().numerics)?;
 

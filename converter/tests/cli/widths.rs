@@ -1,8 +1,10 @@
-//! Matrices have the widths that were asked for.
+//! Matrices have the widths that were asked for, and blobs the sizes.
+
+use std::fs;
 
 use tempfile::TempDir;
 
-use crate::support::{path, refused, run, stories, text};
+use crate::support::{converted, path, refused, run, run_json, stories, text};
 
 #[test]
 fn parts_and_layers_have_the_widths_that_were_asked_for() {
@@ -26,4 +28,27 @@ fn a_rule_that_is_about_nothing_is_refused() {
     assert!(convert("gate:9=int4").contains("in layers 0 to 4"));
     assert!(convert("cross-key=int4").contains("about no matrix of this model"));
     assert!(convert("positions=int4").contains("it has gate, key, output, query, tokens, up, value"));
+}
+
+#[test]
+fn a_blob_has_the_size_that_was_asked_for() {
+    let (_folder, whole) = converted();
+    let whole = fs::read(whole).expect("a blob");
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "small.kinglet");
+    let convert = |size: &str| {
+        let asked = ["convert", text(&stories()), "-o", &blob, "--force", "--json", "--flash", size];
+        (run_json(&asked), fs::read(&blob).expect("a blob"))
+    };
+    let (report, same) = convert("10M");
+    assert!(same == whole && report["budget"]["packed"].as_array().is_some_and(Vec::is_empty), "{report}");
+    let size = whole.len() - 20_000;
+    let (report, small) = convert(&size.to_string());
+    assert!(small.len() <= size && small.len() > size - 4000, "{} bytes of {size}", small.len());
+    let costs = report["budget"]["costs"].as_array().expect("what each matrix costs");
+    let (taken, left): (Vec<_>, Vec<_>) = costs.iter().partition(|cost| cost["packed"] == true);
+    assert!(taken.len() > 2 && left.len() > 2, "{report}");
+    let refusal = ["convert", text(&stories()), "--dry-run", "--flash", "100K"];
+    assert!(refused(&refusal).contains("with four bits wherever that may be it has"));
+    assert!(refused(&["convert", text(&stories()), "--dry-run", "--flash", "many"]).contains("is no size of flash"));
 }

@@ -67,6 +67,7 @@ def convert(
     weights: Literal["int8", "int4"] = "int8",
     weights_of: Sequence[str] = (),
     tables: Literal["int8", "int4"] = "int8",
+    flash: Optional[str] = None,
     group_size: Literal[32, 64] = 32,
     activations: Literal["a8", "a16"] = "a16",
     keys: Union[Literal["auto"], Literal[8], Literal[16]] = "auto",
@@ -95,6 +96,8 @@ def convert(
         weights: Width of the weights; `"int4"` halves the blob, and costs accuracy.
         weights_of: The width of parts, whatever `weights` says: `["down=int4", "query:0-3,5=int4"]`.
         tables: Width of the tables that tokens, positions and token types are looked up in.
+        flash: The blob's size, such as `"250K"` or `"16.6M"`: four bits a weight go where they lose
+            least for a byte.
         group_size: Columns that share a scale, of `"int4"` weights.
         activations: Width of quantized activations; `"a8"` is for units that multiply bytes.
         keys: Bits of a key in the cache; `"auto"` measures whether eight are enough.
@@ -128,6 +131,7 @@ def convert(
         "weights": weights,
         "weights_of": list(weights_of),
         "tables": tables,
+        "flash": flash,
         "group_size": group_size,
         "activations": activations,
         "keys": str(keys),

@@ -1,0 +1,227 @@
+//! Which matrices get four bits a weight so that a blob fits its flash: those that lose least for a
+//! byte, by measurement.
+
+use core::fmt;
+use core::str::FromStr;
+
+use anyhow::{Result, bail};
+use kinglet::format::layout::{Role, roles};
+use kinglet::format::spec::ModelSpec;
+use serde::Serialize;
+
+use crate::calibrate::Calibration;
+use crate::convert::bytes_around;
+use crate::fidelity::{Comparison, Fidelity};
+use crate::opened::Source;
+use crate::quantize::round_trip_of;
+use crate::real::Rows;
+use crate::reference::Reference;
+use crate::refuse;
+use crate::texts::Input;
+use crate::weights::Weights;
+use crate::widths::{Kind, Unit, Widths, packed, units};
+
+/// The most texts that a loss is measured on, and their tokens.
+const TEXTS: usize = 24;
+const TOKENS: usize = 48;
+/// Bytes that the description of a blob may grow by.
+const RESERVE: u64 = 256;
+
+/// A number of bytes, as people write it: `250K` and `16.6M` are thousands and millions, `512KiB`
+/// and `2MiB` powers of two.
+///
+/// ```
+/// use kinglet_convert::budget::Size;
+///
+/// assert_eq!("16.6M".parse::<Size>()?, Size(16_600_000));
+/// assert_eq!("512KiB".parse::<Size>()?, Size(524_288));
+/// assert_eq!("1000".parse::<Size>()?, Size(1000));
+/// assert!("large".parse::<Size>().is_err());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const UNITS: [(&str, f64); 7] =
+            [("KiB", 1024.0), ("MiB", 1_048_576.0), ("KB", 1e3), ("MB", 1e6), ("K", 1e3), ("M", 1e6), ("", 1.0)];
+        let mut read = UNITS.iter().filter_map(|(unit, bytes)| Some((text.strip_suffix(unit)?.trim(), bytes)));
+        let number = read.next().and_then(|(number, bytes)| Some(number.parse::<f64>().ok()? * bytes));
+        match number {
+            Some(bytes) if bytes >= 1.0 && bytes < 4e9 => Ok(Self(bytes as u64)),
+            _ => bail!("`{text}` is no size of flash\nwrite it as 250K, 16.6M or 2MiB"),
+        }
+    }
+}
+
+/// What was chosen for a size of flash.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Budget {
+    /// Bytes that the blob may have.
+    pub bytes: u64,
+    /// Bytes of the smallest blob that these choices can make.
+    pub least: u64,
+    /// What has four bits, as `--weights-of` takes it.
+    pub packed: Vec<String>,
+    /// What four bits in each matrix alone save and lose, what loses least for a byte first.
+    pub costs: Vec<Cost>,
+}
+
+/// What four bits in one matrix save and lose.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cost {
+    /// The matrix, as `--weights-of` names it.
+    pub part: String,
+    /// Bytes that it gets shorter by.
+    pub saved: u64,
+    /// By how much the mean cosine of results falls, or by how many nats a token predictions change.
+    pub loss: f64,
+    /// Whether it was chosen.
+    pub packed: bool,
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "four bits a weight, to fit {} bytes: {}",
+            self.bytes,
+            match self.packed.len() {
+                0 => "nowhere".to_owned(),
+                _ => self.packed.join(" "),
+            }
+        )?;
+        writeln!(f, "  what they alone would lose, dearest of those chosen first:")?;
+        for cost in self.costs.iter().rev().filter(|cost| cost.packed).take(5) {
+            writeln!(f, "  {:>10.5}  {} ({} bytes)", cost.loss, cost.part, cost.saved)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives four bits a weight to as many matrices as it takes until the blob has at most `size`
+/// bytes. `widths` are what the source was opened with: parts that its rules name stay as they are,
+/// and a token table that is the output projection keeps eight bits.
+///
+/// Each matrix is quantized alone, on `calibration` where there is one, and the model run on
+/// `texts`: what loses least for a byte is taken first. `progress` is called after each.
+///
+/// # Errors
+/// When the smallest blob is larger than `size`; the message says how large it is.
+pub fn fit(
+    source: &mut Source,
+    tokenizer: &[u8],
+    (widths, size): (&Widths, Size),
+    calibration: Option<&Calibration>,
+    texts: &[Input],
+    mut progress: impl FnMut(),
+) -> Result<Budget> {
+    let around = bytes_around(source, tokenizer)? as u64 + RESERVE;
+    let bytes = |spec: &ModelSpec| around + roles(spec).map(|(_, shape)| shape.bytes()).sum::<u64>();
+    let spec = *source.spec();
+    let is_open = |unit: &Unit| unit.fits && unit.kind != Kind::Tied && !widths.names(&spec, unit);
+    let open: Vec<Unit> = units(&spec).into_iter().filter(is_open).collect();
+    let with = |spec: &ModelSpec, unit: &Unit, four: bool| {
+        let mut changed = *spec;
+        changed.numerics.packed.set(unit.role, four);
+        changed.numerics.packed.group = widths.group;
+        changed
+    };
+    let wide = open.iter().fold(spec, |spec, unit| with(&spec, unit, false));
+    let least = bytes(&open.iter().fold(spec, |spec, unit| with(&spec, unit, true)));
+    if least > size.0 {
+        return Err(refuse(
+            format_args!("the blob does not fit {} bytes: with four bits wherever that may be it has {least}", size.0),
+            "give more flash, cut the vocabulary with --keep-vocabulary, or name a token table that is the output \
+             projection, too: --weights-of tokens=int4",
+        ));
+    }
+    let mut costs = Vec::new();
+    if bytes(&wide) > size.0 {
+        let mut sensitivity = Sensitivity::new(&spec, &source.weights, texts)?;
+        for unit in open {
+            let narrow = with(&wide, &unit, true);
+            let saved = bytes(&wide).saturating_sub(bytes(&narrow));
+            let loss = sensitivity.of(&unit, &narrow, calibration)?;
+            costs.push((unit, Cost { part: String::new(), saved, loss, packed: false }));
+            progress();
+        }
+    }
+    let dearness = |cost: &Cost| cost.loss.max(0.0) / cost.saved.max(1) as f64;
+    costs.sort_by(|(_, a), (_, b)| dearness(a).total_cmp(&dearness(b)));
+    let mut chosen = wide;
+    for (unit, cost) in costs.iter_mut().filter(|(_, cost)| cost.saved > 0) {
+        if bytes(&chosen) > size.0 {
+            chosen = with(&chosen, unit, true);
+            cost.packed = true;
+        }
+    }
+    // The last one may have made room for others to keep their eight bits: the dearest first.
+    let mut taken: Vec<&mut (Unit, Cost)> = costs.iter_mut().filter(|(_, cost)| cost.packed).collect();
+    taken.sort_by(|(_, a), (_, b)| b.loss.total_cmp(&a.loss));
+    for (unit, cost) in taken {
+        let without = with(&chosen, unit, false);
+        if bytes(&without) <= size.0 {
+            chosen = without;
+            cost.packed = false;
+        }
+    }
+    for (unit, cost) in &mut costs {
+        cost.part = unit.name(&spec);
+    }
+    if packed(&chosen).is_empty() {
+        chosen.numerics.packed.group = 0;
+    }
+    source.mapping.spec = chosen;
+    let packed = packed(&chosen).iter().map(ToString::to_string).collect();
+    Ok(Budget { bytes: size.0, least, packed, costs: costs.into_iter().map(|(_, cost)| cost).collect() })
+}
+
+/// Measures what rounding one matrix alone does to a model's results.
+struct Sensitivity<'a> {
+    spec: &'a ModelSpec,
+    weights: Weights,
+    texts: Vec<Input>,
+    /// What the model makes of the texts as it is.
+    exact: Vec<Rows>,
+}
+
+impl<'a> Sensitivity<'a> {
+    fn new(spec: &'a ModelSpec, weights: &Weights, texts: &[Input]) -> Result<Self> {
+        // From all over the list, as its beginning may be of one kind.
+        let every = texts.len().div_ceil(TEXTS).max(1);
+        let texts: Vec<Input> = texts.iter().step_by(every).map(|text| text.cut(TOKENS)).collect();
+        let mut reference = Reference::new(spec, weights);
+        let exact = texts.iter().map(|text| reference.answer(text)).collect::<Result<_>>()?;
+        Ok(Self { spec, weights: weights.clone(), texts, exact })
+    }
+
+    /// The loss when the matrices of a unit lie as in `narrow`.
+    fn of(&mut self, unit: &Unit, narrow: &ModelSpec, calibration: Option<&Calibration>) -> Result<f64> {
+        let mut kept = Vec::new();
+        for (role, shape) in roles(narrow).filter(|(role, _)| unit.has(*role)) {
+            let held = round_trip_of(narrow, &self.weights, (role, shape), calibration)?;
+            kept.extend(self.weights.get_mut(role).map(|tensor| (role, core::mem::replace(tensor, held))));
+        }
+        let mut reference = Reference::new(self.spec, &self.weights);
+        let mut comparison = Comparison::new(self.spec);
+        for (text, exact) in self.texts.iter().zip(&self.exact) {
+            let rows = reference.answer(text)?;
+            comparison.add(text, exact, rows.rows().map(|row| row.iter().map(|&x| f64::from(x)).collect()));
+        }
+        kept.into_iter().for_each(|(role, tensor): (Role, _)| {
+            if let Some(held) = self.weights.get_mut(role) {
+                *held = tensor;
+            }
+        });
+        Ok(loss(&comparison.finish()))
+    }
+}
+
+/// What is lost, as one number.
+fn loss(fidelity: &Fidelity) -> f64 {
+    fidelity.language.map_or(1.0 - fidelity.cosine(), |language| language.kl)
+}
