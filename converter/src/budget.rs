@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::calibrate::Calibration;
 use crate::convert::bytes_around;
-use crate::fidelity::{Comparison, Fidelity};
+use crate::fidelity::{Fidelity, compare_each};
 use crate::opened::Source;
 use crate::quantize::round_trip_of;
 use crate::real::Rows;
@@ -184,19 +184,21 @@ pub fn fit(
 struct Sensitivity<'a> {
     spec: &'a ModelSpec,
     weights: Weights,
-    texts: Vec<Input>,
-    /// What the model makes of the texts as it is.
-    exact: Vec<Rows>,
+    /// Texts, and what the model makes of each as it is.
+    texts: Vec<(Input, Rows)>,
 }
 
 impl<'a> Sensitivity<'a> {
     fn new(spec: &'a ModelSpec, weights: &Weights, texts: &[Input]) -> Result<Self> {
         // From all over the list, as its beginning may be of one kind.
         let every = texts.len().div_ceil(TEXTS).max(1);
-        let texts: Vec<Input> = texts.iter().step_by(every).map(|text| text.cut(TOKENS)).collect();
         let mut reference = Reference::new(spec, weights);
-        let exact = texts.iter().map(|text| reference.answer(text)).collect::<Result<_>>()?;
-        Ok(Self { spec, weights: weights.clone(), texts, exact })
+        let texts = texts.iter().step_by(every).map(|text| {
+            let text = text.cut(TOKENS);
+            let exact = reference.answer(&text)?;
+            Ok((text, exact))
+        });
+        Ok(Self { spec, weights: weights.clone(), texts: texts.collect::<Result<_>>()? })
     }
 
     /// The loss when the matrices of a unit lie as in `narrow`.
@@ -206,18 +208,17 @@ impl<'a> Sensitivity<'a> {
             let held = round_trip_of(narrow, &self.weights, (role, shape), calibration)?;
             kept.extend(self.weights.get_mut(role).map(|tensor| (role, core::mem::replace(tensor, held))));
         }
-        let mut reference = Reference::new(self.spec, &self.weights);
-        let mut comparison = Comparison::new(self.spec);
-        for (text, exact) in self.texts.iter().zip(&self.exact) {
-            let rows = reference.answer(text)?;
+        let fidelity = compare_each(self.spec, &self.texts, |(text, exact), comparison| {
+            let rows = Reference::new(self.spec, &self.weights).answer(text)?;
             comparison.add(text, exact, rows.rows().map(|row| row.iter().map(|&x| f64::from(x)).collect()));
-        }
+            Ok(())
+        });
         kept.into_iter().for_each(|(role, tensor): (Role, _)| {
             if let Some(held) = self.weights.get_mut(role) {
                 *held = tensor;
             }
         });
-        Ok(loss(&comparison.finish()))
+        Ok(loss(&fidelity?))
     }
 }
 

@@ -7,13 +7,22 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use kinglet::format::layout::{BlockPart, Role};
 use kinglet::format::spec::{BottleneckAttention, Direction, ModelSpec, StackSpec};
+use rayon::prelude::*;
 
 use crate::balance::Ranges;
 use crate::fidelity;
 use crate::opened::Source;
+use crate::progress::Progress;
 use crate::real::Rows;
 use crate::reference::{Reference, Step};
 use crate::texts::{Input, end, spread_ids};
+
+mod products;
+
+pub use products::Products;
+
+/// Tokens whose inputs are held at a time, about. Their texts go through the reference on several threads.
+const BATCH: usize = 2048;
 
 /// For each linear layer the sum of `x x^T` over its inputs `x`; and the ranges of all numbers.
 #[derive(Clone, Debug, Default)]
@@ -25,13 +34,12 @@ pub struct Calibration {
     ranges_only: bool,
 }
 
-/// The sum of `x x^T`, `[width, width]`; only its upper half is kept up.
-#[derive(Clone, Debug)]
-pub struct Products {
-    /// Numbers in a row of `x`.
-    pub width: usize,
-    /// Row after row.
-    pub sums: Vec<f64>,
+/// What one text showed.
+#[derive(Default)]
+struct Seen {
+    ranges: Ranges,
+    /// What layers read, each with the layer's role, in the order of the steps.
+    inputs: Vec<(Role, Rows)>,
 }
 
 impl Calibration {
@@ -39,7 +47,7 @@ impl Calibration {
     ///
     /// # Errors
     /// When a text does not fit the model.
-    pub fn gather(source: &Source, texts: &[Input], progress: impl FnMut()) -> Result<Self> {
+    pub fn gather(source: &Source, texts: &[Input], progress: Progress<'_>) -> Result<Self> {
         Self::default().gathering(source, texts, progress)
     }
 
@@ -47,50 +55,43 @@ impl Calibration {
     ///
     /// # Errors
     /// When a text does not fit the model.
-    pub fn measure(source: &Source, texts: &[Input]) -> Result<Ranges> {
+    pub fn measure(source: &Source, texts: &[Input], progress: Progress<'_>) -> Result<Ranges> {
         let empty = Self { ranges_only: true, ..Self::default() };
-        Ok(empty.gathering(source, texts, || {})?.ranges)
+        Ok(empty.gathering(source, texts, progress)?.ranges)
     }
 
-    fn gathering(self, source: &Source, texts: &[Input], mut progress: impl FnMut()) -> Result<Self> {
-        let spec = source.spec();
-        let gathered = RefCell::new(self);
-        let observer = |step: &Step<'_>| gathered.borrow_mut().add(spec, step);
-        let mut reference = Reference::observed(spec, &source.weights, &observer);
-        for text in texts {
-            reference.answer(text)?;
-            progress();
+    fn gathering(mut self, source: &Source, texts: &[Input], progress: Progress<'_>) -> Result<Self> {
+        let mut rest = texts;
+        while !rest.is_empty() {
+            let mut tokens = 0;
+            let fitting = rest.iter().take_while(|text| {
+                tokens += text.ids.len() + text.decoder_ids.len();
+                tokens <= BATCH
+            });
+            let (batch, left) = rest.split_at(fitting.count().max(1));
+            rest = left;
+            let seen = batch.par_iter().map(|text| {
+                let seen = Seen::of(source, text, self.ranges_only);
+                progress();
+                seen
+            });
+            let seen = seen.collect::<Result<Vec<Seen>>>()?;
+            self.add(seen);
         }
-        Ok(gathered.into_inner())
+        Ok(self)
     }
 
-    /// Takes in a step of the reference.
-    fn add(&mut self, spec: &ModelSpec, step: &Step<'_>) {
-        match *step {
-            Step::Linear { role, x, out } => {
-                self.ranges.add(spec, role, x, out);
-                self.add_products(spec, role, x);
-            }
-            Step::Norm { role, x, out } => self.ranges.add(spec, role, x, out),
-            Step::Score(largest) => self.ranges.add_score(largest),
-            Step::Results(results) => self.ranges.add_results(results),
+    /// Takes in what texts showed. Sums are taken in the order of the texts, so that threads change no bit.
+    fn add(&mut self, seen: Vec<Seen>) {
+        let mut inputs = BTreeMap::<Role, Vec<Rows>>::new();
+        for text in seen {
+            self.ranges.merge(&text.ranges);
+            text.inputs.into_iter().for_each(|(role, x)| inputs.entry(role).or_default().push(x));
         }
-    }
-
-    /// Takes in what a layer reads. Layers with a common input are gathered once.
-    fn add_products(&mut self, spec: &ModelSpec, role: Role, x: &Rows) {
-        if self.ranges_only || reader(spec, role) != role {
-            return;
-        }
-        let width = x.width;
-        let products = self.products.entry(role).or_insert_with(|| Products { width, sums: vec![0.0; width * width] });
-        for row in x.rows() {
-            for (at, (&value, sums)) in row.iter().zip(products.sums.chunks_exact_mut(width)).enumerate() {
-                let value = f64::from(value);
-                for (sum, &other) in sums[at..].iter_mut().zip(&row[at..]) {
-                    *sum += value * f64::from(other);
-                }
-            }
+        for (role, inputs) in &inputs {
+            let width = inputs.first().map_or(0, |x| x.width);
+            let rows: Vec<&[f32]> = inputs.iter().flat_map(Rows::rows).collect();
+            self.products.entry(*role).or_insert_with(|| Products::new(width)).add(&rows);
         }
     }
 
@@ -102,6 +103,32 @@ impl Calibration {
     /// The inputs of a layer, if it was run.
     pub fn get(&self, spec: &ModelSpec, role: Role) -> Option<&Products> {
         self.products.get(&reader(spec, role))
+    }
+}
+
+impl Seen {
+    /// Runs the reference over a text.
+    fn of(source: &Source, text: &Input, ranges_only: bool) -> Result<Self> {
+        let spec = source.spec();
+        let seen = RefCell::new(Self::default());
+        let observer = |step: &Step<'_>| seen.borrow_mut().add(spec, step, ranges_only);
+        Reference::observed(spec, &source.weights, &observer).answer(text)?;
+        Ok(seen.into_inner())
+    }
+
+    /// Takes in a step of the reference. Layers with a common input are gathered once.
+    fn add(&mut self, spec: &ModelSpec, step: &Step<'_>, ranges_only: bool) {
+        match *step {
+            Step::Linear { role, x, out } => {
+                self.ranges.add(spec, role, x, out);
+                if !ranges_only && reader(spec, role) == role {
+                    self.inputs.push((role, x.clone()));
+                }
+            }
+            Step::Norm { role, x, out } => self.ranges.add(spec, role, x, out),
+            Step::Score(largest) => self.ranges.add_score(largest),
+            Step::Results(results) => self.ranges.add_results(results),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use kinglet::{AlignedVec, MemoryPlan, Model};
 use crate::calibrate::Calibration;
 use crate::family::SpecialTokens;
 use crate::opened::Source;
+use crate::progress::Progress;
 use crate::quantize::{Quantized, quantize};
 use crate::refuse;
 use crate::texts::{end, spread_ids};
@@ -37,13 +38,18 @@ pub struct TensorReport {
 }
 
 /// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made.
-/// Without a calibration each weight is rounded by itself.
+/// Without a calibration each weight is rounded by itself. `progress` is called for each tensor.
 ///
 /// # Errors
 /// When a value does not fit its integer, or the blob does not pass its own checks.
-pub fn convert(source: &Source, tokenizer: &[u8], calibration: Option<&Calibration>) -> Result<Converted> {
+pub fn convert(
+    source: &Source,
+    tokenizer: &[u8],
+    calibration: Option<&Calibration>,
+    progress: Progress<'_>,
+) -> Result<Converted> {
     let spec = source.spec();
-    let quantized = quantize(spec, &source.weights, calibration)?;
+    let quantized = quantize(spec, &source.weights, calibration, progress)?;
     let tensors =
         quantized.iter().map(|t| TensorReport { role: t.role, bytes: t.bytes.len(), error: t.error }).collect();
     let payload = quantized.into_iter().flat_map(|tensor: Quantized| tensor.bytes).collect::<Vec<u8>>();

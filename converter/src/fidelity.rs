@@ -7,9 +7,11 @@ use core::fmt;
 use anyhow::{Context, Result};
 use kinglet::format::spec::{Direction, ModelSpec, NumericsSpec, PackedSpec, Task};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::opened::Source;
+use crate::progress::Progress;
 use crate::real::Rows;
 use crate::reference::{Reference, check_lengths};
 use crate::texts::{Input, end, spread_ids};
@@ -123,7 +125,7 @@ pub fn run(
     Ok(rows)
 }
 
-/// Runs both on each input. `tile` is the runtime's.
+/// Runs both on each input, inputs on several threads. `tile` is the runtime's.
 ///
 /// # Errors
 /// When an input does not fit the model.
@@ -132,24 +134,41 @@ pub fn compare(
     model: &Model<'_>,
     inputs: &[Input],
     tile: usize,
-    mut progress: impl FnMut(),
+    progress: Progress<'_>,
 ) -> Result<Fidelity> {
     let spec = model.spec();
-    let longest = inputs.iter().map(|input| input.ids.len().max(input.decoder_ids.len())).max().unwrap_or(0);
-    let plan = MemoryPlan::new(spec, longest, longest, tile)?;
-    let mut arena = AlignedVec::zeroed(usize::try_from(plan.bytes())?);
-    let mut session = Session::with_plan(model, &mut arena, plan)?;
-    let mut reference = Reference::new(source.spec(), &source.weights);
     let unit = libm::ldexp(1.0, -i32::from(spec.numerics.fraction_bits));
-    let mut comparison = Comparison::new(spec);
-    for input in inputs {
-        let exact = reference.answer(input)?;
+    compare_each(spec, inputs, |input, comparison| {
+        let exact = Reference::new(source.spec(), &source.weights).answer(input)?;
+        let longest = input.ids.len().max(input.decoder_ids.len());
+        let plan = MemoryPlan::new(spec, longest, longest, tile)?;
+        let mut arena = AlignedVec::zeroed(usize::try_from(plan.bytes())?);
+        let mut session = Session::with_plan(model, &mut arena, plan)?;
         let integers = run(&mut session, &input.ids, &input.token_types, &input.decoder_ids)?;
         let found = integers.iter().map(|row| row.iter().map(|&x| f64::from(x) * unit).collect());
         comparison.add(input, &exact, found);
         progress();
-    }
-    Ok(comparison.finish())
+        Ok(())
+    })
+}
+
+/// What `one` finds for each input, on several threads; together it does not depend on their number.
+///
+/// # Errors
+/// Those of `one`.
+pub(crate) fn compare_each<'a, T: Sync>(
+    spec: &'a ModelSpec,
+    inputs: &[T],
+    one: impl Fn(&T, &mut Comparison<'a>) -> Result<()> + Sync,
+) -> Result<Fidelity> {
+    let each = inputs.par_iter().map(|input| {
+        let mut comparison = Comparison::new(spec);
+        one(input, &mut comparison)?;
+        Ok(comparison)
+    });
+    let mut all = Comparison::new(spec);
+    each.collect::<Result<Vec<_>>>()?.into_iter().for_each(|comparison| all.merge(comparison));
+    Ok(all.finish())
 }
 
 /// Results beside those of the reference, input after input.
@@ -167,7 +186,7 @@ pub(crate) struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     /// With nothing compared.
-    pub(crate) fn new(spec: &'a ModelSpec) -> Self {
+    fn new(spec: &'a ModelSpec) -> Self {
         Self {
             spec,
             cosines: Vec::new(),
@@ -202,8 +221,20 @@ impl<'a> Comparison<'a> {
         self.inputs += 1;
     }
 
+    /// Takes in what was compared after it.
+    fn merge(&mut self, next: Self) {
+        if next.least.0 < self.least.0 {
+            self.least = (next.least.0, self.inputs + next.least.1);
+        }
+        self.cosines.extend(next.cosines);
+        self.inputs += next.inputs;
+        self.all = core::array::from_fn(|at| self.all[at] + next.all[at]);
+        self.width = next.width;
+        self.language.merge(&next.language);
+    }
+
     /// How near they are.
-    pub(crate) fn finish(self) -> Fidelity {
+    fn finish(self) -> Fidelity {
         let rows = self.cosines.len();
         let [product, exact, found] = self.all;
         let lengths = libm::sqrt(exact * found);
@@ -241,21 +272,22 @@ pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Res
         Direction::Forward => special.bos.or(special.eos.first().copied()),
         Direction::Backward => special.eos.first().copied().or(special.bos),
     };
+    let first = first.filter(|&id| id < decoder.embedding.vocab_size).unwrap_or(0);
     let mut random = SplitMix(seed);
-    let mut reference = Reference::new(spec, &source.weights);
-    let mut texts = Vec::new();
-    for _ in 0..count {
-        reference.reset();
-        let mut ids = vec![first.filter(|&id| id < decoder.embedding.vocab_size).unwrap_or(0)];
-        while ids.len() < len {
+    // Each text has its own random numbers, so that texts can be written side by side.
+    let places: Vec<Vec<f64>> = (0..count).map(|_| (1..len).map(|_| random.next()).collect()).collect();
+    let texts = places.into_par_iter().map(|places| {
+        let mut reference = Reference::new(spec, &source.weights);
+        let mut ids = vec![first];
+        for place in places {
             let hidden = reference.decode(&ids[ids.len() - 1..])?;
             let logits = reference.head(&hidden)?;
             let row = logits.rows().last().context("no logits")?;
-            ids.push(draw(row, random.next()));
+            ids.push(draw(row, place));
         }
-        texts.push(Input { ids, ..Input::default() });
-    }
-    Ok(texts)
+        Ok(Input { ids, ..Input::default() })
+    });
+    texts.collect()
 }
 
 /// Token ids from all over the vocabulary: what an encoder is compared on where there is no text.
@@ -309,6 +341,15 @@ impl Language {
             self.surprise_reference -= exact[next as usize];
             self.surprise -= found[next as usize];
         }
+    }
+
+    fn merge(&mut self, next: &Self) {
+        self.rows += next.rows;
+        self.kl += next.kl;
+        self.same += next.same;
+        self.predicted += next.predicted;
+        self.surprise_reference += next.surprise_reference;
+        self.surprise += next.surprise;
     }
 
     fn finish(self) -> LanguageFidelity {

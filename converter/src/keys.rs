@@ -4,7 +4,7 @@ use anyhow::Result;
 use kinglet::format::spec::KeyWidth;
 use serde::Serialize;
 
-use crate::fidelity::{Comparison, Fidelity};
+use crate::fidelity::{Fidelity, compare_each};
 use crate::opened::Source;
 use crate::reference::Reference;
 use crate::texts::Input;
@@ -34,17 +34,14 @@ pub struct Keys {
 /// When the reference cannot run the model.
 pub fn choose(source: &mut Source, texts: &[Input]) -> Result<Keys> {
     let spec = source.spec();
-    let mut exact = Reference::new(spec, &source.weights);
-    let mut narrow = Reference::with_narrow_keys(spec, &source.weights);
-    let mut comparison = Comparison::new(spec);
     // The texts are sorted by length: a few of each length.
-    for text in texts.iter().step_by((texts.len() / TEXTS).max(1)) {
-        let text = text.cut(TOKENS);
-        let wanted = exact.answer(&text)?;
-        let found = narrow.answer(&text)?;
-        comparison.add(&text, &wanted, found.rows().map(|row| row.iter().map(|&x| x.into()).collect()));
-    }
-    let at_eight_bits = comparison.finish();
+    let some: Vec<Input> = texts.iter().step_by((texts.len() / TEXTS).max(1)).map(|text| text.cut(TOKENS)).collect();
+    let at_eight_bits = compare_each(spec, &some, |text, comparison| {
+        let wanted = Reference::new(spec, &source.weights).answer(text)?;
+        let found = Reference::with_narrow_keys(spec, &source.weights).answer(text)?;
+        comparison.add(text, &wanted, found.rows().map(|row| row.iter().map(|&x| x.into()).collect()));
+        Ok(())
+    })?;
     let kl = at_eight_bits.language.map_or(0.0, |language| language.kl);
     let seen = 1.0 - at_eight_bits.cosine() > COSINE || kl > KL;
     source.mapping.spec.numerics.keys = if seen { KeyWidth::K16 } else { KeyWidth::K8 };

@@ -26,6 +26,7 @@ mod json;
 pub mod keys;
 pub mod numbers;
 pub mod opened;
+pub mod progress;
 pub mod quantize;
 pub(crate) mod real;
 pub mod reference;

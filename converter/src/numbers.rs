@@ -12,6 +12,7 @@ use crate::calibrate::Calibration;
 use crate::fidelity::{Fidelity, standard_inputs};
 use crate::keys::{self, Keys};
 use crate::opened::Source;
+use crate::progress::Progress;
 use crate::texts::Input;
 
 /// What was chosen.
@@ -37,7 +38,8 @@ impl fmt::Display for Numbers {
 /// numbers, chooses the binary point, and the width of the keys unless `keys` gives it. It measures
 /// on the inputs that a report compares, and on `texts`. The results of the model stay as they are.
 ///
-/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`.
+/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`. `progress` is called for each of
+/// `texts`.
 ///
 /// # Errors
 /// When the reference cannot run the texts, or no binary point holds the numbers.
@@ -46,16 +48,17 @@ pub fn choose(
     texts: &[Input],
     keys: Option<KeyWidth>,
     calibrate: bool,
+    progress: Progress<'_>,
 ) -> Result<(Numbers, Option<Calibration>)> {
     let compared = standard_inputs(source)?;
     simplify(source);
     let mut calibration = None;
-    let mut ranges = Calibration::measure(source, &compared)?;
+    let mut ranges = Calibration::measure(source, &compared, &|| ())?;
     if calibrate {
-        let gathered = calibration.insert(Calibration::gather(source, texts, || {})?);
+        let gathered = calibration.insert(Calibration::gather(source, texts, progress)?);
         ranges.merge(&gathered.ranges);
     } else {
-        ranges.merge(&Calibration::measure(source, texts)?);
+        ranges.merge(&Calibration::measure(source, texts, progress)?);
     }
     let balance = balance(source, &ranges)?;
     let keys = match keys {

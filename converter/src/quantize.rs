@@ -16,9 +16,11 @@ use kinglet::format::places::{
     wide_tile_place,
 };
 use kinglet::format::spec::{Activation, ModelSpec, Multiplier, NormKind, WeightLayout};
+use rayon::prelude::*;
 
 use crate::calibrate::{Calibration, reader};
 use crate::fixed::{code, exponent, fixed, round_half_even};
+use crate::progress::Progress;
 use crate::real::largest;
 use crate::refuse;
 use crate::weights::{Tensor, Weights, role_name, tabulated};
@@ -26,6 +28,8 @@ use gptq::Factor;
 
 /// The largest magnitude of an int8 weight; -128 is not used.
 const MAX_WEIGHT: f64 = 127.0;
+/// Rows of a matrix that are rounded together.
+const ROWS: usize = 8;
 /// Fraction bits of a bias on attention scores.
 const SCORE_BITS: u8 = 16;
 
@@ -51,30 +55,39 @@ enum Rounding<'f> {
     Calibrated(&'f Factor),
 }
 
-/// Every tensor of a model as bytes, in payload order. With a calibration, weights are rounded by
+/// Every tensor of a model as bytes, in payload order; several threads make them. With a calibration, weights are rounded by
 /// what the layers read; without one, to the nearest. With a calibration that has gathered nothing,
 /// each row has the scale with the least squared error.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
-pub fn quantize(spec: &ModelSpec, weights: &Weights, calibration: Option<&Calibration>) -> Result<Vec<Quantized>> {
-    // In the order of roles, layers with one input follow each other: the factor of the last input is kept.
-    let mut kept: (Option<Role>, Option<Factor>) = (None, None);
+pub fn quantize(
+    spec: &ModelSpec,
+    weights: &Weights,
+    calibration: Option<&Calibration>,
+    progress: Progress<'_>,
+) -> Result<Vec<Quantized>> {
+    // In the order of roles, layers with one input follow each other: they share the factor of that
+    // input.
     let mut ordered: Vec<(usize, (Role, Shape))> = roles(spec).enumerate().collect();
     ordered.sort_by_key(|(_, (role, _))| *role);
-    let each = ordered.into_iter().map(|(place, (role, shape))| {
-        if kept.0 != Some(reader(spec, role)) {
-            let products = calibration.and_then(|calibration| calibration.get(spec, role));
-            kept = (Some(reader(spec, role)), products.and_then(Factor::new));
-        }
-        let rounding = match (calibration, &kept.1) {
+    let groups: Vec<_> = ordered.chunk_by(|(_, a), (_, b)| reader(spec, a.0) == reader(spec, b.0)).collect();
+    let quantized = groups.into_par_iter().with_max_len(1).map(|group| {
+        let products = group.first().zip(calibration).and_then(|((_, (role, _)), given)| given.get(spec, *role));
+        let factor = products.and_then(Factor::new);
+        let rounding = match (calibration, &factor) {
             (_, Some(factor)) => Rounding::Calibrated(factor),
             (Some(calibration), None) if calibration.is_empty() => Rounding::LeastSquares,
             _ => Rounding::Nearest,
         };
-        Ok((place, quantize_role(spec, weights, role, shape, rounding)?))
+        let each = group.iter().map(|&(place, (role, shape))| {
+            let quantized = quantize_role(spec, weights, role, shape, rounding)?;
+            progress();
+            Ok((place, quantized))
+        });
+        each.collect::<Result<Vec<_>>>()
     });
-    let mut placed = each.collect::<Result<Vec<_>>>()?;
+    let mut placed: Vec<_> = quantized.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     placed.sort_by_key(|(place, _)| *place);
     Ok(placed.into_iter().map(|(_, quantized)| quantized).collect())
 }
@@ -149,40 +162,46 @@ fn matrix(
     rounding: Rounding<'_>,
 ) -> Result<(Vec<u8>, f64)> {
     let rows: Vec<&[f32]> = tensor.weight.chunks_exact(cols).collect();
-    let scaled: Vec<(f64, Vec<u8>)> = match layout {
-        WeightLayout::Packed { group } => rows.iter().map(|row| groups::scales(row, group.into())).collect(),
-        _ => {
-            let scale = match rounding {
-                Rounding::LeastSquares => least_squares_scale,
-                _ => whole_scale,
-            };
-            rows.iter().map(|row| (scale(row), Vec::new())).collect()
-        }
-    };
+    let scaled = rows.par_iter().map(|row| match (layout, rounding) {
+        (WeightLayout::Packed { group }, _) => groups::scales(row, group.into()),
+        (_, Rounding::LeastSquares) => (least_squares_scale(row), Vec::new()),
+        _ => (whole_scale(row), Vec::new()),
+    });
+    let scaled: Vec<(f64, Vec<u8>)> = scaled.collect();
     let scales: Vec<f64> = scaled.iter().map(|(scale, _)| *scale).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
+    // What a code of a row's column is multiplied by, in units of the row's scale.
+    let multiple = |row: usize, col: usize| match layout {
+        WeightLayout::Packed { group } => f64::from(scaled[row].1[col / usize::from(group)]),
+        _ => 1.0,
+    };
+    let range = if matches!(layout, WeightLayout::Packed { .. }) { groups::RANGE } else { (-MAX_WEIGHT, MAX_WEIGHT) };
+    let of = |row: usize, col: usize| if multipliers[row] == 0 { 0.0 } else { scales[row] * multiple(row, col) };
+    let blocks = rows.par_chunks(ROWS).enumerate().map(|(block, rows)| {
+        let first = block * ROWS;
+        match rounding {
+            Rounding::Calibrated(factor) => factor.round(rows, &|row, col| of(first + row, col), range),
+            _ => {
+                let nearest =
+                    |row: usize, (col, x): (usize, &f32)| code(f64::from(*x), of(first + row, col), range) as i8;
+                let codes = |(at, row): (usize, &&[f32])| row.iter().enumerate().map(|x| nearest(at, x)).collect();
+                rows.iter().enumerate().map(codes).collect()
+            }
+        }
+    });
+    let codes: Vec<Vec<Vec<i8>>> = blocks.collect();
     let mut bytes = Vec::with_capacity(weight_bytes + 4 + 8 * rows.len() + ALIGNMENT);
     bytes.resize(weight_bytes, 0);
     let mut off = 0.0;
-    for (index, ((row, (scale, groups)), multiplier)) in rows.iter().zip(&scaled).zip(&multipliers).enumerate() {
-        let held = libm::ldexp(f64::from(*multiplier), -exponent);
-        let (least, most, multiple): (f64, f64, &dyn Fn(usize) -> f64) = match layout {
-            WeightLayout::Packed { group } => {
-                (groups::RANGE.0, groups::RANGE.1, &move |col| f64::from(groups[col / usize::from(group)]))
-            }
-            _ => (-MAX_WEIGHT, MAX_WEIGHT, &|_| 1.0),
-        };
-        let of_column = |col: usize| if *multiplier == 0 { 0.0 } else { scale * multiple(col) };
-        let codes = match rounding {
-            Rounding::Calibrated(factor) => factor.round(row, &of_column, (least, most)),
-            _ => row.iter().enumerate().map(|(col, x)| code(f64::from(*x), of_column(col), (least, most))).collect(),
-        };
+    for (index, (row, codes)) in rows.iter().zip(codes.iter().flatten()).enumerate() {
+        let held = libm::ldexp(f64::from(multipliers[index]), -exponent);
         for (col, (x, q)) in row.iter().zip(codes).enumerate() {
-            let error = q * multiple(col) * held - f64::from(*x);
+            let error = f64::from(*q) * multiple(index, col) * held - f64::from(*x);
             off += error * error;
-            put(&mut bytes, layout, (index, col, cols), q as i8);
+            put(&mut bytes, layout, (index, col, cols), *q);
         }
         if let WeightLayout::Packed { group } = layout {
+            let groups = &scaled[index].1;
             let start = weight_bytes - (rows.len() * groups.len()).next_multiple_of(ALIGNMENT);
             for (at, scale) in groups.iter().enumerate() {
                 bytes[start + group_place(index, at * usize::from(group), cols, group.into())] = *scale;

@@ -16,6 +16,7 @@ use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
 use crate::numbers::Numbers;
 use crate::opened::Source;
+use crate::progress::Progress;
 use crate::texts::{Input, Measured};
 use crate::vocabulary::Pruned;
 use crate::weights::role_name;
@@ -95,7 +96,8 @@ fn part(role: Role) -> &'static str {
 }
 
 impl Report {
-    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each, where there are texts.
+    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each, where there are texts;
+    /// `progress` is called for each.
     ///
     /// # Errors
     /// When the blob and the checkpoint do not belong together.
@@ -105,6 +107,7 @@ impl Report {
         measured: Measured,
         inputs: &[Input],
         shown: &[String],
+        progress: Progress<'_>,
     ) -> Result<Self> {
         let model = Model::from_bytes(&converted.blob)?;
         let spec = model.spec();
@@ -116,7 +119,7 @@ impl Report {
         let rest = converted.blob.len() - bytes.values().sum::<usize>();
         bytes.insert("manifest and golden vectors", rest);
         bytes.insert("total", converted.blob.len());
-        let fidelity = fidelity::compare(source, &model, inputs, 16, || {})?;
+        let fidelity = fidelity::compare(source, &model, inputs, 16, progress)?;
         Ok(Self {
             model_type: source.mapping.model_type.clone(),
             parameters: source.weights.parameters(spec),

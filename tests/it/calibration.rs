@@ -2,8 +2,12 @@
 
 use kinglet::format::spec::Direction;
 use kinglet_convert::calibrate::{Calibration, fit};
+use kinglet_convert::convert::convert;
 use kinglet_convert::family::Options;
+use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
+use kinglet_convert::report::Report;
+use kinglet_convert::samples::Samples;
 use kinglet_convert::texts::Input;
 use kinglet_tests::golden_cases;
 
@@ -39,7 +43,31 @@ fn a_text_longer_than_the_model_is_cut_and_then_read() {
             assert_eq!(Some(long.decoder_ids[0]), source.mapping.special.decoder_start, "{name}");
             assert!(long.decoder_ids.len() > 1, "{name}");
         }
-        Calibration::gather(&source, &[long], || {}).expect("the reference reads it");
+        Calibration::gather(&source, &[long], &|| ()).expect("the reference reads it");
+    }
+}
+
+/// The blob of a golden checkpoint, and its report as text, made on some threads.
+fn made_on(threads: usize, name: &str) -> (Vec<u8>, String) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    pool.install(|| {
+        let mut source = open(name, Direction::Forward);
+        let samples = Samples::standard(&source, None, true, false).expect("the reference runs");
+        let chosen = numbers::choose(&mut source, &samples.calibrated, None, true, &|| ());
+        let (_, calibration) = chosen.expect("a binary point holds the numbers");
+        let converted = convert(&source, &[], calibration.as_ref(), &|| ()).expect("the values fit");
+        let report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown, &|| ());
+        (converted.blob.to_vec(), format!("{:?}", report.expect("the blob is of the checkpoint")))
+    })
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte_of_a_blob_and_nothing_of_its_report() {
+    for name in ["gpt2", "bert", "t5"] {
+        let alone = made_on(1, name);
+        for threads in [2, 3, 7] {
+            assert!(made_on(threads, name) == alone, "{name} on {threads} threads");
+        }
     }
 }
 

@@ -134,7 +134,7 @@ fn a_blob_says_what_may_stand_before_a_text() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/bert_sentences");
     let mut source = Source::open(&golden, &Options::default()).expect("a checkpoint");
     let prompts = |source: &Source| {
-        let blob = convert(source, &[], None).expect("a blob").blob;
+        let blob = convert(source, &[], None, &|| ()).expect("a blob").blob;
         let model = Model::from_bytes(&blob).expect("a model");
         let list: Vec<(String, String)> = model.prompts().map(|(name, text)| (name.into(), text.into())).collect();
         (model.default_prompt().map(str::to_owned), list)

@@ -158,7 +158,7 @@ fn the_integers_are_near_the_reference() {
         let (source, converted) = case.convert(&Options { keys: KeyWidth::K16, ..case.options() });
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
-        let found = compare(&source, &model, &inputs, 4, || {}).expect("both run");
+        let found = compare(&source, &model, &inputs, 4, &|| ()).expect("both run");
         // One number has no direction, and two hardly any: those are compared by their size.
         if case.inputs[0].rows[0].len() > 2 {
             if found.cosine_mean < LEAST_COSINE {
@@ -185,7 +185,7 @@ fn packed_weights_count_as_what_they_stand_for() {
             if !every {
                 divided += unpack_every_second_block(&mut source.mapping.spec);
             }
-            let blob = convert(&source, &[], None).expect("it converts").blob;
+            let blob = convert(&source, &[], None, &|| ()).expect("it converts").blob;
             let model = Model::from_bytes(&blob).expect("the blob is valid");
             packed += roles(model.spec()).filter(|(_, shape)| shape.group_scales() > 0).count();
             // The reference computes with the sixteen values that a weight may have: what is left is

@@ -44,13 +44,13 @@ struct Converted {
 /// Converts a source as the command line does, and compares the blob with the source as it was.
 fn converted(source: &Source, inputs: &[Input], keys: Option<KeyWidth>) -> Result<Converted, Box<dyn Error>> {
     let mut prepared = source.clone();
-    let (numbers, _) = choose(&mut prepared, inputs, keys, false)?;
-    let blob = convert(&prepared, &[], None)?.blob;
+    let (numbers, _) = choose(&mut prepared, inputs, keys, false, &|| ())?;
+    let blob = convert(&prepared, &[], None, &|| ())?.blob;
     let model = Model::from_bytes(&blob)?;
     let mut wanted = *source.spec();
     wanted.numerics.keys = prepared.spec().numerics.keys;
     assert_eq!(architecture(model.spec()), architecture(&wanted));
-    let found = compare(source, &model, inputs, 4, || {})?;
+    let found = compare(source, &model, inputs, 4, &|| ())?;
     Ok(Converted { prepared, numbers, found })
 }
 

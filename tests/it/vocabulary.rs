@@ -107,7 +107,7 @@ fn tokens_are_named_by_id_or_as_the_vocabulary_writes_them() {
 
 /// What a blob makes of an input.
 fn rows(source: &Source, input: &Expected) -> Vec<Vec<i32>> {
-    let blob = convert(source, &[], None).expect("a blob").blob;
+    let blob = convert(source, &[], None, &|| ()).expect("a blob").blob;
     let model = Model::from_bytes(&blob).expect("a model");
     let longest = input.ids.len().max(input.decoder_ids.len());
     let plan = MemoryPlan::standard(model.spec(), longest).expect("a plan");

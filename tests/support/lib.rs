@@ -122,7 +122,7 @@ impl Golden {
     /// When that fails.
     pub fn convert(&self, options: &Options) -> (Source, Converted) {
         let source = self.open_with(options);
-        let converted = convert(&source, &[], None).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
+        let converted = convert(&source, &[], None, &|| ()).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));
         (source, converted)
     }
 }

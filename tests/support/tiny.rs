@@ -206,7 +206,7 @@ pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
     }
     let weights = Weights::new(spec, tensors).expect("weights of every role");
     let payload: Vec<u8> =
-        quantize(spec, &weights, None).expect("they fit").into_iter().flat_map(|tensor| tensor.bytes).collect();
+        quantize(spec, &weights, None, &|| ()).expect("they fit").into_iter().flat_map(|tensor| tensor.bytes).collect();
     let labels = if spec.head.task == Task::Classification { "no\nperhaps\nyes" } else { "" };
     let provenance = Provenance { source: "tiny", source_checksum: 7, converter: "test" };
     let manifest = Manifest {

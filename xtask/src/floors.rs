@@ -33,7 +33,7 @@ const RUNTIME: &[&[&str]] = &[
 /// The rooms of the converter.
 const CONVERTER: &[&[&str]] = &[
     &["files", "fit"],
-    &["fixed", "json", "real", "source", "tables", "texts", "widths"],
+    &["fixed", "json", "progress", "real", "source", "tables", "texts", "widths"],
     &["config"],
     &["checkpoint"],
     &["grammar", "hub", "tokenizer"],

@@ -94,7 +94,7 @@ impl Wishes {
         }
         let reader = if section.is_empty() { None } else { Some(Tokenizer::from_bytes(&section)?) };
         let (samples, own) = self.samples(&source, reader.as_ref())?;
-        let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate)?;
+        let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate, &|| ())?;
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
         let budget = match &self.flash {
@@ -105,8 +105,8 @@ impl Wishes {
             }
             None => None,
         };
-        let converted = quantize(&source, &section, Some(&calibration))?;
-        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
+        let converted = quantize(&source, &section, Some(&calibration), &|| ())?;
+        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown, &|| ())?;
         report.direction = direction::losses(&source, reader.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;

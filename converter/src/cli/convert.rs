@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use kinglet::format::blob::MAGIC;
+use kinglet::format::layout::roles;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, NumericsSpec, Task, WeightLayout};
 use kinglet::tokenizer::section;
 use kinglet_convert::budget::{self, Size};
@@ -28,7 +29,7 @@ use super::engine::{DirectionArg, task_name};
 use super::input::Reader;
 use super::keep::{KeepArgs, cut};
 use super::located::Located;
-use super::output;
+use super::output::{self, Phases};
 use super::texts::Given;
 
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
@@ -223,8 +224,7 @@ impl Convert {
         let mut inputs = given.as_ref().map(|given| given.inputs(&reader, None)).transpose()?;
         let mut options = self.options();
         options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
-        let progress = output::spinner();
-        progress.set_message("reading the checkpoint");
+        let phases = Phases::begin("reading the checkpoint");
         let mut source = Source::open(path, &options)?;
         adapter.iter().chain([&located]).for_each(|located| located.rename(&mut source));
         if let Some(tile) = self.target.tile(source.spec().decoder.is_none()) {
@@ -236,7 +236,7 @@ impl Convert {
         }
         let mut pruned = None;
         if let Some(wish) = &wish {
-            progress.set_message("choosing the vocabulary");
+            phases.next("choosing the vocabulary");
             let before = (*source.spec(), full);
             let vocabulary = cut(path, &reader, wish, Some(&mut source))?;
             vocabulary.notes.iter().for_each(|note| output::note(note));
@@ -245,7 +245,7 @@ impl Convert {
             pruned = Some(Pruned::between(before, (source.spec(), tokenizer.len())));
             inputs = given.as_ref().map(|given| given.inputs(&reader, Some(&vocabulary.kept))).transpose()?;
         }
-        progress.set_message("calibrating");
+        phases.next("collecting texts");
         let given = given.zip(inputs).map(|(given, inputs)| given.texts(inputs, &mut source, &reader)).transpose()?;
         let samples = match &given {
             Some(given) => {
@@ -258,28 +258,32 @@ impl Convert {
                 Samples::standard(&source, tokenizer, !self.no_calibration, self.calibration_ids)?
             }
         };
+        phases.next_of("calibrating", samples.calibrated.len());
+        let step = || phases.step();
         let (numbers, calibration) =
-            numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration)?;
+            numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration, &step)?;
         // One that saw nothing rounds each weight by itself.
         let calibration = calibration.unwrap_or_default();
         let budget = match self.flash {
             Some(size) => {
-                progress.set_message("measuring what four bits lose in each matrix");
+                phases.next("measuring what four bits lose in each matrix");
                 let texts = if samples.calibrated.is_empty() { &samples.measured } else { &samples.calibrated };
-                Some(budget::fit(&mut source, tokenizer, (&options.widths, size), Some(&calibration), texts, || {})?)
+                Some(budget::fit(&mut source, tokenizer, (&options.widths, size), Some(&calibration), texts, || {
+                    phases.step()
+                })?)
             }
             None => None,
         };
-        progress.set_message("quantizing");
-        let converted = convert(&source, tokenizer, Some(&calibration))?;
-        progress.set_message("measuring against the reference");
-        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown)?;
+        phases.next_of("quantizing", roles(source.spec()).count());
+        let converted = convert(&source, tokenizer, Some(&calibration), &step)?;
+        phases.next_of("measuring against the reference", samples.measured.len());
+        let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown, &step)?;
         let own: Vec<texts::Input> = given.into_iter().flatten().map(|(input, _)| input).collect();
         report.direction = direction::losses(&source, reader.tokenizer.as_ref(), &own)?;
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
         report.budget = budget;
-        progress.finish_and_clear();
+        phases.finish();
         check(&report, &source.spec().numerics)?;
 
         if let Some(file) = &self.report {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Number, Value};
 
@@ -27,15 +27,45 @@ pub(crate) fn bar(steps: usize) -> ProgressBar {
     if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) }
 }
 
-/// What shows on standard error that work of unknown length goes on.
-pub(crate) fn spinner() -> ProgressBar {
-    // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has none.
-    if is_quiet() || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// What shows on standard error how far work of several phases is.
+pub(crate) struct Phases(ProgressBar);
+
+impl Phases {
+    /// Work that has just begun with a phase of unknown length.
+    pub(crate) fn begin(name: &'static str) -> Self {
+        // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has none.
+        if is_quiet() || !io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar.with_message(name))
     }
-    let spinner = ProgressBar::new_spinner();
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    spinner
+
+    /// The next phase, of unknown length.
+    pub(crate) fn next(&self, name: &'static str) {
+        self.0.set_style(ProgressStyle::default_spinner());
+        self.0.set_message(name);
+    }
+
+    /// The next phase, of a number of steps.
+    pub(crate) fn next_of(&self, name: &'static str, steps: usize) {
+        let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}");
+        self.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.0.set_length(steps as u64);
+        self.0.set_position(0);
+        self.0.set_message(name);
+    }
+
+    /// One step is done.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// All is done.
+    pub(crate) fn finish(self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// Prints one JSON object on a line.

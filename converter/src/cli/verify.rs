@@ -122,7 +122,7 @@ impl Verify {
             fidelity::spread_texts(&source, self.texts, tokens.min(32))
         };
         let progress = output::bar(inputs.len()).with_message("comparing");
-        let found = fidelity::compare(&source, model, &inputs, 16, || progress.inc(1));
+        let found = fidelity::compare(&source, model, &inputs, 16, &|| progress.inc(1));
         progress.finish_and_clear();
         found
     }

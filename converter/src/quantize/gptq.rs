@@ -37,41 +37,69 @@ impl Factor {
         // Backwards, H = L L^T; so forwards H = R R^T with R upper triangular, and U is the inverse
         // of R.
         let mut lower = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                let (before, row) = lower.split_at_mut(i * n);
-                let other = if j < i { &before[j * n..][..j] } else { &[][..] };
-                let off = if j < i { dot(&row[..j], other) } else { dot(&row[..i], &row[..i]) };
-                let left = at(order[n - 1 - i], order[n - 1 - j]) - off;
-                row[j] = if j < i { left / before[j * n + j] } else { libm::sqrt(left.max(damping * 1e-6)) };
-            }
-        }
+        for_blocks(&mut lower, n, |i, row, j, done| {
+            let off = dot(&row[..j], &done.unwrap_or(&*row)[..j]);
+            let left = at(order[n - 1 - i], order[n - 1 - j]) - off;
+            row[j] = done.map_or_else(|| libm::sqrt(left.max(damping * 1e-6)), |done| left / done[j]);
+        });
         let mut inverse = vec![0.0; n * n];
-        for i in 0..n {
-            let (before, row) = inverse.split_at_mut(i * n);
-            for (k, done) in before.chunks_exact(n).enumerate() {
-                subtract(&mut row[..=k], lower[i * n + k], &done[..=k]);
+        for_blocks(&mut inverse, n, |i, row, j, done| match done {
+            Some(done) => subtract(&mut row[..=j], lower[i * n + j], &done[..=j]),
+            None => {
+                row[i] = 1.0;
+                let pivot = lower[i * n + i];
+                row[..=i].iter_mut().for_each(|x| *x /= pivot);
             }
-            row[i] = 1.0;
-            let pivot = lower[i * n + i];
-            row[..=i].iter_mut().for_each(|x| *x /= pivot);
-        }
+        });
         inverse.reverse();
         Some(Self { order, upper: inverse })
     }
 
-    /// The codes of a row of `weights`, each in `range`; `scale` gives the scale of a column.
-    pub(super) fn round(&self, weights: &[f32], scale: &dyn Fn(usize) -> f64, range: (f64, f64)) -> Vec<f64> {
+    /// The codes of some rows of weights, each in `range`; `scale` gives the scale of a row's column.
+    pub(super) fn round(
+        &self,
+        rows: &[&[f32]],
+        scale: &dyn Fn(usize, usize) -> f64,
+        range: (f64, f64),
+    ) -> Vec<Vec<i8>> {
         let n = self.order.len();
-        let mut left: Vec<f64> = self.order.iter().map(|&column| f64::from(weights[column])).collect();
-        let mut codes = vec![0.0; n];
+        let ordered = |row: &&[f32]| self.order.iter().map(|&column| f64::from(row[column])).collect::<Vec<f64>>();
+        let mut left: Vec<Vec<f64>> = rows.iter().map(ordered).collect();
+        let mut codes = vec![vec![0; n]; rows.len()];
+        // A row of the factor is fetched once for all rows of weights.
         for (j, (&column, upper)) in self.order.iter().zip(self.upper.chunks_exact(n)).enumerate() {
-            let code = code(left[j], scale(column), range);
-            codes[column] = code;
-            let error = (left[j] - code * scale(column)) / upper[j];
-            subtract(&mut left[j + 1..], error, &upper[j + 1..]);
+            for (row, (left, codes)) in left.iter_mut().zip(&mut codes).enumerate() {
+                let scale = scale(row, column);
+                let code = code(left[j], scale, range);
+                codes[column] = code as i8;
+                let error = (left[j] - code * scale) / upper[j];
+                subtract(&mut left[j + 1..], error, &upper[j + 1..]);
+            }
         }
         codes
+    }
+}
+
+/// Rows of a triangular matrix that are computed together, so that each earlier row is fetched once for all of them.
+const BLOCK: usize = 8;
+
+/// Calls `step` with each row `i` of an `n * n` matrix and each `j` up to `i`, in this order for every row: with row
+/// `j`, which is done, or with none for the last, which is row `i` itself.
+fn for_blocks(matrix: &mut [f64], n: usize, step: impl Fn(usize, &mut [f64], usize, Option<&[f64]>)) {
+    for first in (0..n).step_by(BLOCK) {
+        let (before, block) = matrix.split_at_mut(first * n);
+        for (j, done) in before.chunks_exact(n).enumerate() {
+            for (i, row) in (first..n).zip(block.chunks_exact_mut(n).take(BLOCK)) {
+                step(i, row, j, Some(done));
+            }
+        }
+        for i in first..n.min(first + BLOCK) {
+            let (before, row) = block.split_at_mut((i - first) * n);
+            for (j, done) in (first..).zip(before.chunks_exact(n)) {
+                step(i, &mut row[..n], j, Some(done));
+            }
+            step(i, &mut row[..n], i, None);
+        }
     }
 }
 
@@ -159,8 +187,9 @@ mod tests {
                 .iter()
                 .map(|&w| crate::fixed::round_half_even(f64::from(w) / scale).clamp(-127.0, 127.0))
                 .collect();
-            let codes = factor.round(&weights, &|_| scale, (-127.0, 127.0));
-            assert!(codes.iter().all(|code| code.abs() <= 127.0 && *code == libm::trunc(*code)));
+            let codes = factor.round(&[&weights], &|_, _| scale, (-127.0, 127.0)).remove(0);
+            assert!(codes.iter().all(|code| *code != i8::MIN));
+            let codes: Vec<f64> = codes.into_iter().map(f64::from).collect();
             assert!(off(&codes) < 0.5 * off(&plain), "seed {seed}: {} against {}", off(&codes), off(&plain));
         }
     }

@@ -118,7 +118,7 @@ mod tests {
             (0..TABLE_GROUP).map(|at| least + (most - least) * (at as f32 * 0.618).fract()).collect()
         };
         // Off by half a step, and by what the scale and the clipping at both ends bring.
-        for (least, most) in [(-1.0, 1.0), (-0.1, 0.9), (-0.02, 0.01), (0.0, 3.0), (-3.0, -0.5)] {
+        for (least, most) in [(-1.0_f32, 1.0_f32), (-0.1, 0.9), (-0.02, 0.01), (0.0, 3.0), (-3.0, -0.5)] {
             let span = f64::from(most.max(0.0) - least.min(0.0));
             let step = span / 15.0;
             assert!(off(&group(least, most), TABLE_GROUP) < 1.6 * step, "from {least} to {most}");

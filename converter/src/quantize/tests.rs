@@ -159,7 +159,7 @@ fn every_tensor_of_a_model_has_the_bytes_of_its_shape() {
     for config in [tiny_llama(), tiny_bert()] {
         let spec = spec(&config);
         let weights = random_weights(&spec, 3);
-        let quantized = quantize(&spec, &weights, None).unwrap();
+        let quantized = quantize(&spec, &weights, None, &|| ()).unwrap();
         assert_eq!(quantized.len(), roles(&spec).count());
         for ((role, shape), tensor) in roles(&spec).zip(&quantized) {
             assert_eq!((tensor.role, tensor.bytes.len() as u64), (role, shape.bytes()));

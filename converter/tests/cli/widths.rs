@@ -10,7 +10,8 @@ use crate::support::{converted, path, refused, run, run_json, stories, text};
 fn parts_and_layers_have_the_widths_that_were_asked_for() {
     let folder = TempDir::new().expect("a folder");
     let blob = path(&folder, "mixed.kinglet");
-    let convert = ["convert", text(&stories()), "-o", &blob, "--no-calibration", "--force"];
+    let stories = stories();
+    let convert = ["convert", text(&stories), "-o", &blob, "--no-calibration", "--force"];
     let widths = ["--weights-of", "query=int4", "--weights-of", "up:1-3=int4", "--weights-of", "up:2=int8"];
     run(&[&convert[..], &widths].concat());
     assert!(run(&["inspect", &blob]).contains("four bits a weight: query=int4 up:1,3=int4\n"));
@@ -34,10 +35,10 @@ fn a_rule_that_is_about_nothing_is_refused() {
 fn a_blob_has_the_size_that_was_asked_for() {
     let (_folder, whole) = converted();
     let whole = fs::read(whole).expect("a blob");
-    let folder = TempDir::new().expect("a folder");
+    let (folder, stories) = (TempDir::new().expect("a folder"), stories());
     let blob = path(&folder, "small.kinglet");
     let convert = |size: &str| {
-        let asked = ["convert", text(&stories()), "-o", &blob, "--force", "--json", "--flash", size];
+        let asked = ["convert", text(&stories), "-o", &blob, "--force", "--json", "--flash", size];
         (run_json(&asked), fs::read(&blob).expect("a blob"))
     };
     let (report, same) = convert("10M");
@@ -48,7 +49,7 @@ fn a_blob_has_the_size_that_was_asked_for() {
     let costs = report["budget"]["costs"].as_array().expect("what each matrix costs");
     let (taken, left): (Vec<_>, Vec<_>) = costs.iter().partition(|cost| cost["packed"] == true);
     assert!(taken.len() > 2 && left.len() > 2, "{report}");
-    let refusal = ["convert", text(&stories()), "--dry-run", "--flash", "100K"];
+    let refusal = ["convert", text(&stories), "--dry-run", "--flash", "100K"];
     assert!(refused(&refusal).contains("with four bits wherever that may be it has"));
-    assert!(refused(&["convert", text(&stories()), "--dry-run", "--flash", "many"]).contains("is no size of flash"));
+    assert!(refused(&["convert", text(&stories), "--dry-run", "--flash", "many"]).contains("is no size of flash"));
 }

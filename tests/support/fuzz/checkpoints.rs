@@ -46,7 +46,7 @@ fn open(case: &str, file: &str, bytes: &[u8]) {
     if file == "pytorch_model.bin" {
         fs::remove_file(directory.path().join("model.safetensors")).expect("it was copied");
     }
-    match Source::open(directory.path(), &Options::default()).and_then(|source| convert(&source, &[], None)) {
+    match Source::open(directory.path(), &Options::default()).and_then(|source| convert(&source, &[], None, &|| ())) {
         Ok(converted) => {
             Model::from_bytes(&converted.blob).expect("what the converter writes is valid");
         }
