@@ -37,9 +37,7 @@ fn layers(criterion: &mut Criterion) {
             let mut next = numbers();
             let mut weights = AlignedVec::zeroed(match layout {
                 WeightLayout::Packed { .. } => size * size / 2,
-                WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Paired | WeightLayout::WideTiled => {
-                    size * size
-                }
+                _ => size * size,
             });
             weights.iter_mut().for_each(|weight| *weight = (next() % 255) as u8);
             let groups: Vec<u8> = (0..size * size / usize::from(GROUP)).map(|_| 1 + (next() % 16) as u8).collect();

@@ -61,6 +61,8 @@ pub struct Checkpoint {
     pub prompts: Prompts,
     /// `max_seq_length` of `sentence_bert_config.json`.
     pub max_seq_length: Option<u32>,
+    /// Whether it has tensors. What a configuration says is believed otherwise, where a tensor would show it.
+    pub has_weights: bool,
     /// What was left out before the names of all tensors.
     pub wrapper: String,
     tensors: Tensors,
@@ -74,32 +76,57 @@ impl Checkpoint {
     /// # Errors
     /// When a file is missing, cut or not what it should be; the message names it.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::read(dir, None)
+    }
+
+    /// Opens a configuration without its tensors, and what lies beside it: for what can be said before there are any.
+    ///
+    /// # Errors
+    /// When a file is not what it should be; the message names it.
+    pub fn without_weights(config: &Path) -> Result<Self> {
+        let dir = config.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::read(dir, Some(config))
+    }
+
+    /// Whether the tensors of a folder are there, or some of them, in whatever format.
+    pub fn is_complete(dir: &Path) -> bool {
+        let inner = sentence::modules(dir, &Prompts::default()).unwrap_or_default();
+        let inner = inner.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
+        tensors::NAMES.iter().any(|(whole, index)| is_there(&inner.join(whole)) || is_there(&inner.join(index)))
+    }
+
+    /// Opens a folder, or where `config` names one, a configuration without tensors.
+    fn read(dir: &Path, config: Option<&Path>) -> Result<Self> {
         let root = dir;
         let prompts = Prompts::read(root)?;
         let mut modules = sentence::modules(root, &prompts)?;
         let dir = modules.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
-        let path = dir.join("config.json");
+        let path = config.map_or_else(|| dir.join("config.json"), Path::to_owned);
         if !is_there(&path) && adapter::is_adapter(&dir) {
             return Err(adapter::is_no_model(&dir));
         }
         let is_static = modules.iter().any(|module| matches!(module, Module::StaticEmbedding { .. }));
-        let config = if is_static { json::optional(&path)? } else { json::required(&path)? };
-        let config = sentence::static_embedding(config, &mut modules);
+        let json = if is_static { json::optional(&path)? } else { json::required(&path)? };
+        let json = sentence::static_embedding(json, &mut modules);
         let sentence_file = sentence::CONFIG_FILES.into_iter().find(|name| is_there(&dir.join(name)));
         let max_seq_length = json::optional(&dir.join(sentence_file.unwrap_or(sentence::CONFIG_FILES[0])))?;
         let max_seq_length = max_seq_length["max_seq_length"].as_u64().and_then(|n| u32::try_from(n).ok());
         let mut checkpoint = Self {
-            config: Config::new(config)?,
+            config: Config::new(json)?,
             generation: json::optional(&dir.join("generation_config.json"))?,
             modules,
             prompts,
             max_seq_length,
             wrapper: String::new(),
-            tensors: Tensors::open(&dir)?,
+            has_weights: config.is_none(),
+            tensors: if config.is_some() { Tensors::default() } else { Tensors::open(&dir)? },
             adapter: Adapter::default(),
             used: RefCell::default(),
             dir,
         };
+        if config.is_some() {
+            return Ok(checkpoint);
+        }
         checkpoint.unwrap_names();
         for folder in checkpoint.modules.iter().filter_map(Module::tensor_folder) {
             checkpoint.tensors.read_module(&root.join(folder), &format!("{folder}/"))?;

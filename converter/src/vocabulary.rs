@@ -214,6 +214,23 @@ fn first(spec: &ModelSpec) -> Option<&StackSpec> {
     spec.encoder.as_ref().or(spec.decoder.as_ref())
 }
 
+/// Tokens of a model's vocabulary: of its encoder's, where it has two.
+pub fn vocab_size(spec: &ModelSpec) -> u32 {
+    first(spec).map_or(0, |stack| stack.embedding.vocab_size)
+}
+
+/// An architecture with another size of its vocabulary.
+pub fn resize(spec: &ModelSpec, vocab_size: u32) -> ModelSpec {
+    let mut resized = *spec;
+    for stack in [&mut resized.encoder, &mut resized.decoder].into_iter().flatten() {
+        stack.embedding.vocab_size = vocab_size;
+    }
+    if is_by_token(spec, Role::Head(HeadPart::Output)) || spec.head.output == OutputProjection::Tied {
+        resized.head.num_outputs = vocab_size;
+    }
+    resized
+}
+
 /// The tokens that a model itself asks for.
 fn special_ids(source: &Source) -> Vec<u32> {
     let spec = source.spec();
@@ -256,12 +273,9 @@ impl Source {
         let count = rows.len() as u32;
         let new = |id: u32| kept.new_id(id).filter(|&id| id < count);
         let spec = &mut self.mapping.spec;
+        *spec = resize(spec, count);
         for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
-            stack.embedding.vocab_size = count;
             stack.embedding.padding = stack.embedding.padding.and_then(new);
-        }
-        if is_by_token(spec, Role::Head(HeadPart::Output)) || spec.head.output == OutputProjection::Tied {
-            spec.head.num_outputs = count;
         }
         spec.head.pooling = match spec.head.pooling {
             Pooling::LastExcept(id) => new(id).map_or(Pooling::Last, Pooling::LastExcept),

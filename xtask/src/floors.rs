@@ -32,7 +32,7 @@ const RUNTIME: &[&[&str]] = &[
 
 /// The rooms of the converter.
 const CONVERTER: &[&[&str]] = &[
-    &["files", "fit"],
+    &["files"],
     &["fixed", "json", "progress", "real", "source", "tables", "texts", "widths"],
     &["config"],
     &["checkpoint"],
@@ -41,12 +41,13 @@ const CONVERTER: &[&[&str]] = &[
     &["weights"],
     &["opened"],
     &["balance", "biases", "reference", "vocabulary"],
-    &["fidelity"],
+    &["fidelity", "fit"],
     &["calibrate", "direction", "keys"],
     &["numbers", "quantize", "samples"],
-    &["convert"],
+    &["convert", "losses"],
     &["budget"],
     &["report"],
+    &["page"],
     &["cli"],
 ];
 

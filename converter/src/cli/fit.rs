@@ -1,24 +1,51 @@
-//! `kinglet fit`: which boards a blob fits.
+//! `kinglet fit`: which boards a model fits, converted or not, and what would make it fit.
 
-use std::path::PathBuf;
+use core::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use clap::Args;
-use kinglet_convert::fit::{BOARDS, Board, Fit as Answer, products_per_token};
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use kinglet::format::blob::MAGIC;
+use kinglet::format::spec::ModelSpec;
+use kinglet::tokenizer::Tokenizer;
+use kinglet_convert::checkpoint::Checkpoint;
+use kinglet_convert::family::{self, Options};
+use kinglet_convert::fit::{BOARDS, Board, Core, Fit as Fitting, Subject, Way, payload, products_per_token};
+use kinglet_convert::tokenizer;
+use kinglet_convert::vocabulary::{Vocabulary, Wish, vocab_size};
 use serde_json::{Value, json};
 
 use super::engine::{open, read_blob};
+use super::located::Located;
 use super::{number, output};
 
-/// Say which boards a blob fits, with what left over, and about how long a token takes there: the
-/// mean of a text of that length.
+/// Say which boards a model fits, with what left over, and about how long a token takes there: the mean of a text of that length.
+///
+/// For a checkpoint, or for a config.json alone, it plans before anything is trained or converted. Where a model does not fit, it
+/// names options of `kinglet convert` with which it does, with the bytes that the blob has then.
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
-    /// The blob.
+    /// A blob, a checkpoint's folder, a config.json, or a model of the Hub.
     model: PathBuf,
     /// Only the boards whose name or chip contains this.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["flash", "ram", "core", "mhz"])]
     board: Option<String>,
+    /// A chip of your own: flash that the program may have, such as 512K or 4M.
+    #[arg(long, value_name = "SIZE", value_parser = number::size, requires_all = ["ram", "core", "mhz"])]
+    flash: Option<u64>,
+    /// RAM that the program may have.
+    #[arg(long, value_name = "SIZE", value_parser = number::size, requires = "flash")]
+    ram: Option<u64>,
+    /// Its core.
+    #[arg(long, requires = "flash")]
+    core: Option<CoreArg>,
+    /// Its clock in megahertz.
+    #[arg(long, value_name = "N", value_parser = number::positive, requires = "flash")]
+    mhz: Option<f64>,
+    /// Megabytes that it reads from its flash in a second, where the flash is a chip of its own.
+    #[arg(long, value_name = "MB/S", value_parser = number::positive, requires = "flash")]
+    flash_rate: Option<f64>,
     /// The longest text; by default the longest that fits.
     #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
@@ -27,24 +54,161 @@ pub(crate) struct Fit {
     json: bool,
 }
 
+/// A core, as it is given.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CoreArg {
+    M0Plus,
+    M3,
+    M4,
+    M7,
+    M33,
+    M55,
+    Riscv,
+}
+
+impl From<CoreArg> for Core {
+    fn from(core: CoreArg) -> Self {
+        match core {
+            CoreArg::M0Plus => Self::M0Plus,
+            CoreArg::M3 => Self::M3,
+            CoreArg::M4 => Self::M4,
+            CoreArg::M7 => Self::M7,
+            CoreArg::M33 => Self::M33,
+            CoreArg::M55 => Self::M55,
+            CoreArg::Riscv => Self::RiscV,
+        }
+    }
+}
+
+/// Bytes that a blob has besides weights and tokenizer, about: its manifest, and the golden vectors.
+const REST: u64 = 3 * 1024;
+
+/// Bytes of a tokenizer for each of its tokens, about, where there is none to be measured: 11 of BERT's, 17 of GPT-2's.
+const BYTES_PER_TOKEN: u64 = 14;
+
+/// A vocabulary that a folder's tokenizer was cut to, and the bytes of the tokenizer then.
+type Cut = Option<(u32, u64)>;
+
+/// What is planned for.
+struct Given {
+    spec: ModelSpec,
+    tokenizer: u64,
+    rest: u64,
+    /// The folder that its tokenizer is in, and the tokenizer's section.
+    folder: Option<(PathBuf, Vec<u8>)>,
+    cuts: RefCell<BTreeMap<u32, Cut>>,
+    notes: Vec<&'static str>,
+}
+
+impl Given {
+    fn read(named: &Path) -> Result<Self> {
+        if named.is_file() && named.extension().is_some_and(|extension| extension == "json") {
+            let folder = named.parent().unwrap_or(named);
+            return Self::of_checkpoint(&Checkpoint::without_weights(named)?, folder);
+        }
+        if named.is_file() {
+            return Self::of_blob(named);
+        }
+        let folder = Located::find(named)?.dir;
+        let config = folder.join("config.json");
+        let is_bare = config.is_file() && !Checkpoint::is_complete(&folder);
+        let checkpoint = if is_bare { Checkpoint::without_weights(&config)? } else { Checkpoint::open(&folder)? };
+        Self::of_checkpoint(&checkpoint, &folder)
+    }
+
+    fn of_blob(file: &Path) -> Result<Self> {
+        let blob = read_blob(file)?;
+        if !blob.starts_with(&MAGIC) {
+            bail!("{} is no blob\ngive a blob, a checkpoint's folder or a config.json", file.display());
+        }
+        let model = open(&blob)?;
+        let (spec, tokenizer) = (*model.spec(), model.tokenizer_section().len() as u64);
+        let rest = blob.len() as u64 - payload(&spec) - tokenizer;
+        Ok(Self { spec, tokenizer, rest, folder: None, cuts: RefCell::default(), notes: Vec::new() })
+    }
+
+    fn of_checkpoint(checkpoint: &Checkpoint, folder: &Path) -> Result<Self> {
+        let spec = family::map(checkpoint, &Options::default())?.spec;
+        let section = tokenizer::build_noted(folder)?.map(|(section, _)| section);
+        let mut notes = vec!["sizes are those of a conversion without options: weights and keys of eight bits"];
+        let (tokenizer, folder) = match section {
+            Some(section) => (section.len() as u64, Some((folder.to_owned(), section))),
+            None => {
+                notes.push("there is no tokenizer, and its bytes are estimated");
+                (BYTES_PER_TOKEN * u64::from(vocab_size(&spec)), None)
+            }
+        };
+        Ok(Self { spec, tokenizer, rest: REST, folder, cuts: RefCell::default(), notes })
+    }
+
+    /// The bytes of its tokenizer with a vocabulary of about this size: measured where there is a folder, in proportion
+    /// otherwise.
+    fn cut(&self, size: u32) -> Cut {
+        let measured = |(folder, section): &(PathBuf, Vec<u8>)| {
+            let full = Tokenizer::from_bytes(section).ok()?;
+            let wish = Wish { size: Some(size as usize), ..Wish::default() };
+            let cut = Vocabulary::choose(folder, &full, &wish, None).ok()?;
+            Some((cut.kept.old_ids().len() as u32, cut.section.len() as u64))
+        };
+        let in_proportion = || (size, self.tokenizer * u64::from(size) / u64::from(vocab_size(&self.spec).max(1)));
+        let find = || self.folder.as_ref().map_or_else(|| Some(in_proportion()), measured);
+        *self.cuts.borrow_mut().entry(size).or_insert_with(find)
+    }
+}
+
+/// A way to make a model fit, on a line.
+fn line_of(way: &Way) -> String {
+    let (options, fit) = (way.options.join(" "), &way.fit);
+    let (kib, tokens) = (fit.blob.div_ceil(1024), fit.tokens.unwrap_or(0));
+    format!("    {options}: {kib} KiB, {tokens} tokens; {}", fit.time())
+}
+
 impl Fit {
     pub(crate) fn run(self) -> Result<()> {
-        let blob = read_blob(&self.model)?;
-        let model = open(&blob)?;
-        let spec = model.spec();
+        let boards = self.boards()?;
+        let given = Given::read(&self.model)?;
+        given.notes.iter().for_each(|note| output::note(note));
+        let cut = |size| given.cut(size);
+        let Given { spec, tokenizer, rest, .. } = given;
+        let subject = Subject { spec, tokenizer, rest, cut: &cut };
+        let answers = boards.iter().map(|board| {
+            let fit = subject.fit(board, self.tokens);
+            (fit, if fit.fits() { Vec::new() } else { subject.ways(board, self.tokens) })
+        });
+        if self.json {
+            let board = |(fit, ways): (Fitting, Vec<Way>)| {
+                let mut value = fit.json();
+                value["ways"] = ways.iter().map(Way::json).collect();
+                value
+            };
+            let (boards, bytes) = (answers.map(board).collect::<Vec<Value>>(), subject.blob());
+            let products = products_per_token(&spec);
+            return output::json(&json!({ "boards": boards, "bytes": bytes, "products_per_token": products }));
+        }
+        for (fit, ways) in answers {
+            output::line(&fit.to_string())?;
+            ways.iter().try_for_each(|way| output::line(&line_of(way)))?;
+            if !fit.fits() && ways.is_empty() {
+                output::line("    no option makes it fit: take a model with fewer or narrower layers")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The boards that are asked for.
+    fn boards(&self) -> Result<Vec<Board>> {
+        if let (Some(flash), Some(ram), Some(core), Some(clock)) = (self.flash, self.ram, self.core, self.mhz) {
+            let (flash, ram, flash_rate) = (flash / 1024, ram / 1024, self.flash_rate);
+            let (name, chip) = ("your board", "your chip");
+            return Ok(vec![Board { name, chip, core: core.into(), flash, ram, clock, flash_rate }]);
+        }
         let wanted = self.board.as_deref().unwrap_or_default().to_lowercase();
         let named = |board: &&Board| format!("{} {}", board.name, board.chip).to_lowercase().contains(&wanted);
-        let boards: Vec<&Board> = BOARDS.iter().filter(named).collect();
+        let boards: Vec<Board> = BOARDS.iter().filter(named).copied().collect();
         if boards.is_empty() {
             let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-            bail!("no board is called \"{wanted}\"\nthere are {}", names.join(", "));
+            return Err(anyhow!("no board is called \"{wanted}\"\nthere are {}", names.join(", ")));
         }
-        let answers = boards.into_iter().map(|board| Answer::new(board, blob.len(), spec, self.tokens));
-        let answers = answers.collect::<Result<Vec<_>>>()?;
-        if self.json {
-            let boards: Vec<Value> = answers.iter().map(Answer::json).collect();
-            return output::json(&json!({ "boards": boards, "products_per_token": products_per_token(spec) }));
-        }
-        answers.iter().try_for_each(|answer| output::line(&answer.to_string()))
+        Ok(boards)
     }
 }

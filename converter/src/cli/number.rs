@@ -23,6 +23,28 @@ pub(super) fn tile() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=u16::MAX.into())
 }
 
+/// A size in bytes: a number, with K for 1024 bytes or M for 1024 K.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let said = text.trim_end_matches(['b', 'B']).trim_end_matches('i');
+    let (digits, unit) = match said.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&said[..at], 1024.0),
+        Some((at, 'm' | 'M')) => (&said[..at], 1024.0 * 1024.0),
+        _ => (said, 1.0),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| "it is no size, such as 512K or 16.6M".to_owned())?;
+    if number > 0.0 && number.is_finite() {
+        Ok((number * unit) as u64)
+    } else {
+        Err("it must be larger than 0".to_owned())
+    }
+}
+
+/// A number larger than nothing.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if number > 0.0 && number.is_finite() { Ok(number) } else { Err("it must be larger than 0".to_owned()) }
+}
+
 /// A temperature.
 pub(super) fn temperature(text: &str) -> Result<f32, String> {
     checked(text, |temperature| SamplerOptions { temperature, ..SamplerOptions::GREEDY }.check())
@@ -53,4 +75,28 @@ fn checked(text: &str, check: impl Fn(f32) -> Result<(), RunError>) -> Result<f3
     let number = text.parse().map_err(|_| "it is not a number".to_owned())?;
     check(number).map_err(|error| error.to_string())?;
     Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("512K", 524_288),
+            ("4M", 4_194_304),
+            ("16.6M", 17_406_361),
+            ("256KiB", 262_144),
+            ("2 MB", 2_097_152),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1K", "0", "4G", "1e400", "nan"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(positive("64"), Ok(64.0));
+        assert!(["0", "-3", "inf", "x"].iter().all(|text| positive(text).is_err()));
+    }
 }

@@ -252,6 +252,9 @@ fn shares_table(context: &Context<'_>) -> Result<bool> {
     let two = has_two_tables(context);
     let shared = prefixed(PREFIXES, "shared.weight");
     let lacks_shared = !shared.iter().any(|name| context.checkpoint.shape(name).is_some());
+    if !context.checkpoint.has_weights {
+        return Ok(share);
+    }
     if share && !tied && !two {
         return Err(refuse(
             "config.json says `tie_word_embeddings` = false, but the checkpoint has no token table for each stack",

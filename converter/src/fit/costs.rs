@@ -1,83 +1,72 @@
-//! What a token costs a core: the work of a model, and instructions for each part of it, fitted to what
-//! was counted under emulation.
+//! What a token costs a core: the work of a model, instructions for each part of it, fitted to what was counted under
+//! emulation, and the weights that are read.
 
-use kinglet::format::spec::{ActivationWidth, ModelSpec, StackSpec, WeightLayout};
+use kinglet::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart, roles};
+use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackSpec, WeightLayout};
 
+use super::boards::{Board, Core};
 use super::counts::counted;
 
-/// A core that boards have.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Core {
-    M0Plus,
-    M4,
-    M7,
-    M33,
-    RiscV,
+/// The time for a token of a text: the mean of all its tokens, of one that is read and one that is written in an
+/// encoder-decoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Instructions.
+    pub instructions: f64,
+    /// Milliseconds that the core takes for them.
+    pub computing: f64,
+    /// Bytes of weights that are read.
+    pub bytes: f64,
+    /// Milliseconds that reading them takes, where the flash is a chip of its own.
+    pub reading: Option<f64>,
+}
+
+impl Estimate {
+    /// For a token of a text of `tokens` tokens.
+    pub fn of(board: &Board, spec: &ModelSpec, tokens: usize) -> Self {
+        let instructions = Costs::of(board.core, spec).instructions(work(spec, tokens));
+        let bytes = weight_bytes(spec, tokens);
+        let computing = instructions / board.core.per_cycle() / (board.clock * 1000.0);
+        Self { instructions, computing, bytes, reading: board.flash_rate.map(|rate| bytes / (rate * 1000.0)) }
+    }
+
+    /// Milliseconds: while the core computes, the flash fills its cache, so that the slower of both counts.
+    pub fn milliseconds(&self) -> f64 {
+        self.computing.max(self.reading.unwrap_or(0.0))
+    }
 }
 
 /// Instructions that a core took under emulation.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
-    /// Instructions for a product, "a16, 384 x 384, one token".
-    wide: f64,
-    /// "a16, 64 x 64, one token".
-    narrow: f64,
+    /// Instructions for a product, "a16, 384 x 384, one token" and "a16, 64 x 64, one token".
+    tiles: (f64, f64),
+    /// "a16 in pairs", both sizes.
+    pairs: (f64, f64),
+    /// "int4, a16", both sizes.
+    packed: (f64, f64),
     /// "a8 in rows, 384 x 384, one token".
     rows: f64,
-    /// "a16 in pairs, 384 x 384, one token".
-    wide_pairs: f64,
-    /// "a16 in pairs, 64 x 64, one token".
-    narrow_pairs: f64,
     /// Instructions of the story teller for "a token, the first 8".
     early: f64,
     /// "a token, up to 128", those from the 65th on.
     late: f64,
 }
 
-impl Core {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::M0Plus => "Cortex-M0+",
-            Self::M4 => "Cortex-M4F",
-            Self::M7 => "Cortex-M7",
-            Self::M33 => "Cortex-M33",
-            Self::RiscV => "RV32IMC",
-        }
-    }
-
-    /// The emulated core that is counted for it.
-    pub(super) const fn emulated(self) -> &'static str {
-        match self {
-            Self::M0Plus => "M0+ code",
-            Self::M4 => "M4F",
-            Self::M7 => "M7",
-            Self::M33 => "M33",
-            Self::RiscV => "RV32IMC",
-        }
-    }
-
-    fn counted(self) -> Counted {
-        let product =
-            |what: &str| counted(self.emulated(), "kernels", &format!("{what}, hundredths of instructions")) / 100.0;
-        let token = |what: &str| counted(self.emulated(), "bench", &format!("instructions a token, {what}"));
-        Counted {
-            wide: product("a16, 384 x 384, one token"),
-            narrow: product("a16, 64 x 64, one token"),
-            rows: product("a8 in rows, 384 x 384, one token"),
-            wide_pairs: product("a16 in pairs, 384 x 384, one token"),
-            narrow_pairs: product("a16 in pairs, 64 x 64, one token"),
+impl Counted {
+    fn of(core: Core) -> Self {
+        let name = core.emulated();
+        let product = |what: &str| counted(name, "kernels", &format!("{what}, one token, hundredths of instructions"));
+        let both =
+            |what: &str| (product(&format!("{what}, 384 x 384")) / 100.0, product(&format!("{what}, 64 x 64")) / 100.0);
+        let token = |what: &str| counted(name, "bench", &format!("instructions a token, {what}"));
+        Self {
+            tiles: both("a16"),
+            pairs: both("a16 in pairs"),
+            packed: both("int4, a16"),
+            rows: product("a8 in rows, 384 x 384") / 100.0,
             early: token("the first 8"),
             late: token("up to 128"),
-        }
-    }
-
-    /// Instructions that a cycle completes, about: loads that wait, and the second pipeline of an
-    /// M7.
-    pub(super) const fn per_cycle(self) -> f64 {
-        match self {
-            Self::M0Plus | Self::RiscV => 0.7,
-            Self::M4 | Self::M33 => 0.75,
-            Self::M7 => 1.3,
         }
     }
 }
@@ -114,7 +103,7 @@ impl Work {
         }
     }
 
-    pub(super) fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         Self {
             products: self.products + other.products,
             outputs: self.outputs + other.outputs,
@@ -142,10 +131,10 @@ impl Costs {
     const POSITIONS: (f64, f64) = (4.5, 96.5);
 
     pub(super) fn of(core: Core, spec: &ModelSpec) -> Self {
-        let counted = core.counted();
+        let counted = Counted::of(core);
         // A product costs `product + row / columns`.
-        let slope = |wide: f64, narrow: f64| (384.0 * wide - 64.0 * narrow) / (384.0 - 64.0);
-        let product = slope(counted.wide, counted.narrow);
+        let slope = |(wide, narrow): (f64, f64)| (384.0 * wide - 64.0 * narrow) / (384.0 - 64.0);
+        let product = slope(counted.tiles);
         let position = (counted.late - counted.early) / (Self::POSITIONS.1 - Self::POSITIONS.0);
         // Each value of a head is in a product with a key's, and in one with a weight.
         let value = 2.0 * product;
@@ -153,8 +142,9 @@ impl Costs {
         let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
         let as_they_lie = match (spec.numerics.weights, spec.numerics.activations) {
             (WeightLayout::RowMajor, ActivationWidth::A8) | (WeightLayout::WideTiled, _) => counted.rows,
-            (WeightLayout::Paired, _) => slope(counted.wide_pairs, counted.narrow_pairs),
-            _ => product,
+            (WeightLayout::Paired, _) => slope(counted.pairs),
+            (WeightLayout::Packed { .. }, _) => slope(counted.packed),
+            (WeightLayout::RowMajor | WeightLayout::Tiled, _) => product,
         };
         Self { product: as_they_lie, output: rest / Self::STORY.outputs, attended, value }
     }
@@ -165,6 +155,36 @@ impl Costs {
             + self.attended * work.attended
             + self.value * work.values
     }
+}
+
+/// Bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once for each tile of tokens,
+/// a decoder's for each token. A row of a table that is looked up is left out, and a classifier's head, which runs once a text.
+fn weight_bytes(spec: &ModelSpec, tokens: usize) -> f64 {
+    let together = usize::from(spec.numerics.tile).min(tokens).max(1) as f64;
+    let writes = spec.decoder.is_some();
+    let times = |role: Role| match role {
+        Role::Block(id, _, part) => {
+            let stored = matches!(part, BlockPart::CrossKey | BlockPart::CrossValue);
+            let runs = spec.stack(id).map_or(1.0, repeats);
+            if id == Stack::Encoder || stored { runs / together } else { runs }
+        }
+        Role::Head(HeadPart::Output) if writes => 1.0,
+        Role::Stack(id, StackPart::TokenEmbedding) if writes && id == table(spec) => {
+            if spec.head.output == OutputProjection::Tied { 1.0 } else { 0.0 }
+        }
+        _ => 0.0,
+    };
+    roles(spec).map(|(role, shape)| shape.bytes() as f64 * times(role)).sum()
+}
+
+/// How often each block of a stack runs.
+fn repeats(stack: &StackSpec) -> f64 {
+    f64::from(stack.num_hidden_layers) / stack.num_blocks().max(1) as f64
+}
+
+/// The stack whose token table a decoder's head may be tied to.
+fn table(spec: &ModelSpec) -> Stack {
+    if spec.decoder.is_some_and(|stack| stack.embedding.shared) { Stack::Encoder } else { Stack::Decoder }
 }
 
 /// The mean work for a token of a text of `tokens` tokens; an encoder-decoder reads one and writes

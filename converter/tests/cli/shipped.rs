@@ -50,9 +50,34 @@ fn a_blob_fits_boards_that_have_room_for_it() {
             .starts_with("Raspberry Pi Pico 2 (RP2350, Cortex-M33): fits at 48 tokens")
     );
     // The estimate is of a clock that is told.
-    assert!(run(&["fit", &blob, "--board", "H743"]).contains(" ms at 480 MHz"));
+    assert!(run(&["fit", &blob, "--board", "H743"]).contains(" M instructions at 480 MHz"));
     assert_eq!(boards.iter().find(|board| board["chip"] == "STM32F446RE").expect("it is known")["megahertz"], 180);
     assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
+}
+
+#[test]
+fn what_is_planned_for_a_chip_of_ones_own_is_what_is_converted() {
+    let folder = TempDir::new().expect("a folder");
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/home/intent").to_string_lossy().into_owned();
+    let chip = ["--flash", "360K", "--ram", "64K", "--core", "m4", "--mhz", "64", "--flash-rate", "8", "--json"];
+    let config = format!("{checkpoint}/config.json");
+    for planned in [&checkpoint, &config] {
+        let found = run_json(&[&["fit", planned], &chip[..]].concat());
+        let (board, way) = (&found["boards"][0], &found["boards"][0]["ways"][0]);
+        assert_eq!((&board["fits"], &board["core"], &way["fits"]), (&json!(false), &json!("Cortex-M4F"), &json!(true)));
+        assert!(way["estimated_milliseconds_per_token"].as_f64() >= way["milliseconds_of_reading"].as_f64());
+        let options: Vec<&str> = way["options"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_str)
+            .flat_map(|one| one.split(' '))
+            .collect();
+        let blob = path(&folder, "planned.kinglet");
+        run(&[&["convert", &checkpoint, "-o", &blob, "--no-calibration", "--force"], &options[..]].concat());
+        let bytes = fs::metadata(&blob).expect("it was written").len();
+        assert!(bytes.abs_diff(way["bytes"].as_u64().expect("bytes")) < 1024, "{bytes} bytes for {way}");
+    }
 }
 
 #[test]

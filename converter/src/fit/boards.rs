@@ -1,0 +1,131 @@
+//! Boards: what their makers say of them.
+
+/// A core that boards have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// Of the RP2040 and small STM32.
+    M0Plus,
+    /// Without a floating-point unit, and without the DSP extension.
+    M3,
+    /// With a floating-point unit and the DSP extension.
+    M4,
+    /// With two pipelines.
+    M7,
+    /// With the DSP extension.
+    M33,
+    /// With vectors (MVE).
+    M55,
+    /// RV32 with multiplication; compressed instructions, atomics and floats change nothing.
+    RiscV,
+}
+
+impl Core {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::M0Plus, Self::M3, Self::M4, Self::M7, Self::M33, Self::M55, Self::RiscV];
+
+    /// What its maker calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::M0Plus => "Cortex-M0+",
+            Self::M3 => "Cortex-M3",
+            Self::M4 => "Cortex-M4F",
+            Self::M7 => "Cortex-M7",
+            Self::M33 => "Cortex-M33",
+            Self::M55 => "Cortex-M55",
+            Self::RiscV => "RV32IMC",
+        }
+    }
+
+    /// The emulated core that is counted for it.
+    pub(super) const fn emulated(self) -> &'static str {
+        match self {
+            Self::M0Plus => "M0+ code",
+            Self::M3 => "M3",
+            Self::M4 => "M4F",
+            Self::M7 => "M7",
+            Self::M33 => "M33",
+            Self::M55 => "M55",
+            Self::RiscV => "RV32IMC",
+        }
+    }
+
+    /// Instructions that a cycle completes, about: loads that wait, the second pipeline of an M7, and
+    /// vectors of an M55 that take two cycles.
+    pub(super) const fn per_cycle(self) -> f64 {
+        match self {
+            Self::M0Plus | Self::RiscV | Self::M3 => 0.7,
+            Self::M4 | Self::M33 => 0.75,
+            Self::M7 => 1.3,
+            Self::M55 => 0.6,
+        }
+    }
+}
+
+/// A board, or a chip. Where `firmware-examples` has a folder for a board, its `Cargo.toml` has these figures, too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Board {
+    /// What people call it.
+    pub name: &'static str,
+    /// Its chip.
+    pub chip: &'static str,
+    /// The core that a program runs on.
+    pub core: Core,
+    /// Flash that one program may have, in KiB.
+    pub flash: u64,
+    /// RAM that one program may have, in one piece, in KiB.
+    pub ram: u64,
+    /// Megahertz.
+    pub clock: f64,
+    /// Megabytes that can be read from the flash in a second, where it is a chip of its own, behind a few lines. Flash
+    /// inside of the chip is as fast as the core takes weights.
+    pub flash_rate: Option<f64>,
+}
+
+const fn board(
+    name: &'static str,
+    chip: &'static str,
+    core: Core,
+    flash: u64,
+    ram: u64,
+    clock: f64,
+    flash_rate: Option<f64>,
+) -> Board {
+    Board { name, chip, core, flash, ram, clock, flash_rate }
+}
+
+/// The lines of the RP2040's cache have eight bytes: 28 clocks of 62.5 MHz over four lines.
+const RP2040: Option<f64> = Some(17.9);
+/// Lines that follow each other are read in one transfer: 16 clocks of 50 MHz for eight bytes, as the boot ROM leaves it.
+const RP2350: Option<f64> = Some(25.0);
+/// Lines of 32 bytes, 152 clocks of 40 MHz over two lines, as images are made unless they are made otherwise.
+const ESP32: Option<f64> = Some(8.4);
+/// Lines of 32 bytes, 78 clocks of 100 MHz over four lines.
+const I_MX_RT: Option<f64> = Some(41.0);
+
+/// Boards that people own.
+pub static BOARDS: [Board; 24] = [
+    board("Raspberry Pi Pico", "RP2040", Core::M0Plus, 2048, 264, 125.0, RP2040),
+    board("Raspberry Pi Pico 2", "RP2350", Core::M33, 4096, 520, 150.0, RP2350),
+    board("Nucleo-F446RE", "STM32F446RE", Core::M4, 512, 128, 180.0, None),
+    board("STM32F4 Discovery", "STM32F407VG", Core::M4, 1024, 128, 168.0, None),
+    board("Nucleo-L476RG", "STM32L476RG", Core::M4, 1024, 96, 80.0, None),
+    board("Nucleo-H743ZI", "STM32H743ZI", Core::M7, 2048, 512, 480.0, None),
+    board("Nucleo-U575ZI-Q", "STM32U575ZI", Core::M33, 2048, 768, 160.0, None),
+    board("Nucleo-U5A5ZJ-Q", "STM32U5A5ZJ", Core::M33, 4096, 2496, 160.0, None),
+    board("nRF52840-DK", "nRF52840", Core::M4, 1024, 256, 64.0, None),
+    board("BBC micro:bit v2", "nRF52833", Core::M4, 512, 128, 64.0, None),
+    board("nRF5340-DK", "nRF5340", Core::M33, 1024, 512, 128.0, None),
+    board("ESP32-C3-DevKit", "ESP32-C3", Core::RiscV, 4032, 313, 160.0, ESP32),
+    board("Nucleo-G071RB", "STM32G071RB", Core::M0Plus, 128, 36, 64.0, None),
+    board("Adafruit Feather RP2040", "RP2040", Core::M0Plus, 8192, 264, 125.0, RP2040),
+    board("Arduino Nano RP2040 Connect", "RP2040", Core::M0Plus, 16384, 264, 125.0, RP2040),
+    board("SparkFun Thing Plus RP2350", "RP2350", Core::M33, 16384, 520, 150.0, RP2350),
+    board("Pimoroni Pico Plus 2", "RP2350", Core::M33, 16384, 520, 150.0, RP2350),
+    board("Seeed XIAO ESP32C6", "ESP32-C6", Core::RiscV, 4032, 441, 160.0, ESP32),
+    board("ESP32-C6-DevKitC-1", "ESP32-C6", Core::RiscV, 8128, 441, 160.0, ESP32),
+    board("ESP32-H2-DevKitM-1", "ESP32-H2", Core::RiscV, 4032, 251, 96.0, ESP32),
+    board("Teensy 4.0", "i.MX RT1062", Core::M7, 1984, 512, 600.0, I_MX_RT),
+    board("Teensy 4.1", "i.MX RT1062", Core::M7, 7936, 512, 600.0, I_MX_RT),
+    board("MIMXRT1060-EVKB", "i.MX RT1062", Core::M7, 8192, 768, 600.0, I_MX_RT),
+    board("MIMXRT1010-EVK", "i.MX RT1011", Core::M7, 16384, 64, 500.0, I_MX_RT),
+];

@@ -1,0 +1,138 @@
+//! Which options of a conversion would make a model fit a board: from its specification alone, so that nothing need be
+//! trained or converted before.
+
+use kinglet::format::layout::roles;
+use kinglet::format::spec::{KeyWidth, ModelSpec, WeightLayout};
+
+use serde_json::Value;
+
+use super::Fit;
+use super::boards::Board;
+use crate::vocabulary::{resize, vocab_size};
+
+/// Sizes that a vocabulary is cut to, the largest first.
+const VOCABULARIES: [u32; 15] =
+    [128_000, 64_000, 48_000, 32_000, 24_000, 20_000, 16_000, 12_000, 10_000, 8_000, 6_000, 4_000, 3_000, 2_000, 1_000];
+
+/// The most ways that are named for a board.
+const MOST_WAYS: usize = 3;
+
+/// An option of `kinglet convert` that makes a model smaller.
+struct Saving {
+    option: &'static str,
+    /// Changes a specification as the option does.
+    apply: fn(&mut ModelSpec),
+}
+
+/// The options, those that cost least of what a model can do first. One that changes nothing of a model, or that it cannot
+/// have, is not tried.
+const SAVINGS: [Saving; 5] = [
+    Saving { option: "--target cortex-m", apply: |spec| spec.numerics.tile = spec.numerics.tile.min(2) },
+    Saving { option: "--keys 8", apply: |spec| spec.numerics.keys = KeyWidth::K8 },
+    Saving { option: "--max-tokens 512", apply: |spec| shorten(spec, 512) },
+    Saving { option: "--max-tokens 128", apply: |spec| shorten(spec, 128) },
+    Saving { option: "--weights int4", apply: |spec| spec.numerics.weights = WeightLayout::Packed { group: 32 } },
+];
+
+fn shorten(spec: &mut ModelSpec, tokens: u32) {
+    for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
+        stack.max_positions = stack.max_positions.min(tokens);
+    }
+}
+
+/// A model that was converted, or may be.
+pub struct Subject<'a> {
+    /// Its architecture.
+    pub spec: ModelSpec,
+    /// Bytes of its tokenizer.
+    pub tokenizer: u64,
+    /// Bytes of its blob besides weights and tokenizer.
+    pub rest: u64,
+    /// Bytes of the tokenizer of a vocabulary cut to about this many tokens, and how many it has then; `None` where it cannot be cut
+    /// so far.
+    pub cut: &'a dyn Fn(u32) -> Option<(u32, u64)>,
+}
+
+/// Options with which a model fits a board.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Way {
+    /// The options, as they are given to `kinglet convert`.
+    pub options: Vec<String>,
+    /// How it fits then.
+    pub fit: Fit,
+}
+
+impl Way {
+    /// The figures by name.
+    pub fn json(&self) -> Value {
+        let mut value = self.fit.json();
+        value["options"] = self.options.clone().into();
+        value
+    }
+}
+
+impl Subject<'_> {
+    /// Bytes of its blob.
+    pub fn blob(&self) -> u64 {
+        payload(&self.spec) + self.tokenizer + self.rest
+    }
+
+    /// How it fits a board, for texts of the length that is `wanted`, or else as long as they can be.
+    pub fn fit(&self, board: &Board, wanted: Option<usize>) -> Fit {
+        Fit::new(board, self.blob(), &self.spec, wanted)
+    }
+
+    /// The shortest lists of options with which it fits a board: none has an option that it could do without.
+    pub fn ways(&self, board: &Board, wanted: Option<usize>) -> Vec<Way> {
+        let mut sets: Vec<u32> = (0..1 << SAVINGS.len()).collect();
+        sets.sort_by_key(|set: &u32| (set.count_ones(), *set));
+        let mut found: Vec<(u32, Option<u32>, Way)> = Vec::new();
+        for set in sets {
+            let Some(spec) = self.saved(set) else { continue };
+            let Some((vocabulary, fit)) = self.largest_vocabulary(board, &spec, wanted) else { continue };
+            let size = |vocabulary: Option<u32>| vocabulary.unwrap_or(u32::MAX);
+            if found.iter().any(|(less, larger, _)| set & less == *less && size(*larger) >= size(vocabulary)) {
+                continue;
+            }
+            let cut = vocabulary.map(|size| format!("--vocabulary-size {size}"));
+            let options = (0..SAVINGS.len()).filter(|at| set >> at & 1 == 1).map(|at| SAVINGS[at].option.to_owned());
+            found.push((set, vocabulary, Way { options: cut.into_iter().chain(options).collect(), fit }));
+        }
+        found.sort_by_key(|(_, _, way)| way.options.len());
+        found.into_iter().map(|(_, _, way)| way).take(MOST_WAYS).collect()
+    }
+
+    /// The specification with a set of savings, if each of them changes it.
+    fn saved(&self, set: u32) -> Option<ModelSpec> {
+        let mut spec = self.spec;
+        for saving in SAVINGS.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, saving)| saving) {
+            let before = spec;
+            (saving.apply)(&mut spec);
+            if spec == before || spec.check().is_err() {
+                return None;
+            }
+        }
+        Some(spec)
+    }
+
+    /// The whole vocabulary, or else the largest one with which `spec` fits.
+    fn largest_vocabulary(&self, board: &Board, spec: &ModelSpec, wanted: Option<usize>) -> Option<(Option<u32>, Fit)> {
+        let uncut = Fit::new(board, payload(spec) + self.tokenizer + self.rest, spec, wanted);
+        if uncut.fits() {
+            return Some((None, uncut));
+        }
+        let whole = vocab_size(&self.spec);
+        // Fewer tokens save no RAM but where their logits are.
+        let smaller = VOCABULARIES.into_iter().filter(|&size| size < whole);
+        smaller.filter_map(|size| Some((size, (self.cut)(size)?))).find_map(|(size, (kept, tokenizer))| {
+            let spec = resize(spec, kept);
+            let fit = Fit::new(board, payload(&spec) + tokenizer + self.rest, &spec, wanted);
+            fit.fits().then_some((Some(size), fit))
+        })
+    }
+}
+
+/// Bytes of a model's tensors.
+pub fn payload(spec: &ModelSpec) -> u64 {
+    roles(spec).map(|(_, shape)| shape.bytes()).sum()
+}
