@@ -14,6 +14,8 @@ use crate::budget::Budget;
 use crate::convert::Converted;
 use crate::direction::Losses;
 use crate::fidelity::{self, Fidelity};
+use crate::fit::{BOARDS, Fit};
+use crate::losses::Loss;
 use crate::numbers::Numbers;
 use crate::opened::Source;
 use crate::progress::Progress;
@@ -24,6 +26,8 @@ use crate::weights::role_name;
 /// The report of a conversion.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The name of the checkpoint.
+    pub name: String,
     /// `model_type` of the checkpoint.
     pub model_type: String,
     /// Learned numbers.
@@ -50,6 +54,15 @@ pub struct Report {
     pub vocabulary: Option<Pruned>,
     /// What has four bits to fit a size of flash, where one was asked for.
     pub budget: Option<Budget>,
+    /// What quantizing each part and each layer alone costs, where that was measured.
+    pub losses: Vec<Loss>,
+    /// How it fits the boards that people own.
+    #[serde(serialize_with = "serialize_boards")]
+    pub boards: Vec<Fit>,
+}
+
+fn serialize_boards<S: serde::Serializer>(boards: &[Fit], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(boards.iter().map(Fit::json))
 }
 
 /// Memory at one length.
@@ -120,7 +133,9 @@ impl Report {
         bytes.insert("manifest and golden vectors", rest);
         bytes.insert("total", converted.blob.len());
         let fidelity = fidelity::compare(source, &model, inputs, 16, progress)?;
+        let boards = BOARDS.iter().map(|board| Fit::new(board, converted.blob.len() as u64, spec, None)).collect();
         Ok(Self {
+            name: source.name.clone(),
             model_type: source.mapping.model_type.clone(),
             parameters: source.weights.parameters(spec),
             bytes,
@@ -134,12 +149,15 @@ impl Report {
             numbers: None,
             vocabulary: None,
             budget: None,
+            losses: Vec::new(),
+            boards,
         })
     }
 
     /// The report without its tensors.
     pub fn summary(&self) -> Value {
         json!({
+            "name": self.name,
             "model_type": self.model_type,
             "parameters": self.parameters,
             "bytes": self.bytes,
@@ -153,6 +171,28 @@ impl Report {
             "vocabulary": self.vocabulary,
             "budget": self.budget,
         })
+    }
+
+    /// What parts and layers lose, those that lose most first.
+    fn write_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut losses: Vec<(String, &Loss)> = Vec::new();
+        for loss in &self.losses {
+            match (&loss.layer, &loss.part) {
+                (None, Some(part)) => losses.push((part.clone(), loss)),
+                (Some(layer), None) => losses.push((format!("layer {layer}"), loss)),
+                _ => {}
+            }
+        }
+        losses.sort_by(|a, b| b.1.cosine.total_cmp(&a.1.cosine));
+        if !losses.is_empty() {
+            writeln!(f, "quantized alone, all else in f32: bytes, and what is lost:")?;
+        }
+        for (name, Loss { bytes, cosine, kl, .. }) in losses {
+            write!(f, "  {bytes:>10}  {cosine:>7.1e} of cosine")?;
+            kl.map_or(Ok(()), |kl| write!(f, ", {kl:.1e} nats a token"))?;
+            writeln!(f, "  {name}")?;
+        }
+        Ok(())
     }
 
     /// The tensors that quantization changed most.
@@ -204,6 +244,7 @@ impl fmt::Display for Report {
         if let Some(least) = &self.least {
             writeln!(f, "least for: {}", shortened(least))?;
         }
+        self.write_losses(f)?;
         let Some(losses) = &self.direction else { return Ok(()) };
         writeln!(f, "{}{losses}", if losses.contradict() { "warning: " } else { "" })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
+use kinglet::Model;
 use kinglet::format::blob::MAGIC;
 use kinglet::format::layout::roles;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, NumericsSpec, Task, WeightLayout};
@@ -22,7 +23,7 @@ use kinglet_convert::report::Report;
 use kinglet_convert::samples::Samples;
 use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::widths::{Rule, Width, Widths};
-use kinglet_convert::{texts, tokenizer};
+use kinglet_convert::{losses, page, texts, tokenizer};
 use serde_json::{Value, json};
 
 use super::engine::{DirectionArg, task_name};
@@ -120,9 +121,13 @@ pub(crate) struct Convert {
     /// Do everything but write the output.
     #[arg(long)]
     dry_run: bool,
-    /// Also write the whole report, tensor by tensor, as JSON.
+    /// Also write the whole report, with what quantizing each part and each layer alone costs: `.json`, or `.html` for a page to
+    /// look at.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Measure and print what quantizing each part and each layer alone costs.
+    #[arg(long)]
+    losses: bool,
     /// Print the report's summary as one JSON object.
     #[arg(long)]
     json: bool,
@@ -283,11 +288,18 @@ impl Convert {
         report.numbers = Some(numbers);
         report.vocabulary = pruned;
         report.budget = budget;
+        if self.losses || self.report.is_some() {
+            let model = Model::from_bytes(&converted.blob)?;
+            phases.next_of("measuring parts and layers", losses::steps(source.spec()));
+            report.losses = losses::measure(&source, &model, &samples.measured, &step)?;
+        }
         phases.finish();
         check(&report, &source.spec().numerics)?;
 
         if let Some(file) = &self.report {
-            write_atomically(file, serde_json::to_string_pretty(&report)?.as_bytes(), self.force)?;
+            let is_page = file.extension().is_some_and(|extension| extension == "html");
+            let text = if is_page { page::html(&report) } else { serde_json::to_string_pretty(&report)? };
+            write_atomically(file, text.as_bytes(), self.force)?;
         }
         if let (Some(output), false) = (&self.output, self.dry_run) {
             write_atomically(output, &converted.blob, self.force)?;
@@ -410,7 +422,8 @@ fn check_not_read(output: &Path, folder: &Path) -> Result<()> {
     File::open(output)?.take(MAGIC.len() as u64).read_to_end(&mut begin)?;
     let is_report = || {
         let bytes = files::read(output, MAX_REPORT_BYTES).unwrap_or_default();
-        serde_json::from_slice::<Value>(&bytes).is_ok_and(|json| json["fidelity"].is_object())
+        bytes.starts_with(page::BEGIN.as_bytes())
+            || serde_json::from_slice::<Value>(&bytes).is_ok_and(|json| json["fidelity"].is_object())
     };
     if begin.is_empty() || begin == MAGIC || begin == section::MAGIC || is_report() {
         return Ok(());

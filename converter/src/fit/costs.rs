@@ -144,7 +144,7 @@ impl Costs {
             (WeightLayout::RowMajor, ActivationWidth::A8) | (WeightLayout::WideTiled, _) => counted.rows,
             (WeightLayout::Paired, _) => slope(counted.pairs),
             (WeightLayout::Packed { .. }, _) => slope(counted.packed),
-            (WeightLayout::RowMajor | WeightLayout::Tiled, _) => product,
+            (WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Table, _) => product,
         };
         Self { product: as_they_lie, output: rest / Self::STORY.outputs, attended, value }
     }

@@ -16,6 +16,44 @@ fn the_same_checkpoint_gives_the_same_bytes() {
 }
 
 #[test]
+fn a_report_says_what_each_part_and_each_layer_loses_as_json_and_as_a_page() {
+    let folder = TempDir::new().expect("a folder");
+    let (source, file) = (stories().join("../home/intent"), path(&folder, "report.json"));
+    run(&["convert", text(&source), "--dry-run", "--report", &file]);
+    let report: Value = serde_json::from_slice(&fs::read(&file).expect("a report")).expect("JSON");
+    let losses = report["losses"].as_array().expect("a list");
+    let bytes = |loss: &Value| loss["bytes"].as_u64().expect("bytes");
+    let layers: Vec<&Value> = losses.iter().filter(|loss| loss["part"].is_null()).collect();
+    assert_eq!(layers.len(), 3);
+    for layer in layers {
+        let parts: Vec<&Value> =
+            losses.iter().filter(|loss| loss["layer"] == layer["layer"] && !loss["part"].is_null()).collect();
+        assert_eq!(parts.iter().map(|part| bytes(part)).sum::<u64>(), bytes(layer));
+        // Six matrices: each was measured, and loses less than their layer, or about as much.
+        assert_eq!(parts.len(), 6);
+        let lost = |loss: &Value| loss["cosine"].as_f64().expect("a number");
+        assert!(parts.iter().all(|part| lost(part) > 0.0 && lost(part) < 3.0 * lost(layer)), "{parts:?} of {layer}");
+    }
+    let whole = losses.iter().filter(|loss| loss["layer"].is_null());
+    let parts: Vec<&str> = whole.filter_map(|loss| loss["part"].as_str()).collect();
+    assert!(["token embedding", "query", "down", "head output"].iter().all(|part| parts.contains(part)), "{parts:?}");
+    let file = path(&folder, "report.html");
+    let printed = run(&["convert", text(&source), "--dry-run", "--losses", "--report", &file]);
+    assert!(
+        printed.contains(" of cosine  token embedding\n") && printed.contains(" of cosine  layer 2\n"),
+        "{printed}"
+    );
+    let page = fs::read_to_string(&file).expect("a page");
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    for said in ["token embedding", "Where in the layers", "Raspberry Pi Pico 2", "prefers-color-scheme: dark"] {
+        assert!(page.contains(said), "{said}");
+    }
+    // It needs nothing from elsewhere, and every drawing ends.
+    assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<link"));
+    assert!(page.matches("<svg").count() > 20 && page.matches("<svg").count() == page.matches("</svg>").count());
+}
+
+#[test]
 fn the_width_of_keys_is_chosen_and_said() {
     let folder = TempDir::new().expect("a folder");
     let convert = |keys: &str| {

@@ -15,11 +15,11 @@ fn parts_and_layers_have_the_widths_that_were_asked_for() {
     let widths = ["--weights-of", "query=int4", "--weights-of", "up:1-3=int4", "--weights-of", "up:2=int8"];
     run(&[&convert[..], &widths].concat());
     assert!(run(&["inspect", &blob]).contains("four bits a weight: query=int4 up:1,3=int4\n"));
-    assert!(run(&["verify", &blob, text(&stories())]).contains("cosine 0.9"));
+    assert!(run(&["verify", &blob, text(&stories)]).contains("cosine 0.9"));
     run(&[&convert[..], &["--weights", "int4", "--weights-of", "value:0=int8", "--weights-of", "tokens=int4"]].concat());
     let said = run(&["inspect", &blob]);
     assert!(said.contains("value:1-4=int4") && said.contains("tokens=int4") && !said.contains("down"), "{said}");
-    assert!(run(&["verify", &blob, text(&stories())]).contains("cosine 0.9"));
+    assert!(run(&["verify", &blob, text(&stories)]).contains("cosine 0.9"));
 }
 
 #[test]

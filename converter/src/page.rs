@@ -1,0 +1,247 @@
+//! The report of a conversion as one page of HTML that needs nothing besides: no script, no font, no other file.
+
+use core::fmt::{self, Display};
+
+use crate::fit::{Board, Fit};
+use crate::losses::Loss;
+use crate::report::{Memory, Report};
+
+mod charts;
+
+use charts::{Bar, bars, heat, share, stacked};
+
+/// What every page begins with.
+pub const BEGIN: &str = "<!doctype html>\n<!-- A report of Kinglet -->\n";
+
+const STYLE: &str = include_str!("page/style.css");
+
+/// How many tensors are shown at most.
+const MOST: usize = 12;
+
+/// The whole page.
+pub fn html(report: &Report) -> String {
+    let sections = [figures(report), bytes(report), losses(report), memory(report), boards(report), tensors(report)];
+    let (name, version) = (Escaped(&report.name), env!("CARGO_PKG_VERSION"));
+    let head = format!(
+        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{name} in integers</title>\n\
+         <style>\n{STYLE}</style>"
+    );
+    let title = format!(
+        "<h1>{name}</h1>\n<p>{} with {} parameters, converted to integers by Kinglet {version}</p>\n",
+        Escaped(&report.model_type),
+        grouped(report.parameters as u64)
+    );
+    format!(
+        "{BEGIN}<html lang=\"en\"><head>\n{head}\n</head>\n<body><main>\n{title}{}</main></body></html>\n",
+        sections.concat()
+    )
+}
+
+/// The figures that people ask for first.
+fn figures(report: &Report) -> String {
+    let fidelity = &report.fidelity;
+    let total = report.bytes.get("total").copied().unwrap_or(0) as u64;
+    let mut figures = vec![
+        (size(total), "of flash".to_owned()),
+        (format!("{:.5}", fidelity.cosine_mean), "mean cosine to f32".to_owned()),
+        (format!("{:.5}", fidelity.cosine_min), "least cosine".to_owned()),
+    ];
+    if let Some(language) = &fidelity.language {
+        figures.push((format!("{:.4}", language.kl), "nats a token (KL) from f32".to_owned()));
+        figures.push((format!("{:.2} %", 100.0 * language.top1), "the same likeliest token".to_owned()));
+    }
+    let fitting = report.boards.iter().filter(|fit| fit.fits()).count();
+    figures.push((format!("{fitting} of {}", report.boards.len()), "boards that it fits".to_owned()));
+    let each =
+        |(value, what): &(String, String)| format!("<div class=\"figure\"><b>{value}</b><span>{what}</span></div>\n");
+    let measured = format!("Measured on {} {}.", report.texts, report.measured);
+    let least = report.least.as_ref().map_or_else(String::new, |text| {
+        format!("<p>{measured} The least cosine is that of</p><blockquote>{}</blockquote>\n", Escaped(text))
+    });
+    let least = if least.is_empty() { format!("<p>{measured}</p>\n") } else { least };
+    let cards: String = figures.iter().map(each).collect();
+    format!("<div class=\"figures\">\n{cards}</div>\n{}", section("How near it is", "", &least))
+}
+
+fn bytes(report: &Report) -> String {
+    let mut parts: Vec<(&str, u64)> = report
+        .bytes
+        .iter()
+        .filter(|(part, bytes)| **part != "total" && **bytes > 0)
+        .map(|(part, bytes)| (*part, *bytes as u64))
+        .collect();
+    parts.sort_by_key(|(_, bytes)| core::cmp::Reverse(*bytes));
+    let total = parts.iter().map(|(_, bytes)| bytes).sum::<u64>().max(1);
+    let legend = |(at, (part, bytes)): (usize, &(&str, u64))| {
+        let percent = 100.0 * *bytes as f64 / total as f64;
+        let color = charts::color(at);
+        format!("<span><i class=\"{color}\"></i>{} <em>{}, {percent:.1} %</em></span>\n", Escaped(part), size(*bytes))
+    };
+    let legend: String = parts.iter().enumerate().map(legend).collect();
+    let chart = stacked(&parts.iter().map(|(part, bytes)| (*part, *bytes as f64)).collect::<Vec<_>>());
+    section("Where the bytes are", "", &format!("{chart}<div class=\"legend\">\n{legend}</div>\n"))
+}
+
+fn losses(report: &Report) -> String {
+    if report.losses.is_empty() {
+        return String::new();
+    }
+    // Divergence says most of what predicts tokens; of all others, how far the cosine is from one.
+    let by_kl = report.losses.iter().all(|loss| loss.kl.is_some());
+    let cost = |loss: &Loss| loss.kl.filter(|_| by_kl).unwrap_or(loss.cosine).max(0.0);
+    let what = if by_kl { "divergence from f32 in nats a token" } else { "1 − cosine to f32" };
+    let labelled = |label: &str, loss: &Loss| Bar {
+        label: label.to_owned(),
+        parts: vec![cost(loss)],
+        value: format!("{} · {}", scientific(cost(loss)), size(loss.bytes as u64)),
+    };
+    let mut parts: Vec<(&str, &Loss)> = report
+        .losses
+        .iter()
+        .filter(|loss| loss.layer.is_none())
+        .filter_map(|loss| Some((loss.part.as_deref()?, loss)))
+        .collect();
+    parts.sort_by(|a, b| cost(b.1).total_cmp(&cost(a.1)));
+    let parts: Vec<Bar> = parts.into_iter().map(|(part, loss)| labelled(part, loss)).collect();
+    let cells: Vec<(&str, &str, f64)> = report
+        .losses
+        .iter()
+        .filter_map(|loss| Some((loss.layer.as_deref()?, loss.part.as_deref()?, cost(loss))))
+        .collect();
+    let mut page = section(
+        "What each part loses",
+        &format!("Quantized alone, all else in f32: {what}, and the part's bytes."),
+        &bars(&parts, &["hot"]),
+    );
+    if !cells.is_empty() {
+        let whole: Vec<(&str, f64)> = report
+            .losses
+            .iter()
+            .filter(|loss| loss.part.is_none())
+            .filter_map(|loss| Some((loss.layer.as_deref()?, cost(loss))))
+            .collect();
+        let said = format!(
+            "Each square is one part of one layer, quantized alone: {what}. The stronger the color, the more it loses."
+        );
+        page += &section("Where in the layers", &said, &heat(&cells, &whole));
+    }
+    page
+}
+
+fn memory(report: &Report) -> String {
+    let bar = |memory: &Memory| Bar {
+        label: format!("{} tokens", grouped(memory.tokens as u64)),
+        parts: vec![memory.cache as f64, (memory.arena - memory.cache) as f64],
+        value: size(memory.arena),
+    };
+    let rows: Vec<Bar> = report.memory.iter().map(bar).collect();
+    let legend = "<div class=\"legend\"><span><i class=\"c0\"></i>keys and values</span><span><i class=\"c2\"></i>\
+                  scratch memory</span></div>\n";
+    let said = "RAM that the caller lends, by the longest text.";
+    section("Memory", said, &format!("{}{legend}", bars(&rows, &["c0", "c2"])))
+}
+
+fn boards(report: &Report) -> String {
+    if report.boards.is_empty() {
+        return String::new();
+    }
+    let row = |fit: &&Fit| {
+        let Board { name, chip, core, clock, flash, ram, .. } = fit.board;
+        let (class, mark) = if fit.fits() { ("yes", "✓") } else { ("no", "✗") };
+        let tokens = fit.tokens.map_or_else(|| "–".to_owned(), |tokens| grouped(tokens as u64));
+        let time = if fit.fits() { format!("{:.1} ms", fit.estimate.milliseconds()) } else { "–".to_owned() };
+        let cells = [
+            format!("<td><b class=\"{class}\">{mark}</b></td>"),
+            format!("<td>{} <small>{}, {}, {clock} MHz</small></td>", Escaped(name), Escaped(chip), core.name()),
+            format!("<td class=\"bar\">{}<small>", share(fit.blob as f64 / (1024 * flash).max(1) as f64)),
+            format!("{} of {}</small></td>", size(fit.blob), size(1024 * flash)),
+            format!("<td class=\"number\">{}</td>", size(1024 * ram)),
+            format!("<td class=\"number\">{tokens}</td><td class=\"number\">{time}</td>"),
+        ];
+        format!("<tr{}>{}</tr>\n", if fit.fits() { "" } else { " class=\"lost\"" }, cells.concat())
+    };
+    let mut sorted: Vec<&Fit> = report.boards.iter().collect();
+    sorted.sort_by_key(|fit| !fit.fits());
+    let rows: String = sorted.iter().map(row).collect();
+    let head = "<tr><th></th><th>board</th><th>flash</th><th class=\"number\">RAM</th><th class=\"number\">longest text, tokens</th>\
+                <th class=\"number\">a token takes</th></tr>";
+    let said = "Times are estimates, made from instructions that emulated cores counted and from the speed of the flash. \
+                kinglet fit names the options with which it would fit the others.";
+    section("Boards", said, &format!("<table>\n{head}\n{rows}</table>\n"))
+}
+
+fn tensors(report: &Report) -> String {
+    let mut worst: Vec<&(String, f64)> = report.tensors.iter().collect();
+    worst.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let bar = |(name, error): &&(String, f64)| Bar {
+        label: name.clone(),
+        parts: vec![*error],
+        value: format!("{:.3} %", 100.0 * error),
+    };
+    let rows: Vec<Bar> = worst.iter().take(MOST).map(bar).collect();
+    let said = "Root mean square of the rounding errors, relative to the tensor's own: the tensors that changed most.";
+    section("Rounding", said, &bars(&rows, &["c3"]))
+}
+
+fn section(title: &str, said: &str, body: &str) -> String {
+    let said = if said.is_empty() { String::new() } else { format!("<p>{said}</p>\n") };
+    format!("<section>\n<h2>{title}</h2>\n{said}{body}</section>\n")
+}
+
+/// Text between tags.
+struct Escaped<'t>(&'t str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            letter => write!(f, "{letter}"),
+        })
+    }
+}
+
+/// A number of bytes as people read it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.2} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
+    parts.join(",")
+}
+
+/// A small number with two digits and a power of ten.
+fn scientific(number: f64) -> String {
+    if number == 0.0 {
+        return "0".to_owned();
+    }
+    let written = format!("{number:.1e}");
+    let (digits, power) = written.split_once('e').unwrap_or((&written, "0"));
+    let raised = power.chars().map(|letter| match letter.to_digit(10) {
+        Some(digit) => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize],
+        None => '⁻',
+    });
+    format!("{digits}·10{}", raised.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_said_as_people_read_them() {
+        assert_eq!((grouped(0), grouped(999), grouped(22_713_216)), ("0".into(), "999".into(), "22,713,216".into()));
+        assert_eq!((size(512), size(2048), size(3 << 20)), ("512 B".into(), "2.0 KiB".into(), "3.00 MiB".into()));
+        assert_eq!((scientific(0.0), scientific(6.94e-12)), ("0".into(), "6.9·10⁻¹²".into()));
+        assert_eq!(Escaped("<a & \"b\">").to_string(), "&lt;a &amp; &quot;b&quot;&gt;");
+    }
+}
