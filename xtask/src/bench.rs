@@ -121,7 +121,7 @@ const MODELS: [(&str, &str, &str); 3] = [
 
 /// A decoder that is not in the examples, at 128 positions.
 fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
-    for (core, counts) in checkpoint::run(folder, only)? {
+    for (core, counts) in checkpoint::run(folder, &[], only)? {
         counted.add(core, &name(folder), &counts);
     }
     let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "128"], "a token")?;

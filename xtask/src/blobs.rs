@@ -4,18 +4,20 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use crate::cargo::{kinglet, root};
+use crate::cargo::{kinglet, kinglet_output, root};
 use crate::programs::folder_of;
 
 /// The checkpoints that ship, and how their blobs are made.
-const BLOBS: [(&str, &str, &[&str]); 6] = [
+const BLOBS: [(&str, &str, &[&str]); 7] = [
     ("models/stories", "stories", &["--keys", "16"]),
     ("models/stories-backward", "stories-backward", &["--keys", "16"]),
     ("models/home/words", "home-words", IDS),
     ("models/home/intent", "home-intent", IDS),
     ("models/home/slots", "home-slots", IDS),
     ("models/home/command", "home-command", IDS),
+    ("models/search", "search", &["--calibration", PHRASES]),
 ];
 
 /// The prefix of an example, and the text that it is of.
@@ -24,6 +26,12 @@ const PREFIX: (&str, &str, &str) =
 
 /// What is said in a home is like none of the texts that models are calibrated on otherwise.
 const IDS: &[&str] = &["--calibration-ids"];
+
+/// What is searched, a phrase on each line.
+const PHRASES: &str = "models/search/phrases.txt";
+
+/// The file with the vectors of the phrases.
+const VECTORS: &str = "search.vectors";
 
 /// Converts the models that ship and exports them again: the bytes must equal the ones that the
 /// examples embed.
@@ -38,6 +46,8 @@ pub(crate) fn check(write: bool) -> Result<()> {
         kinglet(&["export", &blob, "--rust", folder, "--force"])?;
         compare(&kept, &made, name, "kinglet")?;
     }
+    fs::write(made.join(VECTORS), vectors(&format!("{folder}/search.kinglet"))?)?;
+    compare_file(&kept, &made, VECTORS)?;
     let (of, name, text) = PREFIX;
     let blob = format!("{folder}/{of}.kinglet");
     kinglet(&["prefix", &blob, "--text", text, "--rust", folder, "--name", name, "--force"])?;
@@ -47,8 +57,27 @@ pub(crate) fn check(write: bool) -> Result<()> {
 /// Compares a file and the module that embeds it with those that the examples have.
 fn compare(kept: &Path, made: &Path, name: &str, extension: &str) -> Result<()> {
     for file in [format!("{name}.{extension}"), format!("{}.rs", name.replace('-', "_"))] {
-        let same = fs::read(kept.join(&file))? == fs::read(made.join(&file))?;
-        ensure!(same, "{file} is not what is made of its checkpoint: `cargo xtask blobs --write` makes it anew");
+        compare_file(kept, made, &file)?;
     }
     Ok(())
+}
+
+fn compare_file(kept: &Path, made: &Path, file: &str) -> Result<()> {
+    let same = fs::read(kept.join(file))? == fs::read(made.join(file))?;
+    ensure!(same, "{file} is not what is made of its checkpoint: `cargo xtask blobs --write` makes it anew");
+    Ok(())
+}
+
+/// The vectors that a blob makes of [`PHRASES`], in sixteen bits of which fifteen are behind the point.
+fn vectors(blob: &str) -> Result<Vec<u8>> {
+    let printed = kinglet_output(&["embed", blob, "--input", PHRASES, "--json"])?;
+    let mut bytes = Vec::new();
+    for line in printed.lines() {
+        let answer: Value = serde_json::from_str(line)?;
+        for value in answer["embedding"].as_array().context("a line without a vector")? {
+            let real = value.as_f64().context("a vector that is no list of numbers")?;
+            bytes.extend(((real * 32_767.0).round() as i16).to_le_bytes());
+        }
+    }
+    Ok(bytes)
 }

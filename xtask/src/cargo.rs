@@ -31,9 +31,16 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<
 
 /// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast enough for a small model.
 pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
-    let run = ["run", "--quiet", "--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet", "--"];
-    cargo(&[&run, arguments].concat(), &[])
+    cargo(&[&KINGLET, arguments].concat(), &[])
 }
+
+/// What `kinglet` prints.
+pub(crate) fn kinglet_output(arguments: &[&str]) -> Result<String> {
+    output_of(root(), &[&KINGLET, arguments].concat())
+}
+
+const KINGLET: [&str; 8] =
+    ["run", "--quiet", "--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet", "--"];
 
 /// Runs cargo in a folder, whose own configuration counts, and says what ran and how long it took.
 pub(crate) fn cargo_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {

@@ -21,14 +21,15 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
 ];
 
 /// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
-/// Returns the counts at the shorter length with 16-bit activations.
-pub(crate) fn run(folder: &Path, only: &str) -> Result<Vec<(&'static str, Counts)>> {
+/// `given` are options for its conversion. Returns the counts at the shorter length with 16-bit activations.
+pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {
         let cores = CORES.iter().filter(|core| core.name.contains(only) && names.contains(&core.name));
         let cores: Vec<_> = cores.collect();
         if !cores.is_empty() {
-            let converted = converted(folder, options, features, &cores)?;
+            let options = [options, &given.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+            let converted = converted(folder, &options, features, &cores)?;
             rows.extend(converted.into_iter().filter(|_| !options.contains(&"a8")));
         }
     }
@@ -60,11 +61,12 @@ fn converted(
             ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
             let measured = measure(&program, &printed)?;
             let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
+            let unit = if measured.values.contains_key("instructions a text") { "text" } else { "token" };
             eprintln!(
-                "{} at {tokens}, {}: {} instructions a token, {} bytes of static RAM and {} of stack",
+                "{} at {tokens}, {}: {} instructions a {unit}, {} bytes of static RAM and {} of stack",
                 core.name,
                 options.join(" "),
-                grouped(value("instructions a token")),
+                grouped(value(&format!("instructions a {unit}"))),
                 grouped(measured.memory),
                 grouped(value("bytes of stack"))
             );

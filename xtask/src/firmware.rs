@@ -30,10 +30,13 @@ pub(crate) struct Firmware {
     /// Count what single operations cost on each core, too.
     #[arg(long)]
     kernels: bool,
-    /// A decoder's checkpoint to run on all cores besides, such as one that may not ship; with
-    /// `keys` in 8 bits.
+    /// A checkpoint to run on all cores besides, such as one that may not ship: of a decoder, which writes, or of a sentence encoder,
+    /// which searches phrases.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
+    /// Options of `kinglet convert` for that checkpoint, such as `--vocabulary-size 8000`.
+    #[arg(last = true, requires = "checkpoint")]
+    conversion: Vec<String>,
     /// Leave out the boards that are only built.
     #[arg(long)]
     emulated_only: bool,
@@ -94,7 +97,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         table::write("docs/boards.md", "calls", &calls)?;
     }
     if let Some(folder) = &options.checkpoint {
-        checkpoint::run(folder, &options.core)?;
+        checkpoint::run(folder, &options.conversion, &options.core)?;
     }
     if !options.emulated_only {
         boards::build("")?;

@@ -45,13 +45,14 @@ pub(crate) const CORES: [Core; 7] = [
     Core { name: "RV32IMC", folder: "qemu-riscv32", target: "riscv32imc-unknown-none-elf", features: "", qemu: "virt" },
 ];
 
-pub(crate) const EXAMPLES: [&str; 14] = [
+pub(crate) const EXAMPLES: [&str; 15] = [
     "generate",
     "classify",
     "tag",
     "command",
     "score",
     "fill_mask",
+    "search",
     "bench",
     "calls",
     "chat",

@@ -1,4 +1,4 @@
-//! A decoder that is named when this is built, by `cargo xtask firmware --checkpoint`.
+//! A decoder or a sentence encoder that is named when this is built, by `cargo xtask firmware --checkpoint`.
 #![no_std]
 #![no_main]
 

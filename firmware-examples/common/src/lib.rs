@@ -30,6 +30,7 @@ pub mod generate;
 #[cfg(feature = "bench")]
 pub mod kernels;
 pub mod score;
+pub mod search;
 #[cfg(feature = "cores")]
 pub mod second;
 pub mod self_test;

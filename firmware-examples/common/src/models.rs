@@ -14,6 +14,9 @@ pub mod home_slots;
 #[path = "../models/home_words.rs"]
 #[rustfmt::skip]
 pub mod home_words;
+#[path = "../models/search.rs"]
+#[rustfmt::skip]
+pub mod search;
 #[path = "../models/stories.rs"]
 #[rustfmt::skip]
 pub mod stories;

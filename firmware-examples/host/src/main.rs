@@ -9,7 +9,7 @@ use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
     Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, chat, checkpoint, classify, command,
-    edges, fill_mask, generate, kernels, score, self_test, tag, update,
+    edges, fill_mask, generate, kernels, score, search, self_test, tag, update,
 };
 
 struct Desktop(Instant);
@@ -77,6 +77,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
         command,
         score,
         fill_mask,
+        search,
         bench,
         calls,
         chat,
