@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Shape, Stack, StackPart, roles};
-use kinglet::format::spec::{ModelSpec, Multiplier, NormKind, NormSpec, NumericsSpec, StackSpec};
+use kinglet::format::spec::{ModelSpec, Multiplier, NormKind, NormSpec, NumericsSpec, StackSpec, TokenScale};
 use serde::Serialize;
 
 use crate::fixed::multiplier;
@@ -237,8 +237,8 @@ impl Shifts {
         };
         let power = self.of(token_site(id, stack));
         if power != 0 {
-            let scale = stack.embedding.scale.map_or_else(|| multiplier(1.0), Ok)?;
-            stack.embedding.scale = Some(times(scale, power)?);
+            let scale = stack.embedding.scale.factor().map_or_else(|| multiplier(1.0), Ok)?;
+            stack.embedding.scale = stack.embedding.scale.with_factor(times(scale, power)?);
         }
         let attention = &mut stack.block.attention;
         attention.scale = times(attention.scale, -self.of(Site::Queries(id)) - self.of(Site::Keys(id)))?;
@@ -265,7 +265,13 @@ pub fn architecture(spec: &ModelSpec) -> ModelSpec {
         }
     }
     for stack in [&mut plain.encoder, &mut plain.decoder].into_iter().flatten() {
-        stack.embedding.scale = None;
+        stack.embedding.scale = match stack.embedding.scale {
+            TokenScale::None | TokenScale::Fixed(_) => TokenScale::None,
+            // The power of two that the vectors have is in the exponent.
+            TokenScale::Unmasked { factor, mask } => {
+                TokenScale::Unmasked { factor: Multiplier { exponent: 0, ..factor }, mask }
+            }
+        };
         // The powers of two that queries and keys have are in the exponent.
         stack.block.attention.scale.exponent = 0;
     }

@@ -42,11 +42,13 @@ pub fn simplify(source: &mut Source) {
 /// that meet vectors of distances bring their bias there.
 fn kept_dims(stack: &StackSpec, block: usize) -> Option<usize> {
     let attention = &stack.block.attention;
-    if attention.query_key_norm.is_some() || attention.soft_cap.is_some() {
+    if attention.query_key_norm.spec().is_some() || attention.soft_cap.is_some() {
         return None;
     }
     match attention.position {
-        AttentionPosition::None | AttentionPosition::RelativeBias { .. } => Some(0),
+        AttentionPosition::None
+        | AttentionPosition::RelativeBias { .. }
+        | AttentionPosition::LayerRelativeBias { .. } => Some(0),
         AttentionPosition::Disentangled { position_to_content, .. } => (!position_to_content).then_some(0),
         AttentionPosition::Rotary { dims, layers, .. } => {
             let mut run = (0..usize::from(stack.num_hidden_layers)).filter(|layer| stack.block_of(*layer) == block);

@@ -155,11 +155,15 @@ impl Build<'_> {
                 slopes.iter().flat_map(of).collect()
             }
             Value::PositionProjection(projection) => self.position_projection(projection)?,
-            Value::RelativeBias { table, buckets } => {
+            Value::RelativeBias { tables, buckets } => {
                 let (_, distance) = self.position()?;
                 let heads = self.stack().map_or(1, |stack| stack.block.attention.num_attention_heads) as usize;
-                let table = self.pick(table, buckets.count as usize, Some(heads))?;
-                buckets.spread(&table, heads, distance)
+                let mut values = Vec::new();
+                for table in tables {
+                    let table = self.pick(table, buckets.count as usize, Some(heads))?;
+                    values.extend(buckets.spread(&table, heads, distance));
+                }
+                values
             }
         };
         if values.len() != len {
@@ -179,9 +183,11 @@ impl Build<'_> {
     fn position(&self) -> Result<(u32, u32)> {
         match self.stack().map(|stack| stack.block.attention.position) {
             Some(AttentionPosition::Rotary { dims, .. }) => Ok((u32::from(dims), 0)),
-            Some(AttentionPosition::RelativeBias { distance } | AttentionPosition::Disentangled { distance, .. }) => {
-                Ok((0, distance))
-            }
+            Some(
+                AttentionPosition::RelativeBias { distance }
+                | AttentionPosition::LayerRelativeBias { distance }
+                | AttentionPosition::Disentangled { distance, .. },
+            ) => Ok((0, distance)),
             _ => bail!("{} is a table of positions in a stack without", role_name(self.role)),
         }
     }

@@ -347,7 +347,7 @@ fn dot<K: Copy + Into<i32>>(vector: &[i8], key: &[K]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::spec::{AttentionPosition, Multiplier};
+    use crate::format::spec::{AttentionPosition, Multiplier, QueryKeyNorm};
     use crate::kernels::scalar::rows::quantize8;
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
             qkv_bias: false,
             output_bias: false,
             scale: multiplier(scale as i32, 33),
-            query_key_norm: None,
+            query_key_norm: QueryKeyNorm::None,
             position: AttentionPosition::None,
             window: 0,
             sliding_layers: 0,

@@ -47,12 +47,17 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                 let part = if local && sliding { StackPart::RotaryLocal } else { StackPart::Rotary };
                 rotary = (layers >> layer & 1 == 1).then(|| (table(part), dims as usize));
             }
-            AttentionPosition::RelativeBias { distance } => {
-                relative_bias = RelativeBias {
-                    table: stack.model.words(Role::Stack(stack.id, StackPart::RelativeBias)),
-                    distance: distance as usize,
-                    bidirectional: stack.id == Stack::Encoder,
+            AttentionPosition::RelativeBias { distance } | AttentionPosition::LayerRelativeBias { distance } => {
+                let table = stack.model.words(Role::Stack(stack.id, StackPart::RelativeBias));
+                let bidirectional = stack.id == Stack::Encoder;
+                let distances = distance as usize * if bidirectional { 2 } else { 1 } + 1;
+                let first = match spec.position {
+                    AttentionPosition::LayerRelativeBias { .. } => {
+                        layer * spec.num_attention_heads as usize * distances
+                    }
+                    _ => 0,
                 };
+                relative_bias = RelativeBias { table: table.from(first), distance: distance as usize, bidirectional };
             }
             AttentionPosition::Disentangled { positions, .. } => {
                 disentangled = Disentangled {
@@ -97,7 +102,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     fn sublayer_input(&self, part: BlockPart, x: &[i32], scratch: &mut Scratch<'_>) {
         let block = &self.stack.spec.block;
         let skipped = block.skip_first_norm && self.layer == 0 && part == BlockPart::AttentionNorm;
-        let input = if block.residual == Residual::PostNorm || skipped {
+        let first = !matches!(block.residual, Residual::PostNorm | Residual::OutputNorm);
+        let input = if !first || skipped {
             x
         } else {
             let normed = scratch.normed.get_mut(..x.len()).unwrap_or(&mut []);
@@ -117,8 +123,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                 (self.kernels.add)(x, result);
                 self.norm(part, x);
             }
-            Residual::Sandwich => {
-                self.norm(post, result);
+            Residual::Sandwich | Residual::OutputNorm => {
+                let own = self.stack.spec.block.residual == Residual::OutputNorm;
+                self.norm(if own { part } else { post }, result);
                 (self.kernels.add)(x, result);
             }
         }
@@ -221,10 +228,10 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     /// Norms each head of a row of queries or keys, and rotates it, where the model does.
     fn position(&self, part: BlockPart, position: usize, row: &mut [i32]) {
         let head_dim = self.attention.spec.head_size();
-        if let Some(spec) = &self.attention.spec.query_key_norm {
+        if let Some((spec, _)) = self.attention.spec.query_key_norm.over(row.len() / head_dim) {
             let numbers = self.stack.block_norm(self.block, part);
-            for head in row.chunks_exact_mut(head_dim) {
-                norm(self.kernels, spec, &numbers, self.fraction_bits, head);
+            for part in row.chunks_exact_mut(numbers.weight.len().max(1)) {
+                norm(self.kernels, &spec, &numbers, self.fraction_bits, part);
             }
         }
         if let Some((table, dims)) = self.rotary {

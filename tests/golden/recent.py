@@ -1,7 +1,8 @@
 """The golden cases of the families that came after those in `later.py`: a case's place is its seed."""
 
 import hub
-from families import BART, DEEP, GATED, LABELS, QUIET, ROBERTA, T5, calm, case
+import make
+from families import BART, DEBERTA_V3, DEEP, GATED, LABELS, MODERN, QUIET, T5, XLM, calm, case
 from later import BERT, rope
 
 
@@ -15,6 +16,13 @@ def old_gte(config):
         config["rope_scaling"] = {"type": "ntk", "factor": 4.0}
     config.update(pack_qkv=True, layer_norm_type="layer_norm", position_embedding_type="rope", logn_attention_scale=False,
                   logn_attention_clip1=False, unpad_inputs=False, use_memory_efficient_attention=False)
+
+
+def masked(model, seed):
+    """Inputs of which some tokens are masked."""
+    for one in make.inputs(model.config, seed):
+        one["ids"] = [model.config.mask_token_id if at % 5 == 2 else token for at, token in enumerate(one["ids"])]
+        yield one
 
 
 # Encoders.
@@ -76,4 +84,27 @@ PAIRS = [
     case("led_answers", "LEDForQuestionAnswering", dict(LED, attention_window=40, activation_function="relu"), target="shifted"),
 ]
 
-CASES = calm(ENCODERS + DECODERS + PAIRS)
+# Norms after the sublayers and on all heads together; biases by distance in every layer; positions after a norm; masks that are made up for.
+T5_OWN = dict(T5, num_decoder_layers=2, feed_forward_proj="gated-gelu")
+
+PARTS = [
+    case("olmo2", "Olmo2ForCausalLM", dict(GATED, num_hidden_layers=2)),
+    case("olmo2_classifier", "Olmo2ForSequenceClassification", dict(GATED, num_hidden_layers=2, attention_bias=True, pad_token_id=0, id2label=LABELS)),
+    case("umt5", "UMT5ForConditionalGeneration", T5_OWN, target=True, quiet=QUIET),
+    case("umt5_encoder", "UMT5EncoderModel", dict(T5, feed_forward_proj="relu", relative_attention_num_buckets=8, relative_attention_max_distance=14), quiet=QUIET),
+    case("blenderbot_small", "BlenderbotSmallForConditionalGeneration", dict(BART, decoder_layers=2, scale_embedding=True), target=True),
+    case("esm_dropout", "EsmForMaskedLM", dict(PROTEINS, position_embedding_type="rotary", token_dropout=True, mask_token_id=7), reads=masked),
+    case("esm_dropout_tags", "EsmForTokenClassification",
+         dict(PROTEINS, position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=True, id2label=LABELS)),
+]
+
+# The heads that were missing.
+CHOICES = [
+    case("electra_choices", "ElectraForMultipleChoice", dict(DEEP, num_hidden_layers=2, embedding_size=10), types=True),
+    case("modernbert_choices", "ModernBertForMultipleChoice",
+         dict(MODERN, num_hidden_layers=2, classifier_activation="relu")),
+    case("deberta_v2_choices", "DebertaV2ForMultipleChoice", dict(DEBERTA_V3, num_hidden_layers=1, pooler_hidden_act="relu")),
+    case("xlm_choices", "XLMForMultipleChoice", dict(XLM, id2label=LABELS)),
+]
+
+CASES = calm(ENCODERS + DECODERS + PAIRS + PARTS + CHOICES)

@@ -1,7 +1,7 @@
 //! Texts that go on when a session is full: the oldest tokens are dropped, and every token has the
 //! logits of a session that reads the shorter text.
 
-use kinglet::format::spec::{AttentionPosition, Direction, ModelSpec};
+use kinglet::format::spec::{AttentionPosition, Direction, ModelSpec, PositionTable};
 use kinglet::sample::{Sampler, argmax};
 use kinglet::task::{Choices, GenerateOptions, Generation, Stop, TokenBuffer, TokenSlice, WhenFull, generate};
 use kinglet::{AlignedVec, MemoryPlan, Model, Prefix, RunError, Session};
@@ -19,7 +19,7 @@ fn with(spec: ModelSpec, change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
 fn specs() -> Vec<ModelSpec> {
     let learned = |spec: &mut ModelSpec| {
         let stack = spec.decoder.as_mut().expect("a decoder");
-        stack.embedding.positions = true;
+        stack.embedding.positions = PositionTable::BeforeNorm;
         stack.block.attention.position = AttentionPosition::None;
     };
     let biased = |spec: &mut ModelSpec| {

@@ -82,8 +82,8 @@ fn scale(source: &mut Source, power: impl Fn(Role) -> i32) {
 fn scale_stream(source: &mut Source, power: i32) {
     let spec = &mut source.mapping.spec;
     for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
-        let scale = stack.embedding.scale.map_or(1.0, real) * f64::from(power).exp2();
-        stack.embedding.scale = Some(multiplier(scale).expect("a factor"));
+        let scale = stack.embedding.scale.factor().map_or(1.0, real) * f64::from(power).exp2();
+        stack.embedding.scale = stack.embedding.scale.with_factor(multiplier(scale).expect("a factor"));
     }
     scale(source, |role| match role {
         Role::Stack(_, S::PositionEmbedding | S::TokenTypeEmbedding) => power,

@@ -1,7 +1,7 @@
 //! Padding, and tokens that end texts, inside of what models read: positions that do not count
 //! them, and classifiers that read another state than the last.
 
-use kinglet::format::spec::{ModelSpec, OutputProjection, Pooling, Task};
+use kinglet::format::spec::{ModelSpec, OutputProjection, Pooling, PositionTable, Task};
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search, classify, log_probability, probabilities};
 use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes};
 use kinglet_convert::fidelity;
@@ -30,7 +30,7 @@ fn classifies(mut spec: ModelSpec, pooling: Pooling) -> ModelSpec {
 /// Positions that do not count padding, in each stack.
 fn counts(mut spec: ModelSpec) -> ModelSpec {
     for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
-        (stack.embedding.positions, stack.embedding.padding) = (true, Some(SPECIAL));
+        (stack.embedding.positions, stack.embedding.padding) = (PositionTable::BeforeNorm, Some(SPECIAL));
     }
     spec.check().expect("a specification");
     spec

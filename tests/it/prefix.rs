@@ -1,6 +1,7 @@
-//! Prefixes that sessions read where they lie: the bits are those of a text that is read as a whole.
+//! Prefixes that sessions read where they lie: the bits are those of a text that is read as a
+//! whole.
 
-use kinglet::format::spec::{AttentionPosition, KeyWidth, ModelSpec, Pooling};
+use kinglet::format::spec::{AttentionPosition, KeyWidth, ModelSpec, Pooling, PositionTable};
 use kinglet::sample::Sampler;
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, Stop, beam_search, generate, score};
 use kinglet::{AlignedVec, MemoryPlan, Model, Prefix, RunError, Session, arena_bytes, arena_bytes_after};
@@ -27,7 +28,7 @@ fn specs() -> Vec<ModelSpec> {
     };
     let padded = |spec: &mut ModelSpec| {
         let stack = spec.decoder.as_mut().expect("a decoder");
-        stack.embedding.positions = true;
+        stack.embedding.positions = PositionTable::BeforeNorm;
         stack.embedding.padding = Some(PAD);
         spec.head.pooling = Pooling::LastExcept(PAD);
         spec.head.task = kinglet::format::spec::Task::Classification;

@@ -9,7 +9,7 @@ use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, Direction, EmbeddingProjection,
     EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, NormKind, NormSpec, NumericsSpec, OutputProjection,
-    PackedSpec, PackedStack, Pooling, Residual, StackSpec, Task, WeightLayout,
+    PackedSpec, PackedStack, Pooling, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale, WeightLayout,
 };
 use kinglet_convert::fixed::multiplier;
 use kinglet_convert::quantize::quantize;
@@ -31,8 +31,8 @@ fn stack() -> StackSpec {
             vocab_size: VOCAB_SIZE,
             embedding_size: 12,
             shared: false,
-            scale: None,
-            positions: false,
+            scale: TokenScale::None,
+            positions: PositionTable::None,
             padding: None,
             token_types: 0,
             projection: EmbeddingProjection::None,
@@ -50,7 +50,7 @@ fn stack() -> StackSpec {
                 qkv_bias: true,
                 output_bias: false,
                 scale: multiplier(0.6).expect("a multiplier"),
-                query_key_norm: None,
+                query_key_norm: QueryKeyNorm::None,
                 position: AttentionPosition::Rotary { dims: 4, local: false, layers: 3 },
                 window: 0,
                 sliding_layers: 0,
@@ -109,7 +109,7 @@ pub fn sliding_decoder() -> ModelSpec {
 /// An encoder in the manner of BERT, with a classifier of three labels.
 pub fn encoder() -> ModelSpec {
     let mut encoder = stack();
-    encoder.embedding.positions = true;
+    encoder.embedding.positions = PositionTable::BeforeNorm;
     encoder.embedding.token_types = 2;
     encoder.block.residual = Residual::PostNorm;
     encoder.block.norm = NormSpec { kind: NormKind::Layer, bias: true, epsilon: 1 << 20 };
@@ -148,7 +148,7 @@ pub fn packed_decoder() -> ModelSpec {
     (stack.hidden_size, stack.embedding.embedding_size) = (16, 16);
     stack.block.attention.head_dim = 4;
     stack.block.feed_forward.intermediate_size = 24;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     (stack.embedding.vocab_size, spec.head.num_outputs) = (24, 24);
     let both = Blocks::first(2);
     let [first, second] = [Blocks(1), Blocks(2)];

@@ -2,7 +2,8 @@
 
 use kinglet::format::layout::{BlockPart, NETWORKS, Role, Shape, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, BottleneckAttention, EmbeddingProjection, ModelSpec, NormKind, NormSpec, Residual, StackSpec,
+    Activation, BottleneckAttention, EmbeddingProjection, ModelSpec, NormKind, NormSpec, PositionTable, Residual,
+    StackSpec,
 };
 
 /// Numbers of a model that share a power of two: what is written there may be multiplied by it, if
@@ -81,7 +82,7 @@ pub(crate) fn norm_mut(spec: &mut ModelSpec, role: Role) -> Option<&mut NormSpec
     match role {
         Role::Stack(_, StackPart::EmbeddingNorm) => stack.embedding.norm.as_mut(),
         Role::Stack(_, StackPart::FinalNorm) => stack.final_norm.as_mut(),
-        Role::Block(_, _, BlockPart::QueryNorm | BlockPart::KeyNorm) => stack.block.attention.query_key_norm.as_mut(),
+        Role::Block(_, _, BlockPart::QueryNorm | BlockPart::KeyNorm) => stack.block.attention.query_key_norm.spec_mut(),
         _ => Some(&mut stack.block.norm),
     }
 }
@@ -97,6 +98,8 @@ impl Sites<'_> {
         let widened_last = embedding.projection == EmbeddingProjection::AfterNorm;
         // What the embedding's norm reads and writes.
         let normed = if widened_last { Site::Embeddings(self.id) } else { self.residual() };
+        // A norm that comes before the positions writes what they are added to.
+        let last = embedding.positions == PositionTable::AfterNorm;
         let sum = match (widened_last, embedding.norm) {
             (true, Some(_)) => Site::Tokens(self.id),
             (false, Some(_)) | (true, None) => Site::Embeddings(self.id),
@@ -114,6 +117,7 @@ impl Sites<'_> {
         };
         match part {
             StackPart::TokenEmbedding => Flow::new(Site::Fixed, tokens),
+            StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding if last => Flow::new(Site::Fixed, normed),
             StackPart::PositionEmbedding | StackPart::TokenTypeEmbedding => Flow::new(Site::Fixed, added),
             StackPart::EmbeddingProjection => projection,
             StackPart::EmbeddingNorm => Flow::new(sum, normed),
@@ -132,7 +136,7 @@ impl Sites<'_> {
             Some(BottleneckAttention::Wide) => wide,
         };
         let values = if attention == Some(BottleneckAttention::Shared) { wide } else { queries };
-        let heads = |own: Site| match self.stack.block.attention.query_key_norm {
+        let heads = |own: Site| match self.stack.block.attention.query_key_norm.spec() {
             Some(_) => Site::Heads(id),
             None => own,
         };
@@ -144,11 +148,11 @@ impl Sites<'_> {
             P::QueryNorm => Flow::new(Site::Heads(id), query_site),
             P::KeyNorm => Flow::new(Site::Heads(id), key_site),
             P::Value => Flow::new(values, value_site(P::Value)),
-            P::Output => Flow::new(value_site(P::Value), stream),
+            P::Output => Flow::new(value_site(P::Value), self.result(stream)),
             P::CrossQuery => Flow::new(self.input(block, P::CrossNorm), query_site),
             P::CrossKey => Flow::new(Site::Fixed, key_site),
             P::CrossValue => Flow::new(Site::Fixed, value_site(P::CrossValue)),
-            P::CrossOutput => Flow::new(value_site(P::CrossValue), stream),
+            P::CrossOutput => Flow::new(value_site(P::CrossValue), self.result(stream)),
             P::PositionKey => Flow::new(Site::Fixed, key_site),
             P::PositionQuery => Flow::new(Site::Fixed, query_site),
             P::Narrow | P::NarrowShared => Flow::new(wide, stream),
@@ -157,6 +161,7 @@ impl Sites<'_> {
             P::WidenNorm => Flow::new(wide, self.after(block, wide)),
             P::AttentionPostNorm | P::FeedForwardPostNorm => Flow::new(wide, wide),
             P::AttentionNorm | P::CrossNorm if self.is_post_norm() => Flow::new(stream, stream),
+            P::AttentionNorm | P::CrossNorm if self.is_output_norm() => Flow::new(Site::Fixed, wide),
             P::AttentionNorm | P::CrossNorm => Flow::new(wide, Site::Normed(id, block, part)),
             P::Gate | P::Up | P::Down | P::FeedForwardNorm => self.in_network(block, part, 0),
             P::Up1 | P::Down1 | P::FeedForwardNorm1 => self.in_network(block, part, 1),
@@ -179,9 +184,11 @@ impl Sites<'_> {
         if part == up {
             Flow::new(input, inner)
         } else if part == down {
-            Flow { reads: inner, writes: stream, squared }
+            Flow { reads: inner, writes: self.result(stream), squared }
         } else if part == BlockPart::Gate {
             Flow::new(input, Site::Fixed)
+        } else if self.is_output_norm() {
+            Flow::new(Site::Fixed, self.residual())
         } else if !self.is_post_norm() {
             Flow::new(self.residual(), Site::Normed(self.id, block, norm))
         } else if network + 1 == usize::from(feed_forward.networks) && self.stack.block.bottleneck.is_none() {
@@ -193,6 +200,16 @@ impl Sites<'_> {
 
     fn is_post_norm(&self) -> bool {
         self.stack.block.residual == Residual::PostNorm
+    }
+
+    fn is_output_norm(&self) -> bool {
+        self.stack.block.residual == Residual::OutputNorm
+    }
+
+    /// What a sublayer's last matrix writes: the stream, or what is normed before it is added to
+    /// that.
+    fn result(&self, stream: Site) -> Site {
+        if self.is_output_norm() { Site::Fixed } else { stream }
     }
 
     /// Whether layers share their blocks.
@@ -226,6 +243,8 @@ impl Sites<'_> {
         let skipped = self.stack.block.skip_first_norm && block == 0 && norm == BlockPart::AttentionNorm;
         if self.is_post_norm() {
             self.stream()
+        } else if self.is_output_norm() {
+            self.residual()
         } else if skipped {
             self.residual()
         } else {

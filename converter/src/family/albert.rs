@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
@@ -95,7 +95,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.embedding_size = embedding_size;
     stack.embedding.projection = EmbeddingProjection::AfterNorm;
     stack.embedding.projection_bias = true;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(embedding_size));
     Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))

@@ -1,10 +1,11 @@
 //! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210),
 //! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777), M2M-100 (arXiv 2010.11125), BlenderBot
-//! (arXiv 2004.13637), MVP (arXiv 2206.12131), PLBART (arXiv 2103.06333) and LED (arXiv 2004.05150).
+//! (arXiv 2004.13637), MVP (arXiv 2206.12131), PLBART (arXiv 2103.06333) and LED (arXiv
+//! 2004.05150).
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, StackSpec, Task, TokenScale};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -18,7 +19,18 @@ use serde_json::Value as Json;
 
 /// BART.
 pub(super) const FAMILY: Family = Family {
-    model_types: &["bart", "mbart", "marian", "pegasus", "m2m_100", "blenderbot", "mvp", "plbart", "led"],
+    model_types: &[
+        "bart",
+        "mbart",
+        "marian",
+        "pegasus",
+        "m2m_100",
+        "blenderbot",
+        "mvp",
+        "plbart",
+        "led",
+        "blenderbot-small",
+    ],
     heads: HEADS,
     map,
 };
@@ -70,6 +82,7 @@ const VARIANTS: &[Variant] = &[
     Variant { model_type: "blenderbot", embedding_norm: false, pre_norm: true, positions: Positions::Learned(0) },
     Variant { model_type: "mvp", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
     Variant { model_type: "plbart", embedding_norm: true, pre_norm: false, positions: Positions::Learned(2) },
+    Variant { model_type: "blenderbot-small", embedding_norm: true, pre_norm: false, positions: Positions::Learned(0) },
     Variant { model_type: "led", embedding_norm: true, pre_norm: false, positions: Positions::Learned(0) },
     Variant {
         model_type: "m2m_100",
@@ -154,6 +167,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut decoder = stack(context, variant, "decoder", if share { vocab_size } else { target_vocab_size })?;
     decoder.block.cross_attention = true;
     decoder.embedding.shared = share;
+    if context.model_type == "blenderbot-small" {
+        decoder.embedding.positions = PositionTable::AfterNorm;
+    }
 
     let mut draft = Draft::new(
         context,
@@ -207,18 +223,19 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     stack.block.residual = if variant.pre_norm { Residual::PreNorm } else { Residual::PostNorm };
     stack.final_norm = variant.pre_norm.then(|| norm.of(hidden_size));
     stack.embedding.norm = variant.embedding_norm.then(|| norm.of(hidden_size));
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     if let Positions::SinusoidalAfterPadding = variant.positions {
         stack.embedding.padding = Some(padding_token(context)?);
     }
     if config.flag_or(&["scale_embedding"], false)? {
-        stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
+        stack.embedding.scale = TokenScale::Fixed(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     }
     Ok(stack)
 }
 
-/// Gives the encoder the window that its configuration may say, half of it on each side. Tokens that see all others and are seen by
-/// all are for the caller to choose where this model runs elsewhere; without that there are none.
+/// Gives the encoder the window that its configuration may say, half of it on each side. Tokens
+/// that see all others and are seen by all are for the caller to choose where this model runs
+/// elsewhere; without that there are none.
 fn set_local_attention(context: &Context<'_>, stack: &mut StackSpec) -> Result<bool> {
     if context.model_type != "led" {
         return Ok(false);

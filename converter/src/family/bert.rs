@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, StackSpec, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -157,7 +157,7 @@ fn stack(context: &Context<'_>) -> Result<(StackSpec, Norm)> {
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut stack = dimensions(context, norm, max_positions)?.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     Ok((stack, norm))
 }

@@ -1,8 +1,9 @@
-//! BERT for generation (arXiv 1907.12461): an encoder and a decoder of BERT's blocks, without token types.
+//! BERT for generation (arXiv 1907.12461): an encoder and a decoder of BERT's blocks, without token
+//! types.
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
-use kinglet::format::spec::{Residual, Task};
+use kinglet::format::spec::{PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, CAUSAL_LM, Head, Output};
@@ -43,7 +44,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut stack = bert::dimensions(context, norm, max_positions)?.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let id = if causal { Stack::Decoder } else { Stack::Encoder };
     Ok(Draft::new(context, id, stack, &NAMES, norm))

@@ -1,8 +1,9 @@
-//! BigBird (arXiv 2007.14062), for texts that are too short for its sparse attention: every token sees all then, as in BERT.
+//! BigBird (arXiv 2007.14062), for texts that are too short for its sparse attention: every token
+//! sees all then, as in BERT.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
-use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task, TokenScale};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
@@ -58,9 +59,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.block.residual = Residual::PostNorm;
     stack.block.attention.qkv_bias = config.flag_or(&["use_bias"], true)?;
     if config.flag_or(&["rescale_embeddings"], false)? {
-        stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(stack.hidden_size)))?);
+        stack.embedding.scale = TokenScale::Fixed(multiplier(libm::sqrt(f64::from(stack.hidden_size)))?);
     }
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &bert::NAMES, norm);

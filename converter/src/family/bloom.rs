@@ -1,11 +1,11 @@
-//! BLOOM (arXiv 2211.05100), MPT (MosaicML 2023), Falcon (arXiv 2311.16867) and GPTBigCode (arXiv 2301.03988): decoders with one
-//! matrix for queries, keys and values, and scores that fall with the distance (ALiBi, arXiv 2108.12409) or rotary or learned
-//! positions.
+//! BLOOM (arXiv 2211.05100), MPT (MosaicML 2023), Falcon (arXiv 2311.16867) and GPTBigCode (arXiv
+//! 2301.03988): decoders with one matrix for queries, keys and values, and scores that fall with
+//! the distance (ALiBi, arXiv 2108.12409) or rotary or learned positions.
 
 use anyhow::Result;
 use half::bf16;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, AttentionPosition, Residual, StackSpec};
+use kinglet::format::spec::{Activation, AttentionPosition, PositionTable, Residual, StackSpec};
 use serde_json::Value as Json;
 
 use super::Family;
@@ -241,7 +241,7 @@ fn bigcode(context: &Context<'_>) -> Result<Draft> {
         activation: activation_key(config, "activation_function", "gelu_pytorch_tanh")?,
     };
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.final_norm = Some(norm.of(hidden_size));
     if !config.flag_or(&["scale_attn_weights"], true)? {
         stack.block.attention.scale = score_scale(1.0)?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::Activation;
+use kinglet::format::spec::{Activation, PositionTable, TokenScale};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -58,8 +58,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     };
     let last_norm = Norm::layer(config.real_or(&["layer_norm_epsilon"], 1e-6)?);
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
-    stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(hidden_size)))?);
+    stack.embedding.positions = PositionTable::BeforeNorm;
+    stack.embedding.scale = TokenScale::Fixed(multiplier(libm::sqrt(f64::from(hidden_size)))?);
     stack.final_norm = Some(last_norm.of(hidden_size));
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, last_norm);
     let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0, padded: false };

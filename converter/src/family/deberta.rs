@@ -3,11 +3,12 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, AttentionPosition, ConvolutionSpec, EmbeddingProjection, NormSpec, Pooling, Residual, StackSpec, Task,
+    Activation, AttentionPosition, ConvolutionSpec, EmbeddingProjection, NormSpec, Pooling, PositionTable, Residual,
+    StackSpec, Task,
 };
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice};
 use super::parts::{activation_key, plain_encoder, score_scale, short};
 use super::source::{Names, Pick, Source, Value, by_head, prefixed, tensor};
 use super::{Family, PositionProjection, bert};
@@ -20,6 +21,23 @@ pub(super) const FAMILY: Family = Family { model_types: &["deberta"], heads: HEA
 
 /// The second version, and the third, which shares the projections of content and position.
 pub(super) const FAMILY_2: Family = Family { model_types: &["deberta-v2"], heads: HEADS, map: map_second };
+
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: Some(Transform {
+        dense: "pooler.dense",
+        bias: true,
+        narrow: false,
+        activation: Some(Activation::Gelu),
+        norm: None,
+    }),
+    output: Output::Labels { module: "classifier", bias: true },
+    unused: UNUSED,
+    ..BASE
+};
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
@@ -35,21 +53,8 @@ const HEADS: &[Head] = &[
         unused: UNUSED,
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: Some(Transform {
-            dense: "pooler.dense",
-            bias: true,
-            narrow: false,
-            activation: Some(Activation::Gelu),
-            norm: None,
-        }),
-        output: Output::Labels { module: "classifier", bias: true },
-        unused: UNUSED,
-        ..BASE
-    },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
@@ -113,7 +118,7 @@ fn common(context: &Context<'_>) -> Result<Common> {
     let hidden_size = dimensions.hidden_size;
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.positions = absolute;
+    stack.embedding.positions = if absolute { PositionTable::BeforeNorm } else { PositionTable::None };
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(0), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(hidden_size));
     stack.embedding.embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(hidden_size);
@@ -276,7 +281,7 @@ fn set_head(config: &Config, hidden_size: u32, draft: &mut Draft) -> Result<()> 
     config.only("pooler_hidden_size", &[hidden_size.into()])?;
     let pooler = activation_key(config, "pooler_hidden_act", "gelu")?;
     let legacy = config.flag_or(&["legacy"], true)?;
-    if let (Task::Classification, Some(transform)) = (draft.head.task, &mut draft.head.transform) {
+    if let (Task::Classification | Task::Regression, Some(transform)) = (draft.head.task, &mut draft.head.transform) {
         transform.activation = Some(pooler);
     }
     if !legacy && draft.head.task == Task::MaskedLm {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -85,7 +85,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     };
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.norm = Some(norm.of(hidden_size));
     Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
 }

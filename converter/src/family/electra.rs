@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
@@ -50,6 +50,14 @@ const HEADS: &[Head] = &[
         output: Output::Labels { module: "classifier.out_proj", bias: true },
         ..BASE
     },
+    Head {
+        suffixes: &["ForMultipleChoice"],
+        task: Task::Regression,
+        pooling: Pooling::First,
+        transform: pooler("sequence_summary.summary", Activation::Gelu),
+        output: Output::Rows { module: "classifier", rows: 1 },
+        ..BASE
+    },
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
 ];
@@ -69,6 +77,12 @@ const NAMES: Names = Names {
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     plain_encoder(context)?;
+    if context.head.task == Task::Regression {
+        config.only("summary_type", &["first".into()])?;
+        config.only("summary_use_proj", &[true.into()])?;
+        config.only("summary_proj_to_labels", &[false.into()])?;
+        config.only("summary_activation", &["gelu".into()])?;
+    }
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let dimensions = bert::dimensions(context, norm, max_positions)?;
@@ -80,7 +94,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         stack.embedding.projection = EmbeddingProjection::AfterNorm;
         stack.embedding.projection_bias = true;
     }
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(embedding_size));
     Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))

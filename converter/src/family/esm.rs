@@ -1,8 +1,9 @@
-//! ESM (Lin et al. 2023, Science 379), a model of proteins: norms before the sublayers, rotary or learned positions.
+//! ESM (Lin et al. 2023, Science 379), a model of proteins: norms before the sublayers, rotary or
+//! learned positions.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, AttentionPosition, Pooling, Task};
+use kinglet::format::spec::{Activation, AttentionPosition, Pooling, PositionTable, Task, TokenScale};
 use serde_json::Value as Json;
 
 use super::draft::{Context, Draft, Norm};
@@ -11,6 +12,7 @@ use super::parts::{even, layer_bits};
 use super::rope::Rope;
 use super::source::{Names, edit};
 use super::{Family, bert};
+use crate::fixed::multiplier;
 use crate::refuse;
 
 /// ESM, in its first form and its second.
@@ -103,10 +105,18 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         stack.block.attention.position =
             AttentionPosition::Rotary { dims, local: false, layers: layer_bits(dimensions.layers, |_| true) };
     } else {
-        stack.embedding.positions = true;
+        stack.embedding.positions = PositionTable::BeforeNorm;
         stack.embedding.padding = Some(padding);
     }
-    config.only("token_dropout", &[false.into()])?;
+    if config.flag_or(&["token_dropout"], false)? {
+        // The share of tokens that were not masked when it was trained.
+        let factor = multiplier(1.0 - 0.15 * 0.8)?;
+        stack.embedding.scale = match config.optional_size(&["mask_token_id"])? {
+            Some(mask) if mask < stack.embedding.vocab_size => TokenScale::Unmasked { factor, mask },
+            _ => TokenScale::Fixed(factor),
+        };
+    }
+    config.get(&["mask_token_id"]);
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     if rotary {
         let rope = rotary_positions(context, stack.block.attention.head_dim)?;
@@ -121,8 +131,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The frequencies of rotary positions: those that the checkpoint stores, which may have been rounded when it was trained, or else
-/// the computed ones.
+/// The frequencies of rotary positions: those that the checkpoint stores, which may have been
+/// rounded when it was trained, or else the computed ones.
 fn rotary_positions(context: &Context<'_>, head_dim: u16) -> Result<Rope> {
     const FREQUENCIES: &str = "rotary_embeddings.inv_freq";
     let theta = context.config.real_or(&["rope_theta"], 10_000.0)?;

@@ -1,11 +1,12 @@
-//! Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and the text models of Gemma 3 (arXiv 2503.19786), EmbeddingGemma among them: Llama's
-//! block with norms around every sublayer, weights of norms relative to one, and scaled token vectors.
+//! Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and the text models of Gemma 3 (arXiv
+//! 2503.19786), EmbeddingGemma among them: Llama's block with norms around every sublayer, weights
+//! of norms relative to one, and scaled token vectors.
 
 use core::f64::consts::LOG2_E;
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart};
-use kinglet::format::spec::{Activation, Multiplier, Residual, StackSpec};
+use kinglet::format::spec::{Activation, Multiplier, QueryKeyNorm, Residual, StackSpec, TokenScale};
 
 use super::Family;
 use super::draft::{Context, Draft};
@@ -86,8 +87,10 @@ fn gemma2(context: &Context<'_>) -> Result<Draft> {
 
 fn gemma3(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    let (mut stack, norm) =
-        llama::stack(context, &Variant { query_key_norm: true, activation: "hidden_activation", ..LLAMA })?;
+    let (mut stack, norm) = llama::stack(
+        context,
+        &Variant { query_key_norm: QueryKeyNorm::EachHead, activation: "hidden_activation", ..LLAMA },
+    )?;
     let layers = u32::from(stack.num_hidden_layers);
     set_sandwich(context, &mut stack)?;
     config.only("attn_logit_softcapping", &[])?;
@@ -138,9 +141,10 @@ fn cap(context: &Context<'_>, key: &str, unit: f64) -> Result<Option<Multiplier>
     multiplier(config.real_or(&[key], 0.0)? * unit).map(Some)
 }
 
-/// Token vectors times the root of their width. `transformers` rounds it to the type that it runs in: here, `f32`.
+/// Token vectors times the root of their width. `transformers` rounds it to the type that it runs
+/// in: here, `f32`.
 fn scale_embedding(stack: &mut StackSpec) -> Result<()> {
-    stack.embedding.scale = Some(multiplier(f64::from(libm::sqrtf(stack.hidden_size as f32)))?);
+    stack.embedding.scale = TokenScale::Fixed(multiplier(f64::from(libm::sqrtf(stack.hidden_size as f32)))?);
     Ok(())
 }
 

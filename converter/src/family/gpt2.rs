@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
+use kinglet::format::spec::PositionTable;
 use serde_json::Value as Json;
 
 use super::Family;
@@ -52,7 +53,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         activation: activation_key(config, "activation_function", "gelu_new")?,
     };
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.final_norm = Some(norm.of(hidden_size));
     if !config.flag_or(&["scale_attn_weights"], true)? {
         stack.block.attention.scale = score_scale(1.0)?;

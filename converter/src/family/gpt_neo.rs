@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
+use kinglet::format::spec::PositionTable;
 use serde_json::Value as Json;
 
 use super::Family;
@@ -55,7 +56,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         activation: activation_key(config, "activation_function", "gelu_new")?,
     };
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.attention.qkv_bias = false;
     stack.block.attention.scale = score_scale(1.0)?;

@@ -1,8 +1,9 @@
-//! Granite 3 (IBM 2024): Llama's block with factors on token vectors, on what sublayers add, on scores and on logits.
+//! Granite 3 (IBM 2024): Llama's block with factors on token vectors, on what sublayers add, on
+//! scores and on logits.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack};
-use kinglet::format::spec::Task;
+use kinglet::format::spec::{Task, TokenScale};
 
 use super::Family;
 use super::draft::{Context, Draft};
@@ -20,7 +21,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut draft = llama::draft(context, &LLAMA)?;
     if let Some(stack) = &mut draft.decoder {
         let embedding = config.real_or(&["embedding_multiplier"], 1.0)?;
-        stack.embedding.scale = if embedding == 1.0 { None } else { Some(multiplier(embedding)?) };
+        stack.embedding.scale =
+            if embedding == 1.0 { TokenScale::None } else { TokenScale::Fixed(multiplier(embedding)?) };
         stack.block.attention.scale = score_scale(config.real_or(&["attention_multiplier"], 1.0)?)?;
     }
     let residual = config.real_or(&["residual_multiplier"], 1.0)? as f32;

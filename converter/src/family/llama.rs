@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, Residual, StackSpec};
+use kinglet::format::spec::{AttentionPosition, NormSpec, QueryKeyNorm, Residual, StackSpec};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -16,8 +16,8 @@ use super::parts::{set_window, sliding_layer_types};
 use super::rope::{Rope, scaled_rope};
 use super::source::{Names, edit_blocks, paired_halves, split_fused};
 
-/// Llama, Arcee, Mistral (arXiv 2310.06825), Ministral, Qwen 2 (arXiv 2407.10671), Qwen 3 (arXiv 2505.09388), Phi 3 (arXiv
-/// 2404.14219), GLM 4 (arXiv 2406.12793) and Helium.
+/// Llama, Arcee, Mistral (arXiv 2310.06825), Ministral, Qwen 2 (arXiv 2407.10671), Qwen 3 (arXiv
+/// 2505.09388), Phi 3 (arXiv 2404.14219), GLM 4 (arXiv 2406.12793) and Helium.
 pub(super) const FAMILY: Family = Family {
     model_types: &["llama", "arcee", "glm", "helium", "ministral", "mistral", "phi3", "qwen2", "qwen3"],
     heads: HEADS,
@@ -94,8 +94,8 @@ pub(super) struct Variant {
     pub(super) qkv_bias: Option<bool>,
     /// Whether the output projection has a bias; as `attention_bias` says where `None`.
     pub(super) output_bias: Option<bool>,
-    /// Queries and keys are normed.
-    pub(super) query_key_norm: bool,
+    /// How queries and keys are normed.
+    pub(super) query_key_norm: fn(NormSpec) -> QueryKeyNorm,
     /// Which layers have a sliding window.
     pub(super) window: Window,
     /// The key of the activation.
@@ -106,7 +106,8 @@ pub(super) struct Variant {
     pub(super) norm: fn(f64) -> Norm,
     /// How norms and residual connections are arranged.
     pub(super) residual: Residual,
-    /// The part of each head that is rotated, unless `partial_rotary_factor` says another; all of it where `None`, whatever that says.
+    /// The part of each head that is rotated, unless `partial_rotary_factor` says another; all of
+    /// it where `None`, whatever that says.
     pub(super) partial: Option<f64>,
     /// Rotated pairs are neighbours.
     pub(super) neighbours: bool,
@@ -141,7 +142,7 @@ const VARIANTS: &[Variant] = &[
     Variant { model_type: "mistral", window: Window::Every, ..LLAMA },
     Variant { model_type: "phi3", names: FUSED, window: Window::Every, partial: Some(1.0), ..LLAMA },
     Variant { model_type: "qwen2", qkv_bias: Some(true), output_bias: Some(false), window: Window::Late, ..LLAMA },
-    Variant { model_type: "qwen3", query_key_norm: true, window: Window::Late, ..LLAMA },
+    Variant { model_type: "qwen3", query_key_norm: QueryKeyNorm::EachHead, window: Window::Late, ..LLAMA },
 ];
 
 pub(super) const LLAMA: Variant = Variant {
@@ -149,7 +150,7 @@ pub(super) const LLAMA: Variant = Variant {
     names: NAMES,
     qkv_bias: None,
     output_bias: None,
-    query_key_norm: false,
+    query_key_norm: |_| QueryKeyNorm::None,
     window: Window::None,
     activation: "hidden_act",
     gated: true,
@@ -174,7 +175,8 @@ pub(super) fn draft(context: &Context<'_>, variant: &Variant) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Takes apart what is fused, and puts rotated pairs that are neighbours where the runtime has them.
+/// Takes apart what is fused, and puts rotated pairs that are neighbours where the runtime has
+/// them.
 pub(super) fn finish(draft: &mut Draft, variant: &Variant, stack: &StackSpec) {
     let attention = &stack.block.attention;
     split_fused(&mut draft.sources, stack);
@@ -233,7 +235,7 @@ pub(super) fn stack(context: &Context<'_>, variant: &Variant) -> Result<(StackSp
     };
     attention.qkv_bias = bias(variant.qkv_bias)?;
     attention.output_bias = bias(variant.output_bias)?;
-    attention.query_key_norm = variant.query_key_norm.then(|| norm.of(head_dim));
+    attention.query_key_norm = (variant.query_key_norm)(norm.of(head_dim));
     let dims = match variant.partial {
         Some(_) => even(rotated(head_dim, variant_rope(context, variant)?.partial)?)?,
         None => attention.head_dim,

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, NETWORKS, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, BottleneckAttention, BottleneckSpec, EmbeddingProjection, MAX_NETWORKS, NormKind, Pooling, Residual,
-    Task,
+    Activation, BottleneckAttention, BottleneckSpec, EmbeddingProjection, MAX_NETWORKS, NormKind, Pooling,
+    PositionTable, Residual, Task,
 };
 
 use super::draft::{Context, Draft, Norm};
@@ -136,7 +136,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
             format_args!("1 to {MAX_NETWORKS} are implemented"),
         )
     })?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
     stack.embedding.embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(128);

@@ -114,6 +114,7 @@ pub const FAMILIES: &[&Family] = &[
     &llama::FAMILY,
     &modernbert::DECODER,
     &olmo::FAMILY,
+    &olmo::FAMILY_2,
     &openai_gpt::FAMILY,
     &opt::FAMILY,
     &phi::FAMILY,
@@ -190,7 +191,8 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
 
 /// Refuses weights that another program has quantized.
 fn refuse_quantized(checkpoint: &Checkpoint) -> Result<()> {
-    // What GPTQ, AWQ and bitsandbytes put beside or in the place of `weight`; older files of GPTQ have no other mark.
+    // What GPTQ, AWQ and bitsandbytes put beside or in the place of `weight`; older files of GPTQ
+    // have no other mark.
     const PACKED: [&str; 4] = [".qweight", ".SCB", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4"];
     let action = "convert the checkpoint that it was made from: Kinglet quantizes real numbers itself";
     if let Some(said) = checkpoint.config.get(&["quantization_config"]) {

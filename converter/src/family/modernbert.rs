@@ -7,7 +7,9 @@ use kinglet::format::spec::{AttentionPosition, Pooling, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION, Transform};
+use super::head::{
+    BASE, CAUSAL_LM, Head, LAST_TOKEN_CLASSIFICATION, Output, TOKEN_CLASSIFICATION, Transform, multiple_choice,
+};
 use super::parts::{Dimensions, activation_key, divide, layer_bits, set_local, sliding_layer_types};
 use super::rope::{Rope, rope};
 use super::source::{Names, Source, Value, split_fused};
@@ -21,6 +23,15 @@ pub(super) const DECODER: Family = Family { model_types: &["modernbert-decoder"]
 const TRANSFORM: Transform =
     Transform { dense: "head.dense", bias: false, narrow: false, activation: None, norm: Some("head.norm") };
 
+/// The labels of a text.
+const CLASSIFIER: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    transform: Some(TRANSFORM),
+    output: Output::Labels { module: "classifier", bias: true },
+    ..BASE
+};
+
 const HEADS: &[Head] = &[
     BASE,
     Head {
@@ -30,13 +41,8 @@ const HEADS: &[Head] = &[
         output: Output::Vocabulary { weight: &["decoder.weight"], bias: &["decoder.bias"] },
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        transform: Some(TRANSFORM),
-        output: Output::Labels { module: "classifier", bias: true },
-        ..BASE
-    },
+    CLASSIFIER,
+    multiple_choice(CLASSIFIER),
     Head { transform: Some(TRANSFORM), ..TOKEN_CLASSIFICATION },
     Head {
         suffixes: &["ForQuestionAnswering"],
@@ -101,7 +107,7 @@ const DECODER_NAMES: Names = Names {
 fn encoder(context: &Context<'_>) -> Result<Draft> {
     let mut draft = map(context, Stack::Encoder, &NAMES)?;
     let pooling = context.config.text_or(&["classifier_pooling"], "cls")?;
-    if draft.head.task == Task::Classification {
+    if matches!(draft.head.task, Task::Classification | Task::Regression) {
         draft.head.pooling = match pooling {
             "cls" => Pooling::First,
             "mean" => Pooling::Mean,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, Residual};
+use kinglet::format::spec::{AttentionPosition, PositionTable, Residual};
 
 use super::draft::{Context, Draft, Norm};
 use super::source::{Names, Value, edit, tensor};
@@ -57,7 +57,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
     stack.block.attention.position = AttentionPosition::RelativeBias { distance: BUCKETS.distance(max_positions)? };
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.padding = Some(PADDING);
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
@@ -69,7 +69,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let table = tensor(NAMES.prefixes, "encoder.relative_attention_bias", "weight").rows(0..BUCKETS.count);
     draft.sources.insert(
         Role::Stack(Stack::Encoder, StackPart::RelativeBias),
-        Value::RelativeBias { table, buckets: BUCKETS }.into(),
+        Value::RelativeBias { tables: vec![table], buckets: BUCKETS }.into(),
     );
     Ok(draft)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
-use kinglet::format::spec::{Activation, Residual};
+use kinglet::format::spec::{Activation, PositionTable, Residual};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -42,7 +42,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         },
     };
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.block.residual = Residual::PostNorm;
     let mut draft = Draft::new(context, Stack::Decoder, stack, &NAMES, norm);
     split_fused(&mut draft.sources, hidden_size);

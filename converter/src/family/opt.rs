@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Shape, Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Residual};
+use kinglet::format::spec::{Activation, EmbeddingProjection, PositionTable, Residual};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -62,7 +62,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         activation: activation_key(config, "activation_function", "relu")?,
     };
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.embedding_size = config.optional_size(&["word_embed_proj_dim"])?.unwrap_or(hidden_size);
     let narrow = stack.embedding.embedding_size != hidden_size;
     if narrow {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
-    Multiplier, Residual, StackSpec,
+    Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, TokenScale,
 };
 
 /// What every stack says of itself.
@@ -43,8 +43,8 @@ impl Dimensions {
                 vocab_size: self.vocab_size,
                 embedding_size: self.hidden_size,
                 shared: false,
-                scale: None,
-                positions: false,
+                scale: TokenScale::None,
+                positions: PositionTable::None,
                 padding: None,
                 token_types: 0,
                 projection: EmbeddingProjection::None,
@@ -62,7 +62,7 @@ impl Dimensions {
                     qkv_bias: true,
                     output_bias: true,
                     scale: score_scale(1.0 / libm::sqrt(f64::from(self.head_dim.max(1))))?,
-                    query_key_norm: None,
+                    query_key_norm: QueryKeyNorm::None,
                     position: AttentionPosition::None,
                     window: 0,
                     sliding_layers: 0,
@@ -200,7 +200,8 @@ pub(super) fn multiply_logits(draft: &mut Draft, id: Stack, factor: f64) {
     });
 }
 
-/// Whether a decoder's token types are offered, and such: refuses keys that make an encoder something else.
+/// Whether a decoder's token types are offered, and such: refuses keys that make an encoder
+/// something else.
 pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
     for key in ["is_decoder", "add_cross_attention"] {
         context.config.only(key, &[false.into()])?;

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, Residual};
+use kinglet::format::spec::{AttentionPosition, QueryKeyNorm, Residual};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -65,7 +65,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut stack = dimensions.stack()?;
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.residual = Residual::ParallelShared;
-    stack.block.attention.query_key_norm = config.flag_or(&["qk_layernorm"], false)?.then(|| norm.of(head_dim));
+    if config.flag_or(&["qk_layernorm"], false)? {
+        stack.block.attention.query_key_norm = QueryKeyNorm::EachHead(norm.of(head_dim));
+    }
     stack.block.attention.position = AttentionPosition::Rotary {
         dims: even(rotated(head_dim, rope.partial)?)?,
         local: false,

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{
@@ -97,7 +97,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let names = if before { &PRE_NORM_NAMES } else { &NAMES };
     stack.block.residual = if before { Residual::PreNorm } else { Residual::PostNorm };
     stack.final_norm = before.then(|| norm.of(dimensions.hidden_size));
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.padding = Some(padding);
     stack.embedding.token_types = if types == 1 { 0 } else { short(types, "type_vocab_size")? };
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));

@@ -27,10 +27,10 @@ pub enum Value {
     Rotary(Rotation),
     /// A table of sinusoidal positions.
     Sinusoidal(Sinusoid),
-    /// A table of learned biases `[buckets, heads]`, spread over the distances.
+    /// Tables of learned biases `[buckets, heads]`, spread over the distances.
     RelativeBias {
-        /// The table.
-        table: Pick,
+        /// One for all layers, or one for each.
+        tables: Vec<Pick>,
         /// How distances fall into buckets.
         buckets: Buckets,
     },
@@ -42,7 +42,8 @@ pub enum Value {
     Beside(Vec<Pick>),
     /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
     Convolution(Pick),
-    /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped convolution over single tokens.
+    /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped
+    /// convolution over single tokens.
     Grouped {
         /// The blocks, one below the other.
         pick: Pick,
@@ -204,8 +205,8 @@ pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart,
     });
 }
 
-/// Takes apart what has one name: queries, keys and values that lie one after the other in one matrix, and the gate and
-/// what it gates.
+/// Takes apart what has one name: queries, keys and values that lie one after the other in one
+/// matrix, and the gate and what it gates.
 pub(super) fn split_fused(sources: &mut Sources, stack: &StackSpec) {
     let attention = &stack.block.attention;
     let (query, key_value) = (attention.query_size() as u32, attention.key_value_size() as u32);

@@ -1,9 +1,9 @@
-//! SqueezeBERT (arXiv 2006.11316): BERT whose matrices are grouped convolutions over single tokens, which are matrices of blocks along
-//! the diagonal.
+//! SqueezeBERT (arXiv 2006.11316): BERT whose matrices are grouped convolutions over single tokens,
+//! which are matrices of blocks along the diagonal.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack};
-use kinglet::format::spec::Residual;
+use kinglet::format::spec::{PositionTable, Residual};
 
 use super::draft::{Context, Draft, Norm};
 use super::parts::short;
@@ -61,7 +61,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     }
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(dimensions.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);

@@ -1,5 +1,5 @@
-//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202) and mT5 (arXiv 2010.11934): RMS norms,
-//! unscaled scores with biases by distance, no other biases.
+//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202), mT5 (arXiv 2010.11934) and UMT5 (arXiv
+//! 2304.09151): RMS norms, unscaled scores with biases by distance, no other biases.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -15,7 +15,7 @@ use crate::refuse;
 use crate::tables::Buckets;
 
 /// T5.
-pub(super) const FAMILY: Family = Family { model_types: &["t5", "mt5"], heads: HEADS, map };
+pub(super) const FAMILY: Family = Family { model_types: &["t5", "mt5", "umt5"], heads: HEADS, map };
 
 const HEADS: &[Head] = &[
     // First, since it is what an embedding is made of.
@@ -99,11 +99,13 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         .sources
         .insert(Role::Stack(Stack::Encoder, StackPart::TokenEmbedding), Value::Tensor(Pick::new(names)).into());
     for (id, side) in [(Stack::Encoder, "encoder"), (Stack::Decoder, "decoder")] {
-        // The first block has the biases of all.
-        let table = format!("{side}.block.0.layer.0.SelfAttention.relative_attention_bias");
-        let table = tensor(PREFIXES, &table, "weight");
+        let Some(stack) = (if id == Stack::Encoder { draft.encoder } else { draft.decoder }) else { continue };
+        // The first block has the biases of all, unless each has its own.
+        let blocks = if has_own_biases(context) { stack.num_hidden_layers } else { 1 };
+        let table = |block| format!("{side}.block.{block}.layer.0.SelfAttention.relative_attention_bias");
+        let tables = (0..blocks).map(|block| tensor(PREFIXES, &table(block), "weight")).collect();
         let buckets = buckets(context, id)?;
-        draft.sources.insert(Role::Stack(id, StackPart::RelativeBias), Value::RelativeBias { table, buckets }.into());
+        draft.sources.insert(Role::Stack(id, StackPart::RelativeBias), Value::RelativeBias { tables, buckets }.into());
     }
     if encoder.block.feed_forward.gated {
         edit_blocks(&mut draft.sources, |_, part, pick| {
@@ -128,8 +130,11 @@ fn map(context: &Context<'_>) -> Result<Draft> {
 fn scales_output(context: &Context<'_>) -> Result<bool> {
     let config = context.config;
     let tied = config.flag_or(&["tie_word_embeddings"], true)?;
-    let scales = config.flag_or(&["scale_decoder_outputs"], tied)?;
-    Ok(scales && context.model_type == "t5" && context.head.task == Task::CausalLm)
+    const KEY: &str = "scale_decoder_outputs";
+    // Null is not left out: it is no.
+    let default = tied && !config.has(KEY);
+    let scales = config.flag_or(&[KEY], default)?;
+    Ok(scales && matches!(context.model_type, "t5" | "umt5") && context.head.task == Task::CausalLm)
 }
 
 fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<StackSpec> {
@@ -165,10 +170,19 @@ fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<St
     stack.block.attention.output_bias = false;
     stack.block.attention.scale = score_scale(1.0)?;
     let distance = buckets(context, id)?.distance(stack.max_positions)?;
-    stack.block.attention.position = AttentionPosition::RelativeBias { distance };
+    stack.block.attention.position = if has_own_biases(context) {
+        AttentionPosition::LayerRelativeBias { distance }
+    } else {
+        AttentionPosition::RelativeBias { distance }
+    };
     stack.block.feed_forward.gated = gated;
     stack.block.feed_forward.bias = false;
     Ok(stack)
+}
+
+/// Whether every block has biases by distance of its own.
+fn has_own_biases(context: &Context<'_>) -> bool {
+    context.model_type == "umt5"
 }
 
 fn buckets(context: &Context<'_>, id: Stack) -> Result<Buckets> {

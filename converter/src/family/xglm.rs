@@ -1,8 +1,9 @@
-//! XGLM (arXiv 2112.10668) and BioGPT (arXiv 2210.10341): decoders of BART's blocks, with the norms before the sublayers.
+//! XGLM (arXiv 2112.10668) and BioGPT (arXiv 2210.10341): decoders of BART's blocks, with the norms
+//! before the sublayers.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::StackSpec;
+use kinglet::format::spec::{PositionTable, StackSpec, TokenScale};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -118,10 +119,10 @@ fn biogpt(context: &Context<'_>) -> Result<Draft> {
 
 fn stack(context: &Context<'_>, dimensions: &Dimensions) -> Result<StackSpec> {
     let mut stack = dimensions.stack()?;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.final_norm = Some(dimensions.norm.of(dimensions.hidden_size));
     if context.config.flag_or(&["scale_embedding"], true)? {
-        stack.embedding.scale = Some(multiplier(libm::sqrt(f64::from(dimensions.hidden_size)))?);
+        stack.embedding.scale = TokenScale::Fixed(multiplier(libm::sqrt(f64::from(dimensions.hidden_size)))?);
     }
     Ok(stack)
 }

@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 use serde_json::Value as Json;
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
 use super::parts::{Dimensions, divide};
 use super::source::{Names, Pick, Value, edit, prefixed, tensor};
 use crate::refuse;
@@ -30,6 +30,14 @@ const HEADS: &[Head] = &[
         task: Task::Classification,
         pooling: Pooling::First,
         output: Output::Labels { module: "sequence_summary.summary", bias: true },
+        ..BASE
+    },
+    Head {
+        suffixes: &["ForMultipleChoice"],
+        task: Task::Regression,
+        pooling: Pooling::First,
+        transform: pooler("sequence_summary.summary", Activation::Identity),
+        output: Output::Rows { module: "logits_proj", rows: 1 },
         ..BASE
     },
     TOKEN_CLASSIFICATION,
@@ -86,7 +94,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     };
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.positions = true;
+    stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.norm = Some(norm.of(hidden_size));
     let causal = config.flag_or(&["causal"], false)?;
     let id = if causal { Stack::Decoder } else { Stack::Encoder };
@@ -99,8 +107,15 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     if causal && draft.head.task == Task::MaskedLm {
         draft.head.task = Task::CausalLm;
     }
-    if draft.head.task == Task::Classification {
+    if matches!(draft.head.task, Task::Classification | Task::Regression) {
         set_summary(context, &mut draft)?;
+    }
+    if draft.head.task == Task::Regression {
+        // The choice is made of the numbers that the labels would have.
+        let labels = config.get(&["id2label"]).and_then(Json::as_object).map(|labels| labels.len() as u32);
+        draft.transform_size = Some(
+            labels.map_or_else(|| Ok(config.optional_size(&["num_labels"])?.unwrap_or(2)), Ok::<_, anyhow::Error>)?,
+        );
     }
     Ok(draft)
 }

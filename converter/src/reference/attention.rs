@@ -27,11 +27,11 @@ pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &
     let mut keys = layer.linear(BlockPart::Key, x)?; // [tokens, kv_heads * head_dim]
     let values = layer.linear(BlockPart::Value, values)?;
     let head_dim = usize::from(spec.head_dim);
-    if let Some(norm) = &spec.query_key_norm {
-        for (rows, part) in [(&mut queries, BlockPart::QueryNorm), (&mut keys, BlockPart::KeyNorm)] {
-            let width = rows.width;
-            rows.width = head_dim;
-            *rows = model.norm(norm, layer.role(part), rows)?;
+    for (rows, part) in [(&mut queries, BlockPart::QueryNorm), (&mut keys, BlockPart::KeyNorm)] {
+        let width = rows.width;
+        if let Some((norm, parts)) = spec.query_key_norm.over(width / head_dim) {
+            rows.width = width / parts;
+            *rows = model.norm(&norm, layer.role(part), rows)?;
             rows.width = width;
         }
     }
@@ -48,8 +48,11 @@ pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &
                 }
             }
         }
-        AttentionPosition::RelativeBias { distance } => {
+        AttentionPosition::RelativeBias { distance } | AttentionPosition::LayerRelativeBias { distance } => {
             let table = &model.tensor(Role::Stack(id, StackPart::RelativeBias))?.weight;
+            let each = matches!(spec.position, AttentionPosition::LayerRelativeBias { .. });
+            let len = table.len() / if each { usize::from(stack.num_hidden_layers) } else { 1 };
+            let table = &table[if each { layer.index * len } else { 0 }..][..len];
             distances = Distances::Bias(Bias { table, distance: distance as usize });
         }
         AttentionPosition::Disentangled { positions, content_to_position, position_to_content, .. } => {

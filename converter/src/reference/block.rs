@@ -46,7 +46,7 @@ fn sublayers(
         part => layer.norm(part, x),
     };
     match block.residual {
-        Residual::PreNorm | Residual::PostNorm | Residual::Sandwich => {
+        Residual::PreNorm | Residual::PostNorm | Residual::Sandwich | Residual::OutputNorm => {
             // One sublayer after the other, each with its own residual connection.
             let sublayer = |x: Rows, part, post, f: &mut dyn FnMut(&Rows) -> Result<Rows>| -> Result<Rows> {
                 match block.residual {
@@ -54,6 +54,11 @@ fn sublayers(
                         let mut sum = f(&x)?;
                         add(&mut sum, &x);
                         norm(part, &sum)
+                    }
+                    Residual::OutputNorm => {
+                        let mut sum = norm(part, &f(&x)?)?;
+                        add(&mut sum, &x);
+                        Ok(sum)
                     }
                     Residual::Sandwich => {
                         let mut sum = norm(post, &f(&norm(part, &x)?)?)?;

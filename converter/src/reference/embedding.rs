@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
-use kinglet::format::spec::{ConvolutionSpec, EmbeddingProjection, StackSpec};
+use kinglet::format::spec::{ConvolutionSpec, EmbeddingProjection, PositionTable, StackSpec, TokenScale};
 
 use super::model::Model;
 use crate::fixed::real;
@@ -19,17 +19,31 @@ pub(super) fn embed(
 ) -> Result<Rows> {
     let embedding = &stack.embedding;
     let own = |part| Role::Stack(id, part);
-    let scale = embedding.scale.map_or(1.0, |scale| real(scale) as f32);
+    let mut scale = embedding.scale.factor().map_or(1.0, |scale| real(scale) as f32);
+    let mut masked = None;
+    if let TokenScale::Unmasked { mask, .. } = embedding.scale {
+        masked = Some(mask);
+        let left = ids.iter().filter(|&&id| id != mask).count();
+        scale *= ids.len() as f32 / left.max(1) as f32;
+    }
     let table = model.token_table(id)?;
     let mut x = Rows::gather(&table.weight, embedding.embedding_size as usize, ids.iter().map(|id| *id as usize));
-    x.values.iter_mut().for_each(|x| *x *= scale);
+    for (row, id) in x.rows_mut().zip(ids) {
+        let scale = if Some(*id) == masked { 0.0 } else { scale };
+        row.iter_mut().for_each(|x| *x *= scale);
+    }
     if embedding.projection == EmbeddingProjection::Trigram {
         x = x.neighbours(&[1, 0, -1]);
     }
     if matches!(embedding.projection, EmbeddingProjection::BeforePositions | EmbeddingProjection::Trigram) {
         x = model.linear(own(StackPart::EmbeddingProjection), &x)?;
     }
-    if embedding.positions {
+    if embedding.positions == PositionTable::AfterNorm
+        && let Some(spec) = &embedding.norm
+    {
+        x = model.norm(spec, own(StackPart::EmbeddingNorm), &x)?;
+    }
+    if embedding.positions.is_some() {
         let table = model.tensor(own(StackPart::PositionEmbedding))?;
         let positions = Rows::gather(&table.weight, x.width, positions(stack, counted, ids));
         add(&mut x, &positions);
@@ -43,7 +57,9 @@ pub(super) fn embed(
     if embedding.projection == EmbeddingProjection::BeforeNorm {
         x = model.linear(own(StackPart::EmbeddingProjection), &x)?;
     }
-    if let Some(spec) = &embedding.norm {
+    if embedding.positions != PositionTable::AfterNorm
+        && let Some(spec) = &embedding.norm
+    {
         x = model.norm(spec, own(StackPart::EmbeddingNorm), &x)?;
     }
     if embedding.projection == EmbeddingProjection::AfterNorm {

@@ -89,7 +89,7 @@ mod tests {
             qkv_bias: false,
             output_bias: false,
             scale: Multiplier { mantissa: 0x5c55_1d94, exponent: 32 },
-            query_key_norm: None,
+            query_key_norm: crate::format::spec::QueryKeyNorm::None,
             position: AttentionPosition::None,
             window: 0,
             sliding_layers: 0,

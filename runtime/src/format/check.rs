@@ -7,7 +7,8 @@ use super::places::GROUP_SIZES;
 use super::spec::{
     AttentionPosition, AttentionSpec, Blocks, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
     MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
-    NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, Residual, StackSpec, WeightLayout,
+    NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, Residual, StackSpec, TokenScale,
+    WeightLayout,
 };
 use crate::error::LoadError;
 use crate::features;
@@ -134,10 +135,19 @@ impl StackSpec {
         )?;
         require(!embedding.projection_bias || embedding.projection != EmbeddingProjection::None, "projection_bias")?;
         require(
-            embedding.padding.is_none_or(|id| embedding.positions && id < embedding.vocab_size),
+            embedding.padding.is_none_or(|id| embedding.positions.is_some() && id < embedding.vocab_size),
             "a padding token without positions, or beyond the vocabulary",
         )?;
-        embedding.scale.map_or(Ok(()), Multiplier::check)?;
+        embedding.scale.factor().map_or(Ok(()), Multiplier::check)?;
+        if let TokenScale::Unmasked { mask, .. } = embedding.scale {
+            let known = mask < embedding.vocab_size && embedding.projection == EmbeddingProjection::None;
+            require(known && !causal, "a scale by what is not masked in a decoder, or without the token")?;
+        }
+        require(
+            embedding.positions != PositionTable::AfterNorm
+                || (embedding.norm.is_some() && embedding.projection == EmbeddingProjection::None),
+            "positions after a norm that is not there, or that is projected",
+        )?;
         block.attention.check(self.num_hidden_layers, causal)?;
         require(width(block.feed_forward.intermediate_size), "intermediate_size")?;
         let networks = block.feed_forward.networks;
@@ -162,8 +172,9 @@ impl StackSpec {
             "a trigram embedding in a decoder, or one that is too wide",
         )?;
         require(causal || !block.cross_attention, "cross_attention in an encoder")?;
-        for norm in
-            [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm].into_iter().flatten()
+        for norm in [Some(block.norm), self.final_norm, embedding.norm, block.attention.query_key_norm.spec().copied()]
+            .into_iter()
+            .flatten()
         {
             norm.check()?;
         }
@@ -194,7 +205,7 @@ impl AttentionSpec {
             AttentionPosition::Rotary { dims, layers, .. } => {
                 require(dims > 0 && dims.is_multiple_of(2) && dims <= self.head_dim && !beyond(layers), "rotary dims")
             }
-            AttentionPosition::RelativeBias { distance } => {
+            AttentionPosition::RelativeBias { distance } | AttentionPosition::LayerRelativeBias { distance } => {
                 require((1..=MAX_POSITIONS).contains(&distance), "relative attention distance")
             }
             AttentionPosition::Disentangled { distance, positions, content_to_position, position_to_content } => {
@@ -282,7 +293,7 @@ pub(crate) const fn missing(spec: &ModelSpec) -> Option<Off> {
 const fn missing_of(stack: &Option<StackSpec>) -> Option<Off> {
     let Some(stack) = stack else { return None };
     let position = &stack.block.attention.position;
-    let relative = matches!(position, AttentionPosition::RelativeBias { .. } | AttentionPosition::Disentangled { .. });
+    let relative = !matches!(position, AttentionPosition::None | AttentionPosition::Rotary { .. });
     if relative && !features::RELATIVE_ATTENTION {
         return off!("relative-attention");
     }

@@ -11,8 +11,8 @@ use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, S
 use super::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, BottleneckSpec, ConvolutionSpec,
     Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, Multiplier,
-    NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, Residual, StackSpec, Task,
-    TransformSpec, WeightLayout,
+    NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, QueryKeyNorm,
+    Residual, StackSpec, Task, TokenScale, TransformSpec, WeightLayout,
 };
 
 /// Reads postcard's encoding, value by value.
@@ -74,6 +74,7 @@ whole!(bool, u8, u16, u32, u64, i32, &'m str);
 whole!(Option<bool>, Option<u32>, Option<NormSpec>, Option<Multiplier>, Option<ConvolutionSpec>, Option<TransformSpec>);
 whole!(ActivationWidth, KeyWidth, WeightLayout, Blocks);
 whole!(Option<BottleneckSpec>, Direction, Multiplier, NormSpec, Residual, AttentionPosition);
+whole!(TokenScale, PositionTable, QueryKeyNorm);
 whole!(FeedForwardSpec, EmbeddingProjection, Task, Pooling, OutputProjection, EarlyStopping);
 
 by_field! {
@@ -198,8 +199,8 @@ impl StackSpec {
             vocab_size: 0,
             embedding_size: 0,
             shared: false,
-            scale: None,
-            positions: false,
+            scale: TokenScale::None,
+            positions: PositionTable::None,
             padding: None,
             token_types: 0,
             projection: EmbeddingProjection::None,
@@ -217,7 +218,7 @@ impl StackSpec {
                 qkv_bias: false,
                 output_bias: false,
                 scale: Multiplier { mantissa: 0, exponent: 0 },
-                query_key_norm: None,
+                query_key_norm: QueryKeyNorm::None,
                 position: AttentionPosition::None,
                 window: 0,
                 sliding_layers: 0,

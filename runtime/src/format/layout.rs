@@ -184,7 +184,7 @@ impl StackPart {
             Self::TokenEmbedding => (!embedding.shared).then_some(matrix(embedding.vocab_size as usize, narrow)),
             Self::PositionEmbedding => {
                 let rows = positions + usize::from(embedding.padding.is_some());
-                embedding.positions.then_some(matrix(rows, added))
+                embedding.positions.is_some().then_some(matrix(rows, added))
             }
             Self::TokenTypeEmbedding => {
                 (embedding.token_types > 0).then_some(matrix(embedding.token_types as usize, added))
@@ -203,9 +203,11 @@ impl StackPart {
                 _ => None,
             },
             Self::RelativeBias => match attention.position {
-                AttentionPosition::RelativeBias { distance } => {
+                AttentionPosition::RelativeBias { distance } | AttentionPosition::LayerRelativeBias { distance } => {
                     let distances = distance as usize * if id == Stack::Encoder { 2 } else { 1 } + 1;
-                    Some(Shape::Words { len: attention.num_attention_heads as usize * distances })
+                    let each = matches!(attention.position, AttentionPosition::LayerRelativeBias { .. });
+                    let layers = if each { stack.num_hidden_layers as usize } else { 1 };
+                    Some(Shape::Words { len: layers * attention.num_attention_heads as usize * distances })
                 }
                 _ => None,
             },
@@ -237,7 +239,7 @@ impl BlockPart {
         let networks = block.feed_forward.networks;
         match self {
             Self::AttentionNorm | Self::Query | Self::Key | Self::Value | Self::Output => true,
-            Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.is_some(),
+            Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.spec().is_some(),
             Self::AttentionPostNorm | Self::FeedForwardPostNorm => block.residual == Residual::Sandwich,
             Self::CrossNorm | Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => {
                 features::CROSS_ATTENTION && block.cross_attention
@@ -279,7 +281,10 @@ impl BlockPart {
         match self {
             Self::QueryNorm | Self::KeyNorm => {
                 let attention = &block.attention;
-                attention.query_key_norm.as_ref().map(|norm| Shape::norm(attention.head_dim.into(), norm))
+                let heads =
+                    if self == Self::QueryNorm { attention.num_attention_heads } else { attention.num_key_value_heads };
+                let (norm, parts) = attention.query_key_norm.over(heads.into())?;
+                Some(Shape::norm(usize::from(attention.head_dim) * usize::from(heads) / parts.max(1), &norm))
             }
             Self::WidenNorm => Some(Shape::norm(hidden, &block.norm)),
             Self::AttentionNorm

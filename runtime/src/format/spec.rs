@@ -11,7 +11,7 @@ mod packed;
 
 pub use block::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec, FeedForwardSpec,
-    NormKind, NormSpec, Residual,
+    NormKind, NormSpec, QueryKeyNorm, Residual,
 };
 pub use head::{HeadSpec, OutputProjection, Pooling, Task, TransformSpec};
 pub(crate) use numerics::at_least_one;
@@ -120,10 +120,10 @@ pub struct EmbeddingSpec {
     pub embedding_size: u32,
     /// Whether the decoder reads the encoder's token table.
     pub shared: bool,
-    /// A factor on token vectors, such as `sqrt(hidden_size)`.
-    pub scale: Option<Multiplier>,
-    /// Whether there is a table of positions, learned or sinusoidal, to add.
-    pub positions: bool,
+    /// A factor on token vectors.
+    pub scale: TokenScale,
+    /// The table of positions, learned or sinusoidal, to add.
+    pub positions: PositionTable,
     /// Tokens of this id are not counted as positions (RoBERTa, M2M-100): to them the last row of
     /// the table is added, which is one beyond `max_positions`.
     pub padding: Option<u32>,
@@ -135,6 +135,62 @@ pub struct EmbeddingSpec {
     pub projection_bias: bool,
     /// A norm on the sum.
     pub norm: Option<NormSpec>,
+}
+
+/// A factor on token vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TokenScale {
+    /// None.
+    None,
+    /// One for all, such as `sqrt(hidden_size)`.
+    Fixed(Multiplier),
+    /// The vector of one token is zero, and the factor on the others grows as that token takes more
+    /// of the text: by `n / (n - m)` where it takes `m` of `n` places (ESM). In encoders only.
+    Unmasked {
+        /// The factor on a text without the token.
+        factor: Multiplier,
+        /// The token.
+        mask: u32,
+    },
+}
+
+impl TokenScale {
+    /// The factor on a text in which every token has a vector.
+    pub const fn factor(self) -> Option<Multiplier> {
+        match self {
+            Self::None => None,
+            Self::Fixed(factor) | Self::Unmasked { factor, .. } => Some(factor),
+        }
+    }
+
+    /// The same with another factor.
+    #[must_use]
+    pub const fn with_factor(self, factor: Multiplier) -> Self {
+        match self {
+            Self::None | Self::Fixed(_) => Self::Fixed(factor),
+            Self::Unmasked { mask, .. } => Self::Unmasked { factor, mask },
+        }
+    }
+}
+
+/// Where the vectors of positions are added to those of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PositionTable {
+    /// There are none.
+    None,
+    /// Before the embedding's norm, if it has one.
+    BeforeNorm,
+    /// After it (BlenderBot small).
+    AfterNorm,
+}
+
+impl PositionTable {
+    /// Whether there is one.
+    pub const fn is_some(self) -> bool {
+        !matches!(self, Self::None)
+    }
 }
 
 /// Where a factorized embedding is widened to the hidden size.

@@ -1,8 +1,9 @@
 //! From tokens to the first hidden states.
 
 use crate::features;
+use crate::fixed::mul_high;
 use crate::format::layout::{Role, StackPart};
-use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, at_least_one};
+use crate::format::spec::{ConvolutionSpec, EmbeddingProjection, Multiplier, PositionTable, TokenScale, at_least_one};
 use crate::kernels::Kernels;
 use crate::model::StackView;
 use crate::ops::activation::activate;
@@ -29,7 +30,7 @@ pub(super) fn embed(
     let bits = numerics.fraction_bits;
     let narrow_size = at_least_one(spec.embedding_size as usize);
     let positions = |row: &mut [i32]| {
-        if spec.positions {
+        if spec.positions.is_some() {
             let position = position_of(stack.spec, ids, at, first);
             embed_row(&stack.matrix(StackPart::PositionEmbedding), position, None, bits, true, row);
         }
@@ -45,13 +46,20 @@ pub(super) fn embed(
     };
     // Beyond the text there are zeros.
     let token = |at: usize, row: &mut [i32]| match ids.get(at) {
-        Some(&id) => embed_row(&stack.token_table(), id as usize, spec.scale, bits, false, row),
-        None => row.fill(0),
+        Some(&id) if !is_masked(spec.scale, id) => {
+            embed_row(&stack.token_table(), id as usize, scale_of(spec.scale, ids), bits, false, row);
+        }
+        _ => row.fill(0),
     };
     if spec.projection == EmbeddingProjection::None || !features::PROJECTED_EMBEDDINGS {
         token(at, out);
-        positions(out);
-        normed(out);
+        if spec.positions == PositionTable::AfterNorm {
+            normed(out);
+            positions(out);
+        } else {
+            positions(out);
+            normed(out);
+        }
         return;
     }
     let read_size = spec.projected_size() as usize;
@@ -80,6 +88,30 @@ pub(super) fn embed(
     if spec.projection != EmbeddingProjection::AfterNorm {
         normed(out);
     }
+}
+
+/// Whether a token's vector is zero.
+fn is_masked(scale: TokenScale, id: u32) -> bool {
+    matches!(scale, TokenScale::Unmasked { mask, .. } if mask == id)
+}
+
+/// The factor on token vectors in a text.
+fn scale_of(scale: TokenScale, ids: &[u32]) -> Option<Multiplier> {
+    let TokenScale::Unmasked { factor, mask } = scale else { return scale.factor() };
+    let masked = ids.iter().filter(|&&id| id == mask).count();
+    let left = ids.len().saturating_sub(masked);
+    if masked == 0 || left == 0 {
+        return Some(factor);
+    }
+    // `n / left` with fifteen fraction bits; its highest bit goes to bit 30, and the product of two
+    // such numbers has 60 or 61.
+    let ratio = ((ids.len() << 15) / left).min(i32::MAX as usize) as i32;
+    let spare = ratio.leading_zeros() as i32 - 1;
+    let product = mul_high(factor.mantissa, ratio << spare);
+    let more = product.leading_zeros() as i32 - 1;
+    // The ratio's unit is 2^-15 before it is shifted, and the product was shifted right by 32.
+    let exponent = i32::from(factor.exponent) + 15 + spare - 32 + more;
+    Some(Multiplier { mantissa: product << more, exponent: exponent.clamp(-128, 127) as i8 })
 }
 
 /// Adds the convolution over a token's neighbourhood to its state, and norms it.
@@ -114,4 +146,29 @@ pub(super) fn convolve(
         norm(kernels, &stack.spec.block.norm, &stack.norm(StackPart::ConvolutionNorm), bits, state);
     }
     scratch.wide = wide;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_masked_is_made_up_for_by_the_rest() {
+        let factor = Multiplier { mantissa: 1_889_785_610, exponent: 31 };
+        let value = |scale: Multiplier| libm::ldexp(f64::from(scale.mantissa), -i32::from(scale.exponent));
+        let mut ids = [5; 700];
+        let scale = TokenScale::Unmasked { factor, mask: 7 };
+        assert_eq!(scale_of(scale, &ids), Some(factor));
+        for masked in [1, 2, 99, 350, 699] {
+            ids[..masked].fill(7);
+            let found = scale_of(scale, &ids).expect("a factor");
+            assert!(found.mantissa >= 1 << 30, "{found:?}");
+            let exact = 0.88 * 700.0 / (700.0 - masked as f64);
+            assert!((value(found) / exact - 1.0).abs() < 1e-4, "{masked}: {} for {exact}", value(found));
+        }
+        // There is nothing left to be scaled.
+        ids.fill(7);
+        assert_eq!(scale_of(scale, &ids), Some(factor));
+        assert_eq!(scale_of(TokenScale::Fixed(factor), &ids), Some(factor));
+    }
 }

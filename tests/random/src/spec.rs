@@ -1,13 +1,13 @@
-//! Specifications that [`ModelSpec::check`] accepts: every part of a model beside every other, sizes
-//! small or at their bounds.
+//! Specifications that [`ModelSpec::check`] accepts: every part of a model beside every other,
+//! sizes small or at their bounds.
 
 use arbitrary::{Result, Unstructured};
 use kinglet::format::layout::{Shape, can_be_packed, can_be_table, roles};
 use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec,
     ConvolutionSpec, Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec,
-    Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling, Residual, StackSpec, Task,
-    TransformSpec, WeightLayout,
+    Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling, PositionTable, QueryKeyNorm,
+    Residual, StackSpec, Task, TokenScale, TransformSpec, WeightLayout,
 };
 
 /// The most bytes of tensors: a model of more than this runs too slowly to be one of thousands.
@@ -190,7 +190,6 @@ fn stack(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<Sta
 
 fn embedding(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<EmbeddingSpec> {
     let vocab_size = long(u, 70, 1 << 15)?;
-    let positions = u.arbitrary()?;
     let projections = [
         EmbeddingProjection::BeforePositions,
         EmbeddingProjection::BeforeNorm,
@@ -198,24 +197,43 @@ fn embedding(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result
         if causal { EmbeddingProjection::BeforeNorm } else { EmbeddingProjection::Trigram },
     ];
     let projection = if u.ratio(1, 3)? { *u.choose(&projections)? } else { EmbeddingProjection::None };
-    let padded = positions && u.ratio(1, 3)?;
+    let norm = perhaps(u, norm)?;
+    let positions = match u.arbitrary()? {
+        false => PositionTable::None,
+        true if norm.is_some() && projection == EmbeddingProjection::None && u.arbitrary()? => PositionTable::AfterNorm,
+        true => PositionTable::BeforeNorm,
+    };
+    let padded = positions.is_some() && u.ratio(1, 3)?;
+    let scale = match perhaps(u, multiplier)? {
+        None => TokenScale::None,
+        Some(factor) if !causal && projection == EmbeddingProjection::None && u.arbitrary()? => {
+            TokenScale::Unmasked { factor, mask: u.int_in_range(0..=vocab_size - 1)? }
+        }
+        Some(factor) => TokenScale::Fixed(factor),
+    };
     Ok(EmbeddingSpec {
         vocab_size,
         embedding_size: if projection == EmbeddingProjection::None { hidden_size } else { width(u)? },
         shared: false,
-        scale: perhaps(u, multiplier)?,
+        scale,
         positions,
         padding: if padded { Some(u.int_in_range(0..=vocab_size - 1)?) } else { None },
         token_types: *u.choose(&[0, 0, 1, 2, 300])?,
         projection,
         projection_bias: projection != EmbeddingProjection::None && u.arbitrary()?,
-        norm: perhaps(u, norm)?,
+        norm,
     })
 }
 
 fn block(u: &mut Unstructured<'_>, layers: u16, hidden_size: u32, causal: bool) -> Result<BlockSpec> {
-    let residuals =
-        [Residual::PreNorm, Residual::PostNorm, Residual::Sandwich, Residual::Parallel, Residual::ParallelShared];
+    let residuals = [
+        Residual::PreNorm,
+        Residual::PostNorm,
+        Residual::Sandwich,
+        Residual::Parallel,
+        Residual::ParallelShared,
+        Residual::OutputNorm,
+    ];
     let mut residual = *u.choose(&residuals)?;
     let mut feed_forward = FeedForwardSpec {
         intermediate_size: if u.ratio(1, 40)? { 1 << 16 } else { width(u)? },
@@ -264,6 +282,7 @@ fn attention(u: &mut Unstructured<'_>, layers: u16, causal: bool) -> Result<Atte
             local: u.arbitrary()?,
             layers: any_layers(u)?,
         },
+        1 if u.ratio(1, 3)? => AttentionPosition::LayerRelativeBias { distance: long(u, 12, 1 << 15)? },
         1 => AttentionPosition::RelativeBias { distance: long(u, 12, 1 << 15)? },
         2 if !causal => {
             let (content_to_position, position_to_content) =
@@ -285,7 +304,11 @@ fn attention(u: &mut Unstructured<'_>, layers: u16, causal: bool) -> Result<Atte
         qkv_bias: u.arbitrary()?,
         output_bias: u.arbitrary()?,
         scale: multiplier(u)?,
-        query_key_norm: perhaps(u, norm)?,
+        query_key_norm: match perhaps(u, norm)? {
+            None => QueryKeyNorm::None,
+            Some(norm) if u.arbitrary()? => QueryKeyNorm::EachHead(norm),
+            Some(norm) => QueryKeyNorm::AllHeads(norm),
+        },
         position,
         window: if sliding_layers == 0 { 0 } else { long(u, 9, 1 << 15)? },
         sliding_layers,

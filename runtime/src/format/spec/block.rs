@@ -73,6 +73,8 @@ pub enum Residual {
     Parallel,
     /// `x + attention(norm(x)) + feed_forward(norm(x))` (GPT-J, Phi).
     ParallelShared,
+    /// `x + norm(f(x))` (OLMo 2).
+    OutputNorm,
 }
 
 /// A normalization.
@@ -116,8 +118,8 @@ pub struct AttentionSpec {
     pub output_bias: bool,
     /// Factor on `q . k` in base two: `log2(e)` times the usual `1 / sqrt(head_dim)`.
     pub scale: Multiplier,
-    /// A norm over each head of queries and keys, before any rotation (Qwen3, Gemma 3).
-    pub query_key_norm: Option<NormSpec>,
+    /// A norm on queries and keys, before any rotation.
+    pub query_key_norm: QueryKeyNorm,
     /// How positions enter the scores.
     pub position: AttentionPosition,
     /// Sliding window. Causal: a query sees the last `window` keys, itself included. Bidirectional:
@@ -148,6 +150,46 @@ impl AttentionSpec {
     /// The window of a layer, if it has one.
     pub const fn window_of(&self, layer: usize) -> Option<usize> {
         if self.sliding_layers >> layer & 1 == 1 { Some(self.window as usize) } else { None }
+    }
+}
+
+/// A norm on queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum QueryKeyNorm {
+    /// None.
+    None,
+    /// Over each head (Qwen3, Gemma 3).
+    EachHead(NormSpec),
+    /// Over all heads together (OLMo 2). Its epsilon is that of one head, and is multiplied by
+    /// their number, of which keys may have fewer.
+    AllHeads(NormSpec),
+}
+
+impl QueryKeyNorm {
+    /// The formula.
+    pub const fn spec(&self) -> Option<&NormSpec> {
+        match self {
+            Self::None => None,
+            Self::EachHead(norm) | Self::AllHeads(norm) => Some(norm),
+        }
+    }
+
+    /// The formula, to be changed in place.
+    pub const fn spec_mut(&mut self) -> Option<&mut NormSpec> {
+        match self {
+            Self::None => None,
+            Self::EachHead(norm) | Self::AllHeads(norm) => Some(norm),
+        }
+    }
+
+    /// The formula over a row of `heads` heads, and into how many parts it takes the row apart.
+    pub fn over(&self, heads: usize) -> Option<(NormSpec, usize)> {
+        match self {
+            Self::None => None,
+            Self::EachHead(norm) => Some((*norm, heads)),
+            Self::AllHeads(norm) => Some((NormSpec { epsilon: norm.epsilon.saturating_mul(heads as u64), ..*norm }, 1)),
+        }
     }
 }
 
@@ -185,6 +227,11 @@ pub enum AttentionPosition {
         content_to_position: bool,
         /// Whether keys meet distances.
         position_to_content: bool,
+    },
+    /// A learned bias by distance in each layer (UMT5, arXiv 2304.09151).
+    LayerRelativeBias {
+        /// The distance from which on the bias is constant.
+        distance: u32,
     },
 }
 
