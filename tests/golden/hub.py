@@ -5,7 +5,7 @@ import math
 
 import torch
 from torch import nn
-from transformers import BertConfig, PreTrainedModel
+from transformers import BertConfig, BertModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 
@@ -85,3 +85,20 @@ class JinaBertForMaskedLM(PreTrainedModel):
         x = self.bert(**arguments).last_hidden_state
         x = predictions.transform.LayerNorm(nn.functional.gelu(predictions.transform.dense(x)))
         return MaskedLMOutput(logits=x @ self.bert.embeddings.word_embeddings.weight.T + predictions.bias)
+
+
+class HF_ColBERT(PreTrainedModel):
+    """A vector of unit length for each token, by BERT (arXiv 2004.12832)."""
+
+    config_class = BertConfig
+    base_model_prefix = "bert"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.linear = nn.Linear(config.hidden_size, 16, bias=False)
+        self.post_init()
+
+    def forward(self, **arguments):
+        vectors = self.linear(self.bert(**arguments).last_hidden_state)
+        return BaseModelOutput(last_hidden_state=nn.functional.normalize(vectors, dim=-1))

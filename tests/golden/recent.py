@@ -104,6 +104,7 @@ CHOICES = [
     case("modernbert_choices", "ModernBertForMultipleChoice",
          dict(MODERN, num_hidden_layers=2, classifier_activation="relu")),
     case("deberta_v2_choices", "DebertaV2ForMultipleChoice", dict(DEBERTA_V3, num_hidden_layers=1, pooler_hidden_act="relu")),
+    case("hub_colbert", hub.HF_ColBERT, BERT, types=True),
     case("xlm_choices", "XLMForMultipleChoice", dict(XLM, id2label=LABELS)),
 ]
 

@@ -5,7 +5,7 @@ use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::{Sampler, SamplerOptions, argmax};
 use kinglet::task::{
     BeamOptions, BeamSearch, Choices, GenerateOptions, Stop, answer, beam_search, classify, embed, embed_half,
-    fill_in_turn, fill_mask, generate, half_bits, log_probability, pseudo_score, score, tag,
+    embed_tokens, fill_in_turn, fill_mask, generate, half_bits, log_probability, pseudo_score, score, sparse, tag,
 };
 use kinglet::{AlignedVec, Buffer, MemoryPlan, Model, RunError, Session};
 use kinglet_convert::family::Options;
@@ -60,6 +60,47 @@ fn a_sentence_vector_is_the_references_and_of_unit_length() {
         }
         let too_small = embed(session, &[3], &[], &mut [0.0; 19]);
         assert_eq!(too_small, Err(RunError::BufferTooSmall { buffer: Buffer::Vector, needed: 20, given: 19 }));
+    });
+}
+
+#[test]
+fn each_token_has_a_vector_of_unit_length() {
+    with("hub_colbert", |session, source, case| {
+        for input in &case.inputs {
+            let expected = exact(source, input);
+            let mut seen = 0;
+            let mut vector = [0.0; 20];
+            let each = |at: usize, vector: &[f32]| {
+                near(vector, &expected[at], 0.02);
+                assert!((vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
+                seen += 1;
+            };
+            assert_eq!(embed_tokens(session, &input.ids, &types(input), &mut vector, each), Ok(()));
+            assert_eq!(seen, input.ids.len());
+        }
+        let too_small = embed_tokens(session, &[3], &[], &mut [0.0; 15], |_, _| {});
+        assert_eq!(too_small, Err(RunError::BufferTooSmall { buffer: Buffer::Vector, needed: 16, given: 15 }));
+    });
+}
+
+#[test]
+fn weights_of_tokens_are_of_their_largest_logits() {
+    with("bert_masked", |session, source, case| {
+        let size = source.spec().head.num_outputs as usize;
+        for input in &case.inputs {
+            let rows = exact(source, input);
+            let most = |token: usize| rows.iter().map(|row| row[token]).fold(0.0, f32::max);
+            let expected: Vec<f32> = (0..size).map(|token| most(token).ln_1p()).collect();
+            let mut weights = vec![7.0; size];
+            assert_eq!(sparse(session, &input.ids, &types(input), &mut weights), Ok(size));
+            near(&weights, &expected, 0.05);
+            assert!(weights.contains(&0.0) || input.ids.len() > 5);
+        }
+        let too_small = sparse(session, &[3], &[], &mut [0.0; 5]);
+        assert_eq!(too_small, Err(RunError::BufferTooSmall { buffer: Buffer::Vector, needed: size, given: 5 }));
+    });
+    with("bert_tags", |session, _, _| {
+        assert!(matches!(sparse(session, &[3], &[], &mut [0.0; 99]), Err(RunError::WrongHead(_))));
     });
 }
 

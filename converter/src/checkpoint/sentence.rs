@@ -164,7 +164,10 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
     let path = dir.join(folder);
     let class = kind.rsplit('.').next().unwrap_or_default();
     let module = match class {
-        "Transformer" => Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
+        // The transformer with its head for masked tokens, of which sparse vectors are made.
+        "Transformer" | "MLMTransformer" => {
+            Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) }
+        }
         "StaticEmbedding" => Module::StaticEmbedding { folder: (!folder.is_empty()).then(|| folder.to_owned()) },
         "Pooling" => Module::Pooling(pooling(folder, &json::required(&path.join("config.json"))?, prompts)?),
         "Dense" => dense(folder, &json::required(&path.join("config.json"))?)?,
@@ -174,10 +177,22 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
             dimension: size(folder, &json::required(&path.join("config.json"))?, "dimension")?,
         },
         "Dropout" => return Ok(None),
+        "SpladePooling" => {
+            let config = json::required(&path.join("config.json"))?;
+            for (key, value) in [("pooling_strategy", "max"), ("activation_function", "relu")] {
+                if config[key].as_str().is_some_and(|said| said != value) {
+                    return Err(refuse(
+                        format_args!("{folder}/config.json says `{key}` = {}, which is not implemented", config[key]),
+                        format_args!("{value} is"),
+                    ));
+                }
+            }
+            return Ok(None);
+        }
         _ => {
             return Err(refuse(
                 format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
-                "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
+                "Transformer, StaticEmbedding, Pooling, SpladePooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
             ));
         }
     };

@@ -1,4 +1,5 @@
-//! `kinglet embed`: turn a text into a vector.
+//! `kinglet embed`: turn a text into a vector, or into one for each token, or into weights of the
+//! vocabulary's tokens.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -10,6 +11,8 @@ use super::input::InputArgs;
 use super::output;
 
 /// Turn a text into a vector.
+///
+/// A ColBERT model gives one for each token, and a SPLADE model weights of the vocabulary's tokens.
 #[derive(Args, Debug)]
 pub(crate) struct Embed {
     #[command(flatten)]
@@ -20,6 +23,10 @@ pub(crate) struct Embed {
     /// default, if it has one; "" for none.
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
+    /// Weights of the vocabulary's tokens, of a model for masked tokens that is trained for it
+    /// (SPLADE): an id and a weight a line, the greatest first.
+    #[arg(long)]
+    sparse: bool,
     /// One JSON object on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
@@ -29,7 +36,11 @@ impl Embed {
     pub(crate) fn run(self) -> Result<()> {
         let engine = self.model.load()?;
         let About { spec, prompts, .. } = engine.about()?;
-        if spec.head.task != Task::Embedding {
+        let (sparse, each_token) = (self.sparse, spec.head.task == Task::Hidden && spec.head.normalize);
+        if sparse && spec.head.task != Task::MaskedLm {
+            bail!("this model has no head for masked tokens, of which weights are made\nleave --sparse out");
+        }
+        if !sparse && !each_token && spec.head.task != Task::Embedding {
             let what = task_name(spec.head.task);
             bail!(
                 "this model makes no sentence vectors: it is for {what}\nconvert a sentence-transformers folder, or add --task embed"
@@ -47,6 +58,15 @@ impl Embed {
             bail!("token ids have no prompt\ngive texts, or leave --prompt out");
         }
         engine.each(&inputs, |_, rows| {
+            if sparse {
+                return self.write_weights(&weights(&rows.real));
+            }
+            if each_token {
+                if self.json || self.input.is_many() {
+                    return output::json(&json!({ "embeddings": rows.real, "hash": rows.hash() }));
+                }
+                return rows.real.iter().try_for_each(|vector| output::line(&output::join(vector, " ")));
+            }
             let vector = rows.real.first().map_or(&[][..], Vec::as_slice);
             if self.json || self.input.is_many() {
                 output::json(&json!({ "embedding": vector, "hash": rows.hash() }))
@@ -55,4 +75,22 @@ impl Embed {
             }
         })
     }
+
+    fn write_weights(&self, weights: &[(usize, f32)]) -> Result<()> {
+        if self.json || self.input.is_many() {
+            return output::json(&json!({ "weights": weights }));
+        }
+        weights.iter().try_for_each(|(token, weight)| output::line(&format!("{token} {weight}")))
+    }
+}
+
+/// The weights that are not 0, the greatest first: of each token's largest logit, as
+/// [`sparse`](kinglet::task::sparse) has it.
+fn weights(rows: &[Vec<f32>]) -> Vec<(usize, f32)> {
+    let width = rows.first().map_or(0, Vec::len);
+    let most = |token: usize| rows.iter().map(|row| row[token]).fold(0.0, f32::max);
+    let mut found: Vec<(usize, f32)> = (0..width).map(|token| (token, most(token).ln_1p())).collect();
+    found.retain(|(_, weight)| *weight > 0.0);
+    found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    found
 }

@@ -49,6 +49,13 @@ pub(super) const MASKED_LM: Head = Head {
 pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },
     MASKED_LM,
+    // ColBERT (arXiv 2004.12832).
+    Head {
+        suffixes: &["HF_ColBERT"],
+        output: Output::Vectors { module: "linear" },
+        unused: &["pooler.", "cls."],
+        ..BASE
+    },
     CLASSIFIER,
     multiple_choice(CLASSIFIER),
     Head {

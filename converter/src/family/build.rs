@@ -10,8 +10,11 @@ use super::embedding;
 use super::head::{Head, Last, Output, Transform};
 use super::options::Options;
 use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Module};
 use crate::refuse;
+
+/// The width of a token's vector in ColBERT, where there are no tensors to be asked.
+const USUAL_VECTOR: u32 = 128;
 
 /// The head that a checkpoint has or the caller wants, and whether the result is to be an
 /// embedding.
@@ -89,6 +92,10 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
         }
         return Ok((embedding::build(context, draft, &stack)?, Vec::new()));
     }
+    let dense = context.checkpoint.modules.iter().any(|module| matches!(module, Module::Dense { .. }));
+    if head.task == Task::Hidden && dense {
+        return Ok((embedding::of_tokens(context, draft, &stack)?, Vec::new()));
+    }
     let mut spec =
         HeadSpec { task: head.task, pooling: pooling(context, &head, stack.embedding.vocab_size)?, ..HIDDEN };
     if let Some(transform) = &head.transform {
@@ -106,6 +113,13 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
             own(draft, module, labels.len() as u32, bias);
         }
         Output::Rows { module, rows } => own(draft, module, rows, true),
+        Output::Vectors { module } => {
+            let names = prefixed(prefixes, &format!("{module}.weight"));
+            let shape = names.iter().find_map(|name| context.checkpoint.shape(name));
+            let rows = shape.and_then(|shape| shape.first()).and_then(|&rows| u32::try_from(rows).ok());
+            own(draft, module, rows.unwrap_or(USUAL_VECTOR), false);
+            spec.normalize = true;
+        }
         Output::WidenedVocabulary { rest, bias } => {
             context.config.only("tie_word_embeddings", &[true.into()])?;
             (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, stack.embedding.vocab_size, true);

@@ -4,12 +4,38 @@ use anyhow::Result;
 use kinglet::format::layout::{HeadPart, Role};
 use kinglet::format::spec::{Activation, HeadSpec, OutputProjection, Pooling, StackSpec, Task, TransformSpec};
 
-use super::draft::{Context, Draft, Norm};
+use super::draft::{Context, Draft, HIDDEN, Norm};
 use super::source::{Value, module};
 use crate::checkpoint::Module;
 use crate::refuse;
 
-/// What `modules.json` makes of the hidden states: pooling, up to two dense layers, a norm after the first, unit length.
+/// A vector for each token, where `modules.json` has a dense layer and no pooling (ColBERT, arXiv
+/// 2004.12832): they always have unit length.
+pub(super) fn of_tokens(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
+    let mut spec = HeadSpec { normalize: true, ..HIDDEN };
+    for part in &context.checkpoint.modules {
+        match part {
+            Module::Transformer { .. } | Module::Normalize => {}
+            Module::Dense { folder, in_features, out_features, bias, activation: Activation::Identity, .. }
+                if spec.output == OutputProjection::None && *in_features == stack.hidden_size =>
+            {
+                (spec.output, spec.num_outputs, spec.bias) = (OutputProjection::Own, *out_features, *bias);
+                let source = module(&[], &format!("{folder}/linear"), *bias);
+                draft.sources.insert(Role::Head(HeadPart::Output), source);
+            }
+            _ => {
+                return Err(refuse(
+                    format_args!("modules.json has no pooling, but {part:?}, which is not implemented"),
+                    "of vectors for each token one dense layer without activation is",
+                ));
+            }
+        }
+    }
+    Ok(spec)
+}
+
+/// What `modules.json` makes of the hidden states: pooling, up to two dense layers, a norm after
+/// the first, unit length.
 pub(super) fn build(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
     let mut spec = HeadSpec {
         task: Task::Embedding,

@@ -69,6 +69,11 @@ pub(super) enum Output {
         module: &'static str,
         bias: bool,
     },
+    /// A module without a bias that has as many rows as the checkpoint says: vectors of unit
+    /// length.
+    Vectors {
+        module: &'static str,
+    },
     /// A module with this many rows.
     Rows {
         module: &'static str,
@@ -128,14 +133,15 @@ impl Head {
             Output::None => Vec::new(),
             Output::Vocabulary { weight, bias } => [weight, bias].concat(),
             Output::WidenedVocabulary { rest, bias } => vec![rest, bias],
-            Output::Labels { module, .. } | Output::Rows { module, .. } => vec![module],
+            Output::Labels { module, .. } | Output::Rows { module, .. } | Output::Vectors { module } => vec![module],
         };
         names.extend(self.transform.iter().flat_map(|transform| [Some(transform.dense), transform.norm]).flatten());
         names
     }
 }
 
-/// The number that a classifier would give a text, for each of several texts: the greatest is the answer.
+/// The number that a classifier would give a text, for each of several texts: the greatest is the
+/// answer.
 pub(super) const fn multiple_choice(classifier: Head) -> Head {
     let output = Output::Rows { module: "classifier", rows: 1 };
     Head { suffixes: &["ForMultipleChoice"], task: Task::Regression, output, ..classifier }

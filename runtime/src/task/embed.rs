@@ -1,6 +1,7 @@
 //! Sentence vectors.
 
 use crate::error::{Buffer, RunError};
+use crate::format::spec::ModelSpec;
 use crate::session::Session;
 use crate::task::half_bits;
 
@@ -31,6 +32,28 @@ pub fn embed_half(
     embed_as(session, ids, token_types, out, half_bits)
 }
 
+/// A vector for each token of a text, of unit length where the model says so (ColBERT, arXiv
+/// 2004.12832): `each` is given the token's place and its vector, which is in `out`.
+///
+/// # Errors
+/// As [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than a vector.
+pub fn embed_tokens(
+    session: &mut Session<'_, '_>,
+    ids: &[u32],
+    token_types: &[u8],
+    out: &mut [f32],
+    mut each: impl FnMut(usize, &[f32]),
+) -> Result<(), RunError> {
+    let spec = session.model().spec();
+    session.encode(ids, token_types)?;
+    for position in 0..ids.len() {
+        let vector = session.logits_at(position)?;
+        let width = write(spec, vector, out, |value| value)?;
+        each(position, out.get(..width).unwrap_or(&[]));
+    }
+    Ok(())
+}
+
 fn embed_as<T>(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -41,6 +64,11 @@ fn embed_as<T>(
     let spec = session.model().spec();
     session.read_text(ids, token_types)?;
     let vector = session.logits()?;
+    write(spec, vector, out, number)
+}
+
+/// Writes a result as real numbers, of unit length where the model says so. Returns its width.
+fn write<T>(spec: &ModelSpec, vector: &[i32], out: &mut [T], number: impl Fn(f32) -> T) -> Result<usize, RunError> {
     let (needed, given) = (vector.len(), out.len());
     let out = out.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Vector, needed, given })?;
     let unit = libm::ldexpf(1.0, -i32::from(spec.numerics.fraction_bits));
