@@ -1,9 +1,11 @@
 """Fine-tunes an encoder for labels of one's own, and saves what `kinglet convert` reads.
 
     python models/fine-tune/train.py --from models/home/words --out tuned
+    python models/fine-tune/train.py --from models/home/intent --weights int4 --steps 300 --rate 2e-4 --out tuned4
 
 Examples are lines of JSON with `text` and `label`, in `--train` and `--heldout`; without them they are the commands for a home of
-`models/home/data.py`.
+`models/home/data.py`. With `--weights`, training is quantization-aware: forward, it computes with the weights that the runtime will
+have (`kinglet.qat`), and the checkpoint is to be converted with those `--weights` and with `calibrate=False`.
 """
 
 import argparse
@@ -22,6 +24,7 @@ def arguments():
     parser.add_argument("--out", required=True, help="the folder to write")
     parser.add_argument("--train", help="lines of JSON with `text` and `label`")
     parser.add_argument("--heldout", help="such lines that are not trained on")
+    parser.add_argument("--weights", choices=["int8", "int4"], help="train with the weights that the runtime will have")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -67,6 +70,12 @@ def main():
         network = AutoModelForSequenceClassification.from_pretrained(wanted.source, num_labels=len(names))
         network.config.id2label, network.config.label2id = dict(enumerate(names)), {name: at for at, name in enumerate(names)}
     network.float()
+    if wanted.weights:
+        from kinglet import qat
+
+        qat.prepare(network, weights=wanted.weights)
+        print("before training, with rounded weights:", accuracy(network, tokenizer, held, names) if held else "-", flush=True)
+
     optimizer = torch.optim.AdamW(network.parameters(), lr=wanted.rate, weight_decay=0.05)
     fall = lambda step: min(step / 50, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / wanted.steps)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, fall)
@@ -85,6 +94,8 @@ def main():
             print(step, round(loss.item(), 4), flush=True)
     if held:
         print("accuracy on held-out examples:", accuracy(network, tokenizer, held, names), flush=True)
+    if wanted.weights:
+        qat.finish(network)
     network.save_pretrained(wanted.out)
     tokenizer.save_pretrained(wanted.out)
     if held:

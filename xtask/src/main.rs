@@ -115,6 +115,7 @@ fn main() -> Result<()> {
             floats::check()?;
             blobs::check(false)?;
             emulators()?;
+            python::check()?;
             browser::run(&browser::Browser::default())?;
             demo()
         }

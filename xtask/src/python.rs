@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{cargo_in, root, target_folder};
 
 /// What builds the wheel and runs its tests, from PyPI.
-const TOOLS: [&str; 3] = ["maturin>=1.8,<2", "numpy", "pytest"];
+const TOOLS: [&str; 4] = ["maturin>=1.8,<2", "mypy", "numpy", "pytest"];
 
 pub(crate) fn check() -> Result<()> {
     let (folder, out) = (root().join("bindings/python"), target_folder("python"));
@@ -26,6 +26,7 @@ pub(crate) fn check() -> Result<()> {
     run(&folder, &out, &program("maturin"), &["build", "--quiet", "--profile", "dev", "--out", &wheels])?;
     let wheel = fs::read_dir(&wheels)?.next().context("maturin wrote no wheel")??.path();
     run(&folder, &out, &pip, &["install", "--quiet", &wheel.to_string_lossy()])?;
+    run(&folder, &out, &program("mypy"), &["--no-error-summary"])?;
     run(&folder, &out, &program("pytest"), &["--quiet"])
 }
 

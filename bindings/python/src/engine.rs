@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use kinglet::format::blob::FORMAT_VERSION;
+use kinglet::format::layout::{Role, Shape, roles};
 use kinglet::format::spec::{Direction, Pooling, Task};
 use kinglet::task::{Aggregation, Entities, Entity, kind, shifted_start};
 use kinglet::tokenizer::{EncodeOptions, Tokenizer};
 use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
+use kinglet_convert::fit::{BOARDS, Fit};
+use kinglet_convert::quantize::dequantize;
 use kinglet_convert::report::memory;
+use kinglet_convert::weights::role_name;
 use kinglet_convert::{fidelity, tokenizer};
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
@@ -105,6 +109,13 @@ impl Opened {
         })
     }
 
+    fn tensor(&self, role: Role, shape: Shape) -> Result<kinglet_convert::weights::Tensor> {
+        let model = &self.parts().model;
+        let bytes = model.payload().get(model.tensor_offset(role)..).unwrap_or_default();
+        let bytes = bytes.get(..usize::try_from(shape.bytes())?).context("the tensor lies in the payload")?;
+        dequantize(model.spec(), role, shape, bytes)
+    }
+
     fn inspect(&self) -> Result<Value> {
         let model = &self.parts().model;
         let (spec, manifest) = (model.spec(), model.manifest());
@@ -124,6 +135,10 @@ impl Opened {
         }))
     }
 }
+
+/// The name of a tensor, the values of each of its rows, and its bytes as little-endian numbers of
+/// 32 bits.
+type Numbers<'py> = (String, usize, Bound<'py, PyByteArray>);
 
 pub(crate) fn no_start() -> anyhow::Error {
     anyhow!("the model says no token that its output begins with\ngive `decoder_ids`")
@@ -180,6 +195,34 @@ impl Engine {
 
     fn inspect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         object(py, &self.opened.inspect().map_err(|error| raise(py, &error))?)
+    }
+
+    /// How the blob fits each board.
+    fn fit<'py>(&self, py: Python<'py>, tokens: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
+        let spec = self.opened.parts().model.spec();
+        let bytes = self.opened.borrow_owner().len();
+        let boards = BOARDS.iter().map(|board| Ok(Fit::new(board, bytes, spec, tokens)?.json()));
+        let boards: anyhow::Result<Value> = boards.collect();
+        object(py, &boards.map_err(|error| raise(py, &error))?)
+    }
+
+    /// The weights that the runtime computes with, as real numbers, and the biases beside them.
+    fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Vec<Numbers<'py>>> {
+        let model = &self.opened.parts().model;
+        let numbers = |name: String, cols: usize, values: &[f32]| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name, cols, PyByteArray::new(py, &bytes))
+        };
+        let mut found = Vec::new();
+        for (role, shape) in roles(model.spec()) {
+            let tensor = self.opened.tensor(role, shape).map_err(|error| raise(py, &error))?;
+            let cols = if let Shape::Matrix { cols, .. } = shape { cols } else { 0 };
+            found.push(numbers(role_name(role), cols, &tensor.weight));
+            if !tensor.bias.is_empty() {
+                found.push(numbers(format!("{}.bias", role_name(role)), 0, &tensor.bias));
+            }
+        }
+        Ok(found)
     }
 
     fn self_test(&self, py: Python<'_>) -> PyResult<()> {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from typing import Any, Literal, NamedTuple, Optional, Union, overload
 
 import numpy as np
@@ -102,6 +103,42 @@ class Model:
         """What is in the blob, and how much memory it needs at several lengths: what
         `kinglet inspect --json` prints."""
         return self._engine.inspect()
+
+    def fit(self, tokens: Optional[int] = None) -> list[dict[str, Any]]:
+        """How the blob fits each board that is known: what `kinglet fit --json` prints.
+
+        Args:
+            tokens: The longest text; by default the longest that fits.
+
+        Example:
+            >>> [at["board"] for at in stories.fit(128) if at["fits"]][:2]
+            ['Raspberry Pi Pico', 'Raspberry Pi Pico 2']
+        """
+        _at_least_one(tokens, "tokens")
+        return self._engine.fit(tokens)
+
+    def tensors(self) -> dict[str, Floats]:
+        """The weights that the runtime computes with, as real numbers: matrices as `[rows, columns]`,
+        all others flat. Names are the roles that `kinglet inspect` lists.
+
+        Example:
+            >>> slots.tensors()["head.Output"].shape
+            (17, 96)
+        """
+        rows = ((name, np.frombuffer(data, "<f4"), cols) for name, cols, data in self._engine.tensors())
+        return {name: values.reshape(-1, cols) if cols else values for name, values, cols in rows}
+
+    def _repr_html_(self) -> str:
+        about = self.inspect()
+        facts = {"task": self.task, "bytes": f"{about['bytes']:,}", "positions": f"{self.max_length:,}", "labels": len(self.labels)}
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items() if value)
+        boards = "".join(
+            f"<tr><td>{escape(at['board'])}</td><td>{at['tokens'] if at['fits'] else '–'}</td>"
+            f"<td>{format(at['estimated_milliseconds_per_token'], '.1f') + ' ms' if at['fits'] else escape(at['advice'])}</td></tr>"
+            for at in self.fit()
+        )
+        head = "<tr><th>board</th><th>longest text</th><th>a token takes about</th></tr>"
+        return f"<table><caption>kinglet.Model</caption>{rows}</table><table>{head}{boards}</table>"
 
     def self_test(self) -> None:
         """Runs the golden vectors that every blob carries.
@@ -538,12 +575,14 @@ def _at_least_one(value: Optional[int], name: str) -> None:
 
 
 def _softmax(logits: Floats, axis: int = -1) -> Floats:
-    powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return powers / powers.sum(axis=axis, keepdims=True)
+    powers: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    shares: Floats = powers / powers.sum(axis=axis, keepdims=True)
+    return shares
 
 
 def _sigmoid(logits: Floats) -> Floats:
-    return 1 / (1 + np.exp(-logits))
+    scores: Floats = (1 / (1 + np.exp(-logits))).astype(np.float32, copy=False)
+    return scores
 
 
 def _log_prob(logits: Floats, token: int) -> float:
