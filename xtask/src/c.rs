@@ -1,5 +1,7 @@
 //! The C interface: archives for every kind of core, and its samples, which must print what the examples in Rust print.
 
+mod package;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,15 +92,9 @@ pub(crate) fn archives(options: &Archives) -> Result<()> {
     }
     let targets: Vec<&str> = TARGETS.into_iter().filter(|target| target.contains(&options.target)).collect();
     ensure!(!targets.is_empty(), "no target's name contains \"{}\": there are {}", options.target, TARGETS.join(", "));
-    let package = PathBuf::from(target_folder("c/kinglet"));
-    fs::create_dir_all(package.join("include"))?;
-    fs::copy(folder().join("include/kinglet.h"), package.join("include/kinglet.h"))?;
-    fs::copy(folder().join("kinglet-config.cmake"), package.join("kinglet-config.cmake"))?;
+    let package = package::write(&targets)?;
     for target in targets {
-        let (from, to) = (archive(target, "")?, package.join("lib").join(target));
-        fs::create_dir_all(&to)?;
-        fs::copy(from, to.join("libkinglet.a"))?;
-        println!("{target}: {}", to.join("libkinglet.a").display());
+        println!("{target}: {}", package.join("lib").join(target).join("libkinglet.a").display());
     }
     Ok(())
 }
@@ -124,7 +120,7 @@ pub(crate) fn check() -> Result<()> {
     for machine in &MACHINES {
         machine.check(Path::new(&out))?;
     }
-    Ok(())
+    package::check(Path::new(&out))
 }
 
 fn archive(target: &str, features: &str) -> Result<PathBuf> {

@@ -43,7 +43,7 @@ const TARGETS: [&str; 7] = [
 ];
 
 /// Programs that run or compile what this machine's Rust does not, and the packages of Debian that have them.
-const EMULATORS: [(&str, &str); 9] = [
+const EMULATORS: [(&str, &str); 10] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("qemu-aarch64", "qemu-user"),
@@ -51,6 +51,7 @@ const EMULATORS: [(&str, &str); 9] = [
     ("chromedriver", "chromium-driver"),
     ("gcc", "gcc"),
     ("g++", "g++"),
+    ("cmake", "cmake"),
     ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
 ];
