@@ -1,7 +1,7 @@
 //! What a token costs a core: the work of a model, instructions for each part of it, fitted to what was counted under
 //! emulation, and the weights that are read.
 
-use kinglet::format::layout::{BlockPart, HeadPart, Role, Stack, StackPart, roles};
+use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackSpec, WeightLayout};
 
 use super::boards::{Board, Core};
@@ -143,9 +143,10 @@ impl Costs {
         let as_they_lie = match (spec.numerics.weights, spec.numerics.activations) {
             (WeightLayout::RowMajor, ActivationWidth::A8) | (WeightLayout::WideTiled, _) => counted.rows,
             (WeightLayout::Paired, _) => slope(counted.pairs),
-            (WeightLayout::Packed { .. }, _) => slope(counted.packed),
-            (WeightLayout::RowMajor | WeightLayout::Tiled | WeightLayout::Table, _) => product,
+            _ => product,
         };
+        let share = packed_share(spec);
+        let as_they_lie = share * slope(counted.packed) + (1.0 - share) * as_they_lie;
         Self { product: as_they_lie, output: rest / Self::STORY.outputs, attended, value }
     }
 
@@ -155,6 +156,18 @@ impl Costs {
             + self.attended * work.attended
             + self.value * work.values
     }
+}
+
+/// The share of the weights in blocks that have four bits.
+fn packed_share(spec: &ModelSpec) -> f64 {
+    let (mut packed, mut all) = (0, 0);
+    for (role, shape) in roles(spec) {
+        if let (Role::Block(..), Shape::Matrix { rows, cols, layout, .. }) = (role, shape) {
+            all += rows * cols;
+            packed += if matches!(layout, WeightLayout::Packed { .. }) { rows * cols } else { 0 };
+        }
+    }
+    packed as f64 / all.max(1) as f64
 }
 
 /// Bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once for each tile of tokens,

@@ -2,13 +2,14 @@
 //! trained or converted before.
 
 use kinglet::format::layout::roles;
-use kinglet::format::spec::{KeyWidth, ModelSpec, WeightLayout};
+use kinglet::format::spec::{KeyWidth, ModelSpec, PackedSpec};
 
 use serde_json::Value;
 
 use super::Fit;
 use super::boards::Board;
 use crate::vocabulary::{resize, vocab_size};
+use crate::widths::{Width, Widths};
 
 /// Sizes that a vocabulary is cut to, the largest first.
 const VOCABULARIES: [u32; 15] =
@@ -26,13 +27,37 @@ struct Saving {
 
 /// The options, those that cost least of what a model can do first. One that changes nothing of a model, or that it cannot
 /// have, is not tried.
-const SAVINGS: [Saving; 5] = [
+const SAVINGS: [Saving; 6] = [
     Saving { option: "--target cortex-m", apply: |spec| spec.numerics.tile = spec.numerics.tile.min(2) },
     Saving { option: "--keys 8", apply: |spec| spec.numerics.keys = KeyWidth::K8 },
     Saving { option: "--max-tokens 512", apply: |spec| shorten(spec, 512) },
     Saving { option: "--max-tokens 128", apply: |spec| shorten(spec, 128) },
-    Saving { option: "--weights int4", apply: |spec| spec.numerics.weights = WeightLayout::Packed { group: 32 } },
+    Saving { option: "--tables int4", apply: pack_tables },
+    Saving { option: "--weights int4", apply: pack_weights },
 ];
+
+fn pack_tables(spec: &mut ModelSpec) {
+    if spec.numerics.packed == PackedSpec::NONE {
+        *spec = packed(spec, Width::Int8, Width::Int4);
+    }
+}
+
+/// Leaves tables as they are: in eight bits, or in four after [`pack_tables`].
+fn pack_weights(spec: &mut ModelSpec) {
+    for tables in [Width::Int8, Width::Int4] {
+        if *spec == packed(spec, Width::Int8, tables) {
+            *spec = packed(spec, Width::Int4, tables);
+            return;
+        }
+    }
+}
+
+/// A specification with these widths; as it is, where it cannot have them.
+fn packed(spec: &ModelSpec, weights: Width, tables: Width) -> ModelSpec {
+    let mut packed = *spec;
+    let widths = Widths { weights, tables, ..Widths::default() };
+    if widths.apply(&mut packed).is_ok() { packed } else { *spec }
+}
 
 fn shorten(spec: &mut ModelSpec, tokens: u32) {
     for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
