@@ -51,7 +51,7 @@ impl FromStr for Size {
         let mut read = UNITS.iter().filter_map(|(unit, bytes)| Some((text.strip_suffix(unit)?.trim(), bytes)));
         let number = read.next().and_then(|(number, bytes)| Some(number.parse::<f64>().ok()? * bytes));
         match number {
-            Some(bytes) if bytes >= 1.0 && bytes < 4e9 => Ok(Self(bytes as u64)),
+            Some(bytes) if (1.0..4e9).contains(&bytes) => Ok(Self(bytes as u64)),
             _ => bail!("`{text}` is no size of flash\nwrite it as 250K, 16.6M or 2MiB"),
         }
     }

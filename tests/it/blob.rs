@@ -347,17 +347,18 @@ fn a_search_that_no_memory_holds_is_an_error() {
 fn a_set_of_packed_blocks_names_what_is_there_and_can_be_packed() {
     let good = tiny::packed_decoder();
     assert_eq!(good.check(), Ok(()));
-    let faults: [(&str, &dyn Fn(&mut PackedSpec)); 10] = [
-        ("packed weights of a part", &|packed| packed.decoder.down = Blocks(0b100)),
-        ("packed weights of a part", &|packed| packed.decoder.cross_key = Blocks(1)),
-        ("packed weights of a part", &|packed| packed.decoder.narrow = Blocks(1)),
-        ("packed weights of a stack that is not there", &|packed| packed.encoder.query = Blocks(1)),
-        ("packed weights outside the blocks", &|packed| packed.head_output = true),
-        ("packed weights outside the blocks", &|packed| packed.decoder.convolution = true),
-        ("packed weights outside the blocks", &|packed| packed.decoder.token_types = true),
-        ("columns of a group", &|packed| packed.group = 48),
-        ("packed weights without groups", &|packed| packed.group = 0),
-        ("groups without packed weights", &|packed| *packed = PackedSpec { group: 32, ..PackedSpec::NONE }),
+    type Fault = fn(&mut PackedSpec);
+    let faults: [(&str, Fault); 10] = [
+        ("packed weights of a part", |packed| packed.decoder.down = Blocks(0b100)),
+        ("packed weights of a part", |packed| packed.decoder.cross_key = Blocks(1)),
+        ("packed weights of a part", |packed| packed.decoder.narrow = Blocks(1)),
+        ("packed weights of a stack that is not there", |packed| packed.encoder.query = Blocks(1)),
+        ("packed weights outside the blocks", |packed| packed.head_output = true),
+        ("packed weights outside the blocks", |packed| packed.decoder.convolution = true),
+        ("packed weights outside the blocks", |packed| packed.decoder.token_types = true),
+        ("columns of a group", |packed| packed.group = 48),
+        ("packed weights without groups", |packed| packed.group = 0),
+        ("groups without packed weights", |packed| *packed = PackedSpec { group: 32, ..PackedSpec::NONE }),
     ];
     for (wanted, forge) in faults {
         let mut spec = good;

@@ -1,42 +1,33 @@
-//! The C interface: archives for every kind of core, and its samples, which must print what the examples in Rust print.
+//! The C interface: archives for every kind of core, and its samples, which must print what the
+//! examples in Rust print.
 
+mod archive;
 mod package;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::cargo::{cargo_in, kinglet, root, target_folder};
+use crate::cargo::{cargo_in, kinglet, target_folder};
 use crate::emulate::{emulate, measure};
 use crate::machines::{CORES, Core};
 use crate::programs::folder_of;
 use crate::table::grouped;
+use archive::{TARGETS, archive, folder, succeed};
 
 #[derive(Args)]
 pub(crate) struct Archives {
     /// Only the targets whose name contains this.
     #[arg(long, default_value = "")]
     target: String,
-    /// Build and run the samples in place of the package, and compare what they print with the examples in Rust.
+    /// Build and run the samples in place of the package, and compare what they print with the
+    /// examples in Rust.
     #[arg(long)]
     check: bool,
 }
-
-/// Targets that archives are made for. Those without `hf` are for soft and softfp calls of functions.
-const TARGETS: [&str; 9] = [
-    "thumbv6m-none-eabi",
-    "thumbv7m-none-eabi",
-    "thumbv7em-none-eabi",
-    "thumbv7em-none-eabihf",
-    "thumbv8m.main-none-eabi",
-    "thumbv8m.main-none-eabihf",
-    "riscv32imc-unknown-none-elf",
-    "riscv32imac-unknown-none-elf",
-    "x86_64-unknown-linux-gnu",
-];
 
 /// What a machine's samples are compiled with.
 struct Machine {
@@ -99,10 +90,6 @@ pub(crate) fn archives(options: &Archives) -> Result<()> {
     Ok(())
 }
 
-fn folder() -> PathBuf {
-    root().join("bindings/c")
-}
-
 /// The header is current, misuse is refused, and the samples print what the examples in Rust print.
 pub(crate) fn check() -> Result<()> {
     let out = target_folder("c");
@@ -121,13 +108,6 @@ pub(crate) fn check() -> Result<()> {
         machine.check(Path::new(&out))?;
     }
     package::check(Path::new(&out))
-}
-
-fn archive(target: &str, features: &str) -> Result<PathBuf> {
-    let out = target_folder("c");
-    let build = ["build", "--quiet", "--release", "--target", target, "--target-dir", &out, "--features", features];
-    cargo_in(&folder(), &build, &[])?;
-    Ok(Path::new(&out).join(target).join("release/libkinglet_c.a"))
 }
 
 impl Machine {
@@ -200,17 +180,4 @@ impl Machine {
             }
         }
     }
-}
-
-/// What a command prints, when it succeeds.
-fn succeed(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("running {command:?}: is it installed?"))?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{printed}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(printed.into_owned())
 }

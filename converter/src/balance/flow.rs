@@ -243,9 +243,7 @@ impl Sites<'_> {
         let skipped = self.stack.block.skip_first_norm && block == 0 && norm == BlockPart::AttentionNorm;
         if self.is_post_norm() {
             self.stream()
-        } else if self.is_output_norm() {
-            self.residual()
-        } else if skipped {
+        } else if self.is_output_norm() || skipped {
             self.residual()
         } else {
             Site::Normed(self.id, block, norm)

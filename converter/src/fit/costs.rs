@@ -182,8 +182,10 @@ fn weight_bytes(spec: &ModelSpec, tokens: usize) -> f64 {
             if id == Stack::Encoder || stored { runs / together } else { runs }
         }
         Role::Head(HeadPart::Output) if writes => 1.0,
-        Role::Stack(id, StackPart::TokenEmbedding) if writes && id == table(spec) => {
-            if spec.head.output == OutputProjection::Tied { 1.0 } else { 0.0 }
+        Role::Stack(id, StackPart::TokenEmbedding)
+            if writes && id == table(spec) && spec.head.output == OutputProjection::Tied =>
+        {
+            1.0
         }
         _ => 0.0,
     };

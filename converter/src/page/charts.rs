@@ -1,6 +1,6 @@
 //! Charts as SVG. What a value is shows when the pointer rests on it.
 
-use super::Escaped;
+use super::text::{Escaped, scientific};
 
 /// Widths in units of a drawing: of all, of the labels on the left, of the values on the right.
 const WIDTH: f64 = 960.0;
@@ -77,8 +77,8 @@ pub(super) fn bars(rows: &[Bar], colors: &[&str]) -> String {
     drawing(ROW * rows.len() as f64, &each.collect::<String>())
 }
 
-/// A square for each row and column, the hotter the larger, and beside each row what it is in all. Equal steps of color are
-/// equal ratios.
+/// A square for each row and column, the hotter the larger, and beside each row what it is in all.
+/// Equal steps of color are equal ratios.
 pub(super) fn heat(cells: &[(&str, &str, f64)], whole: &[(&str, f64)]) -> String {
     let mut rows: Vec<&str> = Vec::new();
     let mut columns: Vec<&str> = Vec::new();
@@ -130,12 +130,12 @@ pub(super) fn heat(cells: &[(&str, &str, f64)], whole: &[(&str, f64)]) -> String
                     "<text x=\"{:.1}\" y=\"{:.1}\" dy=\".35em\" class=\"{class}\">{}</text>",
                     x + (step - 3.0) / 2.0,
                     middle - 1.5,
-                    super::scientific(*value)
+                    scientific(*value)
                 );
             }
         }
         if let Some((_, value)) = whole.iter().find(|(name, _)| name == row) {
-            let value = super::scientific(*value);
+            let value = scientific(*value);
             drawn += &format!("<text x=\"{}\" y=\"{middle}\" dy=\".3em\">{value}</text>", end + 12.0);
         }
     }

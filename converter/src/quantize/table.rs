@@ -37,7 +37,7 @@ impl Group {
 /// The unit of a table, and the groups of all its rows with the least squared error.
 pub(super) fn groups(weights: &[f32], cols: usize) -> (f64, Vec<Group>) {
     let each = || weights.chunks(cols).flat_map(|row| row.chunks(TABLE_GROUP));
-    let largest = each().map(|group| step(group)).fold(0.0, f64::max);
+    let largest = each().map(step).fold(0.0, f64::max);
     let unit = largest / PARTS / LARGEST;
     (unit, each().map(|group| best(group, unit)).collect())
 }

@@ -1,6 +1,7 @@
 //! The names of a model's tensors, in payload order.
 
-use super::spec::MAX_NETWORKS;
+/// The most feed-forward networks in a block.
+pub const MAX_NETWORKS: u8 = 4;
 
 /// One of the two stacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

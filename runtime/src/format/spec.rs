@@ -9,6 +9,7 @@ mod head;
 mod numerics;
 mod packed;
 
+pub use super::parts::MAX_NETWORKS;
 pub use block::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec, FeedForwardSpec,
     NormKind, NormSpec, QueryKeyNorm, Residual,
@@ -36,8 +37,6 @@ pub const MAX_POSITIONS: u32 = 1 << 15;
 pub const MAX_HEAD_DIM: u16 = 512;
 /// The most attention heads.
 pub const MAX_HEADS: u16 = 1024;
-/// The most feed-forward networks in a block.
-pub const MAX_NETWORKS: u8 = 4;
 /// The most tokens that a convolution sees.
 pub const MAX_KERNEL_SIZE: u8 = 15;
 

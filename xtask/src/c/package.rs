@@ -1,4 +1,5 @@
-//! The package of the C library: one folder that CMake, Zephyr, ESP-IDF and Arduino each take as it is.
+//! The package of the C library: one folder that CMake, Zephyr, ESP-IDF and Arduino each take as it
+//! is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +7,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{TARGETS, archive, folder, succeed};
+use super::archive::{TARGETS, archive, folder, succeed};
 use crate::cargo::target_folder;
 use crate::programs::folder_of;
 
-/// Where Arduino looks for the archive of a core and of its way to call functions, and which of ours that is.
+/// Where Arduino looks for the archive of a core and of its way to call functions, and which of
+/// ours that is.
 const ARDUINO: [(&str, &str); 9] = [
     ("cortex-m0plus", "thumbv6m-none-eabi"),
     ("cortex-m3", "thumbv7m-none-eabi"),
@@ -56,7 +58,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A project of CMake's that takes the package in either way, and prints what the example in Rust prints.
+/// A project of CMake's that takes the package in either way, and prints what the example in Rust
+/// prints.
 const PROJECT: &str = r#"cmake_minimum_required(VERSION 3.13)
 project(firmware C)
 if(AS_SUBDIRECTORY)
@@ -93,7 +96,8 @@ pub(crate) fn check(models: &Path) -> Result<()> {
     sketch(&package, models)
 }
 
-/// Every file that a description names is there, and every archive that it chooses is one that is made.
+/// Every file that a description names is there, and every archive that it chooses is one that is
+/// made.
 fn structure(package: &Path) -> Result<()> {
     let read = |name: &str| fs::read_to_string(package.join(name)).with_context(|| format!("reading {name}"));
     let module = read("zephyr/module.yml")?;
@@ -123,7 +127,8 @@ const ARDUINO_H: &str = "#include <stddef.h>\n#include <stdint.h>\nextern \"C\" 
     struct Port { void begin(long); size_t write(const uint8_t *, size_t); void println(); void println(int); };\n\
     extern Port Serial;\nvoid delay(unsigned long);\n";
 
-/// The sketch and the samples compile for a core, as the builds of Arduino, Zephyr and ESP-IDF compile them.
+/// The sketch and the samples compile for a core, as the builds of Arduino, Zephyr and ESP-IDF
+/// compile them.
 fn sketch(package: &Path, models: &Path) -> Result<()> {
     let out = models.join("sketch");
     fs::create_dir_all(&out)?;
