@@ -220,8 +220,12 @@ fn a_manifest_has_one_way_to_be_written() {
     assert_eq!(rebuilt(manifest), Ok(()));
     // A byte too many, and a tile of one written in two bytes: postcard alone would take both.
     assert_eq!(rebuilt(&[manifest, &[0]].concat()), Err(LoadError::NonCanonicalManifest.into()));
+    // The tile comes after the widths of all parts.
+    let widths = postcard::to_allocvec(&tiny::decoder().numerics.packed).expect("it is encoded");
+    let at = 4 + widths.len();
+    assert_eq!(manifest[at], 1);
     assert_eq!(
-        rebuilt(&[&manifest[..4], &[0x81, 0x00], &manifest[5..]].concat()),
+        rebuilt(&[&manifest[..at], &[0x81, 0x00], &manifest[at + 1..]].concat()),
         Err(LoadError::NonCanonicalManifest.into())
     );
     assert_eq!(rebuilt(&manifest[..manifest.len() - 1]), Err(LoadError::BadManifest.into()));

@@ -278,7 +278,7 @@ fn the_bits_are_the_ones_written_down() {
     let expected = [
         ("decoder", 2483411948),
         ("sliding", 2761383987),
-        ("packed", 2332675061),
+        ("packed", 2951110981),
         ("encoder", 3556638392),
         ("encoder-decoder", 3305717577),
     ];

@@ -106,7 +106,8 @@ impl Given {
             let folder = named.parent().unwrap_or(named);
             return Self::of_checkpoint(&Checkpoint::without_weights(named)?, folder);
         }
-        if named.is_file() {
+        // What is neither a file nor a folder is refused as a blob that is no file.
+        if named.is_file() || named.exists() && !named.is_dir() {
             return Self::of_blob(named);
         }
         let folder = Located::find(named)?.dir;

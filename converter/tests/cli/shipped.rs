@@ -51,7 +51,7 @@ fn a_blob_fits_boards_that_have_room_for_it() {
     );
     // The estimate is of a clock that is told.
     assert!(run(&["fit", &blob, "--board", "H743"]).contains(" M instructions at 480 MHz"));
-    assert_eq!(boards.iter().find(|board| board["chip"] == "STM32F446RE").expect("it is known")["megahertz"], 180);
+    assert_eq!(boards.iter().find(|board| board["chip"] == "STM32F446RE").expect("it is known")["megahertz"], 180.0);
     assert!(refused(&["fit", &blob, "--board", "toaster"]).contains("no board is called \"toaster\""));
 }
 
@@ -76,7 +76,9 @@ fn what_is_planned_for_a_chip_of_ones_own_is_what_is_converted() {
         let blob = path(&folder, "planned.kinglet");
         run(&[&["convert", &checkpoint, "-o", &blob, "--no-calibration", "--force"], &options[..]].concat());
         let bytes = fs::metadata(&blob).expect("it was written").len();
-        assert!(bytes.abs_diff(way["bytes"].as_u64().expect("bytes")) < 1024, "{bytes} bytes for {way}");
+        // What is not a tensor is estimated before a conversion.
+        let planned = way["bytes"].as_u64().expect("bytes");
+        assert!(100 * bytes.abs_diff(planned) < bytes, "{bytes} bytes for {way}");
     }
 }
 

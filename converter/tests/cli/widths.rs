@@ -28,7 +28,7 @@ fn a_rule_that_is_about_nothing_is_refused() {
     assert!(convert("down=int4").contains("its columns whole eights"));
     assert!(convert("gate:9=int4").contains("in layers 0 to 4"));
     assert!(convert("cross-key=int4").contains("about no matrix of this model"));
-    assert!(convert("positions=int4").contains("it has gate, key, output, query, tokens, up, value"));
+    assert!(convert("positions=int4").contains("it has down, gate, key, output, query, tokens, up, value"));
 }
 
 #[test]

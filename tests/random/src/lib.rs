@@ -55,6 +55,8 @@ pub fn model(choices: &mut Unstructured<'_>) -> Option<AlignedVec> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use kinglet::format::spec::PackedSpec;
+
     use super::*;
 
     /// Models of the first seeds, with the bytes that are left of each seed's choices.
@@ -70,16 +72,17 @@ mod tests {
     #[test]
     fn every_part_of_a_model_comes_up_beside_others() {
         let mut parts = BTreeMap::<String, usize>::new();
-        let mut count = 0;
+        let (mut count, mut packed) = (0, 0);
         for (blob, _) in models() {
             count += 1;
             let model = Model::from_bytes(&blob).expect("a valid model");
+            packed += usize::from(model.spec().numerics.packed != PackedSpec::NONE);
             let said = format!("{:?}", model.spec());
             let words = said.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
             let words: BTreeSet<&str> = words.filter(|word| !word.starts_with(|c: char| c.is_ascii_digit())).collect();
             words.into_iter().for_each(|word| *parts.entry(word.to_owned()).or_default() += 1);
         }
-        assert!(count > 250, "{count} models");
+        assert!(count > 250 && packed > 25 && packed < count - 25, "{count} models, {packed} with four bits");
         for part in [
             "Layer",
             "Rms",
@@ -103,7 +106,6 @@ mod tests {
             "Trigram",
             "RowMajor",
             "Tiled",
-            "Packed",
             "Paired",
             "WideTiled",
             "A8",
