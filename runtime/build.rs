@@ -1,4 +1,5 @@
-//! Finds out which multipliers the target's core has: the compiler does not say so for Arm's smallest cores.
+//! Finds out which multipliers the target's core has: the compiler does not say so for Arm's
+//! smallest cores.
 
 use std::env;
 

@@ -77,7 +77,8 @@ pub struct Cost {
     pub part: String,
     /// Bytes that it gets shorter by.
     pub saved: u64,
-    /// By how much the mean cosine of results falls, or by how many nats a token predictions change.
+    /// By how much the mean cosine of results falls, or by how many nats a token predictions
+    /// change.
     pub loss: f64,
     /// Whether it was chosen.
     pub packed: bool,

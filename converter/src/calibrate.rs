@@ -21,7 +21,8 @@ mod products;
 
 pub use products::Products;
 
-/// Tokens whose inputs are held at a time, about. Their texts go through the reference on several threads.
+/// Tokens whose inputs are held at a time, about. Their texts go through the reference on several
+/// threads.
 const BATCH: usize = 2048;
 
 /// For each linear layer the sum of `x x^T` over its inputs `x`; and the ranges of all numbers.
@@ -81,7 +82,8 @@ impl Calibration {
         Ok(self)
     }
 
-    /// Takes in what texts showed. Sums are taken in the order of the texts, so that threads change no bit.
+    /// Takes in what texts showed. Sums are taken in the order of the texts, so that threads change
+    /// no bit.
     fn add(&mut self, seen: Vec<Seen>) {
         let mut inputs = BTreeMap::<Role, Vec<Rows>>::new();
         for text in seen {

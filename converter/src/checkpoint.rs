@@ -1,8 +1,9 @@
 //! A Hugging Face folder: configuration and named tensors.
 //!
-//! Opens `config.json` beside `model.safetensors` or `pytorch_model.bin`, or the shards that an index of either lists,
-//! and what sentence-transformers and tokenizers add. Tensors are decoded to `f32` when asked for, and asking
-//! is remembered, so that at the end a tensor that nobody used can be refused by name.
+//! Opens `config.json` beside `model.safetensors` or `pytorch_model.bin`, or the shards that an
+//! index of either lists, and what sentence-transformers and tokenizers add. Tensors are decoded to
+//! `f32` when asked for, and asking is remembered, so that at the end a tensor that nobody used can
+//! be refused by name.
 
 use core::cell::RefCell;
 use std::collections::BTreeSet;
@@ -61,7 +62,8 @@ pub struct Checkpoint {
     pub prompts: Prompts,
     /// `max_seq_length` of `sentence_bert_config.json`.
     pub max_seq_length: Option<u32>,
-    /// Whether it has tensors. What a configuration says is believed otherwise, where a tensor would show it.
+    /// Whether it has tensors. What a configuration says is believed otherwise, where a tensor
+    /// would show it.
     pub has_weights: bool,
     /// What was left out before the names of all tensors.
     pub wrapper: String,
@@ -79,7 +81,8 @@ impl Checkpoint {
         Self::read(dir, None)
     }
 
-    /// Opens a configuration without its tensors, and what lies beside it: for what can be said before there are any.
+    /// Opens a configuration without its tensors, and what lies beside it: for what can be said
+    /// before there are any.
     ///
     /// # Errors
     /// When a file is not what it should be; the message names it.
@@ -188,7 +191,8 @@ impl Checkpoint {
         Ok(Array { shape: entry.shape.clone(), values })
     }
 
-    /// The tensor of this name with what an adapter adds to it. `transposed` says that it is stored with a row for each input.
+    /// The tensor of this name with what an adapter adds to it. `transposed` says that it is stored
+    /// with a row for each input.
     ///
     /// # Errors
     /// When there is none, or it is of another shape than the adapter's.
@@ -294,7 +298,8 @@ fn is_part(name: &str) -> bool {
         .contains(&part)
 }
 
-/// The files that weights may lie in, the first that is there before the others: models, and adapters.
+/// The files that weights may lie in, the first that is there before the others: models, and
+/// adapters.
 #[cfg(feature = "hub")]
 pub(crate) fn weight_files() -> impl Iterator<Item = &'static str> {
     tensors::NAMES.into_iter().flat_map(|(whole, index)| [whole, index]).chain(adapter::FILES)

@@ -52,8 +52,9 @@ impl Config {
         }
     }
 
-    /// The value of the first of these keys that is there and not null, or the class's own where none of them
-    /// is there; all of them count as read, and whether the class reads them is not asked. A dot leads into an object.
+    /// The value of the first of these keys that is there and not null, or the class's own where
+    /// none of them is there; all of them count as read, and whether the class reads them is not
+    /// asked. A dot leads into an object.
     pub fn get(&self, keys: &[&str]) -> Option<&Value> {
         self.read.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
         let default = || match self.class {

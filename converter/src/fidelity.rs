@@ -152,7 +152,8 @@ pub fn compare(
     })
 }
 
-/// What `one` finds for each input, on several threads; together it does not depend on their number.
+/// What `one` finds for each input, on several threads; together it does not depend on their
+/// number.
 ///
 /// # Errors
 /// Those of `one`.

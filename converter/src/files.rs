@@ -19,8 +19,8 @@ pub(crate) const MAX_JSON_BYTES: u64 = 1 << 28;
 /// The most bytes of texts that a command reads.
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 
-/// Whether a folder has an entry of this name: a file, or what stands in the place of one, such as a
-/// link to nothing. [`read`] then says what is wrong with it.
+/// Whether a folder has an entry of this name: a file, or what stands in the place of one, such as
+/// a link to nothing. [`read`] then says what is wrong with it.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -28,8 +28,8 @@ pub(crate) fn is_there(path: &Path) -> bool {
 /// Reads a regular file of at most `limit` bytes. Links to one are followed.
 ///
 /// # Errors
-/// When there is none, it is longer, or the path leads to a folder, a pipe, a device or nothing. The
-/// caller's context names the file.
+/// When there is none, it is longer, or the path leads to a folder, a pipe, a device or nothing.
+/// The caller's context names the file.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     // Opening a pipe would wait for a writer, so the kind of a file is asked before.
     let about = match fs::metadata(path) {
@@ -56,8 +56,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// Reads texts from a file or a pipe, or with the path `-` from standard input.
 ///
 /// # Errors
-/// When the file cannot be read, is not UTF-8, or has more than 256 MiB, as an endless device has. The
-/// caller's context names the file.
+/// When the file cannot be read, is not UTF-8, or has more than 256 MiB, as an endless device has.
+/// The caller's context names the file.
 pub fn read_text(path: &Path) -> Result<String> {
     let source: &mut dyn Read = if path == Path::new("-") { &mut io::stdin() } else { &mut fs::File::open(path)? };
     let mut text = String::new();
@@ -138,7 +138,8 @@ fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     }
 }
 
-/// Removes what runs that were killed have left in a folder: partial files that no run holds a lock on.
+/// Removes what runs that were killed have left in a folder: partial files that no run holds a lock
+/// on.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,6 +1,8 @@
-//! Models of the Hugging Face Hub: which files of a repository a conversion needs, and where they lie once they are here.
+//! Models of the Hugging Face Hub: which files of a repository a conversion needs, and where they
+//! lie once they are here.
 //!
-//! The crate `hf-hub` keeps them where Hugging Face's own programs do, under `HF_HOME`, so that each downloads what the others lack.
+//! The crate `hf-hub` keeps them where Hugging Face's own programs do, under `HF_HOME`, so that
+//! each downloads what the others lack.
 
 use core::time::Duration;
 use std::env;
@@ -79,8 +81,8 @@ impl Id {
         Repo::with_revision(self.name.clone(), RepoType::Model, revision.to_owned())
     }
 
-    /// Downloads what a conversion needs of the model, and is not here yet. `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and
-    /// `HF_HUB_OFFLINE` mean what they mean to Hugging Face's programs.
+    /// Downloads what a conversion needs of the model, and is not here yet. `HF_ENDPOINT`,
+    /// `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to Hugging Face's programs.
     ///
     /// # Errors
     /// When there is no such model, it may not be read, or a download fails.

@@ -19,7 +19,8 @@ use crate::reference::Reference;
 use crate::texts::Input;
 use crate::weights::{Tensor, Weights};
 
-/// Products that are computed at most, about; fewer texts are read of a model with more or larger layers.
+/// Products that are computed at most, about; fewer texts are read of a model with more or larger
+/// layers.
 const PRODUCTS: usize = 200_000_000_000;
 /// Tokens that are read at least, and at most, about.
 const TOKENS: (usize, usize) = (96, 1024);
@@ -51,8 +52,8 @@ pub fn steps(spec: &ModelSpec) -> usize {
     groups(spec).len()
 }
 
-/// Measures each part, each layer, and each part of each layer, on some of `inputs`. `model` is what `source` was converted to;
-/// `progress` is called for each measurement.
+/// Measures each part, each layer, and each part of each layer, on some of `inputs`. `model` is
+/// what `source` was converted to; `progress` is called for each measurement.
 ///
 /// # Errors
 /// When the blob and the checkpoint do not belong together.

@@ -38,8 +38,8 @@ impl fmt::Display for Numbers {
 /// numbers, chooses the binary point, and the width of the keys unless `keys` gives it. It measures
 /// on the inputs that a report compares, and on `texts`. The results of the model stay as they are.
 ///
-/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`. `progress` is called for each of
-/// `texts`.
+/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`. `progress` is called
+/// for each of `texts`.
 ///
 /// # Errors
 /// When the reference cannot run the texts, or no binary point holds the numbers.

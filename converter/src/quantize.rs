@@ -55,9 +55,9 @@ enum Rounding<'f> {
     Calibrated(&'f Factor),
 }
 
-/// Every tensor of a model as bytes, in payload order; several threads make them. With a calibration, weights are rounded by
-/// what the layers read; without one, to the nearest. With a calibration that has gathered nothing,
-/// each row has the scale with the least squared error.
+/// Every tensor of a model as bytes, in payload order; several threads make them. With a
+/// calibration, weights are rounded by what the layers read; without one, to the nearest. With a
+/// calibration that has gathered nothing, each row has the scale with the least squared error.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.

@@ -109,8 +109,8 @@ fn part(role: Role) -> &'static str {
 }
 
 impl Report {
-    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each, where there are texts;
-    /// `progress` is called for each.
+    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each,
+    /// where there are texts; `progress` is called for each.
     ///
     /// # Errors
     /// When the blob and the checkpoint do not belong together.

@@ -72,7 +72,8 @@ pub enum Scaling {
     None,
     /// All are divided by this.
     Linear(f32),
-    /// Slow ones are divided by `factor`, fast ones are not, and those between are in part (Llama 3.1).
+    /// Slow ones are divided by `factor`, fast ones are not, and those between are in part (Llama
+    /// 3.1).
     Llama3 {
         /// By what slow ones are divided.
         factor: f32,
@@ -97,8 +98,8 @@ pub enum Scaling {
 }
 
 impl Rotation {
-    /// The frequencies of the pairs of `dims` values, in `f32` steps as `transformers` does it. They fall to `1 / theta` over a
-    /// width of `spread`, which mostly is `dims`.
+    /// The frequencies of the pairs of `dims` values, in `f32` steps as `transformers` does it.
+    /// They fall to `1 / theta` over a width of `spread`, which mostly is `dims`.
     fn frequencies(&self, dims: usize) -> Vec<f32> {
         let spread = self.spread.map_or(dims, usize::from) as f32;
         let power = |pair: usize| libm::powf(self.theta as f32, (2 * pair) as f32 / spread);
@@ -228,8 +229,8 @@ impl Buckets {
     }
 }
 
-/// By how much scores fall with the distance, for each head (ALiBi, arXiv 2108.12409): a geometric sequence, and where the heads
-/// are no power of two, every other term of one with twice as many.
+/// By how much scores fall with the distance, for each head (ALiBi, arXiv 2108.12409): a geometric
+/// sequence, and where the heads are no power of two, every other term of one with twice as many.
 pub fn slopes(heads: u32) -> Vec<f32> {
     let power = 1 << heads.max(1).ilog2();
     let of = |count: u32, term: u32| libm::exp2f(-8.0 * term as f32 / count as f32);

@@ -25,7 +25,8 @@ impl Input {
     }
 }
 
-/// Texts of the project's own, one a line: sentences and paragraphs as varied as people's are, in many languages.
+/// Texts of the project's own, one a line: sentences and paragraphs as varied as people's are, in
+/// many languages.
 const COLLECTION: &str = include_str!("texts/collection.txt");
 
 /// The texts that models with a tokenizer are calibrated and measured on where a person gives none.

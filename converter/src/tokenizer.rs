@@ -94,7 +94,8 @@ pub fn section(description: &Value) -> Result<Vec<u8>> {
     section_of(description, None)
 }
 
-/// As [`section`], with the tokens that are kept and no others, under their new ids; with all of them where `kept` is `None`.
+/// As [`section`], with the tokens that are kept and no others, under their new ids; with all of
+/// them where `kept` is `None`.
 ///
 /// # Errors
 /// As [`build`].

@@ -1,4 +1,5 @@
-//! A vocabulary cut to what some texts use: of the tokenizer, and of every tensor that has a row for each token.
+//! A vocabulary cut to what some texts use: of the tokenizer, and of every tensor that has a row
+//! for each token.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,11 +31,12 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Reads a file: texts, one a line; `.jsonl` with a text, a list of ids or an object on each line; or `.json` with one list of
-    /// tokens or ids.
+    /// Reads a file: texts, one a line; `.jsonl` with a text, a list of ids or an object on each
+    /// line; or `.json` with one list of tokens or ids.
     ///
     /// # Errors
-    /// When it cannot be read, has nothing in it, or is not one of these; the message names the line.
+    /// When it cannot be read, has nothing in it, or is not one of these; the message names the
+    /// line.
     pub fn read(file: &Path) -> Result<Self> {
         let content = files::read_text(file).with_context(|| format!("reading {}", file.display()))?;
         let mut wish = Self::default();
@@ -133,8 +135,9 @@ impl Pruned {
 }
 
 impl Vocabulary {
-    /// Chooses the tokens that stay: those of the texts that a person wants to keep, and what they need. `full` is the tokenizer of
-    /// the folder; `source` is the model, where there is one, whose special tokens and prompts count too.
+    /// Chooses the tokens that stay: those of the texts that a person wants to keep, and what they
+    /// need. `full` is the tokenizer of the folder; `source` is the model, where there is one,
+    /// whose special tokens and prompts count too.
     ///
     /// # Errors
     /// When there is no such token, or not enough room; the message names it.
@@ -248,8 +251,8 @@ fn special_ids(source: &Source) -> Vec<u32> {
 }
 
 impl Source {
-    /// Keeps these tokens and no others, in their new order: every tensor with a row for each token, and whatever names a token by
-    /// its id.
+    /// Keeps these tokens and no others, in their new order: every tensor with a row for each
+    /// token, and whatever names a token by its id.
     ///
     /// # Errors
     /// When the model has two vocabularies.
@@ -307,7 +310,8 @@ fn take(tensor: &mut Tensor, rows: &[u32], before: usize) {
     }
 }
 
-/// Gives the tokens that have a meaning their new ids. A token that is not kept is never written, so that nothing need forbid it.
+/// Gives the tokens that have a meaning their new ids. A token that is not kept is never written,
+/// so that nothing need forbid it.
 fn renumber(special: &mut SpecialTokens, new: impl Fn(u32) -> Option<u32>) {
     let SpecialTokens {
         bos,

@@ -1,5 +1,5 @@
-//! Each system call that writes fails once, in a conversion of its own: its place has what was there
-//! before, or all of the new blob.
+//! Each system call that writes fails once, in a conversion of its own: its place has what was
+//! there before, or all of the new blob.
 
 #![cfg(target_os = "linux")]
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`), and with an M55 (`mps3-an547`):
-/// the megahertz of their SysTick, their first serial line, and their memory.
+/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`),
+/// and with an M55 (`mps3-an547`): the megahertz of their SysTick, their first serial line, and
+/// their memory.
 const MACHINES: [(&str, u32, u32, &str); 3] = [
     ("mps2", 25, 0x4000_4000, "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
     ("an505", 20, 0x5020_0000, "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),

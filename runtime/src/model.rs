@@ -218,8 +218,8 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// `len` values at an offset of the payload; none where the payload does not hold them all, at an
-    /// address that is a multiple of their size.
+    /// `len` values at an offset of the payload; none where the payload does not hold them all, at
+    /// an address that is a multiple of their size.
     fn slice<T: Pod>(&self, offset: usize, len: usize) -> &'m [T] {
         let end = offset + len * size_of::<T>();
         self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])

@@ -78,9 +78,9 @@ fn every_flipped_bit_of_a_manifest_that_ships_is_refused_or_runs() {
     }
 }
 
-/// Every code point, some in each text, through every small tokenizer: the tokens, places and ids of
-/// the crate `tokenizers`. That takes minutes, so it is done where `KINGLET_EXHAUSTIVE` is set, and else
-/// one text in 24 is tried.
+/// Every code point, some in each text, through every small tokenizer: the tokens, places and ids
+/// of the crate `tokenizers`. That takes minutes, so it is done where `KINGLET_EXHAUSTIVE` is set,
+/// and else one text in 24 is tried.
 #[test]
 fn code_points_become_the_tokens_of_the_crate() {
     let alone = std::env::var_os("KINGLET_EXHAUSTIVE").is_some();

@@ -188,8 +188,8 @@ fn packed_weights_count_as_what_they_stand_for() {
             let blob = convert(&source, &[], None, &|| ()).expect("it converts").blob;
             let model = Model::from_bytes(&blob).expect("the blob is valid");
             packed += roles(model.spec()).filter(|(_, shape)| shape.group_scales() > 0).count();
-            // The reference computes with the sixteen values that a weight may have: what is left is
-            // what activations cost.
+            // The reference computes with the sixteen values that a weight may have: what is left
+            // is what activations cost.
             let held = round_trip(source.spec(), &source.weights).expect("weights");
             let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
             let mut reference = Reference::new(source.spec(), &held);
@@ -253,7 +253,8 @@ fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Inpu
         exact.extend(rows.values.iter().map(|&x| f64::from(x)));
         for row in bits(model, input, 1) {
             let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
-            // The reference gives vectors the unit length that the task gives them after the runtime.
+            // The reference gives vectors the unit length that the task gives them after the
+            // runtime.
             let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
             let divisor = if model.spec().head.normalize { length } else { 1.0 };
             integers.extend(row.iter().map(|x| x / divisor));

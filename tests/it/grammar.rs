@@ -1,5 +1,5 @@
-//! Grammars of answers: what the rules stand for, and that exactly the allowed tokens may be written,
-//! against an enumeration of all that could be.
+//! Grammars of answers: what the rules stand for, and that exactly the allowed tokens may be
+//! written, against an enumeration of all that could be.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,5 @@
-//! Vocabularies that are cut to what some texts use: the texts stay the tokens that they were, all others stay the texts.
+//! Vocabularies that are cut to what some texts use: the texts stay the tokens that they were, all
+//! others stay the texts.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +67,8 @@ fn a_vocabulary_is_as_large_as_its_texts_or_its_size_ask_for() {
         assert!(count <= most && by_text.section.len() < section.len(), "{name}: {count}");
         // The tokens of the text come first, then the first ones of the vocabulary.
         let larger = cut(name, &full, &Wish { size: Some(count + 20), ..wish(text) });
-        // A token that is merged from another one which is not there finds no room where there is room for one.
+        // A token that is merged from another one which is not there finds no room where there is
+        // room for one.
         let found = larger.kept.old_ids().len();
         assert!((count + 19..=count + 20).contains(&found), "{name}: {found} of {}", count + 20);
         assert!(by_text.kept.old_ids().iter().all(|&id| larger.kept.new_id(id).is_some()), "{name}");

@@ -68,7 +68,8 @@ fn compare_file(kept: &Path, made: &Path, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// The vectors that a blob makes of [`PHRASES`], in sixteen bits of which fifteen are behind the point.
+/// The vectors that a blob makes of [`PHRASES`], in sixteen bits of which fifteen are behind the
+/// point.
 fn vectors(blob: &str) -> Result<Vec<u8>> {
     let printed = kinglet_output(&["embed", blob, "--input", PHRASES, "--json"])?;
     let mut bytes = Vec::new();

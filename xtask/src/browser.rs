@@ -46,7 +46,8 @@ pub(crate) fn run(options: &Browser) -> Result<()> {
     if options.build { Ok(()) } else { check(&page, &package, options) }
 }
 
-/// Both programs run in a release that is small, and with the vectors that every browser of today has.
+/// Both programs run in a release that is small, and with the vectors that every browser of today
+/// has.
 fn module(out: &Path) -> Result<PathBuf> {
     let out = out.join("module");
     let folder = out.to_string_lossy();

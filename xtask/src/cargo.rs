@@ -29,7 +29,8 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<
     cargo_in(root(), arguments, environment)
 }
 
-/// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast enough for a small model.
+/// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast
+/// enough for a small model.
 pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
     cargo(&[&KINGLET, arguments].concat(), &[])
 }

@@ -21,7 +21,8 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
 ];
 
 /// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
-/// `given` are options for its conversion. Returns the counts at the shorter length with 16-bit activations.
+/// `given` are options for its conversion. Returns the counts at the shorter length with 16-bit
+/// activations.
 pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {

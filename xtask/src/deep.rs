@@ -48,7 +48,8 @@ enum Part {
 const NARROW: &str = "i686-unknown-linux-musl";
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// Machines that random models run on: what is said of them, their target, flags, and what runs them.
+/// Machines that random models run on: what is said of them, their target, flags, and what runs
+/// them.
 const MACHINES: [(&str, &str, &str, &str); 5] = [
     ("i686", NARROW, "", ""),
     ("AArch64 with SDOT", "aarch64-unknown-linux-musl", "", "qemu-aarch64 -cpu max"),
@@ -95,8 +96,8 @@ impl Part {
                 tests(self, &arguments, &[checked[0], checked[1], ("KINGLET_EXHAUSTIVE", "1")])
             }
             Self::Miri => {
-                // Tests that go through all numbers would take days. Rayon's threads hold each other's
-                // memory in ways that Stacked Borrows does not know.
+                // Tests that go through all numbers would take days. Rayon's threads hold each
+                // other's memory in ways that Stacked Borrows does not know.
                 let environment =
                     [("MIRIFLAGS", "-Zmiri-tree-borrows -Zmiri-symbolic-alignment-check -Zmiri-ignore-leaks")];
                 let skip = MIRI_SKIPS.iter().flat_map(|test| ["--skip", test]);
@@ -164,7 +165,8 @@ fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> R
     let told = arguments.join(" ");
     eprintln!("$ cargo {toolchain} {told}");
     let mut command = Command::new("cargo");
-    // A toolchain of its own is asked of rustup, which the variables of this one would keep from it.
+    // A toolchain of its own is asked of rustup, which the variables of this one would keep from
+    // it.
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").arg(toolchain).args(arguments);
     let folder = target_folder(&format!("deep{toolchain}"));
     let environment = environment.iter().copied().chain([("CARGO_TARGET_DIR", folder.as_str())]);

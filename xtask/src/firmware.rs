@@ -30,8 +30,8 @@ pub(crate) struct Firmware {
     /// Count what single operations cost on each core, too.
     #[arg(long)]
     kernels: bool,
-    /// A checkpoint to run on all cores besides, such as one that may not ship: of a decoder, which writes, or of a sentence encoder,
-    /// which searches phrases.
+    /// A checkpoint to run on all cores besides, such as one that may not ship: of a decoder, which
+    /// writes, or of a sentence encoder, which searches phrases.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
     /// Options of `kinglet convert` for that checkpoint, such as `--vocabulary-size 8000`.

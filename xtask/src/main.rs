@@ -42,7 +42,8 @@ const TARGETS: [&str; 7] = [
     "wasm32-unknown-unknown",
 ];
 
-/// Programs that run or compile what this machine's Rust does not, and the packages of Debian that have them.
+/// Programs that run or compile what this machine's Rust does not, and the packages of Debian that
+/// have them.
 const EMULATORS: [(&str, &str); 10] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
@@ -89,7 +90,8 @@ enum Task {
     Browser(browser::Browser),
     /// The Python package: its wheel in a fresh virtual environment, and its tests.
     Python,
-    /// What single operations and whole models cost, on every core and here, beside what others reach: one table.
+    /// What single operations and whole models cost, on every core and here, beside what others
+    /// reach: one table.
     Bench(bench::Bench),
     /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
     Portable,
@@ -101,8 +103,8 @@ enum Task {
     },
     /// Convert the model that ships with the project, and have it tell a story.
     Demo,
-    /// What takes longer than CI has: Miri, sanitizers, random models on other processors; the figures go to
-    /// `docs/security.md`.
+    /// What takes longer than CI has: Miri, sanitizers, random models on other processors; the
+    /// figures go to `docs/security.md`.
     Deep(deep::Deep),
 }
 

@@ -81,7 +81,8 @@ impl kinglet_engine {
         &mut self,
         call: impl FnOnce(&mut Session<'_, 'static>, Result<&Tokenizer<'static>, Failure>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        // SAFETY: the arena is behind the engine in the memory that the caller lent, and nobody else has it.
+        // SAFETY: the arena is behind the engine in the memory that the caller lent, and nobody
+        // else has it.
         let arena = unsafe { slice_mut(self.arena, self.arena_bytes) }?;
         let mut pause = self.pauses();
         let mut session = Session::resume(&self.model, arena, &self.session)?;

@@ -1,4 +1,5 @@
-//! Pointers from C as slices and references: each is null or at its type's boundary, or else refused.
+//! Pointers from C as slices and references: each is null or at its type's boundary, or else
+//! refused.
 //!
 //! That as much memory lies behind a pointer as the caller says cannot be checked: it is part of
 //! the contract of every function of this crate, and of each of these.

@@ -1,5 +1,5 @@
-//! The runtime and the converter for Python: what needs Rust. The package's Python files give it the
-//! names and shapes of `transformers` and `sentence-transformers`.
+//! The runtime and the converter for Python: what needs Rust. The package's Python files give it
+//! the names and shapes of `transformers` and `sentence-transformers`.
 //!
 //! No call holds Python's lock while a model runs, and each has memory of its own, so that threads
 //! may share a model.

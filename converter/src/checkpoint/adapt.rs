@@ -27,7 +27,8 @@ impl Checkpoint {
     /// Takes an adapter of `peft` into the model, as `merge_and_unload` does it.
     ///
     /// # Errors
-    /// When it is of another kind than LoRA, has an option that is not implemented, or does not fit the model.
+    /// When it is of another kind than LoRA, has an option that is not implemented, or does not fit
+    /// the model.
     pub fn adapt(&mut self, dir: &Path) -> Result<()> {
         let config = json::required(&dir.join(CONFIG))?;
         let settings = Settings::read(&config)?;

@@ -1,5 +1,5 @@
-//! Adapters of `peft`: products of two narrow matrices (LoRA) that are added to a model's matrices, and whole tensors that
-//! take the place of its own.
+//! Adapters of `peft`: products of two narrow matrices (LoRA) that are added to a model's matrices,
+//! and whole tensors that take the place of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -63,7 +63,8 @@ impl Adapter {
         self.updates.contains_key(name) || self.replaced.contains(name)
     }
 
-    /// Whether what is tied to a tensor would be changed with it, or stay: `merge_and_unload` does one, `peft` at work the other.
+    /// Whether what is tied to a tensor would be changed with it, or stay: `merge_and_unload` does
+    /// one, `peft` at work the other.
     pub(super) fn parts(&self, name: &str) -> bool {
         !self.tied && self.changes(name)
     }
@@ -73,7 +74,8 @@ impl Adapter {
         self.updates.contains_key(name)
     }
 
-    /// Adds to a tensor what there is to add. `transposed` says that it is stored with a row for each input.
+    /// Adds to a tensor what there is to add. `transposed` says that it is stored with a row for
+    /// each input.
     pub(super) fn add_to(&self, name: &str, transposed: bool, array: &mut Array) -> Result<()> {
         let Some(Update { a, b, scale, table }) = self.updates.get(name) else { return Ok(()) };
         let (rank, inputs, outputs) = (a.shape[0], a.shape[1], b.shape[0]);

@@ -11,6 +11,7 @@ pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
     /// Its first byte in the file.
     pub(super) start: usize,
-    /// Elements from one index of a dimension to the next, where the tensor does not lie in row-major order.
+    /// Elements from one index of a dimension to the next, where the tensor does not lie in
+    /// row-major order.
     pub(super) strides: Option<Vec<usize>>,
 }

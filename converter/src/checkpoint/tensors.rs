@@ -12,7 +12,8 @@ use super::entry::Entry;
 use super::{adapter, is_bare, is_there, torch};
 use crate::{files, json, refuse};
 
-/// The files that a model may lie in, whole or in shards: where there are several, `transformers` takes the first.
+/// The files that a model may lie in, whole or in shards: where there are several, `transformers`
+/// takes the first.
 pub(super) const NAMES: [(&str, &str); 2] =
     [("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
 
@@ -112,8 +113,8 @@ impl Tensors {
         Ok(())
     }
 
-    /// Reads one file: safetensors where its name ends so, and otherwise what `torch.save` writes. The prefix comes before
-    /// the names of its tensors.
+    /// Reads one file: safetensors where its name ends so, and otherwise what `torch.save` writes.
+    /// The prefix comes before the names of its tensors.
     pub(super) fn read_file(&mut self, dir: &Path, name: &str, prefix: &str) -> Result<()> {
         let bytes = files::read(&dir.join(name), u64::MAX)
             .with_context(|| format!("cannot read {}", dir.join(name).display()))?;

@@ -1,8 +1,9 @@
 //! Files that `torch.save` writes of state dictionaries: `pytorch_model.bin`.
 //!
-//! Since PyTorch 1.6 such a file is a zip archive without compression: `data.pkl` is the dictionary, whose tensors are views
-//! of storages, and `data/KEY` is a storage. Before, it was five pickles (a magic number, a version, the machine that
-//! wrote it, the dictionary, the keys of the storages) and the storages in the order of those keys, each after its length.
+//! Since PyTorch 1.6 such a file is a zip archive without compression: `data.pkl` is the
+//! dictionary, whose tensors are views of storages, and `data/KEY` is a storage. Before, it was
+//! five pickles (a magic number, a version, the machine that wrote it, the dictionary, the keys of
+//! the storages) and the storages in the order of those keys, each after its length.
 
 use std::collections::HashMap;
 
@@ -23,7 +24,8 @@ const VERSION: i128 = 1001;
 /// Tensors in one file.
 const MAX_TENSORS: usize = 1 << 17;
 
-/// The tensors of a file by name, as views of its bytes. `file` is what entries call it by, `name` what errors do.
+/// The tensors of a file by name, as views of its bytes. `file` is what entries call it by, `name`
+/// what errors do.
 ///
 /// # Errors
 /// When the file is cut or contradicts itself, or holds anything but tensors by name.
@@ -164,7 +166,8 @@ fn width(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
 }
 
-/// The dictionary's tensors, with every view checked against its storage, which begins at the byte that `start` says.
+/// The dictionary's tensors, with every view checked against its storage, which begins at the byte
+/// that `start` says.
 fn tensors(
     pickle: &Pickle<'_>,
     file: usize,

@@ -18,8 +18,8 @@ pub(crate) struct Classify {
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// The most labels to print, likeliest first. Where this is not given, five on a terminal and as plain text,
-    /// and all with --json or in a file of JSON.
+    /// The most labels to print, likeliest first. Where this is not given, five on a terminal and
+    /// as plain text, and all with --json or in a file of JSON.
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = number::at_least_one())]
     top_k: Option<usize>,
     /// One JSON object on standard output, and nothing else there.

@@ -36,11 +36,12 @@ use super::texts::Given;
 /// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
-    /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin, tokenizer.json. Or a model of the Hub, as
-    /// org/name or org/name@revision.
+    /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin,
+    /// tokenizer.json. Or a model of the Hub, as org/name or org/name@revision.
     #[arg(required_unless_present = "print_supported")]
     source: Option<PathBuf>,
-    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, or its name on the Hub.
+    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, or its name on the
+    /// Hub.
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// The blob to write.
@@ -97,7 +98,8 @@ pub(crate) struct Convert {
     /// token ids from all over the vocabulary.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
-    /// Calibrate on token ids from all over the vocabulary, though there is a tokenizer: for models whose texts are like no others.
+    /// Calibrate on token ids from all over the vocabulary, though there is a tokenizer: for models
+    /// whose texts are like no others.
     #[arg(long, conflicts_with_all = ["calibration", "no_calibration"])]
     calibration_ids: bool,
     /// Round each weight by itself.
@@ -121,8 +123,8 @@ pub(crate) struct Convert {
     /// Do everything but write the output.
     #[arg(long)]
     dry_run: bool,
-    /// Also write the whole report, with what quantizing each part and each layer alone costs: `.json`, or `.html` for a page to
-    /// look at.
+    /// Also write the whole report, with what quantizing each part and each layer alone costs:
+    /// `.json`, or `.html` for a page to look at.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Measure and print what quantizing each part and each layer alone costs.
@@ -386,8 +388,8 @@ fn halved(given: usize, samples: &Samples) -> String {
     format!("{half} of the given texts were calibrated on, and the report is measured on the other {other}")
 }
 
-/// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and warns of one that is far for another
-/// reason: texts that a model was not made for may be one.
+/// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and
+/// warns of one that is far for another reason: texts that a model was not made for may be one.
 fn check(report: &Report, numerics: &NumericsSpec) -> Result<()> {
     if !report.fidelity.is_broken(numerics) {
         return Ok(());
@@ -409,8 +411,8 @@ fn check(report: &Report, numerics: &NumericsSpec) -> Result<()> {
 /// A file with more bytes is no report.
 const MAX_REPORT_BYTES: u64 = 1 << 24;
 
-/// Refuses to replace a file of a checkpoint, whatever the options. What the program wrote itself may lie in the
-/// folder, and be replaced: a blob, a tokenizer, a report.
+/// Refuses to replace a file of a checkpoint, whatever the options. What the program wrote itself
+/// may lie in the folder, and be replaced: a blob, a tokenizer, a report.
 fn check_not_read(output: &Path, folder: &Path) -> Result<()> {
     let whole = |path: &Path| path.canonicalize().ok();
     let place = output.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });

@@ -39,7 +39,8 @@ pub(crate) struct ModelArgs {
     /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, for --reference.
     #[arg(long, value_name = "DIR", requires = "reference")]
     adapter: Option<PathBuf>,
-    /// Which way the checkpoint was trained to read, for --reference, where its folder does not say so; forward otherwise.
+    /// Which way the checkpoint was trained to read, for --reference, where its folder does not say
+    /// so; forward otherwise.
     #[arg(long)]
     direction: Option<DirectionArg>,
     /// Threads: with --input each runs texts of its own, else all work on the one text. Results do

@@ -20,10 +20,12 @@ use super::engine::{open, read_blob};
 use super::located::Located;
 use super::{number, output};
 
-/// Say which boards a model fits, with what left over, and about how long a token takes there: the mean of a text of that length.
+/// Say which boards a model fits, with what left over, and about how long a token takes there: the
+/// mean of a text of that length.
 ///
-/// For a checkpoint, or for a config.json alone, it plans before anything is trained or converted. Where a model does not fit, it
-/// names options of `kinglet convert` with which it does, with the bytes that the blob has then.
+/// For a checkpoint, or for a config.json alone, it plans before anything is trained or converted.
+/// Where a model does not fit, it names options of `kinglet convert` with which it does, with the
+/// bytes that the blob has then.
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
     /// A blob, a checkpoint's folder, a config.json, or a model of the Hub.
@@ -80,10 +82,12 @@ impl From<CoreArg> for Core {
     }
 }
 
-/// Bytes that a blob has besides weights and tokenizer, about: its manifest, and the golden vectors.
+/// Bytes that a blob has besides weights and tokenizer, about: its manifest, and the golden
+/// vectors.
 const REST: u64 = 3 * 1024;
 
-/// Bytes of a tokenizer for each of its tokens, about, where there is none to be measured: 11 of BERT's, 17 of GPT-2's.
+/// Bytes of a tokenizer for each of its tokens, about, where there is none to be measured: 11 of
+/// BERT's, 17 of GPT-2's.
 const BYTES_PER_TOKEN: u64 = 14;
 
 /// A vocabulary that a folder's tokenizer was cut to, and the bytes of the tokenizer then.
@@ -142,8 +146,8 @@ impl Given {
         Ok(Self { spec, tokenizer, rest: REST, folder, cuts: RefCell::default(), notes })
     }
 
-    /// The bytes of its tokenizer with a vocabulary of about this size: measured where there is a folder, in proportion
-    /// otherwise.
+    /// The bytes of its tokenizer with a vocabulary of about this size: measured where there is a
+    /// folder, in proportion otherwise.
     fn cut(&self, size: u32) -> Cut {
         let measured = |(folder, section): &(PathBuf, Vec<u8>)| {
             let full = Tokenizer::from_bytes(section).ok()?;

@@ -311,8 +311,8 @@ impl Generate {
     }
 }
 
-/// What texts of the model begin with, for one that begins with nothing else: the token that the checkpoint says, or
-/// what its tokenizer puts around an empty text.
+/// What texts of the model begin with, for one that begins with nothing else: the token that the
+/// checkpoint says, or what its tokenizer puts around an empty text.
 fn beginning(spec: &ModelSpec, tokens: &SpecialTokens, reader: &Reader) -> Result<Input> {
     if spec.encoder.is_some() {
         bail!("there is no text to write from\ngive one with --text, token ids with --ids, or a file with --input");

@@ -16,8 +16,8 @@ use serde_json::Value;
 /// The input of a command.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct InputArgs {
-    /// The text; `-` for all of standard input, which is read, too, where a pipe or a file is there and nothing else
-    /// is given.
+    /// The text; `-` for all of standard input, which is read, too, where a pipe or a file is there
+    /// and nothing else is given.
     #[arg(long, conflicts_with = "ids")]
     text: Option<String>,
     /// A second text: what a first one is compared with, or the context of a question.
@@ -35,9 +35,10 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs, `-` for those on standard input: one text a line, or in `.jsonl` each line a JSON string, a list of ids, or an
-    /// object with the fields `text` and `pair`, or `ids`, `token_type_ids`, `decoder_ids`,
-    /// `continues` (1 for a token that goes on with the word of the one before it).
+    /// Many inputs, `-` for those on standard input: one text a line, or in `.jsonl` each line a
+    /// JSON string, a list of ids, or an object with the fields `text` and `pair`, or `ids`,
+    /// `token_type_ids`, `decoder_ids`, `continues` (1 for a token that goes on with the word of
+    /// the one before it).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ids", "token_type_ids", "decoder_ids"])]
     input: Option<PathBuf>,
 }
@@ -85,7 +86,8 @@ impl InputArgs {
         })
     }
 
-    /// As [`read`](Self::read); `None` where nothing was given, and standard input has nothing either.
+    /// As [`read`](Self::read); `None` where nothing was given, and standard input has nothing
+    /// either.
     pub(crate) fn read_some(&self, reader: &Reader) -> Result<Option<Vec<Input>>> {
         let reader = Reader { limit: reader.limit.filter(|_| self.truncate), ..reader.clone() };
         let piped = if self.is_given() || !is_piped() { None } else { piped_text()? };
@@ -128,7 +130,8 @@ fn piped_text() -> Result<Option<String>> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Whether standard input is a pipe or a file, which has an end. What else starts programs may leave open.
+/// Whether standard input is a pipe or a file, which has an end. What else starts programs may
+/// leave open.
 fn is_piped() -> bool {
     #[cfg(unix)]
     {

@@ -13,12 +13,14 @@ use super::number;
 /// Which tokens a blob keeps.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KeepArgs {
-    /// Cut the vocabulary to the tokens that these texts use, and what they are made of: one text a line, `.jsonl` with a text, a list
-    /// of ids, or an object with `text` or `ids` on each line, or `.json` with one list of tokens or ids. These texts become the
-    /// tokens that they were; all others become more tokens, of equal text.
+    /// Cut the vocabulary to the tokens that these texts use, and what they are made of: one text a
+    /// line, `.jsonl` with a text, a list of ids, or an object with `text` or `ids` on each line,
+    /// or `.json` with one list of tokens or ids. These texts become the tokens that they were; all
+    /// others become more tokens, of equal text.
     #[arg(long, value_name = "FILE")]
     keep_vocabulary: Option<PathBuf>,
-    /// Cut the vocabulary to this many tokens: the ones that --keep-vocabulary uses most, then the first of the vocabulary's own.
+    /// Cut the vocabulary to this many tokens: the ones that --keep-vocabulary uses most, then the
+    /// first of the vocabulary's own.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::at_least_one())]
     vocabulary_size: Option<usize>,
 }
@@ -34,7 +36,8 @@ impl KeepArgs {
     }
 }
 
-/// Cuts the vocabulary of a folder, whose tokenizer `reader` has. The model is cut, too, where there is one.
+/// Cuts the vocabulary of a folder, whose tokenizer `reader` has. The model is cut, too, where
+/// there is one.
 pub(crate) fn cut(folder: &Path, reader: &Reader, wish: &Wish, source: Option<&mut Source>) -> Result<Vocabulary> {
     let Some(full) = &reader.tokenizer else {
         bail!(

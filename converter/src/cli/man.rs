@@ -9,10 +9,12 @@ use super::output;
 
 /// Write pages for `man`: one of the program, and one of each command.
 ///
-/// `man -l DIR/kinglet-convert.1` shows one; `man kinglet-convert` finds those in ~/.local/share/man/man1.
+/// `man -l DIR/kinglet-convert.1` shows one; `man kinglet-convert` finds those in
+/// ~/.local/share/man/man1.
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// The folder to write them to. It is made where it is not there; older pages in it are replaced.
+    /// The folder to write them to. It is made where it is not there; older pages in it are
+    /// replaced.
     folder: PathBuf,
 }
 

@@ -33,7 +33,8 @@ pub(crate) struct Phases(ProgressBar);
 impl Phases {
     /// Work that has just begun with a phase of unknown length.
     pub(crate) fn begin(name: &'static str) -> Self {
-        // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has none.
+        // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has
+        // none.
         if is_quiet() || !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }

@@ -35,7 +35,8 @@ impl Given {
         format!("{} line {number}", self.file.display())
     }
 
-    /// All of them as a reader reads them. Ids are the checkpoint's: they get their new ones where tokens were kept.
+    /// All of them as a reader reads them. Ids are the checkpoint's: they get their new ones where
+    /// tokens were kept.
     pub(crate) fn inputs(&self, reader: &Reader, kept: Option<&Kept>) -> Result<Vec<Input>> {
         let read = |(number, line): &(usize, Value)| {
             let input = parse(line, reader);
@@ -44,7 +45,8 @@ impl Given {
         self.lines.iter().map(read).collect()
     }
 
-    /// All of them as the model reads them, of what a reader made of them, with the line of each. The notes say how many were cut.
+    /// All of them as the model reads them, of what a reader made of them, with the line of each.
+    /// The notes say how many were cut.
     pub(crate) fn texts(
         &self,
         inputs: Vec<Input>,

@@ -20,8 +20,8 @@ use super::keep::{KeepArgs, cut};
 use super::located::Located;
 use super::{number, output, sign};
 
-/// Check a blob's bytes and its golden vectors; with a key, its signature; with its checkpoint, measure what quantization
-/// cost.
+/// Check a blob's bytes and its golden vectors; with a key, its signature; with its checkpoint,
+/// measure what quantization cost.
 ///
 /// A decoder is measured on texts that the reference writes, other models on the inputs given, or
 /// on token ids from all over the vocabulary.

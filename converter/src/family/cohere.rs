@@ -1,5 +1,5 @@
-//! Command R (Cohere 2024): attention and a gated network side by side under one norm without a bias, rotated pairs that
-//! are neighbours, a factor on the logits.
+//! Command R (Cohere 2024): attention and a gated network side by side under one norm without a
+//! bias, rotated pairs that are neighbours, a factor on the logits.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;

@@ -65,7 +65,8 @@ pub(super) struct Draft {
     pub(super) starts_with_last: bool,
     /// The cap on the logits of a head on the vocabulary.
     pub(super) logit_cap: Option<Multiplier>,
-    /// The width of a head's transform, where it is neither that of the hidden states nor that of the token table.
+    /// The width of a head's transform, where it is neither that of the hidden states nor that of
+    /// the token table.
     pub(super) transform_size: Option<u32>,
     pub(super) notes: Vec<String>,
 }

@@ -8,7 +8,8 @@ pub(super) enum Use {
     Kept,
     /// It chooses among random texts, which the caller asks for or not.
     Random,
-    /// It changes what is written and is not implemented; refused unless it says nothing, or this number.
+    /// It changes what is written and is not implemented; refused unless it says nothing, or this
+    /// number.
     Refused(Option<f64>),
     /// It changes no text.
     Harmless,

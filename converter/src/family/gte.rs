@@ -1,5 +1,5 @@
-//! GTE (arXiv 2407.19669): BERT's post-norm blocks with rotary positions and a gated network. Its first checkpoints carry code of
-//! their own and call themselves `new`.
+//! GTE (arXiv 2407.19669): BERT's post-norm blocks with rotary positions and a gated network. Its
+//! first checkpoints carry code of their own and call themselves `new`.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

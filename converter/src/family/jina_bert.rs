@@ -1,5 +1,6 @@
-//! JinaBERT (arXiv 2310.19923): BERT whose scores fall with the distance to either side (ALiBi, arXiv 2108.12409), with a gated
-//! network. Its checkpoints call themselves `bert`, and carry code of their own.
+//! JinaBERT (arXiv 2310.19923): BERT whose scores fall with the distance to either side (ALiBi,
+//! arXiv 2108.12409), with a gated network. Its checkpoints call themselves `bert`, and carry code
+//! of their own.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

@@ -1,4 +1,5 @@
-//! Nomic BERT (arXiv 2402.01613): BERT's post-norm blocks with rotary positions, a gated network and no biases in the blocks.
+//! Nomic BERT (arXiv 2402.01613): BERT's post-norm blocks with rotary positions, a gated network
+//! and no biases in the blocks.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

@@ -1,4 +1,5 @@
-//! RoFormer (arXiv 2104.09864): BERT with rotary positions, a token table that may be narrow, and heads of its own.
+//! RoFormer (arXiv 2104.09864): BERT with rotary positions, a token table that may be narrow, and
+//! heads of its own.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -108,7 +109,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The sines and cosines of the angles may be stored, and would then be used. They can only be the computed ones.
+/// The sines and cosines of the angles may be stored, and would then be used. They can only be the
+/// computed ones.
 fn check_stored_angles(context: &Context<'_>, positions: u32, dims: u16) -> Result<()> {
     let names = prefixed(NAMES.prefixes, "encoder.embed_positions.weight");
     let Some(name) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! Rotary positions as configurations say them, in all their spellings, and how they are stretched for longer texts.
+//! Rotary positions as configurations say them, in all their spellings, and how they are stretched
+//! for longer texts.
 
 use anyhow::Result;
 use kinglet::format::spec::{AttentionPosition, StackSpec};
@@ -29,7 +30,8 @@ impl Rope {
         Self { theta, partial, scaling: Scaling::None, amplitude: 1.0 }
     }
 
-    /// Stretched by `factor` for any text: the base grows by it, and all frequencies fall by its power `2 / head_dim`.
+    /// Stretched by `factor` for any text: the base grows by it, and all frequencies fall by its
+    /// power `2 / head_dim`.
     pub(super) fn ntk(theta: f64, factor: f64, head_dim: u16) -> Self {
         let fall = libm::pow(factor, 2.0 / f64::from(head_dim.max(1)));
         Self { scaling: Scaling::Linear(fall as f32), ..Self::plain(theta * factor, 1.0) }
@@ -74,8 +76,9 @@ impl Rope {
     }
 }
 
-/// Reads rotary positions in their spellings: `rope_parameters`, which older files call `rope_scaling`, and keys of
-/// their own for what that leaves out. `layer_type` picks one where there are several. Kinds that multiply what is rotated are refused.
+/// Reads rotary positions in their spellings: `rope_parameters`, which older files call
+/// `rope_scaling`, and keys of their own for what that leaves out. `layer_type` picks one where
+/// there are several. Kinds that multiply what is rotated are refused.
 pub(super) fn rope(
     context: &Context<'_>,
     layer_type: Option<&str>,

@@ -1,4 +1,5 @@
-//! StarCoder 2 (arXiv 2402.19173) and StableLM (Bellagente et al. 2024): Llama's block with norms that have means and biases.
+//! StarCoder 2 (arXiv 2402.19173) and StableLM (Bellagente et al. 2024): Llama's block with norms
+//! that have means and biases.
 
 use anyhow::Result;
 use kinglet::format::layout::BlockPart;

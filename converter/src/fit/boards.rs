@@ -49,8 +49,8 @@ impl Core {
         }
     }
 
-    /// Instructions that a cycle completes, about: loads that wait, the second pipeline of an M7, and
-    /// vectors of an M55 that take two cycles.
+    /// Instructions that a cycle completes, about: loads that wait, the second pipeline of an M7,
+    /// and vectors of an M55 that take two cycles.
     pub(super) const fn per_cycle(self) -> f64 {
         match self {
             Self::M0Plus | Self::RiscV | Self::M3 => 0.7,
@@ -61,7 +61,8 @@ impl Core {
     }
 }
 
-/// A board, or a chip. Where `firmware-examples` has a folder for a board, its `Cargo.toml` has these figures, too.
+/// A board, or a chip. Where `firmware-examples` has a folder for a board, its `Cargo.toml` has
+/// these figures, too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Board {
     /// What people call it.
@@ -76,8 +77,8 @@ pub struct Board {
     pub ram: u64,
     /// Megahertz.
     pub clock: f64,
-    /// Megabytes that can be read from the flash in a second, where it is a chip of its own, behind a few lines. Flash
-    /// inside of the chip is as fast as the core takes weights.
+    /// Megabytes that can be read from the flash in a second, where it is a chip of its own, behind
+    /// a few lines. Flash inside of the chip is as fast as the core takes weights.
     pub flash_rate: Option<f64>,
 }
 
@@ -95,9 +96,11 @@ const fn board(
 
 /// The lines of the RP2040's cache have eight bytes: 28 clocks of 62.5 MHz over four lines.
 const RP2040: Option<f64> = Some(17.9);
-/// Lines that follow each other are read in one transfer: 16 clocks of 50 MHz for eight bytes, as the boot ROM leaves it.
+/// Lines that follow each other are read in one transfer: 16 clocks of 50 MHz for eight bytes, as
+/// the boot ROM leaves it.
 const RP2350: Option<f64> = Some(25.0);
-/// Lines of 32 bytes, 152 clocks of 40 MHz over two lines, as images are made unless they are made otherwise.
+/// Lines of 32 bytes, 152 clocks of 40 MHz over two lines, as images are made unless they are made
+/// otherwise.
 const ESP32: Option<f64> = Some(8.4);
 /// Lines of 32 bytes, 78 clocks of 100 MHz over four lines.
 const I_MX_RT: Option<f64> = Some(41.0);

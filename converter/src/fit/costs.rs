@@ -1,5 +1,5 @@
-//! What a token costs a core: the work of a model, instructions for each part of it, fitted to what was counted under
-//! emulation, and the weights that are read.
+//! What a token costs a core: the work of a model, instructions for each part of it, fitted to what
+//! was counted under emulation, and the weights that are read.
 
 use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackSpec, WeightLayout};
@@ -7,8 +7,8 @@ use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackS
 use super::boards::{Board, Core};
 use super::counts::counted;
 
-/// The time for a token of a text: the mean of all its tokens, of one that is read and one that is written in an
-/// encoder-decoder.
+/// The time for a token of a text: the mean of all its tokens, of one that is read and one that is
+/// written in an encoder-decoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Instructions.
@@ -30,7 +30,8 @@ impl Estimate {
         Self { instructions, computing, bytes, reading: board.flash_rate.map(|rate| bytes / (rate * 1000.0)) }
     }
 
-    /// Milliseconds: while the core computes, the flash fills its cache, so that the slower of both counts.
+    /// Milliseconds: while the core computes, the flash fills its cache, so that the slower of both
+    /// counts.
     pub fn milliseconds(&self) -> f64 {
         self.computing.max(self.reading.unwrap_or(0.0))
     }
@@ -170,8 +171,9 @@ fn packed_share(spec: &ModelSpec) -> f64 {
     packed as f64 / all.max(1) as f64
 }
 
-/// Bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once for each tile of tokens,
-/// a decoder's for each token. A row of a table that is looked up is left out, and a classifier's head, which runs once a text.
+/// Bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once for
+/// each tile of tokens, a decoder's for each token. A row of a table that is looked up is left out,
+/// and a classifier's head, which runs once a text.
 fn weight_bytes(spec: &ModelSpec, tokens: usize) -> f64 {
     let together = usize::from(spec.numerics.tile).min(tokens).max(1) as f64;
     let writes = spec.decoder.is_some();

@@ -1,4 +1,5 @@
-//! Which boards a model fits, with what left over, about how long a token takes there, and what would make it fit.
+//! Which boards a model fits, with what left over, about how long a token takes there, and what
+//! would make it fit.
 
 mod boards;
 mod costs;
@@ -23,8 +24,8 @@ use costs::work;
 const CODE: u64 = 64 * 1024;
 const STACK: u64 = 8 * 1024;
 
-/// Bytes of stack that some calls take on a Cortex-M4 below the function that calls them: the larger of
-/// what was measured of a decoder and of an encoder.
+/// Bytes of stack that some calls take on a Cortex-M4 below the function that calls them: the
+/// larger of what was measured of a decoder and of an encoder.
 pub fn stacks() -> [(&'static str, u64); 5] {
     let calls = [
         "Model::from_bytes",
@@ -130,7 +131,8 @@ fn longest(spec: &ModelSpec) -> usize {
     stacks.map(|stack| stack.max_positions as usize).min().unwrap_or(1)
 }
 
-/// The longest length up to `longest` that fits, where whatever is shorter than one that fits does, too.
+/// The longest length up to `longest` that fits, where whatever is shorter than one that fits does,
+/// too.
 fn longest_that(longest: usize, fits: impl Fn(&usize) -> bool) -> Option<usize> {
     let (mut fitting, mut beyond) = (0, longest + 1);
     while fitting + 1 < beyond {

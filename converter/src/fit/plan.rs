@@ -1,5 +1,5 @@
-//! Which options of a conversion would make a model fit a board: from its specification alone, so that nothing need be
-//! trained or converted before.
+//! Which options of a conversion would make a model fit a board: from its specification alone, so
+//! that nothing need be trained or converted before.
 
 use kinglet::format::layout::roles;
 use kinglet::format::spec::{KeyWidth, ModelSpec, PackedSpec};
@@ -25,8 +25,8 @@ struct Saving {
     apply: fn(&mut ModelSpec),
 }
 
-/// The options, those that cost least of what a model can do first. One that changes nothing of a model, or that it cannot
-/// have, is not tried.
+/// The options, those that cost least of what a model can do first. One that changes nothing of a
+/// model, or that it cannot have, is not tried.
 const SAVINGS: [Saving; 6] = [
     Saving { option: "--target cortex-m", apply: |spec| spec.numerics.tile = spec.numerics.tile.min(2) },
     Saving { option: "--keys 8", apply: |spec| spec.numerics.keys = KeyWidth::K8 },
@@ -73,8 +73,8 @@ pub struct Subject<'a> {
     pub tokenizer: u64,
     /// Bytes of its blob besides weights and tokenizer.
     pub rest: u64,
-    /// Bytes of the tokenizer of a vocabulary cut to about this many tokens, and how many it has then; `None` where it cannot be cut
-    /// so far.
+    /// Bytes of the tokenizer of a vocabulary cut to about this many tokens, and how many it has
+    /// then; `None` where it cannot be cut so far.
     pub cut: &'a dyn Fn(u32) -> Option<(u32, u64)>,
 }
 
@@ -102,12 +102,14 @@ impl Subject<'_> {
         payload(&self.spec) + self.tokenizer + self.rest
     }
 
-    /// How it fits a board, for texts of the length that is `wanted`, or else as long as they can be.
+    /// How it fits a board, for texts of the length that is `wanted`, or else as long as they can
+    /// be.
     pub fn fit(&self, board: &Board, wanted: Option<usize>) -> Fit {
         Fit::new(board, self.blob(), &self.spec, wanted)
     }
 
-    /// The shortest lists of options with which it fits a board: none has an option that it could do without.
+    /// The shortest lists of options with which it fits a board: none has an option that it could
+    /// do without.
     pub fn ways(&self, board: &Board, wanted: Option<usize>) -> Vec<Way> {
         let mut sets: Vec<u32> = (0..1 << SAVINGS.len()).collect();
         sets.sort_by_key(|set: &u32| (set.count_ones(), *set));

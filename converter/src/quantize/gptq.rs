@@ -55,7 +55,8 @@ impl Factor {
         Some(Self { order, upper: inverse })
     }
 
-    /// The codes of some rows of weights, each in `range`; `scale` gives the scale of a row's column.
+    /// The codes of some rows of weights, each in `range`; `scale` gives the scale of a row's
+    /// column.
     pub(super) fn round(
         &self,
         rows: &[&[f32]],
@@ -80,11 +81,12 @@ impl Factor {
     }
 }
 
-/// Rows of a triangular matrix that are computed together, so that each earlier row is fetched once for all of them.
+/// Rows of a triangular matrix that are computed together, so that each earlier row is fetched once
+/// for all of them.
 const BLOCK: usize = 8;
 
-/// Calls `step` with each row `i` of an `n * n` matrix and each `j` up to `i`, in this order for every row: with row
-/// `j`, which is done, or with none for the last, which is row `i` itself.
+/// Calls `step` with each row `i` of an `n * n` matrix and each `j` up to `i`, in this order for
+/// every row: with row `j`, which is done, or with none for the last, which is row `i` itself.
 fn for_blocks(matrix: &mut [f64], n: usize, step: impl Fn(usize, &mut [f64], usize, Option<&[f64]>)) {
     for first in (0..n).step_by(BLOCK) {
         let (before, block) = matrix.split_at_mut(first * n);

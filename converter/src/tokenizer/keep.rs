@@ -1,8 +1,9 @@
-//! A smaller vocabulary: which tokens have to stay so that texts still become tokens, and tokens the texts they were.
+//! A smaller vocabulary: which tokens have to stay so that texts still become tokens, and tokens
+//! the texts they were.
 //!
-//! The tokens that some texts use stay, with the tokens that the tokenizer builds them from. So do all that it falls back to,
-//! such as single characters and bytes: any other text becomes more tokens than before, and they stand for the text that
-//! fewer tokens stood for.
+//! The tokens that some texts use stay, with the tokens that the tokenizer builds them from. So do
+//! all that it falls back to, such as single characters and bytes: any other text becomes more
+//! tokens than before, and they stand for the text that fewer tokens stood for.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,9 +43,11 @@ pub struct Choice {
     pub note: Option<String>,
 }
 
-/// Chooses the tokens of a smaller vocabulary. `full` is the tokenizer that `description` describes.
+/// Chooses the tokens of a smaller vocabulary. `full` is the tokenizer that `description`
+/// describes.
 ///
-/// With a size, tokens come in the order of their use, then in that of the vocabulary, which trainers sort by use.
+/// With a size, tokens come in the order of their use, then in that of the vocabulary, which
+/// trainers sort by use.
 ///
 /// # Errors
 /// When the description is not what it should be, or the size is too small for what must be kept.
@@ -147,7 +150,8 @@ impl<'d> Model<'d> {
         })
     }
 
-    /// What stays whatever the texts: special and added tokens, and all that the tokenizer falls back to.
+    /// What stays whatever the texts: special and added tokens, and all that the tokenizer falls
+    /// back to.
     fn base(&self, full: &Tokenizer<'_>) -> BTreeSet<u32> {
         let header = full.header();
         let around = header.single.iter().chain(&header.pair).filter_map(|piece| match piece {
@@ -163,7 +167,8 @@ impl<'d> Model<'d> {
         added.chain(around).chain(unknown).chain(bytes).chain(needed.flat_map(|(&id, _)| self.needs(id))).collect()
     }
 
-    /// Whether a string cannot be put together from others that stay, or would not be the same text then.
+    /// Whether a string cannot be put together from others that stay, or would not be the same text
+    /// then.
     fn is_base(&self, string: &[u8], decoder: DecoderSpec) -> bool {
         let parts = self.symbols(string);
         let whole = |symbols: &[Vec<u8>]| symbols.iter().all(|symbol| self.ids.contains_key(symbol));
@@ -187,14 +192,16 @@ impl<'d> Model<'d> {
         !self.bytes.is_empty() && !self.bytes.contains(&u32::MAX)
     }
 
-    /// Whether decoding takes a space away before or inside of a token, by rules that look at one token.
+    /// Whether decoding takes a space away before or inside of a token, by rules that look at one
+    /// token.
     fn is_cleaned(&self, string: &[u8]) -> bool {
         let begins: [&[u8]; 6] = [b".", b"?", b"!", b",", b"'", b"n't"];
         let inside = string.contains(&b' ');
         !string.starts_with(&self.prefix) && (inside || begins.iter().any(|begin| string.starts_with(begin)))
     }
 
-    /// The rows of symbols that a string may be put together from: where it may or may not begin a word there are two.
+    /// The rows of symbols that a string may be put together from: where it may or may not begin a
+    /// word there are two.
     fn symbols(&self, string: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let ended = !self.suffix.is_empty() && string.ends_with(&self.suffix);
         let body = &string[..string.len() - if ended { self.suffix.len() } else { 0 }];
@@ -235,7 +242,8 @@ impl<'d> Model<'d> {
         needs
     }
 
-    /// Whether a text may have the token: vocabularies of BERT's kind have rows to spare that no text has.
+    /// Whether a text may have the token: vocabularies of BERT's kind have rows to spare that no
+    /// text has.
     fn is_met(&self, id: u32, full: &Tokenizer<'_>) -> bool {
         let text = self.strings.get(&id).and_then(|string| core::str::from_utf8(string).ok());
         match text {

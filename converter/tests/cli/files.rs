@@ -1,4 +1,5 @@
-//! What stands in the place of a file is read, or refused by name; nothing is waited for, and nothing is lost.
+//! What stands in the place of a file is read, or refused by name; nothing is waited for, and
+//! nothing is lost.
 
 use std::fs::{self, File};
 use std::path::Path;

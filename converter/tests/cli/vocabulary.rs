@@ -44,7 +44,8 @@ fn a_blob_keeps_the_tokens_of_a_file() {
     fs::write(&ids, json!([(1..512).collect::<Vec<u32>>()])[0].to_string()).expect("ids");
     assert!(refused(&calibrate).contains("not in the vocabulary that is kept"));
     let size = run_json(&[&convert[..3], &["--dry-run", "--vocabulary-size", "400", "--json"]].concat());
-    // One place stays free where each token that is left is merged from another one that is not there.
+    // One place stays free where each token that is left is merged from another one that is not
+    // there.
     assert!(matches!(size["vocabulary"]["kept"].as_u64(), Some(399..=400)), "{}", size["vocabulary"]);
 }
 

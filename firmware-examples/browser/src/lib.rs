@@ -1,9 +1,9 @@
 //! Kinglet for a web page and for Node. An instance of this module holds one model.
 //!
 //! The caller writes bytes where `input` says. `open` takes them as a blob, `call` as a request in
-//! JSON ([`Request`]). Both leave an answer in JSON, which is an object with the field `error` where
-//! they return false; a request for numbers leaves these, too. `npm/kinglet.js` is all that calls
-//! this.
+//! JSON ([`Request`]). Both leave an answer in JSON, which is an object with the field `error`
+//! where they return false; a request for numbers leaves these, too. `npm/kinglet.js` is all that
+//! calls this.
 
 #[path = "../../../converter/src/fit/mod.rs"]
 #[allow(dead_code)]

@@ -76,7 +76,8 @@ impl Request {
                 *writing = Some(Writing::begin(opened, ids, &token_types, &options.unwrap_or_default())?);
                 Ok(Value::Null)
             }
-            // The next token of what is written, with the logits that it was chosen from as numbers.
+            // The next token of what is written, with the logits that it was chosen from as
+            // numbers.
             "next" => match writing {
                 Some(text) => text.next(opened, yes.then_some(numbers)),
                 None => Err(anyhow::anyhow!("nothing is being written")),

@@ -1,4 +1,5 @@
-//! A decoder or a sentence encoder that is named when this is built, by `cargo xtask firmware --checkpoint`.
+//! A decoder or a sentence encoder that is named when this is built, by `cargo xtask firmware
+//! --checkpoint`.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! What single calls take of the stack below the function that calls them, and how long a blob takes
-//! to be read: of a decoder and an encoder, whose blobs are not constants here.
+//! What single calls take of the stack below the function that calls them, and how long a blob
+//! takes to be read: of a decoder and an encoder, whose blobs are not constants here.
 //!
 //! The stack is filled with a pattern before each call, so what the board says of the whole
 //! program's stack counts since the last one.

@@ -1,5 +1,5 @@
-//! Any decoder writes 64 tokens, and any sentence encoder searches phrases: what a blob given when the firmware is built costs
-//! on a core.
+//! Any decoder writes 64 tokens, and any sentence encoder searches phrases: what a blob given when
+//! the firmware is built costs on a core.
 
 use kinglet::format::spec::Task;
 use kinglet::golden::Fingerprint;
@@ -50,7 +50,8 @@ pub fn run(
     Ok(())
 }
 
-/// Finds the phrases that are nearest to some questions. Every phrase is read anew for each, so that no vectors need be stored.
+/// Finds the phrases that are nearest to some questions. Every phrase is read anew for each, so
+/// that no vectors need be stored.
 fn search(
     board: &mut impl Board,
     model: &Model<'_>,

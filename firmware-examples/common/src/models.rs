@@ -1,5 +1,5 @@
-//! The models, as `kinglet export` and `kinglet prefix` write them: constants, which take no memory and are not checked
-//! again on the board. `cargo xtask blobs --write` makes them anew.
+//! The models, as `kinglet export` and `kinglet prefix` write them: constants, which take no memory
+//! and are not checked again on the board. `cargo xtask blobs --write` makes them anew.
 
 #[cfg(feature = "command")]
 #[path = "../models/home_command.rs"]

@@ -14,8 +14,9 @@ pub const ARENA: usize = arena_bytes(search::BLOB, TOKENS);
 
 /// The phrases, one a line.
 const PHRASES: &str = include_str!("../../../models/search/phrases.txt");
-/// Their vectors in the order of the lines, each of length one, in sixteen bits of which fifteen are behind the point.
-/// `cargo xtask blobs --write` has the host compute them, so that the board need not.
+/// Their vectors in the order of the lines, each of length one, in sixteen bits of which fifteen
+/// are behind the point. `cargo xtask blobs --write` has the host compute them, so that the board
+/// need not.
 const VECTORS: &[u8] = include_bytes!("../models/search.vectors");
 
 /// What is asked.
@@ -32,13 +33,14 @@ pub const QUESTIONS: [&str; 10] = [
     "I dropped my telephone and the display broke",
 ];
 
-/// The phrases. A search for one character is done with `memchr`, which can panic; for one of a list it is not.
+/// The phrases. A search for one character is done with `memchr`, which can panic; for one of a
+/// list it is not.
 pub fn phrases() -> impl Iterator<Item = &'static str> {
     PHRASES.split_terminator(['\n'])
 }
 
-/// The phrase whose vector has the largest product with a question's: the smallest angle, because the phrases' vectors are of
-/// one length.
+/// The phrase whose vector has the largest product with a question's: the smallest angle, because
+/// the phrases' vectors are of one length.
 fn nearest(question: &[i32]) -> Option<&'static str> {
     let rows = VECTORS.as_chunks::<2>().0.chunks_exact(question.len().max(1));
     let product = |row: &[[u8; 2]]| -> i64 {

@@ -8,8 +8,8 @@ use kinglet::Cores;
 
 type Work = *mut (dyn FnMut() + Send);
 
-/// The caller's core and one that [serves](Self::serve) it. Loads and stores are all that it asks of
-/// atomics, so that it serves a Cortex-M0+, too.
+/// The caller's core and one that [serves](Self::serve) it. Loads and stores are all that it asks
+/// of atomics, so that it serves a Cortex-M0+, too.
 pub struct SecondCore {
     /// Work that was handed over and is not done.
     pending: AtomicBool,
@@ -32,7 +32,8 @@ impl SecondCore {
         if !self.pending.load(Ordering::Acquire) {
             return spin_loop();
         }
-        // SAFETY: while work is pending the other core does not write it, and waits until it is done.
+        // SAFETY: while work is pending the other core does not write it, and waits until it is
+        // done.
         if let Some(work) = unsafe { *self.work.get() } {
             // SAFETY: as above: what it borrows lives until `pending` is false.
             unsafe { (*work)() };
@@ -55,8 +56,8 @@ impl Cores for SecondCore {
     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]) {
         let Some((mine, theirs)) = work.split_first_mut() else { return };
         if let Some(theirs) = theirs.first_mut() {
-            // SAFETY: this function returns only when the second core has done the work, so what the
-            // work borrows lives as long as its pointer is used.
+            // SAFETY: this function returns only when the second core has done the work, so what
+            // the work borrows lives as long as its pointer is used.
             let work = unsafe { core::mem::transmute::<&mut (dyn FnMut() + Send), Work>(*theirs) };
             // SAFETY: nothing is pending, so the second core does not read it.
             unsafe { *self.work.get() = Some(work) };

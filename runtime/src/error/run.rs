@@ -162,7 +162,8 @@ errors! {
             /// head.
             layer: u16,
         } = 241,
-        /// The bytes are no snapshot of a session with this model and this memory plan: it says what differs.
+        /// The bytes are no snapshot of a session with this model and this memory plan: it says
+        /// what differs.
         ///
         /// Read the text again, and write a new snapshot.
         BadSnapshot(&'static str) = 250,

@@ -163,7 +163,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// # Errors
     /// [`RunError::BadPrefix`] when it is of another blob, or the decoder attends to an encoder;
     /// [`RunError::TooManyTokens`] when the session's plan has less room
-    /// ([`MemoryPlan::with_prefix`]), or the model fewer positions than prefix and session together.
+    /// ([`MemoryPlan::with_prefix`]), or the model fewer positions than prefix and session
+    /// together.
     pub fn set_prefix(&mut self, prefix: Option<Prefix<'m>>) -> Result<(), RunError> {
         if let Some(prefix) = &prefix {
             let spec = self.model.spec();

@@ -43,7 +43,8 @@ impl Session<'_, '_> {
     /// session is at.
     ///
     /// # Errors
-    /// [`RunError::BufferTooSmall`] when `out` is shorter than [`snapshot_bytes`](Self::snapshot_bytes).
+    /// [`RunError::BufferTooSmall`] when `out` is shorter than
+    /// [`snapshot_bytes`](Self::snapshot_bytes).
     ///
     /// ```
     /// use kinglet::{RunError, Session};
@@ -77,12 +78,12 @@ impl Session<'_, '_> {
         Ok(needed)
     }
 
-    /// Goes on from a [`snapshot`](Self::snapshot). `snapshot` may be longer, as a page of flash is.
-    /// Where it cannot be restored, the session stays as it was.
+    /// Goes on from a [`snapshot`](Self::snapshot). `snapshot` may be longer, as a page of flash
+    /// is. Where it cannot be restored, the session stays as it was.
     ///
     /// # Errors
-    /// [`RunError::BadSnapshot`] when the bytes are no snapshot, were changed, or are one of another
-    /// blob or of another memory plan.
+    /// [`RunError::BadSnapshot`] when the bytes are no snapshot, were changed, or are one of
+    /// another blob or of another memory plan.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), RunError> {
         const SHORT: RunError = RunError::BadSnapshot("it is cut off");
         let (header, rest) = snapshot.split_first_chunk::<{ 4 * WORDS }>().ok_or(SHORT)?;
@@ -110,7 +111,8 @@ impl Session<'_, '_> {
         if !fits || row as usize > last_tile || own.is_none_or(|own| last_tile > own) {
             return Err(RunError::BadSnapshot("it was changed"));
         }
-        // The parts are those of what the snapshot has read, so the session stands there from now on; or else where it stood.
+        // The parts are those of what the snapshot has read, so the session stands there from now
+        // on; or else where it stood.
         let before = (self.first, self.position, self.source, self.last_tile, self.reading);
         self.first = first;
         self.select(self.beam, position);
@@ -188,7 +190,8 @@ impl Session<'_, '_> {
     }
 }
 
-/// The keys, values and scales of the first `tokens` slots of each head, or of all slots where there are fewer.
+/// The keys, values and scales of the first `tokens` slots of each head, or of all slots where
+/// there are fewer.
 fn each_run(cache: &mut KeyValueCache<'_>, tokens: usize, visit: Visit<'_>) {
     let (slots, used) = (cache.slots.max(1), tokens.min(cache.slots));
     let heads = cache.value_scales.len() / slots;

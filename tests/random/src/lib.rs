@@ -2,7 +2,8 @@
 //! weights without a pattern, calls in any order.
 //!
 //! All choices come out of a string of bytes. A fuzzer changes the bytes where that leads to new
-//! code; [`bytes_of`] makes them of a seed, so that a test or another machine can do the same again.
+//! code; [`bytes_of`] makes them of a seed, so that a test or another machine can do the same
+//! again.
 
 mod calls;
 mod spec;

@@ -1,6 +1,6 @@
-//! Prints what random models give with every kernel set of this machine, and fails where one differs
-//! from the scalar set: `kinglet-random FIRST COUNT`, a line for each thousand seeds. Lines of two
-//! machines are equal where their bits are.
+//! Prints what random models give with every kernel set of this machine, and fails where one
+//! differs from the scalar set: `kinglet-random FIRST COUNT`, a line for each thousand seeds. Lines
+//! of two machines are equal where their bits are.
 
 use std::process::ExitCode;
 

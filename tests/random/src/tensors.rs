@@ -37,8 +37,9 @@ impl Noise {
     }
 }
 
-/// The tensors of a model. With `extreme`, numbers are at the ends of what a blob may hold more often
-/// than not; else results keep the size of what they are made of, so that differences stay visible.
+/// The tensors of a model. With `extreme`, numbers are at the ends of what a blob may hold more
+/// often than not; else results keep the size of what they are made of, so that differences stay
+/// visible.
 pub fn payload(spec: &ModelSpec, noise: &mut Noise, extreme: bool) -> Vec<u8> {
     let mut payload = Vec::new();
     for (role, shape) in roles(spec) {

@@ -1,5 +1,5 @@
-//! Checkpoints: one file of a folder is any bytes, and the converter refuses it or makes a blob that
-//! passes its own checks.
+//! Checkpoints: one file of a folder is any bytes, and the converter refuses it or makes a blob
+//! that passes its own checks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! What is fuzzed: functions of any bytes that panic where a promise is broken.
 //!
-//! The programs in `fuzz/` call them with inputs that libFuzzer finds; `tests/it/fuzz.rs` calls them
-//! with a fixed number of inputs made of seeds, and with every input that ever showed a fault.
+//! The programs in `fuzz/` call them with inputs that libFuzzer finds; `tests/it/fuzz.rs` calls
+//! them with a fixed number of inputs made of seeds, and with every input that ever showed a fault.
 
 mod checkpoints;
 mod models;

@@ -22,8 +22,8 @@ pub(super) fn model(bytes: &[u8]) {
     use_model(&model, choices.take_rest());
 }
 
-/// Everything that can be asked of a model, in any order, with the scalar set and a token at a time,
-/// and again with each other set, in tiles and on several threads.
+/// Everything that can be asked of a model, in any order, with the scalar set and a token at a
+/// time, and again with each other set, in tiles and on several threads.
 ///
 /// # Panics
 /// When two ways of working give different results.
@@ -69,7 +69,8 @@ fn look_at(model: &Model<'_>) {
     }
 }
 
-/// A blob whose manifest, tensors, golden vectors or bytes were changed, and whose checksum is right.
+/// A blob whose manifest, tensors, golden vectors or bytes were changed, and whose checksum is
+/// right.
 pub(super) fn blob(bytes: &[u8]) {
     let _ = forge(&mut Unstructured::new(bytes));
 }

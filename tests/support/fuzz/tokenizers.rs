@@ -1,5 +1,5 @@
-//! Tokenizers: tables that were forged, texts against the `tokenizers` crate, and files that say what
-//! a tokenizer is.
+//! Tokenizers: tables that were forged, texts against the `tokenizers` crate, and files that say
+//! what a tokenizer is.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -18,7 +18,8 @@ const TEXTS: [&str; 4] = [
     "",
 ];
 
-/// The files of SentencePiece, with the class of `transformers` that reads each, and its name there.
+/// The files of SentencePiece, with the class of `transformers` that reads each, and its name
+/// there.
 const SENTENCE_PIECES: [(&str, &str, &str); 5] = [
     ("LlamaTokenizer", "tokenizer.model", "llama.model"),
     ("T5Tokenizer", "spiece.model", "t5.model"),
@@ -81,8 +82,8 @@ pub(super) fn use_tokenizer(device: &Tokenizer<'_>, texts: &[&str]) {
     }
 }
 
-/// A section whose tables or header were changed, with a checksum that is right, tokenizes without a
-/// panic.
+/// A section whose tables or header were changed, with a checksum that is right, tokenizes without
+/// a panic.
 pub(super) fn tables(bytes: &[u8]) {
     let _ = forge(&mut Unstructured::new(bytes));
 }
@@ -194,8 +195,8 @@ pub(super) fn files() -> Vec<Vec<u8>> {
     files
 }
 
-/// A model of SentencePiece is refused, or makes a section that tokenizes: the first byte chooses the
-/// class that reads it.
+/// A model of SentencePiece is refused, or makes a section that tokenizes: the first byte chooses
+/// the class that reads it.
 pub(super) fn sentence_piece(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let (class, file, _) = SENTENCE_PIECES[usize::from(*first) % SENTENCE_PIECES.len()];

@@ -1,12 +1,14 @@
 //! The pickles of state dictionaries, read by a machine that executes nothing.
 //!
-//! A pickle is a program for a stack machine, and may name any function of Python to be called. This machine knows the
-//! opcodes that PyTorch writes for a dictionary of tensors, and the few names in [`Global::of`]. It calls none of them: a
-//! tensor is what its constructor was to be given. Every other opcode and name is refused.
+//! A pickle is a program for a stack machine, and may name any function of Python to be called.
+//! This machine knows the opcodes that PyTorch writes for a dictionary of tensors, and the few
+//! names in [`Global::of`]. It calls none of them: a tensor is what its constructor was to be
+//! given. Every other opcode and name is refused.
 //!
-//! Objects lie in one list and refer to each other by their place in it, so that nothing in this file recurses, however
-//! deep a pickle nests. Every opcode takes at least a byte of the file and makes at most one object, and no number that
-//! the file holds is the size of an allocation: memory is in proportion to the bytes that are read.
+//! Objects lie in one list and refer to each other by their place in it, so that nothing in this
+//! file recurses, however deep a pickle nests. Every opcode takes at least a byte of the file and
+//! makes at most one object, and no number that the file holds is the size of an allocation: memory
+//! is in proportion to the bytes that are read.
 
 use core::fmt::Display;
 use std::collections::HashMap;
@@ -388,8 +390,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a persistent id stands for: `("storage", class, key, device, elements)`, in older files with a sixth, the part
-    /// of another storage that it is.
+    /// What a persistent id stands for: `("storage", class, key, device, elements)`, in older files
+    /// with a sixth, the part of another storage that it is.
     fn storage(&mut self) -> Result<()> {
         let id = self.pop()?;
         let storage = match self.object(id) {
@@ -468,7 +470,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Attributes of an object. Those of a dictionary are `_metadata`, the versions of modules; tensors have none.
+    /// Attributes of an object. Those of a dictionary are `_metadata`, the versions of modules;
+    /// tensors have none.
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.top_object()? {

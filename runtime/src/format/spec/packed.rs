@@ -131,8 +131,8 @@ impl PackedSpec {
         }
     }
 
-    /// Packs the matrix of a role, or has eight bits for its weights. A role whose weights always have
-    /// eight bits stays as it is.
+    /// Packs the matrix of a role, or has eight bits for its weights. A role whose weights always
+    /// have eight bits stays as it is.
     pub fn set(&mut self, role: Role, packed: bool) {
         match role {
             Role::Block(id, block, part) => {
