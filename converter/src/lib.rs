@@ -28,6 +28,7 @@ pub mod losses;
 pub mod numbers;
 pub mod opened;
 pub mod page;
+pub mod plan;
 pub mod progress;
 pub mod quantize;
 pub(crate) mod real;

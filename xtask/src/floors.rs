@@ -42,7 +42,7 @@ const CONVERTER: &[&[&str]] = &[
     &["opened"],
     &["balance", "biases", "reference", "vocabulary"],
     &["fidelity", "fit"],
-    &["calibrate", "direction", "keys"],
+    &["calibrate", "direction", "keys", "plan"],
     &["numbers", "quantize", "samples"],
     &["convert", "losses"],
     &["budget"],

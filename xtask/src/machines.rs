@@ -18,21 +18,44 @@ impl Core {
         if self.has_vectors() { &[CORTEX_M55] } else { &[] }
     }
 
+    /// Whether its flash has room for an example.
+    pub(crate) fn has_room_for(&self, example: &str) -> bool {
+        example != "calls" || !self.has_vectors()
+    }
+
     fn has_vectors(&self) -> bool {
         self.features.contains("m55")
     }
 }
 
 pub(crate) const CORES: [Core; 7] = [
-    Core { name: "M0+ code", folder: "qemu-cortex-m", target: "thumbv6m-none-eabi", features: "", qemu: "mps2-an385" },
-    Core { name: "M3", folder: "qemu-cortex-m", target: "thumbv7m-none-eabi", features: "", qemu: "mps2-an385" },
-    Core { name: "M4F", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an386" },
-    Core { name: "M7", folder: "qemu-cortex-m", target: "thumbv7em-none-eabihf", features: "", qemu: "mps2-an500" },
+    Core {
+        name: "M0+ code",
+        folder: "qemu-cortex-m",
+        target: "thumbv6m-none-eabi",
+        features: "calls",
+        qemu: "mps2-an385",
+    },
+    Core { name: "M3", folder: "qemu-cortex-m", target: "thumbv7m-none-eabi", features: "calls", qemu: "mps2-an385" },
+    Core {
+        name: "M4F",
+        folder: "qemu-cortex-m",
+        target: "thumbv7em-none-eabihf",
+        features: "calls",
+        qemu: "mps2-an386",
+    },
+    Core {
+        name: "M7",
+        folder: "qemu-cortex-m",
+        target: "thumbv7em-none-eabihf",
+        features: "calls",
+        qemu: "mps2-an500",
+    },
     Core {
         name: "M33",
         folder: "qemu-cortex-m",
         target: "thumbv8m.main-none-eabihf",
-        features: "dsp",
+        features: "dsp,calls",
         qemu: "mps2-an505",
     },
     Core {

@@ -200,10 +200,9 @@ impl Engine {
     /// How the blob fits each board.
     fn fit<'py>(&self, py: Python<'py>, tokens: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
         let spec = self.opened.parts().model.spec();
-        let bytes = self.opened.borrow_owner().len();
-        let boards = BOARDS.iter().map(|board| Ok(Fit::new(board, bytes, spec, tokens)?.json()));
-        let boards: anyhow::Result<Value> = boards.collect();
-        object(py, &boards.map_err(|error| raise(py, &error))?)
+        let bytes = self.opened.borrow_owner().len() as u64;
+        let boards: Value = BOARDS.iter().map(|board| Fit::new(board, bytes, spec, tokens).json()).collect();
+        object(py, &boards)
     }
 
     /// The weights that the runtime computes with, as real numbers, and the biases beside them.

@@ -4,7 +4,6 @@
 mod boards;
 mod costs;
 mod counts;
-mod plan;
 
 use core::fmt;
 
@@ -14,7 +13,6 @@ use serde_json::{Value, json};
 
 pub use boards::{BOARDS, Board, Core};
 pub use costs::Estimate;
-pub use plan::{Subject, Way, payload};
 
 use costs::work;
 

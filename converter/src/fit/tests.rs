@@ -9,6 +9,7 @@ use super::counts::counted;
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::family::{self, Options};
+use crate::plan::{Subject, Way, payload};
 use crate::testing::checkpoint;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -5,6 +5,7 @@
 //! where they return false; a request for numbers leaves these, too. `npm/kinglet.js` is all that
 //! calls this.
 
+#[allow(unused_imports)]
 #[path = "../../../converter/src/fit/mod.rs"]
 #[allow(dead_code)]
 mod fit;

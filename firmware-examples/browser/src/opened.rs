@@ -99,7 +99,7 @@ impl Opened {
 
     pub(crate) fn fit(&self, tokens: Option<usize>) -> Result<Value> {
         let spec = self.model.spec();
-        BOARDS.iter().map(|board| Ok(Fit::new(board, self.bytes, spec, tokens)?.json())).collect()
+        Ok(BOARDS.iter().map(|board| Fit::new(board, self.bytes as u64, spec, tokens).json()).collect())
     }
 
     /// Runs the golden vectors in the blob, and says how many there are.

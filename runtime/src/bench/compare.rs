@@ -125,7 +125,7 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
         });
         same("quantize16", &|set, row| {
             let mut out = [0; LEN];
-            let scale = (set.quantize16)(out.get_mut(..len).unwrap_or(&mut []), row, fraction_bits.min(15));
+            let scale = (set.quantize16)(out.get_mut(..len).unwrap_or(&mut []), row, fraction_bits.clamp(8, 15));
             row.iter_mut().zip(out).for_each(|(x, q)| *x = q.into());
             scale.to_bits().into()
         });

@@ -6,8 +6,7 @@ use kinglet::format::spec::{KeyWidth, ModelSpec, PackedSpec};
 
 use serde_json::Value;
 
-use super::Fit;
-use super::boards::Board;
+use crate::fit::{Board, Fit};
 use crate::vocabulary::{resize, vocab_size};
 use crate::widths::{Width, Widths};
 
