@@ -21,7 +21,7 @@ use crate::weights::{Tensor, Weights};
 
 /// Products that are computed at most, about; fewer texts are read of a model with more or larger
 /// layers.
-const PRODUCTS: usize = 200_000_000_000;
+const PRODUCTS: u64 = 200_000_000_000;
 /// Tokens that are read at least, and at most, about.
 const TOKENS: (usize, usize) = (96, 1024);
 
@@ -109,7 +109,10 @@ fn exchange(weights: &mut Weights, held: &mut BTreeMap<Role, Tensor>, roles: &[R
 /// Inputs of all lengths, as many as `products` for each of their tokens allow.
 fn some(inputs: &[Input], products: usize) -> Vec<&Input> {
     let tokens = |input: &Input| input.ids.len() + input.decoder_ids.len();
-    let (all, most) = (inputs.iter().map(tokens).sum::<usize>(), (PRODUCTS / products).clamp(TOKENS.0, TOKENS.1));
+    let (all, most) = (
+        inputs.iter().map(tokens).sum::<usize>(),
+        (PRODUCTS / products as u64).clamp(TOKENS.0 as u64, TOKENS.1 as u64) as usize,
+    );
     inputs.iter().step_by(all.div_ceil(most).max(1)).collect()
 }
 

@@ -151,7 +151,7 @@ def test_boards_are_those_of_the_command_line(stories, root):
     row = next(line for line in (root / "README.md").read_text().splitlines() if line.startswith("| Raspberry Pi Pico |"))
     assert f"{boards['Raspberry Pi Pico']['estimated_milliseconds_per_token']:.1f} ms" in row
     assert stories.fit(1)[0]["ram_left"] > stories.fit(128)[0]["ram_left"]
-    assert "Raspberry Pi Pico" in stories._repr_html_() and "297,028" in stories._repr_html_()
+    assert "Raspberry Pi Pico" in stories._repr_html_() and "297,076" in stories._repr_html_()
 
 
 def test_a_broken_blob_is_refused(root):

@@ -69,8 +69,6 @@ export interface Fit {
   ram_left: number | null;
   /** An estimate. */
   estimated_milliseconds_per_token: number;
-  /** What would help, where the blob does not fit. */
-  advice: string | null;
 }
 
 /** How tokens are chosen; what is left out is as the checkpoint says. */

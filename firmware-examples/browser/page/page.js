@@ -387,7 +387,7 @@ async function length() {
         {},
         element("th", { scope: "row", textContent: of.board }, element("small", { textContent: of.chip })),
         element("td", { textContent: of.core }, element("small", { textContent: `${of.megahertz} MHz` })),
-        element("td", { className: of.fits ? "yes" : "no", textContent: of.fits ? "✓ fits" : `✗ no: try ${of.advice}` }),
+        element("td", { className: of.fits ? "yes" : "no", textContent: of.fits ? "✓ fits" : `✗ too little ${of.flash_left === null ? "flash" : "RAM"}` }),
         cell("flash left", of.flash_left === null ? "–" : kilobytes(of.flash_left)),
         cell("RAM left", of.ram_left === null ? "–" : kilobytes(of.ram_left)),
         cell("a token", of.fits ? `${rounded(of.estimated_milliseconds_per_token)} ms` : "–"),

@@ -45,6 +45,11 @@ class _Tokens(NamedTuple):
     continues: list[bool]
 
 
+def lacking(board: dict[str, Any]) -> str:
+    """What a board has too little of."""
+    return "too little " + ("flash" if board["flash_left"] is None else "RAM")
+
+
 class Model:
     """A blob, ready to be asked.
 
@@ -134,7 +139,7 @@ class Model:
         rows = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items() if value)
         boards = "".join(
             f"<tr><td>{escape(at['board'])}</td><td>{at['tokens'] if at['fits'] else '–'}</td>"
-            f"<td>{format(at['estimated_milliseconds_per_token'], '.1f') + ' ms' if at['fits'] else escape(at['advice'])}</td></tr>"
+            f"<td>{format(at['estimated_milliseconds_per_token'], '.1f') + ' ms' if at['fits'] else lacking(at)}</td></tr>"
             for at in self.fit()
         )
         head = "<tr><th>board</th><th>longest text</th><th>a token takes about</th></tr>"
