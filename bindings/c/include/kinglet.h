@@ -17,7 +17,7 @@
 /*
  Bytes of memory that an engine takes besides its session's arena.
  */
-#define KINGLET_ENGINE_BYTES 3648
+#define KINGLET_ENGINE_BYTES 4608
 
 /*
  One, in the fractions of kinglet_sampling.

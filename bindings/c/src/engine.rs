@@ -12,7 +12,7 @@ use crate::pointers::{slice, slice_mut, write};
 use crate::status::{Failure, KINGLET_NO_ENGINE, KINGLET_OK, kinglet_status, meaning};
 
 /// Bytes of memory that an engine takes besides its session's arena.
-pub const KINGLET_ENGINE_BYTES: usize = 3648;
+pub const KINGLET_ENGINE_BYTES: usize = 4608;
 
 const _: () = assert!(size_of::<kinglet_engine>() <= KINGLET_ENGINE_BYTES && align_of::<kinglet_engine>() <= 16);
 
