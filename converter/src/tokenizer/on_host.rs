@@ -2,7 +2,6 @@
 
 use anyhow::{Result, anyhow};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Buffer, RunError};
 
 use super::alias::alias;
 
@@ -16,29 +15,13 @@ pub fn encode(
     pair: Option<&str>,
     options: &EncodeOptions,
 ) -> Result<Vec<Token>> {
-    let longest = text.len().max(pair.map_or(0, str::len));
-    let mut scratch = vec![0; tokenizer.scratch_words(longest)];
-    let mut tokens = vec![Token::default(); 32 + longest];
-    loop {
-        match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
-            Ok(count) => {
-                tokens.truncate(count);
-                return Ok(tokens);
-            }
-            Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
-                tokens.resize(needed, Token::default())
-            }
-            Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
-            Err(error) => return Err(anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids")),
-        }
-    }
+    let tokens = tokenizer.encode_to_vec(text, pair, options);
+    tokens.map_err(|error| anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids"))
 }
 
 /// The text of some tokens.
 pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool) -> String {
-    let mut text = String::new();
-    tokenizer.decode(ids, skip_special_tokens, &mut |piece| text.push_str(piece));
-    text
+    tokenizer.decode_to_string(ids, skip_special_tokens)
 }
 
 /// How a token is written in the vocabulary: byte-level ones with the printable characters that

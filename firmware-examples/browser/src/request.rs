@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::opened::Opened;
-use crate::text::{Places, decode, encode};
+use crate::tasks;
+use crate::text::Places;
 use crate::writing::{Options, Writing};
-use crate::{tasks, text};
 
 /// A request: `do` says which, and what it takes is among the other fields. One structure for all
 /// of them is a tenth of the code of one for each.
@@ -54,11 +54,11 @@ impl Request {
             "fit" => opened.fit(tokens),
             "tokenize" => {
                 let options = EncodeOptions { add_special_tokens: yes, max_length: tokens };
-                let tokens = encode(opened.tokenizer()?, &text, pair, &options)?;
+                let tokens = opened.tokenizer()?.encode_to_vec(&text, pair, &options)?;
                 let places = Places::new(&text, pair);
                 Ok(tokens.iter().map(|token| places.json(token)).collect())
             }
-            "decode" => Ok(decode(opened.tokenizer()?, &ids, yes).into()),
+            "decode" => Ok(opened.tokenizer()?.decode_to_string(&ids, yes).into()),
             // What the head makes of tokens, as numbers.
             "logits" => {
                 let (rows, width) = opened.rows(ids, &token_types, decoder_ids)?;
@@ -90,5 +90,5 @@ impl Request {
 /// A text as the model reads it: cut to what it takes.
 pub(crate) fn read(opened: &Opened, text: &str, pair: Option<&str>) -> Result<Vec<kinglet::tokenizer::Token>> {
     let options = EncodeOptions { max_length: Some(opened.positions()), ..EncodeOptions::default() };
-    text::encode(opened.tokenizer()?, text, pair, &options)
+    Ok(opened.tokenizer()?.encode_to_vec(text, pair, &options)?)
 }

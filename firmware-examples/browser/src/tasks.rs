@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::opened::Opened;
 use crate::request::read;
-use crate::text::{Places, decode, ids, types};
+use crate::text::{Places, ids, types};
 
 /// The name of an output.
 fn label(opened: &Opened, index: usize) -> String {
@@ -84,7 +84,7 @@ pub(crate) fn fill_mask(opened: &Opened, text: &str, top_k: usize) -> Result<Val
             top(logits, &mut best);
             let guess = |&token: &u32| {
                 let score = log_probability(logits, token, spec.numerics.fraction_bits).exp();
-                json!({ "token": token, "text": decode(tokenizer, &[token], true), "score": score })
+                json!({ "token": token, "text": tokenizer.decode_to_string(&[token], true), "score": score })
             };
             masks.push(json!({ "position": position, "guesses": best.iter().map(guess).collect::<Vec<_>>() }));
         })

@@ -1,40 +1,7 @@
 //! Text to tokens and back, with places as JavaScript counts them.
 
-use anyhow::Result;
-use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
-use kinglet::{Buffer, RunError};
+use kinglet::tokenizer::Token;
 use serde_json::{Value, json};
-
-/// The tokens of a text, or of two, in memory that grows with them.
-pub(crate) fn encode(
-    tokenizer: &Tokenizer<'_>,
-    text: &str,
-    pair: Option<&str>,
-    options: &EncodeOptions,
-) -> Result<Vec<Token>> {
-    let longest = text.len().max(pair.map_or(0, str::len));
-    let mut scratch = vec![0; tokenizer.scratch_words(longest)];
-    let mut tokens = vec![Token::default(); 32 + longest];
-    loop {
-        match tokenizer.encode(text, pair, options, &mut scratch, &mut tokens) {
-            Ok(count) => {
-                tokens.truncate(count);
-                return Ok(tokens);
-            }
-            Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, .. }) => {
-                tokens.resize(needed, Token::default())
-            }
-            Err(RunError::BufferTooSmall { buffer: Buffer::Scratch, needed, .. }) => scratch.resize(needed, 0),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-pub(crate) fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special: bool) -> String {
-    let mut text = String::new();
-    tokenizer.decode(ids, skip_special, &mut |piece| text.push_str(piece));
-    text
-}
 
 pub(crate) fn ids(tokens: &[Token]) -> Vec<u32> {
     tokens.iter().map(|token| token.id).collect()

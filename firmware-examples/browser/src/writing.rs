@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::opened::{Opened, arena, no_start};
-use crate::text::decode;
 
 /// The longest text, in tokens.
 const MAX_TEXT: usize = 1 << 15;
@@ -131,7 +130,9 @@ impl Writing {
             if backward {
                 // What was written last is read first.
                 let read: Vec<u32> = self.text.iter().skip(self.begun).rev().copied().collect();
-                piece = decoder.and(opened.tokenizer().ok()).map_or(piece, |tokenizer| decode(tokenizer, &read, true));
+                piece = decoder
+                    .and(opened.tokenizer().ok())
+                    .map_or(piece, |tokenizer| tokenizer.decode_to_string(&read, true));
             } else if let Some(decoder) = decoder {
                 decoder.finish(&mut |text| piece += text);
             }

@@ -16,6 +16,8 @@ mod float;
 pub mod graphemes;
 mod model;
 mod normalize;
+#[cfg(feature = "alloc")]
+mod owned;
 pub mod pattern;
 pub mod section;
 mod split;
