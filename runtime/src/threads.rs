@@ -11,6 +11,8 @@
 #[cfg(all(feature = "cores", not(feature = "std")))]
 mod cores;
 #[cfg(not(any(feature = "cores", feature = "std")))]
+mod nobody;
+#[cfg(not(feature = "std"))]
 mod one;
 #[cfg(feature = "std")]
 mod several;
@@ -22,9 +24,11 @@ use crate::format::spec::{ModelSpec, StackSpec};
 #[cfg(all(feature = "cores", not(feature = "std")))]
 pub use cores::Cores;
 #[cfg(all(feature = "cores", not(feature = "std")))]
-pub(crate) use cores::{Others, Threads};
+pub(crate) use cores::Others;
 #[cfg(not(any(feature = "cores", feature = "std")))]
-pub(crate) use one::{Others, Threads};
+pub(crate) use nobody::Others;
+#[cfg(not(feature = "std"))]
+pub(crate) use one::Threads;
 #[cfg(feature = "std")]
 pub(crate) use several::{Others, Threads};
 

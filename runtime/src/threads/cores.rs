@@ -2,13 +2,10 @@
 
 use heapless::Vec;
 
-use super::{Filled, Plan};
-use crate::cache::KeyValueCache;
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};
-use crate::workspace::Scratch;
 
 /// The most cores that share a matrix.
 const MAX_CORES: usize = 4;
@@ -56,53 +53,6 @@ pub trait Cores: Sync {
     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]);
 }
 
-/// The caller's core, and those that help it.
-#[derive(Default)]
-pub(crate) struct Threads {
-    others: Others,
-}
-
-impl Threads {
-    pub(crate) fn of(cores: &'static dyn Cores) -> Self {
-        Self { others: Others { cores: Some(cores) } }
-    }
-
-    /// Threads that take tokens of a text: the caller's alone.
-    pub(crate) fn count(&self) -> usize {
-        1
-    }
-
-    /// Those that share the products of one token.
-    pub(crate) fn beside(&self, tokens: usize) -> Others {
-        if tokens == 1 { self.others.clone() } else { Others::default() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn run(
-        &mut self,
-        _: Plan<'_>,
-        rows: &mut [i32],
-        _: usize,
-        scratch: &mut Scratch<'_>,
-        work: impl FnOnce(usize, &mut [i32], &mut Scratch<'_>),
-    ) {
-        work(0, rows, scratch);
-    }
-
-    #[inline(always)]
-    pub(crate) fn fill(
-        &mut self,
-        _: Plan<'_>,
-        rows: &mut [i32],
-        _: usize,
-        (_, cache, start): Filled<'_, '_>,
-        scratch: &mut Scratch<'_>,
-        work: impl FnOnce(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
-    ) {
-        work(start, rows, cache, scratch);
-    }
-}
-
 /// Cores that help the caller's.
 #[derive(Clone, Default)]
 pub(crate) struct Others {
@@ -110,6 +60,10 @@ pub(crate) struct Others {
 }
 
 impl Others {
+    pub(crate) fn of(cores: &'static dyn Cores) -> Self {
+        Self { cores: Some(cores) }
+    }
+
     /// Rows through a matrix: see [`linear_with_bias`]. Where others help it is one row, and each
     /// takes some of the matrix's.
     pub(crate) fn linear_with_bias(
@@ -195,7 +149,7 @@ mod tests {
                 let matrix = Matrix { rows, cols: COLS, weights, exponent: 36, multipliers, bias };
                 let run = |cores: &'static Host| {
                     let mut out = vec![0; rows];
-                    Threads::of(cores).beside(1).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
+                    Others::of(cores).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
                     out
                 };
                 let [alone, others @ ..] = hosts.map(run);

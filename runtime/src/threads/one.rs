@@ -1,23 +1,29 @@
-//! The caller's thread alone.
+//! The caller's thread alone, which other cores may help with one token's products.
 
-use super::{Filled, Plan};
+use super::{Filled, Others, Plan};
 use crate::cache::KeyValueCache;
-use crate::kernels::Kernels;
-use crate::model::{Matrix, Words};
-use crate::ops::linear::{QuantizedRows, linear_with_bias};
 use crate::workspace::Scratch;
 
 /// No threads but the caller's.
 #[derive(Default)]
-pub(crate) struct Threads {}
+pub(crate) struct Threads {
+    others: Others,
+}
 
 impl Threads {
+    #[cfg(feature = "cores")]
+    pub(crate) fn of(cores: &'static dyn super::Cores) -> Self {
+        Self { others: Others::of(cores) }
+    }
+
+    /// Threads that take tokens of a text.
     pub(crate) fn count(&self) -> usize {
         1
     }
 
-    pub(crate) fn beside(&self, _: usize) -> Others {
-        Others {}
+    /// Who shares the products of one token.
+    pub(crate) fn beside(&self, tokens: usize) -> Others {
+        if tokens == 1 { self.others.clone() } else { Others::default() }
     }
 
     #[inline(always)]
@@ -43,23 +49,5 @@ impl Threads {
         work: impl FnOnce(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
     ) {
         work(start, rows, cache, scratch);
-    }
-}
-
-/// Nobody.
-#[derive(Clone, Default)]
-pub(crate) struct Others {}
-
-impl Others {
-    #[inline(always)]
-    pub(crate) fn linear_with_bias(
-        &self,
-        kernels: &Kernels,
-        x: &QuantizedRows<'_>,
-        matrix: &Matrix<'_>,
-        bias: Words<'_>,
-        out: &mut [i32],
-    ) {
-        linear_with_bias(kernels, x, matrix, bias, out);
     }
 }
