@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
@@ -92,11 +92,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.inner_group_num = short(inner, "inner_group_num")?;
     stack.num_hidden_groups = short(config.optional_size(&["num_hidden_groups"])?.unwrap_or(1), "num_hidden_groups")?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.embedding_size = embedding_size;
-    stack.embedding.projection = EmbeddingProjection::AfterNorm;
-    stack.embedding.projection_bias = true;
+    bert::set_embedding(&mut stack, embedding_size, true, norm);
     stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
-    stack.embedding.norm = Some(norm.of(embedding_size));
     Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
 }

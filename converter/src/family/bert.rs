@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, StackSpec, Task};
+use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
@@ -131,6 +131,17 @@ pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) 
         norm,
         activation: activation_key(config, "hidden_act", "gelu")?,
     })
+}
+
+/// Token vectors of `embedding_size`, which are normed and, where they are `projected`, brought to
+/// the hidden size.
+pub(super) fn set_embedding(stack: &mut StackSpec, embedding_size: u32, projected: bool, norm: Norm) {
+    stack.embedding.embedding_size = embedding_size;
+    if projected {
+        stack.embedding.projection = EmbeddingProjection::AfterNorm;
+        stack.embedding.projection_bias = true;
+    }
+    stack.embedding.norm = Some(norm.of(embedding_size));
 }
 
 fn map(context: &Context<'_>) -> Result<Draft> {

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
@@ -89,13 +89,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(128);
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.embedding_size = embedding_size;
-    if embedding_size != dimensions.hidden_size {
-        stack.embedding.projection = EmbeddingProjection::AfterNorm;
-        stack.embedding.projection_bias = true;
-    }
+    bert::set_embedding(&mut stack, embedding_size, embedding_size != dimensions.hidden_size, norm);
     stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
-    stack.embedding.norm = Some(norm.of(embedding_size));
     Ok(Draft::new(context, Stack::Encoder, stack, &NAMES, norm))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
-use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, Task};
+use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
@@ -70,12 +70,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut stack = bert::dimensions(context, norm, max_positions)?.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.embedding_size = config.size(&["input_embedding_size"])?;
-    stack.embedding.projection = EmbeddingProjection::AfterNorm;
-    stack.embedding.projection_bias = true;
+    bert::set_embedding(&mut stack, config.size(&["input_embedding_size"])?, true, norm);
     stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
-    stack.embedding.norm = Some(norm.of(stack.embedding.embedding_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &NAMES, norm);
     let written = config.size(&["output_embedding_size"])?;
     draft.transform_size = (context.head.task == Task::MaskedLm).then_some(written);

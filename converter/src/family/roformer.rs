@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{AttentionPosition, EmbeddingProjection, Pooling, Residual, Task};
+use kinglet::format::spec::{AttentionPosition, Pooling, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform};
@@ -86,13 +86,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(dimensions.hidden_size);
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
-    stack.embedding.embedding_size = embedding_size;
-    if embedding_size != dimensions.hidden_size {
-        stack.embedding.projection = EmbeddingProjection::AfterNorm;
-        stack.embedding.projection_bias = true;
-    }
+    bert::set_embedding(&mut stack, embedding_size, embedding_size != dimensions.hidden_size, norm);
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
-    stack.embedding.norm = Some(norm.of(embedding_size));
     let attention = &mut stack.block.attention;
     let dims = even(attention.head_dim)?;
     attention.position =
