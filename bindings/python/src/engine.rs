@@ -93,7 +93,7 @@ impl Opened {
         let Parts { model, tokenizer } = self.parts();
         let (spec, tokens) = (model.spec(), &model.manifest().tokens);
         json!({
-            "task": task_name(spec.head.task),
+            "task": spec.head.task.pipeline(),
             "decoder": spec.decoder.is_some(),
             "encoder": spec.encoder.is_some(),
             "backward": spec.direction == Direction::Backward,
@@ -125,7 +125,7 @@ impl Opened {
             "payload_bytes": model.payload().len(),
             "tokenizer_bytes": model.tokenizer_section().len(),
             "checksum": format!("{:08x}", model.checksum()),
-            "task": task_name(spec.head.task),
+            "task": spec.head.task.pipeline(),
             "spec": spec,
             "tokens": manifest.tokens,
             "generation": manifest.generation,
@@ -142,20 +142,6 @@ type Numbers<'py> = (String, usize, Bound<'py, PyByteArray>);
 
 pub(crate) fn no_start() -> anyhow::Error {
     anyhow!("the model says no token that its output begins with\ngive `decoder_ids`")
-}
-
-/// A task, as the pipelines of `transformers` call it.
-fn task_name(task: Task) -> &'static str {
-    match task {
-        Task::Hidden => "feature-extraction",
-        Task::Embedding => "sentence-similarity",
-        Task::CausalLm => "text-generation",
-        Task::MaskedLm => "fill-mask",
-        Task::Classification | Task::MultiLabelClassification | Task::Regression => "text-classification",
-        Task::TokenClassification => "token-classification",
-        Task::QuestionAnswering => "question-answering",
-        Task::ReplacedToken => "replaced-token-detection",
-    }
 }
 
 /// What a model reads.

@@ -45,7 +45,7 @@ impl Opened {
     pub(crate) fn about(&self) -> Value {
         let (spec, tokens) = (self.model.spec(), &self.model.manifest().tokens);
         json!({
-            "task": task_name(spec.head.task),
+            "task": spec.head.task.pipeline(),
             "head": format!("{:?}", spec.head.task),
             "encoder": spec.encoder.is_some(),
             "decoder": spec.decoder.is_some(),
@@ -186,20 +186,6 @@ pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
 
 pub(crate) fn no_start() -> anyhow::Error {
     anyhow!("the model says no token that its output begins with\ngive `decoderIds`")
-}
-
-/// A task, as the pipelines of `transformers` call it.
-fn task_name(task: Task) -> &'static str {
-    match task {
-        Task::Hidden => "feature-extraction",
-        Task::Embedding => "sentence-similarity",
-        Task::CausalLm => "text-generation",
-        Task::MaskedLm => "fill-mask",
-        Task::Classification | Task::MultiLabelClassification | Task::Regression => "text-classification",
-        Task::TokenClassification => "token-classification",
-        Task::QuestionAnswering => "question-answering",
-        Task::ReplacedToken => "replaced-token-detection",
-    }
 }
 
 /// How a token is written in the vocabulary.

@@ -54,6 +54,29 @@ pub enum Task {
     ReplacedToken,
 }
 
+impl Task {
+    /// The name of the pipeline of Hugging Face's `transformers` that does this; of tasks that it
+    /// has none for, the name on the Hub or of the head.
+    ///
+    /// ```
+    /// use kinglet::format::spec::Task;
+    ///
+    /// assert_eq!(Task::CausalLm.pipeline(), "text-generation");
+    /// ```
+    pub const fn pipeline(self) -> &'static str {
+        match self {
+            Self::Hidden => "feature-extraction",
+            Self::Embedding => "sentence-similarity",
+            Self::CausalLm => "text-generation",
+            Self::MaskedLm => "fill-mask",
+            Self::Classification | Self::MultiLabelClassification | Self::Regression => "text-classification",
+            Self::TokenClassification => "token-classification",
+            Self::QuestionAnswering => "question-answering",
+            Self::ReplacedToken => "replaced-token-detection",
+        }
+    }
+}
+
 /// Which hidden state the head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
