@@ -1,5 +1,5 @@
-//! Which matrices get four bits a weight so that a blob fits its flash: those that lose least for a
-//! byte, by measurement.
+//! Which matrices get four bits a weight so that a blob fits its flash: the ones whose loss for a
+//! byte is measured as least.
 
 use core::fmt;
 use core::str::FromStr;

@@ -24,8 +24,8 @@ struct Saving {
     apply: fn(&mut ModelSpec),
 }
 
-/// The options, those that cost least of what a model can do first. One that changes nothing of a
-/// model, or that it cannot have, is not tried.
+/// The options, in the order of what they cost a model in accuracy, the cheapest first. One that
+/// changes nothing of a model, or that it cannot have, is not tried.
 const SAVINGS: [Saving; 6] = [
     Saving { option: "--target cortex-m", apply: |spec| spec.numerics.tile = spec.numerics.tile.min(2) },
     Saving { option: "--keys 8", apply: |spec| spec.numerics.keys = KeyWidth::K8 },

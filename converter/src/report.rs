@@ -173,7 +173,7 @@ impl Report {
         })
     }
 
-    /// What parts and layers lose, those that lose most first.
+    /// What parts and layers lose, the largest loss first.
     fn write_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut losses: Vec<(String, &Loss)> = Vec::new();
         for loss in &self.losses {

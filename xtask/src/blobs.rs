@@ -54,7 +54,7 @@ pub(crate) fn check(write: bool) -> Result<()> {
     compare(&kept, &made, name, "prefix")
 }
 
-/// Compares a file and the module that embeds it with those that the examples have.
+/// Compares a file and the module that embeds it with the examples' own.
 fn compare(kept: &Path, made: &Path, name: &str, extension: &str) -> Result<()> {
     for file in [format!("{name}.{extension}"), format!("{}.rs", name.replace('-', "_"))] {
         compare_file(kept, made, &file)?;

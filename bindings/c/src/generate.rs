@@ -90,8 +90,8 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
 /// to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
 /// may be null. The last token that is written is unread.
 ///
-/// Of a model that reads backward, the tokens that are given are in the order of the text, and
-/// those that are added come before them: what it adds is to be read from the end.
+/// A model that reads backward is given tokens in the order of the text, and adds tokens that come
+/// before them: what it adds is to be read from the end.
 ///
 /// An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
 ///

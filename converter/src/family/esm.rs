@@ -131,8 +131,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The frequencies of rotary positions: those that the checkpoint stores, which may have been
-/// rounded when it was trained, or else the computed ones.
+/// The frequencies of rotary positions. Where the checkpoint stores them, they may have been rounded
+/// when it was trained, and are taken as they are; else they are computed.
 fn rotary_positions(context: &Context<'_>, head_dim: u16) -> Result<Rope> {
     const FREQUENCIES: &str = "rotary_embeddings.inv_freq";
     let theta = context.config.real_or(&["rope_theta"], 10_000.0)?;

@@ -37,7 +37,7 @@ impl Rope {
         Self { scaling: Scaling::Linear(fall as f32), ..Self::plain(theta * factor, 1.0) }
     }
 
-    /// With these frequencies, in place of those that `theta` gives.
+    /// With these frequencies. `theta` gives none then.
     pub(super) fn stored(theta: f64, frequencies: &[f32]) -> Self {
         let width = 2 * frequencies.len().max(1);
         let plain = |pair: usize| libm::pow(theta, -((2 * pair) as f64) / width as f64);

@@ -234,7 +234,7 @@ function tasksOf({ task: head, encoder, backward }) {
   return backward ? ["score", "write"] : ["write", "score"];
 }
 
-/** Texts to begin with, where a model is none of those that ship. */
+/** Texts to begin with, for a model that does not ship. */
 function sample(name) {
   const { maskText } = model;
   const [text, context] = {

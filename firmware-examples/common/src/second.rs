@@ -35,7 +35,7 @@ impl SecondCore {
         // SAFETY: while work is pending the other core does not write it, and waits until it is
         // done.
         if let Some(work) = unsafe { *self.work.get() } {
-            // SAFETY: as above: what it borrows lives until `pending` is false.
+            // SAFETY: what the work borrows lives until `pending` is false.
             unsafe { (*work)() };
         }
         self.pending.store(false, Ordering::Release);

@@ -71,7 +71,8 @@ fn tiled(rows: &[i8]) -> Vec<i8> {
 fn every_pair_of_bytes_has_its_product_in_every_lane() {
     assert!(COLS.is_multiple_of(TILE));
     let bytes: Vec<i8> = (-127..=127).collect();
-    // As many bits as the rows of so many columns have, at both ends and in between.
+    // Values of up to as many bits as a row of `COLS` columns may have: one less than each power of
+    // two, with both signs.
     let bits = crate::fixed::row_bits(COLS);
     let words: Vec<i16> =
         (0..=bits).flat_map(|bit| [((1_i32 << bit) - 1) as i16, (1 - (1_i32 << bit)) as i16]).collect();

@@ -49,8 +49,8 @@ impl GenerateOptions<'_> {
         }
     }
 
-    /// Names every token but those in `allowed`, which ascend, and those that end a text that may
-    /// end.
+    /// Names every token that is not in `allowed`, which ascends. Where a text may end, a token that
+    /// ends it is not named either.
     fn forbid_others(
         &self,
         allowed: impl Iterator<Item = u32>,

@@ -1,4 +1,4 @@
-"""Quantization-aware training: a PyTorch model whose weights are those that the runtime computes with.
+"""Quantization-aware training: a PyTorch model with the weights that the runtime computes with.
 
 `prepare` puts a rounding before each matrix of a model. Forward, a layer computes with the weights
 that `kinglet.convert(..., calibrate=False)` makes of the checkpoint, to the last bit; backward, the
