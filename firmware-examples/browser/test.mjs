@@ -10,7 +10,7 @@ import { Browser } from "./webdriver.mjs";
 const [page, examples, checkpoint, converted, screenshots] = process.argv.slice(2);
 const TAB = "\uE004";
 const [END, ARROW_DOWN] = ["\uE010", "\uE015"];
-const MODELS = { stories: "generate", "home-intent": "classify", "home-slots": "tag", "home-command": "command", "home-words": "fill_mask", "stories-backward": "score" };
+const MODELS = { stories: "generate", "home-intent": "classify", "home-slots": "tag", "home-command": "command", "home-words": "fill_mask", "stories-backward": "score", search: "search" };
 
 const TESTS = [
   everyModelAnswersAsOnABoard,
@@ -197,7 +197,7 @@ async function itIsReadableInLightAndDarkAndOnAPhone() {
       for (const [words, ink, paper] of pairs) assert.ok(contrast(ink, paper) >= 4.5, `${scheme}: "${words}" has a contrast of ${contrast(ink, paper).toFixed(1)}`);
       if (screenshots) await shoot(`${name}-${scheme}`, 1100);
     }
-    for (const name of ["home-slots", "stories"]) {
+    for (const name of ["home-slots", "stories", "search"]) {
       await browser.devtools("Emulation.setDeviceMetricsOverride", { width: 390, height: 844, deviceScaleFactor: 1, mobile: true });
       await choose(name);
       await ask("turn the lights off in the kitchen");

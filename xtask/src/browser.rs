@@ -27,10 +27,14 @@ pub(crate) struct Browser {
 const MOST_BYTES: usize = 400_000;
 
 /// The models that the page offers.
-const MODELS: [&str; 6] = ["stories", "home-intent", "home-slots", "home-command", "home-words", "stories-backward"];
+const MODELS: [&str; 7] =
+    ["stories", "home-intent", "home-slots", "home-command", "home-words", "stories-backward", "search"];
 
 /// The examples whose output on boards the page has beside its own.
-const EXAMPLES: [&str; 6] = ["generate", "classify", "tag", "command", "fill_mask", "score"];
+const EXAMPLES: [&str; 7] = ["generate", "classify", "tag", "command", "fill_mask", "score", "search"];
+
+/// The texts, one a line, among which the page's search begins.
+const PHRASES: &str = "models/search/phrases.txt";
 
 /// The checkpoint that the test converts in the page. It is converted here with the page's options.
 const CHECKPOINT: &str = "models/home/intent";
@@ -92,9 +96,11 @@ fn write_page(page: &Path, module: &[u8], converter: &[u8]) -> Result<()> {
         let printed = fs::read_to_string(folder_of("expected").join(format!("{example}.txt")))?;
         expected.insert(example.to_owned(), printed.into());
     }
+    let phrases = Value::from(fs::read_to_string(root().join(PHRASES))?);
     let boards = source("page/boards.js")?;
     let engine = [source("npm/kinglet.js")?, source("page/wasi.js")?, boards.clone(), source("page/worker.js")?];
-    let shown = [format!("const EXPECTED = {};\n", Value::Object(expected)), boards, source("page/page.js")?];
+    let data = format!("const EXPECTED = {};\nconst PHRASES = {phrases};\n", Value::Object(expected));
+    let shown = [data, boards, source("page/tasks.js")?, source("page/page.js")?];
     let mut html = fs::read_to_string(sources.join("page/index.html"))?;
     for (mark, text) in
         [("/* style.css */", source("page/style.css")?), ("// engine", engine.concat()), ("// page.js", shown.concat())]

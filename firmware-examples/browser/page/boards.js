@@ -39,6 +39,11 @@ export const EXAMPLES = {
     texts: (printed) => before(printed, " -> "),
     rows: (model, text) => model.logits(text).slice(0, 1),
   },
+  search: {
+    example: "search",
+    texts: (printed) => before(printed, " -> "),
+    rows: (model, text) => model.logits(text),
+  },
 };
 
 const lines = (printed) => printed.trimEnd().split("\n");
