@@ -204,14 +204,14 @@ impl Report {
     }
 }
 
-/// A text that fits a line.
+/// A text on one line, quoted as in JSON: `Debug` would escape the vowel signs of many scripts.
 fn shortened(text: &str) -> String {
     const MOST: usize = 100;
     let mut short: String = text.chars().take(MOST).collect();
     if text.chars().nth(MOST).is_some() {
         short.push('…');
     }
-    format!("{short:?}")
+    serde_json::Value::from(short).to_string()
 }
 
 impl fmt::Display for Report {
@@ -247,5 +247,16 @@ impl fmt::Display for Report {
         self.write_losses(f)?;
         let Some(losses) = &self.direction else { return Ok(()) };
         writeln!(f, "{}{losses}", if losses.contradict() { "warning: " } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_text_of_any_script_is_printed_as_it_is_written() {
+        assert_eq!(shortened("मुझे \"बारिश\"\n"), r#""मुझे \"बारिश\"\n""#);
+        assert_eq!(shortened(&"a".repeat(101)), format!("\"{}…\"", "a".repeat(100)));
     }
 }
