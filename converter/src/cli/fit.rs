@@ -11,7 +11,7 @@ use kinglet::format::spec::ModelSpec;
 use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::checkpoint::Checkpoint;
 use kinglet_convert::family::{self, Options};
-use kinglet_convert::fit::{BOARDS, Board, Core, Fit as Fitting, products_per_token};
+use kinglet_convert::fit::{BOARDS, Board, Core, Estimate, Fit as Fitting, products_per_token};
 use kinglet_convert::plan::{Subject, Way, payload};
 use kinglet_convert::tokenizer;
 use kinglet_convert::vocabulary::{Vocabulary, Wish, vocab_size};
@@ -162,11 +162,76 @@ impl Given {
     }
 }
 
-/// A way to make a model fit, on a line.
+/// The table's columns, of which the last three are about a token's time.
+const COLUMNS: [&str; 7] = ["board", "flash left", "RAM left", "tokens", "a token", "computing", "reading flash"];
+
+/// A board's row of the table, or its name and why the model does not fit.
+fn row(fit: &Fitting) -> Result<[String; 7], [String; 2]> {
+    let Board { name, chip, core, clock, flash_rate, .. } = fit.board;
+    let board = format!("{name} ({chip}, {})", core.name());
+    let (Some(flash), Some(ram), Some(tokens)) = (fit.flash_left, fit.ram_left, fit.tokens) else {
+        return Err([board, fit.obstacle().unwrap_or_default()]);
+    };
+    let Estimate { instructions, computing, bytes, reading } = fit.estimate;
+    Ok([
+        board,
+        format!("{} KiB", flash / 1024),
+        format!("{} KiB", ram / 1024),
+        tokens.to_string(),
+        milliseconds(fit),
+        format!("{computing:.1} ms, {:.2} M at {clock} MHz", instructions / 1e6),
+        reading
+            .zip(flash_rate)
+            .map_or_else(String::new, |(time, rate)| format!("{time:.1} ms, {:.0} KB at {rate} MB/s", bytes / 1e3)),
+    ])
+}
+
+fn milliseconds(fit: &Fitting) -> String {
+    format!("{:.1} ms", fit.estimate.milliseconds())
+}
+
+/// Options that make a model fit, on a line.
 fn line_of(way: &Way) -> String {
     let (options, fit) = (way.options.join(" "), &way.fit);
     let (kib, tokens) = (fit.blob.div_ceil(1024), fit.tokens.unwrap_or(0));
-    format!("    {options}: {kib} KiB, {tokens} tokens; {}", fit.time())
+    format!("    {options}: {kib} KiB, {tokens} tokens, {} a token", milliseconds(fit))
+}
+
+/// The table of boards, each with the options that make the model fit where it does not.
+fn table(answers: &[(Fitting, Vec<Way>)]) -> Result<()> {
+    let rows: Vec<_> = answers.iter().map(|(fit, _)| row(fit)).collect();
+    let mut widths = COLUMNS.map(str::len);
+    for row in &rows {
+        let cells = match row {
+            Ok(cells) => &cells[..],
+            Err([board, _]) => core::slice::from_ref(board),
+        };
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let print = |cells: [&str; 7]| {
+        let [board, flash, ram, tokens, time, computing, reading] = cells;
+        let [a, b, c, d, e, f, _] = widths;
+        let line = format!("{board:a$}  {flash:>b$}  {ram:>c$}  {tokens:>d$}  {time:>e$}  {computing:f$}  {reading}");
+        output::line(line.trim_end())
+    };
+    print(COLUMNS)?;
+    for (row, (_, ways)) in rows.iter().zip(answers) {
+        match row {
+            Ok(cells) => print(cells.each_ref().map(String::as_str))?,
+            Err([board, why]) => {
+                output::line(&format!("{board:width$}  does not fit: {why}", width = widths[0]))?;
+                ways.iter().try_for_each(|way| output::line(&line_of(way)))?;
+                if ways.is_empty() {
+                    output::line(
+                        "    no option makes it fit: take shorter texts, or a model with fewer or narrower layers",
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Fit {
@@ -191,14 +256,8 @@ impl Fit {
             let products = products_per_token(&spec);
             return output::json(&json!({ "boards": boards, "bytes": bytes, "products_per_token": products }));
         }
-        for (fit, ways) in answers {
-            output::line(&fit.to_string())?;
-            ways.iter().try_for_each(|way| output::line(&line_of(way)))?;
-            if !fit.fits() && ways.is_empty() {
-                output::line("    no option makes it fit: take a model with fewer or narrower layers")?;
-            }
-        }
-        Ok(())
+        output::note("times are estimates: the longer of computing, counted on an emulated core, and of reading flash");
+        table(&answers.collect::<Vec<_>>())
     }
 
     /// The boards that are asked for.

@@ -5,8 +5,6 @@ mod boards;
 mod costs;
 mod counts;
 
-use core::fmt;
-
 use kinglet::MemoryPlan;
 use kinglet::format::spec::ModelSpec;
 use serde_json::{Value, json};
@@ -73,6 +71,16 @@ impl Fit {
         self.flash_left.is_some() && self.tokens.is_some()
     }
 
+    /// Why it does not fit; nothing if it does.
+    pub fn obstacle(&self) -> Option<String> {
+        let Board { flash, ram, .. } = self.board;
+        match (self.flash_left, self.tokens) {
+            (None, _) => Some(format!("{} KiB do not fit {flash} KiB of flash", (self.blob + CODE).div_ceil(1024))),
+            (_, None) => Some(format!("the arena does not fit {ram} KiB of RAM")),
+            _ => None,
+        }
+    }
+
     /// The figures by name.
     pub fn json(&self) -> Value {
         let Board { name, chip, core, clock, .. } = self.board;
@@ -84,42 +92,6 @@ impl Fit {
             "instructions_per_token": instructions.round(), "milliseconds_of_computing": computing,
             "bytes_read_per_token": bytes.round(), "milliseconds_of_reading": reading,
         })
-    }
-}
-
-impl fmt::Display for Fit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Board { name, chip, core, flash, ram, .. } = self.board;
-        write!(f, "{name} ({chip}, {}): ", core.name())?;
-        match (self.flash_left, self.tokens, self.ram_left) {
-            (Some(flash_left), Some(tokens), Some(ram_left)) => {
-                let (flash_left, ram_left) = (flash_left / 1024, ram_left / 1024);
-                write!(
-                    f,
-                    "fits at {tokens} tokens; {flash_left} KiB of flash and {ram_left} KiB of RAM are left; {}",
-                    self.time()
-                )
-            }
-            (None, _, _) => {
-                write!(f, "does not fit: {} KiB for {flash} KiB of flash", (self.blob + CODE).div_ceil(1024))
-            }
-            _ => write!(f, "does not fit {ram} KiB of RAM"),
-        }
-    }
-}
-
-impl Fit {
-    /// About how long a token takes, and why.
-    pub fn time(&self) -> String {
-        let Estimate { instructions, computing, bytes, reading } = self.estimate;
-        let (millions, clock) = (instructions / 1e6, self.board.clock);
-        let read = reading.zip(self.board.flash_rate).map_or_else(String::new, |(reading, rate)| {
-            format!(", {reading:.1} ms to read {:.0} KB at {rate} MB/s", bytes / 1e3)
-        });
-        format!(
-            "a token takes about {:.1} ms (an estimate): {computing:.1} ms for {millions:.2} M instructions at {clock} MHz{read}",
-            self.estimate.milliseconds()
-        )
     }
 }
 
