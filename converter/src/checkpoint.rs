@@ -1,9 +1,8 @@
-//! A Hugging Face folder: configuration and named tensors.
+//! Opens a Hugging Face model folder: its configuration and named tensors.
 //!
-//! Opens `config.json` beside `model.safetensors` or `pytorch_model.bin`, or the shards that an
-//! index of either lists, and what sentence-transformers and tokenizers add. Tensors are decoded to
-//! `f32` when asked for, and asking is remembered, so that at the end a tensor that nobody used can
-//! be refused by name.
+//! Tensors come from `model.safetensors`, `pytorch_model.bin`, or the shards that the index of
+//! either lists. They are decoded to `f32` on request, and each request is recorded, so that a
+//! tensor nobody used can be refused by name at the end.
 
 use core::cell::RefCell;
 use std::collections::BTreeSet;
@@ -32,7 +31,7 @@ use tensors::Tensors;
 pub use array::Array;
 pub use sentence::{Module, Prompts};
 
-/// Buffers that some versions of `transformers` saved and no version needs, by how their names end.
+/// Suffixes of buffers that some versions of `transformers` saved and no model needs.
 const JUNK: [&str; 9] = [
     "position_ids",
     "token_type_ids",
@@ -45,7 +44,8 @@ const JUNK: [&str; 9] = [
     "EncDecAttention.relative_attention_bias.weight",
 ];
 
-/// What programs put before the names of all tensors, when they save the module that wraps a model.
+/// Prefixes that a wrapper (`DataParallel`, `torch.compile`, `peft`, Lightning) adds to every
+/// tensor name.
 const WRAPPERS: [&str; 4] = ["module.", "_orig_mod.", "base_model.model.", "model."];
 
 /// An opened checkpoint.
@@ -56,16 +56,16 @@ pub struct Checkpoint {
     pub config: Config,
     /// `generation_config.json`, or null.
     pub generation: Value,
-    /// The modules of a sentence-transformers model; empty when it is none.
+    /// The modules of a sentence-transformers model; empty for other models.
     pub modules: Vec<Module>,
-    /// What sentence-transformers puts before a text.
+    /// The prompts of a sentence-transformers model.
     pub prompts: Prompts,
     /// `max_seq_length` of `sentence_bert_config.json`.
     pub max_seq_length: Option<u32>,
-    /// Whether it has tensors. What a configuration says is believed otherwise, where a tensor
-    /// would show it.
+    /// Whether the tensors were read. Without them, the configuration is believed where a tensor
+    /// would show otherwise.
     pub has_weights: bool,
-    /// What was left out before the names of all tensors.
+    /// The wrapper prefix that was removed from every tensor name.
     pub wrapper: String,
     tensors: Tensors,
     adapter: Adapter,
@@ -76,29 +76,30 @@ impl Checkpoint {
     /// Opens the folder of a checkpoint.
     ///
     /// # Errors
-    /// When a file is missing, cut or not what it should be; the message names it.
+    /// When a file is missing, truncated or malformed; the message names it.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::read(dir, None)
     }
 
-    /// Opens a configuration without its tensors, and what lies beside it: for what can be said
-    /// before there are any.
+    /// Opens a configuration without tensors, and the other files of its folder, for estimates made
+    /// before there are weights.
     ///
     /// # Errors
-    /// When a file is not what it should be; the message names it.
+    /// When a file is malformed; the message names it.
     pub fn without_weights(config: &Path) -> Result<Self> {
         let dir = config.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::read(dir, Some(config))
     }
 
-    /// Whether the tensors of a folder are there, or some of them, in whatever format.
+    /// Whether a folder has a weight file, or the index of one, in either format. Shards are not
+    /// checked.
     pub fn is_complete(dir: &Path) -> bool {
         let inner = sentence::modules(dir, &Prompts::default()).unwrap_or_default();
         let inner = inner.iter().find_map(Module::transformer_folder).map_or_else(|| dir.to_owned(), |f| dir.join(f));
         tensors::NAMES.iter().any(|(whole, index)| is_there(&inner.join(whole)) || is_there(&inner.join(index)))
     }
 
-    /// Opens a folder, or where `config` names one, a configuration without tensors.
+    /// Opens a folder or, given `config`, that configuration without tensors.
     fn read(dir: &Path, config: Option<&Path>) -> Result<Self> {
         let root = dir;
         let prompts = Prompts::read(root)?;
@@ -137,15 +138,15 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The folder that `config.json` lies in.
+    /// The folder that holds `config.json`.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A JSON file beside `config.json`; null when there is none.
+    /// Reads a JSON file of that folder; null if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read as JSON.
+    /// When the file is not JSON.
     pub fn json(&self, name: &str) -> Result<Value> {
         json::optional(&self.dir.join(name))
     }
@@ -155,15 +156,16 @@ impl Checkpoint {
         self.tensors.entries.keys().map(String::as_str)
     }
 
-    /// The dimensions of a tensor, if it is there; old names of norms count.
+    /// The dimensions of a tensor, if the checkpoint has it. Old names of norms (`gamma`, `beta`)
+    /// count.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.find(name).map(|(_, entry)| entry.shape.as_slice())
     }
 
-    /// The tensor of this name as `f32`. It counts as used.
+    /// Decodes the tensor `name` to `f32` and marks it as used.
     ///
     /// # Errors
-    /// When there is none, its type is not a floating-point one, or a value is not finite.
+    /// When it is missing, is not of a floating-point type, or holds a value that is not finite.
     pub fn tensor(&self, name: &str) -> Result<Array> {
         let (name, entry) = self.find(name).ok_or_else(|| {
             refuse(
@@ -191,11 +193,11 @@ impl Checkpoint {
         Ok(Array { shape: entry.shape.clone(), values })
     }
 
-    /// The tensor of this name with what an adapter adds to it. `transposed` says that it is stored
-    /// with a row for each input.
+    /// Decodes the tensor `name` and adds the adapter's update to it. `transposed` means that the
+    /// tensor is stored as `[inputs, outputs]`.
     ///
     /// # Errors
-    /// When there is none, or it is of another shape than the adapter's.
+    /// When the tensor is missing, or its shape is not the adapter's.
     pub fn adapted(&self, name: &str, transposed: bool) -> Result<Array> {
         let mut array = self.tensor(name)?;
         let stored = self.find(name).map_or(name, |(stored, _)| stored);
@@ -203,18 +205,18 @@ impl Checkpoint {
         Ok(array)
     }
 
-    /// Whether an adapter changes a tensor, and what is tied to it might stay as it was.
+    /// Whether an adapter changes a tensor and leaves open whether the tensors tied to it change.
     pub fn parts(&self, name: &str) -> bool {
         self.adapter.parts(name)
     }
 
-    /// Counts tensors as used without reading them: known tensors that are not needed.
+    /// Marks tensors that are known and not needed as used, without reading them.
     pub fn dismiss(&self, unwanted: impl Fn(&str) -> bool) {
         let names = self.tensors.entries.keys().filter(|name| unwanted(name)).cloned();
         self.used.borrow_mut().extend(names);
     }
 
-    /// Whether two tensors hold the same numbers.
+    /// Whether two tensors are bitwise equal and no adapter updates either.
     pub fn same(&self, a: &str, b: &str) -> bool {
         if a != b && [a, b].iter().any(|name| self.adapter.updates(name)) {
             return false;
@@ -223,16 +225,16 @@ impl Checkpoint {
         bytes(a) == bytes(b)
     }
 
-    /// Refuses tensors that nobody used.
+    /// Refuses a checkpoint with tensors that nobody used.
     ///
     /// # Errors
-    /// Naming them.
+    /// When there are such tensors; the message names up to eight.
     pub fn check_all_used(&self) -> Result<()> {
         let used = self.used.borrow();
         let junk = |name: &str| {
             JUNK.iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
         };
-        // PyTorch stores a tensor once, and all names that it has.
+        // Of tied tensors, PyTorch stores the values once, under every name.
         let entries = &self.tensors.entries;
         let shared = |name: &str| used.iter().any(|other| entries.get(other) == entries.get(name));
         let left = self.names().filter(|name| !used.contains(*name) && !junk(name) && !shared(name));
@@ -248,7 +250,7 @@ impl Checkpoint {
         ))
     }
 
-    /// A tensor under its name, or under the one that old checkpoints gave it.
+    /// Finds a tensor by name, or by the name that old checkpoints give to norms.
     fn find(&self, name: &str) -> Option<(&str, &Entry)> {
         let entries = &self.tensors.entries;
         let old = || {
@@ -263,9 +265,9 @@ impl Checkpoint {
         entries.get_key_value(name).or_else(old).map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// Leaves out what all names begin with because a wrapped module was saved. What a family's own
-    /// names begin with may be left out, too, so `model.` counts where another one follows, or a
-    /// head lies in it.
+    /// Removes a wrapper's prefix from all names. Base models also call themselves `model`, so
+    /// `model.` counts as a wrapper only if some name continues with a part that a base model
+    /// lacks, such as a head or another `model.`.
     fn unwrap_names(&mut self) {
         let entries = &mut self.tensors.entries;
         while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
@@ -279,7 +281,7 @@ impl Checkpoint {
         }
     }
 
-    /// For an error: the tensor whose name is most like one that is missing.
+    /// For error messages: names the tensor whose name is most like the missing one.
     pub fn nearest(&self, name: &str) -> String {
         let alike = |other: &str| {
             let end = name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b).count();
@@ -291,15 +293,14 @@ impl Checkpoint {
     }
 }
 
-/// Whether a name may be that of a tensor in a base model called `model`.
+/// Whether a name that follows `model.` is that of a base model's tensor.
 fn is_part(name: &str) -> bool {
     let part = name.split('.').next().unwrap_or_default();
     ["embed_tokens", "layers", "norm", "final_layernorm", "shared", "encoder", "decoder", "embeddings", "final_norm"]
         .contains(&part)
 }
 
-/// The files that weights may lie in, the first that is there before the others: models, and
-/// adapters.
+/// Files that may hold a model's or an adapter's weights, in order of preference.
 #[cfg(feature = "hub")]
 pub(crate) fn weight_files() -> impl Iterator<Item = &'static str> {
     tensors::NAMES.into_iter().flat_map(|(whole, index)| [whole, index]).chain(adapter::FILES)

@@ -1,4 +1,4 @@
-//! An adapter of `peft` taken into a checkpoint.
+//! Applies a `peft` adapter to a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,22 +13,22 @@ use super::tensors::Tensors;
 use super::{Checkpoint, is_there};
 use crate::{json, refuse};
 
-/// How the classes are called that have the heads of a `task_type`.
+/// Class name suffixes by `task_type`.
 const TASKS: [(&str, &str); 3] = [
     ("SEQ_CLS", "ForSequenceClassification"),
     ("TOKEN_CLS", "ForTokenClassification"),
     ("QUESTION_ANS", "ForQuestionAnswering"),
 ];
 
-/// The matrices whose rows are labels.
+/// Matrices with a row for each label.
 const LABELS: [&str; 3] = ["classifier.weight", "classifier.out_proj.weight", "score.weight"];
 
 impl Checkpoint {
-    /// Takes an adapter of `peft` into the model, as `merge_and_unload` does it.
+    /// Applies a `peft` adapter to the model, as `merge_and_unload` does.
     ///
     /// # Errors
-    /// When it is of another kind than LoRA, has an option that is not implemented, or does not fit
-    /// the model.
+    /// When the adapter is not LoRA, has an option that is not implemented, or does not fit the
+    /// model.
     pub fn adapt(&mut self, dir: &Path) -> Result<()> {
         let config = json::required(&dir.join(CONFIG))?;
         let settings = Settings::read(&config)?;
@@ -63,7 +63,7 @@ impl Checkpoint {
             let values = decode(entry.dtype, &own.bytes(entry)).filter(|values| values.iter().all(|x| x.is_finite()));
             let Some(values) = values.filter(|_| entry.shape.len() == 2) else {
                 return Err(refuse(
-                    format_args!("tensor `{stored}` in {file} is no matrix of finite numbers"),
+                    format_args!("tensor `{stored}` in {file} is not a matrix of finite numbers"),
                     "the adapter is broken: download it again",
                 ));
             };
@@ -89,7 +89,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// A tensor's name in this checkpoint, which may have the base model's prefix or not.
+    /// The name in this checkpoint of a tensor that may lack the base model's prefix, here or
+    /// there.
     fn place_of(&self, name: &str) -> Option<String> {
         let exact = self.find(name).or_else(|| self.find(name.split_once('.')?.1));
         let prefixed = || {
@@ -99,12 +100,12 @@ impl Checkpoint {
         exact.map(|(found, _)| found).or_else(prefixed).map(str::to_owned)
     }
 
-    /// Puts whole tensors in the place of the model's, or beside them.
+    /// Adds the adapter's whole tensors, in place of the model's where it has them.
     fn take_whole(&mut self, own: Tensors, whole: &[(String, String)], adapter: &mut Adapter) {
         let mut places = BTreeMap::new();
         for (name, stored) in whole.iter().filter(|(name, _)| !name.contains(".original_module.")) {
             let plain = name.replace(".base_layer.", ".").replace(".modules_to_save.", ".");
-            // What is saved under its plain name is what `peft` loads.
+            // `peft` loads the copy that is saved under the plain name.
             if plain != *name && whole.iter().any(|(other, _)| *other == plain) {
                 continue;
             }
@@ -115,7 +116,7 @@ impl Checkpoint {
         self.tensors.adopt(own, places);
     }
 
-    /// Gives the model the head that the adapter was trained with, where it has another one.
+    /// Gives the model the head that the adapter was trained with, if its own is another.
     fn take_task(&mut self, config: &Value) {
         let Some((_, class)) = TASKS.iter().find(|(task, _)| config["task_type"] == *task) else { return };
         let rows = LABELS

@@ -1,5 +1,5 @@
-//! Adapters of `peft`: products of two narrow matrices (LoRA) that are added to a model's matrices,
-//! and whole tensors that take the place of its own.
+//! Reads `peft` adapters: LoRA updates, which are added to a model's matrices, and whole tensors,
+//! which replace the model's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,18 +34,18 @@ const VARIANTS: [&str; 15] = [
     "velora_config",
 ];
 
-/// What an adapter makes of a checkpoint.
+/// The changes that an adapter makes to a checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Adapter {
-    /// What is added, by the name of the tensor.
+    /// LoRA updates by tensor name.
     pub(super) updates: BTreeMap<String, Update>,
-    /// Tensors of the model that the adapter's own take the place of.
+    /// Names of the model's tensors that the adapter replaces.
     pub(super) replaced: BTreeSet<String>,
-    /// Whether a head that is tied to the token table is changed with it.
+    /// Whether a head tied to the token table changes with it (`ensure_weight_tying`).
     pub(super) tied: bool,
 }
 
-/// `scale * B A`.
+/// A LoRA update, `scale * B A`.
 #[derive(Debug)]
 pub(super) struct Update {
     /// `[rank, inputs]`.
@@ -53,29 +53,29 @@ pub(super) struct Update {
     /// `[outputs, rank]`.
     pub(super) b: Array,
     pub(super) scale: f32,
-    /// Whether the matrix that it is added to is a table, with a row for each input.
+    /// Whether the updated matrix is an embedding table, stored as `[inputs, outputs]`.
     pub(super) table: bool,
 }
 
 impl Adapter {
-    /// Whether a tensor is another one than the model's.
+    /// Whether the adapter updates or replaces a tensor.
     pub(super) fn changes(&self, name: &str) -> bool {
         self.updates.contains_key(name) || self.replaced.contains(name)
     }
 
-    /// Whether what is tied to a tensor would be changed with it, or stay: `merge_and_unload` does
-    /// one, `peft` at work the other.
+    /// Whether the adapter changes a tensor and leaves open whether the tensors tied to it change:
+    /// `merge_and_unload` changes them, unmerged `peft` does not.
     pub(super) fn parts(&self, name: &str) -> bool {
         !self.tied && self.changes(name)
     }
 
-    /// Whether something is added to a tensor.
+    /// Whether the adapter has a LoRA update for a tensor.
     pub(super) fn updates(&self, name: &str) -> bool {
         self.updates.contains_key(name)
     }
 
-    /// Adds to a tensor what there is to add. `transposed` says that it is stored with a row for
-    /// each input.
+    /// Adds the update of `name`, if there is one, to `array`. `transposed` means that a dense
+    /// layer's matrix is stored as `[inputs, outputs]`.
     pub(super) fn add_to(&self, name: &str, transposed: bool, array: &mut Array) -> Result<()> {
         let Some(Update { a, b, scale, table }) = self.updates.get(name) else { return Ok(()) };
         let (rank, inputs, outputs) = (a.shape[0], a.shape[1], b.shape[0]);
@@ -97,7 +97,7 @@ impl Adapter {
     }
 }
 
-/// What `adapter_config.json` says.
+/// The settings in `adapter_config.json`.
 pub(super) struct Settings {
     r: u64,
     lora_alpha: f64,
@@ -134,7 +134,7 @@ impl Settings {
         if let Some(key) = VARIANTS.into_iter().find(|key| !off(&config[*key])) {
             return Err(wrong(key, merge));
         }
-        // The others change the model's own matrices, too, before the adapter is trained.
+        // Every other initialization changes the model's own matrices before training.
         if !matches!(config["init_lora_weights"].as_str(), None | Some("gaussian" | "eva" | "orthogonal")) {
             return Err(wrong("init_lora_weights", merge));
         }
@@ -168,7 +168,7 @@ impl Settings {
         }
     }
 
-    /// The rank of a module, and what its product is multiplied with.
+    /// The rank of a module's update, and the factor of its product.
     pub(super) fn scale(&self, module: &str) -> (u64, f32) {
         let of = |patterns: &[(Regex, f64)]| patterns.iter().find(|(key, _)| key.is_match(module)).map(|(_, x)| *x);
         let r = of(&self.rank_pattern).map_or(self.r, |r| r as u64);
@@ -178,7 +178,7 @@ impl Settings {
     }
 }
 
-/// Numbers by patterns of modules, in the order of the file: the first that matches counts.
+/// Numbers by module pattern, in the order of the file; the first pattern that matches counts.
 fn patterns(map: &Value) -> Result<Vec<(Regex, f64)>> {
     let entries = map.as_object().into_iter().flatten();
     entries
@@ -188,7 +188,7 @@ fn patterns(map: &Value) -> Result<Vec<(Regex, f64)>> {
 
 fn regex(said: &str, pattern: &str) -> Result<Regex> {
     Regex::new(pattern).map_err(|error| {
-        refuse(format_args!("{CONFIG} has the pattern `{said}`: {error}"), "write it without what only Python knows")
+        refuse(format_args!("{CONFIG} has the pattern `{said}`: {error}"), "write it without Python's own syntax")
     })
 }
 
@@ -197,10 +197,10 @@ pub(super) fn is_adapter(dir: &Path) -> bool {
     is_there(&dir.join(CONFIG)) || FILES.iter().any(|name| is_there(&dir.join(name)))
 }
 
-/// The error for an adapter in the place of a model.
+/// The error for a folder that holds an adapter instead of a model.
 pub(super) fn is_no_model(dir: &Path) -> anyhow::Error {
     let config = json::optional(&dir.join(CONFIG)).unwrap_or_default();
-    let base = config["base_model_name_or_path"].as_str().unwrap_or("the model that it is for");
+    let base = config["base_model_name_or_path"].as_str().unwrap_or("its base model");
     refuse(
         format_args!("{} holds an adapter, not a model", dir.display()),
         format_args!("name the folder of {base}, and this one with --adapter"),

@@ -1,4 +1,4 @@
-//! A checkpoint's tensors as real numbers.
+//! Decodes a checkpoint's tensors to `f32`.
 
 use safetensors::Dtype;
 

@@ -1,17 +1,16 @@
-//! Where a checkpoint's tensors lie in its files.
+//! Locates a checkpoint's tensors in its files.
 
 use safetensors::Dtype;
 
-/// Where a tensor lies.
+/// The type, shape and location of a tensor.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entry {
-    /// The place of its file in the list of files.
+    /// The index of its file in `Tensors::files`.
     pub(super) file: usize,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// Its first byte in the file.
+    /// The offset of its first byte in the file.
     pub(super) start: usize,
-    /// Elements from one index of a dimension to the next, where the tensor does not lie in
-    /// row-major order.
+    /// The distance in elements between neighbours of each dimension; `None` for row-major order.
     pub(super) strides: Option<Vec<usize>>,
 }

@@ -1,4 +1,4 @@
-//! sentence-transformers folders: `modules.json` and the folders it lists.
+//! Reads sentence-transformers folders: `modules.json` and the modules that it lists.
 
 use std::path::Path;
 
@@ -17,17 +17,17 @@ pub enum Module {
         /// The folder, if it has one.
         folder: Option<String>,
     },
-    /// A table of token vectors, and their mean: the whole model, in a folder of its own or beside
-    /// `modules.json`.
+    /// A table of token vectors, and their mean: a whole model of static embeddings, in a folder of
+    /// its own or beside `modules.json`.
     StaticEmbedding {
         /// The folder, if it has one.
         folder: Option<String>,
     },
-    /// From token vectors to one vector.
+    /// Pools the token vectors to one vector.
     Pooling(Pooling),
-    /// A dense layer on that vector.
+    /// A dense layer on the pooled vector.
     Dense {
-        /// The folder, before the names of its tensors.
+        /// The folder, which is the prefix of its tensors' names.
         folder: String,
         /// Width of its input.
         in_features: u32,
@@ -38,19 +38,19 @@ pub enum Module {
         /// The activation function.
         activation: Activation,
     },
-    /// Scales the vector to unit length.
+    /// Scales the pooled vector to unit length.
     Normalize,
-    /// A layer norm of that vector.
+    /// A layer norm of the pooled vector.
     LayerNorm {
-        /// The folder, before the names of its tensors.
+        /// The folder, which is the prefix of its tensors' names.
         folder: String,
-        /// Its width.
+        /// The length of the vector.
         dimension: u32,
     },
 }
 
 impl Module {
-    /// The folder of its tensors, where it has any besides the transformer's.
+    /// The folder of the module's tensors, if they are not in the transformer's.
     pub(super) fn tensor_folder(&self) -> Option<&str> {
         match self {
             Self::Dense { folder, .. } | Self::LayerNorm { folder, .. } => Some(folder),
@@ -65,14 +65,14 @@ impl Module {
         }
     }
 
-    /// Whether it makes one vector of many.
+    /// Whether the module pools the token vectors.
     pub(crate) fn pools(&self) -> bool {
         matches!(self, Self::Pooling(_) | Self::StaticEmbedding { .. })
     }
 }
 
-/// The files in which sentence-transformers keeps its word on a transformer, by the age of its
-/// versions.
+/// Files that may hold a transformer's settings; old versions of sentence-transformers wrote every
+/// name but the first.
 pub(crate) const CONFIG_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -83,17 +83,17 @@ pub(crate) const CONFIG_FILES: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// What stands before a text, by purpose.
+/// Prompts: texts that are put before the input, by purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompts {
-    /// The name of the one that is used unless the caller says otherwise.
+    /// The name of the prompt that is used unless the caller chooses another.
     pub default: Option<String>,
-    /// Names and texts.
+    /// Names and texts of the prompts.
     pub list: Vec<(String, String)>,
 }
 
 impl Prompts {
-    /// `prompts` and `default_prompt_name` of `config_sentence_transformers.json`.
+    /// Reads `prompts` and `default_prompt_name` of `config_sentence_transformers.json`.
     pub(super) fn read(dir: &Path) -> Result<Self> {
         let file = "config_sentence_transformers.json";
         let config = json::optional(&dir.join(file))?;
@@ -115,11 +115,11 @@ impl Prompts {
         Ok(Self { default, list })
     }
 
-    /// The prompt of this name; without a name the default, if there is one. The empty name is no
+    /// The prompt called `name`, or without a name the default prompt. The empty name means no
     /// prompt.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// When no prompt has this name.
     pub fn choose(&self, name: Option<&str>) -> Result<Option<&(String, String)>> {
         let Some(name) = name.or(self.default.as_deref()).filter(|name| !name.is_empty()) else { return Ok(None) };
         let found = self.list.iter().find(|(other, _)| other == name);
@@ -131,7 +131,8 @@ impl Prompts {
         found.map(Some).ok_or_else(|| refuse(format_args!("the model has no prompt {name:?}"), action))
     }
 
-    /// As a blob's manifest has them.
+    /// The prompts as a blob's manifest stores them: the default's name, then names and texts, each
+    /// followed by a zero byte. Empty without prompts.
     pub(crate) fn encoded(&self) -> String {
         if self.list.is_empty() {
             return String::new();
@@ -142,7 +143,7 @@ impl Prompts {
     }
 }
 
-/// Reads `modules.json`; nothing when there is none.
+/// Reads `modules.json`; empty if there is none.
 pub(super) fn modules(dir: &Path, prompts: &Prompts) -> Result<Vec<Module>> {
     let list = json::optional(&dir.join("modules.json"))?;
     let entries = list.as_array().map_or(&[][..], Vec::as_slice);
@@ -150,10 +151,10 @@ pub(super) fn modules(dir: &Path, prompts: &Prompts) -> Result<Vec<Module>> {
     found.filter_map(Result::transpose).collect()
 }
 
-/// One entry; `None` for what does nothing at inference.
+/// Reads one entry of `modules.json`; `None` for a type that adds no [`Module`].
 fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>> {
     let kind = entry["type"].as_str().unwrap_or_default();
-    // Some programs write a point for the folder of modules.json itself.
+    // Some programs write `.` for the folder of modules.json itself.
     let folder = entry["path"].as_str().filter(|path| *path != ".").unwrap_or_default();
     if !folder.is_empty() && !is_bare(folder) {
         return Err(refuse(
@@ -164,7 +165,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
     let path = dir.join(folder);
     let class = kind.rsplit('.').next().unwrap_or_default();
     let module = match class {
-        // The transformer with its head for masked tokens, of which sparse vectors are made.
+        // A transformer with its head for masked tokens, from which SPLADE makes sparse vectors.
         "Transformer" | "MLMTransformer" => {
             Module::Transformer { folder: (!folder.is_empty()).then(|| folder.to_owned()) }
         }
@@ -199,7 +200,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
     Ok(Some(module))
 }
 
-/// Newer files name the mode, older ones have a flag for each.
+/// Reads the pooling mode: newer files name it, older files set the flag of one mode.
 fn pooling(folder: &str, config: &Value, prompts: &Prompts) -> Result<Pooling> {
     if config["include_prompt"] == false && prompts.list.iter().any(|(_, text)| !text.is_empty()) {
         return Err(refuse(
@@ -261,8 +262,9 @@ fn dense(folder: &str, config: &Value) -> Result<Module> {
 /// The `model_type` of static embeddings.
 pub(crate) const STATIC: &str = "model2vec";
 
-/// The configuration of a folder of static embeddings, which may have none of its own, and the
-/// modules that it stands for where no `modules.json` lists them. Other folders are left alone.
+/// Completes a folder of static embeddings. Adds the modules that model2vec's configuration implies
+/// if no `modules.json` lists them, and supplies a configuration if the listed folder has none.
+/// Returns other configurations unchanged.
 pub(super) fn static_embedding(config: Value, modules: &mut Vec<Module>) -> Value {
     let listed = modules.iter().any(|module| matches!(module, Module::StaticEmbedding { .. }));
     if config["model_type"] == STATIC && modules.is_empty() {

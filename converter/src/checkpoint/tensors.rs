@@ -1,4 +1,4 @@
-//! The files that hold a checkpoint's tensors, and the tensors in them by name.
+//! Reads the files that hold a checkpoint's tensors, and lists the tensors by name.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,11 @@ use super::entry::Entry;
 use super::{adapter, is_bare, is_there, torch};
 use crate::{files, json, refuse};
 
-/// The files that a model may lie in, whole or in shards: where there are several, `transformers`
-/// takes the first.
+/// A model's weight files, whole and sharded, in the order in which `transformers` prefers them.
 pub(super) const NAMES: [(&str, &str); 2] =
     [("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")];
 
-/// What the names of files in other formats end with, and the program that they are for.
+/// File extensions of other formats, and the programs that read them.
 const OTHERS: [(&str, &str); 6] = [
     (".h5", "TensorFlow"),
     (".msgpack", "Flax"),
@@ -27,7 +26,7 @@ const OTHERS: [(&str, &str); 6] = [
     (".pth", "PyTorch, by its own names"),
 ];
 
-/// Files and their tensors.
+/// The bytes of the files, and the tensors in them.
 #[derive(Debug, Default)]
 pub(super) struct Tensors {
     files: Vec<File>,
@@ -41,10 +40,10 @@ struct File {
 }
 
 impl Tensors {
-    /// Reads the files of a model.
+    /// Reads a model's weights from one file or from shards.
     ///
     /// # Errors
-    /// When one is missing, cut, or of another format.
+    /// When a file is missing, truncated, or of another format.
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let mut tensors = Self::default();
         for (whole, index) in NAMES {
@@ -113,8 +112,8 @@ impl Tensors {
         Ok(())
     }
 
-    /// Reads one file: safetensors where its name ends so, and otherwise what `torch.save` writes.
-    /// The prefix comes before the names of its tensors.
+    /// Reads one file, as safetensors if it has that extension and otherwise as `torch.save` writes
+    /// it. `prefix` is prepended to the names of its tensors.
     pub(super) fn read_file(&mut self, dir: &Path, name: &str, prefix: &str) -> Result<()> {
         let bytes = files::read(&dir.join(name), u64::MAX)
             .with_context(|| format!("cannot read {}", dir.join(name).display()))?;
@@ -134,13 +133,13 @@ impl Tensors {
         Ok(())
     }
 
-    /// Reads what a module of sentence-transformers keeps in a folder of its own.
+    /// Reads the tensors of a sentence-transformers module from the module's own folder.
     pub(super) fn read_module(&mut self, dir: &Path, prefix: &str) -> Result<()> {
         let there = NAMES.iter().map(|(whole, _)| *whole).find(|whole| is_there(&dir.join(whole)));
         self.read_file(dir, there.unwrap_or(NAMES[0].0), prefix)
     }
 
-    /// Takes tensors of other files, each by its name here and its name there.
+    /// Takes tensors from `other`; `names` maps their names here to their names there.
     pub(super) fn adopt(&mut self, mut other: Self, names: BTreeMap<String, String>) {
         let files = self.files.len();
         for (name, stored) in names {
@@ -151,7 +150,7 @@ impl Tensors {
         self.files.extend(other.files);
     }
 
-    /// The file that a tensor lies in.
+    /// The name of the file that holds a tensor.
     pub(super) fn file_name(&self, entry: &Entry) -> &str {
         &self.files[entry.file].name
     }

@@ -103,7 +103,7 @@ fn shards_are_read_by_their_index() {
     let (opened, _dir) = write(json!({"a": "three.safetensors", "b": "two.safetensors", "c": "four.safetensors"}));
     let error = message(opened);
     assert!(error.contains("has no four.safetensors, three.safetensors,") && error.contains('\n'), "{error}");
-    // In two shards, in none.
+    // A tensor in two shards, and a tensor in none.
     let (opened, dir) = write(json!({"a": "one.safetensors", "b": "two.safetensors"}));
     drop(opened);
     write_tensors(&dir.path().join("two.safetensors"), &["a", "b"].map(|name| (name, vec![1], vec![1.0])));
@@ -140,10 +140,10 @@ fn what_wraps_every_name_is_left_out() {
             "model.",
             "bert.pooler.dense.weight classifier.bias",
         ),
-        // What families themselves begin their names with stays.
+        // The prefixes of families stay.
         (&["model.norm.weight", "model.embed_tokens.weight"], "", "model.embed_tokens.weight model.norm.weight"),
         (&["bert.pooler.dense.weight"], "", "bert.pooler.dense.weight"),
-        // One that is not wrapped shows that the others are called so.
+        // One name without the prefix shows that it is not a wrapper's.
         (&["module.a", "b"], "", "b module.a"),
         (&[], "", ""),
     ];

@@ -1,9 +1,9 @@
-//! Files that `torch.save` writes of state dictionaries: `pytorch_model.bin`.
+//! Reads the state dictionaries that `torch.save` writes: `pytorch_model.bin`.
 //!
 //! Since PyTorch 1.6 such a file is a zip archive without compression: `data.pkl` is the
-//! dictionary, whose tensors are views of storages, and `data/KEY` is a storage. Before, it was
+//! dictionary, whose tensors are views of storages, and `data/KEY` is a storage. An older file is
 //! five pickles (a magic number, a version, the machine that wrote it, the dictionary, the keys of
-//! the storages) and the storages in the order of those keys, each after its length.
+//! the storages) and then the storages in the order of their keys, each preceded by its length.
 
 use std::collections::HashMap;
 
@@ -17,18 +17,18 @@ use crate::refuse;
 
 mod pickle;
 
-/// What the first pickle of an older file holds.
+/// The first pickle of an older file.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
-/// What its second one holds.
+/// The second pickle of an older file.
 const VERSION: i128 = 1001;
-/// Tensors in one file.
+/// The most tensors in a file.
 const MAX_TENSORS: usize = 1 << 17;
 
-/// The tensors of a file by name, as views of its bytes. `file` is what entries call it by, `name`
-/// what errors do.
+/// Lists the tensors of a file by name, as views of its bytes. Entries refer to it by the index
+/// `file`, errors by `name`.
 ///
 /// # Errors
-/// When the file is cut or contradicts itself, or holds anything but tensors by name.
+/// When the file is truncated, contradicts itself, or holds anything but tensors by name.
 pub(super) fn read(bytes: &[u8], file: usize, name: &str) -> anyhow::Result<Vec<(String, Entry)>> {
     let read = if bytes.starts_with(b"PK") { read_zip(bytes, file) } else { read_pickles(bytes, file) };
     read.map_err(|refusal| match refusal {
@@ -55,7 +55,7 @@ fn read_zip(bytes: &[u8], file: usize) -> Result<Vec<(String, Entry)>> {
         let Ok(path) = core::str::from_utf8(path.as_bytes()) else {
             return broken("has a member whose name is not UTF-8");
         };
-        // All members lie in one folder, whatever it is called.
+        // All members are in one folder, which may have any name.
         let Some((_, member)) = path.split_once('/') else { continue };
         members.insert(member, record.wayfinder());
         if record.compression_method() != CompressionMethod::STORE {
@@ -124,9 +124,9 @@ fn read_pickles(bytes: &[u8], file: usize) -> Result<Vec<(String, Entry)>> {
         pickle.objects.iter().filter_map(as_storage).map(|storage| (storage.key, storage)).collect();
     let mut starts = HashMap::new();
     for key in keys {
-        let Value::Text(key) = key else { return broken("has a storage whose key is no text") };
+        let Value::Text(key) = key else { return broken("has a storage whose key is not a text") };
         let Some(storage) = sizes.get(key) else {
-            return broken(format_args!("has a storage `{key}` that no tensor has"));
+            return broken(format_args!("has a storage `{key}` that no tensor uses"));
         };
         let Some(len) = bytes[at..].first_chunk::<8>() else {
             return broken(format_args!("ends before storage `{key}`"));
@@ -161,13 +161,13 @@ fn byte_len(storage: &Storage<'_>) -> Result<usize> {
     len.map_or_else(|| broken(format_args!("has {} elements in storage `{}`", storage.len, storage.key)), Ok)
 }
 
-/// Bytes of an element.
+/// Bytes per element.
 fn width(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
 }
 
-/// The dictionary's tensors, with every view checked against its storage, which begins at the byte
-/// that `start` says.
+/// Checks every view of the dictionary against its storage. `start` gives the first byte of a
+/// storage.
 fn tensors(
     pickle: &Pickle<'_>,
     file: usize,
@@ -179,9 +179,9 @@ fn tensors(
     }
     let mut found = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
-        let Value::Text(name) = key else { return foreign("has a key that is no text") };
+        let Value::Text(name) = key else { return foreign("has a key that is not a text") };
         let Some(Object::Tensor(tensor)) = pickle.object(*value) else {
-            return foreign(format_args!("has `{name}`, which is no tensor"));
+            return foreign(format_args!("has `{name}`, which is not a tensor"));
         };
         let Some(storage) = pickle.objects.get(tensor.storage).and_then(as_storage) else {
             return broken(format_args!("has no storage of tensor `{name}`"));
@@ -201,12 +201,12 @@ fn tensors(
     Ok(found)
 }
 
-/// Whether every element of a view lies in its storage, and the view has no more of them than that.
+/// Whether a view stays within its storage of `len` elements and has no more elements than it.
 fn fits(tensor: &Tensor, len: usize) -> bool {
     if tensor.shape.len() != tensor.strides.len() {
         return false;
     }
-    // No product of sizes overflows, in whatever order it is taken.
+    // Empty dimensions count as 1, so that no partial product overflows, in any order.
     let Some(count) = tensor.shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size.max(&1))) else {
         return false;
     };
@@ -219,7 +219,7 @@ fn fits(tensor: &Tensor, len: usize) -> bool {
     count <= len && last.is_some_and(|last| last < len)
 }
 
-/// Whether a view's elements follow each other in row-major order.
+/// Whether a view is in row-major order without gaps.
 fn is_contiguous(tensor: &Tensor) -> bool {
     let mut expected = 1;
     tensor.shape.iter().zip(&tensor.strides).rev().all(|(size, stride)| {

@@ -1,31 +1,31 @@
-//! The pickles of state dictionaries, read by a machine that executes nothing.
+//! Reads the pickles of state dictionaries without executing them.
 //!
-//! A pickle is a program for a stack machine, and may name any function of Python to be called.
-//! This machine knows the opcodes that PyTorch writes for a dictionary of tensors, and the few
-//! names in [`Global::of`]. It calls none of them: a tensor is what its constructor was to be
-//! given. Every other opcode and name is refused.
+//! A pickle is a program for a stack machine, and may name any Python function to be called. This
+//! machine knows the opcodes that PyTorch writes for a dictionary of tensors, and the names in
+//! [`Global::of`]. It calls none of them: a tensor is the arguments of its constructor. Every other
+//! opcode and name is refused.
 //!
-//! Objects lie in one list and refer to each other by their place in it, so that nothing in this
-//! file recurses, however deep a pickle nests. Every opcode takes at least a byte of the file and
-//! makes at most one object, and no number that the file holds is the size of an allocation: memory
-//! is in proportion to the bytes that are read.
+//! Objects are in one list and refer to each other by index, so nothing in this file recurses,
+//! however deep a pickle nests. Every opcode takes at least one byte of the file and makes at most
+//! one object, and no number in the file is the size of an allocation: memory is proportional to
+//! the bytes read.
 
 use core::fmt::Display;
 use std::collections::HashMap;
 
 use safetensors::Dtype;
 
-/// Opcodes in one pickle: dictionaries of a hundred thousand tensors have fewer.
+/// The most opcodes in a pickle; a dictionary of a hundred thousand tensors has fewer.
 const MAX_STEPS: usize = 1 << 22;
-/// Collections that are open at once: state dictionaries nest four deep.
+/// The most collections open at once; state dictionaries nest four deep.
 const MAX_DEPTH: usize = 64;
 
-/// Why a file is not read.
+/// The reason for refusing a file.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It ends too early, or contradicts itself.
+    /// The file ends too early, or contradicts itself.
     Broken(String),
-    /// It holds something that a state dictionary does not have.
+    /// The file holds something that a state dictionary does not have.
     Foreign(String),
 }
 
@@ -39,14 +39,14 @@ pub(super) fn foreign<T>(what: impl Display) -> Result<T> {
     Err(Refusal::Foreign(what.to_string()))
 }
 
-/// A name of Python that state dictionaries refer to.
+/// A Python name that state dictionaries refer to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
-    /// `_rebuild_tensor` and `_rebuild_tensor_v2`, which begin with the same four arguments.
+    /// `_rebuild_tensor` and `_rebuild_tensor_v2`, whose first four arguments agree.
     RebuildTensor,
     RebuildParameter,
-    /// The class of a storage, which says the type of its elements.
+    /// The class of a storage, which gives the type of its elements.
     Storage(Dtype),
 }
 
@@ -71,7 +71,7 @@ impl Global {
     }
 }
 
-/// What the stack holds.
+/// A value on the machine's stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     None,
@@ -80,11 +80,11 @@ pub(super) enum Value<'a> {
     Float,
     Text(&'a str),
     Global(Global),
-    /// The place of an object in [`Pickle::objects`].
+    /// An index into [`Pickle::objects`].
     Object(usize),
 }
 
-/// What is made once and may be referred to from several places.
+/// An object, which several values may refer to.
 #[derive(Debug)]
 pub(super) enum Object<'a> {
     List(Vec<Value<'a>>),
@@ -94,38 +94,38 @@ pub(super) enum Object<'a> {
     Tensor(Tensor),
 }
 
-/// Elements that tensors are views of.
+/// A buffer that tensors are views of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub(super) dtype: Dtype,
-    /// Its name in the file.
+    /// The storage's name in the file.
     pub(super) key: &'a str,
-    /// Its elements.
+    /// The number of elements.
     pub(super) len: usize,
 }
 
 /// A view of a storage, in elements.
 #[derive(Debug)]
 pub(super) struct Tensor {
-    /// The place of its storage in [`Pickle::objects`].
+    /// The index of its storage in [`Pickle::objects`].
     pub(super) storage: usize,
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
     pub(super) strides: Vec<usize>,
 }
 
-/// A pickle that was read.
+/// The result of reading a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     pub(super) objects: Vec<Object<'a>>,
-    /// What the program leaves.
+    /// The value on the stack where the program stops.
     pub(super) value: Value<'a>,
-    /// Its bytes.
+    /// The length of the program in bytes.
     pub(super) len: usize,
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads the pickle that these bytes begin with.
+    /// Reads the pickle at the beginning of `bytes`.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut machine =
             Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), objects: Vec::new() };
@@ -137,7 +137,7 @@ impl<'a> Pickle<'a> {
         foreign(format_args!("has more than {MAX_STEPS} opcodes in one pickle"))
     }
 
-    /// The pairs of a dictionary; `None` for what is none.
+    /// The pairs of a dictionary; `None` if the value is not one.
     pub(super) fn dict(&self, value: Value<'a>) -> Option<&[(Value<'a>, Value<'a>)]> {
         match self.object(value)? {
             Object::Dict(pairs) => Some(pairs),
@@ -158,19 +158,19 @@ struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value<'a>>,
-    /// The stack's length where each open collection begins.
+    /// The stack's length at the beginning of each open collection.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     objects: Vec<Object<'a>>,
 }
 
 impl<'a> Machine<'a> {
-    /// One opcode; what the program leaves, where it stops.
+    /// Executes one opcode; returns the top of the stack at STOP.
     fn step(&mut self) -> Result<Option<Value<'a>>> {
         let at = self.at;
         let [opcode] = self.array()?;
         match opcode {
-            // PROTO: later protocols have opcodes of their own, and those are refused.
+            // PROTO: the version does not matter, because newer opcodes are refused.
             0x80 => drop(self.array::<1>()?),
             b'.' => return self.pop().map(Some),
             b'(' if self.marks.len() < MAX_DEPTH => self.marks.push(self.stack.len()),
@@ -299,7 +299,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A number in two's complement of up to sixteen bytes.
+    /// LONG1: a number in two's complement of up to sixteen bytes.
     fn long(&mut self) -> Result<()> {
         let [len] = self.array()?;
         if len > 16 {
@@ -313,7 +313,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Where the last `count` values of the collection that is open begin.
+    /// The stack index of the last `count` values, all of which must be in the open collection.
     fn above_mark(&self, count: usize) -> Result<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(count).filter(|from| *from >= floor) {
@@ -362,7 +362,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, items: Vec<Value<'a>>) -> Result<()> {
         match self.top_object()? {
             Some(Object::List(list)) => list.extend(items),
-            _ => return broken("appends to what is no list"),
+            _ => return broken("appends to something that is not a list"),
         }
         Ok(())
     }
@@ -371,7 +371,7 @@ impl<'a> Machine<'a> {
         let (pairs, []) = items.as_chunks::<2>() else { return broken("has a key without a value") };
         match self.top_object()? {
             Some(Object::Dict(dict)) => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
-            _ => return broken("sets a key of what is no dictionary"),
+            _ => return broken("sets a key of something that is not a dictionary"),
         }
         Ok(())
     }
@@ -390,8 +390,9 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a persistent id stands for: `("storage", class, key, device, elements)`, in older files
-    /// with a sixth, the part of another storage that it is.
+    /// BINPERSID: replaces a persistent id with its storage. The id is `("storage", class, key,
+    /// device, elements)`, in older files with a sixth entry, which is `None` unless the storage is
+    /// part of another.
     fn storage(&mut self) -> Result<()> {
         let id = self.pop()?;
         let storage = match self.object(id) {
@@ -412,15 +413,15 @@ impl<'a> Machine<'a> {
                     Value::None,
                 ] => Storage { dtype, key, len: size(len)? },
                 [_, _, _, _, _, Value::Object(_)] => return foreign("has a storage that is a part of another"),
-                _ => return foreign("has a persistent id that is not that of a storage"),
+                _ => return foreign("has a persistent id that does not name a storage"),
             },
-            _ => return foreign("has a persistent id that is no tuple"),
+            _ => return foreign("has a persistent id that is not a tuple"),
         };
         self.push(Object::Storage(storage));
         Ok(())
     }
 
-    /// What a function would have made of its arguments.
+    /// REDUCE: replaces a constructor and its arguments with the object that it would make.
     fn reduce(&mut self) -> Result<()> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Some(Object::Tuple(arguments)) = self.object(arguments) else {
@@ -440,25 +441,25 @@ impl<'a> Machine<'a> {
                     strides: self.sizes(*strides)?,
                 })
             }
-            // A parameter is its tensor, and a flag that says whether it is trained.
+            // A parameter is a tensor and a flag that says whether it is trained.
             (Value::Global(Global::RebuildParameter), [tensor @ Value::Object(_), ..]) => {
                 self.stack.push(*tensor);
                 return Ok(());
             }
-            _ => return foreign("calls what is no constructor of a tensor or dictionary, or with other arguments"),
+            _ => return foreign("calls something other than the constructor of a tensor or dictionary"),
         };
         self.push(object);
         Ok(())
     }
 
-    /// The pairs that a dictionary is made of, as Python 2 wrote them.
+    /// The pairs of a dictionary, in the list form that Python 2 wrote.
     fn pairs(&self, list: Value<'a>) -> Result<Vec<(Value<'a>, Value<'a>)>> {
         let Some(Object::List(list)) = self.object(list) else {
-            return broken("makes a dictionary of what is no list");
+            return broken("makes a dictionary from something that is not a list");
         };
         let pair = |item: &Value<'a>| match self.object(*item) {
             Some(Object::List(pair) | Object::Tuple(pair)) if pair.len() == 2 => Ok((pair[0], pair[1])),
-            _ => broken("makes a dictionary of what are no pairs"),
+            _ => broken("makes a dictionary from items that are not pairs"),
         };
         list.iter().map(pair).collect()
     }
@@ -466,17 +467,17 @@ impl<'a> Machine<'a> {
     fn sizes(&self, value: Value<'a>) -> Result<Vec<usize>> {
         match self.object(value) {
             Some(Object::Tuple(sizes)) if sizes.len() <= 8 => sizes.iter().copied().map(size).collect(),
-            _ => broken("has a tensor whose shape is no tuple of at most eight numbers"),
+            _ => broken("has a tensor whose shape is not a tuple of at most eight numbers"),
         }
     }
 
-    /// Attributes of an object. Those of a dictionary are `_metadata`, the versions of modules;
-    /// tensors have none.
+    /// BUILD: drops the attributes of a dictionary, which are `_metadata`, the versions of modules.
+    /// Tensors have none.
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.top_object()? {
             Some(Object::Dict(_)) => Ok(()),
-            _ => foreign("gives attributes to what is no dictionary"),
+            _ => foreign("gives attributes to something that is not a dictionary"),
         }
     }
 }
@@ -484,11 +485,11 @@ impl<'a> Machine<'a> {
 fn size(value: Value<'_>) -> Result<usize> {
     match value {
         Value::Int(number) => usize::try_from(number).or_else(|_| broken(format_args!("has {number} for a size"))),
-        _ => broken("has a size that is no whole number"),
+        _ => broken("has a size that is not a whole number"),
     }
 }
 
-/// A name for an error: it comes from the file, and may be long.
+/// Shortens a name from the file for an error message.
 fn shown(name: &str) -> String {
     name.chars().take(60).filter(|letter| !letter.is_control()).collect()
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Why a pickle is refused, and whether because of what it holds.
+/// Why a pickle is refused, and whether as foreign rather than broken.
 fn refused(bytes: &[u8]) -> (bool, String) {
     match Pickle::read(bytes) {
         Ok(pickle) => panic!("{:?} was read", pickle.value),
@@ -28,7 +28,7 @@ fn a_function_of_another_module_is_refused_by_name_and_not_called() {
 
 #[test]
 fn opcodes_that_state_dictionaries_lack_are_refused_with_their_place() {
-    // Instances, extensions, names on the stack, frames, and what duplicates or drops values.
+    // Instances, extensions, names on the stack, frames, and opcodes that duplicate or drop values.
     for opcode in [b'i', b'o', b'd', b'l', b'P', b'0', b'1', b'2', 0x81, 0x82, 0x8c, 0x92, 0x93, 0x94, 0x95, 0x97] {
         let (foreign, what) = refused(&[0x80, 2, b'N', opcode]);
         assert!(foreign && what.contains(&format!("{opcode:#04x} at byte 3")), "{what}");
@@ -38,7 +38,7 @@ fn opcodes_that_state_dictionaries_lack_are_refused_with_their_place() {
 #[test]
 fn depth_counts_and_sizes_are_bounded() {
     assert!(refused(&[b'('; 100]).1.contains("nests more than 64"));
-    // Tuples in tuples make no recursion, neither when they are made nor when they are dropped.
+    // Nested tuples cause no recursion, neither when they are made nor when they are dropped.
     let deep = [b"N".as_slice(), &[0x85; 1_000_000], b"."].concat();
     assert_eq!(Pickle::read(&deep).unwrap().objects.len(), 1_000_000);
     let long = vec![b'N'; MAX_STEPS + 1];
@@ -46,7 +46,7 @@ fn depth_counts_and_sizes_are_bounded() {
     // A text of four gigabytes in a file of five bytes, and a number of 255 bytes.
     assert!(refused(b"X\xff\xff\xff\xff.").1.contains("ends in the middle"));
     assert!(refused(b"\x8a\xff.").1.contains("255 bytes"));
-    // A place in the memo is a name, not a length.
+    // A memo slot is a name, not a length.
     assert_eq!(Pickle::read(b"Nr\xff\xff\xff\xffj\xff\xff\xff\xff.").unwrap().value, Value::None);
 }
 
@@ -60,8 +60,8 @@ fn programs_that_contradict_themselves_are_broken() {
         (b"t.", "was not opened"),
         (b"h\x07.", "object 7"),
         (b"Na.", "stack"),
-        (b"NNa.", "no list"),
-        (b"NNNs.", "no dictionary"),
+        (b"NNa.", "not a list"),
+        (b"NNNs.", "not a dictionary"),
         (b"}(Nu.", "without a value"),
         (b"ccollections\nOrderedDict\nNR.", "tuple of arguments"),
         (b"ctorch._utils\n_rebuild_tensor_v2\n(}K\0))tR.", "without a storage"),
@@ -97,7 +97,7 @@ fn a_storage_and_its_views_are_what_the_program_says() {
 fn the_pairs_and_attributes_of_python_2_are_read() {
     let pairs = b"ccollections\nOrderedDict\n](U\x01aK\x01e\x85R}U\x09_metadataNsb.";
     let (_, what) = refused(pairs);
-    assert!(what.contains("no pairs"), "{what}");
+    assert!(what.contains("not pairs"), "{what}");
     let pairs = b"ccollections\nOrderedDict\n]](U\x01aK\x01ea\x85R}U\x09_metadataNsb.";
     let pickle = Pickle::read(pairs).unwrap();
     assert_eq!(pickle.dict(pickle.value), Some(&[(Value::Text("a"), Value::Int(1))][..]));
