@@ -1,8 +1,8 @@
 //! Integer-only inference for small quantized transformers, without `std` and without a heap.
 //!
 //! The host program `kinglet` turns a Hugging Face checkpoint into one file, the *blob*. This crate
-//! runs the blob where it lies, in flash: decoders (GPT and its kin), encoders (BERT and its kin)
-//! and encoder-decoders (T5 and its kin). A blob gives equal bits on every target.
+//! runs the blob in place, from flash: decoders (the GPT family), encoders (the BERT family) and
+//! encoder-decoders (the T5 family). A blob gives equal bits on every target.
 //!
 //! ```
 //! use kinglet::{Error, Model, Session, arena, arena_bytes, include_model};
@@ -20,10 +20,12 @@
 //!     let tokenizer = Tokenizer::from_bytes(model.tokenizer_section())?;
 //!     let (mut scratch, mut tokens) = ([0; 1024], [Token::default(); MAX_TOKENS]);
 //!     let text = "Dim the hallway lights to thirty percent.";
-//!     let count = tokenizer.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens)?;
+//!     let options = EncodeOptions::default();
+//!     let count = tokenizer.encode(text, None, &options, &mut scratch, &mut tokens)?;
 //!     let ids = tokens.map(|token| token.id);
 //!
-//!     let mut arena = arena!(arena_bytes(BLOB, MAX_TOKENS)); // a constant: 23,136 to 75,136 bytes for models that ship
+//!     // The size is a constant: 23,136 to 75,136 bytes for the models that ship with Kinglet.
+//!     let mut arena = arena!(arena_bytes(BLOB, MAX_TOKENS));
 //!     let mut session = Session::new(&model, &mut arena.0, MAX_TOKENS)?;
 //!     session.encode(&ids[..count], &[])?;
 //!     let label = argmax(session.logits()?) as usize;
@@ -35,24 +37,24 @@
 //! # Layers
 //!
 //! - [`format`](mod@format): an architecture as data
-//!   ([`ModelSpec`](crate::format::spec::ModelSpec)), where its tensors lie, and the blob.
-//! - [`Model`]: a checked view over a blob. Weights are read where they lie, never copied.
-//! - [`Session`]: tokens through the model, in an arena that the caller lends; caches of keys and
-//!   values; logits.
+//!   ([`ModelSpec`](crate::format::spec::ModelSpec)), the offsets of its tensors, and the blob.
+//! - [`Model`]: a checked view over a blob. Weights are read in place, never copied.
+//! - [`Session`]: runs tokens through the model in an arena that the caller lends; holds the key
+//!   and value caches, and the logits.
 //! - [`sample`] and [`task`]: choosing tokens, generating text, filling masks, labels, answers,
 //!   sentence vectors, likelihood.
 //! - [`tokenizer`]: text to tokens and back, equal to Hugging Face's `tokenizers`.
 //! - [`golden`]: the self test that every blob carries.
 //!
-//! `kinglet export` writes a blob as a Rust module, in which model and tokenizer are constants:
-//! then the code that reads and checks blobs is not linked.
+//! `kinglet export` writes a blob as a Rust module, in which model and tokenizer are constants.
+//! Firmware that uses it does not link the code that reads and checks blobs.
 //!
 //! # Memory
 //!
-//! A session needs one buffer, its *arena*, at a 16-byte boundary ([`arena!`] and [`Aligned`] see
-//! to that). [`arena_bytes`] reads its size off the blob, at compile time if the blob is a
-//! constant. [`MemoryPlan`] has the sizes for other tiles and beams. A tokenizer takes its scratch
-//! memory in words for the duration of a call; an arena serves for that while no session holds it.
+//! A session needs one buffer, its *arena*, at a 16-byte boundary, which [`arena!`] and [`Aligned`]
+//! provide. [`arena_bytes`] reads the size from the blob, at compile time if the blob is a
+//! constant. [`MemoryPlan`] computes it for other tiles and for beams. A tokenizer borrows scratch
+//! memory, as `u32` words, for one call; while no session holds the arena, it can serve as scratch.
 //!
 //! # Numbers
 //!
@@ -64,18 +66,18 @@
 //! # Panics and errors
 //!
 //! After [`Model::from_bytes`] succeeds, no call panics or reads out of bounds, whatever the bytes
-//! are. Bytes that are no model give a [`LoadError`], misuse of a model gives a [`RunError`], and
-//! both convert into an [`Error`]. Each has a code for telemetry. A blob's checksum finds
-//! accidents; it does not prove where the blob came from.
+//! are. Bytes that are not a model give a [`LoadError`], misuse of a model gives a [`RunError`],
+//! and both convert into an [`Error`]. Each has a code for telemetry. A blob's checksum detects
+//! accidental damage; it does not prove where the blob came from.
 //!
 //! # Features
 //!
-//! Default features are parts that only some models have (`cross-attention`, `packed-weights`, …):
-//! `default-features = false` leaves them out of firmware, and a model that needs one is refused
-//! with its name. `signed` checks signatures of blobs; `cores` shares products with a chip's other
-//! cores; `defmt` formats errors and specifications; `dsp` and `mve` say what an Armv8-M core has;
-//! `alloc` and `std` are conveniences of the host: aligned vectors, faster kernels of x86-64,
-//! threads.
+//! The default features are parts that only some models have (`cross-attention`, `packed-weights`,
+//! …). `default-features = false` leaves them out of firmware; loading a model that needs one then
+//! fails with [`LoadError::FeatureOff`]. `signed` checks signatures of blobs; `cores` shares matrix
+//! products with a chip's other cores; `defmt` formats errors and specifications; `dsp` and `mve`
+//! declare the extensions of an Armv8-M core; `alloc` and `std` are for the host: aligned vectors,
+//! the faster x86-64 kernels, threads.
 #![no_std]
 #[cfg(target_endian = "big")]
 compile_error!("Kinglet runs on little-endian targets: blobs are read where they lie, and nothing else is tested");
@@ -111,7 +113,7 @@ mod workspace;
 pub use aligned::AlignedVec;
 pub use error::{Buffer, Error, LoadError, RunError};
 pub use format::memory::MemoryPlan;
-// The lists in a manifest and in a tokenizer's header are of this crate.
+// Public lists of a manifest and of a tokenizer's header are `heapless::Vec`s.
 pub use heapless;
 pub use model::Model;
 pub use session::{Pass, Prefix, Session, Suspended};

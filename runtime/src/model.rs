@@ -343,7 +343,7 @@ impl<'m> StackView<'_, 'm> {
         let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };
         let spec = self.model.spec();
         let packed = features::PACKED_WEIGHTS && spec.numerics.packed.in_block(self.id, block, part);
-        let layout = part.laid(shape.0, shape.1, &spec.numerics, packed);
+        let layout = part.layout(shape.0, shape.1, &spec.numerics, packed);
         self.model.matrix_of(self.model.layout.block_offset(spec, (self.id, block, part)), shape, layout)
     }
 

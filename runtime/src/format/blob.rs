@@ -1,5 +1,4 @@
-//! The file itself: prelude, manifest, payload, tokenizer, golden vectors, checksum. Read and
-//! written here, side by side.
+//! Reads and writes the file: prelude, manifest, payload, tokenizer, golden vectors, checksum.
 
 use super::checksum::Checksum;
 #[cfg(feature = "alloc")]
@@ -15,14 +14,14 @@ pub use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenanc
 
 /// The first four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"KNGL";
-/// The format that this version reads and writes. Any change to the bytes raises it.
+/// The format version that this crate reads and writes. Any change to the bytes raises it.
 pub const FORMAT_VERSION: u16 = 6;
 /// Bytes of the prelude.
 pub const PRELUDE_LEN: usize = 64;
 /// Bytes of the checksum at the end.
 pub const CHECKSUM_LEN: usize = 4;
 
-/// What is known of a blob from its first [`PRELUDE_LEN`] bytes: see [`peek`].
+/// The sizes stated in a blob's first [`PRELUDE_LEN`] bytes: see [`peek`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peek {
@@ -43,8 +42,8 @@ impl Peek {
 /// Reads the beginning of a blob, such as the first packet of a download: is it a blob of this
 /// version, does it fit its slot, does its arena fit the memory?
 ///
-/// The rest is not checked: [`Model::from_bytes`](crate::Model::from_bytes) finds out, from all
-/// bytes, whether the blob is whole and whether the beginning tells the truth about memory.
+/// Only the prelude is read. [`Model::from_bytes`](crate::Model::from_bytes) checks, on all bytes,
+/// that the blob is complete and that the stated sizes are right.
 ///
 /// # Errors
 /// [`LoadError::BlobTooShort`] with fewer than [`PRELUDE_LEN`] bytes, [`LoadError::BadMagic`] and
@@ -66,7 +65,7 @@ pub fn peek(first: &[u8]) -> Result<Peek, LoadError> {
     Ok(Peek { bytes: prelude.total_len as usize, coefficients: prelude.coefficients })
 }
 
-/// The prelude's fields, in order; `u32` each after the magic and the version.
+/// The prelude's fields after magic and version, in order, each a `u32`.
 #[derive(Clone, Copy, Debug)]
 struct Prelude {
     total_len: u32,
@@ -84,7 +83,7 @@ pub(crate) struct Sections<'m> {
     pub(crate) payload: &'m [u8],
     pub(crate) tokenizer: &'m [u8],
     pub(crate) golden: &'m [u8],
-    /// The checksum at the end, which tells the blob from others.
+    /// The checksum at the end, which identifies the blob in snapshots and prefixes.
     pub(crate) checksum: u32,
 }
 
@@ -125,7 +124,7 @@ impl Prelude {
     }
 }
 
-/// Cuts a blob into its sections. Checks prelude, length, alignment, checksum and padding.
+/// Splits a blob into its sections. Checks prelude, length, alignment, checksum and padding.
 pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Sections<'m>, LoadError> {
     let given = blob.len();
     let prelude = Prelude::read(blob)?;
@@ -160,8 +159,8 @@ pub(crate) fn sections<'m>(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Se
     Ok(Sections { coefficients: prelude.coefficients, manifest, payload, tokenizer, golden, checksum: found })
 }
 
-/// Decodes a manifest in the place of an empty one, and finds its tensors, if manifest and sections
-/// belong together.
+/// Decodes a blob's manifest into `manifest`, which must be [empty](Manifest::EMPTY), and the
+/// offsets of its tensors into `layout`. Checks that both agree with the sections' sizes.
 #[inline(never)]
 pub(crate) fn describe<'m>(
     sections: &Sections<'m>,
@@ -185,7 +184,7 @@ pub(crate) fn describe<'m>(
     Ok(())
 }
 
-/// Takes a section and the zeros that pad it to the alignment.
+/// Splits a section of `len` bytes, and the zeros that pad it to the alignment, off `rest`.
 fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) -> Result<&'m [u8], LoadError> {
     let len = len as usize;
     let padding = start.wrapping_add(len).wrapping_neg() % ALIGNMENT;
@@ -199,7 +198,7 @@ fn section<'m>(rest: &mut &'m [u8], start: usize, len: u32, name: &'static str) 
     Ok(section)
 }
 
-/// The words of the prelude.
+/// The prelude's words after magic and version.
 const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
     let mut words = [0; Prelude::WORDS];
     if let Some((_, fields)) = prelude.as_chunks::<4>().0.split_last_chunk::<{ Prelude::WORDS }>() {
@@ -215,8 +214,8 @@ const fn prelude_words(prelude: &[u8; PRELUDE_LEN]) -> [u32; Prelude::WORDS] {
 /// Bytes between two calls of `pause` while the checksum is computed.
 pub(super) const PAUSE_BYTES: usize = 16 << 10;
 
-/// The memory coefficients of the prelude, for constants; `None` when the bytes do not begin as a
-/// blob of this version does.
+/// The memory coefficients of the prelude, for constants; `None` if the magic or the version
+/// differs.
 pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]> {
     let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { return None };
     let [m0, m1, m2, m3, v0, v1, ..] = *prelude;
@@ -228,15 +227,15 @@ pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]
     Some(plan)
 }
 
-/// The sections of a blob that was checked already, for a constant: its checksum is compared, not
-/// computed.
+/// The sections of a blob that the exporter has checked, for a constant: the stored checksum is
+/// compared with `checksum`, not computed.
 ///
 /// # Panics
-/// When it is another blob, or of another format; that is to say, such a constant does not compile.
+/// If the format version or the checksum differs: the constant then does not compile.
 pub(crate) const fn known_sections(blob: &[u8], checksum: u32) -> Sections<'_> {
-    let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { panic!("this is no blob") };
+    let Some(prelude) = blob.first_chunk::<PRELUDE_LEN>() else { panic!("this is not a blob") };
     assert!(u16::from_le_bytes([blob[4], blob[5]]) == FORMAT_VERSION, "the blob is of another format: export it again");
-    let Some((_, written)) = blob.split_last_chunk::<CHECKSUM_LEN>() else { panic!("this is no blob") };
+    let Some((_, written)) = blob.split_last_chunk::<CHECKSUM_LEN>() else { panic!("this is not a blob") };
     assert!(u32::from_le_bytes(*written) == checksum, "the blob is not the one that was exported: export it again");
     let [_, manifest, payload, tokenizer, golden, plan @ .., _, _] = prelude_words(prelude);
     let payload_at = PRELUDE_LEN + (manifest as usize).next_multiple_of(ALIGNMENT);
@@ -256,13 +255,14 @@ const fn cut(blob: &[u8], at: usize, len: u32) -> &[u8] {
     blob.split_at(at).1.split_at(len as usize).0
 }
 
-/// Writes a blob.
+/// Encodes a blob.
 ///
-/// `payload` holds the tensors in the order of [`roles`](super::layout::roles), each padded as
-/// [`Shape::bytes`](super::layout::Shape::bytes) says; `tokenizer` and `golden` may be empty.
+/// `payload` holds the tensors in the order of [`roles`](super::layout::roles), each padded to
+/// [`Shape::bytes`](super::layout::Shape::bytes); `tokenizer` and `golden` may be empty.
 ///
 /// # Errors
-/// [`LoadError::InvalidSpec`] and [`LoadError::BadLayout`] when the parts do not belong together.
+/// [`LoadError::InvalidSpec`] when the specification is out of bounds, [`LoadError::BadLayout`]
+/// when `payload` has another length than it or the blob would exceed 32 bits.
 #[cfg(feature = "alloc")]
 pub fn write(
     manifest: &Manifest,

@@ -1,4 +1,4 @@
-//! The bounds that the runtime relies on, and the features that a model needs: checked once, when a
+//! Checks the bounds that the runtime relies on and the features that a model needs, once, when a
 //! blob is read or written.
 
 use super::layout::{Shape, can_be_packed, can_be_table};
@@ -17,8 +17,8 @@ impl ModelSpec {
     /// Checks every bound that the runtime relies on.
     ///
     /// # Errors
-    /// [`LoadError::InvalidSpec`] naming the field that is out of bounds;
-    /// [`LoadError::FeatureOff`].
+    /// [`LoadError::InvalidSpec`] with the name of the field that is out of bounds;
+    /// [`LoadError::FeatureOff`] with the feature that is missing.
     pub fn check(&self) -> Result<(), LoadError> {
         if let Some(off) = missing(self) {
             return Err(LoadError::FeatureOff(off.feature));
@@ -71,7 +71,7 @@ impl ModelSpec {
         self.check_packed()
     }
 
-    /// Checks that what is packed is there, and has a shape that can be packed.
+    /// Checks that every packed matrix exists and has a shape that can be packed.
     fn check_packed(&self) -> Result<(), LoadError> {
         let packed = &self.numerics.packed;
         let bytes = !matches!(self.numerics.weights, WeightLayout::Packed { .. } | WeightLayout::Table);
@@ -90,7 +90,7 @@ impl ModelSpec {
                 let blocks = packed.stack(id).blocks(part);
                 let fits = match part.matrix(stack) {
                     Some((rows, cols, _)) => can_be_packed(rows, cols),
-                    // Later networks and a second narrow stream share a set with the first.
+                    // Further networks and a second narrow stream share a set with the first.
                     None => part.shares_its_set(),
                 };
                 let known = blocks.0 & !Blocks::first(stack.num_blocks()).0 == 0;
@@ -116,7 +116,7 @@ impl StackSpec {
     fn check(&self, causal: bool) -> Result<(), LoadError> {
         let (embedding, block) = (&self.embedding, &self.block);
         require(width(self.hidden_size), "hidden_size")?;
-        // An encoder without layers looks its tokens up, and the head pools what it finds.
+        // An encoder may have no layers: the head then pools the token embeddings.
         let least = u16::from(causal);
         require((least..=MAX_LAYERS).contains(&self.num_hidden_layers), "num_hidden_layers")?;
         require(
@@ -246,7 +246,7 @@ impl Multiplier {
     }
 }
 
-/// A size that rows may have.
+/// Whether `size` is a valid number of columns.
 fn width(size: u32) -> bool {
     (1..=MAX_WIDTH).contains(&size)
 }
@@ -255,12 +255,12 @@ fn require(holds: bool, what: &'static str) -> Result<(), LoadError> {
     if holds { Ok(()) } else { Err(LoadError::InvalidSpec(what)) }
 }
 
-/// A feature of the crate that a model needs and this program does not have.
+/// A crate feature that a model needs and that is off.
 #[derive(Clone, Copy)]
 pub(crate) struct Off {
     /// Its name in `Cargo.toml`.
     pub(crate) feature: &'static str,
-    /// The sentence that a compiler shows, which cannot make one of a name.
+    /// The message of a panic at compile time, which cannot be formatted.
     pub(crate) sentence: &'static str,
 }
 
@@ -270,7 +270,7 @@ macro_rules! off {
     };
 }
 
-/// The first feature that a model needs and this program does not have.
+/// The first feature that a model needs and that is off.
 pub(crate) const fn missing(spec: &ModelSpec) -> Option<Off> {
     if spec.numerics.packed.group != 0 && !features::PACKED_WEIGHTS {
         return off!("packed-weights");

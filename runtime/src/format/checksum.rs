@@ -1,10 +1,10 @@
-//! CRC-32 (IEEE 802.3), which finds accidents: flash that was not written, a download that was cut.
-//! It proves nothing about who wrote the bytes.
+//! Computes CRC-32 (IEEE 802.3), which detects accidents: flash that was not written, a download
+//! that was cut short. It proves nothing about who wrote the bytes.
 
-/// A checksum of bytes that come piece by piece, as a download does.
+/// A checksum of bytes that arrive piece by piece, as in a download.
 ///
-/// One table of 1 KB on a device; with the feature `std` the processor's own instructions, where it
-/// has some.
+/// Uses a 1 KB table on a device; with the feature `std`, the processor's CRC or carry-less
+/// multiply instructions if it has them.
 ///
 /// ```
 /// use kinglet::format::checksum::{Checksum, checksum};
@@ -18,13 +18,12 @@
 pub struct Checksum(state::State);
 
 impl Checksum {
-    /// Of no bytes.
+    /// The checksum of no bytes.
     pub fn new() -> Self {
         Self(state::State::new())
     }
 
-    /// Takes in more bytes. A Cortex-M4 takes 3.7 instructions for a byte, where they begin at a
-    /// word's boundary.
+    /// Appends bytes. A Cortex-M4 takes 3.7 instructions per byte if `bytes` is word-aligned.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -41,7 +40,7 @@ impl Default for Checksum {
     }
 }
 
-/// The checksum of some bytes.
+/// The CRC-32 of `bytes`.
 ///
 /// ```
 /// assert_eq!(kinglet::format::checksum::checksum(b"123456789"), 0xcbf4_3926);
@@ -61,7 +60,7 @@ mod state {
 mod table {
     use bytemuck::try_cast_slice;
 
-    /// The remainders of single bytes, the least significant bit first.
+    /// The remainder of each byte value, bit-reflected.
     static TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut byte = 0;
@@ -89,8 +88,8 @@ mod table {
 
         pub(super) fn update(&mut self, bytes: &[u8]) {
             let (whole, rest) = bytes.as_chunks::<16>();
-            // Words are loaded where they begin at a word's boundary, and the loop is written out
-            // for four of them, because firmware is compiled for size.
+            // Aligned words are loaded whole. The loop is unrolled by four by hand, because
+            // firmware is compiled for size.
             match try_cast_slice::<[u8; 16], [u32; 4]>(whole) {
                 Ok(fours) => {
                     let mut sum = self.0;
@@ -113,13 +112,13 @@ mod table {
         }
     }
 
-    /// Four bytes further.
+    /// Advances the remainder by four bytes.
     #[inline(always)]
     fn word(sum: u32, word: u32) -> u32 {
         shifted(shifted(shifted(shifted(sum ^ u32::from_le(word)))))
     }
 
-    /// One byte further.
+    /// Advances the remainder by one byte.
     #[inline(always)]
     fn shifted(sum: u32) -> u32 {
         TABLE[(sum & 0xff) as usize] ^ sum >> 8

@@ -1,6 +1,8 @@
-//! Decoding in place. What `serde` derives returns a value, and a value that passes through several
-//! functions lies on the stack several times: a manifest takes eight kilobytes, which a small
-//! device has not. Here each field is decoded by itself and written where it is to be.
+//! Decodes a manifest in place.
+//!
+//! A derived `Deserialize` returns its value, and a value returned through several functions is on
+//! the stack several times: eight kilobytes for a manifest, too many for a small device. Here each
+//! field is decoded by itself and written directly to its destination.
 
 use heapless::Vec;
 use postcard::Deserializer;
@@ -23,8 +25,8 @@ impl<'m> Decoder<'m> {
         Self(Deserializer::from_bytes(bytes))
     }
 
-    /// A small value.
-    // A function of its own for each type gives its stack back before the next value.
+    /// Decodes a small value.
+    // Not inlined, so that the stack of each type's decoder is released before the next value.
     #[inline(never)]
     pub(crate) fn value<T: Deserialize<'m>>(&mut self) -> Option<T> {
         T::deserialize(&mut self.0).ok()
@@ -36,14 +38,14 @@ impl<'m> Decoder<'m> {
     }
 }
 
-/// What is decoded where it is to be.
+/// A type that can be decoded in place.
 pub(crate) trait InPlace<'m> {
-    /// Decodes the next value in the place of this one. `None` when the bytes are none; what is
-    /// here is then of no use.
+    /// Overwrites `self` with the next value. `None` if the bytes do not encode one; `self` may
+    /// then be partly overwritten.
     fn decode(&mut self, from: &mut Decoder<'m>) -> Option<()>;
 }
 
-/// Types that are decoded as a whole.
+/// Implements [`InPlace`] for types that are decoded as a whole.
 macro_rules! whole {
     ($($type:ty),* $(,)?) => {$(
         impl<'m> InPlace<'m> for $type {
@@ -56,7 +58,7 @@ macro_rules! whole {
 }
 pub(crate) use whole;
 
-/// Structures that are decoded field by field, in the order in which they are declared.
+/// Implements [`InPlace`] for structures, field by field in the order of declaration.
 macro_rules! by_field {
     ($($name:ident $(<$life:lifetime>)? { $($field:ident),* $(,)? })*) => {$(
         impl<'m> InPlace<'m> for $name $(<$life>)? {
@@ -168,7 +170,7 @@ by_field! {
 }
 
 impl<'m> InPlace<'m> for Option<StackSpec> {
-    // Two stacks are decoded by one function.
+    // Not inlined: both stacks share one copy of the code.
     #[inline(never)]
     fn decode(&mut self, from: &mut Decoder<'m>) -> Option<()> {
         *self = None;
@@ -188,7 +190,7 @@ impl<'m, T: Deserialize<'m>, const N: usize> InPlace<'m> for Vec<T, N, u8> {
 }
 
 impl StackSpec {
-    /// What is there before anything was decoded.
+    /// The initial value, to be overwritten by decoding.
     const EMPTY: Self = Self {
         hidden_size: 0,
         num_hidden_layers: 0,
@@ -239,8 +241,9 @@ impl StackSpec {
     };
 }
 
-/// What is there before anything was decoded: no model has a specification without a stack.
 impl Manifest<'_> {
+    /// The initial value, to be overwritten by decoding. It is not a valid manifest: its specification
+    /// has no stack.
     pub(crate) const EMPTY: Self = Self {
         spec: ModelSpec {
             numerics: NumericsSpec {

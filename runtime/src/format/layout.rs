@@ -1,8 +1,8 @@
-//! Which tensors a model has, and where they lie.
+//! Derives a model's tensors, and their sizes, from its specification.
 //!
-//! There is no table of tensors in a blob: the layout is a function of the specification. [`roles`]
-//! lists every tensor of a model in payload order, [`Role::shape`] says what it is, and that is all
-//! that the writer and the reader need to agree.
+//! A blob has no table of tensors: the layout is a function of the specification. [`roles`] lists
+//! every tensor of a model in payload order with its [`Shape`], which is all that the writer and
+//! the reader have to agree on.
 
 pub use super::parts::{BlockPart, HeadPart, NETWORKS, Role, Stack, StackPart};
 
@@ -13,10 +13,10 @@ use super::spec::{
 };
 use crate::features;
 
-/// Tensors, and the runs of bytes inside them, begin at multiples of this many bytes.
+/// The alignment, in bytes, of tensors in the payload and of the buffers in the arena.
 pub const ALIGNMENT: usize = 16;
 
-/// Values of `|x|` in `0 ..= 8` at which an activation function is tabulated, `1 / 64` apart.
+/// Entries of an activation function's table, which samples `|x|` in `0 ..= 8` at steps of `1/64`.
 pub const ACTIVATION_TABLE_LEN: usize = 513;
 
 /// The kind and the size of a tensor.
@@ -27,47 +27,47 @@ pub enum Shape {
     Matrix {
         /// Output channels.
         rows: usize,
-        /// Inputs.
+        /// Input channels.
         cols: usize,
         /// Whether there are biases.
         bias: bool,
-        /// How the weights lie.
+        /// The layout of the weights.
         layout: WeightLayout,
     },
     /// One exponent, `size` weights and, with a bias, `size` biases, all `i32`.
     Norm {
-        /// Width.
+        /// Width of a row.
         size: usize,
-        /// The formula: the weights of all but the affine one are multiplied by the root of the
-        /// width.
+        /// The formula. The weights of all but [`NormKind::Affine`] are multiplied by
+        /// `sqrt(size)`.
         kind: NormKind,
         /// Whether there are biases.
         bias: bool,
     },
     /// `len` values of `i32`.
     Words {
-        /// How many.
+        /// The number of values.
         len: usize,
     },
     /// `len` values of `i16`.
     Halfwords {
-        /// How many.
+        /// The number of values.
         len: usize,
     },
 }
 
 impl Shape {
-    /// A norm's numbers over rows of this width.
+    /// The shape of a norm over rows of `size` values.
     pub const fn norm(size: usize, spec: &NormSpec) -> Self {
         Self::Norm { size, kind: spec.kind, bias: spec.bias }
     }
 
-    /// A matrix that lies row by row, unless [`laid`](Self::laid) says otherwise.
+    /// The shape of a row-major matrix; [`with_layout`](Self::with_layout) replaces the layout.
     const fn matrix(rows: usize, cols: usize, bias: bool) -> Self {
         Self::Matrix { rows, cols, bias, layout: WeightLayout::RowMajor }
     }
 
-    /// Bytes of weights, before the 32-bit numbers of a matrix.
+    /// Bytes of a matrix's weights, padded to the alignment; its 32-bit numbers follow them.
     pub const fn weight_bytes(self) -> u64 {
         let Self::Matrix { rows, cols, layout, .. } = self else { return 0 };
         let weights = rows as u64 * cols as u64;
@@ -82,8 +82,8 @@ impl Shape {
         }
     }
 
-    /// How many scales the groups of a packed matrix have together, a byte each; of a table in four
-    /// bits, scales and zeros.
+    /// Bytes of all group scales of a packed matrix, or of all scales and zero points of a 4-bit
+    /// table.
     pub const fn group_scales(self) -> u64 {
         match self {
             Self::Matrix { rows, cols, layout: WeightLayout::Packed { group }, .. } => {
@@ -96,7 +96,7 @@ impl Shape {
         }
     }
 
-    /// How many multipliers a matrix has: one for each row, or one for a table in four bits.
+    /// The number of a matrix's multipliers: one for each row, or one for a 4-bit table.
     pub(crate) const fn multipliers(self) -> usize {
         match self {
             Self::Matrix { layout: WeightLayout::Table, .. } => 1,
@@ -105,22 +105,20 @@ impl Shape {
         }
     }
 
-    /// The shape with a matrix of this `role` as it lies in a model.
-    ///
-    /// The vectors of distances in disentangled attention lie row by row.
-    fn laid(self, role: Role, spec: &ModelSpec) -> Self {
+    /// The shape with the layout that a matrix of this `role` has in a model.
+    fn with_layout(self, role: Role, spec: &ModelSpec) -> Self {
         let Self::Matrix { rows, cols, bias, .. } = self else { return self };
         let numerics = &spec.numerics;
         let packed = features::PACKED_WEIGHTS && numerics.packed.contains(role);
         let layout = match role {
             _ if packed && spec.only_looks_up(role) => WeightLayout::Table,
-            Role::Block(_, _, part) => part.laid(rows, cols, numerics, packed),
+            Role::Block(_, _, part) => part.layout(rows, cols, numerics, packed),
             _ => fitting(rows, cols, numerics, packed),
         };
         Self::Matrix { rows, cols, bias, layout }
     }
 
-    /// Numbers of the tensor that follow its weights, in bytes.
+    /// Bytes of the 32-bit and 16-bit numbers, which follow the weights.
     pub const fn number_bytes(self) -> u64 {
         match self {
             Self::Matrix { rows, bias, .. } => 4 + 4 * (self.multipliers() + if bias { rows } else { 0 }) as u64,
@@ -130,13 +128,13 @@ impl Shape {
         }
     }
 
-    /// Bytes in the payload, padding to the next tensor included.
+    /// Bytes in the payload, including the padding to the next tensor.
     pub const fn bytes(self) -> u64 {
         self.weight_bytes() + self.number_bytes().next_multiple_of(ALIGNMENT as u64)
     }
 }
 
-/// The layout of a matrix: packed, or as near to that of the model as its shape allows.
+/// The layout of a matrix: packed, else the model's layout or the nearest that fits the shape.
 #[inline(always)]
 const fn fitting(rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
     if packed {
@@ -150,12 +148,12 @@ const fn fitting(rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool
     }
 }
 
-/// Whether a matrix of this shape can have packed weights.
+/// Whether the shape of a matrix allows packed weights.
 pub const fn can_be_packed(rows: usize, cols: usize) -> bool {
     rows.is_multiple_of(TILE) && cols.is_multiple_of(PACKED_COLS)
 }
 
-/// Whether a table whose rows are looked up can have four bits a weight.
+/// Whether the width of a looked-up table allows 4-bit weights.
 pub const fn can_be_table(cols: usize) -> bool {
     cols.is_multiple_of(2)
 }
@@ -301,8 +299,8 @@ impl BlockPart {
         }
     }
 
-    /// Rows, columns and whether there are biases, if the part is a matrix and the blocks of a
-    /// stack have it.
+    /// The rows, the columns and whether there are biases, if the part is a matrix and the blocks
+    /// of the stack have it.
     #[inline(always)]
     pub(crate) fn matrix(self, stack: &StackSpec) -> Option<(usize, usize, bool)> {
         let block = &stack.block;
@@ -340,10 +338,10 @@ impl BlockPart {
         self.is_in(stack).then_some(shape)
     }
 
-    /// The layout of a matrix of the part. The vectors of distances in disentangled attention are
-    /// read a row at a time.
+    /// The layout of the part's matrix. Distance vectors of disentangled attention are always
+    /// row-major, because they are read a row at a time.
     #[inline(always)]
-    pub(crate) const fn laid(self, rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
+    pub(crate) const fn layout(self, rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
         match self {
             Self::PositionKey | Self::PositionQuery => WeightLayout::RowMajor,
             _ => fitting(rows, cols, numerics, packed),
@@ -390,7 +388,7 @@ impl Role {
             Self::Block(id, _, part) => part.shape(spec.stack(id)?),
             Self::Head(part) => part.shape(spec),
         };
-        Some(shape?.laid(self, spec))
+        Some(shape?.with_layout(self, spec))
     }
 }
 
@@ -403,7 +401,7 @@ impl ModelSpec {
         }
     }
 
-    /// Whether a role is a table whose rows are looked up, and that is no output projection.
+    /// Whether a role is a table that is only looked up, and not also a tied output projection.
     pub fn only_looks_up(&self, role: Role) -> bool {
         let (last, shared) = match &self.decoder {
             Some(decoder) => (Stack::Decoder, decoder.embedding.shared),
@@ -417,7 +415,7 @@ impl ModelSpec {
         }
     }
 
-    /// Whether a part of a stack's blocks is packed in some of them only.
+    /// Whether a part is packed in some blocks of a stack, but not in all.
     pub(super) fn divides(&self, id: Stack, part: BlockPart) -> bool {
         let packed = &self.numerics.packed;
         let blocks = || self.stack(id).map_or(0, StackSpec::num_blocks);
@@ -425,8 +423,8 @@ impl ModelSpec {
     }
 }
 
-/// Every tensor of a model with its shape, in payload order: for each stack its own tensors, then
-/// its blocks', then those of parts that are packed in some blocks only; then the head's.
+/// Every tensor of a model with its shape, in payload order: for each stack, the tensors outside
+/// its blocks, its blocks, and the parts that only some of its blocks have packed; then the head.
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
     let in_stacks = stacks.flat_map(move |(id, stack)| {

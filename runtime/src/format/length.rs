@@ -1,14 +1,15 @@
-//! How long a value is in postcard's encoding, without writing it.
+//! Computes the length of a value in postcard's encoding, without encoding it.
 //!
-//! An integer that takes more bytes than it needs is the one freedom that the encoding leaves: what
-//! was read was canonical if it is as long as its value must be. Encoding it again to compare would
-//! do as well, but brings ways to panic into firmware.
+//! Postcard has one non-canonical form: a varint with more bytes than it needs. So decoded bytes
+//! were canonical if they are as long as the value's encoding. Encoding again to compare would also
+//! work, but would link code that can panic into firmware.
 
 use core::fmt;
 
 use serde::ser::{self, Impossible, Serialize};
 
-/// Bytes of a value in canonical form; nothing when it has a part that no manifest has.
+/// The length in bytes of a value's canonical encoding, or `None` if it contains a type that
+/// manifests do not use.
 pub(crate) fn encoded_len(value: &impl Serialize) -> Option<usize> {
     let mut length = Length(0);
     value.serialize(&mut length).ok()?;
@@ -23,18 +24,18 @@ impl Length {
         Ok(())
     }
 
-    /// Seven bits to a byte.
+    /// A varint: seven bits per byte.
     fn unsigned(&mut self, value: u64) -> Result<(), Unknown> {
         self.add((70 - (value | 1).leading_zeros() as usize) / 7)
     }
 
-    /// The sign goes to the lowest bit.
+    /// A zigzag varint: the sign is the lowest bit.
     fn signed(&mut self, value: i64) -> Result<(), Unknown> {
         self.unsigned((value << 1 ^ value >> 63) as u64)
     }
 }
 
-/// A type that no manifest has.
+/// The value contains a type that manifests do not use.
 #[derive(Debug)]
 struct Unknown;
 
@@ -196,7 +197,7 @@ impl ser::Serializer for &mut Length {
     }
 }
 
-/// Parts come one after the other, with nothing between them.
+/// Compound types: postcard writes their elements one after the other, without separators.
 macro_rules! parts {
     ($($kind:ident :: $part:ident ($($name:ty)?)),*) => {$(
         impl ser::$kind for &mut Length {

@@ -1,30 +1,30 @@
-//! What a blob says of its model besides the weights.
+//! Describes a model apart from its weights: architecture, special tokens, defaults, provenance.
 
 use serde::{Deserialize, Serialize};
 
 use super::spec::ModelSpec;
 use crate::error::LoadError;
 
-/// The description of a model in its blob: all but the weights.
+/// A model's description in its blob: everything but weights and tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Manifest<'m> {
     /// The architecture.
     pub spec: ModelSpec,
-    /// Token ids with a meaning of their own.
+    /// The ids of special tokens.
     pub tokens: SpecialTokens,
     /// The defaults of text generation.
     pub generation: GenerationDefaults,
-    /// The head's labels in order of its outputs, one a line; empty when there are none.
+    /// The head's labels, one per line in the order of its outputs; empty if there are none.
     pub labels: &'m str,
-    /// Prompts that may stand before a text: the name of the default, then the name and the text of
-    /// each prompt, every string ended by a zero; empty when there are none.
+    /// Prompts to put before a text: the name of the default prompt, then the name and the text of
+    /// each prompt, every string terminated by a zero byte; empty if there are none.
     pub prompts: &'m str,
-    /// Where the model came from.
+    /// The origin of the model.
     pub provenance: Provenance<'m>,
 }
 
-/// Token ids with a meaning of their own, from `config.json` and `generation_config.json`.
+/// The ids of special tokens, from `config.json` and `generation_config.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpecialTokens {
@@ -32,26 +32,27 @@ pub struct SpecialTokens {
     pub bos: Option<u32>,
     /// Tokens that end a text.
     pub eos: heapless::Vec<u32, 8, u8>,
-    /// The token that fills up a batch.
+    /// The padding token.
     pub pad: Option<u32>,
-    /// The token that stands for a word to be guessed.
+    /// The mask token, which stands for a token to predict.
     pub mask: Option<u32>,
-    /// The token that begins the output of a decoder with an encoder.
+    /// The token that begins the output of an encoder-decoder.
     pub decoder_start: Option<u32>,
-    /// The first token that must be written.
+    /// The token that must be generated first.
     pub forced_bos: Option<u32>,
-    /// The last token that must be written when the length runs out.
+    /// The token that must be generated last, when the maximal length is reached.
     pub forced_eos: Option<u32>,
-    /// Tokens that must not be written.
+    /// Tokens that must not be generated.
     pub suppressed: heapless::Vec<u32, 16, u8>,
-    /// Tokens that must not be written first.
+    /// Tokens that must not be generated first.
     pub suppressed_first: heapless::Vec<u32, 16, u8>,
-    /// Runs of several tokens that must not be written: the length of each, then its tokens.
+    /// Sequences of two or more tokens that must not be generated: for each, its length, then its
+    /// tokens.
     pub bad_words: heapless::Vec<u32, 32, u8>,
 }
 
 impl SpecialTokens {
-    /// The runs of tokens that must not be written, for
+    /// The sequences of tokens that must not be generated, for
     /// [`GenerateOptions::bad_words`](crate::task::GenerateOptions::bad_words).
     ///
     /// ```
@@ -72,7 +73,7 @@ impl SpecialTokens {
         })
     }
 
-    /// Checks that the runs fill `bad_words`, and that each has several tokens.
+    /// Checks that the sequences fill `bad_words`, and that each has two or more tokens.
     pub(super) fn check(&self) -> Result<(), LoadError> {
         let (mut filled, mut several) = (0, true);
         for word in self.each_bad_word() {
@@ -92,21 +93,22 @@ pub struct GenerationDefaults {
     pub num_beams: u8,
     /// A text's log-probability is divided by its length to this power, Q16.
     pub length_penalty: i32,
-    /// When to stop looking for better texts.
+    /// When a beam search stops.
     pub early_stopping: EarlyStopping,
-    /// Whether a beam search normalizes probabilities over the tokens that are not suppressed.
+    /// Whether a beam search renormalizes probabilities after tokens are suppressed.
     pub renormalize_logits: bool,
-    /// No run of this number of tokens comes twice; 0 allows all.
+    /// The size of n-grams that may occur only once; 0 for no limit.
     pub no_repeat_ngram_size: u16,
-    /// The least number of the decoder's tokens before a stop token.
+    /// The fewest tokens of the decoder, including the prompt, before a stop token.
     pub min_length: u32,
-    /// The least number of tokens before a stop token; it overrides `min_length`.
+    /// The fewest tokens to generate before a stop token; overrides `min_length`.
     pub min_new_tokens: Option<u32>,
     /// The most tokens of the decoder, including the prompt.
     pub max_length: Option<u32>,
-    /// The most tokens to write; it overrides `max_length`.
+    /// The most tokens to generate; overrides `max_length`.
     pub max_new_tokens: Option<u32>,
-    /// Divides positive logits of tokens already seen, and multiplies negative ones, Q16.
+    /// A factor, Q16, that divides the positive logits of tokens already seen and multiplies their
+    /// negative logits.
     pub repetition_penalty: u32,
 }
 
@@ -123,13 +125,13 @@ pub enum EarlyStopping {
 }
 
 impl GenerationDefaults {
-    /// The fewest tokens to write after a text of `begun` tokens before a stop token.
+    /// The fewest tokens to generate before a stop token, after a prompt of `begun` tokens.
     pub fn min_new_tokens_after(&self, begun: usize) -> usize {
         self.min_new_tokens.map_or((self.min_length as usize).saturating_sub(begun), |tokens| tokens as usize)
     }
 
-    /// The most tokens to write after a text of `begun` tokens, where that is said; 0 when the text
-    /// is too long already.
+    /// The most tokens to generate after a prompt of `begun` tokens, if there is a limit; 0 if the
+    /// prompt has reached it.
     pub fn max_new_tokens_after(&self, begun: usize) -> Option<usize> {
         let by_length = || self.max_length.map(|tokens| (tokens as usize).saturating_sub(begun));
         self.max_new_tokens.map(|tokens| tokens as usize).or_else(by_length)
@@ -153,13 +155,13 @@ impl Default for GenerationDefaults {
     }
 }
 
-/// Where a model came from.
+/// The origin of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Provenance<'m> {
     /// The checkpoint's name.
     pub source: &'m str,
-    /// CRC-32 of the checkpoint's tensors, in the order they were read.
+    /// CRC-32 of the checkpoint's tensors, in the order in which the converter read them.
     pub source_checksum: u32,
     /// The converter's version.
     pub converter: &'m str,

@@ -1,30 +1,31 @@
-//! How much memory a model needs, as a function of its specification. The converter writes it into
-//! the blob's prelude.
+//! Computes the memory that a model needs from its specification.
+//!
+//! The converter writes the coefficients into the blob's prelude, where a constant can read them.
 
 use super::layout::ALIGNMENT;
 use super::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Pooling, Residual, StackSpec};
 use crate::error::RunError;
 use crate::fixed::Scale;
 
-/// The most texts at a time.
+/// The most beams, that is texts a decoder generates together.
 pub const MAX_BEAMS: usize = 8;
 
-/// How the arena grows: with the tokens of each stack, the tile, and the window of sliding layers.
+/// The size of the arena as a linear function of each stack's tokens, the tile and the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coefficients {
-    /// Bytes whatever the lengths.
+    /// Bytes that do not depend on lengths.
     fixed: u32,
     /// Bytes for each token of the decoder.
     per_token: u32,
     /// Bytes for each token of the encoder.
     per_source: u32,
-    /// Bytes for each token of the decoder that a window can see.
+    /// Bytes for each token of the decoder inside the window.
     per_window: u32,
     /// Bytes for each token of a tile.
     per_tile: u32,
     /// The window, 0 for none.
     window: u32,
-    /// The tile unless the caller asks otherwise.
+    /// The default tile.
     pub(crate) tile: u32,
 }
 
@@ -60,8 +61,7 @@ impl Coefficients {
         })
     }
 
-    /// Bytes of the decoder's caches for one text. Like all sizes below, it saturates and cannot
-    /// overflow.
+    /// Bytes of the decoder's caches for one beam. Saturates, as all sizes in this module do.
     pub(crate) const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
         let per_token = self.per_token.saturating_sub(SCORE_BYTES as u32);
         let slots = window_slots(tokens, self.window as usize, tile);
@@ -83,36 +83,36 @@ impl Coefficients {
     }
 }
 
-/// A number of bytes as a `usize`, saturated.
+/// Converts a number of bytes to `usize`, saturating.
 pub(crate) const fn address(bytes: u64) -> usize {
     if bytes > usize::MAX as u64 { usize::MAX } else { bytes as usize }
 }
 
-/// Bytes of `tokens` tokens. A product with up to 2^32 tokens fits 64 bits; more tokens saturate.
+/// `bytes * tokens`. The product fits 64 bits for up to 2^32 tokens, and saturates beyond.
 const fn times(bytes: u32, tokens: u64) -> u64 {
     if bytes > 0 && tokens > 1 << 32 { u64::MAX } else { (bytes as u64).wrapping_mul(tokens) }
 }
 
-/// Tokens in whole units of the alignment.
+/// Rounds a number of tokens up to a multiple of the alignment.
 const fn round_up(tokens: usize) -> u64 {
     (tokens as u64).saturating_add(ALIGNMENT as u64 - 1) / ALIGNMENT as u64 * ALIGNMENT as u64
 }
 
-/// Bytes for each token that a query can see: its score, then its weight.
+/// Bytes of scores for each token that a query can see: its score, later its softmax weight.
 pub(crate) const SCORE_BYTES: usize = 4;
 
-/// Bytes of arena for a prefix of `tokens` tokens.
+/// Bytes of arena for a prefix of `tokens` tokens: their scores.
 pub(crate) const fn prefix_bytes(tokens: usize) -> u64 {
     times(SCORE_BYTES as u32, round_up(tokens))
 }
 
-/// Cache slots of a layer with a window: the most tokens that the rows of a tile see together.
+/// Cache slots of a layer with a window: the union of the windows of a tile's rows.
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
     let seen = window.saturating_add(tile).saturating_sub(1);
     address(round_up(if seen < tokens { seen } else { tokens }))
 }
 
-/// Bytes per token for the number of tokens up to it that count as positions; 0 where all count.
+/// Bytes per token of the table of positions; 0 if the stack has no padding token.
 fn count_bytes(stack: &StackSpec) -> usize {
     if stack.embedding.padding.is_some() { size_of::<u16>() } else { 0 }
 }
@@ -120,12 +120,12 @@ fn count_bytes(stack: &StackSpec) -> usize {
 /// Bytes of a row's scale in the arena, rounded up to its alignment.
 pub(crate) const SCALE_BYTES: usize = ALIGNMENT;
 
-/// Bytes of each buffer, for one row of a tile unless said otherwise.
+/// Bytes of each buffer of the arena, for one row of a tile unless noted.
 pub(crate) struct Sizes {
     pub(crate) hidden: usize,
-    /// The whole buffer for a state of an earlier tile that the head may read.
+    /// Bytes for a hidden state of an earlier tile, which the head reads; once for the session.
     pub(crate) kept: usize,
-    /// For one token of the decoder, where padding does not count as positions.
+    /// Bytes for each token of the decoder, if it has a padding token.
     counted: usize,
     pub(crate) normed: usize,
     pub(crate) branch: usize,
@@ -133,19 +133,19 @@ pub(crate) struct Sizes {
     pub(crate) quantized: usize,
     pub(crate) query: usize,
     pub(crate) products: usize,
-    /// The part of the head's result that exceeds one row of `wide`, in which it is written.
+    /// Bytes by which the head's result exceeds one row of `wide`, where it is written.
     pub(crate) beyond_wide: usize,
-    /// For one token: its score, then its weight.
+    /// Bytes for each token: its score, later its softmax weight.
     pub(crate) score_bytes: usize,
-    /// For one token in one layer of the decoder.
+    /// Bytes for each token in each layer's cache of the decoder.
     pub(crate) decoder_cache: usize,
-    /// For one token of the source.
+    /// Bytes for each token of the encoder's input.
     pub(crate) per_source: usize,
-    /// For one token in the encoder's cache, which its layers share.
+    /// Bytes for each token in the encoder's cache, which its layers share.
     pub(crate) encoder_cache: usize,
 }
 
-/// The values that a row of a stack needs in the buffers that both stacks share:
+/// The values that a row of a stack needs in each buffer that the stacks share:
 /// [`normed`](Sizes::normed), `branch`, `wide`, `quantized`, `query` and `products`.
 fn needs(stack: &StackSpec) -> [usize; 6] {
     let (block, hidden) = (&stack.block, stack.hidden_size as usize);
@@ -153,7 +153,7 @@ fn needs(stack: &StackSpec) -> [usize; 6] {
     let inner = network.intermediate_size as usize;
     let queries = attention.query_size();
     let input = hidden.max(stack.embedding.projected_size() as usize).max(block.inner_size(stack.hidden_size) as usize);
-    // Attention's result beside the network's, or the narrow stream of a bottleneck.
+    // Attention's result while the parallel network runs, or the narrow stream of a bottleneck.
     let branch = match block.residual {
         Residual::Parallel | Residual::ParallelShared => hidden,
         _ => block.bottleneck.as_ref().map_or(0, |bottleneck| bottleneck.size as usize),
@@ -219,12 +219,12 @@ impl Sizes {
     }
 }
 
-/// Bytes of `len` 32-bit values, as a buffer has them.
+/// Bytes of a buffer of `len` 32-bit values, padded to the alignment.
 const fn words(len: usize) -> usize {
     (4 * len).next_multiple_of(ALIGNMENT)
 }
 
-/// The lengths that a session is made for, and the memory that it needs for them.
+/// The lengths that a session supports, and the memory that it needs for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     pub(crate) coefficients: Coefficients,
@@ -236,12 +236,12 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// A plan for up to `tokens` tokens of the decoder and `source` of the encoder, `tile` at a
-    /// time.
+    /// A plan for up to `tokens` tokens of the decoder and `source` tokens of the encoder, which go
+    /// through each layer `tile` at a time.
     ///
     /// # Errors
     /// [`RunError::TooManyTokens`] when the model has fewer positions; [`RunError::ModelTooLarge`]
-    /// when the specification is not one of a model.
+    /// when a size exceeds 32 bits.
     pub fn new(spec: &ModelSpec, tokens: usize, source: usize, tile: usize) -> Result<Self, RunError> {
         let coefficients = Coefficients::new(spec).ok_or(RunError::ModelTooLarge)?;
         for (stack, given) in [(&spec.decoder, tokens), (&spec.encoder, source)] {
@@ -253,53 +253,53 @@ impl MemoryPlan {
         Ok(Self { coefficients, tokens, source, tile: tile.clamp(1, 1024), beams: 1, prefix: 0 })
     }
 
-    /// A plan for `max_tokens` tokens of both stacks with the blob's own tile, as
-    /// [`arena_bytes`](crate::arena_bytes) has it.
+    /// A plan for `max_tokens` tokens in each stack and the blob's default tile. Its size is
+    /// [`arena_bytes`](crate::arena_bytes).
     ///
     /// # Errors
-    /// As [`MemoryPlan::new`].
+    /// The errors of [`MemoryPlan::new`].
     pub fn standard(spec: &ModelSpec, max_tokens: usize) -> Result<Self, RunError> {
         Self::new(spec, max_tokens, max_tokens, spec.numerics.tile.into())
     }
 
-    /// The plan with caches for `beams` texts, which [`beam_search`](crate::task::beam_search)
-    /// needs; at most [`MAX_BEAMS`](crate::task::MAX_BEAMS).
+    /// Adds the caches that [`beam_search`](crate::task::beam_search) needs for `beams` beams,
+    /// clamped to `1 ..= MAX_BEAMS` ([`MAX_BEAMS`](crate::task::MAX_BEAMS)).
     #[must_use]
     pub const fn with_beams(self, beams: usize) -> Self {
         let beams = if beams < 1 { 1 } else { beams };
         Self { beams: if beams > MAX_BEAMS { MAX_BEAMS } else { beams }, ..self }
     }
 
-    /// The plan with room for a prefix of `tokens` tokens, whose keys and values are not in the
-    /// arena: see [`Session::set_prefix`](crate::Session::set_prefix).
+    /// Adds room for a prefix of `tokens` tokens, whose keys and values stay outside the arena: see
+    /// [`Session::set_prefix`](crate::Session::set_prefix).
     #[must_use]
     pub const fn with_prefix(self, tokens: usize) -> Self {
         Self { prefix: tokens, ..self }
     }
 
-    /// Bytes of arena.
+    /// The size of the arena in bytes.
     pub const fn bytes(&self) -> u64 {
         let bytes = self.coefficients.bytes_of_beams(self.tokens, self.source, self.tile, self.beams);
         bytes.saturating_add(prefix_bytes(self.prefix))
     }
 
-    /// Tokens of a prefix that the plan has room for.
+    /// The longest prefix, in tokens.
     pub const fn prefix(&self) -> usize {
         self.prefix
     }
 
-    /// The most keys that a query sees.
+    /// An upper bound of the keys that a query sees.
     pub(crate) fn visible(&self, spec: &ModelSpec) -> usize {
         let (tokens, source) = self.rows(spec);
         tokens.saturating_add(source).saturating_add(address(round_up(self.prefix)))
     }
 
-    /// Texts that a decoder can hold at a time.
+    /// The number of beams.
     pub const fn beams(&self) -> usize {
         self.beams
     }
 
-    /// Bytes of the key and value caches, of all layers that keep one.
+    /// Bytes of the key and value caches of all layers and beams.
     pub fn cache_bytes(&self, spec: &ModelSpec) -> u64 {
         let sizes = Sizes::new(spec);
         let own = self.coefficients.beam_bytes(self.tokens, self.tile).saturating_mul(self.beams as u64);
@@ -308,13 +308,14 @@ impl MemoryPlan {
         own.saturating_add(of_source)
     }
 
-    /// Bytes for the numbers of the decoder's tokens that count as positions; 0 where all count.
+    /// Bytes of the table that maps the decoder's tokens to positions; 0 if the stack has no
+    /// padding token.
     pub(crate) fn counted_bytes(&self, stack: &StackSpec) -> usize {
         address(round_up(self.tokens)).saturating_mul(count_bytes(stack))
     }
 
-    /// The buffers' capacity in tokens of the decoder and of the encoder; 0 for a stack that the
-    /// model lacks.
+    /// The capacity of the buffers, in tokens of the decoder and of the encoder; 0 for a stack that
+    /// the model lacks.
     pub(crate) fn rows(&self, spec: &ModelSpec) -> (usize, usize) {
         let rows = |stack: bool, tokens: usize| if stack { address(round_up(tokens)) } else { 0 };
         (rows(spec.decoder.is_some(), self.tokens), rows(spec.encoder.is_some(), self.source))
@@ -325,7 +326,7 @@ impl MemoryPlan {
         self.tile
     }
 
-    /// The longest output, or input of a model that only decodes.
+    /// The longest sequence of the decoder, prompt included.
     pub const fn tokens(&self) -> usize {
         self.tokens
     }
@@ -336,7 +337,7 @@ impl MemoryPlan {
     }
 }
 
-/// Bytes of the keys and values of one layer, with their scales, for `slots` tokens.
+/// Bytes of one layer's keys and values, with their scales, for `slots` tokens.
 pub(crate) fn layer_cache_bytes(stack: &StackSpec, width: KeyWidth, slots: usize) -> usize {
     let attention = &stack.block.attention;
     let key_bytes = match width {

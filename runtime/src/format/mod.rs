@@ -1,6 +1,6 @@
-//! The blob: an architecture as data, where its tensors lie, and how the whole is read and written.
+//! Describes, reads and writes the blob: an architecture as data, its tensors, its tokenizer.
 //!
-//! Described byte by byte in `docs/format.md`. The version goes up with any change.
+//! `docs/format.md` specifies it byte by byte. Any change to the bytes raises the version.
 
 pub mod blob;
 pub(crate) mod check;

@@ -1,30 +1,30 @@
-//! Where each tensor begins in the payload.
+//! Computes the offset of each tensor in the payload.
 
 use super::layout::Shape;
 use super::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
 use super::spec::{ModelSpec, StackSpec, WeightLayout};
 
-/// Where each tensor begins, computed once for a model.
+/// The offset of each tensor, computed once per model.
 ///
-/// A tensor lies at an equal offset in every block, unless its part is packed in some blocks only:
-/// the matrices of such a part follow each other after the blocks.
+/// A part has the same offset in every block, unless only some blocks have it packed: the matrices
+/// of such a part follow each other after the blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout([u32; Layout::WORDS]);
 
 impl Layout {
-    /// Of each stack: its own tensors, where its first block begins, the length of a block, and the
-    /// tensors in a block.
+    /// Words for each stack: the offsets of its own tensors, the offset of its first block, the
+    /// length of a block, and the offsets of tensors in a block.
     const STACK: usize = StackPart::ALL.len() + 2 + BlockPart::ALL.len();
-    /// Where the head's tensors stand, after both stacks.
+    /// The index of the head's first offset, after both stacks.
     const HEAD: usize = 2 * Self::STACK;
-    /// Numbers in all; the last one is the payload's length.
+    /// The number of words; the last one is the payload's length.
     pub(crate) const WORDS: usize = Self::HEAD + HeadPart::ALL.len() + 1;
 
-    /// Without tensors.
+    /// The layout of no tensors.
     pub(crate) const EMPTY: Self = Self([0; Self::WORDS]);
 
-    /// Finds every tensor, in an [empty](Self::EMPTY) layout; `None` when the payload would not
-    /// fit 32 bits.
+    /// Computes every offset, in an [empty](Self::EMPTY) layout. `None` if the payload would exceed
+    /// 32 bits.
     #[inline(never)]
     pub(crate) fn find(&mut self, spec: &ModelSpec) -> Option<()> {
         let mut end = 0;
@@ -52,7 +52,7 @@ impl Layout {
         Some(())
     }
 
-    /// As [`to_words`](Self::to_words) told it.
+    /// The inverse of [`to_words`](Self::to_words), for exported constants.
     pub(crate) const fn from_words(words: [u32; Self::WORDS]) -> Self {
         Self(words)
     }
@@ -67,7 +67,7 @@ impl Layout {
         self.word(Self::WORDS - 1)
     }
 
-    /// Where a tensor of the model that this layout is of begins in the payload.
+    /// The offset of a tensor of the model with specification `spec`.
     pub(crate) fn offset(&self, spec: &ModelSpec, role: Role) -> usize {
         match role {
             Role::Stack(id, part) => self.word(Self::stack(id) + part as usize),
@@ -76,7 +76,7 @@ impl Layout {
         }
     }
 
-    /// Where a tensor of a block begins.
+    /// The offset of a tensor of a block.
     pub(crate) fn block_offset(&self, spec: &ModelSpec, (id, block, part): (Stack, u16, BlockPart)) -> usize {
         let blocks = Self::stack(id) + StackPart::ALL.len();
         let begin = self.word(blocks + 2 + part as usize);
@@ -98,8 +98,7 @@ impl Layout {
     }
 }
 
-/// Bytes of the matrices of a part in the blocks before `block`, where some are packed and others
-/// are not.
+/// Bytes of a part's matrices in the blocks before `block`, some of which are packed.
 fn before(spec: &ModelSpec, stack: &StackSpec, (id, block, part): (Stack, u16, BlockPart)) -> usize {
     let Some((rows, cols, bias)) = part.matrix(stack) else { return 0 };
     let bytes = |layout| Shape::Matrix { rows, cols, bias, layout }.bytes() as usize;
@@ -108,7 +107,7 @@ fn before(spec: &ModelSpec, stack: &StackSpec, (id, block, part): (Stack, u16, B
     (block as usize - packed) * bytes(WeightLayout::Tiled) + packed * bytes(WeightLayout::Packed { group })
 }
 
-/// Puts the parts that exist one after the other from `end` on.
+/// Assigns consecutive offsets, from `end` on, to the parts that have a shape.
 fn place<P: Copy>(offsets: &mut [u32], parts: &[P], shape: impl Fn(P) -> Option<Shape>, end: &mut u64) -> Option<()> {
     for (offset, part) in offsets.iter_mut().zip(parts) {
         *offset = u32::try_from(*end).ok()?;

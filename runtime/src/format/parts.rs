@@ -1,29 +1,29 @@
-//! The names of a model's tensors, in payload order.
+//! Names a model's tensors, in payload order.
 
 /// The most feed-forward networks in a block.
 pub const MAX_NETWORKS: u8 = 4;
 
-/// One of the two stacks.
+/// One of the two stacks of blocks that a model can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stack {
-    /// The bidirectional one.
+    /// The bidirectional stack.
     Encoder,
-    /// The causal one.
+    /// The causal stack.
     Decoder,
 }
 
 /// The purpose of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Once in a stack.
+    /// A tensor that a stack has once.
     Stack(Stack, StackPart),
-    /// Once in each stored block of a stack.
+    /// A tensor of a stored block, by the block's index in its stack.
     Block(Stack, u16, BlockPart),
-    /// Once in the head.
+    /// A tensor of the head.
     Head(HeadPart),
 }
 
-/// Declares the parts of something, and `ALL` of them in their order: the payload's.
+/// Declares an enum of parts, and the constant `ALL` that lists them in payload order.
 macro_rules! parts {
     ($(#[$about:meta])* pub enum $name:ident { $($(#[$doc:meta])* $part:ident,)* }) => {
         $(#[$about])*
@@ -45,36 +45,36 @@ parts! {
         /// `[vocab_size, embedding_size]`: a row is a token's vector, and an output channel of a
         /// tied head.
         TokenEmbedding,
-        /// `[max_positions, width]`, indexed from 0: offsets of the checkpoint's table are already
-        /// gone. One more row where padding has a position of its own.
+        /// `[max_positions, width]`, indexed from 0: the converter has removed any offset of the
+        /// checkpoint's table. Has one more row if padding has a position of its own.
         PositionEmbedding,
-        /// `[token_types, width]`.
+        /// `[token_types, width]`, added by token type (segment).
         TokenTypeEmbedding,
-        /// `[hidden_size, embedding_size]`, three times as wide for trigrams.
+        /// `[hidden_size, embedding_size]`, or `[hidden_size, 3 * embedding_size]` for trigrams.
         EmbeddingProjection,
         /// The norm on the embedding.
         EmbeddingNorm,
         /// The norm after the last block.
         FinalNorm,
-        /// Cosine and sine of each position and pair, `[max_positions, dims / 2, 2]`, Q15.
+        /// Cosine and sine for each position and pair, `[max_positions, dims / 2, 2]`, Q15.
         Rotary,
         /// [`StackPart::Rotary`] for layers with a sliding window.
         RotaryLocal,
-        /// Bias on the scores by head and distance, `[heads, distances]`, base two, Q.16: distances
-        /// are `key - query` from `-distance` to `distance` in an encoder, `query - key` from 0 to
-        /// `distance` in a decoder.
+        /// The bias on the scores by head and distance, `[heads, distances]`, base two, Q.16.
+        /// Distances are `key - query` from `-distance` to `distance` in an encoder, `query - key`
+        /// from 0 to `distance` in a decoder.
         RelativeBias,
-        /// Which of the vectors of [`BlockPart::PositionKey`] belongs to each distance `query -
-        /// key`, from `-distance` to `distance`.
+        /// The index of a vector of [`BlockPart::PositionKey`] for each distance `query - key`,
+        /// from `-distance` to `distance`.
         RelativeIndex,
-        /// The feed-forward activation.
+        /// The table of the feed-forward activation.
         ActivationTable,
-        /// `[hidden_size, kernel_size * hidden_size]`: the columns of the first token that it sees
-        /// come first.
+        /// `[hidden_size, kernel_size * hidden_size]`: the columns of the kernel's first token come
+        /// first.
         Convolution,
         /// The norm after the convolution.
         ConvolutionNorm,
-        /// The convolution's activation.
+        /// The table of the convolution's activation.
         ConvolutionTable,
     }
 }
@@ -100,17 +100,17 @@ parts! {
         AttentionPostNorm,
         /// The norm before, or after, cross-attention.
         CrossNorm,
-        /// As [`BlockPart::Query`], for cross-attention.
+        /// [`BlockPart::Query`] of cross-attention.
         CrossQuery,
-        /// As [`BlockPart::Key`], over the encoder's output.
+        /// [`BlockPart::Key`] of cross-attention, applied to the encoder's output.
         CrossKey,
-        /// As [`BlockPart::Value`], over the encoder's output.
+        /// [`BlockPart::Value`] of cross-attention, applied to the encoder's output.
         CrossValue,
-        /// As [`BlockPart::Output`], for cross-attention.
+        /// [`BlockPart::Output`] of cross-attention.
         CrossOutput,
         /// The norm before, or after, the feed-forward network.
         FeedForwardNorm,
-        /// `[intermediate_size, hidden_size]`, under the activation, in gated networks.
+        /// `[intermediate_size, hidden_size]`, in gated networks; its result is activated.
         Gate,
         /// `[intermediate_size, hidden_size]`.
         Up,
@@ -118,53 +118,54 @@ parts! {
         Down,
         /// The norm on the network's result in sandwich blocks.
         FeedForwardPostNorm,
-        /// The vectors of distances that queries are multiplied by: `[heads * positions,
-        /// head_dim]`.
+        /// Distance vectors that queries are multiplied by: `[heads * positions, head_dim]`.
         PositionKey,
-        /// The vectors of distances that keys are multiplied by: `[heads * positions, head_dim]`.
+        /// Distance vectors that keys are multiplied by: `[heads * positions, head_dim]`.
         PositionQuery,
-        /// From the wide stream to the narrow one: `[bottleneck size, hidden_size]`.
+        /// The bottleneck's input projection: `[bottleneck size, hidden_size]`.
         Narrow,
-        /// The norm on it.
+        /// The norm after [`BlockPart::Narrow`].
         NarrowNorm,
-        /// From the wide stream to that of queries and keys, where these have one of their own.
+        /// The input projection for queries and keys, if they have a stream of their own:
+        /// `[bottleneck size, hidden_size]`.
         NarrowShared,
-        /// The norm on it.
+        /// The norm after [`BlockPart::NarrowShared`].
         NarrowSharedNorm,
-        /// From the narrow stream back: `[hidden_size, bottleneck size]`.
+        /// The bottleneck's output projection: `[hidden_size, bottleneck size]`.
         Widen,
-        /// The norm after it.
+        /// The norm on the sum of the residual stream and [`BlockPart::Widen`]'s result.
         WidenNorm,
-        /// As [`BlockPart::Up`], of the second network.
+        /// [`BlockPart::Up`] of the second network.
         Up1,
-        /// As [`BlockPart::Down`], of the second network.
+        /// [`BlockPart::Down`] of the second network.
         Down1,
-        /// As [`BlockPart::FeedForwardNorm`], of the second network.
+        /// [`BlockPart::FeedForwardNorm`] of the second network.
         FeedForwardNorm1,
-        /// As [`BlockPart::Up`], of the third network.
+        /// [`BlockPart::Up`] of the third network.
         Up2,
-        /// As [`BlockPart::Down`], of the third network.
+        /// [`BlockPart::Down`] of the third network.
         Down2,
-        /// As [`BlockPart::FeedForwardNorm`], of the third network.
+        /// [`BlockPart::FeedForwardNorm`] of the third network.
         FeedForwardNorm2,
-        /// As [`BlockPart::Up`], of the fourth network.
+        /// [`BlockPart::Up`] of the fourth network.
         Up3,
-        /// As [`BlockPart::Down`], of the fourth network.
+        /// [`BlockPart::Down`] of the fourth network.
         Down3,
-        /// As [`BlockPart::FeedForwardNorm`], of the fourth network.
+        /// [`BlockPart::FeedForwardNorm`] of the fourth network.
         FeedForwardNorm3,
     }
 }
 
 impl BlockPart {
-    /// Whether the part is packed where another of its kind is.
+    /// Whether the part has no set of packed blocks of its own, but that of [`BlockPart::Up`],
+    /// [`BlockPart::Down`] or [`BlockPart::Narrow`].
     pub(super) const fn shares_its_set(self) -> bool {
         use BlockPart::{Down1, Down2, Down3, NarrowShared, Up1, Up2, Up3};
         matches!(self, Up1 | Up2 | Up3 | Down1 | Down2 | Down3 | NarrowShared)
     }
 }
 
-/// The projections and the norm of each feed-forward network of a block: `(up, down, norm)`.
+/// The tensors of each feed-forward network of a block: `(up, down, norm)`.
 pub const NETWORKS: [(BlockPart, BlockPart, BlockPart); MAX_NETWORKS as usize] = [
     (BlockPart::Up, BlockPart::Down, BlockPart::FeedForwardNorm),
     (BlockPart::Up1, BlockPart::Down1, BlockPart::FeedForwardNorm1),
@@ -179,13 +180,13 @@ parts! {
         Transform,
         /// The norm after the transform's activation.
         TransformNorm,
-        /// The transform's activation.
+        /// The table of the transform's activation.
         ActivationTable,
-        /// `[num_outputs, width]`, where it is not the token table.
+        /// `[num_outputs, width]`, unless the output projection is tied to the token table.
         Output,
         /// The bias of a tied output projection.
         OutputBias,
-        /// `tanh` on `0 ..= 8`, for the soft caps of the model.
+        /// The table of `tanh` on `0 ..= 8`, for the soft caps of the model.
         TanhTable,
     }
 }

@@ -1,9 +1,10 @@
-//! A prefix: what a decoder has read of a text that always comes first, to be read in flash.
+//! Lays out a prefix: the decoder's state after a text that every prompt begins with, read from
+//! flash.
 //!
-//! A header of [`WORDS`] little-endian words, then the state that the head reads after the last
-//! token, the tokens, and for each layer keys and values as a cache holds them, for as many tokens
-//! as fill whole units of the alignment. Every part begins at a 16-byte boundary. A CRC-32 of all
-//! before it ends the prefix.
+//! A prefix has a header of [`WORDS`] little-endian words; the hidden state of the last token, for
+//! the head; the tokens' ids; for each layer, keys and values in the format of a cache, with the
+//! number of tokens rounded up to the alignment; and a CRC-32 of everything before it. Each of
+//! these begins at a 16-byte boundary.
 
 use core::ops::Range;
 
@@ -14,15 +15,15 @@ use super::spec::{KeyWidth, ModelSpec, StackSpec};
 
 /// `KPFX`, as a little-endian word.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"KPFX");
-/// The version of the layout, and that of the blobs whose arithmetic made the numbers.
+/// The version of the layout, and, above it, the version of the blob that computed the values.
 pub(crate) const VERSION: u32 = 1 | (FORMAT_VERSION as u32) << 16;
-/// Words of the header: the magic, the version, the blob's checksum, the bytes of the prefix, its
-/// tokens, whether the head has a state to read, a zero, and the width of that state.
+/// Words of the header: the magic, the version, the blob's checksum, the number of bytes, the
+/// number of tokens, whether there is a hidden state for the head, a zero, and `hidden_size`.
 pub(crate) const WORDS: usize = 8;
 /// Bytes of the checksum at the end.
 pub(crate) const CHECKSUM: usize = 4;
 
-/// The header of what may be a prefix.
+/// The header of a prefix, or `None` if magic or version differ.
 pub(crate) const fn header(bytes: &[u8]) -> Option<[u32; WORDS]> {
     let Some(first) = bytes.as_chunks::<4>().0.first_chunk::<WORDS>() else { return None };
     let mut words = [0; WORDS];
@@ -34,8 +35,7 @@ pub(crate) const fn header(bytes: &[u8]) -> Option<[u32; WORDS]> {
     if words[0] == MAGIC && words[1] == VERSION { Some(words) } else { None }
 }
 
-/// The tokens of a prefix, as its header says them; none where the bytes do not begin as a prefix
-/// does.
+/// The number of tokens in a prefix's header, or `None` if `bytes` does not begin with one.
 pub(crate) const fn tokens(bytes: &[u8]) -> Option<usize> {
     match header(bytes) {
         Some([_, _, _, _, tokens, ..]) => Some(tokens as usize),
@@ -43,33 +43,33 @@ pub(crate) const fn tokens(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Slots that each head of a layer has for `tokens` tokens.
+/// Cache slots per head for `tokens` tokens.
 pub(crate) const fn slots(tokens: usize) -> usize {
     tokens.next_multiple_of(ALIGNMENT)
 }
 
-/// Where the parts of a prefix lie.
+/// The byte offsets of a prefix's parts.
 pub(crate) struct Places {
     /// The tokens' ids.
     pub(crate) ids: Range<usize>,
-    /// Bytes of a layer; the first one begins where the ids and their padding end.
+    /// Bytes of a layer. The first layer follows the ids and their padding.
     layer: usize,
 }
 
 impl Places {
-    /// The places for `tokens` tokens, which a decoder has positions for.
+    /// The offsets for `tokens` tokens, at most `max_positions`.
     pub(crate) fn new(stack: &StackSpec, keys: KeyWidth, tokens: usize) -> Self {
         let ids = (4 * (WORDS + stack.hidden_size as usize)).next_multiple_of(ALIGNMENT);
         Self { ids: ids..ids + 4 * tokens, layer: layer_cache_bytes(stack, keys, slots(tokens)) }
     }
 
-    /// Keys and values of a layer.
+    /// The bytes of a layer's keys and values.
     pub(crate) fn layer(&self, layer: usize) -> Range<usize> {
         let start = self.ids.end.next_multiple_of(ALIGNMENT) + layer * self.layer;
         start..start + self.layer
     }
 
-    /// Bytes of the whole prefix; none where they cannot be addressed.
+    /// Bytes of the whole prefix, or `None` if they exceed 32 bits.
     pub(crate) fn bytes(spec: &ModelSpec, tokens: usize) -> Option<usize> {
         let stack = spec.decoder.as_ref()?;
         let one = layer_cache_bytes(stack, spec.numerics.keys, 1) as u64;

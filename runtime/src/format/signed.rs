@@ -1,14 +1,15 @@
-//! Signed blobs, as `kinglet sign` writes them: a blob, a counter, and an Ed25519 signature of both
-//! (RFC 8032). A checksum finds accidents; a signature says who made the blob.
+//! Verifies the signed blobs that `kinglet sign` writes: a blob, a counter, and an Ed25519
+//! signature of both (RFC 8032). A checksum detects accidents; a signature proves who made the
+//! blob.
 
 use ed25519_compact::{PublicKey, Signature};
 
 use super::blob::{PAUSE_BYTES, peek};
 use crate::error::LoadError;
 
-/// Bytes of the counter, which follows the blob, little-endian.
+/// Bytes of the little-endian counter that follows the blob.
 pub const COUNTER_LEN: usize = 8;
-/// Bytes of the signature, which comes last.
+/// Bytes of the signature that follows the counter.
 pub const SIGNATURE_LEN: usize = Signature::BYTES;
 /// Bytes of a public key.
 pub const KEY_LEN: usize = PublicKey::BYTES;
@@ -19,26 +20,26 @@ pub const KEY_LEN: usize = PublicKey::BYTES;
 pub struct Signed<'m> {
     /// The blob, for [`Model::from_bytes`](crate::Model::from_bytes).
     pub blob: &'m [u8],
-    /// A number that whoever signs makes larger with every release. A device that refuses smaller
-    /// ones than it has seen cannot be given an older blob again.
+    /// A release number, which must grow with every release. A device that stores the largest
+    /// counter it has seen and refuses smaller ones is safe from downgrades.
     pub counter: u64,
 }
 
-/// Checks the signature of a signed blob at the beginning of a slot, which may be longer. Nothing
-/// but the length is read of the blob before: its other bytes may be anything.
+/// Verifies the signed blob at the beginning of a slot, which may be longer. Only the prelude is
+/// parsed before the signature is verified.
 ///
 /// `pause` is called after every 16 KB. A blob of 297 KB takes a Cortex-M4 48 million instructions,
-/// most of them to hash it, and 6,924 bytes of stack.
+/// most of them for hashing, and 6,924 bytes of stack.
 ///
 /// # Errors
-/// As [`peek`]; [`LoadError::LengthMismatch`] when the slot is shorter than blob, counter and
-/// signature; [`LoadError::BadSignature`] when the signature is not of these bytes by the key.
+/// The errors of [`peek`]; [`LoadError::LengthMismatch`] when the slot is shorter than blob,
+/// counter and signature; [`LoadError::BadSignature`] when the signature does not match.
 ///
 /// ```
 /// use kinglet::format::signed::{KEY_LEN, verify};
 /// use kinglet::{LoadError, Model};
 ///
-/// /// A model that the owner of `key` has signed, not before the release `least`.
+/// /// A model signed by the owner of `key`; `None` if it is older than release `least`.
 /// fn model<'m>(slot: &'m [u8], key: &[u8; KEY_LEN], least: u64) -> Result<Option<Model<'m>>, LoadError> {
 ///     let signed = verify(slot, key, &mut || ())?;
 ///     if signed.counter < least { Ok(None) } else { Model::from_bytes(signed.blob).map(Some) }

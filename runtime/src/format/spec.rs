@@ -1,8 +1,9 @@
-//! An architecture as data.
+//! Describes an architecture as data.
 //!
 //! A [`ModelSpec`] says everything about a transformer that is not a weight. The converter fills it
-//! from a checkpoint's configuration; the runtime executes it; neither has a word for "BERT" or
-//! "Llama". Names are the keys of Hugging Face's `config.json`, and of the papers for the parts.
+//! from a checkpoint's configuration and the runtime executes it, so the runtime has no code for
+//! "BERT" or "Llama". Fields have the names of Hugging Face's `config.json`; parts have the names
+//! of their papers.
 
 mod block;
 mod head;
@@ -23,33 +24,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
 
-/// The most layers a stack may run: one bit of a `u64` each says where a window or a rotation
-/// applies.
+/// The most layers a stack may run. Windows and rotations are switched per layer by the bits of a
+/// `u64`.
 pub const MAX_LAYERS: u16 = 64;
-/// The largest row any matrix may have, in values. Keeps every sum of the runtime inside its
-/// integer.
+/// The most columns of any matrix. Keeps every sum of the runtime inside its integer.
 pub const MAX_WIDTH: u32 = 1 << 16;
 /// The largest vocabulary, and the most rows of any matrix.
 pub const MAX_ROWS: u32 = 1 << 20;
 /// The most positions a model may be given.
 pub const MAX_POSITIONS: u32 = 1 << 15;
-/// The largest attention head: `127 * 32767 * 512` is the last score that fits an `i32`.
+/// The largest `head_dim`: a score, at most `127 * 32767 * head_dim`, then fits an `i32`.
 pub const MAX_HEAD_DIM: u16 = 512;
 /// The most attention heads.
 pub const MAX_HEADS: u16 = 1024;
-/// The most tokens that a convolution sees.
+/// The largest kernel of a convolution, in tokens.
 pub const MAX_KERNEL_SIZE: u8 = 15;
 
 /// One transformer: up to two stacks of blocks, and a head on the last of them.
 ///
-/// Encoder only: bidirectional (BERT and its kin). Decoder only: causal (GPT and its kin). Both: an
-/// encoder-decoder, whose decoder attends to the encoder's output.
+/// A model with an encoder only is bidirectional (the BERT family); with a decoder only, causal
+/// (the GPT family); with both, the decoder attends to the encoder's output (the T5 family).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ModelSpec {
-    /// How numbers are held.
+    /// Number formats and weight layouts.
     pub numerics: NumericsSpec,
-    /// Which way a decoder reads the text.
+    /// The direction in which a decoder reads the text.
     pub direction: Direction,
     /// The bidirectional stack.
     pub encoder: Option<StackSpec>,
@@ -59,7 +59,7 @@ pub struct ModelSpec {
     pub head: HeadSpec,
 }
 
-/// Which way a decoder factorizes the text.
+/// The direction in which a decoder factorizes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Direction {
@@ -69,70 +69,69 @@ pub enum Direction {
     Backward,
 }
 
-/// A stack of like blocks under an embedding.
+/// An embedding and a stack of blocks of one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StackSpec {
     /// Width of the residual stream.
     pub hidden_size: u32,
-    /// Blocks that are run, one after the other; 0 only in an encoder, whose result is then the
+    /// Blocks that are run, one after the other. May be 0 in an encoder: its result is then the
     /// embedding of its tokens.
     pub num_hidden_layers: u16,
-    /// Distinct blocks that are stored, in groups that layers share (ALBERT); equal to
-    /// `num_hidden_layers` when none is shared.
+    /// Groups of stored blocks, which layers share (ALBERT); equal to `num_hidden_layers` when no
+    /// block is shared.
     pub num_hidden_groups: u16,
     /// Blocks in one group, run in order each time the group is used.
     pub inner_group_num: u16,
-    /// The longest sequence: no table of the stack is shorter.
+    /// The longest sequence, in tokens. Every table over positions has at least this many rows.
     pub max_positions: u32,
-    /// From token ids to hidden states.
+    /// The embedding, from token ids to hidden states.
     pub embedding: EmbeddingSpec,
-    /// What every block computes.
+    /// The architecture of every block.
     pub block: BlockSpec,
     /// A norm after the last block.
     pub final_norm: Option<NormSpec>,
-    /// A convolution beside the first block.
+    /// A convolution in parallel with the first block.
     pub convolution: Option<ConvolutionSpec>,
 }
 
-/// A convolution over the tokens' embeddings, whose result is added to that of the first block and
-/// normed as blocks are: `norm(block(x) + activation(convolution(x)))` (DeBERTa v2).
+/// A convolution over the embeddings `x`, in parallel with the first block:
+/// `norm(block(x) + activation(convolution(x)))` goes to the second block (DeBERTa v2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ConvolutionSpec {
-    /// Tokens that each result sees: odd, half of them before its own and half after. Beyond the
-    /// text there are zeros.
+    /// Width of the kernel in tokens, odd and centred. Zeros pad the text at both ends.
     pub kernel_size: u8,
-    /// Whether it has a bias.
+    /// Whether the convolution has a bias.
     pub bias: bool,
     /// The activation function.
     pub activation: Activation,
 }
 
-/// From token ids to the first hidden states.
+/// The embedding: from token ids to the first hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EmbeddingSpec {
     /// Rows of the token table.
     pub vocab_size: u32,
-    /// Width of the token table; differs from `hidden_size` where the embedding is factorized.
+    /// Width of the token table; differs from `hidden_size` if the embedding is factorized.
     pub embedding_size: u32,
     /// Whether the decoder reads the encoder's token table.
     pub shared: bool,
     /// A factor on token vectors.
     pub scale: TokenScale,
-    /// The table of positions, learned or sinusoidal, to add.
+    /// When to add the table of positions, learned or sinusoidal.
     pub positions: PositionTable,
-    /// Tokens of this id are not counted as positions (RoBERTa, M2M-100): to them the last row of
-    /// the table is added, which is one beyond `max_positions`.
+    /// The id of a padding token that takes no position (RoBERTa, M2M-100). The vector added to it
+    /// is row `max_positions` of the table, one past the positions.
     pub padding: Option<u32>,
     /// Rows of the token type table; 0 when there is none.
     pub token_types: u16,
-    /// Where a factorized embedding is widened to `hidden_size`.
+    /// When to project a factorized embedding to `hidden_size`.
     pub projection: EmbeddingProjection,
-    /// Whether that projection has a bias.
+    /// Whether `projection` has a bias.
     pub projection_bias: bool,
-    /// A norm on the sum.
+    /// A norm on the sum of the token, position and token type vectors.
     pub norm: Option<NormSpec>,
 }
 
@@ -140,22 +139,22 @@ pub struct EmbeddingSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TokenScale {
-    /// None.
+    /// No factor.
     None,
-    /// One for all, such as `sqrt(hidden_size)`.
+    /// A constant, such as `sqrt(hidden_size)`.
     Fixed(Multiplier),
-    /// The vector of one token is zero, and the factor on the others grows as that token takes more
-    /// of the text: by `n / (n - m)` where it takes `m` of `n` places (ESM). In encoders only.
+    /// The mask token's vector is zero, and the factor on all others is multiplied by `n / (n - m)`
+    /// when `m` of `n` tokens are masked (ESM). In encoders only.
     Unmasked {
-        /// The factor on a text without the token.
+        /// The factor on a text without mask tokens.
         factor: Multiplier,
-        /// The token.
+        /// The id of the mask token.
         mask: u32,
     },
 }
 
 impl TokenScale {
-    /// The factor on a text in which every token has a vector.
+    /// The factor on a text without mask tokens.
     pub const fn factor(self) -> Option<Multiplier> {
         match self {
             Self::None => None,
@@ -163,7 +162,7 @@ impl TokenScale {
         }
     }
 
-    /// The same with another factor.
+    /// Replaces the factor.
     #[must_use]
     pub const fn with_factor(self, factor: Multiplier) -> Self {
         match self {
@@ -173,44 +172,44 @@ impl TokenScale {
     }
 }
 
-/// Where the vectors of positions are added to those of tokens.
+/// When position vectors are added to token vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PositionTable {
-    /// There are none.
+    /// Never: there is no table of positions.
     None,
     /// Before the embedding's norm, if it has one.
     BeforeNorm,
-    /// After it (BlenderBot small).
+    /// After the embedding's norm (BlenderBot small).
     AfterNorm,
 }
 
 impl PositionTable {
-    /// Whether there is one.
+    /// Whether the embedding has a table of positions.
     pub const fn is_some(self) -> bool {
         !matches!(self, Self::None)
     }
 }
 
-/// Where a factorized embedding is widened to the hidden size.
+/// The vectors that a factorized embedding projects from `embedding_size` to `hidden_size`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EmbeddingProjection {
-    /// Not at all: the sizes are equal.
+    /// None: the sizes are equal.
     None,
     /// Token vectors, before positions are added (OPT).
     BeforePositions,
-    /// The sum, before its norm (DeBERTa).
+    /// The sum of token, position and token type vectors, before its norm (DeBERTa).
     BeforeNorm,
     /// The normed sum (ALBERT, ELECTRA).
     AfterNorm,
-    /// The vectors of the next token, the token and the one before it, one after the other, before
-    /// positions are added (MobileBERT, arXiv 2004.02984). Beyond the text there are zeros.
+    /// The concatenated vectors of the next token, the token, and the previous token, before
+    /// positions are added (MobileBERT, arXiv 2004.02984). Zeros pad the text at both ends.
     Trigram,
 }
 
 impl EmbeddingSpec {
-    /// Width of what the embedding's projection reads.
+    /// Input width of the embedding's projection.
     pub const fn projected_size(&self) -> u32 {
         match self.projection {
             EmbeddingProjection::Trigram => 3 * self.embedding_size,
@@ -220,14 +219,14 @@ impl EmbeddingSpec {
 }
 
 impl StackSpec {
-    /// Blocks that are stored.
+    /// The number of stored blocks.
     pub const fn num_blocks(&self) -> usize {
         self.num_hidden_groups as usize * self.inner_group_num as usize
     }
 
-    /// Which stored block layer `layer` runs.
+    /// The index of the stored block that layer `layer` runs.
     pub const fn block_of(&self, layer: usize) -> usize {
-        // As in almost all models: no division.
+        // Most models share no blocks: avoid the divisions.
         if self.num_hidden_groups == self.num_hidden_layers && self.inner_group_num == 1 {
             return layer;
         }
@@ -238,17 +237,18 @@ impl StackSpec {
 }
 
 impl ModelSpec {
-    /// The stack whose hidden states the head reads: the decoder where there is one.
+    /// The stack whose hidden states the head reads: the decoder if the model has one, else the
+    /// encoder.
     ///
     /// # Errors
-    /// [`LoadError::InvalidSpec`] when there is no stack at all.
+    /// [`LoadError::InvalidSpec`] if the model has neither.
     pub fn last_stack(&self) -> Result<&StackSpec, LoadError> {
         self.decoder.as_ref().or(self.encoder.as_ref()).ok_or(LoadError::InvalidSpec("no encoder and no decoder"))
     }
 }
 
 impl HeadSpec {
-    /// Width of what the output projection reads: the transform's result, or the hidden state.
+    /// Input width of the output projection: the transform's size, or `hidden_size`.
     pub const fn input_size(&self, stack: &StackSpec) -> usize {
         match &self.transform {
             Some(transform) => transform.size as usize,

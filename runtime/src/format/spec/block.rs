@@ -1,4 +1,4 @@
-//! One transformer block as data: attention, feed-forward networks, norms and what is between them.
+//! Describes one transformer block: attention, feed-forward networks, norms and residuals.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +16,16 @@ pub struct BlockSpec {
     pub skip_first_norm: bool,
     /// Self-attention.
     pub attention: AttentionSpec,
-    /// Attention to the encoder's output, with the heads of the attention to the decoder's own
-    /// tokens.
+    /// Whether the block attends to the encoder's output, with as many heads as self-attention.
     pub cross_attention: bool,
     /// The feed-forward network.
     pub feed_forward: FeedForwardSpec,
-    /// A narrower stream inside the block.
+    /// A narrower residual stream inside the block.
     pub bottleneck: Option<BottleneckSpec>,
 }
 
 impl BlockSpec {
-    /// Width of the stream that goes through attention and the networks.
+    /// Width of the residual stream that attention and the feed-forward networks read.
     pub const fn inner_size(&self, hidden_size: u32) -> u32 {
         match &self.bottleneck {
             Some(bottleneck) => bottleneck.size,
@@ -35,27 +34,26 @@ impl BlockSpec {
     }
 }
 
-/// A narrower stream inside a block (MobileBERT, arXiv 2004.02984): `n = norm(narrow(x))` goes
-/// through attention and the networks in place of `x`, and the block's result is
-/// `norm(x + widen(n))`.
+/// A narrower residual stream inside a block (MobileBERT, arXiv 2004.02984): attention and the
+/// networks turn `norm(narrow(x))` into `n`, and the block's result is `norm(x + widen(n))`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BottleneckSpec {
     /// Width of the narrow stream.
     pub size: u32,
-    /// What queries, keys and values are made of.
+    /// The inputs of the query, key and value projections.
     pub attention: BottleneckAttention,
 }
 
-/// What the queries, keys and values of a block with a bottleneck are made of.
+/// The inputs of the query, key and value projections of a block with a bottleneck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BottleneckAttention {
-    /// All of the narrow stream.
+    /// The narrow stream, for all three.
     Narrow,
-    /// Queries and keys of a narrow stream of their own, values of the wide one.
+    /// A narrow stream of their own for queries and keys, the wide stream for values.
     Shared,
-    /// All of the wide stream.
+    /// The wide stream, for all three.
     Wide,
 }
 
@@ -116,14 +114,14 @@ pub struct AttentionSpec {
     pub qkv_bias: bool,
     /// Whether the output projection has a bias.
     pub output_bias: bool,
-    /// Factor on `q . k` in base two: `log2(e)` times the usual `1 / sqrt(head_dim)`.
+    /// Factor on `q . k` for a softmax in base two: usually `log2(e) / sqrt(head_dim)`.
     pub scale: Multiplier,
     /// A norm on queries and keys, before any rotation.
     pub query_key_norm: QueryKeyNorm,
     /// How positions enter the scores.
     pub position: AttentionPosition,
-    /// Sliding window. Causal: a query sees the last `window` keys, itself included. Bidirectional:
-    /// keys at a distance of at most `window`. 0 when every layer sees everything.
+    /// The sliding window, 0 for none. In a decoder, a query sees the last `window` keys, its own
+    /// included; in an encoder, the keys at a distance of at most `window`.
     pub window: u32,
     /// Bit `l` set: layer `l` has the window.
     pub sliding_layers: u64,
@@ -157,17 +155,17 @@ impl AttentionSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum QueryKeyNorm {
-    /// None.
+    /// No norm.
     None,
-    /// Over each head (Qwen3, Gemma 3).
+    /// A norm over each head (Qwen3, Gemma 3).
     EachHead(NormSpec),
-    /// Over all heads together (OLMo 2). Its epsilon is that of one head, and is multiplied by
-    /// their number, of which keys may have fewer.
+    /// A norm over the whole row (OLMo 2). `epsilon` is stored for one head; [`over`](Self::over)
+    /// multiplies it by the number of heads, which differs between queries and keys.
     AllHeads(NormSpec),
 }
 
 impl QueryKeyNorm {
-    /// The formula.
+    /// The norm, if there is one.
     pub const fn spec(&self) -> Option<&NormSpec> {
         match self {
             Self::None => None,
@@ -175,7 +173,7 @@ impl QueryKeyNorm {
         }
     }
 
-    /// The formula, to be changed in place.
+    /// The norm, mutable, if there is one.
     pub const fn spec_mut(&mut self) -> Option<&mut NormSpec> {
         match self {
             Self::None => None,
@@ -183,7 +181,7 @@ impl QueryKeyNorm {
         }
     }
 
-    /// The formula over a row of `heads` heads, and into how many parts it takes the row apart.
+    /// The norm of a row of `heads` heads, and the number of equal parts it norms separately.
     pub fn over(&self, heads: usize) -> Option<(NormSpec, usize)> {
         match self {
             Self::None => None,
@@ -197,10 +195,10 @@ impl QueryKeyNorm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AttentionPosition {
-    /// Not at all.
+    /// Scores do not depend on positions.
     None,
-    /// Rotary embedding (arXiv 2104.09864) of the first `dims` values of each head, the first half
-    /// of them paired with the second.
+    /// Rotary embedding (arXiv 2104.09864) of the first `dims` values of each head: value `i` is
+    /// paired with value `i + dims / 2`.
     Rotary {
         /// Values rotated; even, at most `head_dim`.
         dims: u16,
@@ -209,26 +207,24 @@ pub enum AttentionPosition {
         /// Bit `l` set: layer `l` rotates.
         layers: u64,
     },
-    /// A learned bias by distance, one for all layers (T5, arXiv 1910.10683), stored by distance up
-    /// to where it saturates.
+    /// A learned bias by distance, shared by all layers (T5, arXiv 1910.10683).
     RelativeBias {
         /// The distance from which on the bias is constant.
         distance: u32,
     },
-    /// Disentangled attention (DeBERTa, arXiv 2006.03654): besides `q . k`, each query meets a
-    /// vector of the distance to the key, and each key one of the distance to the query. In
-    /// encoders only.
+    /// Disentangled attention (DeBERTa, arXiv 2006.03654): the score adds to `q . k` the products
+    /// of the query, and of the key, with vectors of their distance. In encoders only.
     Disentangled {
         /// The distance from which on the vectors do not change.
         distance: u32,
-        /// Vectors that each head has of either kind.
+        /// Distance vectors of each head, for each of the two terms.
         positions: u16,
-        /// Whether queries meet distances.
+        /// Whether queries are multiplied by distance vectors.
         content_to_position: bool,
-        /// Whether keys meet distances.
+        /// Whether keys are multiplied by distance vectors.
         position_to_content: bool,
     },
-    /// A learned bias by distance in each layer (UMT5, arXiv 2304.09151).
+    /// A learned bias by distance, one for each layer (UMT5, arXiv 2304.09151).
     LayerRelativeBias {
         /// The distance from which on the bias is constant.
         distance: u32,
@@ -243,11 +239,11 @@ pub struct FeedForwardSpec {
     pub intermediate_size: u32,
     /// The activation function.
     pub activation: Activation,
-    /// `down(activation(gate(x)) * up(x))` rather than `down(activation(up(x)))`.
+    /// `down(activation(gate(x)) * up(x))` if true, else `down(activation(up(x)))`.
     pub gated: bool,
     /// Whether the projections have biases.
     pub bias: bool,
-    /// Networks in a block, one after the other, each with a norm and a residual connection.
+    /// Feed-forward networks in sequence, each with a norm and a residual connection.
     pub networks: u8,
 }
 
@@ -276,7 +272,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Whether the runtime evaluates this function with a table in the payload.
+    /// Whether the runtime evaluates this function from a table in the payload.
     pub const fn has_table(self) -> bool {
         !matches!(self, Self::Identity | Self::Relu | Self::ReluSquared)
     }

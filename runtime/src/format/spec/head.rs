@@ -1,4 +1,4 @@
-//! The head as data: from hidden states to the result.
+//! Describes the head, from hidden states to the result.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +11,18 @@ use super::numerics::Multiplier;
 pub struct HeadSpec {
     /// What the result means.
     pub task: Task,
-    /// Which hidden state is read.
+    /// The hidden states that the head reads.
     pub pooling: Pooling,
     /// A dense layer, activation and norm before the output projection.
     pub transform: Option<TransformSpec>,
     /// The output projection.
     pub output: OutputProjection,
-    /// Rows of the output projection: the vocabulary, the labels, 2 for a span; 0 when there is
-    /// none.
+    /// Rows of the output projection: the size of the vocabulary, the number of labels, or 2 for a
+    /// span; 0 without an output projection.
     pub num_outputs: u32,
     /// Whether the output projection has a bias.
     pub bias: bool,
-    /// Scale the result to unit length.
+    /// Whether the result is scaled to unit length.
     pub normalize: bool,
     /// `cap * tanh(logit / cap)` on the logits.
     pub soft_cap: Option<Multiplier>,
@@ -55,8 +55,8 @@ pub enum Task {
 }
 
 impl Task {
-    /// The name of the pipeline of Hugging Face's `transformers` that does this; of tasks that it
-    /// has none for, the name on the Hub or of the head.
+    /// The name of the task's pipeline in Hugging Face's `transformers`, or, for a task without a
+    /// pipeline, its name on the Hub or the name of the head.
     ///
     /// ```
     /// use kinglet::format::spec::Task;
@@ -77,23 +77,23 @@ impl Task {
     }
 }
 
-/// Which hidden state the head reads.
+/// The hidden states that the head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Pooling {
-    /// Each token's own.
+    /// The state of each token, without pooling.
     None,
-    /// The first token's.
+    /// The state of the first token.
     First,
-    /// The last token's.
+    /// The state of the last token.
     Last,
-    /// The mean over all tokens.
+    /// The mean of all states.
     Mean,
-    /// A decoder's last token's that is not this one, with which texts are filled up; the first
-    /// token's where there is no other.
+    /// A decoder's state of the last token other than this padding token; of the first token if
+    /// all are padding.
     LastExcept(u32),
-    /// In a model of two stacks the decoder's state at the place where the encoder's text has this
-    /// token last (BART, T5).
+    /// An encoder-decoder's decoder state at the position of this token's last occurrence in the
+    /// encoder's input (BART, T5).
     AtLast(u32),
 }
 
@@ -101,7 +101,7 @@ pub enum Pooling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TransformSpec {
-    /// Width of its result.
+    /// Width of the dense layer's result.
     pub size: u32,
     /// Whether the dense layer has a bias.
     pub bias: bool,
@@ -111,14 +111,14 @@ pub struct TransformSpec {
     pub norm: Option<NormSpec>,
 }
 
-/// Where the output projection's weights are.
+/// The weights of the output projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OutputProjection {
-    /// There is none.
+    /// There is no output projection.
     None,
-    /// In the token table of the stack that the head reads.
+    /// The token table of the stack that the head reads.
     Tied,
-    /// In a matrix of its own.
+    /// A matrix of the head.
     Own,
 }

@@ -1,10 +1,10 @@
-//! Numbers of a model: how they are held, and the positive reals among them.
+//! Describes a model's number formats and weight layouts.
 
 use serde::{Deserialize, Serialize};
 
 use super::packed::PackedSpec;
 
-/// How numbers are held, all through the model.
+/// Number formats and weight layouts, for the whole model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NumericsSpec {
@@ -14,17 +14,17 @@ pub struct NumericsSpec {
     pub activations: ActivationWidth,
     /// Width of the keys in the cache.
     pub keys: KeyWidth,
-    /// How matrices with weights of eight bits lie in the payload.
+    /// The layout of matrices with 8-bit weights.
     pub weights: WeightLayout,
-    /// Which matrices have weights of four bits.
+    /// The matrices with 4-bit weights.
     pub packed: PackedSpec,
-    /// Tokens that go through a layer together unless the caller asks otherwise.
+    /// The default number of tokens that go through a layer together.
     pub tile: u16,
 }
 
 impl NumericsSpec {
-    /// The binary points that the runtime computes with: the least holds results of a hundred
-    /// million.
+    /// The values of `fraction_bits` that the runtime supports. The least leaves room for results
+    /// of a hundred million.
     pub const FRACTION_BITS: core::ops::RangeInclusive<u8> = 3..=20;
 }
 
@@ -32,9 +32,9 @@ impl NumericsSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ActivationWidth {
-    /// Eight bits, scaled to the row's largest value.
+    /// Eight bits, scaled to the row's largest absolute value.
     A8,
-    /// Up to sixteen bits with a power-of-two scale; as many as the accumulator allows.
+    /// Up to sixteen bits with a power-of-two scale: as many as the accumulator has room for.
     A16,
 }
 
@@ -44,41 +44,41 @@ pub enum ActivationWidth {
 pub enum KeyWidth {
     /// Eight bits.
     K8,
-    /// Sixteen bits: for small heads, where eight cost most of all the accuracy lost.
+    /// Sixteen bits: for small heads, in which 8-bit keys cause most of the loss of accuracy.
     K16,
 }
 
-/// How the weights of a matrix lie in the payload.
+/// The layout of a matrix's weights in the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WeightLayout {
-    /// Int8, one output channel after the other: for units that multiply long runs of bytes.
+    /// Int8, row-major: for vector units that multiply long runs of bytes.
     RowMajor,
-    /// Int8, in tiles of four output channels by four columns, where both are whole fours (see
-    /// [`tile_place`](crate::format::places::tile_place)): four channels are read with one pointer,
-    /// and one load-multiple of a Cortex-M is a tile.
+    /// Int8, in tiles of four output channels by four columns (see
+    /// [`tile_place`](crate::format::places::tile_place)), so that one load-multiple of a Cortex-M
+    /// reads a tile. A matrix whose rows or columns are not a multiple of four is row-major.
     Tiled,
-    /// Four bits a weight, for matrices whose rows are whole fours and columns whole eights (see
-    /// [`packed_place`](crate::format::places::packed_place)). Groups of columns have a scale each,
-    /// and a weight is its group's scale times a number in `-8 ..= 7`: never more than eight bits.
-    /// Which matrices are packed is in [`NumericsSpec::packed`].
+    /// Four bits a weight, for matrices with a multiple of four rows and of eight columns (see
+    /// [`packed_place`](crate::format::places::packed_place)). Each group of columns has a scale,
+    /// and a weight is its group's scale times a number in `-8 ..= 7`: at most eight bits.
+    /// [`NumericsSpec::packed`] says which matrices are packed.
     Packed {
-        /// Columns in a group, of which the last of a row may be shorter.
+        /// Columns in a group; the last group of a row may be shorter.
         group: u8,
     },
-    /// Int8, in tiles where [`Tiled`](Self::Tiled) is, with two output channels in each halfword
+    /// Int8, in tiles of [`Tiled`](Self::Tiled)'s size, with two output channels in each halfword
     /// (see [`pair_place`](crate::format::places::pair_place)): for cores that multiply pairs of
-    /// halfwords, as Cortex-M4, M7 and M33 do.
+    /// halfwords, such as Cortex-M4, M7 and M33.
     Paired,
-    /// Int8, in tiles of sixteen output channels by four input channels where a matrix has whole
-    /// ones ([`wide_tile_place`](crate::format::places::wide_tile_place)), and as
-    /// [`Tiled`](Self::Tiled) where it has not: a line of a cache of processors whose vectors have
-    /// as many lanes.
+    /// Int8, in tiles of sixteen output channels by four input channels
+    /// ([`wide_tile_place`](crate::format::places::wide_tile_place)): a cache line, for vectors of
+    /// sixteen 32-bit lanes. A matrix whose rows are not a multiple of sixteen is
+    /// [`Tiled`](Self::Tiled).
     WideTiled,
-    /// Four bits a weight, row after row, for tables whose rows are looked up (see
-    /// [`table_place`](crate::format::places::table_place)). Groups of 32 columns have a scale and
-    /// a zero each, and the table has one multiplier. Which tables lie so is in
-    /// [`NumericsSpec::packed`].
+    /// Four bits a weight, row-major, for tables whose rows are looked up (see
+    /// [`table_place`](crate::format::places::table_place)). Each group of 32 columns has a scale
+    /// and a zero point, and the table has one multiplier. [`NumericsSpec::packed`] says which
+    /// tables are packed.
     Table,
 }
 
@@ -97,8 +97,8 @@ impl Multiplier {
     pub const EXPONENTS: core::ops::RangeInclusive<i32> = -32..=94;
 }
 
-/// A divisor that is a count in a specification: never 0 once it is checked, which the compiler
-/// cannot know.
+/// A count of a specification as a divisor. Checked specifications have no zero counts; this
+/// tells the compiler, which would insert a panic otherwise.
 #[inline(always)]
 pub(crate) const fn at_least_one(count: usize) -> usize {
     if count == 0 { 1 } else { count }

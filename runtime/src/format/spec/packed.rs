@@ -1,15 +1,15 @@
-//! Which matrices have weights of four bits.
+//! Lists the matrices that have 4-bit weights.
 
 use serde::{Deserialize, Serialize};
 
 use crate::format::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
 
-/// Which matrices and tables have weights of four bits
-/// ([`WeightLayout::Packed`](super::WeightLayout::Packed)); all others have eight.
+/// The matrices and tables with 4-bit weights
+/// ([`WeightLayout::Packed`](super::WeightLayout::Packed)); all others have 8-bit weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PackedSpec {
-    /// Columns of a group of a matrix, which share a scale; 0 where nothing is packed.
+    /// Columns of a matrix that share a scale; 0 if nothing is packed.
     pub group: u8,
     /// Matrices of the encoder.
     pub encoder: PackedStack,
@@ -17,11 +17,12 @@ pub struct PackedSpec {
     pub decoder: PackedStack,
     /// The head's transform.
     pub head_transform: bool,
-    /// The output projection that is no token table.
+    /// The output projection, if it is not tied to a token table.
     pub head_output: bool,
 }
 
-/// The packed matrices of a stack: of each part of a block the stored blocks in which it is packed.
+/// The packed matrices of a stack: for each part of a block, the stored blocks in which it is
+/// packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PackedStack {
@@ -47,15 +48,15 @@ pub struct PackedStack {
     pub up: Blocks,
     /// The last projection of each feed-forward network.
     pub down: Blocks,
-    /// The projections to narrower streams.
+    /// The input projections of the bottleneck.
     pub narrow: Blocks,
-    /// The projection from the narrow stream back.
+    /// The output projection of the bottleneck.
     pub widen: Blocks,
     /// The projection of a factorized embedding.
     pub embedding_projection: bool,
-    /// The convolution beside the first block.
+    /// The convolution in parallel with the first block.
     pub convolution: bool,
-    /// The token table: packed as a matrix where it is the output projection, too, else as a table
+    /// The token table: packed as a matrix if it is also the output projection, else as a table
     /// ([`WeightLayout::Table`](super::WeightLayout::Table)).
     pub tokens: bool,
     /// The table of positions.
@@ -78,29 +79,29 @@ impl Blocks {
         Self(if count < 64 { (1 << count) - 1 } else { u64::MAX })
     }
 
-    /// Whether there is no block in the set.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether a block is in the set.
+    /// Whether `block` is in the set.
     pub const fn contains(self, block: u16) -> bool {
         self.0 >> (block % 64) & 1 == 1
     }
 
-    /// The set with a block in it, or without it.
+    /// The set with `block` added if `contained`, else removed.
     #[must_use]
     pub const fn with(self, block: u16, contained: bool) -> Self {
         let bit = 1 << (block % 64);
         Self(if contained { self.0 | bit } else { self.0 & !bit })
     }
 
-    /// Whether some of the first `count` blocks are in the set, and others are not.
+    /// Whether the set has some of the first `count` blocks, but not all.
     pub const fn divide(self, count: usize) -> bool {
         self.0 != 0 && (self.0.trailing_ones() as usize) < count
     }
 
-    /// How many blocks of the set come before `block`.
+    /// The number of blocks of the set before `block`.
     pub const fn before(self, block: u16) -> u32 {
         (self.0 & Self::first(block as usize).0).count_ones()
     }
@@ -131,8 +132,8 @@ impl PackedSpec {
         }
     }
 
-    /// Packs the matrix of a role, or has eight bits for its weights. A role whose weights always
-    /// have eight bits stays as it is.
+    /// Gives the matrix of a role 4-bit weights if `packed`, else 8-bit weights. Has no effect on a
+    /// role that cannot be packed.
     pub fn set(&mut self, role: Role, packed: bool) {
         match role {
             Role::Block(id, block, part) => {
@@ -151,7 +152,7 @@ impl PackedSpec {
         }
     }
 
-    /// Whether the matrix of a part is packed in a block.
+    /// Whether the matrix of a part is packed in block `block`.
     pub(crate) const fn in_block(&self, id: Stack, block: u16, part: BlockPart) -> bool {
         self.group != 0 && self.stack(id).blocks(part).contains(block)
     }
@@ -172,8 +173,8 @@ impl PackedSpec {
     }
 }
 
-/// A reference to the set of a part, if it has one: all networks of a block have the sets of the
-/// first, and both narrow streams have one.
+/// A reference to the set of a part, if it has one. All feed-forward networks share the sets of the
+/// first, and both narrow streams share one.
 macro_rules! set_of_part {
     ($sets:ident, $part:ident, $($reference:tt)+) => {
         match $part {
