@@ -114,9 +114,9 @@ fn models(only: &str, counted: &mut Counted) -> Result<Vec<Row>> {
 }
 
 const MODELS: [(&str, &str, &str); 3] = [
-    ("generate", "a token", "the story teller: a token"),
-    ("classify", "a sentence", "intents: a sentence classified"),
-    ("command", "a sentence", "commands: a sentence turned into one"),
+    ("generate", "a token", "the story model: per token"),
+    ("classify", "a sentence", "intents: per sentence"),
+    ("command", "a sentence", "commands: per sentence"),
 ];
 
 /// A decoder that is not in the examples, at 128 positions.
@@ -126,7 +126,7 @@ fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
     }
     let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "128"], "a token")?;
     let counted = Some((name(folder), "instructions a token".to_owned()));
-    Ok(Row { what: format!("{}: a token", name(folder)), counted, here })
+    Ok(Row { what: format!("{}: per token", name(folder)), counted, here })
 }
 
 /// An encoder on this machine, with what is fastest on it.
@@ -141,7 +141,7 @@ fn encoder(folder: &Path) -> Result<Vec<Row>> {
         let milliseconds = measured["milliseconds"].as_f64().context("no time")?;
         let kernels = measured["kernels"].as_str().unwrap_or_default();
         Ok(Row {
-            what: format!("{}: {} tokens encoded", name(folder), measured["tokens"]),
+            what: format!("{}: encode {} tokens", name(folder), measured["tokens"]),
             counted: None,
             here: format!("{milliseconds:.2} ms ({kernels})"),
         })

@@ -1,10 +1,10 @@
-//! What others reach, and the least that is possible: facts, each with where it comes from.
+//! Figures of other implementations, and lower bounds, for the table of `cargo xtask bench`.
 //!
-//! Instructions of CMSIS-NN and of llama2.c were counted under QEMU 10.0 as ours are, each built by
-//! the better of GCC 12 and Clang 19. Times are of one thread of an x86-64 server (Zen 4, with
-//! VNNI), the best of several rounds.
+//! CMSIS-NN and llama2.c were built with GCC 12 and with Clang 19; each figure is the better
+//! compiler's instruction count under QEMU 10.0, counted as Kinglet's are. Times are the best of
+//! several rounds on one thread of an x86-64 server (Zen 4 with VNNI).
 
-/// The operations that the firmware counts.
+/// The operations that the firmware example `kernels` counts.
 pub(super) const OPERATIONS: [&str; 15] = [
     A16,
     A16_SMALL,
@@ -38,15 +38,15 @@ const A8_TOKENS: &str = "a8, 384 x 384, 64 tokens";
 const INT4: &str = "int4, a16, 384 x 384, one token";
 const INT4_SMALL: &str = "int4, a16, 64 x 64, one token";
 const SOFTMAX: &str = "softmax of 256, an element";
-const STORIES: &str = "stories260K: a token";
+const STORIES: &str = "stories260K: per token";
 
-/// A row of the table that is not ours.
+/// A row of the table with figures of another implementation.
 pub(super) struct Elsewhere {
-    /// The rows that it belongs to.
+    /// The measured rows that this row is printed below.
     pub(super) of: &'static [&'static str],
     pub(super) who: &'static str,
     cores: &'static [(&'static [&'static str], &'static str)],
-    /// On the desktop.
+    /// The figure for the desktop.
     pub(super) here: &'static str,
 }
 
@@ -62,7 +62,7 @@ const M4: &[&str] = &["M4F", "M7", "M33"];
 const M55: &[&str] = &["M55"];
 const RV32: &[&str] = &["RV32IMC"];
 
-/// What was only counted on cores.
+/// A row with instruction counts only.
 const fn counted(
     of: &'static [&'static str],
     who: &'static str,
@@ -71,21 +71,21 @@ const fn counted(
     Elsewhere { of, who, cores, here: "" }
 }
 
-/// What was only timed.
+/// A row with a desktop time only.
 const fn timed(of: &'static [&'static str], who: &'static str, here: &'static str) -> Elsewhere {
     Elsewhere { of, who, cores: &[], here }
 }
 
 const ONNX: &str = "ONNX Runtime 1.32, int8";
 const RTEN: &str = "rten 0.27, int8";
-const PRODUCTS: &str = "the products alone";
+const PRODUCTS: &str = "the multiplications alone";
 const CMSIS: &str = "CMSIS-NN, `arm_fully_connected_s8`";
 const CMSIS_INT4: &str = "CMSIS-NN, `arm_fully_connected_s4`";
-const LEAST: &str = "the least that the inner loop can take";
+const LEAST: &str = "lower bound of the inner loop";
 
 pub(super) const ELSEWHERE: &[Elsewhere] = &[
-    // A product and a row of CMSIS-NN: 6.00 and 97 on M0+, 3.33 and 37 on M3, 1.875 and 50 with
-    // DSP, 0.156 and 12 with MVE.
+    // CMSIS-NN takes per product, and in addition per row, 6.00 and 97 instructions on M0+, 3.33
+    // and 37 on M3, 1.875 and 50 with DSP, 0.156 and 12 with MVE.
     counted(&[A16, A8, A8_ROWS], CMSIS, &[(M0, "6.25"), (M3, "3.43"), (M4, "2.01"), (M55, "0.19")]),
     counted(&[A16_SMALL], CMSIS, &[(M0, "7.52"), (M3, "3.91"), (M4, "2.66"), (M55, "0.34")]),
     counted(
@@ -95,8 +95,7 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
     ),
     counted(&[INT4], CMSIS_INT4, &[(M4, "5.00")]),
     counted(&[INT4_SMALL], CMSIS_INT4, &[(M4, "5.64")]),
-    // Loads, widening and multiplying, without what counts the loop and without what a row costs at
-    // its end.
+    // Loads, widening and multiplications, without the loop counter and the end of each row.
     counted(&[A16, A16_SMALL], LEAST, &[(M0, "3.25"), (M3, "2.25"), (M4, "1.13"), (RV32, "3.25")]),
     counted(&[A16_TOKENS], LEAST, &[(M0, "3.25"), (M3, "2.25"), (M4, "0.94"), (RV32, "3.25")]),
     counted(&[A16_PAIRS, A16_PAIRS_SMALL, A8_PAIRS], LEAST, &[(M4, "0.88")]),
@@ -120,25 +119,25 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
         cores: &[(M3, "5,649,137"), (&["M4F"], "2,101,440")],
         here: "12,200 tokens/s",
     },
-    // 259,328 products, at the least that the inner loop can take.
+    // 259,328 products, at the lower bound of the inner loop.
     Elsewhere {
         of: &[STORIES],
         who: PRODUCTS,
         cores: &[(M0, "842,816"), (M3, "583,488"), (M4, "226,912"), (RV32, "842,816")],
         here: "380,000 tokens/s",
     },
-    timed(&["minilm: 8 tokens encoded"], ONNX, "2.43 ms"),
-    timed(&["minilm: 8 tokens encoded"], RTEN, "1.41 ms"),
-    timed(&["minilm: 8 tokens encoded"], PRODUCTS, "0.48 ms"),
-    timed(&["minilm: 32 tokens encoded"], ONNX, "4.17 ms"),
-    timed(&["minilm: 32 tokens encoded"], RTEN, "3.50 ms"),
-    timed(&["minilm: 32 tokens encoded"], PRODUCTS, "1.5 ms"),
-    timed(&["minilm: 128 tokens encoded"], ONNX, "13.75 ms"),
-    timed(&["minilm: 128 tokens encoded"], RTEN, "12.98 ms"),
-    timed(&["minilm: 128 tokens encoded"], PRODUCTS, "6.3 ms"),
-    timed(&["minilm: 256 tokens encoded"], ONNX, "30.9 ms"),
-    timed(&["minilm: 256 tokens encoded"], RTEN, "30.5 ms"),
-    timed(&["minilm: 256 tokens encoded"], PRODUCTS, "13.3 ms"),
+    timed(&["minilm: encode 8 tokens"], ONNX, "2.43 ms"),
+    timed(&["minilm: encode 8 tokens"], RTEN, "1.41 ms"),
+    timed(&["minilm: encode 8 tokens"], PRODUCTS, "0.48 ms"),
+    timed(&["minilm: encode 32 tokens"], ONNX, "4.17 ms"),
+    timed(&["minilm: encode 32 tokens"], RTEN, "3.50 ms"),
+    timed(&["minilm: encode 32 tokens"], PRODUCTS, "1.5 ms"),
+    timed(&["minilm: encode 128 tokens"], ONNX, "13.75 ms"),
+    timed(&["minilm: encode 128 tokens"], RTEN, "12.98 ms"),
+    timed(&["minilm: encode 128 tokens"], PRODUCTS, "6.3 ms"),
+    timed(&["minilm: encode 256 tokens"], ONNX, "30.9 ms"),
+    timed(&["minilm: encode 256 tokens"], RTEN, "30.5 ms"),
+    timed(&["minilm: encode 256 tokens"], PRODUCTS, "13.3 ms"),
 ];
 
 #[cfg(test)]
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_is_of_a_core_that_there_is() {
+    fn every_figure_is_of_a_core_in_the_list() {
         for other in ELSEWHERE {
             for core in other.cores.iter().flat_map(|(cores, _)| *cores) {
                 assert!(crate::machines::CORES.iter().any(|known| known.name == *core), "{core} of {}", other.who);
