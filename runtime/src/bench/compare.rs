@@ -215,6 +215,10 @@ fn compare_products(
         });
         same("weighted_sum", &|set, out| (set.weighted_sum)(part_mut(out, head_dim), part(sums, keys), values));
     }
+    // No column is no turn of a loop.
+    same("scores8", &|set, out| (set.scores8)(part_mut(out, 3), &[], part(all, 8)));
+    same("scores16", &|set, out| (set.scores16)(part_mut(out, 3), &[], part(wide, 8)));
+    same("weighted_sum", &|set, _| (set.weighted_sum)(&mut [], part(sums, 3), part(all, 8)));
 }
 
 /// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations

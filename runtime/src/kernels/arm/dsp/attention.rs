@@ -317,7 +317,8 @@ unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const
 pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let head_dim = out.len();
     let count = weights.len().min(values.len() / head_dim.max(1));
-    if count == 0 || !head_dim.is_multiple_of(8) || !values.as_ptr().addr().is_multiple_of(4) {
+    let fits = count > 0 && head_dim > 0 && head_dim.is_multiple_of(8);
+    if !fits || !values.as_ptr().addr().is_multiple_of(4) {
         return scalar::weighted_sum_of_any(out, weights, values);
     }
     // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word's
@@ -338,7 +339,8 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
 fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K], columns: usize) -> Option<usize> {
     let head_dim = query.len();
     let count = out.len().min(keys.len() / head_dim.max(1));
-    let fits = head_dim.is_multiple_of(columns)
+    let fits = head_dim > 0
+        && head_dim.is_multiple_of(columns)
         && keys.as_ptr().addr().is_multiple_of(4)
         && query.as_ptr().addr().is_multiple_of(4);
     (fits && count > 0).then_some(count)

@@ -166,7 +166,7 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
 pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let head_dim = out.len();
     let count = weights.len().min(values.len() / head_dim.max(1));
-    if count == 0 || !head_dim.is_multiple_of(8) {
+    if count == 0 || head_dim == 0 || !head_dim.is_multiple_of(8) {
         return scalar::weighted_sum_of_any(out, weights, values);
     }
     // SAFETY: they read `count` weights and as many values of `head_dim`, and read and write
