@@ -12,10 +12,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::cargo::{cargo_in, kinglet, target_folder};
+use crate::counts::Counted;
 use crate::emulate::{emulate, measure};
 use crate::machines::{CORES, Core};
 use crate::programs::folder_of;
-use crate::table::grouped;
+use crate::table;
 use archive::{TARGETS, archive, folder, succeed};
 
 #[derive(Args)]
@@ -27,6 +28,10 @@ pub(crate) struct Archives {
     /// examples in Rust.
     #[arg(long)]
     check: bool,
+    /// Write the sizes of the samples to converter/src/fit/counts.json, and their table to
+    /// bindings/c/README.md.
+    #[arg(long, requires = "check")]
+    bless: bool,
 }
 
 /// What a machine's samples are compiled with.
@@ -79,7 +84,7 @@ const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Makes a package of the header and an archive for each target, and says where they are.
 pub(crate) fn archives(options: &Archives) -> Result<()> {
     if options.check {
-        return check();
+        return check(options.bless);
     }
     let targets: Vec<&str> = TARGETS.into_iter().filter(|target| target.contains(&options.target)).collect();
     ensure!(!targets.is_empty(), "no target's name contains \"{}\": there are {}", options.target, TARGETS.join(", "));
@@ -91,7 +96,9 @@ pub(crate) fn archives(options: &Archives) -> Result<()> {
 }
 
 /// The header is current, misuse is refused, and the samples print what the examples in Rust print.
-pub(crate) fn check() -> Result<()> {
+///
+/// `bless` writes the samples' sizes down.
+pub(crate) fn check(bless: bool) -> Result<()> {
     let out = target_folder("c");
     cargo_in(&folder(), &["fmt", "--check"], &[])?;
     cargo_in(
@@ -104,14 +111,21 @@ pub(crate) fn check() -> Result<()> {
         let blob = folder_of("common").join(format!("models/{model}.kinglet"));
         kinglet(&["export", &blob.to_string_lossy(), "--c", &out, "--tokens", tokens, "--force"])?;
     }
+    let mut counted = Counted::read()?;
     for machine in &MACHINES {
-        machine.check(Path::new(&out))?;
+        machine.check(Path::new(&out), &mut counted)?;
+    }
+    let table = table::of_c(&counted);
+    eprintln!("{table}");
+    if bless {
+        counted.write()?;
+        table::write("bindings/c/README.md", "sizes", &table)?;
     }
     package::check(Path::new(&out))
 }
 
 impl Machine {
-    fn check(&self, out: &Path) -> Result<()> {
+    fn check(&self, out: &Path, counted: &mut Counted) -> Result<()> {
         let features = if self.core.is_some() { "panics-do-not-link" } else { "" };
         let archive = archive(self.target, features)?;
         for (sample, model, _, example) in SAMPLES {
@@ -125,9 +139,7 @@ impl Machine {
                 self.target
             );
             if let Some(core) = self.core {
-                let measured = measure(&program, "")?;
-                let (code, memory) = (grouped(measured.code), grouped(measured.memory));
-                eprintln!("{core}: {sample} in C has {code} bytes of code and {memory} of static RAM");
+                counted.add_sizes(core, &format!("{sample}.c"), &measure(&program, "")?);
             }
         }
         if self.core.is_none() {

@@ -30,7 +30,7 @@ impl Counted {
     }
 
     pub(crate) fn write(&self) -> Result<()> {
-        let by = "by `cargo xtask firmware --bless` and `cargo xtask bench --bless`";
+        let by = "by `cargo xtask firmware --bless`, `cargo xtask bench --bless` and `cargo xtask c --check --bless`";
         let text = serde_json::to_string_pretty(&json!({ "@generated": by, "cores": self.cores }))?;
         fs::write(root().join(FILE), text + "\n").with_context(|| format!("writing {FILE}"))
     }
@@ -45,17 +45,20 @@ impl Counted {
     /// Replaces what a core counted of the examples, and the sizes of their programs.
     pub(crate) fn add_examples(&mut self, core: &str, examples: &BTreeMap<&str, Measured>) {
         for (example, measured) in examples.iter().filter(|(example, _)| KEPT.contains(example)) {
-            let mut counts = measured.values.clone();
-            counts.extend(
-                [
-                    ("bytes of code", measured.code),
-                    ("bytes of constants", measured.model),
-                    ("bytes of static memory", measured.memory),
-                ]
-                .map(|(what, bytes)| (what.to_owned(), bytes)),
-            );
-            self.add(core, example, &counts);
+            self.add_sizes(core, example, measured);
         }
+    }
+
+    /// Replaces the counts of a program on a core, and its sizes.
+    pub(crate) fn add_sizes(&mut self, core: &str, program: &str, measured: &Measured) {
+        let mut counts = measured.values.clone();
+        let sizes = [
+            ("bytes of code", measured.code),
+            ("bytes of constants", measured.model),
+            ("bytes of static memory", measured.memory),
+        ];
+        counts.extend(sizes.map(|(what, bytes)| (what.to_owned(), bytes)));
+        self.add(core, program, &counts);
     }
 
     /// What a core counted.

@@ -58,6 +58,23 @@ pub(crate) fn of_calls(counted: &Counted) -> String {
     table.replace(", and the model`", "`, and the model").replace(", and the tokenizer`", "`, and the tokenizer")
 }
 
+/// The table of the C library's samples for bindings/c/README.md, beside the examples in Rust.
+pub(crate) fn of_c(counted: &Counted) -> String {
+    const PROGRAMS: [(&str, &str); 2] = [("intents.c", "classify"), ("story.c", "generate")];
+    let mut table = String::from(
+        "| bytes | core | code in C | in Rust | constants in C | in Rust | static RAM in C | in Rust |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for (sample, example) in PROGRAMS {
+        for core in CORES.iter().filter(|core| counted.get(core.name, sample, "bytes of code").is_some()) {
+            let figure = |program, what| counted.get(core.name, program, what).map_or_else(String::new, grouped);
+            let cells = ["bytes of code", "bytes of constants", "bytes of static memory"]
+                .map(|what| [figure(sample, what), figure(example, what)].join(" | "));
+            _ = writeln!(table, "| `{sample}`, `{example}` | {} | {} |", core.name, cells.join(" | "));
+        }
+    }
+    table
+}
+
 /// A number with commas.
 pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
@@ -89,6 +106,13 @@ mod tests {
         assert!(page.contains(&table), "docs/boards.md is not made from converter/src/fit/counts.json");
         let calls = of_calls(&Counted::read().expect("it is there"));
         assert!(page.contains(&calls), "docs/boards.md is not made from converter/src/fit/counts.json:\n{calls}");
+    }
+
+    #[test]
+    fn the_page_of_the_c_library_has_what_was_counted() {
+        let page = fs::read_to_string(root().join("bindings/c/README.md")).expect("it is there").replace("\r\n", "\n");
+        let table = of_c(&Counted::read().expect("it is there"));
+        assert!(page.contains(&table), "bindings/c/README.md is not made from converter/src/fit/counts.json:\n{table}");
     }
 
     #[test]
