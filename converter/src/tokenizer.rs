@@ -1,7 +1,7 @@
-//! Tokenizers: from a Hugging Face folder to the section that the runtime reads.
+//! Converts the tokenizer of a Hugging Face folder to the section that the runtime reads.
 //!
-//! What `tokenizer.json` says is turned into data, part by part; what the device cannot do is
-//! refused by name. Tables of Unicode are made with the very crates that `tokenizers` uses, whose
+//! `tokenizer.json` is turned into data, part by part; a part that the device cannot run is refused
+//! by name. Unicode tables are made with the crates that `tokenizers` uses, because their Unicode
 //! versions differ from part to part.
 
 use std::path::Path;
@@ -47,38 +47,37 @@ pub use keep::{Choice, Wanted, choose};
 pub use kept::Kept;
 use tables::Tables;
 
-/// The tokenizer of a folder as a section of a blob; `None` when the folder has none.
+/// Builds the section of a folder's tokenizer; `None` if the folder has no tokenizer.
 ///
 /// # Errors
-/// When its files are not what they should be, or ask for what the device cannot do; the message
-/// names it.
+/// When its files are malformed, or ask for something that the device cannot do; the message names
+/// it.
 pub fn build(folder: &Path) -> Result<Option<Vec<u8>>> {
     Ok(build_noted(folder)?.map(|(section, _)| section))
 }
 
-/// The tokenizer of a folder, in the words of `tokenizer.json`, whatever files it comes in; `None`
-/// when the folder has none.
+/// Describes a folder's tokenizer in the format of `tokenizer.json`, whatever files it comes in;
+/// `None` if the folder has no tokenizer.
 ///
 /// # Errors
-/// When the files are not what they should be, or are those of a class that is not read; the
-/// message names it.
+/// When the files are malformed, or belong to a class that is not supported; the message names it.
 pub fn describe(folder: &Path) -> Result<Option<Value>> {
     Ok(folder::read(folder)?.map(|description| description.value))
 }
 
-/// The id of a special token, such as `mask_token`, as the folder's files or the class of its
-/// tokenizer name it; `None` where there is no tokenizer that is read, or no such token.
+/// The id of a special token, such as `mask_token`, as the folder's files or the tokenizer's class
+/// name it; `None` without a supported tokenizer, or without this token.
 ///
 /// # Errors
-/// When a file beside the vocabulary is not what it should be.
+/// When a file beside the vocabulary is malformed.
 pub(crate) fn special_token(folder: &Path, key: &str) -> Result<Option<u32>> {
     Ok(folder::special_token(folder, key)?.and_then(|id| u32::try_from(id).ok()))
 }
 
-/// As [`build`], with a line for each decision that a user may want to know.
+/// Like [`build`], with notes on decisions that a user may want to know.
 ///
 /// # Errors
-/// As [`build`].
+/// See [`build`].
 pub fn build_noted(folder: &Path) -> Result<Option<(Vec<u8>, Vec<String>)>> {
     let Some(description) = folder::read(folder)? else { return Ok(None) };
     let section = section(&description.value);
@@ -86,19 +85,18 @@ pub fn build_noted(folder: &Path) -> Result<Option<(Vec<u8>, Vec<String>)>> {
     Ok(Some((section, description.notes)))
 }
 
-/// A tokenizer described as `tokenizer.json` does it, as a section of a blob.
+/// Builds the section of a tokenizer that is described in the format of `tokenizer.json`.
 ///
 /// # Errors
-/// As [`build`].
+/// See [`build`].
 pub fn section(description: &Value) -> Result<Vec<u8>> {
     section_of(description, None)
 }
 
-/// As [`section`], with the tokens that are kept and no others, under their new ids; with all of
-/// them where `kept` is `None`.
+/// Like [`section`], with only the `kept` tokens, under their new ids; with all tokens if `kept` is
+/// `None`.
 ///
-/// # Errors
-/// As [`build`].
+/// See [`build`].
 pub fn section_of(description: &Value, kept: Option<&Kept>) -> Result<Vec<u8>> {
     let description = &marked(description);
     let mut builder = Builder { tables: Tables::new(PRELUDE), description, kept, expansion: Expansion::default() };
@@ -117,8 +115,8 @@ pub fn section_of(description: &Value, kept: Option<&Kept>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses ids that two tokens share, and ids that would make tables much longer than the tokens
-/// are: they are indexed by id. `others` is how many tokens there are besides.
+/// Refuses ids that two tokens share, and ids far above the number of tokens, because tables are
+/// indexed by id. `others` is the number of tokens that are not in the iterator.
 fn check_ids<'t>(tokens: impl Iterator<Item = (&'t str, u32)>, others: usize) -> Result<()> {
     let mut by_id: Vec<(u32, &str)> = tokens.map(|(token, id)| (id, token)).collect();
     by_id.sort_unstable();
@@ -140,7 +138,7 @@ fn check_ids<'t>(tokens: impl Iterator<Item = (&'t str, u32)>, others: usize) ->
     }
 }
 
-/// Ids that no token has, at most, below the largest.
+/// The most ids without a token below the largest id.
 const MAX_HOLES: usize = 1 << 20;
 
 impl Builder<'_> {

@@ -1,4 +1,4 @@
-//! Added tokens, which are found in a text before anything else is done to it.
+//! Converts added tokens, which are found in a text before it is normalized and split.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,21 +19,21 @@ use super::pattern;
 pub(super) struct AddedToken {
     pub(super) id: u32,
     pub(super) content: String,
-    /// What is looked for, in the text as it is or in the normalized one.
+    /// The string to find, in the text or, if `normalized`, in the normalized text.
     wanted: String,
     normalized: bool,
     flags: u32,
 }
 
-/// The added tokens of a description, by id. `normalize` does what the normalizer does.
+/// The added tokens of a description, by id. `normalize` applies the normalizer.
 ///
-/// `tokenizers` does not read the ids of the file, and neither does this: a token has the id that
+/// `tokenizers` ignores the ids in the file, and so does this function: a token gets the id that
 /// its string has earlier in the list or in the vocabulary, else the next free id after the
 /// vocabulary. If a token is listed twice, its last entry counts, but it is special if any entry
 /// says so. Empty tokens are skipped.
 ///
 /// # Errors
-/// When an entry is not as it should be, or the device could not find it.
+/// When an entry is malformed, or the device could not find its token.
 pub(super) fn collect(
     description: &Value,
     strings: &Strings,

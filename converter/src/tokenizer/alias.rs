@@ -1,4 +1,4 @@
-//! The printable characters that stand for bytes in byte-level vocabularies.
+//! Maps bytes to the printable characters that stand for them in byte-level vocabularies.
 
 /// The printable character that stands for a byte in byte-level vocabularies.
 pub fn alias(byte: u8) -> char {
@@ -10,8 +10,8 @@ pub fn alias(byte: u8) -> char {
     char::from_u32(256 + before).unwrap_or_default()
 }
 
-/// The bytes that a string of a byte-level vocabulary stands for: those of its characters, or its
-/// own where one stands for none.
+/// The bytes that a string of a byte-level vocabulary stands for, or its own UTF-8 if a character
+/// stands for none.
 pub(super) fn unalias(string: &str) -> Vec<u8> {
     static BYTES: std::sync::LazyLock<std::collections::HashMap<char, u8>> =
         std::sync::LazyLock::new(|| (0..=255).map(|byte| (alias(byte), byte)).collect());

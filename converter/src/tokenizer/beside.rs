@@ -1,8 +1,7 @@
-//! What the files beside `tokenizer.json` change in it.
+//! Applies the files beside `tokenizer.json` to it.
 //!
-//! `transformers` builds most classes anew from the vocabulary of `tokenizer.json` and the keys of
-//! `tokenizer_config.json`. So where a key contradicts the file, the key is what counts; each time
-//! it is noted.
+//! `transformers` rebuilds most classes from the vocabulary of `tokenizer.json` and the keys of
+//! `tokenizer_config.json`. A key that contradicts the file therefore counts, and a note says so.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -15,11 +14,11 @@ use super::model::kind;
 use super::settings::{Files, Settings, Token};
 use crate::checkpoint::sentence::CONFIG_FILES;
 
-/// Applies the keys that a class reads to a `tokenizer.json`. Without a class only added tokens are
-/// read.
+/// Applies the keys that a class reads to a `tokenizer.json`. Without a class only the added tokens
+/// are applied.
 ///
 /// # Errors
-/// When a key has a value of another kind, or a file contradicts itself; the message names it.
+/// When a key has a value of the wrong type, or a file contradicts itself; the message names it.
 pub(super) fn apply(
     description: &mut Value,
     class: Option<&Class>,
@@ -49,7 +48,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Whether a class makes a model of this kind.
+/// Whether a class builds a model of this type.
 fn builds(class: &Class, model: &Value) -> bool {
     let kind = kind(model);
     match class.vocabulary {
@@ -60,7 +59,7 @@ fn builds(class: &Class, model: &Value) -> bool {
     }
 }
 
-/// The steps of a normalizer or pre-tokenizer, on their own.
+/// The steps of a normalizer or pre-tokenizer.
 fn steps(value: &Value, list: &str) -> Vec<Value> {
     parts(value, list).into_iter().cloned().collect()
 }
@@ -166,7 +165,7 @@ fn split(description: &mut Value, class: &Class, settings: &Settings, notes: &mu
                 }
             }
         }
-        // A file of bytes is read as it is, whatever class it has.
+        // A byte-level file is read unchanged, whatever its class.
         Split::Llama if (asked || settings.has("legacy")) && !list.iter().any(|part| is(part, "ByteLevel")) => {
             let (wanted, decoder) = class.split.describe(settings, false)?;
             let prefixed = steps(&description["normalizer"], "normalizers").iter().any(|part| is(part, "Prepend"));
@@ -184,7 +183,7 @@ fn split(description: &mut Value, class: &Class, settings: &Settings, notes: &mu
     Ok(())
 }
 
-/// Most classes have a frame of their own, whatever the file says.
+/// Applies the frame of the class, which most classes use whatever the file says.
 fn frame(
     description: &mut Value,
     class: &Class,
@@ -198,7 +197,7 @@ fn frame(
         Frame::Ends | Frame::EndsIfSaid => return Ok(()),
         frame => match frame.describe(class.tokens, settings, &|name| added.id(name)) {
             Ok(wanted) => wanted,
-            // The file has other tokens than the class: its own frame is all there is.
+            // The file does not have the tokens of the class, so its own frame stays.
             Err(_) => return Ok(()),
         },
     };
@@ -214,8 +213,8 @@ fn frame(
     Ok(())
 }
 
-/// `transformers` does not read these two keys beside `tokenizer.json`: what the file says goes
-/// around a text.
+/// Notes the keys `add_bos_token` and `add_eos_token` if they contradict the file: `transformers`
+/// ignores them beside `tokenizer.json`.
 fn ends(description: &Value, settings: &Settings, added: &Added, notes: &mut Vec<String>) -> Result<()> {
     let (single, ..) = post_processor(description)?;
     for (flag, key) in [("add_bos_token", "bos_token"), ("add_eos_token", "eos_token")] {
@@ -251,14 +250,14 @@ impl Changed {
     }
 }
 
-/// The tokens that are added in the end.
+/// The added tokens after the keys are applied.
 fn added(description: &Value, class: Option<&Class>, settings: &Settings) -> Changed {
     let list = description["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     let read = |token: &Value| Some((token["id"].as_u64()?, Token::described(token, false)?));
     let given: Vec<(u64, Token)> = list.iter().filter_map(read).collect();
     let listed = |content: &str| settings.added.values().any(|token| token.content == content);
     let model = &description["model"];
-    // Classes that build the tokenizer anew know the listed tokens only, where there is a list.
+    // Classes that rebuild the tokenizer know only the listed tokens, if there is a list.
     let mut kept = given.clone();
     if settings.lists_added && class.is_some() {
         kept.retain(|(_, token)| listed(&token.content));
@@ -269,8 +268,7 @@ fn added(description: &Value, class: Option<&Class>, settings: &Settings) -> Cha
     special.extend(settings.extra_tokens().unwrap_or_else(|| settings.mapped_tokens()));
     let vocabulary = Added::new(model, &given, [], []);
     let said = |token: &Token| settings.says(&token.content);
-    // A default of the class that the vocabulary does not have would get an id for which the model
-    // has no row.
+    // A default of the class that the vocabulary lacks would get an id without a row in the model.
     special.retain(|token| vocabulary.id(&token.content).is_some() || said(token));
     for token in &mut special {
         if let Some((id, own)) = given.iter().find(|(_, own)| own.content == token.content) {
@@ -288,7 +286,7 @@ fn added(description: &Value, class: Option<&Class>, settings: &Settings) -> Cha
     Changed { tokens, changed }
 }
 
-/// `do_lower_case` of sentence-transformers, which stands before everything else.
+/// Applies `do_lower_case` of sentence-transformers, which comes before all other steps.
 ///
 /// # Errors
 /// When its file is not JSON.

@@ -1,4 +1,4 @@
-//! A tokenizer section while it is built: its tables so far, and how much a text may grow.
+//! The state in which a tokenizer's section is built: its tables, and how much a text may grow.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::kept::Kept;
 use super::tables::Tables;
 
-/// How much a text may grow: the characters, and the bytes, that a byte of it may become.
+/// The most characters, and bytes, that one byte of a text may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expansion {
     pub(super) chars: u16,
@@ -20,12 +20,12 @@ impl Default for Expansion {
 }
 
 impl Expansion {
-    /// Raises the growth to at least these.
+    /// Raises the growth to at least `chars` and `bytes`.
     pub(super) fn at_least(&mut self, chars: u16, bytes: u16) {
         (self.chars, self.bytes) = (self.chars.max(chars), self.bytes.max(bytes));
     }
 
-    /// Multiplies the growth so far.
+    /// Multiplies the growth by `chars` and `bytes`.
     pub(super) fn times(&mut self, chars: usize, bytes: usize) -> Result<()> {
         let product = |a: u16, b: usize| u16::try_from(usize::from(a) * b).ok().filter(|&product| product <= 512);
         match (product(self.chars, chars), product(self.bytes, bytes)) {
@@ -36,22 +36,22 @@ impl Expansion {
     }
 }
 
-/// The state that the parts of a tokenizer are built with.
+/// Builds the parts of a tokenizer's section.
 pub(super) struct Builder<'d> {
     pub(super) tables: Tables,
     pub(super) description: &'d Value,
-    /// The tokens of the section; all where `None`.
+    /// The tokens of the section; `None` for all.
     pub(super) kept: Option<&'d Kept>,
     pub(super) expansion: Expansion,
 }
 
 impl Builder<'_> {
-    /// The id that a token has in the section; `None` for one that is not there.
+    /// The id of a token in the section; `None` if it is left out.
     pub(super) fn new_id(&self, id: u32) -> Option<u32> {
         self.kept.map_or(Some(id), |kept| kept.new_id(id))
     }
 
-    /// Leaves out strings that are not kept, and gives the others their ids.
+    /// Removes strings that are not kept, and gives the others their new ids.
     pub(super) fn renumber<T>(&self, strings: &mut Vec<(T, u32)>) {
         strings.retain_mut(|(_, id)| self.new_id(*id).map(|new| *id = new).is_some());
     }

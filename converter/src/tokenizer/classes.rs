@@ -1,35 +1,33 @@
-//! The tokenizer classes of `transformers` as data: which files each reads, and what it makes of
-//! them.
+//! The tokenizer classes of `transformers` as data: which files each class reads, and how.
 //!
-//! Which class a folder has is said by `tokenizer_class`, or else by `model_type`. What a class
-//! makes is described in the words of `tokenizer.json`, so that there is one way from there to the
-//! device.
+//! `tokenizer_class` names the class of a folder, or else `model_type` does. A class is described
+//! in the format of `tokenizer.json`, so that one converter serves both.
 
 use super::sentence_piece::{Layout, Unknown};
 use super::settings::Settings;
 
-/// A class of tokenizers.
+/// A tokenizer class.
 #[derive(Debug)]
 pub(super) struct Class {
-    /// Its names, without `Fast`.
+    /// The names of the class, without `Fast`.
     pub(super) names: &'static [&'static str],
-    /// The model types that have it unless they say another.
+    /// The model types that use the class unless they name another.
     pub(super) model_types: &'static [&'static str],
-    /// Where its vocabulary lies.
+    /// The files of its vocabulary.
     pub(super) vocabulary: Vocabulary,
-    /// What becomes of a text before it is split.
+    /// The change to a text before it is split.
     pub(super) normalizer: Normalizer,
-    /// How a text is split.
+    /// The way a text is split.
     pub(super) split: Split,
-    /// What goes around a text.
+    /// The special tokens around a text.
     pub(super) frame: Frame,
-    /// Its special tokens by name.
+    /// The special tokens by name.
     pub(super) tokens: &'static [(&'static str, &'static str)],
-    /// Whether the mask swallows the space before it, unless the files describe it.
+    /// Whether the mask token includes the space before it, unless the files describe the token.
     pub(super) mask_strips: bool,
 }
 
-/// Where a vocabulary lies, and in which form.
+/// The file and format of a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Vocabulary {
     /// `vocab.txt`: WordPiece.
@@ -40,37 +38,38 @@ pub(super) enum Vocabulary {
     Suffixes,
     /// A SentencePiece file of this name, read as Unigram.
     Pieces(&'static str, Layout, Unknown),
-    /// A SentencePiece file, read as BPE with bytes for what is unknown.
+    /// A SentencePiece file, read as BPE with bytes for unknown characters.
     PiecePairs,
     /// A SentencePiece file, read as its own fields say.
     AsFile,
-    /// The class works without the `tokenizers` crate.
+    /// None: the class does not use the `tokenizers` crate.
     Own,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Normalizer {
     None,
-    /// BERT's, with `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`.
+    /// BERT's normalizer, with `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`.
     Bert,
-    /// BERT's, with nothing to choose.
+    /// BERT's normalizer, without options.
     Lower,
     Nfc,
-    /// Quotes, accents and case, then the rules of the file; `keep_accents` counts.
+    /// Normalizes quotes, accents and case, and applies the rules of the file; reads
+    /// `keep_accents`.
     Quotes,
-    /// As `Quotes`, but accents always go.
+    /// Like `Quotes`, and always strips accents.
     QuotesAndAccents,
-    /// White space, NFC, the end stripped; `do_lower_case` counts.
+    /// Normalizes white space, applies NFC, and strips the end; reads `do_lower_case`.
     Spaces,
-    /// The rules of the file.
+    /// Applies the rules of the file.
     File,
-    /// The rules of the file, then runs of spaces become one.
+    /// Applies the rules of the file, then replaces runs of spaces by one space.
     FileAndSpaces,
-    /// As `FileAndSpaces`; without rules line breaks become spaces.
+    /// Like `FileAndSpaces`; without rules, replaces line breaks by spaces.
     FileOrLines,
-    /// Runs of spaces become the mark of a word's beginning.
+    /// Replaces runs of spaces by the mark of a word's beginning.
     Runs,
-    /// Every space becomes a mark.
+    /// Replaces every space by the mark.
     Marks,
 }
 
@@ -81,19 +80,19 @@ pub(super) enum Split {
     ByteLevel,
     /// Qwen 2's expression, then bytes.
     Qwen,
-    /// At white space, then marks; `Prefix` says where.
+    /// At white space, then at marks; `Prefix` says whether the first word gets one.
     Words(Prefix),
-    /// Marks, which split.
+    /// At marks.
     Marks(Prefix),
-    /// Punctuation where `split_by_punct` says it, then marks.
+    /// At punctuation if `split_by_punct` is set, then at marks.
     Punctuation,
-    /// Marks that do not split, as `legacy` and `add_prefix_space` say.
+    /// No split; marks as `legacy` and `add_prefix_space` say.
     Llama,
-    /// Spaces stay with what stands before them.
+    /// At spaces, which stay with the part before them.
     Gemma,
 }
 
-/// Whether a mark stands before a text's first word.
+/// Whether the first word of a text gets a mark.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Prefix {
     Always,
@@ -101,18 +100,18 @@ pub(super) enum Prefix {
     Asked,
 }
 
-/// What goes around one text, and two. Lower-case words are the names of special tokens, `A` and
-/// `B` the texts; a digit is the segment.
+/// The tokens around one text, and around two. Lower-case words name special tokens, `A` and `B`
+/// stand for the texts, and a digit is the segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Frame {
-    /// `add_bos_token` and `add_eos_token` say it.
+    /// The tokens that `add_bos_token` and `add_eos_token` ask for.
     Ends,
-    /// As `Ends` where one of these keys is there, else nothing.
+    /// Like `Ends` if one of these keys is there, otherwise none.
     EndsIfSaid,
     Template(&'static str, &'static str),
-    /// RoBERTa's.
+    /// RoBERTa's frame.
     Roberta,
-    /// RoBERTa's around words, which do not begin with a space.
+    /// RoBERTa's frame, around a first word without a leading space.
     RobertaWords,
 }
 
@@ -169,7 +168,7 @@ const T5: Class = Class {
     mask_strips: false,
 };
 
-/// All classes that are read; the last one stands for models whose class has no rules of its own.
+/// All supported classes. The last one is for models whose class has no rules of its own.
 pub(super) const CLASSES: &[Class] = &[
     Class {
         names: &["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"],
@@ -408,7 +407,7 @@ pub(super) const CLASSES: &[Class] = &[
     },
 ];
 
-/// A class that works without the `tokenizers` crate.
+/// A class that does not use the `tokenizers` crate.
 const fn own(names: &'static [&'static str], model_types: &'static [&'static str]) -> Class {
     Class { names, model_types, vocabulary: Vocabulary::Own, tokens: &[], ..GPT2 }
 }
@@ -416,14 +415,14 @@ const fn own(names: &'static [&'static str], model_types: &'static [&'static str
 /// The model types whose published files name a wrong class: `model_type` decides.
 const WRONG_CLASSES: &[&str] = &["qwen2", "modernbert"];
 
-/// The class of a folder. `None` when it names one that is not known here, or none at all.
+/// The class of a folder; `None` if it names an unknown class, or none.
 pub(super) fn choose(settings: &Settings) -> Option<&'static Class> {
     let by_name = |name: &str| CLASSES.iter().find(|class| class.names.contains(&name));
     let model_type = settings.model_type.as_deref().unwrap_or_default();
     let registered = CLASSES.iter().find(|class| class.model_types.contains(&model_type));
     match (settings.class.as_deref(), registered) {
         (Some(_), Some(registered)) if WRONG_CLASSES.contains(&model_type) => Some(registered),
-        // Mistral's models have what their files describe, under any name.
+        // Mistral's files describe the tokenizer completely, under any class name.
         (Some(_), Some(registered)) if model_type == "mistral" => Some(registered),
         (Some(name), _) => by_name(name),
         (None, registered) => registered,

@@ -1,4 +1,4 @@
-//! The decoder: how tokens become a text.
+//! Converts the decoder, which turns tokens into a text.
 
 use anyhow::Result;
 use kinglet::tokenizer::section::DecoderSpec;

@@ -1,5 +1,5 @@
-//! The parts of a class in the words of `tokenizer.json`, with the keys of `tokenizer_config.json`
-//! that each reads.
+//! Describes the parts of a class in the format of `tokenizer.json`, with the keys of
+//! `tokenizer_config.json` that each part reads.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const QWEN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 impl Normalizer {
-    /// As `tokenizer.json` says it; `rules` are those of a SentencePiece file.
+    /// The normalizer in the format of `tokenizer.json`. `rules` are those of a SentencePiece file.
     pub(super) fn describe(self, settings: &Settings, rules: Option<Value>) -> Result<Value> {
         let kind = |kind: &str| json!({ "type": kind });
         let literal = |text: &str, content: &str| replace(json!({ "String": text }), content);
@@ -61,7 +61,7 @@ impl Normalizer {
 }
 
 impl Split {
-    /// The pre-tokenizer and the decoder that belong together.
+    /// The pre-tokenizer and its decoder.
     pub(super) fn describe(self, settings: &Settings, suffix: bool) -> Result<(Value, Value)> {
         let prefix = settings.optional_flag("add_prefix_space")?;
         let scheme = |asked: Prefix| if asked == Prefix::Asked && prefix == Some(false) { "never" } else { "always" };
@@ -114,8 +114,8 @@ impl Split {
 }
 
 impl Frame {
-    /// As `tokenizer.json` says it; `tokens` are special tokens by name where the files say no
-    /// others, and `id` knows the vocabulary and what was added to it.
+    /// The post-processor in the format of `tokenizer.json`. `tokens` are the default special
+    /// tokens by name, and `id` looks up vocabulary and added tokens.
     pub(super) fn describe(
         self,
         tokens: &[(&str, &str)],
@@ -170,7 +170,7 @@ impl Frame {
     }
 }
 
-/// A template out of the names of tokens.
+/// A template from the names of tokens.
 fn template<'n>(single: &str, pair: &str, known: &dyn Fn(&str) -> Result<(&'n str, u64)>) -> Result<Value> {
     let mut tokens = serde_json::Map::new();
     let mut pieces = |line: &str| -> Result<Vec<Value>> {

@@ -1,4 +1,4 @@
-//! Reading a description: its values by kind, and what is said where it is wrong.
+//! Reads the values of a description, with an error for each way in which they can be wrong.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(super) fn malformed(place: &str) -> anyhow::Error {
     )
 }
 
-/// What is wrong with a tokenizer's description, named.
+/// The error for a description that contradicts itself.
 pub(super) fn contradictory(what: impl core::fmt::Display) -> anyhow::Error {
     refuse(
         format_args!("tokenizer.json {what}"),
@@ -46,7 +46,7 @@ pub(super) fn character(value: &Value, key: &str, default: char) -> Result<char>
     }
 }
 
-/// The parts of a sequence, or the one part that there is.
+/// The parts of a sequence, or the one part.
 pub(super) fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
     match (value, value["type"].as_str()) {
         (Value::Null, _) => Vec::new(),
@@ -57,7 +57,7 @@ pub(super) fn parts<'v>(value: &'v Value, list: &str) -> Vec<&'v Value> {
     }
 }
 
-/// Refuses more parts than the device takes, before tables are made of them.
+/// Refuses more parts than the device takes, before tables are made for them.
 pub(super) fn few<T>(list: Vec<T>, most: usize, what: &str) -> Result<Vec<T>> {
     if list.len() > most {
         bail!("the tokenizer has {} {what}, and the device takes {most}\nleave it out with --no-tokenizer", list.len());
@@ -65,7 +65,7 @@ pub(super) fn few<T>(list: Vec<T>, most: usize, what: &str) -> Result<Vec<T>> {
     Ok(list)
 }
 
-/// The heap vectors of the device, filled.
+/// Moves a list to a bounded vector of the device.
 pub(super) fn bounded<T, const N: usize>(list: Vec<T>, what: &str) -> Result<heapless::Vec<T, N, u8>> {
     let mut bounded = heapless::Vec::new();
     for item in few(list, N, what)? {

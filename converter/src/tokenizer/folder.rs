@@ -1,5 +1,5 @@
-//! A folder's tokenizer, described as `tokenizer.json` does it: by that file, or by the older files
-//! of its class.
+//! Reads a folder's tokenizer, from `tokenizer.json` or from the older files of its class, and
+//! describes it in the format of `tokenizer.json`.
 
 use std::path::Path;
 
@@ -13,15 +13,15 @@ use super::sentence_piece::Model;
 use super::settings::{Files, Settings, Token, is_static, transformer};
 use crate::refuse;
 
-/// A tokenizer in the words of `tokenizer.json`.
+/// A tokenizer in the format of `tokenizer.json`.
 #[derive(Debug)]
 pub(super) struct Description {
     pub(super) value: Value,
-    /// What was decided that a user may want to know.
+    /// Decisions that a user may want to know.
     pub(super) notes: Vec<String>,
 }
 
-/// The files that vocabularies come in.
+/// Files that a vocabulary may be in.
 const VOCABULARIES: [&str; 9] = [
     "vocab.txt",
     "vocab.json",
@@ -34,11 +34,11 @@ const VOCABULARIES: [&str; 9] = [
     "tekken.json",
 ];
 
-/// The tokenizer of a folder; `None` when the folder has none.
+/// Reads a folder's tokenizer; `None` if the folder has no tokenizer.
 ///
 /// # Errors
-/// When its files are not what they should be, or no reader fits them; the message names the file
-/// or the class.
+/// When its files are malformed, or no class that is supported reads them; the message names the
+/// file or the class.
 pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
     let files = Files::new(transformer(folder)?);
     let settings = Settings::read(&files)?;
@@ -61,15 +61,15 @@ pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
     Ok(Some(Description { value, notes }))
 }
 
-/// The id of a special token by the name of its key.
+/// The id of the special token that a key names.
 ///
 /// # Errors
-/// When a file beside the vocabulary is not what it should be.
+/// When a file beside the vocabulary is malformed.
 pub(super) fn special_token(folder: &Path, key: &str) -> Result<Option<u64>> {
     let settings = Settings::read(&Files::new(transformer(folder)?))?;
     let tokens = classes::choose(&settings).map_or(&[][..], |class| class.tokens);
     let default = tokens.iter().find(|(name, _)| *name == key).map(|(_, content)| *content);
-    // A tokenizer that is refused is no matter here: `convert --no-tokenizer` works without one.
+    // A tokenizer that is refused is not an error here: `convert --no-tokenizer` works without one.
     let (Some(name), Ok(Some(description))) = (settings.name(key, default), read(folder)) else { return Ok(None) };
     let list = description.value["added_tokens"].as_array().into_iter().flatten();
     Ok(list.into_iter().find(|token| token["content"] == name).and_then(|token| token["id"].as_u64()))
@@ -101,7 +101,7 @@ fn class(settings: &Settings) -> Result<&'static Class> {
     }
 }
 
-/// What a class makes of its files.
+/// Describes the tokenizer that a class builds from its files.
 fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<String>) -> Result<Value> {
     let needed = |names: &[&str]| -> Result<()> {
         let missing = names.iter().find(|name| !files.has(name));
@@ -112,7 +112,7 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
             ))
         })
     };
-    // Any class takes `tokenizer.model` where its own file is missing.
+    // Every class falls back to `tokenizer.model` if its own file is missing.
     let pieces = |own: &str| -> Result<Model> {
         let name = if files.has(own) { own } else { "tokenizer.model" };
         needed(&[if files.has(name) { name } else { own }])?;
@@ -139,7 +139,7 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
         }
         Vocabulary::PiecePairs => {
             let file = pieces("tokenizer.model")?;
-            // Only Gemma's names what is unknown: Llama's bytes stand for everything.
+            // Only Gemma's class has an unknown token: Llama's byte tokens stand for everything.
             let unknown = unknown.filter(|_| class.split == Split::Gemma);
             (file.pairs(unknown), None, file.tokens(super::sentence_piece::Layout::File, settings)?)
         }
@@ -162,8 +162,7 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
     let mut tokens = settings.named(class.tokens, class.mask_strips);
     tokens.extend(said.unwrap_or(extra));
     if class.split == Split::Qwen {
-        // This class adds its special tokens once more, without what the files say of how they are
-        // found.
+        // This class adds its special tokens again, without the flags that the files give them.
         tokens.iter_mut().for_each(|token| *token = Token::plain(&token.content, true));
     }
     let mut description = json!({
@@ -176,7 +175,7 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
     Ok(description)
 }
 
-/// A SentencePiece file of a model whose class has no rules of its own.
+/// Describes the SentencePiece file of a model whose class has no rules of its own.
 fn as_file(file: &Model, settings: &Settings, notes: &mut Vec<String>) -> Result<Value> {
     let mut description = file.describe(settings)?;
     let names = file.names();
@@ -189,7 +188,7 @@ fn as_file(file: &Model, settings: &Settings, notes: &mut Vec<String>) -> Result
     Ok(description)
 }
 
-/// BERT's vocabulary, a string a line.
+/// BERT's vocabulary, one string per line.
 fn word_pieces(lines: &str, unknown: Option<&str>) -> Result<Value> {
     let vocabulary: Map<String, Value> =
         lines.lines().enumerate().map(|(id, line)| (line.trim_end().to_owned(), id.into())).collect();
@@ -205,7 +204,7 @@ fn word_pieces(lines: &str, unknown: Option<&str>) -> Result<Value> {
     }))
 }
 
-/// BPE of two files.
+/// BPE from a vocabulary and a file of merges.
 fn merged(vocabulary: Value, merges: &str, unknown: Option<&str>, suffix: bool) -> Value {
     let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty()).collect();
     json!({

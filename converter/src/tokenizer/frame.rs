@@ -1,4 +1,4 @@
-//! What goes around a text: tokens, and the mark that SentencePiece puts before it.
+//! Converts the frame of a text: special tokens, and the mark that SentencePiece puts before it.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::description::{flag, malformed, parts, unsupported};
 use super::sentence_piece::MARK_AT_BEGIN;
 
-/// `transformers` puts a mark before every text with two parts: a normalizer adds one where the
-/// text begins with a mark, the pre-tokenizer where it does not. The device has one part for that.
+/// Merges the two parts by which `transformers` puts a mark before every text into one step of the
+/// device. A normalizer adds the mark if the text begins with one, and the pre-tokenizer if it does
+/// not.
 pub(super) fn marked(description: &Value) -> Cow<'_, Value> {
     let adds = |part: &Value| part["pattern"]["Regex"] == MARK_AT_BEGIN && part["content"] == "▁▁";
     let always =
@@ -30,7 +31,7 @@ pub(super) fn marked(description: &Value) -> Cow<'_, Value> {
     Cow::Owned(description)
 }
 
-/// What goes around one text, and two, and whether tokens are trimmed.
+/// The pieces around one text, and around two, and whether token ranges are trimmed.
 pub(super) fn post_processor(description: &Value) -> Result<(Vec<Piece>, Vec<Piece>, Option<bool>)> {
     let mut single = vec![Piece::First { type_id: 0 }];
     let mut pair = vec![Piece::First { type_id: 0 }, Piece::Second { type_id: 1 }];

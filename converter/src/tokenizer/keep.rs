@@ -1,9 +1,8 @@
-//! A smaller vocabulary: which tokens have to stay so that texts still become tokens, and tokens
-//! the texts they were.
+//! Chooses a smaller vocabulary, with which texts can still be encoded and decoded.
 //!
-//! The tokens that some texts use stay, with the tokens that the tokenizer builds them from. So do
-//! all that it falls back to, such as single characters and bytes: any other text becomes more
-//! tokens than before, and they stand for the text that fewer tokens stood for.
+//! The tokens of given texts are kept, with the tokens that they are merged from. So are all tokens
+//! that the tokenizer falls back to, such as single characters and bytes: other texts become more
+//! tokens, and are decoded without a loss.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,36 +20,36 @@ use super::model::{byte_tokens, kind, vocabulary};
 use super::on_host::encode;
 use crate::refuse;
 
-/// What a smaller vocabulary is to have.
+/// The requirements on a smaller vocabulary.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// How often each token is used, by id.
     pub used: BTreeMap<u32, u64>,
     /// Tokens that have a meaning to the model.
     pub special: BTreeSet<u32>,
-    /// How many tokens it has; where `None`, the used tokens and what they need.
+    /// The number of tokens; `None` for the used tokens and those that they need.
     pub size: Option<usize>,
 }
 
-/// A vocabulary that was chosen.
+/// A chosen vocabulary.
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// The tokens.
     pub kept: Kept,
-    /// How many used tokens found no room.
+    /// The number of used tokens that do not fit.
     pub left_out: usize,
-    /// Why tokens were kept that are not used, where a person would not expect it.
+    /// Why tokens are kept that no text uses, if that is surprising.
     pub note: Option<String>,
 }
 
 /// Chooses the tokens of a smaller vocabulary. `full` is the tokenizer that `description`
 /// describes.
 ///
-/// With a size, tokens come in the order of their use, then in that of the vocabulary, which
-/// trainers sort by use.
+/// With a size, tokens are taken by how often they are used, and then in the order of the
+/// vocabulary, which trainers sort by frequency.
 ///
 /// # Errors
-/// When the description is not what it should be, or the size is too small for what must be kept.
+/// When the description is malformed, or the size is too small for the tokens that must be kept.
 pub fn choose(description: &Value, full: &Tokenizer<'_>, wanted: &Wanted) -> Result<Choice> {
     let model = Model::new(description, full)?;
     let mut kept = model.base(full);
@@ -85,7 +84,7 @@ pub fn choose(description: &Value, full: &Tokenizer<'_>, wanted: &Wanted) -> Res
     Ok(Choice { kept: kept.into_iter().collect(), left_out, note: model.note(full) })
 }
 
-/// Adds a token with what it needs, where there is room for all of it.
+/// Adds a token and the tokens that it needs, if all of them fit.
 fn add(kept: &mut BTreeSet<u32>, needs: &BTreeSet<u32>, size: usize) -> bool {
     let fits = kept.union(needs).count() <= size;
     if fits {
@@ -94,20 +93,20 @@ fn add(kept: &mut BTreeSet<u32>, needs: &BTreeSet<u32>, size: usize) -> bool {
     fits
 }
 
-/// A tokenizer's model, as far as it matters to which tokens need which.
+/// The parts of a tokenizer that decide which tokens need which.
 struct Model<'d> {
     description: &'d Value,
     kind: Kind,
     /// The bytes that each token stands for, by id.
     strings: BTreeMap<u32, Vec<u8>>,
     ids: HashMap<Vec<u8>, u32>,
-    /// Tokens that stand for one byte of an unknown character each.
+    /// The tokens for the single bytes of an unknown character.
     bytes: Vec<u32>,
     merges: Merges,
     byte_level: bool,
-    /// What stands before a string that does not begin a word.
+    /// The prefix of a string that does not begin a word.
     prefix: Vec<u8>,
-    /// What ends a word.
+    /// The suffix of a string that ends a word.
     suffix: Vec<u8>,
 }
 
@@ -150,8 +149,8 @@ impl<'d> Model<'d> {
         })
     }
 
-    /// What stays whatever the texts: special and added tokens, and all that the tokenizer falls
-    /// back to.
+    /// The tokens that are kept for any texts: special and added tokens, and those that the
+    /// tokenizer falls back to.
     fn base(&self, full: &Tokenizer<'_>) -> BTreeSet<u32> {
         let header = full.header();
         let around = header.single.iter().chain(&header.pair).filter_map(|piece| match piece {
@@ -167,12 +166,11 @@ impl<'d> Model<'d> {
         added.chain(around).chain(unknown).chain(bytes).chain(needed.flat_map(|(&id, _)| self.needs(id))).collect()
     }
 
-    /// Whether a string cannot be put together from others that stay, or would not be the same text
-    /// then.
+    /// Whether a string cannot be composed of other kept strings, or would be decoded differently.
     fn is_base(&self, string: &[u8], decoder: DecoderSpec) -> bool {
         let parts = self.symbols(string);
         let whole = |symbols: &[Vec<u8>]| symbols.iter().all(|symbol| self.ids.contains_key(symbol));
-        // A first token loses all the spaces that it has.
+        // The first token of a text loses all its leading spaces.
         let spaces = |mark: char| String::from_utf8_lossy(string).chars().filter(|&c| c == mark).count() > 1;
         let loses = matches!(decoder, DecoderSpec::Metaspace { replacement, drop_first: true } if spaces(replacement));
         match self.kind {
@@ -187,27 +185,26 @@ impl<'d> Model<'d> {
         }
     }
 
-    /// Whether an unknown character becomes its bytes.
+    /// Whether an unknown character becomes byte tokens.
     fn has_bytes(&self) -> bool {
         !self.bytes.is_empty() && !self.bytes.contains(&u32::MAX)
     }
 
-    /// Whether decoding takes a space away before or inside of a token, by rules that look at one
-    /// token.
+    /// Whether decoding removes a space before or inside a token, by rules that look at one token.
     fn is_cleaned(&self, string: &[u8]) -> bool {
         let begins: [&[u8]; 6] = [b".", b"?", b"!", b",", b"'", b"n't"];
         let inside = string.contains(&b' ');
         !string.starts_with(&self.prefix) && (inside || begins.iter().any(|begin| string.starts_with(begin)))
     }
 
-    /// The rows of symbols that a string may be put together from: where it may or may not begin a
-    /// word there are two.
+    /// The rows of symbols that a string may be composed of. There are two if the string may or may
+    /// not begin a word.
     fn symbols(&self, string: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let ended = !self.suffix.is_empty() && string.ends_with(&self.suffix);
         let body = &string[..string.len() - if ended { self.suffix.len() } else { 0 }];
         let goes_on = !self.prefix.is_empty() && body.len() > self.prefix.len() && body.starts_with(&self.prefix);
         let within = goes_on.then(|| (&body[self.prefix.len()..], true));
-        // A word that begins with the prefix itself is not known to `WordPiece`.
+        // WordPiece cannot match a word that begins with the prefix itself.
         let begins = (!goes_on || self.kind != Kind::WordPiece).then_some((body, false));
         let rows = [begins, within].into_iter().flatten();
         rows.map(|(body, goes_on)| {
@@ -223,7 +220,7 @@ impl<'d> Model<'d> {
         .collect()
     }
 
-    /// The bytes of a string of a byte-level model, the characters of another.
+    /// The bytes of a string in a byte-level model, or its characters in another.
     fn units<'s>(&self, string: &'s [u8]) -> Vec<&'s [u8]> {
         match core::str::from_utf8(string) {
             Ok(text) if !self.byte_level => text.char_indices().map(|(at, c)| &string[at..at + c.len_utf8()]).collect(),
@@ -231,7 +228,7 @@ impl<'d> Model<'d> {
         }
     }
 
-    /// A token, and the tokens that it is merged from on the way.
+    /// A token, and the tokens that it is merged from.
     fn needs(&self, id: u32) -> BTreeSet<u32> {
         let mut needs = BTreeSet::from([id]);
         let Some(string) = self.strings.get(&id).filter(|_| self.kind == Kind::Bpe) else { return needs };
@@ -242,8 +239,7 @@ impl<'d> Model<'d> {
         needs
     }
 
-    /// Whether a text may have the token: vocabularies of BERT's kind have rows to spare that no
-    /// text has.
+    /// Whether some text has the token: BERT's vocabularies have unused tokens.
     fn is_met(&self, id: u32, full: &Tokenizer<'_>) -> bool {
         let text = self.strings.get(&id).and_then(|string| core::str::from_utf8(string).ok());
         match text {

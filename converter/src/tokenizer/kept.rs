@@ -1,20 +1,20 @@
-//! The tokens of a smaller vocabulary, and their new ids.
+//! Numbers the tokens of a smaller vocabulary.
 
 use std::collections::BTreeSet;
 
-/// Ids of tokens that are kept, ascending: the place of each is its new id.
+/// The ids of the kept tokens, ascending. A token's index is its new id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     ids: Vec<u32>,
 }
 
 impl Kept {
-    /// The ids that the tokens had, in the order of their new ids.
+    /// The old ids, in the order of the new ids.
     pub fn old_ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// The id that a token has now; `None` for one that is not kept.
+    /// The new id of a token; `None` if it is not kept.
     pub fn new_id(&self, old: u32) -> Option<u32> {
         self.ids.binary_search(&old).ok().map(|place| place as u32)
     }

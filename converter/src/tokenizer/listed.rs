@@ -1,4 +1,4 @@
-//! The tokens that a folder's files add to a vocabulary, and their ids.
+//! Numbers the tokens that a folder's files add to a vocabulary.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,20 @@ use serde_json::Value;
 
 use super::settings::Token;
 
-/// The tokens that are found before the model sees a text, in the order in which they get their
-/// ids.
+/// The added tokens, which are found before a text is split, in the order in which they get ids.
 #[derive(Debug, Default)]
 pub(super) struct Added {
     vocabulary: HashMap<String, u64>,
-    /// How many tokens the model has.
+    /// The number of tokens in the model.
     size: u64,
     tokens: Vec<(u64, Token)>,
     moved: Vec<String>,
 }
 
 impl Added {
-    /// The tokens of `given` keep their ids. Each token of `listed` and `special` has its id in the
-    /// vocabulary, or else the next free id. If a token occurs twice, its last entry says how it is
-    /// found.
+    /// The tokens of `given` keep their ids. Each token of `listed` and `special` gets its id in
+    /// the vocabulary, or else the next free id. If a token occurs twice, the flags of its last
+    /// entry count.
     pub(super) fn new(
         model: &Value,
         given: &[(u64, Token)],
@@ -41,7 +40,7 @@ impl Added {
             added.push(token.clone(), *said);
         }
         for token in special {
-            // What the files list is found as they say it.
+            // Tokens that the files list keep the flags of the list.
             if !listed.iter().any(|(_, other)| other.content == token.content) {
                 added.push(token, None);
             }
@@ -72,7 +71,7 @@ impl Added {
         added.map(|(id, _)| *id).or_else(|| self.vocabulary.get(content).copied())
     }
 
-    /// Whether these are the tokens, and no others.
+    /// Whether the added tokens are exactly these.
     pub(super) fn equals(&self, tokens: &[(u64, Token)]) -> bool {
         let mut own: Vec<&(u64, Token)> = self.tokens.iter().collect();
         let mut others: Vec<&(u64, Token)> = tokens.iter().collect();
@@ -85,7 +84,7 @@ impl Added {
         notes.extend(self.moved.iter().cloned());
     }
 
-    /// As `tokenizer.json` lists them.
+    /// The added tokens in the format of `tokenizer.json`.
     pub(super) fn json(&self) -> Value {
         let mut tokens = self.tokens.clone();
         tokens.sort_by_key(|(id, _)| *id);

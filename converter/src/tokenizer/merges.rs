@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use super::description::{contradictory, malformed};
 
-/// By both parts: what they become, and the place in the file.
+/// Merges by their two parts: the merged token, and the index in the file.
 #[derive(Debug, Default)]
 pub(super) struct Merges(BTreeMap<(u32, u32), (u32, u32)>);
 
 impl Merges {
-    /// Reads a model's merges. `ids` are those of its strings. Of equal pairs the last one counts.
+    /// Reads a model's merges. `ids` are those of its strings. The last of equal pairs counts.
     ///
     /// # Errors
-    /// When a merge is none, or is of strings that are no tokens; the message names it.
+    /// When a merge is malformed, or one of its strings is not a token; the message names it.
     pub(super) fn read(model: &Value, ids: &HashMap<&str, u32>) -> Result<Self> {
         let list = model["merges"].as_array().ok_or_else(|| malformed("model.merges"))?;
         let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default().len();
@@ -41,7 +41,7 @@ impl Merges {
         Ok(Self(merges))
     }
 
-    /// The merges of tokens that all have a new id, ascending by both parts.
+    /// The merges of tokens that all have a new id, sorted by their parts.
     pub(super) fn renumbered(self, new_id: impl Fn(u32) -> Option<u32>) -> BTreeMap<(u32, u32), (u32, u32)> {
         let merges = self.0.into_iter().filter_map(|((left, right), (merged, order))| {
             Some(((new_id(left)?, new_id(right)?), (new_id(merged)?, order)))
@@ -50,7 +50,8 @@ impl Merges {
     }
 }
 
-/// Every token on the way from some symbols to the one token `to`; `None` where they become others.
+/// All tokens in the merging of `symbols` to the single token `to`; `None` if the merges give
+/// others.
 pub(super) fn derivation(merges: &Merges, mut symbols: Vec<u32>, to: u32) -> Option<Vec<u32>> {
     let mut met = symbols.clone();
     loop {

@@ -1,4 +1,4 @@
-//! A tokenizer's model as tables: its vocabulary, with merges or scores.
+//! Converts a tokenizer's model to tables: its vocabulary, with merges or scores.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use super::builder::Builder;
 use super::description::{contradictory, flag, malformed, unsupported};
 use super::merges::Merges;
 
-/// Strings with their ids, in the order of the file.
+/// Strings and their ids, in the order of the file.
 pub(super) type Strings = [(String, u32)];
 
-/// The strings of a model.
+/// The vocabulary of a model.
 ///
 /// # Errors
-/// When they are not what the model's type asks for.
+/// When it does not have the form of the model's type.
 pub(super) fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
     let bad = || malformed("model.vocab");
     match (kind(model), &model["vocab"]) {
@@ -36,7 +36,7 @@ pub(super) fn vocabulary(model: &Value) -> Result<Vec<(String, u32)>> {
     }
 }
 
-/// The model's type; files of older versions do not name it.
+/// The model's type, which files of older versions do not name.
 pub(super) fn kind(model: &Value) -> &str {
     match model["type"].as_str() {
         Some(kind) => kind,
@@ -47,16 +47,17 @@ pub(super) fn kind(model: &Value) -> &str {
     }
 }
 
-/// Ids of the tokens `<0x00>` to `<0xFF>`.
+/// The ids of the tokens `<0x00>` to `<0xFF>`; `u32::MAX` if one is missing.
 pub(super) fn byte_tokens(ids: &HashMap<&str, u32>) -> Vec<u32> {
     (0..=255_u8).map(|byte| ids.get(&*format!("<0x{byte:02X}>")).copied().unwrap_or(u32::MAX)).collect()
 }
 
 impl Builder<'_> {
-    /// The model, its vocabulary, and the words of memory that it needs for each byte of a split.
+    /// Converts the model. Returns it with its vocabulary, and the words of memory that it needs
+    /// per byte of a split.
     pub(super) fn model(&mut self, strings: &Strings, byte_level: bool) -> Result<(ModelSpec, VocabularySpec, u16)> {
         let model = &self.description["model"];
-        // Of equal strings the last one counts.
+        // The last of equal strings counts.
         let ids: HashMap<&str, u32> = strings.iter().map(|(string, id)| (string.as_str(), *id)).collect();
         let raw = |string: &str| if byte_level { unalias(string) } else { string.as_bytes().to_vec() };
         let mut entries: Vec<(Vec<u8>, u32)> = strings.iter().map(|(string, id)| (raw(string), *id)).collect();
@@ -128,7 +129,7 @@ impl Builder<'_> {
         if let Some((long, _)) = entries.iter().find(|(string, _)| string.len() > 255) {
             bail!("the vocabulary has a string of {} bytes\nat most 255 are supported for Unigram", long.len());
         }
-        // The order of the table, in which the last of equal strings is the one that is found.
+        // The order of the table, in which the last of equal strings is found.
         entries.sort();
         entries.retain(|(_, id)| self.new_id(*id).is_some());
         let by_entry: Vec<u8> = entries.iter().flat_map(|(_, id)| scores[*id as usize].to_le_bytes()).collect();

@@ -1,4 +1,4 @@
-//! The normalizer: from the parts of a description to steps with tables.
+//! Converts the normalizer to steps with tables.
 
 use anyhow::Result;
 use kinglet::tokenizer::section::NormalizerStep;
@@ -92,8 +92,8 @@ impl Builder<'_> {
         Ok(steps)
     }
 
-    /// SentencePiece's own rules: the length of a double array, the array, and what is put in
-    /// place.
+    /// Converts SentencePiece's rules, which are the length of a double array, the array, and the
+    /// replacements.
     fn charsmap(&mut self, encoded: &str) -> Result<Option<NormalizerStep>> {
         use base64::Engine as _;
         let place = "normalizer.precompiled_charsmap";
@@ -120,13 +120,13 @@ impl Tables {
     }
 }
 
-/// What becomes of a character, where it becomes another.
+/// The replacement of a character; `None` if it is the character itself.
 fn changed(c: char, to: impl Iterator<Item = char>) -> Option<Vec<char>> {
     let to: Vec<char> = to.collect();
     (to != [c]).then_some(to)
 }
 
-/// What BERT's cleaning makes of a character.
+/// The replacement of a character in BERT's cleaning.
 fn bert_clean(c: char, clean: bool, pad: bool) -> Option<Vec<char>> {
     let space = matches!(c, '\t' | '\n' | '\r') || c.is_whitespace();
     let control = !matches!(c, '\t' | '\n' | '\r') && c.is_other();

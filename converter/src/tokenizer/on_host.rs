@@ -1,14 +1,14 @@
-//! The device's tokenizer on the host, in memory that grows with the text.
+//! Runs the device's tokenizer on the host, in memory that grows with the text.
 
 use anyhow::{Result, anyhow};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 
 use super::alias::alias;
 
-/// The tokens of a text, or of two, in memory that grows with them.
+/// Encodes a text, or a pair of texts.
 ///
 /// # Errors
-/// When the text has something unknown, and the vocabulary no token for such.
+/// When the text has a character that the vocabulary lacks, and there is no unknown token.
 pub fn encode(
     tokenizer: &Tokenizer<'_>,
     text: &str,
@@ -19,13 +19,13 @@ pub fn encode(
     tokens.map_err(|error| anyhow!("{error}\nconvert the checkpoint again, or give token ids with --ids"))
 }
 
-/// The text of some tokens.
+/// Decodes tokens to a text.
 pub fn decode(tokenizer: &Tokenizer<'_>, ids: &[u32], skip_special_tokens: bool) -> String {
     tokenizer.decode_to_string(ids, skip_special_tokens)
 }
 
-/// How a token is written in the vocabulary: byte-level ones with the printable characters that
-/// stand for bytes.
+/// The spelling of a token in the vocabulary. Byte-level tokens are spelt with the printable
+/// characters that stand for bytes.
 pub fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
     let mut bytes = Vec::new();
     tokenizer.pieces(id, &mut |piece| bytes.extend_from_slice(piece));

@@ -1,4 +1,5 @@
-//! The regular expressions that tokenizers split texts with, as rows of items. Others are refused.
+//! Compiles the regular expressions that tokenizers split texts with to rows of items, and refuses
+//! other expressions.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use super::description::{malformed, unsupported};
 use super::tables::Tables;
 use crate::refuse;
 
-/// A class of characters, as the expression has it, and what is done with it.
+/// A class of characters, as a regular expression, and how it is matched.
 #[derive(Clone, Debug, PartialEq)]
 struct Item {
     class: String,
@@ -21,7 +22,8 @@ struct Item {
 const ONCE: ItemKind = ItemKind::Take { min: 1, max: 1, possessive: false };
 
 impl Tables {
-    /// A string or an expression, and the least characters that it matches.
+    /// Compiles a string or an expression. Also returns the least number of characters that it
+    /// matches.
     pub(super) fn any_pattern(&mut self, value: &Value) -> Result<(Pattern, usize)> {
         match (value["String"].as_str(), value["Regex"].as_str()) {
             (Some(string), _) if string.chars().count() > MAX_ITEMS => Err(unsupported("pattern", value)),
@@ -31,7 +33,7 @@ impl Tables {
         }
     }
 
-    /// A pattern that finds a string.
+    /// A pattern that matches a string.
     pub(super) fn literal(&mut self, text: &str) -> Pattern {
         let items: Vec<(u32, u32, u32)> = text
             .chars()
@@ -44,14 +46,14 @@ impl Tables {
         Pattern { items: self.words(items.into_iter().flat_map(|(start, len, kind)| [start, len, kind])), alternatives }
     }
 
-    /// A pattern that finds one character of a set.
+    /// A pattern that matches one character of a set.
     pub(super) fn one_of(&mut self, is: impl Fn(char) -> bool) -> Pattern {
         let class = self.set(is);
         let alternatives = self.add(&[1]);
         Pattern { items: self.words([class.start, class.len, ONCE.to_word()]), alternatives }
     }
 
-    /// `\w+|[^\w\s]+`, in the eyes of the other engine that `tokenizers` uses.
+    /// `\w+|[^\w\s]+`, as the `regex` crate reads it: `tokenizers` uses that engine here.
     pub(super) fn words_and_signs(&mut self) -> Pattern {
         let many = ItemKind::Take { min: 1, max: u8::MAX, possessive: false }.to_word();
         let classes = [self.set(is_word), self.set(|c| !is_word(c) && !c.is_whitespace())];
@@ -61,10 +63,10 @@ impl Tables {
         }
     }
 
-    /// A regular expression.
+    /// Compiles a regular expression.
     ///
     /// # Errors
-    /// When it has what the device cannot match; the message names it.
+    /// When it has a part that the device cannot match; the message names it.
     pub(super) fn pattern(&mut self, expression: &str) -> Result<Pattern> {
         let unsupported = |error: anyhow::Error| {
             refuse(
@@ -102,35 +104,34 @@ impl Tables {
     }
 }
 
-/// Whether a character is part of a word, to the engine that `tokenizers` uses for added tokens and
-/// white space.
+/// Whether a character is part of a word to the `regex` crate, which `tokenizers` uses for added
+/// tokens and white space.
 pub(super) fn is_word(c: char) -> bool {
     static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| characters_of(r"\w").expect("it is a class"));
     WORDS.binary_search(&c).is_ok()
 }
 
-/// Every character that a class has, in the eyes of Oniguruma, with which `tokenizers` splits
-/// texts.
+/// The characters of a class, as Oniguruma reads it, with which `tokenizers` splits texts.
 ///
-/// Both engines read Unicode 16, and a test compares them. What they read otherwise is refused or
-/// spelt out.
+/// Both engines read Unicode 16, and a test compares them. Classes that they read differently are
+/// refused or spelt out.
 fn members(class: &str) -> Result<Vec<char>> {
-    // Unicode's to Oniguruma, of ASCII only to the parser used here; operations on sets that only
-    // the latter has.
+    // Oniguruma reads `[:` as a class of Unicode, and the parser used here as one of ASCII; `--`
+    // and `~~` are operations on sets in this parser only.
     if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
         bail!("{other} in the class {class}");
     }
     if class.starts_with("(?i:") && class.contains('\\') {
         bail!("a property without regard to case, {class}");
     }
-    // Outside of brackets Oniguruma looks characters of Latin-1 up in a table of their own.
+    // Outside of brackets Oniguruma looks up Latin-1 characters in a table of its own.
     let of_latin_1 = if class.contains('[') { "" } else { "²³¹¼½¾" };
     let word = format!(r"\p{{Alphabetic}}\p{{M}}\p{{Nd}}\p{{Pc}}{of_latin_1}");
     let class = class.replace(r"\w", &format!("[{word}]")).replace(r"\W", &format!("[^{word}]"));
     characters_of(&class)
 }
 
-/// Every character that a class of the `regex` crate has.
+/// The characters of a class, as the `regex` crate reads it.
 fn characters_of(class: &str) -> Result<Vec<char>> {
     let parsed = regex_syntax::parse(class).map_err(|_| anyhow!("the class {class}"))?;
     let found: Vec<char> = match parsed.kind() {
@@ -144,7 +145,7 @@ fn characters_of(class: &str) -> Result<Vec<char>> {
     Ok(found)
 }
 
-/// What is left of an expression.
+/// A parser, with the rest of its expression.
 struct Parser<'e> {
     rest: &'e str,
     /// Inside `(?i:...)`.
@@ -164,11 +165,11 @@ impl<'e> Parser<'e> {
         found.is_some()
     }
 
-    /// Alternatives up to the end, or to the parenthesis that closes them.
+    /// Parses alternatives up to the end, or to the closing parenthesis.
     fn alternatives(&mut self) -> Result<Vec<Vec<Item>>> {
         let mut all = Vec::new();
         loop {
-            // A group in a row makes several rows of it.
+            // A group multiplies the rows.
             let mut rows = vec![Vec::new()];
             while !self.rest.is_empty() && !self.rest.starts_with(['|', ')']) {
                 let tails = self.part()?;
@@ -187,7 +188,7 @@ impl<'e> Parser<'e> {
         }
     }
 
-    /// A class with its count, a group, or what must not be ahead.
+    /// Parses a class with its count, a group, or a negative lookahead.
     fn part(&mut self) -> Result<Vec<Vec<Item>>> {
         if self.skip("(?!") {
             let class = self.class()?;
@@ -219,7 +220,7 @@ impl<'e> Parser<'e> {
         Ok(vec![vec![Item { class, kind }]])
     }
 
-    /// The expression of one character.
+    /// Parses one character or class, and returns its expression.
     fn class(&mut self) -> Result<String> {
         let first = self.rest.chars().next().ok_or_else(|| anyhow!("it ends too early"))?;
         let class = match first {
@@ -312,7 +313,7 @@ mod tests {
         assert!(Tables::default().pattern("(a").is_err());
     }
 
-    /// Every character that a class has, to Oniguruma itself.
+    /// The characters of a class, found by Oniguruma itself.
     fn theirs(class: &str) -> Vec<char> {
         let all: String = characters().collect();
         let regex = tokenizers::utils::SysRegex::new(class).expect("it is an expression");

@@ -1,5 +1,5 @@
-//! SentencePiece's own files, where there is no `tokenizer.json`: what `transformers` makes of them
-//! for each class.
+//! Reads SentencePiece files, and describes the tokenizers that `transformers` builds from them for
+//! each class.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::settings::{Settings, Token};
 use super::words::{bytes_decoder, metaspace};
 use crate::refuse;
 
-/// The parts of a model's file that matter.
+/// The fields of a SentencePiece file that matter here.
 #[derive(Debug)]
 pub(super) struct Model {
     pieces: Vec<Piece>,
@@ -23,7 +23,8 @@ pub(super) struct Model {
     remove_extra_whitespaces: bool,
     escape_whitespaces: bool,
     unknown: u64,
-    /// The unknown token, the begin and the end of a text by name; `None` where the file has none.
+    /// The unknown token and the tokens that begin and end a text, by name; `None` if the file has
+    /// none.
     named: [Option<String>; 3],
 }
 
@@ -54,39 +55,40 @@ struct Piece {
 const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
 
-/// How a class counts the pieces of a file.
+/// The order in which a class numbers the pieces of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Layout {
-    /// As the file does.
+    /// The order of the file.
     File,
-    /// As the file does, then `<extra_id_N>` with the highest number first.
+    /// The order of the file, then `<extra_id_N>` with the highest number first.
     Extra,
     /// fairseq's four tokens in place of the file's three, and the mask at the end.
     Fairseq,
-    /// fairseq's tokens, some of which are not used, in place of the file's first.
+    /// fairseq's tokens, some of which are unused, in place of the file's first.
     Camembert,
-    /// As fairseq, with this number of languages before the mask.
+    /// Like `Fairseq`, with this number of language tokens before the mask.
     Languages(usize),
     /// Masks and `offset` unknown tokens in place of the file's first two.
     Pegasus,
 }
 
-/// Which piece stands for what the vocabulary does not have.
+/// The piece that stands for unknown characters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Unknown {
     Id(u64),
-    /// The first that is named as `unk_token`.
+    /// The first piece called `unk_token`.
     Named,
-    /// The one that the file says.
+    /// The unknown piece of the file.
     File,
 }
 
-/// How `transformers` takes away the spaces at a text's ends.
+/// The expression by which `transformers` strips spaces from a text's ends.
 pub(super) const SPACES_AT_ENDS: &str = r"\A +| +\z";
-/// How it finds a mark that a text begins with: one more makes that it gets another before it.
+/// The expression by which `transformers` finds a mark at a text's beginning, to put another before
+/// it.
 pub(super) const MARK_AT_BEGIN: &str = r"\A▁";
 
-/// What mBART-50 knows; mBART knows the first 25.
+/// The languages of mBART-50; mBART has the first 25.
 const LANGUAGES: [&str; 52] = [
     "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX",
     "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN",
@@ -106,7 +108,7 @@ enum Field<'b> {
     Single(f32),
 }
 
-/// The fields of a message with their numbers.
+/// The fields of a message, with their numbers.
 fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, Field<'_>)>> {
     let bad = broken;
     let mut fields = Vec::new();
@@ -150,11 +152,11 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 impl Model {
-    /// `sentencepiece_model.proto`: pieces in field 1, the trainer's options in 2, the normalizer's
-    /// in 3.
+    /// Reads `sentencepiece_model.proto`: pieces in field 1, the trainer's options in 2, the
+    /// normalizer's in 3.
     ///
     /// # Errors
-    /// When the file is cut, or none of SentencePiece's.
+    /// When the file is truncated, or not a SentencePiece file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let mut model = Self::default();
         for (number, field) in fields(bytes)? {
@@ -178,7 +180,7 @@ impl Model {
                             (3, Field::Number(kind)) => model.kind = kind,
                             (35, Field::Number(fallback)) => model.byte_fallback = fallback != 0,
                             (40, Field::Number(id)) => model.unknown = id,
-                            // Negative numbers say that there is none.
+                            // A negative number means that the file has no such token.
                             (number @ (41 | 42), Field::Number(id)) if (id as i64) < 0 => {
                                 model.named[number as usize - 40] = None;
                             }
@@ -220,22 +222,22 @@ impl Model {
         Ok(model)
     }
 
-    /// The rules for characters, where the file has some.
+    /// The character rules of the file, if it has any.
     pub(super) fn rules(&self) -> Option<Value> {
         let encoded = base64::engine::general_purpose::STANDARD.encode(&self.charsmap);
         (!self.charsmap.is_empty()).then(|| json!({ "type": "Precompiled", "precompiled_charsmap": encoded }))
     }
 
-    /// Tokens that the file keeps whole.
+    /// The pieces that are found whole: control and user-defined ones.
     fn kept(&self) -> Vec<Token> {
         let kept = self.pieces.iter().filter(|piece| matches!(piece.kind, CONTROL | USER_DEFINED));
         kept.map(|piece| Token { normalized: false, ..Token::plain(&piece.text, piece.kind == CONTROL) }).collect()
     }
 
-    /// The tokens of a class that has this layout, beside the named ones.
+    /// The tokens of a class with this layout, besides those that keys name.
     ///
     /// # Errors
-    /// When a key has a value of another kind.
+    /// When a key has a value of the wrong type.
     pub(super) fn tokens(&self, layout: Layout, settings: &Settings) -> Result<Vec<Token>> {
         let special = |content: &str| Token::plain(content, true);
         let mut tokens = self.kept();
@@ -258,10 +260,10 @@ impl Model {
         Ok(tokens)
     }
 
-    /// A Unigram model, with the pieces in the order in which a class counts them.
+    /// A Unigram model, with the pieces in the order of the class.
     ///
     /// # Errors
-    /// When a token that the class needs is not there.
+    /// When a token that the class needs is missing.
     pub(super) fn unigram(&self, layout: Layout, unknown: Unknown, settings: &Settings) -> Result<Value> {
         let name = |key: &str, default: &'static str| settings.name(key, Some(default)).unwrap_or(default).to_owned();
         let (bos, eos) = (name("bos_token", "<s>"), name("eos_token", "</s>"));
@@ -317,7 +319,7 @@ impl Model {
         Ok(json!({ "type": "Unigram", "unk_id": unknown, "vocab": list, "byte_fallback": false }))
     }
 
-    /// BPE with the merges that make pieces out of pieces, those with the lowest ids first.
+    /// A BPE model, with all merges of two pieces to a piece, the lowest ids first.
     pub(super) fn pairs(&self, unk_token: Option<&str>) -> Value {
         let ids: HashMap<&str, usize> = self.ids();
         let mut merges: Vec<(usize, usize, [&str; 2])> = Vec::new();
@@ -340,10 +342,10 @@ impl Model {
         self.pieces.iter().enumerate().map(|(id, piece)| (piece.text.as_str(), id)).collect()
     }
 
-    /// What the file says by itself, for models whose class has no rules of its own.
+    /// Describes the tokenizer by the file alone, for models whose class has no rules of its own.
     ///
     /// # Errors
-    /// When the file is of another kind than Unigram and BPE.
+    /// When the file is neither Unigram nor BPE.
     pub(super) fn describe(&self, settings: &Settings) -> Result<Value> {
         let kept: Vec<&str> =
             self.pieces.iter().filter(|piece| piece.kind == USER_DEFINED).map(|piece| piece.text.as_str()).collect();
@@ -377,8 +379,8 @@ impl Model {
         }
         let mut splits = Vec::new();
         if self.add_dummy_prefix && self.remove_extra_whitespaces && !legacy {
-            // A text whose first space went has no mark then, because its first piece does not
-            // begin the text.
+            // After its first space is stripped, a text gets no mark, because its first piece does
+            // not begin the text.
             return Err(refuse(
                 "tokenizer_config.json says `legacy` = false, and the SentencePiece file takes spaces from a text's ends, which is not implemented together",
                 "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer",
@@ -406,13 +408,13 @@ impl Model {
         }))
     }
 
-    /// The special tokens of the file by name.
+    /// The special tokens of the file by key.
     pub(super) fn names(&self) -> Vec<(&'static str, &str)> {
         let keys = ["unk_token", "bos_token", "eos_token"];
         keys.into_iter().zip(&self.named).filter_map(|(key, name)| Some((key, name.as_deref()?))).collect()
     }
 
-    /// The merges that make normal pieces out of normal pieces, the likeliest first.
+    /// The merges of two normal pieces to a normal piece, the likeliest first.
     fn ranked(&self) -> Vec<[&str; 2]> {
         let normal = self.pieces.iter().enumerate().filter(|(_, piece)| piece.kind == 1);
         let normal: HashMap<&str, (usize, f32)> =
@@ -430,7 +432,7 @@ impl Model {
         merges.into_iter().map(|(.., merge)| merge).collect()
     }
 
-    /// Tokens of a class without rules of its own: what the file keeps whole is kept by splitting.
+    /// The control pieces, which a class without rules of its own adds as special tokens.
     pub(super) fn controls(&self) -> Vec<Token> {
         self.kept().into_iter().filter(|token| token.special).collect()
     }
@@ -440,7 +442,7 @@ impl Model {
 mod tests {
     use super::*;
 
-    /// A message: fields in order, each with its number.
+    /// A message of fields, each with its key.
     fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
         fields.iter().flat_map(|(key, bytes)| [&[*key][..], bytes].concat()).collect()
     }

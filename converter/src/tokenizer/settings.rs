@@ -1,5 +1,5 @@
-//! What stands beside a vocabulary: `tokenizer_config.json`, `special_tokens_map.json`,
-//! `added_tokens.json`, and `config.json`'s word on which tokenizer the model has.
+//! Reads the files beside a vocabulary: `tokenizer_config.json`, `special_tokens_map.json`,
+//! `added_tokens.json`, and the keys of `config.json` that name the tokenizer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::checkpoint::sentence::STATIC;
 use crate::{files, json, refuse};
 
-/// The names under which a tokenizer keeps its special tokens, in the order in which they get ids.
+/// The keys of special tokens, in the order in which the tokens get ids.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// A folder whose files may be missing.
@@ -33,7 +33,7 @@ impl Files {
         files::read(&path, files::MAX_JSON_BYTES).with_context(|| format!("reading {}", path.display()))
     }
 
-    /// A text; `None` when the file is not there.
+    /// Reads a text file; `None` if it does not exist.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
         if !self.has(name) {
             return Ok(None);
@@ -42,13 +42,13 @@ impl Files {
         String::from_utf8(self.bytes(name)?).map(Some).map_err(not_text)
     }
 
-    /// A JSON file; null when it is not there.
+    /// Reads a JSON file; null if it does not exist.
     pub(super) fn json(&self, name: &str) -> Result<Value> {
         if self.has(name) { json::parse(&self.bytes(name)?, name) } else { Ok(Value::Null) }
     }
 }
 
-/// A token that is found in a text before the model sees it.
+/// A token that is found in a text before the text is split.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     pub(super) content: String,
@@ -60,14 +60,13 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// A token without rules of its own. Only tokens that are not special are looked for in
-    /// normalized text.
+    /// A token without flags. Only tokens that are not special are found in normalized text.
     pub(super) fn plain(content: &str, special: bool) -> Self {
         let content = content.to_owned();
         Self { content, lstrip: false, rstrip: false, single_word: false, normalized: !special, special }
     }
 
-    /// A token said as an object, in `tokenizer.json` or beside it.
+    /// Reads a token from an object of `tokenizer.json` or of a file beside it.
     pub(super) fn described(value: &Value, special: bool) -> Option<Self> {
         let content = value["content"].as_str()?;
         let flag = |key: &str, default: bool| value[key].as_bool().unwrap_or(default);
@@ -81,7 +80,7 @@ impl Token {
         })
     }
 
-    /// As `tokenizer.json` lists it.
+    /// The token as an object of `tokenizer.json`.
     pub(super) fn json(&self, id: u64) -> Value {
         json!({
             "id": id, "content": self.content, "single_word": self.single_word, "lstrip": self.lstrip, "rstrip": self.rstrip,
@@ -90,18 +89,18 @@ impl Token {
     }
 }
 
-/// What the files beside a vocabulary say.
+/// The settings in the files beside a vocabulary.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     /// `model_type` of `config.json`.
     pub(super) model_type: Option<String>,
-    /// `tokenizer_class`, without `Fast` at its end.
+    /// `tokenizer_class`, without the suffix `Fast`.
     pub(super) class: Option<String>,
-    /// Tokens that are added, by the id that the files give them.
+    /// Added tokens, by the id that the files give them.
     pub(super) added: BTreeMap<u64, Token>,
-    /// Whether `tokenizer_config.json` lists the added tokens, so that no other file does.
+    /// Whether `tokenizer_config.json` lists the added tokens; other lists are then ignored.
     pub(super) lists_added: bool,
-    /// `tokenizer_config.json`, with what `special_tokens_map.json` adds.
+    /// The keys of `tokenizer_config.json`, and those that `special_tokens_map.json` adds.
     keys: Map<String, Value>,
 }
 
@@ -125,8 +124,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// `added_tokens_decoder` of `tokenizer_config.json`, or else the two files that were there
-    /// before it.
+    /// Reads `added_tokens_decoder` of `tokenizer_config.json`, or else the two files that preceded
+    /// it.
     fn read_added(&mut self, files: &Files) -> Result<()> {
         if let Some(listed) = self.keys.get("added_tokens_decoder") {
             self.lists_added = true;
@@ -163,7 +162,7 @@ impl Settings {
         named.map(str::to_owned).chain(extra.map(|token| token.content)).any(|other| other == content)
     }
 
-    /// Whether the files say anything at this key but null.
+    /// Whether a key is there and not null.
     pub(super) fn has(&self, key: &str) -> bool {
         self.keys.get(key).is_some_and(|value| !value.is_null())
     }
@@ -181,7 +180,7 @@ impl Settings {
         }
     }
 
-    /// A whole number.
+    /// A key that is a whole number.
     pub(super) fn count(&self, key: &str, default: u64) -> Result<u64> {
         match self.keys.get(key) {
             None | Some(Value::Null) => Ok(default),
@@ -193,8 +192,8 @@ impl Settings {
         self.keys.get(key).and_then(Value::as_str)
     }
 
-    /// The special token of this name, where the files say it: its place among the added tokens has
-    /// the last word on how it is found.
+    /// The special token of a key, if the files name it. An entry among the added tokens overrides
+    /// its flags.
     fn token(&self, key: &str) -> Option<Token> {
         let value = self.keys.get(key)?;
         let token = match value {
@@ -204,7 +203,7 @@ impl Settings {
         Some(self.added.values().find(|added| added.content == token.content).cloned().unwrap_or(token))
     }
 
-    /// The text of a named special token. A file that says null takes the class's away.
+    /// The text of a special token. Null in a file removes the default of the class.
     pub(super) fn name<'s>(&'s self, key: &str, default: Option<&'s str>) -> Option<&'s str> {
         match self.keys.get(key) {
             None => default,
@@ -212,7 +211,7 @@ impl Settings {
         }
     }
 
-    /// All named special tokens: the class's, unless the files say others.
+    /// The special tokens of all keys: those of the files, or else the defaults of the class.
     pub(super) fn named(&self, defaults: &[(&str, &str)], mask_strips: bool) -> Vec<Token> {
         let one = |key: &&str| {
             let default = defaults.iter().find(|(name, _)| name == key).map(|(_, content)| *content);
@@ -231,7 +230,7 @@ impl Settings {
         NAMED.iter().filter_map(one).chain(others).collect()
     }
 
-    /// The special tokens without a name, where the files list them.
+    /// The special tokens without a key of their own, if the files list them.
     pub(super) fn extra_tokens(&self) -> Option<Vec<Token>> {
         let said = |key: &str| self.keys.get(key).filter(|tokens| !is_empty(tokens));
         let one = |value: &Value| match value {
@@ -245,7 +244,7 @@ impl Settings {
         }
     }
 
-    /// The list of `special_tokens_map.json`, which classes with a list of their own do not read.
+    /// The list of `special_tokens_map.json`, which classes with a list of their own ignore.
     pub(super) fn mapped_tokens(&self) -> Vec<Token> {
         let list = self.keys.get("additional_special_tokens").and_then(Value::as_array);
         let one = |value: &Value| match value {
@@ -272,7 +271,7 @@ pub(super) fn wrong(file: &str, key: &str) -> anyhow::Error {
     )
 }
 
-/// The class of an entry of `modules.json`, without its module.
+/// The class name in an entry of `modules.json`, without its Python module.
 fn class_name(entry: &Value) -> Option<&str> {
     entry["type"].as_str().and_then(|kind| kind.rsplit('.').next())
 }
@@ -285,8 +284,7 @@ pub(super) fn is_static(folder: &Path) -> Result<bool> {
     Ok(listed || modules.is_null() && files.json("config.json")?["model_type"] == STATIC)
 }
 
-/// Where the transformer of a folder lies: sentence-transformers may keep it in a folder of its
-/// own.
+/// The folder of the transformer, which sentence-transformers may keep in a subfolder.
 pub(super) fn transformer(folder: &Path) -> Result<PathBuf> {
     let modules = Files::new(folder.to_owned()).json("modules.json")?;
     let module = |entry: &&Value| ["Transformer", "StaticEmbedding"].map(Some).contains(&class_name(entry));

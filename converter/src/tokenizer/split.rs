@@ -1,4 +1,4 @@
-//! The pre-tokenizer: how a text is split before the model sees it.
+//! Converts the pre-tokenizer, which splits a text before the model encodes the parts.
 
 use anyhow::Result;
 use kinglet::tokenizer::pattern::Behavior;
@@ -9,7 +9,7 @@ use unicode_categories::UnicodeCategories;
 use super::builder::Builder;
 use super::description::{character, few, flag, parts, unsupported};
 
-/// How the byte-level families split texts, unless they say it themselves.
+/// The expression by which byte-level families split texts, unless they have their own.
 const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 impl Builder<'_> {
@@ -19,7 +19,7 @@ impl Builder<'_> {
         let split = |pattern, behavior| SplitStep::Split { pattern, behavior, invert: false };
         let punctuation = |c: char| c.is_ascii_punctuation() || c.is_punctuation();
         for part in few(parts(&self.description["pre_tokenizer"], "pretokenizers"), 8, "pre-tokenizers")? {
-            // Where a text is split at any character, what is put before each split may double it.
+            // If a text may be split at any character, a prefix before each split may double it.
             let scattered = steps
                 .iter()
                 .any(|step| matches!(step, SplitStep::Split { behavior, .. } if *behavior != Behavior::Removed));

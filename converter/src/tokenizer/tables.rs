@@ -1,4 +1,4 @@
-//! Tables of a section, written: what `kinglet::tokenizer::tables` reads.
+//! Writes the tables of a section, which `kinglet::tokenizer::tables` reads.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use unicode_normalization_alignments::char::{
 };
 use unicode_segmentation::UnicodeSegmentation;
 
-/// A section under construction. A table that is there already is not written again.
+/// A section under construction. Equal tables are stored once.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) bytes: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) fn characters() -> impl Iterator<Item = char> {
 }
 
 impl Tables {
-    /// Tables that begin at `start`.
+    /// Tables that begin at byte `start` of the section.
     pub(super) fn new(start: usize) -> Self {
         Self { bytes: vec![0; start], known: HashMap::new() }
     }
@@ -47,7 +47,7 @@ impl Tables {
         self.add(&bytes)
     }
 
-    /// A class for each character; 0 where `class` says nothing.
+    /// A class for each character; 0 for most.
     pub(super) fn classes(&mut self, class: impl Fn(char) -> u8) -> Span {
         let mut table: Vec<u8> = characters().take(ASCII).map(&class).collect();
         let mut last = 0;
@@ -65,7 +65,7 @@ impl Tables {
         self.classes(|c| u8::from(is(c)))
     }
 
-    /// What characters become: entries and sequences.
+    /// A map from characters to their replacements, as entries and sequences.
     pub(super) fn map(&mut self, become_: impl Fn(char) -> Option<Vec<char>>) -> (Span, Span) {
         let mut entries: Vec<Entry> = Vec::new();
         let mut sequences = Sequences::default();
@@ -93,8 +93,8 @@ impl Tables {
         (self.add(&table), self.add(&sequences.bytes))
     }
 
-    /// The map of canonical or compatible decompositions. Syllables of Hangul have a formula of
-    /// their own.
+    /// The map of canonical or compatible decompositions. Hangul syllables are left out, because a
+    /// formula decomposes them.
     pub(super) fn decompositions(&mut self, compatible: bool) -> (Span, Span) {
         self.map(|c| {
             if ('\u{ac00}'..='\u{d7a3}').contains(&c) {
@@ -114,7 +114,7 @@ impl Tables {
         self.classes(canonical_combining_class)
     }
 
-    /// Pairs of characters that become one.
+    /// The pairs of characters that compose to one character.
     pub(super) fn compositions(&mut self) -> Span {
         let mut pairs = Vec::new();
         for c in characters().filter(|c| !('\u{ac00}'..='\u{d7a3}').contains(c)) {
@@ -130,13 +130,13 @@ impl Tables {
         self.words(pairs.into_iter().flatten())
     }
 
-    /// How characters behave at the edges of grapheme clusters.
+    /// The class of each character at the boundaries of grapheme clusters.
     pub(super) fn graphemes(&mut self) -> Span {
         self.classes(grapheme_class)
     }
 
-    /// Strings with their ids, in the order of the strings. `ranks` asks for a way back from ids,
-    /// `prefixes` for one to shorter strings.
+    /// Strings with their ids, in the order of the strings. `ranks` adds a map from ids to strings,
+    /// and `prefixes` one from each string to its longest prefix.
     pub(super) fn vocabulary(
         &mut self,
         mut strings: Vec<(Vec<u8>, u32)>,
@@ -183,7 +183,8 @@ impl Tables {
     }
 }
 
-/// For each string the longest other one that begins it, above its own length.
+/// For each string the rank of its longest proper prefix in the list, in the upper 24 bits, and its
+/// length in the lower 8.
 fn parents(strings: &[(Vec<u8>, u32)]) -> Vec<u32> {
     let mut open: Vec<usize> = Vec::new();
     let mut words = Vec::with_capacity(strings.len());
@@ -201,7 +202,7 @@ fn parents(strings: &[(Vec<u8>, u32)]) -> Vec<u32> {
     words
 }
 
-/// A run of characters that change alike.
+/// A run of characters that are mapped by one rule.
 struct Entry {
     first: u32,
     last: u32,
@@ -219,14 +220,14 @@ impl Entry {
         alike && self.operand == operand && place == self.last + step && place - self.first < Self::MOST
     }
 
-    /// Every second character changes by one distance.
+    /// Whether the entry can become one in which every second character is shifted.
     fn alternates_to(&self, place: u32, kind: MapKind, operand: u32) -> bool {
         let one = self.kind == MapKind::Shift && self.first == self.last;
         one && kind == MapKind::Shift && self.operand == operand && place == self.last + 2
     }
 }
 
-/// Sequences of characters, each once.
+/// Sequences of characters, each stored once.
 #[derive(Default)]
 struct Sequences {
     bytes: Vec<u8>,
@@ -246,7 +247,7 @@ impl Sequences {
     }
 }
 
-/// Found out by asking where clusters end beside characters whose behaviour is known.
+/// The class of a character, found by testing where clusters end beside characters of known class.
 fn grapheme_class(c: char) -> u8 {
     let joined = |text: &[char]| text.iter().collect::<String>().graphemes(true).count() == 1;
     let after = |before: char| joined(&[before, c]);
@@ -267,7 +268,8 @@ fn grapheme_class(c: char) -> u8 {
         return Break::ZeroWidthJoiner as u8 | CONJUNCT_EXTEND;
     }
     if after('a') {
-        // It may stand between a consonant and its linker, or link two consonants itself.
+        // The character may be between a consonant and its linker, or may link two consonants
+        // itself.
         let extends = joined(&[CONSONANT_LETTER, LINKER, c, CONSONANT_LETTER]);
         let links = joined(&[CONSONANT_LETTER, c, CONSONANT_LETTER]);
         let mark = !joined(&['\u{1f600}', c, '\u{200d}', '\u{1f600}']);

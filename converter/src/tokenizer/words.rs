@@ -1,4 +1,4 @@
-//! Parts that several classes have, as `tokenizer.json` writes them.
+//! Parts of `tokenizer.json` that several classes share.
 
 use serde_json::{Value, json};
 
