@@ -1,4 +1,4 @@
-//! Tokens that are found in a text before anything else is done to it.
+//! Extracts added tokens from a text, before it is normalized and split.
 
 use core::ops::Range;
 
@@ -22,7 +22,7 @@ pub(crate) struct Added<'m> {
     words: Classes<'m>,
 }
 
-/// Strings to be found, and which bytes they may begin with.
+/// A set of strings, and a bit set of their first bytes that rejects most positions at once.
 #[derive(Clone, Copy, Debug, Default)]
 struct Finder<'m> {
     strings: Vocabulary<'m>,
@@ -30,8 +30,8 @@ struct Finder<'m> {
 }
 
 impl<'m> Finder<'m> {
-    /// Finds the strings of a section, and collects the bytes that they begin with. `None` when a
-    /// string is empty: it would be found at every place, without end.
+    /// Reads the strings from a section and collects their first bytes. `None` if the tables are
+    /// invalid or a string is empty, which would match everywhere.
     #[inline(never)]
     fn read(&mut self, section: &'m [u8], spec: &VocabularySpec) -> Option<()> {
         self.strings = Vocabulary::new(section, spec).filter(Vocabulary::check)?;
@@ -42,7 +42,7 @@ impl<'m> Finder<'m> {
         Some(())
     }
 
-    /// The longest string at the beginning of some characters: its id and its length in characters.
+    /// The longest string that `chars` begins with: its id and its length in characters.
     fn find(&self, chars: Chars<'_>) -> Option<(u32, usize)> {
         let [byte, ..] = chars.get(0)?.utf8();
         if self.first.get(usize::from(byte >> 5))? >> (byte & 31) & 1 == 0 {
@@ -68,7 +68,8 @@ impl<'m> Finder<'m> {
 }
 
 impl<'m> Added<'m> {
-    /// With what [`first`](Self::first) said; `None` when a table is not where it should be.
+    /// Restores the tokens of an exported tokenizer, with the sets that [`first`](Self::first)
+    /// returned. `None` if a table is out of bounds.
     pub(crate) const fn new(section: &'m [u8], spec: &AddedSpec, first: [[u32; 8]; 2]) -> Option<Self> {
         let (Some(raw), Some(normalized), Some(decoded)) = (
             Vocabulary::new(section, &spec.raw),
@@ -92,8 +93,7 @@ impl<'m> Added<'m> {
         })
     }
 
-    /// Finds the tokens of a section in the place of these, and looks through their tables; `None`
-    /// when one is not as it should be.
+    /// Reads the tokens of a section into `self` and checks their tables. `None` if one is invalid.
     #[inline(never)]
     pub(crate) fn read(&mut self, section: &'m [u8], spec: &AddedSpec) -> Option<()> {
         self.raw.read(section, &spec.raw)?;
@@ -105,8 +105,7 @@ impl<'m> Added<'m> {
         Some(())
     }
 
-    /// Which bytes the tokens begin with, those in the text as it is and those in the normalized
-    /// one.
+    /// The bit sets of first bytes: of tokens matched in the raw text, and in the normalized text.
     #[cfg(feature = "alloc")]
     pub(crate) const fn first(&self) -> [[u32; 8]; 2] {
         [self.raw.first, self.normalized.first]
@@ -118,17 +117,17 @@ impl<'m> Added<'m> {
         if index < self.flags.len() && word >> 8 == id { word & 0xff } else { 0 }
     }
 
-    /// Whether a token is not part of a text.
+    /// Whether a token is special, that is, decoding may skip it.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.flags(id) & SPECIAL != 0
     }
 
-    /// Finds tokens in the text as it is.
+    /// Extracts the tokens that are matched before normalization.
     pub(crate) fn extract_raw(&self, text: &mut Text<'_>) -> Result<(), RunError> {
         text.each_split(&mut |text, range| self.extract(&self.raw, text, range))
     }
 
-    /// Finds tokens in the normalized text.
+    /// Extracts the tokens that are matched after normalization.
     pub(crate) fn extract_normalized(&self, text: &mut Text<'_>) -> Result<(), RunError> {
         text.each_split(&mut |text, range| self.extract(&self.normalized, text, range))
     }
@@ -155,8 +154,7 @@ impl<'m> Added<'m> {
             while flags & LSTRIP != 0 && start > copied && space(text, start - 1) {
                 start -= 1;
             }
-            // The token before has swallowed the white space up to here, which need not be searched
-            // again.
+            // The previous token already stripped the white space up to `copied`: continue there.
             end = if flags & RSTRIP != 0 { end.max(copied) } else { end };
             while flags & RSTRIP != 0 && end < range.end && space(text, end) {
                 end += 1;
@@ -167,7 +165,7 @@ impl<'m> Added<'m> {
             if let (Some(first), Some(last)) = (text.get(start), text.get(end - 1)) {
                 text.push(Char::token(id, first.start, last.end))?;
             }
-            // The swallowed spaces are gone, but the search goes on after the string itself.
+            // Stripped spaces are dropped, but the search continues right after the string.
             copied = end;
         }
         if copied < range.end { text.copy_split(copied..range.end) } else { Ok(()) }
@@ -190,8 +188,7 @@ mod tests {
         span
     }
 
-    /// Tokens with the ids 0, 1 and so on that swallow the spaces after them: a section with their
-    /// tables, and where these are.
+    /// A section with added tokens of ids 0, 1 and so on, which strip the spaces on their right.
     fn added(strings: &[&str]) -> (Vec<u8>, AddedSpec) {
         let mut section = Vec::new();
         let data: Vec<u8> = strings.iter().flat_map(|s| [&[s.len() as u8], s.as_bytes()].concat()).collect();

@@ -1,15 +1,16 @@
-//! From tokens back to text, as they come.
+//! Decodes tokens to text, incrementally.
 
 use super::Tokenizer;
 use super::section::DecoderSpec;
 use super::text::Char;
 
-/// Makes text of tokens, one at a time: a token that ends inside a character waits for the next.
+/// Decodes tokens one at a time. Bytes of an incomplete UTF-8 character are held back until the
+/// next token.
 ///
 /// ```
 /// use kinglet::tokenizer::Tokenizer;
 ///
-/// /// Prints what a model writes, as it writes it.
+/// /// Streams a model's output to a serial port.
 /// fn print(tokenizer: &Tokenizer, ids: &[u32], mut serial: impl FnMut(&str)) {
 ///     let mut decoder = tokenizer.decoder(true);
 ///     for &id in ids {
@@ -23,28 +24,28 @@ use super::text::Char;
 pub struct Decoder<'t, 'm> {
     tokenizer: &'t Tokenizer<'m>,
     skip_special: bool,
-    /// Tokens that were not skipped.
+    /// The number of tokens decoded, without skipped ones.
     tokens: usize,
-    /// A space that comes before the next token, if there is one.
+    /// Whether a space is due before the next token.
     pending_space: bool,
-    /// Spaces that the text still loses.
+    /// The number of leading spaces still to strip.
     strip: u8,
-    /// The first bytes of a character whose other bytes have not come yet.
+    /// The first bytes of an incomplete character.
     partial: [u8; 4],
     partial_len: usize,
-    /// Bytes of this run of byte tokens that are no characters, each a mark of its own.
+    /// Whether each byte of this run of byte tokens becomes U+FFFD, because the run is not UTF-8.
     broken: bool,
-    /// What a token becomes.
+    /// Decodes one token.
     step: Step,
 }
 
-/// A way of decoding: takes a token, and whether it is the first. Where the tokenizer is a
-/// constant, the compiler knows its way, and leaves out the code of the others.
+/// Decodes a token, given its id and whether it is the first. A function pointer, so that the
+/// compiler drops the other decoders if the tokenizer is a constant.
 type Step = fn(&mut Decoder<'_, '_>, u32, bool, &mut dyn FnMut(&str));
 
-/// The replacement for bytes that are no text.
+/// The replacement for bytes that are not UTF-8.
 const REPLACEMENT: &str = "\u{fffd}";
-/// The longest token that is cleaned up, in bytes.
+/// The longest token of WordPiece and suffix decoders, in bytes.
 pub(crate) const MAX_CLEANED: usize = 256;
 
 impl<'t, 'm> Decoder<'t, 'm> {
@@ -75,8 +76,8 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
     }
 
-    /// Decodes the next token, and hands the text that it completes to `out`. Ids that no token has
-    /// are ignored.
+    /// Decodes the next token and passes the text that it completes to `out`. Unknown ids are
+    /// ignored.
     pub fn push(&mut self, id: u32, out: &mut dyn FnMut(&str)) {
         let tokenizer = self.tokenizer;
         if !tokenizer.is_known(id) || (self.skip_special && tokenizer.is_special(id)) {
@@ -87,17 +88,17 @@ impl<'t, 'm> Decoder<'t, 'm> {
         (self.step)(self, id, first, out);
     }
 
-    /// Ends the text: hands the rest of it to `out`.
+    /// Ends the text: passes U+FFFD to `out` for an incomplete character.
     pub fn finish(mut self, out: &mut dyn FnMut(&str)) {
         self.end_bytes(out);
     }
 
-    /// Announces whether the next run of byte tokens is not UTF-8 as a whole.
+    /// Sets whether the run of byte tokens that follows is not UTF-8 as a whole.
     pub(super) fn break_run(&mut self, broken: bool) {
         self.broken = broken;
     }
 
-    /// Hands each character of a token to `each`.
+    /// Calls `each` with every character of a token.
     fn characters(&mut self, id: u32, mut each: impl FnMut(Option<char>, &mut Self)) {
         let tokenizer = self.tokenizer;
         let (mut bytes, mut filled) = ([0; 4], 0);
@@ -115,7 +116,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
         });
     }
 
-    /// One byte of a text.
+    /// Appends one byte, and outputs the character that it completes.
     fn byte(&mut self, byte: u8, out: &mut dyn FnMut(&str)) {
         if self.broken {
             return out(REPLACEMENT);
@@ -136,7 +137,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
                 }
                 Err(error) => match error.error_len() {
                     None => return,
-                    // The longest beginning that could have been a character is one mark.
+                    // One U+FFFD replaces the maximal prefix of a valid character.
                     Some(len) => {
                         out(REPLACEMENT);
                         let rest = bytes.len().saturating_sub(len.max(1));
@@ -152,7 +153,7 @@ impl<'t, 'm> Decoder<'t, 'm> {
         }
     }
 
-    /// Ends a run of bytes: the bytes left in it are no character.
+    /// Ends a run of bytes: those left over are not a character.
     fn end_bytes(&mut self, out: &mut dyn FnMut(&str)) {
         let left = core::mem::take(&mut self.partial_len);
         let marks = match self.tokenizer.header.decoder {
@@ -171,7 +172,7 @@ fn spaces(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn FnM
     fuse(decoder, id, first, out);
 }
 
-/// A token's text as it is.
+/// Outputs a token's string unchanged.
 fn fuse(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
     decoder.characters(id, |c, _| put(c, out));
 }
@@ -203,7 +204,7 @@ fn byte_fallback(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn 
     });
 }
 
-/// A token with a space before it, unless it goes on with a word.
+/// Outputs a token after a space, or without its prefix if it continues a word.
 fn word_piece(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn FnMut(&str)) {
     let tokenizer = decoder.tokenizer;
     let DecoderSpec::WordPiece { prefix, cleanup } = tokenizer.header.decoder else { return };
@@ -229,7 +230,7 @@ fn word_piece(decoder: &mut Decoder<'_, '_>, id: u32, first: bool, out: &mut dyn
     out(core::str::from_utf8(text.get(..len).unwrap_or(&[])).unwrap_or(REPLACEMENT));
 }
 
-/// A token without its suffixes, each of which is a space unless nothing comes after.
+/// Outputs a token with each suffix replaced by a space, except at the end of the text.
 fn suffixed(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut(&str)) {
     let tokenizer = decoder.tokenizer;
     let DecoderSpec::Suffix { suffix } = tokenizer.header.decoder else { return };
@@ -250,7 +251,8 @@ fn suffixed(decoder: &mut Decoder<'_, '_>, id: u32, _: bool, out: &mut dyn FnMut
         let (before, after) = text.split_at_checked(at).unwrap_or((&[], &[]));
         out(core::str::from_utf8(before).unwrap_or(REPLACEMENT));
         text = after.get(suffix.len()..).unwrap_or(&[]);
-        // In the middle of the last token it would be nothing too; no vocabulary has one there.
+        // Hugging Face drops every suffix of the last token, even one in its middle; no vocabulary
+        // has such a token.
         decoder.pending_space = true;
         if !text.is_empty() {
             decoder.pending_space = false;
@@ -266,8 +268,8 @@ fn put(c: Option<char>, out: &mut dyn FnMut(&str)) {
     out(core::str::from_utf8(char.utf8().get(..char.len_utf8()).unwrap_or(&[])).unwrap_or(REPLACEMENT));
 }
 
-/// Takes away spaces that tokenization put before punctuation, one rule after the other; returns
-/// the new length.
+/// Removes spaces before punctuation in place (`clean_up_tokenization_spaces`), one rule after the
+/// other. Returns the new length.
 fn clean(text: &mut [u8]) -> usize {
     const RULES: [(&[u8], &[u8]); 11] = [
         (b" .", b"."),

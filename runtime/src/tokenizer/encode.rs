@@ -1,4 +1,4 @@
-//! From a text to tokens.
+//! Encodes text to tokens.
 
 #[cfg(feature = "alloc")]
 use alloc::{string::String, vec};
@@ -17,8 +17,8 @@ pub struct EncodeOptions {
     /// Whether to add the special tokens that the model was trained with, such as `[CLS]` and
     /// `[SEP]`.
     pub add_special_tokens: bool,
-    /// The most tokens to keep, special tokens included. Of two texts the longer one is cut first,
-    /// at its end.
+    /// The most tokens to keep, special tokens included. A text is truncated at its end; of two
+    /// texts, the longer one first.
     pub max_length: Option<usize>,
 }
 
@@ -29,24 +29,27 @@ impl Default for EncodeOptions {
 }
 
 impl Tokenizer<'_> {
-    /// Makes tokens of a text, or of two; returns how many. `scratch` is lent memory, `out` gets
-    /// the tokens: it has room for all of them, or for `max_length`, of two texts twice that.
+    /// Encodes a text, or a pair of texts, and returns the number of tokens written to `out`.
+    ///
+    /// `scratch` is working memory, of [`scratch_words`](Self::scratch_words) at most. `out` must
+    /// hold all tokens, or `max_length` of them; with `pair`, twice `max_length`.
     ///
     /// # Errors
-    /// [`RunError::BufferTooSmall`] when the text needs more memory or has more tokens: it says
-    /// which buffer, and the size that is enough, so that a second call with that size can fail
-    /// only for the other buffer. [`RunError::NoUnknownToken`] when the text has an unknown word or
-    /// character, and the vocabulary has no token for the unknown.
+    /// [`RunError::BufferTooSmall`] when `scratch` or `out` is too small. It names the buffer and a
+    /// sufficient size: a second call with that size can fail only for the other buffer.
+    /// [`RunError::NoUnknownToken`] when the text has an unknown word or character and the
+    /// vocabulary has no unknown token.
     ///
     /// ```
     /// use kinglet::Error;
     /// use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
     ///
-    /// /// Ids of a text of at most 64 bytes.
+    /// /// The token ids of a text of at most 64 bytes.
     /// fn ids(section: &[u8], text: &str) -> Result<heapless::Vec<u32, 32>, Error> {
     ///     let tokenizer = Tokenizer::from_bytes(section)?;
     ///     let (mut scratch, mut tokens) = ([0; 1024], [Token::default(); 32]);
-    ///     let count = tokenizer.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens)?;
+    ///     let options = EncodeOptions::default();
+    ///     let count = tokenizer.encode(text, None, &options, &mut scratch, &mut tokens)?;
     ///     Ok(tokens[..count].iter().map(|token| token.id).collect())
     /// }
     /// # assert!(ids(&[], "").is_err());
@@ -62,18 +65,24 @@ impl Tokenizer<'_> {
         self.encode_to(text, pair, options, scratch, Out::Tokens(out))
     }
 
-    /// As [`encode`](Self::encode), for callers that need nothing of a token but its id: four bytes
-    /// a token in place of twenty.
+    /// [`encode`](Self::encode) for callers that need only ids: `out` takes four bytes per token
+    /// instead of twenty.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     ///
     /// ```
     /// use kinglet::Error;
     /// use kinglet::tokenizer::{EncodeOptions, Tokenizer};
     ///
-    /// /// Makes tokens of a text at the end of `ids`, of which the first `len` are there already.
-    /// fn add(tokenizer: &Tokenizer, text: &str, scratch: &mut [u32], ids: &mut [u32], len: usize) -> Result<usize, Error> {
+    /// /// Appends the tokens of a text to the first `len` ids.
+    /// fn add(
+    ///     tokenizer: &Tokenizer,
+    ///     text: &str,
+    ///     scratch: &mut [u32],
+    ///     ids: &mut [u32],
+    ///     len: usize,
+    /// ) -> Result<usize, Error> {
     ///     let options = EncodeOptions { add_special_tokens: false, ..EncodeOptions::default() };
     ///     Ok(len + tokenizer.encode_ids(text, None, &options, scratch, &mut ids[len..])?)
     /// }
@@ -103,10 +112,10 @@ impl Tokenizer<'_> {
         let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
         let special = if options.add_special_tokens { special } else { 0 };
         let room = options.max_length.map_or(usize::MAX, |most| most.saturating_sub(special));
-        // Tokens beyond `keep` are only counted.
+        // Tokens beyond `keep` are counted but not stored.
         let mut row = Row { out, len: 0, keep: room };
         let limit = options.max_length.unwrap_or(usize::MAX);
-        // Enough memory for any text of this length.
+        // The size to report: enough for any text of this length.
         let (longest, given) = (text.len().max(pair.map_or(0, str::len)), scratch.len());
         let needed = match self.scratch_words(longest) {
             words if words > given => words,
@@ -135,12 +144,12 @@ impl Tokenizer<'_> {
         if needed > given {
             return Err(RunError::BufferTooSmall { buffer: Buffer::Tokens, needed, given });
         }
-        // The first text may have lost its end: the second moves up.
+        // If the first text was truncated, close the gap before the second.
         for index in 0..second {
             let token = row.get(kept_first + index);
             row.set(first + index, token);
         }
-        // From the end, so that nothing is written over before it is read.
+        // Insert the special tokens from the end, so that no token is overwritten before it moves.
         let mut end = framed;
         for piece in template.iter().rev() {
             let start = end - len_of(piece);
@@ -157,8 +166,8 @@ impl Tokenizer<'_> {
         Ok(framed)
     }
 
-    /// The tokens of one text, as far as they are kept; how many there are, counted up to the split
-    /// that reaches `limit`.
+    /// Appends the tokens of one text to `row`, and returns their number. Stops counting after the
+    /// split that reaches `limit`.
     fn encode_one(
         &self,
         string: &str,
@@ -190,7 +199,7 @@ impl Tokenizer<'_> {
             if let Some(id) = first.as_token() {
                 count += 1;
                 let swallowed = string.get(first.start as usize..first.end as usize).unwrap_or("");
-                // Not `count`, which is made for long texts.
+                // Not `Chars::count`, which is optimized for long texts and large.
                 let spaces = |end: &str| end.chars().map(|_| 1).sum::<u32>();
                 let (leading, trailing) = (swallowed.len() - swallowed.trim_start().len(), swallowed.trim_end().len());
                 let ends =
@@ -214,7 +223,7 @@ impl Tokenizer<'_> {
         Ok(count)
     }
 
-    /// Spaces at the ends of a token, where the tokenizer leaves them out.
+    /// The number of leading and trailing spaces to trim from a token's offsets.
     fn spaces(&self, id: u32) -> (u32, u32) {
         let (mut len, mut leading, mut trailing) = (0, 0, 0);
         if self.header.trim_offsets.is_some() {
@@ -229,7 +238,8 @@ impl Tokenizer<'_> {
         (leading, trailing)
     }
 
-    /// A token without the spaces at its ends, where the tokenizer leaves them out.
+    /// The token with its offsets trimmed by `leading` and `trailing` spaces, if the tokenizer
+    /// trims offsets.
     fn trimmed(&self, mut token: Token, (mut leading, trailing): (u32, u32), first: bool) -> Token {
         let Some(prefixed) = self.header.trim_offsets else { return token };
         if (first || token.start == 0) && prefixed && leading == 1 {
@@ -243,8 +253,8 @@ impl Tokenizer<'_> {
     }
 }
 
-/// A text as the steps of a normalizer leave it, whose tables lie in `section`: for the converter,
-/// which looks for added tokens in normalized text.
+/// Normalizes a text by `steps`, whose tables are in `section`. The converter normalizes added
+/// tokens with it.
 ///
 /// # Errors
 /// [`RunError::BufferTooSmall`] when the text grows beyond ten thousand characters.
@@ -262,7 +272,7 @@ pub fn normalized(section: &[u8], steps: &[NormalizerStep], string: &str) -> Res
     Ok(chars.iter().filter_map(|c| char::from_u32(c.character())).collect())
 }
 
-/// Where the tokens go.
+/// The caller's output buffer.
 enum Out<'o> {
     Tokens(&'o mut [Token]),
     Ids(&'o mut [u32]),
@@ -277,7 +287,7 @@ impl Out<'_> {
     }
 }
 
-/// Tokens that are kept: `len` of them, of which `out` holds as many as it can.
+/// The tokens stored so far, of which the first `out.len()` are in `out`.
 struct Row<'o> {
     out: Out<'o>,
     len: usize,
@@ -307,20 +317,21 @@ impl Row<'_> {
     }
 }
 
-/// Finds characters by their bytes; tokens come in order, so it only goes forward.
+/// Maps byte ranges of a split to offsets in the text. Keeps its position, because tokens come in
+/// order.
 struct Place<'c> {
     split: Chars<'c>,
     index: usize,
-    /// Bytes before the character at hand.
+    /// Bytes of the split before the current character.
     byte: usize,
-    /// The last range of bytes that was asked for, and its place in the text.
+    /// The last range mapped, and the result in `span`.
     bytes: Range<usize>,
     span: (u32, u32),
 }
 
 impl Place<'_> {
-    /// The place in the text of some bytes. Several tokens in a row may share their bytes, however
-    /// many these are.
+    /// The offsets in the text of a range of the split's bytes. A range equal to the last one is
+    /// not searched again: consecutive byte-fallback tokens share one.
     fn span(&mut self, bytes: Range<usize>) -> (u32, u32) {
         if bytes != self.bytes || bytes.is_empty() {
             self.span = (self.at(bytes.start).start, self.at(bytes.end.saturating_sub(1)).end);
@@ -346,8 +357,7 @@ impl Place<'_> {
     }
 }
 
-/// The lengths of two texts that together have no more than `room` tokens: the longer one loses its
-/// end first.
+/// The lengths of two texts after truncation to `room` tokens together, the longer one first.
 fn truncated(first: usize, second: usize, room: usize) -> (usize, usize) {
     if first.saturating_add(second) <= room {
         return (first, second);

@@ -1,6 +1,6 @@
-//! Sums of `f64` by integers: what a likelihood is made of, on machines without floating point.
+//! Adds and compares `f64` values with integer instructions: the log-likelihoods of Unigram models.
 
-/// A finite `f64`, as its bits.
+/// A finite `f64`, stored as its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Float(pub(crate) u64);
 
@@ -10,7 +10,7 @@ const HIDDEN: u64 = 1 << 52;
 impl Float {
     pub(crate) const ZERO: Self = Self(0);
 
-    /// Ascending with the number; both zeros are one.
+    /// An integer that orders as the number does; both zeros have the key 0.
     fn key(self) -> i64 {
         let magnitude = (self.0 & !SIGN) as i64;
         if self.0 & SIGN != 0 { -magnitude } else { magnitude }
@@ -20,19 +20,19 @@ impl Float {
         self.key() > other.key()
     }
 
-    /// Exponent and significand, the latter with its hidden bit and three more bits below.
+    /// The exponent, and the significand with its hidden bit and three guard bits below.
     fn parts(self) -> (i32, u64) {
         let exponent = (self.0 >> 52 & 0x7ff) as i32;
         let fraction = self.0 & (HIDDEN - 1);
         if exponent == 0 { (1, fraction << 3) } else { (exponent, (fraction | HIDDEN) << 3) }
     }
 
-    /// The sum, rounded to the nearest, ties to even, as IEEE 754 has it.
+    /// The sum, rounded to nearest, ties to even (IEEE 754).
     pub(crate) fn add(self, other: Self) -> Self {
         let (large, small) = if self.0 & !SIGN >= other.0 & !SIGN { (self, other) } else { (other, self) };
         let (mut exponent, a) = large.parts();
         let (small_exponent, b) = small.parts();
-        // Bits that are shifted out leave a mark in the last one.
+        // Bits that are shifted out set the sticky bit.
         let shift = (exponent - small_exponent) as u32;
         let b = match shift {
             0 => b,

@@ -1,11 +1,10 @@
-//! Grapheme clusters (Unicode Standard Annex 29, extended clusters): where a text may be cut
-//! between what a reader sees as characters.
+//! Finds extended grapheme clusters (Unicode Standard Annex 29), the characters that a reader sees.
 
 use super::tables::Classes;
 use super::text::Chars;
 
-/// How a character behaves at the edges of clusters. The discriminants are the format's: the low
-/// four bits of a class, of which the others say how it behaves in Indic conjuncts.
+/// The property Grapheme_Cluster_Break of a character. The discriminants are part of the format:
+/// the low four bits of a class. The high four bits have the property Indic_Conjunct_Break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the values of the property Grapheme_Cluster_Break")]
 pub enum Break {
@@ -26,14 +25,14 @@ pub enum Break {
     Pictographic = 14,
 }
 
-/// In the high four bits of a class: what an Indic conjunct is made of.
+/// `Indic_Conjunct_Break=Consonant`, in the high four bits of a class.
 pub const CONSONANT: u8 = 1 << 4;
-/// As [`CONSONANT`].
+/// `Indic_Conjunct_Break=Extend`, in the high four bits of a class.
 pub const CONJUNCT_EXTEND: u8 = 2 << 4;
-/// As [`CONSONANT`].
+/// `Indic_Conjunct_Break=Linker`, in the high four bits of a class.
 pub const CONJUNCT_LINKER: u8 = 3 << 4;
 
-/// Finds clusters by the classes of characters.
+/// Segments text by the classes of its characters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clusters<'m> {
     classes: Classes<'m>,
@@ -44,7 +43,7 @@ impl<'m> Clusters<'m> {
         Self { classes }
     }
 
-    /// Characters of the cluster at the beginning.
+    /// The number of characters in the first cluster.
     pub(crate) fn len(&self, chars: Chars<'_>) -> usize {
         let Some(first) = chars.get(0) else { return 0 };
         let mut before = self.classes.of(first.character());
@@ -62,16 +61,16 @@ impl<'m> Clusters<'m> {
     }
 }
 
-/// What was seen of the cluster so far, as far as it matters.
+/// The context that the break rules need of the cluster so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     /// Regional indicators at its end.
     indicators: usize,
-    /// It ends with a pictograph and what extends it.
+    /// Whether it ends with a pictograph and its extenders.
     pictographic: bool,
-    /// It ends with a consonant and what extends or links it.
+    /// Whether it ends with a consonant and its extenders and linkers.
     consonant: bool,
-    /// Among which there is a linker.
+    /// Whether a linker follows that consonant.
     linked: bool,
 }
 
@@ -90,7 +89,7 @@ impl State {
         }
     }
 
-    /// Whether a cluster that was seen up to `before` ends there.
+    /// Whether there is a boundary between the classes `before`, the last one seen, and `after`.
     fn breaks(&self, before: u8, after: u8) -> bool {
         use Break::{
             CarriageReturn, Control, Extend, Leading, LeadingVowel, LeadingVowelTrailing, LineFeed, Pictographic,

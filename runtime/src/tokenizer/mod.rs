@@ -1,13 +1,12 @@
-//! Tokenizers on the device: text to tokens and back, token for token as Hugging Face's
-//! `tokenizers` does it.
+//! Converts text to tokens and back, with the results of Hugging Face's `tokenizers`.
 //!
-//! A tokenizer is data in the blob ([`section`]): its vocabulary and the few Unicode tables that it
-//! needs are read where they lie. Memory is the caller's, in words, and how much a text takes is
-//! [known](Tokenizer::scratch_words).
+//! A tokenizer is data in the blob ([`section`]): its vocabulary and the Unicode tables that it
+//! needs are read in place. The caller provides scratch memory, in words; its size is bounded by
+//! [`Tokenizer::scratch_words`].
 //!
-//! A text is a row of characters, each with the bytes of the text that it stands for. Every step
-//! reads one row and writes another: added tokens are found, the rest is normalized, split, and
-//! given to the model split by split.
+//! Text is processed as an array of characters, each with its byte offsets in the original. Every
+//! step reads one array and writes another: added tokens are extracted, the rest is normalized and
+//! split, and each split goes to the model.
 
 mod added;
 mod decode;
@@ -49,17 +48,17 @@ pub use encode::normalized;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Token {
-    /// Which.
+    /// The id in the vocabulary.
     pub id: u32,
-    /// The first byte of the text that it stands for.
+    /// The offset of the token's first byte in the text.
     pub start: u32,
-    /// One after the last.
+    /// The offset after the token's last byte.
     pub end: u32,
-    /// The segment it is in.
+    /// The segment (token type) for the model.
     pub type_id: u8,
-    /// Which of two texts it is of, or neither.
+    /// The index of the text, 0 or 1; `None` for a special token of the template.
     pub text: Option<u8>,
-    /// It goes on with the split of the token before it.
+    /// Whether the token continues the split of the previous token.
     pub continues: bool,
 }
 
@@ -87,14 +86,14 @@ fn invalid(what: &'static str) -> LoadError {
 }
 
 impl<'m> Tokenizer<'m> {
-    /// Checks a section and makes it a tokenizer. After this succeeds nothing panics, whatever the
-    /// bytes are.
+    /// Checks a section and returns a view of it. After this succeeds, no method panics, whatever
+    /// the bytes are.
     ///
     /// # Errors
     /// [`LoadError::NoTokenizer`] when the section is empty, [`LoadError::InvalidTokenizer`] with
-    /// the table that is not as it should be.
-    // A tokenizer has a kilobyte, and stacks are small: inlined, this makes it where the caller has
-    // it.
+    /// the name of the table that is invalid.
+    // A tokenizer has about a kilobyte: inlined, it is built in the caller's variable, without a
+    // second copy on the stack.
     #[inline(always)]
     pub fn from_bytes(section: &'m [u8]) -> Result<Self, LoadError> {
         let mut read = Ok(Self::EMPTY);
@@ -106,7 +105,7 @@ impl<'m> Tokenizer<'m> {
         read
     }
 
-    /// Before anything was read.
+    /// The initial value, to be overwritten by `read`.
     const EMPTY: Self = Self::from_export(&[], Header::EMPTY, Uses::from_bits(0), [[0; 8]; 2]);
 
     #[inline(never)]
@@ -146,12 +145,11 @@ impl<'m> Tokenizer<'m> {
         Ok(())
     }
 
-    /// A tokenizer of a constant, in a module that `kinglet export` wrote after it had checked the
+    /// A constant tokenizer, for a module written by `kinglet export`, which has checked the
     /// section.
     ///
     /// # Panics
-    /// When the section is not the one that was exported; that is to say, such a constant does not
-    /// compile.
+    /// If `section` lacks a table of `header`: the constant then does not compile.
     #[doc(hidden)]
     pub const fn from_export(section: &'m [u8], header: Header, uses: Uses, first: [[u32; 8]; 2]) -> Self {
         let added = Added::new(section, &header.added, first).expect("added tokens");
@@ -160,15 +158,15 @@ impl<'m> Tokenizer<'m> {
         Self { section, header, uses, added, vocabulary, model }
     }
 
-    /// Which bytes added tokens begin with, for [`from_export`](Self::from_export).
+    /// Bit sets of the first bytes of added tokens, for [`from_export`](Self::from_export).
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
     pub const fn first_of_added(&self) -> [[u32; 8]; 2] {
         self.added.first()
     }
 
-    /// Words of memory that [`encode`](Self::encode) needs for a text of `text_bytes`, at most:
-    /// mostly it is far less.
+    /// An upper bound of the scratch words that [`encode`](Self::encode) needs for a text of
+    /// `text_bytes` bytes. Most texts need far fewer.
     pub fn scratch_words(&self, text_bytes: usize) -> usize {
         text_bytes.saturating_mul(self.header.words_per_byte.into()).saturating_add(64)
     }
@@ -178,17 +176,17 @@ impl<'m> Tokenizer<'m> {
         &self.header
     }
 
-    /// Makes text of tokens, one at a time.
+    /// A decoder for tokens that arrive one at a time.
     pub fn decoder(&self, skip_special_tokens: bool) -> Decoder<'_, 'm> {
         Decoder::new(self, skip_special_tokens)
     }
 
-    /// Makes text of tokens; it goes to `out` in pieces.
+    /// Decodes tokens, and passes the text to `out` piece by piece.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool, out: &mut dyn FnMut(&str)) {
         let mut decoder = self.decoder(skip_special_tokens);
         let mut run_end = 0;
         for (index, &id) in ids.iter().enumerate() {
-            // Bytes of a run are characters only if all of them are.
+            // A run of byte tokens is decoded only if it is UTF-8 as a whole.
             if index >= run_end && self.byte_of(id).is_some() {
                 let run = ids.get(index..).unwrap_or(&[]).iter().map_while(|&id| self.byte_of(id));
                 run_end = index + run.clone().count();
@@ -199,8 +197,8 @@ impl<'m> Tokenizer<'m> {
         decoder.finish(out);
     }
 
-    /// The bytes that a token stands for, in pieces; nothing for an id that no token has. Of
-    /// byte-level tokenizers the bytes themselves.
+    /// Passes the string of a token to `each`, in pieces; nothing if the id is unknown. For a
+    /// byte-level tokenizer these are raw bytes, not their printable substitutes.
     pub fn pieces(&self, id: u32, each: &mut dyn FnMut(&[u8])) {
         for vocabulary in [&self.added.decoded, &self.vocabulary] {
             if let Some(rank) = vocabulary.rank(id) {
@@ -209,17 +207,17 @@ impl<'m> Tokenizer<'m> {
         }
     }
 
-    /// Whether a token has this id.
+    /// Whether `id` is the id of a token.
     pub fn is_known(&self, id: u32) -> bool {
         self.added.decoded.rank(id).is_some() || self.vocabulary.rank(id).is_some()
     }
 
-    /// Whether a token was added to the model's: it is found in a text before anything else.
+    /// Whether a token is an added token, which is matched before the text is split.
     pub fn is_added(&self, id: u32) -> bool {
         self.added.decoded.rank(id).is_some()
     }
 
-    /// Whether a token is not part of a text.
+    /// Whether a token is special, such as `[CLS]`, so that decoding may skip it.
     pub fn is_special(&self, id: u32) -> bool {
         self.added.is_special(id)
     }
@@ -264,7 +262,7 @@ impl Model<'_> {
     }
 }
 
-/// The model, if its tables are as they should be.
+/// The model, or `None` if one of its tables is invalid.
 const fn model<'m>(section: &'m [u8], header: &Header, vocabulary: Vocabulary<'m>) -> Option<Model<'m>> {
     Some(match header.model {
         ModelSpec::WordLevel { unknown } => Model::WordLevel(WordLevel { vocabulary, unknown }),
@@ -300,14 +298,14 @@ const fn model<'m>(section: &'m [u8], header: &Header, vocabulary: Vocabulary<'m
     })
 }
 
-/// An id for each byte, or none at all.
+/// A table of an id for each byte, or an empty table; `None` for any other length.
 const fn byte_ids(section: &[u8], span: Span) -> Option<Words<'_>> {
     let Some(bytes) = span.of(section) else { return None };
     let ids = Words::new(bytes);
     if ids.len() == 0 || ids.len() == 256 { Some(ids) } else { None }
 }
 
-/// Whether everything that a step names is in the section.
+/// Whether all tables of a step are inside the section.
 fn is_whole(section: &[u8], step: &NormalizerStep) -> bool {
     let all = |spans: &[Span]| spans.iter().all(|span| span.of(section).is_some());
     let text = |span: Span| span.of(section).is_some_and(|bytes| core::str::from_utf8(bytes).is_ok());

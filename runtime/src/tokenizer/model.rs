@@ -1,4 +1,4 @@
-//! How splits become tokens: the models of the literature, over one vocabulary.
+//! Tokenizes splits with a model: WordLevel, WordPiece, BPE or Unigram.
 
 use super::text::{Chars, OUT_OF_SCRATCH};
 use crate::error::RunError;
@@ -11,11 +11,11 @@ pub(crate) use bpe::{Bpe, Merges};
 pub(crate) use unigram::Unigram;
 pub(crate) use word::{WordLevel, WordPiece};
 
-/// The function that takes each token: its id, and the bytes of the split that it stands for.
+/// Receives each token: its id, and its range in the bytes of the split.
 pub(crate) type Emit<'e> = &'e mut dyn FnMut(u32, core::ops::Range<usize>);
 
-/// The UTF-8 of some characters in lent memory after `offset` bytes, and what is left of the
-/// memory.
+/// Writes the UTF-8 of `chars` to scratch memory after `offset` bytes, and splits off the rest of
+/// the memory.
 fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&'a mut [u8], &'a mut [u32]), RunError> {
     let len = offset + chars.len_utf8();
     let (words, rest) = take(memory, len.div_ceil(4))?;
@@ -28,7 +28,7 @@ fn utf8<'a>(chars: Chars<'_>, offset: usize, memory: &'a mut [u32]) -> Result<(&
     Ok((bytes, rest))
 }
 
-/// The first `words` of lent memory, and the rest.
+/// Splits `words` words off scratch memory.
 fn take(memory: &mut [u32], words: usize) -> Result<(&mut [u32], &mut [u32]), RunError> {
     memory.split_at_mut_checked(words).ok_or(OUT_OF_SCRATCH)
 }

@@ -1,4 +1,4 @@
-//! Normalizers: the steps that change a text before it is split.
+//! Normalizes a text before it is split.
 
 use core::ops::Range;
 
@@ -9,7 +9,7 @@ use super::tables::{CharMap, Classes, Words};
 use super::text::{Char, Text};
 use crate::error::RunError;
 
-/// The syllables of Hangul, which are made of letters by a formula (Unicode 15, section 3.12).
+/// Hangul syllables, which compose from letters (jamo) by a formula (Unicode 15, section 3.12).
 mod hangul {
     pub(super) const SYLLABLES: u32 = 0xac00;
     pub(super) const LEADING: u32 = 0x1100;
@@ -28,7 +28,7 @@ mod hangul {
         Some(letters.into_iter().take(if trailing == 0 { 2 } else { 3 }))
     }
 
-    /// Two letters, or a syllable and a letter, as one.
+    /// The syllable composed of two letters, or of a syllable and a letter.
     pub(super) fn compose(first: u32, second: u32) -> Option<u32> {
         let place = |character: u32, from: u32, count: u32| character.checked_sub(from).filter(|&place| place < count);
         let leading = place(first, LEADING, LEADING_COUNT).zip(place(second, VOWELS, VOWEL_COUNT));
@@ -40,7 +40,7 @@ mod hangul {
     }
 }
 
-/// Applies one step of the normalizer to every part of the text that is not an added token.
+/// Applies one step of the normalizer to everything but added tokens.
 pub(crate) fn normalize(
     section: &[u8],
     step: &NormalizerStep,
@@ -110,10 +110,10 @@ fn map_range(map: CharMap<'_>, text: &mut Text<'_>, range: Range<usize>) -> Resu
     Ok(())
 }
 
-/// Decomposes characters, and puts their marks in canonical order.
+/// Decomposes characters and puts their combining marks in canonical order.
 fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
-    // Where the marks begin whose order is not settled.
+    // The start of the marks that are not sorted yet.
     let mut pending = begun;
     for index in range.clone() {
         let Some(c) = text.get(index) else { break };
@@ -139,7 +139,8 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
     }
     let end = text.written().len();
     sort_marks(classes, text, pending..end);
-    // Marks may have changed places: what has a place of its own in the text gets the next one.
+    // Sorting moved marks: assign the source offsets again, in order, to characters that were not
+    // inserted.
     let mut source = text.get(range.start).map(|first| first.spanning(first.start, first.start));
     let mut sources = range;
     for at in begun..end {
@@ -154,13 +155,12 @@ fn decompose(map: CharMap<'_>, classes: Classes<'_>, text: &mut Text<'_>, range:
     Ok(())
 }
 
-/// Sorts the written characters of `range` by their combining classes; characters of one class keep
-/// their order.
+/// Sorts the written characters of `range` by combining class, stably.
 ///
-/// It counts where each character goes, a class at a time, and then moves each there once: linear
-/// in the length of the run, because there are at most 256 classes, and without memory besides the
-/// characters themselves. Their `start` and `end` are lost: until they are given their places in
-/// the text again they hold the index to go to and the class.
+/// A counting sort in place: for each class it computes the destination of its characters, then
+/// moves every character once. It is linear in the length of the run, because there are at most 256
+/// classes. Destination and class are kept in `start` and `end`, which the caller must assign
+/// again.
 fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
     let mut class_before = 0;
     let mut is_sorted = true;
@@ -191,7 +191,7 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
         }
     }
     for at in range {
-        // Each turn puts one character where it belongs.
+        // Each iteration moves one character to its destination.
         while let Some(c) = text.written().get(at).filter(|c| c.start as usize != at) {
             let Some(other) = text.written().get(c.start as usize) else { break };
             text.rewrite(c.start as usize, c);
@@ -200,14 +200,14 @@ fn sort_marks(classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) {
     }
 }
 
-/// Composes characters and their marks.
+/// Composes characters with their combining marks.
 fn compose(classes: Classes<'_>, pairs: Words<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
     let begun = text.written().len();
-    // Where the last starter was written, and the class of the last mark after it.
+    // The index of the last starter, and the class of the last mark after it.
     let (mut starter, mut last) = (None, None);
     for index in range.clone() {
         let Some(c) = text.get(index) else { break };
-        // Until all is composed, `end` counts the places in the text that a character stands for.
+        // During composition, `end` counts the source characters of a character.
         let places = u32::from(!c.is_inserted());
         let class = classes.of(c.character());
         let blocked = last.is_some_and(|last| last >= class);
@@ -261,14 +261,14 @@ fn replace(matcher: &Matcher<'_>, content: &str, text: &mut Text<'_>, range: Ran
     Ok(())
 }
 
-/// The precompiled map of SentencePiece: a trie of strings, each with its replacement.
+/// SentencePiece's `precompiled_charsmap`: a double-array trie of strings and their replacements.
 struct Charsmap<'m> {
     trie: Words<'m>,
     strings: &'m [u8],
 }
 
 impl<'m> Charsmap<'m> {
-    /// Clusters shorter than this are looked for as a whole.
+    /// Clusters shorter than this many bytes are looked up as a whole.
     const SHORT_CLUSTER: usize = 6;
 
     fn normalize(&self, classes: Classes<'_>, text: &mut Text<'_>, range: Range<usize>) -> Result<(), RunError> {
@@ -296,7 +296,7 @@ impl<'m> Charsmap<'m> {
         Ok(())
     }
 
-    /// The replacement for the shortest beginning of these characters that the trie knows.
+    /// The replacement of the shortest prefix of `range` that is in the trie.
     fn find(&self, text: &Text<'_>, range: Range<usize>) -> Option<&'m str> {
         let unit = |at: u32| self.trie.get(at as usize);
         let offset = |unit: u32| (unit >> 10) << ((unit & 1 << 9) >> 6);
@@ -319,9 +319,9 @@ impl<'m> Charsmap<'m> {
         None
     }
 
-    /// Writes a string in place of `places` characters. Each character of the string stands for one
-    /// of them, and the last one for all the rest. With an empty string the places go to the
-    /// character written before.
+    /// Replaces `places` source characters by a string. Each character of the string takes one
+    /// source character, and the last one takes the rest. If the string is empty, the previously
+    /// written character takes them.
     fn put(string: &str, places: u32, begun: usize, text: &mut Text<'_>) -> Result<(), RunError> {
         let mut left = places;
         for c in string.chars() {
@@ -342,22 +342,21 @@ mod tests {
     use super::super::work;
     use super::*;
 
-    /// Marks with their classes; no other character has one.
+    /// Combining marks and their classes; all other characters have class 0.
     const MARKS: [(u32, u8); 6] = [(0x300, 230), (0x315, 232), (0x321, 202), (0x323, 220), (0x334, 1), (0x345, 240)];
 
     fn class(character: u32) -> u8 {
         MARKS.iter().find(|(mark, _)| *mark == character).map_or(0, |(_, class)| *class)
     }
 
-    /// What decomposing makes of characters that are none of them composed, and the work that it
-    /// took.
+    /// The decomposition of characters that have none, and the work that it took.
     fn decomposed(characters: &[u32]) -> (Vec<u32>, usize) {
         let mut table = std::vec![0; ASCII];
         for (mark, class) in MARKS {
             table.extend((mark << 8 | u32::from(class)).to_le_bytes());
             table.extend(((mark + 1) << 8).to_le_bytes());
         }
-        // Room for the text in each half, and for nothing else.
+        // Exactly enough memory for the text in each half.
         let mut memory = std::vec![0; 6 * characters.len()];
         let mut text = Text::new(&mut memory);
         for (at, &c) in characters.iter().enumerate() {
@@ -373,7 +372,7 @@ mod tests {
         (text.chars().iter().map(Char::character).collect(), work)
     }
 
-    /// Letters and runs of up to `longest` marks.
+    /// A text of letters with runs of up to `longest` marks.
     fn hard_text(seed: u64, len: usize, longest: u64) -> Vec<u32> {
         let mut state = seed;
         let mut random = |below: u64| {

@@ -1,4 +1,4 @@
-//! Tokens and text in memory that grows, for callers that have a heap.
+//! Encodes to a `Vec` and decodes to a `String`, for callers with a heap.
 
 use alloc::string::String;
 use alloc::vec;
@@ -8,17 +8,17 @@ use super::{EncodeOptions, Token, Tokenizer};
 use crate::error::{Buffer, RunError};
 
 impl Tokenizer<'_> {
-    /// As [`encode`](Self::encode), in memory that grows with the text.
+    /// [`encode`](Self::encode) with heap memory for scratch and result.
     ///
     /// # Errors
-    /// [`RunError::NoUnknownToken`] when the text has something unknown, and the vocabulary no
-    /// token for such.
+    /// [`RunError::NoUnknownToken`] when the text has an unknown word or character and the
+    /// vocabulary has no unknown token.
     ///
     /// ```
     /// use kinglet::RunError;
     /// use kinglet::tokenizer::{EncodeOptions, Tokenizer};
     ///
-    /// /// How many tokens a text has.
+    /// /// The number of tokens of a text.
     /// fn count(tokenizer: &Tokenizer, text: &str) -> Result<usize, RunError> {
     ///     Ok(tokenizer.encode_to_vec(text, None, &EncodeOptions::default())?.len())
     /// }
@@ -48,16 +48,16 @@ impl Tokenizer<'_> {
         }
     }
 
-    /// The whole text that tokens stand for, which [`decode`](Self::decode) gives piece by piece.
+    /// [`decode`](Self::decode) to a `String`.
     ///
     /// ```
     /// use kinglet::tokenizer::Tokenizer;
     ///
-    /// /// What a model has written.
-    /// fn written(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    /// /// A model's output without special tokens.
+    /// fn output(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     ///     tokenizer.decode_to_string(ids, true)
     /// }
-    /// # let _ = written;
+    /// # let _ = output;
     /// ```
     pub fn decode_to_string(&self, ids: &[u32], skip_special_tokens: bool) -> String {
         let mut text = String::new();

@@ -1,11 +1,11 @@
-//! Patterns that texts are split at, as the converter compiles them from the families' regular
-//! expressions.
+//! Matches the patterns that texts are split at, which the converter compiles from the tokenizers'
+//! regular expressions.
 //!
-//! A pattern is a list of alternatives, the first of which that matches counts; an alternative is a
-//! row of items, each a class of characters with a count, as often as possible. The matches are
-//! those of a backtracking engine, but all ways to match an alternative are followed at once, a
-//! character at a time (Pike's simulation), so that a match costs at most [`MAX_STATES`] steps for
-//! each character that an alternative looks at, whatever the pattern and the text.
+//! A pattern is a list of alternatives, of which the first match wins; an alternative is a sequence
+//! of items, each a class of characters with a greedy repetition count. The matches are those of a
+//! backtracking engine, but all threads of an alternative advance together, a character at a time
+//! (Pike's simulation): a match takes at most [`MAX_STATES`] steps per alternative and character,
+//! whatever the pattern and the text.
 
 use core::ops::Range;
 
@@ -14,40 +14,40 @@ use serde::{Deserialize, Serialize};
 use super::tables::{Classes, Span, Words};
 use super::text::{Char, Chars};
 
-/// Words of an item: where its class begins, the class's length, and what the item does.
+/// Words of an item: the start and the length of its class's [`Span`], and its [`ItemKind`].
 pub const ITEM_WORDS: usize = 3;
 /// The most items in an alternative.
 pub const MAX_ITEMS: usize = 16;
 /// The most [states](ItemKind::states) that the items of an alternative have together.
 pub const MAX_STATES: usize = 64;
 
-/// Where a pattern's tables are.
+/// The tables of a pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pattern {
     /// Items of all alternatives, one alternative after the other.
     pub items: Span,
-    /// A byte for each alternative: how many items it has.
+    /// A byte for each alternative: its number of items.
     pub alternatives: Span,
 }
 
-/// What an item does with its class of characters.
+/// What an item matches, given its class of characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemKind {
-    /// Takes characters of the class, as many as it can.
+    /// A greedy repetition of characters of the class.
     Take {
-        /// The least characters.
+        /// The fewest characters.
         min: u8,
         /// The most characters; 255 for any number.
         max: u8,
-        /// Gives none of them back.
+        /// Whether the repetition never backtracks.
         possessive: bool,
     },
-    /// Takes nothing: the next character, if there is one, is not of the class.
+    /// A negative lookahead: the next character, if there is one, is not in the class.
     NotAhead,
 }
 
 impl ItemKind {
-    /// As it stands in the section.
+    /// The encoding in the section.
     pub const fn to_word(self) -> u32 {
         match self {
             Self::Take { min, max, possessive } => (possessive as u32) << 16 | (max as u32) << 8 | min as u32,
@@ -55,7 +55,8 @@ impl ItemKind {
         }
     }
 
-    /// Counts of taken characters that a match has to tell apart while it is inside the item.
+    /// The number of states of the item: counts of taken characters that the simulation
+    /// distinguishes.
     pub const fn states(self) -> usize {
         match self {
             Self::NotAhead => 1,
@@ -72,7 +73,7 @@ impl ItemKind {
     }
 }
 
-/// A view of a pattern.
+/// A view of a pattern in its section.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Matcher<'m> {
     section: &'m [u8],
@@ -81,7 +82,7 @@ pub(crate) struct Matcher<'m> {
 }
 
 impl<'m> Matcher<'m> {
-    /// `None` when a table is not in the section.
+    /// Checks a pattern's tables. `None` if one is out of bounds or too large.
     pub(crate) fn new(section: &'m [u8], pattern: &Pattern) -> Option<Self> {
         let items = Words::new(pattern.items.of(section)?);
         let alternatives = pattern.alternatives.of(section)?;
@@ -108,7 +109,7 @@ impl<'m> Matcher<'m> {
         span.of(self.section).map(Classes::new)
     }
 
-    /// The length of the match at the beginning of some characters, which may be none.
+    /// The length of the match at the start of `chars`, which may be 0; `None` without a match.
     pub(crate) fn matches(&self, chars: Chars<'_>) -> Option<usize> {
         let mut first = 0;
         let mut threads = [Threads::default(), Threads::default()];
@@ -119,8 +120,8 @@ impl<'m> Matcher<'m> {
         })
     }
 
-    /// Where a row of items ends that begins with the first character; `threads` is memory for the
-    /// ways to match it.
+    /// The length of the match of an alternative at the start of `chars`. `threads` is working
+    /// memory.
     fn follow(&self, items: Range<usize>, chars: Chars<'_>, threads: &mut [Threads; 2]) -> Option<usize> {
         let [mut threads, mut next] = threads.each_mut();
         (threads.len, next.len) = (0, 0);
@@ -129,15 +130,15 @@ impl<'m> Matcher<'m> {
         let mut at = 0;
         loop {
             let c = chars.get(at).map(Char::character);
-            // Items that a thread has come to: another one that comes there could only do what that
-            // one does.
+            // Items entered at this character: a second thread that enters one would only repeat
+            // the first.
             let mut entered = 0_u32;
-            // The first thread is the one that a backtracking engine tries first.
+            // Threads are in the order in which a backtracking engine tries them.
             'threads: for mut thread in threads.iter() {
                 loop {
                     let item = items.start + usize::from(thread.item);
                     if item >= items.end {
-                        // What the later threads would find counts no longer.
+                        // A match of this thread beats all matches of later threads.
                         end = Some(at);
                         break 'threads;
                     }
@@ -155,7 +156,7 @@ impl<'m> Matcher<'m> {
                         ItemKind::Take { min, max, possessive } => {
                             let takes = is && (max == u8::MAX || thread.taken < max);
                             if takes {
-                                // Of an item without a bound only the least count matters.
+                                // In an unbounded item, counts beyond `min` are equivalent.
                                 let most = if max == u8::MAX { min } else { max };
                                 next.push(Thread { taken: thread.taken.saturating_add(1).min(most), ..thread });
                             }
@@ -170,7 +171,7 @@ impl<'m> Matcher<'m> {
             at += 1;
             match next.only() {
                 None if next.len == 0 => return end,
-                // The last item goes on alone: it ends where its characters do.
+                // Only the last item is left, unbounded: consume all characters of its class.
                 Some(Thread { item, taken }) if items.start + usize::from(item) + 1 == items.end => {
                     let item = items.end - 1;
                     if let ItemKind::Take { min, max: u8::MAX, .. } = self.kind(item)
@@ -189,16 +190,16 @@ impl<'m> Matcher<'m> {
     }
 }
 
-/// One way to match a row of items up to the character at hand.
+/// A state of the simulation: one way to match an alternative up to the current character.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Thread {
-    /// The item that is next, counted in its row.
+    /// The index of the current item in its alternative.
     item: u8,
     /// Characters that the item has taken.
     taken: u8,
 }
 
-/// Different ways to match a row, in the order in which a backtracking engine would try them.
+/// Distinct threads, in the order in which a backtracking engine would try them.
 struct Threads {
     slots: [Thread; MAX_STATES],
     len: usize,
@@ -219,7 +220,7 @@ impl Threads {
         self.iter().next().filter(|_| self.len == 1)
     }
 
-    /// Adds a thread, unless it is there.
+    /// Adds a thread unless the list contains it.
     fn push(&mut self, thread: Thread) {
         if self.iter().any(|other| other == thread) {
             return;
@@ -231,18 +232,18 @@ impl Threads {
     }
 }
 
-/// What becomes of the places where a text is split.
+/// The handling of matches when a text is split (`SplitDelimiterBehavior`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Behavior {
-    /// They are gone.
+    /// Matches are removed.
     Removed,
-    /// Each is a split of its own.
+    /// Each match is a split.
     Isolated,
-    /// They go with what is before them.
+    /// A match ends the split before it.
     MergedWithPrevious,
-    /// They go with what is after them.
+    /// A match begins the split after it.
     MergedWithNext,
-    /// Neighbours stay together.
+    /// Adjacent matches form one split.
     Contiguous,
 }
 
@@ -254,8 +255,8 @@ mod tests {
     use super::super::work;
     use super::*;
 
-    /// A section with the classes `a`, `b` and both, and a pattern over them: for each item the
-    /// class and what it does.
+    /// A section with the classes `[a]`, `[b]` and `[ab]`, and a pattern over them. Each item is
+    /// the index of its class and its kind.
     fn pattern(rows: &[Vec<(usize, ItemKind)>]) -> (Vec<u8>, Pattern) {
         let mut section: Vec<u8> = Vec::new();
         for class in ["a", "b", "ab"] {
@@ -275,7 +276,7 @@ mod tests {
         text.chars().flat_map(|c| [c.into(), 0, 0]).collect()
     }
 
-    /// What a backtracking engine finds, written to be read.
+    /// A reference implementation: a backtracking engine.
     fn backtrack(row: &[(usize, ItemKind)], text: &str) -> Option<usize> {
         let Some(((class, kind), rest)) = row.split_first() else { return Some(0) };
         let is = |c: char| ["a", "b", "ab"][*class].contains(c);

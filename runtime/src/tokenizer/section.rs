@@ -1,4 +1,4 @@
-//! A tokenizer as data: what the converter writes and the runtime reads.
+//! Defines the tokenizer section of a blob, which the converter writes and the runtime reads.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -8,44 +8,44 @@ use super::tables::Span;
 use super::vocabulary::VocabularySpec;
 use crate::format::decode::{Decoder, InPlace, by_field, whole};
 
-/// What a section begins with.
+/// The first four bytes of every section.
 pub const MAGIC: [u8; 4] = *b"KTOK";
-/// Changes with every change of the section's bytes.
+/// The version of the section's format. Any change to the bytes raises it.
 pub const VERSION: u16 = 1;
-/// Bytes before the tables: the magic, the version, two zeros, the length of the header, which
-/// comes last, and a checksum of what follows.
+/// Bytes of the prelude before the tables: the magic, the version, two zeros, the length of the
+/// header, which follows the tables, and a checksum of everything after the prelude.
 pub const PRELUDE: usize = 16;
 
-/// Everything about a tokenizer that is not in a table. Places count from the section's beginning.
+/// Everything about a tokenizer that is not in a table. [`Span`]s count from the section's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The steps that normalize a text, in order.
+    /// The steps of the normalizer, in order.
     pub normalizer: Vec<NormalizerStep, 16, u8>,
-    /// How it is split then.
+    /// The steps of the pre-tokenizer, in order.
     pub pre_tokenizer: Vec<SplitStep, 8, u8>,
-    /// How splits become tokens.
+    /// The model, which turns splits into tokens.
     pub model: ModelSpec,
-    /// The model's strings.
+    /// The model's vocabulary.
     pub vocabulary: VocabularySpec,
-    /// Strings stand for bytes, and are matched byte by byte.
+    /// Whether vocabulary strings are raw bytes and are matched byte by byte.
     pub byte_level: bool,
-    /// Tokens that are found in the text before anything else.
+    /// The added tokens, which are matched before the text is split.
     pub added: AddedSpec,
-    /// What goes around one text.
+    /// The template of a single text.
     pub single: Vec<Piece, 8, u8>,
-    /// What goes around two.
+    /// The template of a pair of texts.
     pub pair: Vec<Piece, 12, u8>,
-    /// Spaces at the ends of a token are not part of what it stands for; whether a first one was
-    /// put there before.
+    /// Whether offsets exclude spaces at the ends of a token; the value is `add_prefix_space`,
+    /// that is, whether the text's first space was inserted.
     pub trim_offsets: Option<bool>,
-    /// How tokens become text.
+    /// The decoder, which turns tokens into text.
     pub decoder: DecoderSpec,
-    /// Words of memory for each byte of the longest text, at most.
+    /// The scratch words needed for each byte of text, at most.
     pub words_per_byte: u16,
 }
 
 impl Header {
-    /// Before anything was decoded.
+    /// The initial value, to be overwritten by decoding.
     pub(crate) const EMPTY: Self = {
         const NOWHERE: Span = Span { start: 0, len: 0 };
         const NOTHING: VocabularySpec = VocabularySpec {
@@ -100,190 +100,192 @@ by_field! {
     AddedSpec { raw, normalized, flags, decoded, spaces, words }
 }
 
-/// One thing that is done to a text.
+/// A step of the normalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NormalizerStep {
-    /// Each character becomes others.
+    /// Maps each character to a sequence of characters.
     Map {
         /// The entries of the map.
         entries: Span,
-        /// Its sequences.
+        /// The sequences of the map.
         sequences: Span,
     },
-    /// Characters become sequences by a map, and marks are put in canonical order.
+    /// Decomposes characters and puts combining marks in canonical order (NFD, NFKD).
     Decompose {
         /// The entries of the map.
         entries: Span,
-        /// Its sequences.
+        /// The sequences of the map.
         sequences: Span,
-        /// Canonical combining classes.
+        /// The canonical combining classes.
         classes: Span,
     },
-    /// Characters and their marks become one.
+    /// Composes characters with their combining marks.
     Compose {
-        /// Canonical combining classes.
+        /// The canonical combining classes.
         classes: Span,
-        /// Three words a pair: both characters and what they become; ascending.
+        /// Three words per pair, ascending: both characters and their composition.
         pairs: Span,
     },
-    /// What SentencePiece precompiled.
+    /// Applies SentencePiece's `precompiled_charsmap`.
     Charsmap {
-        /// The double array of its trie, words.
+        /// The words of its double-array trie.
         trie: Span,
-        /// The replacements, each ended by a zero.
+        /// The replacements, each terminated by a zero byte.
         strings: Span,
-        /// Classes of characters for grapheme clusters.
+        /// The classes of characters for grapheme clusters.
         graphemes: Span,
     },
-    /// Matches become another text.
+    /// Replaces every match of a pattern.
     Replace {
-        /// What is looked for.
+        /// The pattern.
         pattern: Pattern,
-        /// What it becomes, UTF-8.
+        /// The replacement, UTF-8.
         content: Span,
     },
-    /// White space at the ends goes.
+    /// Removes white space at the ends of the text.
     Strip {
-        /// At the beginning.
+        /// Whether to strip the beginning.
         left: bool,
-        /// At the end.
+        /// Whether to strip the end.
         right: bool,
-        /// What white space is.
+        /// The class of white space.
         spaces: Span,
     },
-    /// A text that is not empty gets another before it.
+    /// Prepends a string to a text that is not empty.
     Prepend {
-        /// Which, UTF-8.
+        /// The string, UTF-8.
         content: Span,
     },
 }
 
-/// One way of splitting.
+/// A step of the pre-tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SplitStep {
-    /// At the matches of a pattern.
+    /// Splits at the matches of a pattern.
     Split {
-        /// What is looked for.
+        /// The pattern.
         pattern: Pattern,
-        /// What becomes of it.
+        /// The handling of matches.
         behavior: Behavior,
-        /// The parts between matches count as the matches.
+        /// Whether matches and the text between them exchange roles.
         invert: bool,
     },
-    /// A split that does not begin with a space gets one.
+    /// Prepends a space to every split that does not begin with one.
     PrefixSpace,
-    /// Spaces become another character.
+    /// Replaces spaces by another character.
     Metaspace {
-        /// Which.
+        /// The replacement.
         replacement: char,
-        /// Where one is put before.
+        /// The splits to which the replacement is prepended.
         prepend: Prepend,
-        /// Splits before each of them.
+        /// Whether to split before each replacement.
         split: bool,
     },
 }
 
-/// Where a character is put before a split that does not begin with it.
+/// The splits to which [`SplitStep::Metaspace`] prepends its replacement, if they lack it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Prepend {
-    /// Nowhere.
+    /// No split.
     Never,
-    /// At the beginning of the text.
+    /// The split at the beginning of the text.
     First,
-    /// Everywhere.
+    /// Every split.
     Always,
 }
 
-/// How splits become tokens.
+/// The model, which turns splits into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelSpec {
-    /// A split is a token, or unknown.
+    /// Each split is one token, or unknown.
     WordLevel {
-        /// What stands for unknown ones.
+        /// The id of the unknown token.
         unknown: Option<u32>,
     },
-    /// The longest beginning that is in the vocabulary, over and over.
+    /// Greedy longest-prefix matching (arXiv 1609.08144).
     WordPiece {
-        /// What stands for unknown ones.
+        /// The id of the unknown token.
         unknown: u32,
-        /// What strings begin with that do not begin a word, UTF-8.
+        /// The prefix of vocabulary strings that continue a word, UTF-8.
         prefix: Span,
-        /// Longer words are unknown.
+        /// The longest word, in characters; longer words are unknown.
         max_input_chars: u16,
     },
     /// Byte pair encoding (arXiv 1508.07909).
     Bpe {
-        /// How the merges are kept.
+        /// The merges.
         merges: MergesSpec,
-        /// What stands for unknown characters.
+        /// The id of the unknown token, for characters.
         unknown: Option<u32>,
-        /// Unknown characters beside each other are one.
+        /// Whether adjacent unknown characters become one token.
         fuse_unknown: bool,
-        /// A split that is in the vocabulary is one token whatever the merges.
+        /// Whether a split that is in the vocabulary becomes one token without merging.
         ignore_merges: bool,
-        /// What ends a word, UTF-8.
+        /// The suffix of a word's last character, UTF-8.
         suffix: Span,
-        /// What characters have before them that do not begin a word, UTF-8.
+        /// The prefix of a word's characters except the first, UTF-8.
         prefix: Span,
-        /// 256 ids for bytes: of byte-level models what each byte is, of others what stands for
-        /// bytes of unknown characters. Words; empty for none.
+        /// 256 words, an id for each byte: the byte's token in byte-level models, else the token
+        /// for a byte of an unknown character (byte fallback). Empty if there are none.
         bytes: Span,
     },
-    /// The likeliest row of tokens (arXiv 1804.10959).
+    /// The most likely sequence of tokens (arXiv 1804.10959).
     Unigram {
-        /// The logarithm of each entry's probability, `f64`.
+        /// The log-probability of each entry, `f64`.
         scores: Span,
-        /// That of an unknown character, `f64` bits.
+        /// The log-probability of an unknown character, `f64` bits.
         unknown_score: u64,
-        /// What stands for unknown ones.
+        /// The id of the unknown token.
         unknown: Option<u32>,
-        /// 256 ids that stand for bytes of unknown characters. Words; empty for none.
+        /// 256 words, an id for each byte of an unknown character (byte fallback). Empty if there
+        /// are none.
         bytes: Span,
     },
 }
 
-/// Merges, ascending by both parts.
+/// The merges of a BPE model, sorted by left and right part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergesSpec {
-    /// Where the merges of each left part begin, and one more; words.
+    /// For each id, the index of the first merge with that left part, and the number of merges at
+    /// the end; words.
     pub lefts: Span,
-    /// Bytes of an id.
+    /// Bytes per id.
     pub width: u8,
-    /// The right parts.
+    /// The id of each merge's right part.
     pub rights: Span,
-    /// What they become.
+    /// The id of each merge's result.
     pub merged: Span,
-    /// Their order, where it is not that of what they become; words.
+    /// The rank of each merge, in words; empty if merges rank in the order of their results' ids.
     pub order: Span,
 }
 
-/// Added tokens: those found in the text as it is, and those found in the normalized one.
+/// The added tokens, matched in the raw text or in the normalized text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedSpec {
-    /// Strings to be found in the text.
+    /// The tokens matched in the raw text.
     pub raw: VocabularySpec,
-    /// Strings to be found in the normalized text.
+    /// The tokens matched in the normalized text.
     pub normalized: VocabularySpec,
-    /// A word for each added token, ascending: its id in 24 bits above its flags.
+    /// A word for each added token, ascending: its id in the high 24 bits, its flags in the low 8.
     pub flags: Span,
-    /// What tokens are decoded to that the model does not have, or has otherwise: by id.
+    /// The decoded strings of added tokens, which override the model's vocabulary.
     pub decoded: VocabularySpec,
-    /// White space that tokens swallow.
+    /// The class of white space for [`LSTRIP`] and [`RSTRIP`].
     pub spaces: Span,
-    /// Characters of words.
+    /// The class of word characters for [`SINGLE_WORD`].
     pub words: Span,
 }
 
-/// The token is not part of a text: it may be skipped.
+/// Flag of a special token: decoding may skip it.
 pub const SPECIAL: u32 = 1;
-/// The token swallows the white space before it.
+/// Flag of a token that strips the white space on its left.
 pub const LSTRIP: u32 = 2;
-/// The token swallows the white space after it.
+/// Flag of a token that strips the white space on its right.
 pub const RSTRIP: u32 = 4;
-/// The token is found only between words.
+/// Flag of a token that matches only between non-word characters.
 pub const SINGLE_WORD: u32 = 8;
 
-/// What goes around texts.
+/// An element of a template, which adds special tokens around texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Piece {
     /// The first text.
@@ -296,55 +298,55 @@ pub enum Piece {
         /// The segment of its tokens.
         type_id: u8,
     },
-    /// A token.
+    /// A special token.
     Special {
-        /// Which.
+        /// The id of the token.
         id: u32,
-        /// Its segment.
+        /// The segment of the token.
         type_id: u8,
     },
 }
 
-/// How tokens become text.
+/// The decoder, which turns tokens into text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DecoderSpec {
-    /// With spaces between them.
+    /// Joins tokens with spaces.
     Spaces,
-    /// As they are.
+    /// Concatenates tokens.
     Fuse,
-    /// Bytes, one after the other.
+    /// Concatenates the bytes of tokens and decodes them as UTF-8.
     ByteLevel,
-    /// Spaces before all that does not go on with a word.
+    /// Puts a space before each token that does not continue a word.
     WordPiece {
-        /// What goes on with a word, UTF-8.
+        /// The prefix of tokens that continue a word, UTF-8.
         prefix: Span,
-        /// Takes spaces away that do not belong before punctuation.
+        /// Whether to remove spaces before punctuation.
         cleanup: bool,
     },
-    /// A suffix ends words.
+    /// Replaces the suffix that ends words by a space.
     Suffix {
-        /// Which, UTF-8.
+        /// The suffix, UTF-8.
         suffix: Span,
     },
-    /// A character stands for spaces.
+    /// Replaces a character by a space.
     Metaspace {
-        /// Which.
+        /// The character.
         replacement: char,
-        /// The first token has none.
+        /// Whether the first token loses the space.
         drop_first: bool,
     },
-    /// A character stands for spaces, tokens such as `<0x0A>` for bytes, and the text loses spaces
-    /// at its beginning.
+    /// Replaces a character by a space and tokens such as `<0x0A>` by bytes, and strips spaces at
+    /// the beginning of the text.
     ByteFallback {
-        /// Which stands for spaces.
+        /// The character that is replaced by a space.
         replacement: Option<char>,
-        /// How many spaces the text loses.
+        /// The number of leading spaces to strip.
         strip: u8,
     },
 }
 
-/// Which kinds of steps a tokenizer takes. In a constant the compiler knows them, and leaves out
-/// the code of all others.
+/// The kinds of steps that a tokenizer uses. If it is a constant, the compiler drops the code of
+/// all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uses(u32);
 
@@ -360,11 +362,11 @@ impl Uses {
     pub(crate) const PREFIX_SPACE: Self = Self(1 << 8);
     pub(crate) const METASPACE: Self = Self(1 << 9);
 
-    /// Every kind of step.
+    /// All kinds of steps.
     #[cfg(feature = "alloc")]
     pub(crate) const ALL: Self = Self(u32::MAX);
 
-    /// What a tokenizer uses.
+    /// The kinds of steps of a header.
     pub fn of(header: &Header) -> Self {
         let normalizer = header.normalizer.iter().map(|step| match step {
             NormalizerStep::Map { .. } => Self::MAP,
@@ -383,12 +385,12 @@ impl Uses {
         normalizer.chain(splits).fold(Self::default(), |uses, step| Self(uses.0 | step.0))
     }
 
-    /// As [`bits`](Self::bits) told them.
+    /// The inverse of [`bits`](Self::bits).
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// As a number.
+    /// The set as a bit mask, for exported constants.
     pub const fn bits(self) -> u32 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! How a text is split before the model sees it.
+//! Splits a text before it goes to the model (pre-tokenization).
 
 use core::ops::Range;
 
@@ -7,7 +7,7 @@ use super::section::{Prepend, SplitStep, Uses};
 use super::text::{Char, Text};
 use crate::error::RunError;
 
-/// Applies one step of the pre-tokenizer to every part of the text that is not an added token.
+/// Applies one step of the pre-tokenizer to everything but added tokens.
 pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Text<'_>) -> Result<(), RunError> {
     match *step {
         SplitStep::Split { pattern, behavior, invert } if uses.has(Uses::SPLIT) => {
@@ -19,8 +19,8 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Tex
             text.copy(range)
         }),
         SplitStep::Metaspace { replacement, prepend: scheme, split } if uses.has(Uses::METASPACE) => {
-            // Whether the text was in one piece until now: what was taken from its beginning still
-            // counts as its beginning.
+            // If the text is still one split, that split is its beginning even if the normalizer
+            // stripped characters before it.
             let whole = !text.chars().from(1).iter().any(Char::begins_split);
             text.each_split(&mut |text, range| {
                 let first = text.get(range.start).is_some_and(|c| c.start == 0 || (whole && range.start == 0));
@@ -37,7 +37,7 @@ pub(crate) fn split(section: &[u8], step: &SplitStep, uses: Uses, text: &mut Tex
     }
 }
 
-/// Puts a character before a split that does not begin with it.
+/// Writes `character` before the split at `at`, unless the split begins with it.
 fn prepend(character: char, text: &mut Text<'_>, at: usize) -> Result<(), RunError> {
     match text.get(at) {
         Some(first) if first.character() != character.into() => text.push(first.with(character.into())),
@@ -72,7 +72,7 @@ fn split_at(
     text: &mut Text<'_>,
     range: Range<usize>,
 ) -> Result<(), RunError> {
-    // Whether the previous part was a match.
+    // Whether the previous part was a match; `None` for the first part.
     let mut before = None;
     let mut part = |text: &mut Text<'_>, range: Range<usize>, matched: bool| {
         if range.is_empty() {

@@ -1,22 +1,22 @@
-//! Tables in the blob: numbers, classes of characters, what characters become.
+//! Reads tables of the blob: numbers, classes of characters and character maps.
 //!
-//! Nothing is assumed of the bytes: a table that lies gives wrong answers, never a panic.
+//! The bytes are not trusted: a malformed table gives wrong answers, never a panic.
 
 use serde::{Deserialize, Serialize};
 
 use crate::format::spec::at_least_one;
 
-/// A run of bytes of the section.
+/// A range of bytes of the section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// Where it begins.
+    /// The offset of the first byte.
     pub start: u32,
-    /// Its length.
+    /// The length in bytes.
     pub len: u32,
 }
 
 impl Span {
-    /// Its bytes, if the section has them.
+    /// The bytes, or `None` if the span is out of bounds.
     pub(crate) const fn of(self, section: &[u8]) -> Option<&[u8]> {
         let Some((_, from)) = section.split_at_checked(self.start as usize) else { return None };
         let Some((bytes, _)) = from.split_at_checked(self.len as usize) else { return None };
@@ -24,10 +24,10 @@ impl Span {
     }
 }
 
-/// Characters whose answers stand at the head of a table, before all that must be searched.
+/// The characters that are looked up directly at the head of a table; all others are searched.
 pub const ASCII: usize = 128;
 
-/// Little-endian words.
+/// A table of little-endian words.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Words<'m>(&'m [[u8; 4]]);
 
@@ -40,20 +40,20 @@ impl<'m> Words<'m> {
         self.0.len()
     }
 
-    /// `u32::MAX` beyond the end.
+    /// The word at `index`; `u32::MAX` beyond the end.
     #[inline]
     pub(crate) fn get(self, index: usize) -> u32 {
         self.0.get(index).map_or(u32::MAX, |word| u32::from_le_bytes(*word))
     }
 
-    /// The first index for which `before` does not hold of the word.
+    /// The index of the first word for which `before` is false (`partition_point`).
     #[inline]
     pub(crate) fn partition(self, before: impl Fn(u32) -> bool) -> usize {
         self.0.partition_point(|word| before(u32::from_le_bytes(*word)))
     }
 }
 
-/// Little-endian numbers of one to four bytes.
+/// A table of little-endian numbers of one to four bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numbers<'m> {
     bytes: &'m [u8],
@@ -70,16 +70,16 @@ impl<'m> Numbers<'m> {
         self.bytes.len() / at_least_one(self.width)
     }
 
-    /// `u32::MAX` beyond the end.
+    /// The number at `index`; `u32::MAX` beyond the end.
     #[inline]
     pub(crate) fn get(self, index: usize) -> u32 {
-        // An index out of a blob may be so large that its product with the width wraps on 32 bits.
+        // An index read from a blob may be so large that its product with the width wraps.
         let start = index.saturating_mul(self.width);
         let number = self.bytes.get(start..).and_then(|bytes| bytes.get(..self.width));
         number.map_or(u32::MAX, |number| number.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
     }
 
-    /// The first index in a range for which `before` does not hold.
+    /// The first index in `low..high` for whose number `before` is false.
     #[inline]
     pub(crate) fn partition(self, mut low: usize, mut high: usize, before: impl Fn(u32) -> bool) -> usize {
         while low < high {
@@ -90,8 +90,8 @@ impl<'m> Numbers<'m> {
     }
 }
 
-/// A class for each character: a byte for each of ASCII, then words of
-/// `first character << 8 | class`, ascending; a class holds up to the next word.
+/// A class for each character: a byte for each ASCII character, then ascending words of
+/// `first character << 8 | class`, each valid up to the next word's character.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Classes<'m> {
     ascii: &'m [u8],
@@ -116,7 +116,7 @@ impl<'m> Classes<'m> {
         self.of_others(character)
     }
 
-    /// The class of a character beyond ASCII, compiled once: many places ask for it.
+    /// The class of a character beyond ASCII. Not inlined, because it has many callers.
     #[inline(never)]
     fn of_others(self, character: u32) -> u8 {
         match self.words.partition(|word| word >> 8 <= character).checked_sub(1) {
@@ -130,27 +130,27 @@ impl<'m> Classes<'m> {
     }
 }
 
-/// What characters become: a byte for each of ASCII, 1 where it changes; then pairs of words,
-/// ascending. The first word is `first character << 11 | characters less one`, the second
+/// A map from characters to sequences: a byte for each ASCII character, 1 if it changes; then
+/// ascending pairs of words, `first character << 11 | (number of characters - 1)` and
 /// `kind << 29 | operand`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CharMap<'m> {
     ascii: &'m [u8],
     entries: &'m [[u8; 8]],
-    /// Sequences, one after the other: the number of characters, and each of them in three bytes.
+    /// Sequences, one after the other: a byte with the length, and three bytes per character.
     sequences: &'m [u8],
 }
 
-/// How the characters of an entry change. The discriminants are the format's.
+/// The mapping of an entry's characters. The discriminants are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
-    /// Each by a distance, which is the operand less 2^28.
+    /// Adds `operand - 2^28` to each character.
     Shift = 0,
-    /// The first, third and so on by a distance, the others not.
+    /// Adds `operand - 2^28` to the first character, the third and so on.
     Alternate = 1,
-    /// All to one sequence, which begins at the operand.
+    /// Maps all characters to the sequence at offset `operand`.
     Sequence = 2,
-    /// Each gets a space before and after it.
+    /// Puts a space before and after each character.
     Pad = 3,
 }
 
@@ -160,7 +160,7 @@ impl<'m> CharMap<'m> {
         Self { ascii, entries: entries.as_chunks().0, sequences }
     }
 
-    /// Hands what a character becomes to `each`; says whether it changes at all.
+    /// Passes the characters that replace `character` to `each`, and returns whether it changes.
     #[inline]
     pub(crate) fn apply(self, character: u32, mut each: impl FnMut(u32)) -> bool {
         self.ascii.get(character as usize) != Some(&0) && self.look_up(character, &mut each)

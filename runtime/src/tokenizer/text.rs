@@ -1,23 +1,23 @@
-//! A text while it is tokenized: its characters, the bytes that each stands for, and its splits.
+//! Holds a text while it is tokenized: its characters, their byte offsets, and its splits.
 
 use core::ops::Range;
 
 use crate::error::{Buffer, RunError};
 
-/// Set in a value that is a token's id rather than a character.
+/// Marks the id of an added token.
 const TOKEN: u32 = 1 << 31;
-/// Set in the first value of a split.
+/// Marks the first character of a split.
 const SPLIT: u32 = 1 << 30;
 
-/// Set in a value that has no place of its own in the text: a further character that the one before
-/// it was replaced by.
+/// Marks a character without a source character of its own: the second or a later one of a
+/// replacement.
 const INSERTED: u32 = 1 << 29;
 
-/// The lent memory is full. [`Tokenizer::encode`](super::Tokenizer::encode) puts in the size that
-/// is enough.
+/// The error for full scratch memory. [`Tokenizer::encode`](super::Tokenizer::encode) fills in the
+/// sizes.
 pub(crate) const OUT_OF_SCRATCH: RunError = RunError::BufferTooSmall { buffer: Buffer::Scratch, needed: 0, given: 0 };
 
-/// A character, or an added token, and the bytes of the text that it stands for.
+/// A character or an added token, and its byte offsets in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Char {
     value: u32,
@@ -25,10 +25,10 @@ pub(crate) struct Char {
     pub(crate) end: u32,
 }
 
-/// A character as it lies in lent memory.
+/// A [`Char`] in scratch memory.
 type Cell = [u32; 3];
 
-/// Words of a character.
+/// Words of a [`Cell`].
 const WORDS: usize = 3;
 
 impl From<Cell> for Char {
@@ -43,12 +43,12 @@ impl From<Char> for Cell {
     }
 }
 
-/// A row of characters.
+/// A slice of characters in scratch memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chars<'a>(&'a [Cell]);
 
 impl<'a> Chars<'a> {
-    /// Characters as they lie in memory.
+    /// The characters stored in `memory`.
     pub(crate) fn of(memory: &'a [u32]) -> Self {
         Self(memory.as_chunks().0)
     }
@@ -63,7 +63,7 @@ impl<'a> Chars<'a> {
         self.0.get(index).copied().map(Char::from)
     }
 
-    /// The characters in a range; none where the row is shorter.
+    /// The characters in a range; none if the range is out of bounds.
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
         Self(self.0.get(range).unwrap_or(&[]))
     }
@@ -82,7 +82,7 @@ impl<'a> Chars<'a> {
         self.iter().map(Char::len_utf8).sum()
     }
 
-    /// The first split, and what comes after it.
+    /// The first split, and the characters after it.
     pub(crate) fn first_split(self) -> (Self, Self) {
         let len = 1 + self.from(1).iter().position(Char::begins_split).unwrap_or(self.len().saturating_sub(1));
         (self.slice(0..len.min(self.len())), self.from(len))
@@ -98,17 +98,17 @@ impl Char {
         Self { value: TOKEN | SPLIT | id, start, end }
     }
 
-    /// A character with this one's place in the text.
+    /// Another character with the offsets of this one.
     pub(crate) const fn with(self, character: u32) -> Self {
         Self { value: character, ..self }
     }
 
-    /// The character with another place.
+    /// The character with other offsets.
     pub(crate) const fn spanning(self, start: u32, end: u32) -> Self {
         Self { start, end, ..self }
     }
 
-    /// The id, where it is an added token.
+    /// The id, if this is an added token.
     pub(crate) const fn as_token(self) -> Option<u32> {
         if self.value & TOKEN != 0 { Some(self.value & !(TOKEN | SPLIT)) } else { None }
     }
@@ -144,7 +144,7 @@ impl Char {
         }
     }
 
-    /// The character's UTF-8, in the first bytes.
+    /// The character's UTF-8, padded with zeros.
     pub(crate) const fn utf8(self) -> [u8; 4] {
         let c = self.character();
         match self.len_utf8() {
@@ -160,7 +160,7 @@ const fn tail_of(character: u32, shift: u32) -> u8 {
     0x80 | (character >> shift & 0x3f) as u8
 }
 
-/// The work on a split, one compiled copy of its walk for all.
+/// A step applied to a split. A trait object, so that [`Text::each_split`] is compiled once.
 type Step<'s, 'a> = &'s mut dyn FnMut(&mut Text<'a>, Range<usize>) -> Result<(), RunError>;
 
 /// Two buffers of characters: every step reads one and writes the other.
@@ -169,12 +169,12 @@ pub(crate) struct Text<'a> {
     to: &'a mut [Cell],
     len: usize,
     written: usize,
-    /// Whether the row that is read lies in the second half.
+    /// Whether `from` is the second half of the memory.
     swapped: bool,
 }
 
 impl<'a> Text<'a> {
-    /// An empty text in memory that the caller lends.
+    /// An empty text in scratch memory.
     pub(crate) fn new(memory: &'a mut [u32]) -> Self {
         let (cells, _) = memory.as_chunks_mut();
         let half = cells.len() / 2;
@@ -182,7 +182,7 @@ impl<'a> Text<'a> {
         Self { from, to, len: 0, written: 0, swapped: false }
     }
 
-    /// Takes in the characters of a text, as one split.
+    /// Loads the characters of a string, as one split.
     pub(crate) fn begin(&mut self, string: &str) -> Result<(), RunError> {
         for (at, c) in string.char_indices() {
             self.push(Char::new(c.into(), at as u32, (at + c.len_utf8()) as u32).splitting(at == 0))?;
@@ -191,18 +191,18 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// The characters as they are now.
+    /// The characters that the current step reads.
     pub(crate) fn chars(&self) -> Chars<'_> {
         Chars(self.from.get(..self.len).unwrap_or(&[]))
     }
 
-    /// The row that was written in this step.
+    /// The characters that the current step has written.
     pub(crate) fn written(&self) -> Chars<'_> {
         Chars(self.to.get(..self.written).unwrap_or(&[]))
     }
 
-    /// Adds to the places in the text that the last character stands for, while its `end` counts
-    /// them.
+    /// Adds `places` to the number of source characters of the last written character, if one was
+    /// written from `begun` on. Its `end` holds that number.
     pub(crate) fn add_places(&mut self, begun: usize, places: u32) {
         if let Some(cell) = self.to.get_mut(begun..self.written).and_then(<[Cell]>::last_mut) {
             let c = Char::from(*cell);
@@ -210,9 +210,9 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Gives what was written from `begun` on its places in the text, of which each `end` says how
-    /// many: those of the next of `sources`. A character stands where the first of its places is,
-    /// one without places where the last one was.
+    /// Assigns offsets to the characters written from `begun` on. Each takes the next `end`
+    /// characters of `sources`, and has the offsets of the first of them; a character that takes
+    /// none has the offsets of the previous one.
     pub(crate) fn place(&mut self, begun: usize, sources: Range<usize>) {
         let mut last = None;
         let mut sources = sources;
@@ -229,14 +229,14 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Puts another character where one was written.
+    /// Replaces a written character.
     pub(crate) fn rewrite(&mut self, index: usize, c: Char) {
         if let Some(cell) = self.to.get_mut(index) {
             *cell = c.into();
         }
     }
 
-    /// Makes the characters from `index` on a split of their own.
+    /// Begins a split at the written character `index`.
     fn begin_split(&mut self, index: usize) {
         if let Some(cell) = self.to.get_mut(index..self.written).and_then(<[Cell]>::first_mut) {
             *cell = Char::from(*cell).splitting(true).into();
@@ -249,14 +249,13 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// Ends a step: the row that was written is read next.
+    /// Ends a step: the next step reads the characters that this one has written.
     pub(crate) fn turn(&mut self) {
         core::mem::swap(&mut self.from, &mut self.to);
         (self.len, self.written, self.swapped) = (self.written, 0, !self.swapped);
     }
 
-    /// Rewrites the text split by split: `step` is given each split without its added tokens, which
-    /// stay where they are.
+    /// Applies `step` to each split and copies added tokens unchanged.
     pub(crate) fn each_split(&mut self, step: Step<'_, 'a>) -> Result<(), RunError> {
         let mut start = 0;
         while start < self.len {
@@ -275,7 +274,7 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// Where the split that begins at `start` ends.
+    /// The end of the split that begins at `start`.
     fn end_of_split(&self, start: usize) -> usize {
         let chars = self.chars();
         if chars.get(start).is_some_and(|first| first.as_token().is_some()) {
@@ -284,7 +283,7 @@ impl<'a> Text<'a> {
         start + chars.from(start).first_split().0.len()
     }
 
-    /// Copies characters into the split that is being written.
+    /// Appends characters to the split that is being written.
     pub(crate) fn copy(&mut self, range: Range<usize>) -> Result<(), RunError> {
         for index in range {
             if let Some(c) = self.chars().get(index) {
@@ -294,7 +293,7 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// Copies characters as a split of their own.
+    /// Appends characters as a new split.
     pub(crate) fn copy_split(&mut self, range: Range<usize>) -> Result<(), RunError> {
         let begun = self.written;
         self.copy(range)?;
@@ -307,7 +306,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// How many characters there are in the end, and in which half of the memory they lie.
+/// The number of characters after the last step, and the half of the memory that holds them.
 pub(crate) struct Settled {
     len: usize,
     second: bool,
@@ -320,7 +319,7 @@ impl Text<'_> {
 }
 
 impl Settled {
-    /// The characters at the front of the memory, and the rest of it.
+    /// Moves the characters to the front of the memory, and splits off the rest.
     pub(crate) fn split(self, memory: &mut [u32]) -> (Chars<'_>, &mut [u32]) {
         let half = memory.len() / WORDS / 2 * WORDS;
         let words = self.len * WORDS;

@@ -1,10 +1,10 @@
-//! Strings and their ids: sorted, each stored without the prefix that it shares with the one
-//! before.
+//! Looks up strings and ids in a front-coded vocabulary: sorted strings, each stored without the
+//! prefix that it shares with the previous one.
 //!
-//! Sixteen entries make a block. An entry is a byte with two counts of four bits, of the bytes that
-//! it shares with the entry before it and of its own ones; a count of fifteen is followed by two
-//! bytes with the whole one; then come its own bytes. The first entry of a block shares nothing, so
-//! a search needs to look into one block only.
+//! A block has sixteen entries. An entry begins with a byte of two 4-bit counts: high, the bytes
+//! shared with the previous entry; low, the bytes that follow. A count of fifteen stands for a
+//! 16-bit count after that byte. The first entry of a block shares nothing, so that a search
+//! decodes only one block.
 
 use core::cmp::Ordering;
 
@@ -12,31 +12,30 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{Numbers, Span, Words};
 
-/// The largest id that a token may have: tables keep ids in 24 bits, all of which are set where
-/// there is none.
+/// The largest token id: tables store ids in 24 bits, with all bits set for none.
 pub const MAX_ID: u32 = (1 << 24) - 2;
 /// Entries in a block.
 pub const BLOCK: usize = 16;
 /// The longest string, in bytes.
 pub const MAX_STRING: usize = 1024;
 
-/// Where a vocabulary's tables are.
+/// The tables of a vocabulary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VocabularySpec {
     /// The number of entries.
     pub entries: u32,
-    /// Where each block begins in the data, words.
+    /// The offset of each block in `data`; words.
     pub blocks: Span,
     /// The entries.
     pub data: Span,
-    /// Bytes of an id or a rank.
+    /// Bytes per id or rank.
     pub width: u8,
     /// The id of each entry.
     pub ids: Span,
-    /// The entry of each id; all bits set where there is none. Empty where it is not needed.
+    /// The rank (index of the entry) of each id, all bits set for none. Empty if unused.
     pub ranks: Span,
-    /// For each entry a word: the longest other entry that begins it, or all bits set, in 24 bits
-    /// above its own length in eight. Empty where it is not needed.
+    /// A word for each entry: in the high 24 bits, the rank of the longest other entry that is a
+    /// prefix of it, all bits set for none; in the low 8, its length. Empty if unused.
     pub prefixes: Span,
 }
 
@@ -51,17 +50,17 @@ pub(crate) struct Vocabulary<'m> {
     prefixes: Words<'m>,
 }
 
-/// An entry beside a string that was looked for.
+/// The entry next to a string that was searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Neighbour {
     rank: usize,
     len: usize,
-    /// Bytes that both begin with.
+    /// The length of the prefix common to entry and string.
     common: usize,
 }
 
 impl<'m> Vocabulary<'m> {
-    /// `None` when the tables are not where they should be, or not as long.
+    /// Locates the tables. `None` if one is out of bounds or has the wrong length.
     pub(crate) const fn new(section: &'m [u8], spec: &VocabularySpec) -> Option<Self> {
         let (Some(blocks), Some(data), Some(ids)) =
             (spec.blocks.of(section), spec.data.of(section), spec.ids.of(section))
@@ -82,7 +81,7 @@ impl<'m> Vocabulary<'m> {
         if whole { Some(vocabulary) } else { None }
     }
 
-    /// Checks that every entry is whole and that ids and entries belong to each other.
+    /// Checks that every entry is complete and that `ids` and `ranks` are consistent.
     pub(crate) fn check(&self) -> bool {
         let mut rank = 0;
         for block in 0..self.blocks.len() {
@@ -121,24 +120,24 @@ impl<'m> Vocabulary<'m> {
         (found.len == string.len() && found.common == found.len).then(|| self.id(found.rank))
     }
 
-    /// The longest entry that the string begins with: its rank and length.
+    /// The longest entry that is a prefix of the string: its rank and length.
     pub(crate) fn longest_prefix(&self, mut string: &[u8]) -> Option<(usize, usize)> {
         loop {
             let found = self.neighbour(string)?;
             if found.common == found.len {
                 return Some((found.rank, found.len));
             }
-            // Every entry that begins the string begins its first `common` bytes, too. These are
-            // fewer than before, unless the bytes changed after they were checked.
+            // Every entry that is a prefix of the string is a prefix of its first `common` bytes.
+            // `min` guarantees progress even if the table is malformed.
             let shorter = found.common.min(string.len().saturating_sub(1));
             string = string.get(..shorter).filter(|string| !string.is_empty())?;
         }
     }
 
-    /// Every entry that the string begins with, the longest first: ranks and lengths.
+    /// Every entry that is a prefix of the string, longest first: ranks and lengths.
     pub(crate) fn prefixes(&self, string: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
         let mut next = self.longest_prefix(string);
-        // A word that lies could go round in circles; lengths cannot.
+        // In a malformed table the chain could be a cycle; requiring decreasing lengths ends it.
         core::iter::from_fn(move || {
             let (rank, len) = next?;
             let parent = (self.prefixes.get(rank) >> 8) as usize;
@@ -148,7 +147,7 @@ impl<'m> Vocabulary<'m> {
         })
     }
 
-    /// The last entry that is not greater than the string.
+    /// The last entry that is less than or equal to the string.
     fn neighbour(&self, string: &[u8]) -> Option<Neighbour> {
         let head = |start: u32| Entries::at(self.data, start).next().map_or(&[][..], |(_, own)| own);
         let block = self.blocks.partition(|start| head(start) <= string).checked_sub(1)?;
@@ -158,9 +157,9 @@ impl<'m> Vocabulary<'m> {
         for (place, (shared, own)) in entries.take(within).enumerate() {
             let common = found.map_or(0, |found| found.common);
             match shared.cmp(&common) {
-                // It parts from the one before it where that one still agreed: it is greater.
+                // It departs from the previous entry inside the common prefix: it is greater.
                 Ordering::Less => break,
-                // It agrees with the one before it beyond where the string does.
+                // It departs from the string where the previous entry did: it is still less.
                 Ordering::Greater => {}
                 Ordering::Equal => {
                     let rest = string.get(common..).unwrap_or(&[]);
@@ -176,13 +175,13 @@ impl<'m> Vocabulary<'m> {
         found
     }
 
-    /// The string of an entry, in pieces.
+    /// The string of an entry, in pieces of consecutive entries.
     pub(crate) fn string(&self, rank: usize) -> impl Iterator<Item = &'m [u8]> + use<'m> {
         let mut pieces = [&[][..]; BLOCK];
         let mut begins = [0; BLOCK];
         let entries = Entries::at(self.data, self.blocks.get(rank / BLOCK));
         for (place, (shared, own)) in entries.take(rank % BLOCK + 1).enumerate() {
-            // What earlier entries wrote beyond what is shared is gone.
+            // Truncate the pieces of earlier entries to the shared prefix.
             for (piece, begin) in pieces.iter_mut().zip(&begins).take(place) {
                 *piece = piece.get(..shared.saturating_sub(*begin).min(piece.len())).unwrap_or(&[]);
             }
@@ -194,8 +193,7 @@ impl<'m> Vocabulary<'m> {
     }
 }
 
-/// The entries of a block, and those after it: what each shares with the one before it, and its own
-/// bytes.
+/// Iterates over entries from a block on: the number of shared bytes, and the entry's own bytes.
 struct Entries<'m> {
     data: &'m [u8],
 }

@@ -1,4 +1,4 @@
-//! Work counted, so that tests can tell linear from quadratic without a clock.
+//! Counts work, so that tests can tell linear from quadratic without a clock.
 
 use core::cell::Cell;
 
@@ -6,12 +6,12 @@ std::thread_local! {
     static DONE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts one read of a character, or of its class.
+/// Counts one read of a character or of its class.
 pub(crate) fn count() {
     DONE.with(|done| done.set(done.get() + 1));
 }
 
-/// How much this thread has done while `run` ran.
+/// The work that this thread does in `run`.
 pub(crate) fn during(run: impl FnOnce()) -> usize {
     let before = DONE.with(Cell::get);
     run();

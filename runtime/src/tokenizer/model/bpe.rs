@@ -1,5 +1,5 @@
-//! Byte pair encoding (arXiv 1508.07909): the pair that was learnt first is merged first, over and
-//! over.
+//! Tokenizes by byte pair encoding (arXiv 1508.07909): repeatedly merges the adjacent pair of the
+//! lowest rank.
 
 use super::{Emit, take, utf8};
 use crate::error::RunError;
@@ -10,7 +10,7 @@ use crate::tokenizer::vocabulary::Vocabulary;
 
 /// No symbol.
 const NONE: u32 = u32::MAX;
-/// The longest character with what stands around it in the vocabulary, in bytes.
+/// The longest character with prefix and suffix, in bytes.
 const MAX_SYMBOL: usize = 32;
 
 /// The model.
@@ -24,11 +24,11 @@ pub(crate) struct Bpe<'m> {
     pub(crate) ignore_merges: bool,
     pub(crate) suffix: &'m [u8],
     pub(crate) prefix: &'m [u8],
-    /// Ids of bytes.
+    /// The id of each byte; empty if there are none.
     pub(crate) bytes: Words<'m>,
 }
 
-/// Which pairs become what, and in which order.
+/// The merges: pairs of ids, their results and ranks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Merges<'m> {
     lefts: Words<'m>,
@@ -38,7 +38,7 @@ pub(crate) struct Merges<'m> {
 }
 
 impl<'m> Merges<'m> {
-    /// `None` when a table is not as it should be.
+    /// Locates the tables. `None` if one is out of bounds or has the wrong length.
     pub(crate) const fn new(section: &'m [u8], spec: &MergesSpec) -> Option<Self> {
         let (Some(lefts), Some(rights), Some(merged), Some(order)) =
             (spec.lefts.of(section), spec.rights.of(section), spec.merged.of(section), spec.order.of(section))
@@ -56,7 +56,7 @@ impl<'m> Merges<'m> {
         if whole { Some(merges) } else { None }
     }
 
-    /// The place in the order of a pair, and what it becomes.
+    /// The rank of a pair and the id of its merge.
     fn get(&self, left: u32, right: u32) -> Option<(u32, u32)> {
         let (low, high) = (self.lefts.get(left as usize), self.lefts.get((left as usize).saturating_add(1)));
         if low >= high || high == NONE {
@@ -71,10 +71,10 @@ impl<'m> Merges<'m> {
     }
 }
 
-/// A word being merged: a list of symbols, and a heap of the pairs that could be.
+/// A word being merged: a linked list of symbols, and a heap of candidate merges.
 struct Word<'a> {
     ids: &'a mut [u32],
-    /// Bytes that each symbol stands for; 0 when it was merged into another.
+    /// The length of each symbol in bytes; 0 after it was merged into another.
     lens: &'a mut [u32],
     before: &'a mut [u32],
     after: &'a mut [u32],
@@ -82,7 +82,7 @@ struct Word<'a> {
     heap: Heap<'a>,
 }
 
-/// Pairs, the first in the order on top: three words each.
+/// A binary heap of candidates with the lowest rank on top, three words each.
 struct Heap<'a> {
     words: &'a mut [u32],
     len: usize,
@@ -165,7 +165,7 @@ fn put(words: &mut [u32], index: u32, value: u32) {
 }
 
 impl<'a> Word<'a> {
-    /// A word of up to `symbols` symbols.
+    /// An empty word with room for `symbols` symbols.
     fn new(symbols: usize, memory: &'a mut [u32]) -> Result<Self, RunError> {
         let (ids, memory) = take(memory, symbols)?;
         let (lens, memory) = take(memory, symbols)?;
@@ -184,7 +184,7 @@ impl<'a> Word<'a> {
         self.count += 1;
     }
 
-    /// Offers the pair that begins at a symbol.
+    /// Pushes the pair that begins at symbol `index`, if it can be merged.
     fn offer(&mut self, merges: &Merges<'_>, index: u32) -> Result<(), RunError> {
         let next = at(self.after, index);
         if index == NONE || next == NONE {
@@ -202,7 +202,7 @@ impl<'a> Word<'a> {
         }
         while let Some(Candidate { at: left, merged, .. }) = self.heap.pop() {
             let right = at(self.after, left);
-            // Either of the two may have become part of another pair since.
+            // Either symbol may have been merged since the pair was pushed.
             let current = merges.get(at(self.ids, left), at(self.ids, right));
             if at(self.lens, left) == 0 || right == NONE || current.is_none_or(|(_, id)| id != merged) {
                 continue;
@@ -233,7 +233,7 @@ impl Bpe<'_> {
                 return Ok(());
             }
         }
-        // The suffix of a last character that is not in the vocabulary falls back to bytes too.
+        // Byte fallback applies to the prefix and suffix of an unknown character, too.
         let prefixes = self.prefix.len().saturating_mul(split.len());
         let mut word = Word::new(prefixes.saturating_add(len + self.suffix.len()), memory)?;
         let mut unknown = None;
@@ -278,7 +278,7 @@ impl Bpe<'_> {
         Ok(())
     }
 
-    /// A character with what stands around it in the vocabulary, and its id.
+    /// A character with its prefix and suffix, and its id.
     fn symbol(&self, bytes: &[u8], first: bool, last: bool) -> (([u8; MAX_SYMBOL], usize), Option<u32>) {
         let mut buffer = [0; MAX_SYMBOL];
         let prefix = if first { &[][..] } else { self.prefix };
@@ -289,7 +289,7 @@ impl Bpe<'_> {
         ((buffer, filled), id)
     }
 
-    /// Adds a symbol; unknown ones wait for those beside them.
+    /// Adds a symbol. Unknown symbols are held in `unknown`, to be fused with their neighbours.
     fn add(&self, word: &mut Word<'_>, id: Option<u32>, len: usize, unknown: &mut Option<(u32, usize)>) {
         match (id, self.unknown) {
             (Some(id), _) => {

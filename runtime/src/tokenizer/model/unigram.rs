@@ -1,5 +1,5 @@
-//! The likeliest row of tokens (arXiv 1804.10959), found by Viterbi's algorithm in memory that
-//! grows with the split.
+//! Finds the most likely sequence of tokens (arXiv 1804.10959) by the Viterbi algorithm, in memory
+//! linear in the length of the split.
 
 use super::{Emit, take, utf8};
 use crate::error::RunError;
@@ -8,25 +8,25 @@ use crate::tokenizer::tables::Words;
 use crate::tokenizer::text::Chars;
 use crate::tokenizer::vocabulary::Vocabulary;
 
-/// Nothing ends here yet.
+/// No token ends at this position yet.
 const NONE: u32 = u32::MAX;
-/// Words of a place: the score of the best row that ends there (two), where its last token begins,
-/// and that token's id.
+/// Words per position: the score of the best sequence that ends there (two words), the start of its
+/// last token, and that token's id.
 const PLACE: usize = 4;
 
 /// The model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unigram<'m> {
     pub(crate) vocabulary: Vocabulary<'m>,
-    /// Bits of `f64`, by entry.
+    /// The log-probability of each entry, as `f64` bits.
     pub(crate) scores: &'m [u8],
     pub(crate) unknown_score: u64,
     pub(crate) unknown: Option<u32>,
-    /// Ids that stand for bytes.
+    /// The id of each byte, for byte fallback; empty if there are none.
     pub(crate) bytes: Words<'m>,
 }
 
-/// The best rows that end at each byte.
+/// The best sequence of tokens that ends at each byte.
 struct Lattice<'a>(&'a mut [u32]);
 
 impl Lattice<'_> {
@@ -43,7 +43,7 @@ impl Lattice<'_> {
         }
     }
 
-    /// A token from `start` to `end` makes a row with this score.
+    /// Considers a token from `start` to `end` that gives its sequence this score.
     fn offer(&mut self, start: usize, end: usize, score: Float, id: u32) {
         let (best, begin, _) = self.place(end);
         if begin == NONE || score.is_greater(best) {
@@ -78,7 +78,7 @@ impl Unigram<'_> {
             }
             start += c.len_utf8();
         }
-        // From the end back, leaving at each beginning where its token ends.
+        // Backtrack from the end, and store at the start of each token its end.
         let mut end = bytes.len();
         while end > 0 {
             let (_, start, _) = lattice.place(end);
@@ -102,7 +102,7 @@ impl Unigram<'_> {
                 start = end;
                 continue;
             }
-            // Unknown characters beside each other are one.
+            // Adjacent unknown characters are one token.
             while end < bytes.len() && Some(lattice.place(end_of(end)).2) == self.unknown {
                 end = end_of(end);
             }

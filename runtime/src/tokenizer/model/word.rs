@@ -1,11 +1,11 @@
-//! Models that look for words, whole or in pieces.
+//! Tokenizes by looking up words (WordLevel) or parts of words (WordPiece).
 
 use super::{Emit, utf8};
 use crate::error::RunError;
 use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
 use crate::tokenizer::vocabulary::Vocabulary;
 
-/// A split is a token, or unknown.
+/// The WordLevel model: each split is one token, or unknown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WordLevel<'m> {
     pub(crate) vocabulary: Vocabulary<'m>,
@@ -21,12 +21,12 @@ impl WordLevel<'_> {
     }
 }
 
-/// The longest beginning that is in the vocabulary, over and over (arXiv 1609.08144).
+/// The WordPiece model: greedy longest-prefix matching (arXiv 1609.08144).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WordPiece<'m> {
     pub(crate) vocabulary: Vocabulary<'m>,
     pub(crate) unknown: u32,
-    /// What strings begin with that do not begin a word.
+    /// The prefix of vocabulary strings that continue a word.
     pub(crate) prefix: &'m [u8],
     pub(crate) max_input_chars: usize,
 }
@@ -38,7 +38,7 @@ impl WordPiece<'_> {
             emit(self.unknown, 0..len);
             return Ok(());
         }
-        // The prefix is written before each piece, over the end of the one before it.
+        // The prefix is written before each piece, over the end of the previous piece.
         let offset = self.prefix.len();
         let (bytes, found) = utf8(split, offset, memory)?;
         let mut start = 0;
