@@ -38,6 +38,13 @@ assert.equal([...stories.generate("Once upon a time", { maxNewTokens: 8 })].join
 assert.notEqual([...stories.generate("Once upon a time", { maxNewTokens: 8, temperature: 2, seed: 7 })].join(""), greedy);
 assert.ok(stories.score("They played together.").slice(1).every(({ logProb }) => logProb < 0));
 
+// The types name what there is: each method of the class, and each field of a model.
+const [, types] = /export class Model \{\n(.*?)\n\}/s.exec(await readFile(`${folder}/index.d.ts`, "utf8"));
+const named = (pattern) => [...types.matchAll(pattern)].map(([, name]) => name).sort();
+const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(stories)).filter((name) => name !== "constructor");
+assert.deepEqual(named(/^  (\w+)\(/gm), methods.sort());
+assert.deepEqual(named(/^  readonly (\w+):/gm), Object.keys(stories).sort());
+
 // Mistakes.
 const refused = (call, code, words) =>
   assert.throws(call, (error) => error instanceof KingletError && error.code === code && error.message.includes(words));
