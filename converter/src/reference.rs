@@ -1,7 +1,7 @@
-//! The forward pass in `f32`: the oracle.
+//! Runs a specification in `f32`: the oracle of the conversion.
 //!
-//! The reference runs a specification on the checkpoint's own weights, one step a line and with no
-//! care for memory. The runtime's integers are measured against it, and calibration observes it.
+//! The reference uses the checkpoint's own weights, one step per line and without care for memory.
+//! The integers of the runtime are compared with it, and calibration observes it.
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -32,24 +32,24 @@ use embedding::{convolve, embed};
 use head::head;
 use model::{Layer, Model};
 
-/// A model and the state of its text. A decoder keeps the keys and values of the tokens it has
+/// A model and the state of its text. A decoder keeps the keys and values of the tokens that it has
 /// read.
 #[derive(Clone)]
 pub struct Reference<'a> {
     model: Model<'a>,
-    /// Keys and values of each decoder layer, for the tokens so far.
+    /// The keys and values of each decoder layer, for the tokens so far.
     caches: Vec<Cache>,
-    /// Keys and values of the encoder's output, for each decoder layer.
+    /// The keys and values of the encoder's output, for each decoder layer.
     cross: Vec<Cache>,
-    /// Tokens the decoder has been given.
+    /// The number of tokens that the decoder has read.
     position: usize,
-    /// How many tokens of the decoder count as positions: padding may not.
+    /// The number of the decoder's tokens that count as positions: padding may not.
     counted: usize,
-    /// The position at which the head reads the decoder, for heads that read it where the encoder's
-    /// text has a certain token.
+    /// The position at which the head reads the decoder, for heads that read it at the position of
+    /// a token of the encoder's text.
     marked: Option<usize>,
-    /// The decoder's hidden state that the head reads, for heads that may read another than the
-    /// last one.
+    /// The decoder's hidden state that the head reads, for heads that may read another state than
+    /// the last.
     kept: Option<Vec<f32>>,
 }
 
@@ -59,12 +59,12 @@ impl<'a> Reference<'a> {
         Self::of(Model { spec, weights, narrow_keys: false, observer: None })
     }
 
-    /// A model that shows every step to `observer`.
+    /// A model that reports every step to `observer`.
     pub fn observed(spec: &'a ModelSpec, weights: &'a Weights, observer: Observer<'a>) -> Self {
         Self::of(Model { spec, weights, narrow_keys: false, observer: Some(observer) })
     }
 
-    /// A model whose keys are rounded to eight bits; nothing else is rounded.
+    /// A model whose keys are rounded to eight bits, with everything else in `f32`.
     pub fn with_narrow_keys(spec: &'a ModelSpec, weights: &'a Weights) -> Self {
         Self::of(Model { spec, weights, narrow_keys: true, observer: None })
     }
@@ -76,19 +76,18 @@ impl<'a> Reference<'a> {
         reference
     }
 
-    /// Forgets the decoder's tokens, but not the encoder's output.
+    /// Discards the decoder's tokens, but not the encoder's output.
     pub fn reset(&mut self) {
         let layers = self.model.spec.decoder.map_or(0, |stack| usize::from(stack.num_hidden_layers));
         self.caches = vec![Cache::default(); layers];
         (self.position, self.counted, self.kept) = (0, 0, None);
     }
 
-    /// Hidden states of the encoder. A decoder that follows attends to them. Without `token_types`,
-    /// all are 0.
+    /// The hidden states of the encoder, to which the decoder then attends. Without `token_types`
+    /// all types are 0.
     ///
-    /// # Errors
     /// When there is no encoder; when a token, a token type or the length is out of range; when the
-    /// text lacks the token that marks where the head reads the decoder.
+    /// text lacks the token at which the head reads the decoder.
     pub fn encode(&mut self, ids: &[u32], token_types: &[u32]) -> Result<Rows> {
         let stack = self.model.spec.encoder.as_ref().context("this model has no encoder")?;
         if let Pooling::AtLast(token) = self.model.spec.head.pooling {
@@ -128,11 +127,10 @@ impl<'a> Reference<'a> {
         Ok(x)
     }
 
-    /// Hidden states of the decoder for the tokens `ids`, which follow those before.
+    /// The hidden states of the decoder for the tokens `ids`, which follow those already read.
     ///
     /// # Errors
-    /// When there is no decoder, nothing was encoded for it, or a token or the length is out of
-    /// range.
+    /// When there is no decoder, its encoder has not run, or a token or the length is out of range.
     pub fn decode(&mut self, ids: &[u32]) -> Result<Rows> {
         let stack = self.model.spec.decoder.as_ref().context("this model has no decoder")?;
         if stack.block.cross_attention && self.cross.is_empty() {
@@ -161,8 +159,8 @@ impl<'a> Reference<'a> {
         Ok(x)
     }
 
-    /// The head's results for the last stack's hidden states: a row for each token, or one row when
-    /// it pools.
+    /// The results of the head for the last stack's hidden states: a row for each token, or one row
+    /// if it pools.
     ///
     /// # Errors
     /// When `hidden` is empty, or the decoder has not read the token whose state the head reads.
@@ -170,12 +168,12 @@ impl<'a> Reference<'a> {
         head(&self.model, hidden, self.kept.as_deref())
     }
 
-    /// Encodes `ids`, decodes `decoder_ids`, and runs the head: logits, labels' scores, hidden
-    /// states or a vector. A model of one stack reads `ids` only.
+    /// Encodes `ids`, decodes `decoder_ids`, and runs the head. Returns logits, scores of labels,
+    /// hidden states or a vector. A model of one stack reads only `ids`.
     ///
     /// # Errors
-    /// When a token, a token type or a length is out of range. `decoder_ids` are for
-    /// encoder-decoders only.
+    /// When a token, a token type or a length is out of range, or `decoder_ids` are given to a
+    /// model that is not an encoder-decoder.
     pub fn forward(&mut self, ids: &[u32], token_types: &[u32], decoder_ids: &[u32]) -> Result<Rows> {
         let hidden = match (self.model.spec.encoder, self.model.spec.decoder) {
             (Some(_), Some(_)) => {

@@ -1,4 +1,4 @@
-//! Attention: queries, keys and values, rotation of heads, scores, softmax, weighted sum.
+//! Attention: queries, keys and values, rotation, scores, softmax, and the weighted sum.
 
 use core::f32::consts::LOG2_E;
 
@@ -84,11 +84,11 @@ pub(super) fn cross_attention(layer: &Layer<'_, '_>, x: &Rows, cross: &Cache) ->
     layer.linear(BlockPart::CrossOutput, &mixed)
 }
 
-/// Which keys a query sees.
+/// The keys that a query sees.
 #[derive(Clone, Copy)]
 struct Mask {
     causal: bool,
-    /// Position of the first query.
+    /// The position of the first query.
     first: usize,
     window: Option<usize>,
 }
@@ -104,7 +104,7 @@ impl Mask {
     }
 }
 
-/// A learned bias by head and distance.
+/// Learned biases by head and distance.
 #[derive(Clone, Copy)]
 struct Bias<'a> {
     table: &'a [f32],
@@ -124,9 +124,9 @@ impl Bias<'_> {
 /// Learned vectors for each head and distance, which are multiplied with queries and keys.
 #[derive(Clone, Copy)]
 struct Disentangled<'a> {
-    /// Which vector belongs to each distance.
+    /// The vector of each distance.
     index: &'a [f32],
-    /// Vectors that a head has.
+    /// The number of vectors per head.
     positions: usize,
     keys: Option<&'a [f32]>,
     queries: Option<&'a [f32]>,
@@ -153,8 +153,8 @@ enum Distances<'a> {
     Disentangled(Disentangled<'a>),
 }
 
-/// Turns the first `dims` values of each head by its position, the first half of them paired with
-/// the second.
+/// Rotates the first `dims` values of each head by the angle of its position; value `i` is paired
+/// with value `i + dims / 2`.
 fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut Rows) {
     let half = dims / 2;
     for (token, row) in rows.rows_mut().enumerate() {
@@ -170,8 +170,8 @@ fn rotate(table: &[f32], dims: usize, head_dim: usize, first: usize, rows: &mut 
     }
 }
 
-/// Softmax of the scaled scores, in base two, over the values; and the largest magnitude of a
-/// score.
+/// Attends with a softmax of the scaled scores, in base two. Also returns the largest magnitude of
+/// a score.
 fn attend(spec: &AttentionSpec, mask: Mask, distances: Distances<'_>, queries: &Rows, cache: &Cache) -> (Rows, f32) {
     let head_dim = usize::from(spec.head_dim);
     let group = usize::from(spec.num_attention_heads / spec.num_key_value_heads);

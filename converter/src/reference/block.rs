@@ -1,4 +1,4 @@
-//! The transformer block.
+//! Runs a transformer block.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, NETWORKS};
@@ -9,9 +9,9 @@ use super::model::Layer;
 use crate::real::{Rows, add};
 use crate::tables;
 
-/// One layer's block over the hidden states `x` of some tokens.
+/// Runs one layer's block on the hidden states `x` of some tokens.
 ///
-/// Keys and values of the tokens are added to `cache`; `cross` are those of the encoder's output.
+/// Appends the keys and values of the tokens to `cache`; `cross` has those of the encoder's output.
 pub(super) fn block(layer: &Layer<'_, '_>, x: Rows, cache: &mut Cache, cross: Option<&Cache>) -> Result<Rows> {
     let Some(bottleneck) = &layer.stack.block.bottleneck else {
         return sublayers(layer, x, None, cache, cross);
@@ -31,8 +31,8 @@ pub(super) fn block(layer: &Layer<'_, '_>, x: Rows, cache: &mut Cache, cross: Op
     layer.norm(BlockPart::WidenNorm, &sum)
 }
 
-/// Attention and the feed-forward networks. With `inputs`, queries and keys are computed from the
-/// first and values from the second; otherwise all from `x`.
+/// Runs attention and the feed-forward networks. With `inputs`, queries and keys are computed from
+/// the first and values from the second; otherwise all are computed from `x`.
 fn sublayers(
     layer: &Layer<'_, '_>,
     mut x: Rows,

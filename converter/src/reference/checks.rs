@@ -1,4 +1,4 @@
-//! Refuses what a model cannot read.
+//! Refuses inputs that a model cannot read.
 
 use anyhow::Result;
 use kinglet::format::spec::{ModelSpec, Pooling, StackSpec};
@@ -17,7 +17,7 @@ pub(crate) fn check_lengths(spec: &ModelSpec, ids: &[u32], decoder_ids: &[u32]) 
     Ok(())
 }
 
-/// Refuses what a stack cannot read after `first` tokens.
+/// Refuses tokens that a stack cannot read after `first` tokens.
 pub(super) fn check_input(stack: &StackSpec, ids: &[u32], types: &[u32], first: usize) -> Result<()> {
     if ids.is_empty() {
         return Err(refuse("there are no tokens", "give at least one"));

@@ -1,4 +1,4 @@
-//! From tokens to the first hidden states.
+//! Computes the first hidden states from tokens.
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
@@ -9,8 +9,8 @@ use crate::fixed::real;
 use crate::real::{Rows, add};
 use crate::tables;
 
-/// The hidden states that enter a stack's first layer, for the tokens `ids`. Without `types`, all
-/// token types are 0. `counted` is the number of earlier tokens that count as positions.
+/// The hidden states that enter the first layer of a stack, for the tokens `ids`. Without `types`
+/// all token types are 0. `counted` is the number of earlier tokens that count as positions.
 pub(super) fn embed(
     model: &Model<'_>,
     (id, stack): (Stack, &StackSpec),
@@ -82,7 +82,7 @@ fn positions(stack: &StackSpec, counted: usize, ids: &[u32]) -> impl Iterator<It
     })
 }
 
-/// The activated convolution over the tokens' embeddings.
+/// The convolution over the tokens' embeddings, with its activation.
 pub(super) fn convolve(model: &Model<'_>, spec: &ConvolutionSpec, embeddings: &Rows) -> Result<Rows> {
     let half = isize::from(spec.kernel_size.cast_signed()) / 2;
     let places: Vec<isize> = (-half..=half).collect();

@@ -1,4 +1,4 @@
-//! Writing with the reference: greedily, or by the runtime's beam search.
+//! Generates text with the reference: greedily, or by the runtime's beam search.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions};
 
 use super::Reference;
 
-/// The longest text that the reference writes.
+/// The most tokens that the reference writes.
 const MAX_TEXT: usize = 1 << 15;
 
 /// A generated text, without the tokens that it began with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
-    /// Token ids, in the order of writing.
+    /// The token ids, in the order in which they were written.
     pub ids: Vec<u32>,
-    /// Whether it came to an end of its own.
+    /// Whether the text reached its own end, rather than a limit.
     pub done: bool,
-    /// Its score, if a beam search found it.
+    /// The score of the text, if a beam search found it.
     pub score: Option<f32>,
 }
 
 impl Reference<'_> {
     /// Greedy generation after the tokens `begin`. `penalty` lowers the logits of tokens that the
-    /// text already has; 1 leaves them. The input of an encoder must be encoded before.
+    /// text already has; 1 leaves them unchanged. The encoder, if there is one, must have run.
     ///
     /// # Errors
     /// When a token or a length is out of range.
@@ -51,8 +51,8 @@ impl Reference<'_> {
         Ok(Written { ids: text.split_off(begin.len()), done, score: None })
     }
 
-    /// The texts that a beam search finds, the best first. The input of an encoder must be encoded
-    /// before.
+    /// The texts that a beam search finds, the best first. The encoder, if there is one, must have
+    /// run.
     ///
     /// # Errors
     /// When a token or a length is out of range, or the options are.
@@ -79,7 +79,7 @@ impl Reference<'_> {
                     search.offer(beam, token, 0.0);
                 } else {
                     normalize(&mut logits);
-                    // Log-probabilities are negative, so that all of them are multiplied.
+                    // Log-probabilities are negative, so the penalty multiplies all of them.
                     penalize(&mut logits, &text, beams.repetition_penalty);
                     let vocab_size = logits.len() as u32;
                     options.forbid(&text, begin.len(), vocab_size, |token| logits[token as usize] = f32::NEG_INFINITY);
@@ -118,7 +118,7 @@ impl Reference<'_> {
     }
 }
 
-/// The first of the largest.
+/// The index of the largest logit, the first one if several are equal.
 fn likeliest(logits: &[f32]) -> Result<u32> {
     let best = (0..logits.len()).reduce(|best, at| if logits[at] > logits[best] { at } else { best });
     let best = best.filter(|&best| logits[best] > f32::NEG_INFINITY);

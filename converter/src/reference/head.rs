@@ -1,4 +1,4 @@
-//! From the last hidden states to results.
+//! Runs the head on the last hidden states.
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{HeadPart, Role, Stack};
@@ -9,8 +9,8 @@ use crate::fixed::real;
 use crate::real::{Rows, dot, linear};
 use crate::tables;
 
-/// The head's results for the last stack's hidden states: a row for each token, or one row when it
-/// pools. `kept` is the hidden state that is read by heads that may read another than the last one.
+/// The results of the head for the last stack's hidden states: a row for each token, or one row if
+/// it pools. `kept` is the hidden state for heads that may read another than the last.
 pub(super) fn head(model: &Model<'_>, hidden: &Rows, kept: Option<&[f32]>) -> Result<Rows> {
     let head = &model.spec.head;
     let mut x = match head.pooling {

@@ -1,4 +1,4 @@
-//! A model's weights by role, and the steps that read them: products and norms.
+//! Looks up a model's weights by role, and applies them: products and norms.
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -7,7 +7,7 @@ use kinglet::format::spec::{AttentionSpec, ModelSpec, NormSpec, StackSpec};
 use crate::real::{Rows, linear, norm};
 use crate::weights::{Tensor, Weights, role_name};
 
-/// A step of a run, as an [`Observer`] sees it.
+/// A step of a run that an [`Observer`] sees.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'r> {
     /// A linear layer has computed `out` from `x`.
@@ -30,7 +30,7 @@ pub enum Step<'r> {
     },
     /// The largest magnitude of a layer's attention scores, in base two.
     Score(f32),
-    /// The head's results, before the soft cap.
+    /// The results of the head, before the soft cap.
     Results(&'r Rows),
 }
 
@@ -42,7 +42,7 @@ pub type Observer<'a> = &'a dyn Fn(&Step<'_>);
 pub(super) struct Model<'a> {
     pub(super) spec: &'a ModelSpec,
     pub(super) weights: &'a Weights,
-    /// Whether keys are rounded to eight bits.
+    /// Whether to round keys to eight bits.
     pub(super) narrow_keys: bool,
     pub(super) observer: Option<Observer<'a>>,
 }
@@ -92,9 +92,9 @@ pub(super) struct Layer<'l, 'a> {
     pub(super) model: &'l Model<'a>,
     pub(super) id: Stack,
     pub(super) stack: &'a StackSpec,
-    /// Which layer it is, from 0.
+    /// The index of the layer, from 0.
     pub(super) index: usize,
-    /// Position of the first token.
+    /// The position of the first token.
     pub(super) first: usize,
 }
 
@@ -113,7 +113,7 @@ impl Layer<'_, '_> {
     }
 }
 
-/// Rounds a vector to eight bits and one scale.
+/// Rounds a vector to eight bits with one scale.
 fn round_to_bytes(vector: &mut [f32]) {
     let scale = vector.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / 127.0;
     if scale > 0.0 {

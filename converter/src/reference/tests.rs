@@ -11,7 +11,7 @@ fn spec(config: &Value) -> ModelSpec {
     family::map(&Checkpoint::open(dir.path()).unwrap(), &Options::default()).unwrap().spec
 }
 
-/// An encoder-decoder made of the tiny BERT's stack and the tiny Llama's.
+/// An encoder-decoder from the stacks of the tiny BERT and the tiny Llama.
 fn encoder_decoder() -> ModelSpec {
     let mut spec = spec(&tiny_llama());
     spec.encoder = crate::reference::tests::spec(&tiny_bert()).encoder;
@@ -59,7 +59,7 @@ fn a_decoder_does_not_see_what_follows_and_an_encoder_does() {
 #[test]
 fn a_window_hides_what_is_further_away() {
     let mut decoder = spec(&tiny_llama());
-    // One layer that sees two tokens: the third last cannot matter.
+    // One layer that sees two tokens: the third last token cannot matter.
     let stack = decoder.decoder.as_mut().unwrap();
     (stack.num_hidden_layers, stack.num_hidden_groups) = (1, 1);
     stack.block.attention.position = AttentionPosition::None;
