@@ -1,10 +1,10 @@
-//! Attention biases that can be removed; large ones cost precision.
+//! Removes attention biases, because large ones cost precision.
 //!
-//! A bias on the keys adds `query . bias` to every score of a row, and a softmax does not see what
-//! all its arguments have in common. A bias on the values comes out of the weighted sum as it went
-//! in, because the weights add up to one, and is then multiplied by the output projection. So the
-//! first can be dropped, and the second can be a part of the output's bias; eight bits of a key or
-//! a value are then all for what differs between tokens.
+//! A key bias adds `query . bias` to every score of a row, and a softmax ignores a constant that is
+//! added to all its arguments: the bias can be dropped. A value bias passes through the weighted
+//! sum unchanged, because the weights add up to one, and is then multiplied by the output
+//! projection: it can be folded into the output bias. The eight bits of a key or a value then hold
+//! only what differs between tokens.
 
 use kinglet::format::layout::{BlockPart, Role, Stack};
 use kinglet::format::spec::{AttentionPosition, StackSpec};
@@ -12,8 +12,8 @@ use kinglet::format::spec::{AttentionPosition, StackSpec};
 use crate::opened::Source;
 use crate::weights::Weights;
 
-/// Drops key biases and folds value biases into output biases, where this changes results by
-/// rounding only.
+/// Drops key biases and folds value biases into output biases, in the layers where this changes
+/// results only by rounding.
 pub fn simplify(source: &mut Source) {
     let spec = source.mapping.spec;
     for id in [Stack::Encoder, Stack::Decoder] {
@@ -24,7 +24,7 @@ pub fn simplify(source: &mut Source) {
             if let Some(kept) = kept_dims(stack, block) {
                 drop_keys(weights, role(BlockPart::Key), kept, stack.block.attention.head_dim.into());
             }
-            // Cross-attention knows no positions, and has no norms of its own.
+            // Cross-attention has neither positions nor query and key norms.
             if stack.block.attention.soft_cap.is_none() {
                 drop_keys(weights, role(BlockPart::CrossKey), 0, stack.block.attention.head_dim.into());
             }
@@ -36,10 +36,10 @@ pub fn simplify(source: &mut Source) {
     }
 }
 
-/// How many of a head's first key biases matter; `None` when all do.
+/// The number of leading key biases in a head that matter; `None` if all do.
 ///
-/// A rotated bias is another one at every distance, a soft cap and a norm are no sums, and keys
-/// that meet vectors of distances bring their bias there.
+/// Rotation makes a bias depend on the distance, soft caps and norms are not linear, and keys that
+/// are multiplied by vectors of distances bring their bias into that product.
 fn kept_dims(stack: &StackSpec, block: usize) -> Option<usize> {
     let attention = &stack.block.attention;
     if attention.query_key_norm.spec().is_some() || attention.soft_cap.is_some() {
@@ -73,7 +73,7 @@ fn fold_values(weights: &mut Weights, stack: &StackSpec, value: Role, output: Ro
     values.bias = vec![0.0; biases.len()];
     let Some(output) = weights.get_mut(output) else { return };
     for (bias, row) in output.bias.iter_mut().zip(output.weight.chunks_exact(width)) {
-        // Each head of a group reads the values of one.
+        // The heads of a group share one value head.
         let of = |at: usize| biases[at / head_dim / group * head_dim + at % head_dim];
         let through: f64 = row.iter().enumerate().map(|(at, w)| f64::from(*w) * f64::from(of(at))).sum();
         *bias = (f64::from(*bias) + through) as f32;

@@ -1,5 +1,5 @@
-//! The inputs of a model's linear layers, and the ranges of its numbers, gathered from the
-//! reference for the quantizer.
+//! Collects the inputs of a model's linear layers, and the ranges of its numbers, from the
+//! reference.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,30 +21,30 @@ mod products;
 
 pub use products::Products;
 
-/// Tokens whose inputs are held at a time, about. Their texts go through the reference on several
-/// threads.
+/// About the number of tokens whose inputs are held at a time. Their texts run through the
+/// reference in parallel.
 const BATCH: usize = 2048;
 
-/// For each linear layer the sum of `x x^T` over its inputs `x`; and the ranges of all numbers.
+/// The sum of `x x^T` over the inputs `x` of each linear layer, and the ranges of all numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
     /// The largest magnitudes.
     pub ranges: Ranges,
     products: BTreeMap<Role, Products>,
-    /// Whether only ranges are gathered, and no sums.
+    /// Whether only ranges are collected, and no sums.
     ranges_only: bool,
 }
 
-/// What one text showed.
+/// The inputs and ranges of one text.
 #[derive(Default)]
 struct Seen {
     ranges: Ranges,
-    /// What layers read, each with the layer's role, in the order of the steps.
+    /// The inputs of the layers, with the layer's role, in the order of the steps.
     inputs: Vec<(Role, Rows)>,
 }
 
 impl Calibration {
-    /// Runs the reference over `texts` and gathers the inputs of its layers.
+    /// Runs the reference on `texts`, and collects the inputs of its layers.
     ///
     /// # Errors
     /// When a text does not fit the model.
@@ -52,7 +52,7 @@ impl Calibration {
         Self::default().gathering(source, texts, progress)
     }
 
-    /// Runs the reference over `texts` and gathers the ranges of its numbers only.
+    /// Runs the reference on `texts`, and collects only the ranges of its numbers.
     ///
     /// # Errors
     /// When a text does not fit the model.
@@ -82,8 +82,8 @@ impl Calibration {
         Ok(self)
     }
 
-    /// Takes in what texts showed. Sums are taken in the order of the texts, so that threads change
-    /// no bit.
+    /// Adds the observations of some texts. Sums are computed in the order of the texts, so that
+    /// the number of threads changes no bit.
     fn add(&mut self, seen: Vec<Seen>) {
         let mut inputs = BTreeMap::<Role, Vec<Rows>>::new();
         for text in seen {
@@ -97,7 +97,7 @@ impl Calibration {
         }
     }
 
-    /// Whether no layer was seen.
+    /// Whether no layer was observed.
     pub fn is_empty(&self) -> bool {
         self.products.is_empty()
     }
@@ -118,7 +118,7 @@ impl Seen {
         Ok(seen.into_inner())
     }
 
-    /// Takes in a step of the reference. Layers with a common input are gathered once.
+    /// Adds a step of the reference. A common input of several layers is collected once.
     fn add(&mut self, spec: &ModelSpec, step: &Step<'_>, ranges_only: bool) {
         match *step {
             Step::Linear { role, x, out } => {
@@ -134,12 +134,13 @@ impl Seen {
     }
 }
 
-/// Makes `text` fit the model: cuts tokens beyond its positions, and gives the decoder of an
-/// encoder-decoder tokens where the text has none for it. Returns whether the text was cut.
+/// Makes `text` fit the model: truncates it to the model's positions, and supplies the decoder of
+/// an encoder-decoder with tokens if the text has none for it. Returns whether the text was
+/// truncated.
 ///
 /// # Errors
-/// When the text is empty, or has a token or a token type that the model does not have; the message
-/// names it.
+/// When the text is empty, or has a token or a token type that the model lacks; the message names
+/// it.
 pub fn fit(source: &Source, text: &mut Input) -> Result<bool> {
     let spec = source.spec();
     let first = spec.encoder.as_ref().or(spec.decoder.as_ref()).context("the model has no stack")?;
@@ -165,7 +166,7 @@ pub fn fit(source: &Source, text: &mut Input) -> Result<bool> {
             cut |= check_and_cut(decoder, &mut text.decoder_ids)?;
         }
         _ if !text.decoder_ids.is_empty() => {
-            bail!("it has `decoder_ids`, and the model is no encoder-decoder\nleave them out")
+            bail!("it has `decoder_ids`, and the model is not an encoder-decoder\nleave them out")
         }
         _ => {}
     }
@@ -188,13 +189,13 @@ fn check_and_cut(stack: &StackSpec, ids: &mut Vec<u32>) -> Result<bool> {
     Ok(cut)
 }
 
-/// The first token of a decoder with an encoder.
+/// The first token of an encoder-decoder's decoder.
 fn start(source: &Source, vocab_size: u32) -> u32 {
     let special = &source.mapping.special;
     special.decoder_start.or(special.bos).filter(|&id| id < vocab_size).unwrap_or(0)
 }
 
-/// The layer under whose role a layer's input is gathered: the first of the layers with that input.
+/// The role under which a layer's input is collected: that of the first layer with this input.
 pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     let Role::Block(stack, block, part) = role else { return role };
     let bottleneck = spec.stack(stack).and_then(|stack| stack.block.bottleneck);
@@ -210,9 +211,8 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     Role::Block(stack, block, first)
 }
 
-/// Texts to calibrate on when the caller gives none. A decoder writes its own; other models get
-/// token ids spread over the vocabulary, in texts of many lengths between the tokens that frame a
-/// text.
+/// The default texts for calibration. A decoder writes its own; other models get token ids spread
+/// over the vocabulary, in texts of many lengths, framed by special tokens.
 ///
 /// # Errors
 /// When the reference cannot run the model.

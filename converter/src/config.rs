@@ -1,10 +1,10 @@
-//! `config.json`, read with a record of what was read.
+//! Reads `config.json`, and records which keys were read.
 //!
-//! A key that nobody asked for may change what the model computes: it does if `transformers` reads
-//! it. So every look-up is remembered, and [`Config::check`] refuses what is left over of the keys
-//! that the class of this `model_type` reads, unless they are known to be harmless or say what the
-//! class says anyway. Keys that the class does not read cannot change anything, and are only
-//! reported. Keys that a file leaves out have the values that the class gives them.
+//! A key that no family reads may change what the model computes, if `transformers` reads it.
+//! Therefore every look-up is recorded, and [`Config::check`] refuses the remaining keys that the
+//! class of this `model_type` reads, unless they are known to be harmless or have the default of
+//! the class. Keys that the class does not read cannot change anything, and are only reported. Keys
+//! that a file leaves out have the defaults of the class.
 
 use core::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,13 +29,13 @@ impl Config {
     /// Takes the parsed file.
     ///
     /// # Errors
-    /// When it is not a JSON object.
+    /// When the file is not a JSON object.
     pub fn new(mut root: Value) -> Result<Self> {
         let Some(keys) = root.as_object_mut() else {
             bail!("config.json is not a JSON object\ntake it from the checkpoint's page again");
         };
         let class = keys.get("model_type").and_then(Value::as_str).and_then(Class::of);
-        // Another name for a key is set after the key, so it wins.
+        // `transformers` applies an alias after the key, so the alias wins.
         for (alias, key) in class.into_iter().flat_map(Class::aliases) {
             match keys.remove(alias) {
                 None | Some(Value::Null) => {}
@@ -45,16 +45,16 @@ impl Config {
         Ok(Self { root, class, read: RefCell::default() })
     }
 
-    /// Gives a key another value than the file does.
+    /// Replaces the value of a key.
     pub(crate) fn set(&mut self, key: &str, value: Value) {
         if let Some(keys) = self.root.as_object_mut() {
             keys.insert(key.to_owned(), value);
         }
     }
 
-    /// The value of the first of these keys that is there and not null, or the class's own where
-    /// none of them is there; all of them count as read, and whether the class reads them is not
-    /// asked. A dot leads into an object.
+    /// The value of the first of these keys that is present and not null, or the default of the
+    /// class if none is present. All of the keys count as read, whether or not the class reads
+    /// them. A dot in a key leads into an object.
     pub fn get(&self, keys: &[&str]) -> Option<&Value> {
         self.read.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
         let default = || match self.class {
@@ -64,27 +64,27 @@ impl Config {
         keys.iter().find_map(|key| self.peek(key)).or_else(default)
     }
 
-    /// [`get`](Self::get) for the keys that the class reads. Families share code, but not all keys.
+    /// [`get`](Self::get) for the keys that the class reads: families share code, but not all keys.
     fn own(&self, keys: &[&str]) -> Option<&Value> {
         let reads = |key: &str| self.class.is_none_or(|class| class.reads(key.split('.').next().unwrap_or(key)));
         let keys: Vec<&str> = keys.iter().copied().filter(|key| reads(key)).collect();
         self.get(&keys)
     }
 
-    /// The value of a key, null aside, without counting it as read.
+    /// The value of a key unless it is null, without counting the key as read.
     pub fn peek(&self, key: &str) -> Option<&Value> {
         key.split('.').try_fold(&self.root, |value, part| value.get(part)).filter(|value| !value.is_null())
     }
 
-    /// Whether the key is there, even as null, without counting it as read.
+    /// Whether a key is present, even as null, without counting it as read.
     pub fn has(&self, key: &str) -> bool {
         key.split('.').try_fold(&self.root, |value, part| value.get(part)).is_some()
     }
 
-    /// A whole number that must be there.
+    /// A required whole number.
     ///
     /// # Errors
-    /// When it is missing or no whole number below 2^32.
+    /// When it is missing, or not a whole number below 2^32.
     pub fn size(&self, keys: &[&str]) -> Result<u32> {
         self.optional_size(keys)?.ok_or_else(|| {
             refuse(
@@ -94,10 +94,10 @@ impl Config {
         })
     }
 
-    /// A whole number, if it is there.
+    /// An optional whole number.
     ///
     /// # Errors
-    /// When it is no whole number below 2^32.
+    /// When it is not a whole number below 2^32.
     pub fn optional_size(&self, keys: &[&str]) -> Result<Option<u32>> {
         let number = |value: &Value| {
             value
@@ -108,15 +108,15 @@ impl Config {
         self.own(keys).map(|value| number(value).ok_or_else(|| wrong(keys, value, "a whole number"))).transpose()
     }
 
-    /// A real number, or the default.
+    /// A real number, or `default`.
     ///
     /// # Errors
-    /// When it is no number.
+    /// When it is not a number.
     pub fn real_or(&self, keys: &[&str], default: f64) -> Result<f64> {
         self.own(keys).map_or(Ok(default), |value| value.as_f64().ok_or_else(|| wrong(keys, value, "a number")))
     }
 
-    /// True or false, or the default.
+    /// True or false, or `default`.
     ///
     /// # Errors
     /// When it is neither.
@@ -124,35 +124,34 @@ impl Config {
         self.own(keys).map_or(Ok(default), |value| value.as_bool().ok_or_else(|| wrong(keys, value, "true or false")))
     }
 
-    /// A string, or the default.
+    /// A string, or `default`.
     ///
     /// # Errors
-    /// When it is no string.
+    /// When it is not a string.
     pub fn text_or<'a>(&'a self, keys: &[&str], default: &'a str) -> Result<&'a str> {
         self.own(keys).map_or(Ok(default), |value| value.as_str().ok_or_else(|| wrong(keys, value, "a string")))
     }
 
-    /// Refuses any value of a key but null and these, if the class reads it.
+    /// Refuses every value of a key except null and `implemented`, if the class reads the key.
     ///
     /// # Errors
-    /// Naming the key, its value and what is implemented.
+    /// When the value is refused; the message names the key, its value and the implemented values.
     pub fn only(&self, key: &str, implemented: &[Value]) -> Result<()> {
         only(key, self.own(&[key]), implemented)
     }
 
-    /// [`only`](Self::only) for a key that today's class does not read, but older versions did.
+    /// [`only`](Self::only) for a key that only older versions of the class read.
     ///
     /// # Errors
-    /// As [`only`](Self::only).
+    /// See [`only`](Self::only).
     pub fn only_ever(&self, key: &str, implemented: &[Value]) -> Result<()> {
         only(key, self.get(&[key]), implemented)
     }
 
-    /// Refuses keys that nobody read, though the class reads them, are not known to be harmless,
-    /// and say something else than the class does. Gives the keys that nothing reads.
+    /// Refuses keys that the class reads and no family did, unless they are harmless or have the
+    /// default of the class. Returns the keys that neither reads.
     ///
-    /// # Errors
-    /// Naming the keys.
+    /// When a key is refused; the message names all of them.
     pub fn check(&self, harmless: &[&str], ignored: &[String]) -> Result<Vec<String>> {
         let read = self.read.borrow();
         let (mut unknown, mut unread) = (Vec::new(), Vec::new());
@@ -165,7 +164,8 @@ impl Config {
             if harmless.contains(&key) || ignored.iter().any(|name| name == key || *name == path) {
                 continue;
             }
-            // Of an object that was looked into, the rest is for kinds that were refused then.
+            // The unread keys of an object that was looked into belong to variants that were
+            // refused there.
             if path != key || !self.class.is_none_or(|class| class.reads(key)) {
                 unread.push(path);
             } else if !value.is_null() && self.class.and_then(|class| class.default(key)) != Some(value) {
@@ -182,7 +182,7 @@ impl Config {
     }
 }
 
-/// Every value below `map` whose path was not read as a whole.
+/// Collects every value below `map` whose path was not read as a whole.
 fn collect_leaves<'a>(
     map: &'a Map<String, Value>,
     path: &str,
@@ -196,7 +196,7 @@ fn collect_leaves<'a>(
         }
         let inside = format!("{path}.");
         match value {
-            // Only what was looked into is taken apart.
+            // Only objects that were looked into are split into their keys.
             Value::Object(inner) if read.iter().any(|other| other.starts_with(&inside)) => {
                 collect_leaves(inner, &path, read, leaves);
             }

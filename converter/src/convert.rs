@@ -1,4 +1,4 @@
-//! The whole way from a folder to a blob.
+//! Converts a checkpoint to a blob.
 
 use anyhow::{Context, Result};
 use kinglet::format::blob::{self, Manifest, Provenance};
@@ -17,28 +17,28 @@ use crate::refuse;
 use crate::texts::{end, spread_ids};
 use crate::weights::Weights;
 
-/// A blob, and a report of each tensor.
+/// A blob, with a report on each tensor.
 #[derive(Debug)]
 pub struct Converted {
-    /// The file.
+    /// The bytes of the blob.
     pub blob: AlignedVec,
-    /// Each tensor's bytes and quantization error.
+    /// The size and quantization error of each tensor.
     pub tensors: Vec<TensorReport>,
 }
 
 /// A quantized tensor.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorReport {
-    /// What it is for.
+    /// The role of the tensor.
     pub role: Role,
-    /// Its bytes in the payload.
+    /// The size of the tensor in the payload.
     pub bytes: usize,
-    /// Root mean square of the quantization error, relative to that of the tensor.
+    /// The root mean square of the quantization error, relative to that of the tensor.
     pub error: f64,
 }
 
-/// Quantizes a checkpoint and writes it as a blob, with golden vectors that the runtime made.
-/// Without a calibration each weight is rounded by itself. `progress` is called for each tensor.
+/// Quantizes a checkpoint, and writes a blob with golden vectors that the runtime computes. Without
+/// a calibration each weight is rounded independently. `progress` is called for each tensor.
 ///
 /// # Errors
 /// When a value does not fit its integer, or the blob does not pass its own checks.
@@ -56,17 +56,17 @@ pub fn convert(
     Ok(Converted { blob: assemble(source, tokenizer, &payload)?, tensors })
 }
 
-/// Bytes that a blob has besides its tensors.
+/// The size of a blob without its tensors.
 ///
 /// # Errors
-/// As [`convert`].
+/// See [`convert`].
 pub(crate) fn bytes_around(source: &Source, tokenizer: &[u8]) -> Result<usize> {
     let tensors: u64 = roles(source.spec()).map(|(_, shape)| shape.bytes()).sum();
     let payload = vec![0; usize::try_from(tensors)?];
     Ok(assemble(source, tokenizer, &payload)?.len() - payload.len())
 }
 
-/// A blob with these tensors, and with golden vectors that the runtime made.
+/// Writes a blob with these tensors, and with golden vectors that the runtime computes.
 fn assemble(source: &Source, tokenizer: &[u8], payload: &[u8]) -> Result<AlignedVec> {
     let spec = source.spec();
     let labels = labels(&source.mapping.labels)?;
@@ -93,7 +93,8 @@ fn assemble(source: &Source, tokenizer: &[u8], payload: &[u8]) -> Result<Aligned
     Ok(blob)
 }
 
-/// Golden vectors of two inputs, of one token and of twelve: fingerprints of each layer's results.
+/// Golden vectors of two inputs, of one token and of twelve: fingerprints of the results of each
+/// layer.
 fn golden_vectors(blob: &[u8]) -> Result<Vec<u8>> {
     let model = Model::from_bytes(blob)?;
     let spec = model.spec();
@@ -124,7 +125,7 @@ fn labels(labels: &[String]) -> Result<String> {
     Ok(labels.join("\n"))
 }
 
-/// The special tokens of a mapping as the blob holds them; ids outside of the vocabulary are left
+/// The special tokens of a mapping in the form of the blob. Ids outside of the vocabulary are left
 /// out.
 ///
 /// # Errors

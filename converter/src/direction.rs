@@ -1,5 +1,5 @@
-//! Which way texts are likelier to a decoder: measured, so that a wrong direction is seen when the
-//! model is converted.
+//! Measures in which direction texts are likelier to a decoder, so that a wrong direction is
+//! noticed at the conversion.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::texts::Input;
 use crate::tokenizer::encode;
 
-/// Plain sentences, such as most models were trained on.
+/// Plain sentences, similar to the texts that most models are trained on.
 const SENTENCES: [&str; 6] = [
     "Once there was a little girl who lived near the river and liked to play in the garden.",
     "One day the old man went to the market to buy some bread for his family.",
@@ -25,7 +25,7 @@ const SENTENCES: [&str; 6] = [
     "In the end they all went home together, and that was the end of the day.",
 ];
 
-/// The difference, in nats a token, from which on the user is told that the other direction is
+/// The difference in nats per token from which the user is told that the other direction is
 /// likelier. Untrained models stay below it.
 const FAR: f64 = 1.0;
 
@@ -35,14 +35,14 @@ pub struct Losses {
     /// The direction that the model was converted with.
     #[serde(serialize_with = "serialize_name")]
     pub direction: Direction,
-    /// From the beginning to the end.
+    /// The loss of texts read from the beginning to the end.
     pub forward: f64,
-    /// From the end to the beginning.
+    /// The loss of texts read from the end to the beginning.
     pub backward: f64,
 }
 
 impl Losses {
-    /// Whether the texts are far likelier the other way.
+    /// Whether the texts are far likelier in the other direction.
     pub fn contradict(&self) -> bool {
         let (own, other) = match self.direction {
             Direction::Forward => (self.forward, self.backward),
@@ -72,7 +72,7 @@ impl fmt::Display for Losses {
 }
 
 /// Measures the texts `given` in both directions, or some plain sentences if there are none. `None`
-/// where the model predicts no next token, or has no tokenizer for the sentences.
+/// if the model does not predict the next token, or has no tokenizer for the sentences.
 ///
 /// # Errors
 /// When a text does not fit the model.
@@ -100,8 +100,8 @@ pub fn losses(source: &Source, tokenizer: Option<&Tokenizer<'_>>, given: &[Input
         for (read, (sum, count)) in [text, reversed].iter().zip(&mut sums) {
             let ids: Vec<u32> = read.iter().map(|token| token.id).collect();
             let rows = reference.forward(&ids, &[], &[])?;
-            // Only tokens of the text count, and not its first: special tokens stand on one side of
-            // it only.
+            // Only tokens of the text count, except its first: special tokens are on one side of
+            // the text only.
             let first = read.iter().position(|token| token.text.is_some()).unwrap_or(0);
             for (row, token) in
                 rows.rows().zip(read.iter().skip(1)).skip(first).filter(|(_, token)| token.text.is_some())

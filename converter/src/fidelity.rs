@@ -1,5 +1,5 @@
-//! How far the integers are from the real numbers: the runtime on a blob against the reference on
-//! its checkpoint.
+//! Compares the integers of the runtime with real numbers: a blob with the reference on its
+//! checkpoint.
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -16,23 +16,23 @@ use crate::real::Rows;
 use crate::reference::{Reference, check_lengths};
 use crate::texts::{Input, end, spread_ids};
 
-/// How far the runtime is from the reference, over some tokens.
+/// The agreement of the runtime with the reference, over some inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Fidelity {
-    /// Rows of results that were compared: tokens, or whole texts where the head pools.
+    /// The number of rows that were compared: tokens, or whole texts if the head pools.
     pub rows: usize,
     /// Mean cosine between the rows.
     pub cosine_mean: f64,
     /// The smallest cosine.
     pub cosine_min: f64,
-    /// Which of the inputs has it.
+    /// The index of the input with the smallest cosine.
     pub least: usize,
-    /// The cosine between all results, taken as one vector. It compares rows of one or two numbers,
-    /// whose own direction says little.
+    /// The cosine between all results, each taken as one vector. It is meaningful for rows of one
+    /// or two numbers, whose own cosine is not.
     pub cosine_all: f64,
-    /// Numbers in a row.
+    /// The length of a row.
     pub width: usize,
-    /// For models that predict tokens.
+    /// The agreement of the predictions, if the model predicts tokens.
     pub language: Option<LanguageFidelity>,
 }
 
@@ -51,21 +51,21 @@ impl fmt::Display for Fidelity {
     }
 }
 
-/// What to do where integers are far from the reference.
+/// The advice for a blob that is far from the reference.
 pub const ADVICE: &str =
     "convert it with --activations a16, --weights int8, --keys 16, or --calibration with texts of its use";
 
 impl Fidelity {
-    /// The cosine that says how near the results are.
+    /// The cosine that measures the agreement of these results.
     pub fn cosine(&self) -> f64 {
         if self.width > 2 { self.cosine_mean } else { self.cosine_all }
     }
 
-    /// Whether integers of these numerics are farther away than quantizing explains.
+    /// Whether the results are farther from the reference than quantization explains.
     ///
-    /// Of the golden checkpoints of every family, random weights and so the hardest case, the worst
-    /// is at 0.9994 with int8 weights and at 0.931 with int4 weights in groups of 64 and
-    /// activations of eight bits.
+    /// The golden checkpoints of all families have random weights, which are the hardest case. The
+    /// worst of them is at 0.9994 with int8 weights, and at 0.931 with int4 weights in groups of 64
+    /// and 8-bit activations.
     pub fn is_broken(&self, numerics: &NumericsSpec) -> bool {
         let least = if numerics.packed == PackedSpec::NONE { 0.98 } else { 0.9 };
         // NaN counts as far.
@@ -73,24 +73,24 @@ impl Fidelity {
     }
 }
 
-/// How far the predictions are.
+/// The agreement of the predictions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LanguageFidelity {
-    /// Mean Kullback-Leibler divergence from the reference's distribution, in nats a token.
+    /// The mean Kullback-Leibler divergence from the reference's distribution, in nats per token.
     pub kl: f64,
-    /// The share of positions at which both find one token likeliest.
+    /// The share of positions at which both find the same token likeliest.
     pub top1: f64,
-    /// Perplexity of the text to the reference; only a decoder has one.
+    /// The perplexity of the text to the reference; only decoders have one.
     pub perplexity_reference: Option<f64>,
-    /// Perplexity of the text to the runtime.
+    /// The perplexity of the text to the runtime.
     pub perplexity: Option<f64>,
 }
 
-/// What a session makes of an input: a row for each token, or one where the head pools.
+/// Runs a session on an input. Returns a row for each token, or one row if the head pools.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`], and as [`Reference::forward`] where the lengths
-/// do not fit each other.
+/// Those of [`Session::encode`] and [`Session::prefill`], and that of [`Reference::forward`] if the
+/// lengths contradict each other.
 pub fn run(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -125,7 +125,7 @@ pub fn run(
     Ok(rows)
 }
 
-/// Runs both on each input, inputs on several threads. `tile` is the runtime's.
+/// Runs the runtime and the reference on each input, in parallel. `tile` is that of the runtime.
 ///
 /// # Errors
 /// When an input does not fit the model.
@@ -152,11 +152,10 @@ pub fn compare(
     })
 }
 
-/// What `one` finds for each input, on several threads; together it does not depend on their
-/// number.
+/// Runs `one` on each input, in parallel, and merges the comparisons. The result does not depend on
+/// the number of threads.
 ///
-/// # Errors
-/// Those of `one`.
+/// The errors of `one`.
 pub(crate) fn compare_each<'a, T: Sync>(
     spec: &'a ModelSpec,
     inputs: &[T],
@@ -172,21 +171,21 @@ pub(crate) fn compare_each<'a, T: Sync>(
     Ok(all.finish())
 }
 
-/// Results beside those of the reference, input after input.
+/// A running comparison with the reference.
 pub(crate) struct Comparison<'a> {
     spec: &'a ModelSpec,
     cosines: Vec<f64>,
-    /// The smallest of them, and which of the inputs it is of.
+    /// The smallest cosine, and the index of its input.
     least: (f64, usize),
     inputs: usize,
-    /// Of all results: the sum of products of both, and of the squares of each.
+    /// Sums over all results: of the products of both, and of the squares of each.
     all: [f64; 3],
     width: usize,
     language: Language,
 }
 
 impl<'a> Comparison<'a> {
-    /// With nothing compared.
+    /// A comparison of nothing.
     fn new(spec: &'a ModelSpec) -> Self {
         Self {
             spec,
@@ -199,7 +198,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Takes in what both make of an input.
+    /// Adds the rows of one input.
     pub(crate) fn add(&mut self, input: &Input, exact: &Rows, found: impl Iterator<Item = Vec<f64>>) {
         let spec = self.spec;
         let read = if spec.encoder.is_some() { &input.decoder_ids } else { &input.ids };
@@ -222,7 +221,7 @@ impl<'a> Comparison<'a> {
         self.inputs += 1;
     }
 
-    /// Takes in what was compared after it.
+    /// Adds a comparison of the inputs that follow.
     fn merge(&mut self, next: Self) {
         if next.least.0 < self.least.0 {
             self.least = (next.least.0, self.inputs + next.least.1);
@@ -234,7 +233,7 @@ impl<'a> Comparison<'a> {
         self.language.merge(&next.language);
     }
 
-    /// How near they are.
+    /// The result of the comparison.
     fn finish(self) -> Fidelity {
         let rows = self.cosines.len();
         let [product, exact, found] = self.all;
@@ -251,7 +250,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The inputs that a report compares: two texts. A decoder's are written by the reference.
+/// The inputs of a report: two texts, which the reference writes for a decoder.
 ///
 /// # Errors
 /// When the reference cannot run the model.
@@ -259,11 +258,11 @@ pub fn standard_inputs(source: &Source) -> Result<Vec<Input>> {
     if source.spec().encoder.is_none() { sample_texts(source, 2, 48, 0) } else { Ok(spread_texts(source, 2, 24)) }
 }
 
-/// Texts that the reference writes, each from the first token of a text, at temperature 1: what a
-/// decoder is compared on.
+/// Texts that the reference writes, each from a beginning-of-text token, at temperature 1. A
+/// decoder is compared on them.
 ///
 /// # Errors
-/// When the model is no decoder.
+/// When the model is not a decoder.
 pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Result<Vec<Input>> {
     let spec = source.spec();
     let decoder = spec.decoder.filter(|_| spec.encoder.is_none()).context("only a decoder writes texts")?;
@@ -275,7 +274,7 @@ pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Res
     };
     let first = first.filter(|&id| id < decoder.embedding.vocab_size).unwrap_or(0);
     let mut random = SplitMix(seed);
-    // Each text has its own random numbers, so that texts can be written side by side.
+    // Each text has random numbers of its own, so that texts can be written in parallel.
     let places: Vec<Vec<f64>> = (0..count).map(|_| (1..len).map(|_| random.next()).collect()).collect();
     let texts = places.into_par_iter().map(|places| {
         let mut reference = Reference::new(spec, &source.weights);
@@ -291,7 +290,7 @@ pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Res
     texts.collect()
 }
 
-/// Token ids from all over the vocabulary: what an encoder is compared on where there is no text.
+/// Token ids spread over the vocabulary. An encoder is compared on them if there are no texts.
 pub fn spread_texts(source: &Source, count: usize, len: usize) -> Vec<Input> {
     let spec = source.spec();
     let limit = |stack: Option<&kinglet::format::spec::StackSpec>| {
@@ -314,7 +313,7 @@ pub fn spread_texts(source: &Source, count: usize, len: usize) -> Vec<Input> {
         .collect()
 }
 
-/// The cosine of the angle between two vectors.
+/// The cosine of two vectors; 1 if either is zero.
 pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let lengths = libm::sqrt(dot(a, a) * dot(b, b));
@@ -376,7 +375,7 @@ fn largest(values: &[f64]) -> Option<usize> {
     index.map(|(index, _)| index)
 }
 
-/// The token at a place in `0..1` of the distribution.
+/// The token at `place`, in `0..1`, of the cumulative distribution.
 fn draw(logits: &[f32], place: f64) -> u32 {
     let exact: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
     let mut left = place;
@@ -392,7 +391,7 @@ fn draw(logits: &[f32], place: f64) -> u32 {
 struct SplitMix(u64);
 
 impl SplitMix {
-    /// In `0..1`.
+    /// A number in `0..1`.
     fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

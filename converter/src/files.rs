@@ -1,4 +1,4 @@
-//! Files: their names, reading them within bounds, and writing them whole or not at all.
+//! Checks the names of files, reads files within bounds, and writes them atomically.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::refuse;
 
-/// Whether `name` is the name of a file, without a folder before it.
+/// Whether `name` is a plain file name, without a folder.
 pub(crate) fn is_bare(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', ':', '\0'])
 }
@@ -19,19 +19,19 @@ pub(crate) const MAX_JSON_BYTES: u64 = 1 << 28;
 /// The most bytes of texts that a command reads.
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 
-/// Whether a folder has an entry of this name: a file, or what stands in the place of one, such as
-/// a link to nothing. [`read`] then says what is wrong with it.
+/// Whether a folder has an entry of this name, be it a dangling link: [`read`] then names the
+/// fault.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Reads a regular file of at most `limit` bytes. Links to one are followed.
+/// Reads a regular file of at most `limit` bytes, following links.
 ///
 /// # Errors
-/// When there is none, it is longer, or the path leads to a folder, a pipe, a device or nothing.
-/// The caller's context names the file.
+/// When the file does not exist, is longer, or is a folder, a pipe or a device. The caller's
+/// context names the file.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    // Opening a pipe would wait for a writer, so the kind of a file is asked before.
+    // Opening a pipe would wait for a writer, so the type of the file is checked first.
     let about = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_there(path) => {
             return Err(refuse(
@@ -53,11 +53,11 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads texts from a file or a pipe, or with the path `-` from standard input.
+/// Reads texts from a file or a pipe, or from standard input if the path is `-`.
 ///
 /// # Errors
-/// When the file cannot be read, is not UTF-8, or has more than 256 MiB, as an endless device has.
-/// The caller's context names the file.
+/// When the file cannot be read, is not UTF-8, or has more than 256 MiB. The caller's context names
+/// the file.
 pub fn read_text(path: &Path) -> Result<String> {
     let source: &mut dyn Read = if path == Path::new("-") { &mut io::stdin() } else { &mut fs::File::open(path)? };
     let mut text = String::new();
@@ -73,11 +73,10 @@ fn check_length(bytes: u64, limit: u64) -> Result<()> {
     Err(refuse(format_args!("it has more than {limit} bytes"), "give a shorter file"))
 }
 
-/// Refuses a place where [`write_atomically`] could not write: what takes minutes to make should
-/// find that out first.
+/// Refuses a path that [`write_atomically`] could not write. Called before the work of minutes.
 ///
 /// # Errors
-/// When something is there that may not be replaced, or its folder is not there or takes no files.
+/// When the path exists and may not be replaced, or its folder does not exist or cannot be written.
 pub fn check_writable(path: &Path, force: bool) -> Result<()> {
     if path.is_dir() {
         return Err(refuse(format_args!("{} is a folder", path.display()), "give the name of a file to write"));
@@ -117,51 +116,51 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// How the names of files begin and end that are being written.
+/// Prefix and suffix of the names of files that are being written.
 const PARTIAL: (&str, &str) = (".kinglet-", ".partial");
 
-/// A file to write to, locked for as long as it is open, so that no other run sweeps it.
+/// A file to write to, locked while it is open, so that no other process removes it.
 fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PARTIAL.0).suffix(PARTIAL.1);
-    // Temporary files are private; this one becomes an ordinary one.
+    // Temporary files are private, and this one becomes an ordinary file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     loop {
         let file = builder.tempfile_in(folder)?;
-        // Some network file systems have no locks, and nothing is swept there.
+        // Some network file systems have no locks; [`sweep`] removes nothing there.
         let locked = file.as_file().lock().is_ok();
-        // Another run may have swept the file before it was locked.
+        // Another process may have removed the file before it was locked.
         if !locked || is_there(file.path()) {
             return Ok(file);
         }
     }
 }
 
-/// Removes what runs that were killed have left in a folder: partial files that no run holds a lock
-/// on.
+/// Removes the partial files of killed processes from a folder: those without a lock.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let partial = name.to_str().is_some_and(|name| name.starts_with(PARTIAL.0) && name.ends_with(PARTIAL.1));
-        // A pipe of such a name would be waited for.
+        // Opening a pipe of such a name would wait.
         if !partial || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
         if let Ok(file) = fs::File::open(entry.path())
             && file.try_lock().is_ok()
         {
-            // Who may not remove it leaves it: the output can be written all the same.
+            // A file that cannot be removed does not keep the output from being written.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Writes a file whole or not at all: beside its place first, then moved there.
+/// Writes a file completely or not at all: writes a temporary file in the same folder, and renames
+/// it.
 ///
 /// # Errors
-/// When it exists and `force` is not set, or cannot be written; what was there before is then
-/// untouched.
+/// When the file exists and `force` is not set, or cannot be written. An existing file is then
+/// unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     check_writable(path, force)?;
     let folder = folder_of(path);
@@ -172,7 +171,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     if force { file.persist(path).map(drop) } else { file.persist_noclobber(path).map(drop) }
         .map_err(|error| error.error)
         .with_context(failed)?;
-    // The name is safe only when the folder is.
+    // The new name is durable once the folder is.
     if let Ok(folder) = fs::File::open(folder) {
         let _ = folder.sync_all();
     }

@@ -1,39 +1,39 @@
-//! Real numbers as integers: the roundings of the converter, in one place.
+//! Converts real numbers to integers: all roundings of the converter.
 
 use anyhow::Result;
 use kinglet::format::spec::Multiplier;
 
 use crate::refuse;
 
-/// The nearest integer, halves to the even one.
+/// Rounds to the nearest integer, and halves to even.
 pub fn round_half_even(x: f64) -> f64 {
     libm::rint(x)
 }
 
-/// `x` with `fraction_bits` binary places as an `i32`; `None` when it does not fit.
+/// `x` in fixed point with `fraction_bits` fraction bits; `None` if it does not fit an `i32`.
 pub fn fixed(x: f64, fraction_bits: u8) -> Option<i32> {
     let scaled = round_half_even(libm::ldexp(x, i32::from(fraction_bits)));
     (scaled >= f64::from(i32::MIN) && scaled <= f64::from(i32::MAX)).then_some(scaled as i32)
 }
 
-/// A weight as a whole number of its scale; 0 without one.
+/// A weight as an integer multiple of `scale`; 0 if the scale is 0.
 pub(crate) fn code(x: f64, scale: f64, (least, most): (f64, f64)) -> f64 {
     if scale > 0.0 { round_half_even(x / scale).clamp(least, most) } else { 0.0 }
 }
 
-/// The exponent `e` for which `x * 2^e`, rounded, lies in `2^30 .. 2^31`. `x` is positive and
+/// The exponent `e` for which `x * 2^e`, rounded, is in `2^30 .. 2^31`. `x` must be positive and
 /// finite.
 pub fn exponent(x: f64) -> i32 {
     let (_, power) = libm::frexp(x);
     let exponent = 31 - power;
-    // A fraction just below one rounds up to 2^31, one bit too many.
+    // A fraction just below one rounds up to 2^31, which is one bit too long.
     if round_half_even(libm::ldexp(x, exponent)) >= f64::from(1u32 << 31) { exponent - 1 } else { exponent }
 }
 
-/// A positive number as a [`Multiplier`].
+/// Converts a positive number to a [`Multiplier`].
 ///
 /// # Errors
-/// When it is not positive, or too large or small for the exponents a blob may hold.
+/// When it is not positive, or outside the exponents of a blob.
 pub fn multiplier(x: f64) -> Result<Multiplier> {
     if x > 0.0 && x.is_finite() {
         let exponent = exponent(x);
@@ -45,7 +45,7 @@ pub fn multiplier(x: f64) -> Result<Multiplier> {
     Err(refuse(format_args!("a factor of {x} cannot be held"), "factors lie between 2^-64 and 2^62: check config.json"))
 }
 
-/// The real number that a [`Multiplier`] stands for.
+/// The value of a [`Multiplier`].
 pub fn real(multiplier: Multiplier) -> f64 {
     libm::ldexp(f64::from(multiplier.mantissa), -i32::from(multiplier.exponent))
 }

@@ -1,8 +1,8 @@
-//! Grammars of answers: a few rules as text, compiled to a table over a tokenizer's tokens.
+//! Compiles grammars for generated text: rules are text, and become a table over a tokenizer's
+//! tokens.
 //!
-//! The rules describe a regular language. They become an automaton over bytes, and that becomes one
-//! over tokens: a token may follow where its bytes lead to a state from which the text can be
-//! completed with tokens.
+//! The rules describe a regular language. They become an automaton over bytes, and then one over
+//! tokens: a token may follow if its bytes lead to a state from which tokens can complete the text.
 
 mod automaton;
 mod parse;
@@ -14,26 +14,26 @@ use kinglet::tokenizer::Tokenizer;
 
 pub use automaton::Automaton;
 
-/// The automaton over bytes of a grammar's rules.
+/// Compiles the rules of a grammar to an automaton over bytes.
 ///
-/// A rule is a line `name: what it stands for`; the first one stands for the whole text. Lines that
-/// begin with `#` say nothing.
+/// A rule is a line `name: expression`. The first rule describes the whole text. Lines that begin
+/// with `#` are comments.
 ///
 /// | written | stands for |
 /// |---|---|
-/// | `text` | itself, spaces included; none at the ends of a line or beside a bar |
-/// | `{name}` | what the rule of this name stands for |
-/// | `{0..100}` | a whole number of this range, without leading zeros |
-/// | `{a..z}` | a character of this range |
+/// | `text` | itself, with its spaces, except at the ends of a line and beside a bar |
+/// | `{name}` | the expression of the rule of this name |
+/// | `{0..100}` | a whole number in this range, without leading zeros |
+/// | `{a..z}` | a character in this range |
 /// | `one \| other` | one of them |
 /// | `(…)` | what is inside, as one part |
 /// | `[…]` | what is inside, or nothing |
-/// | `…*`, `…+` | any number of the part before: `{name}`, `(…)` or `[…]`; at least one of it |
+/// | `…*`, `…+` | the part before (`{name}`, `(…)` or `[…]`) any number of times; at least once |
 /// | `\x` | the character `x` itself; `\n` is the end of a line |
 ///
 /// # Errors
-/// The line that is no rule and why, a name without a rule, or rules that name each other in a
-/// circle.
+/// When a line is not a rule, a name has no rule, or rules refer to each other in a cycle; the
+/// message names the line or the rules.
 ///
 /// ```
 /// use kinglet_convert::grammar::automaton;
@@ -47,13 +47,13 @@ pub fn automaton(rules: &str) -> Result<Automaton> {
     Automaton::new(&parse::parse(rules)?)
 }
 
-/// The states of a grammar over a tokenizer's tokens, of which the first is that of an empty text.
-/// `begins` says that what is written begins a text, as an encoder-decoder's does: many tokenizers
-/// write the first token without the space before it.
+/// Compiles an automaton to states over a tokenizer's tokens. The first state is that of an empty
+/// text. `begins` means that the generated text begins a text, as an encoder-decoder's does: many
+/// tokenizers write the first token without the space before it.
 ///
 /// # Errors
-/// A tokenizer whose tokens do not become text one by one, one that cannot spell any text of the
-/// grammar, and a grammar with more states than a table has.
+/// When the text of a token depends on the tokens before it, when the tokenizer cannot spell any
+/// text of the grammar, and when the grammar has more states than a table can hold.
 pub fn compile(grammar: &Automaton, tokenizer: &Tokenizer<'_>, begins: bool) -> Result<Vec<GrammarState>> {
     tokens::states(grammar, &tokens::spellings(tokenizer, begins)?)
 }

@@ -1,8 +1,7 @@
-//! Models of the Hugging Face Hub: which files of a repository a conversion needs, and where they
-//! lie once they are here.
+//! Downloads models of the Hugging Face Hub: the files of a repository that a conversion needs.
 //!
-//! The crate `hf-hub` keeps them where Hugging Face's own programs do, under `HF_HOME`, so that
-//! each downloads what the others lack.
+//! The crate `hf-hub` keeps them under `HF_HOME`, in the cache of Hugging Face's own programs, so
+//! that no file is downloaded twice.
 
 use core::time::Duration;
 use std::env;
@@ -18,7 +17,7 @@ use crate::checkpoint::{sentence, weight_files};
 use crate::files::is_bare;
 use crate::{json, refuse};
 
-/// The files beside the weights that a conversion may read.
+/// The files, besides weights, that a conversion may read.
 const FILES: [&str; 21] = [
     "config.json",
     "adapter_config.json",
@@ -43,7 +42,7 @@ const FILES: [&str; 21] = [
     "tekken.json",
 ];
 
-/// How often a download is taken up again before it fails.
+/// The number of attempts at a download before it fails.
 const ATTEMPTS: u64 = 4;
 
 /// The name of a model on the Hub.
@@ -55,17 +54,17 @@ pub struct Id {
     revision: String,
 }
 
-/// Files of a model on the disk.
+/// Downloaded files of a model.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Their folder.
+    /// The folder of the files.
     pub dir: PathBuf,
-    /// What they are: `org/name@commit`.
+    /// The name of the model and its commit: `org/name@commit`.
     pub name: String,
 }
 
 impl Id {
-    /// Reads `org/name` or `org/name@revision`; `None` for a text of another form.
+    /// Parses `org/name` or `org/name@revision`; `None` for other texts.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
         let (org, model) = name.split_once('/')?;
@@ -81,11 +80,11 @@ impl Id {
         Repo::with_revision(self.name.clone(), RepoType::Model, revision.to_owned())
     }
 
-    /// Downloads what a conversion needs of the model, and is not here yet. `HF_ENDPOINT`,
-    /// `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to Hugging Face's programs.
+    /// Downloads the files of the model that a conversion needs and that are not cached. Honours
+    /// `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
     ///
     /// # Errors
-    /// When there is no such model, it may not be read, or a download fails.
+    /// When the model does not exist or may not be read, or a download fails.
     pub fn fetch(&self) -> Result<Snapshot> {
         if env::var_os("HF_HOME").is_none() && env::home_dir().is_none() {
             return Err(refuse("there is no folder to keep models in", "set HF_HOME to one"));
@@ -110,12 +109,12 @@ impl Id {
         let files: Vec<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
         let repository = Repository { id: self, api: &api, commit: &info.sha, endpoint: &endpoint, files };
         let dir = repository.download()?;
-        // What `HF_HUB_OFFLINE` finds under the name of the branch.
+        // With `HF_HUB_OFFLINE`, the commit is found by the name of the branch.
         cache.repo(self.repo(&self.revision)).create_ref(&info.sha).context("cannot write to HF_HOME")?;
         Ok(Snapshot { dir, name: format!("{}@{}", self.name, info.sha) })
     }
 
-    /// The snapshot that an earlier run, or another program, has left.
+    /// The snapshot that an earlier run or another program has downloaded.
     fn cached(&self, cache: &Cache) -> Result<Snapshot> {
         let named = cache.repo(self.repo(&self.revision));
         let found = FILES.iter().find_map(|file| named.get(file));
@@ -167,7 +166,7 @@ impl Id {
     }
 }
 
-/// Does something over again when a connection was cut; an answer of the server stands.
+/// Repeats `work` after a lost connection, but not after an answer of the server.
 fn again<T>(work: impl Fn() -> Result<T, ApiError>) -> Result<T, ApiError> {
     let mut attempt = 1;
     loop {
@@ -194,7 +193,7 @@ struct Repository<'a> {
 }
 
 impl Repository<'_> {
-    /// Downloads what is needed; the folder that it lies in.
+    /// Downloads the files that are needed, and returns their folder.
     fn download(&self) -> Result<PathBuf> {
         let repo = self.api.repo(self.id.repo(self.commit));
         let mut root = None;

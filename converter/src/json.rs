@@ -1,7 +1,7 @@
-//! JSON files as checkpoints have them.
+//! Reads the JSON files of checkpoints.
 //!
-//! Python writes `NaN`, `Infinity` and `-Infinity`, which are not JSON. They become the objects
-//! that newer versions of `transformers` write in their place, `{"__float__": "NaN"}`: a key that
+//! Python writes `NaN`, `Infinity` and `-Infinity`, which are not JSON. They are replaced by the
+//! objects that newer versions of `transformers` write, `{"__float__": "NaN"}`, so that a key that
 //! nobody reads may have such a value, and a key that must be a number may not.
 
 use std::path::Path;
@@ -11,33 +11,33 @@ use serde_json::Value;
 
 use crate::{files, refuse};
 
-/// Reads a JSON file that must be there.
+/// Reads a JSON file that must exist.
 ///
 /// # Errors
-/// When it cannot be read, or is not JSON; the message names it and the place.
+/// When it cannot be read, or is not JSON; the message names the file and the position.
 pub(crate) fn required(path: &Path) -> Result<Value> {
     let bytes = files::read(path, files::MAX_JSON_BYTES)
         .with_context(|| format!("cannot read {}\ngive the folder of a Hugging Face checkpoint", path.display()))?;
     parse(&bytes, &path.display().to_string())
 }
 
-/// Reads a JSON file, or gives null when there is none.
+/// Reads a JSON file; null if it does not exist.
 ///
 /// # Errors
-/// When it is there and cannot be read, or is not JSON.
+/// When it exists and cannot be read, or is not JSON.
 pub(crate) fn optional(path: &Path) -> Result<Value> {
     if files::is_there(path) { required(path) } else { Ok(Value::Null) }
 }
 
-/// Parses what a file of this name holds.
+/// Parses JSON. Errors call the file `name`.
 ///
 /// # Errors
-/// When it is not JSON in UTF-8.
+/// When the text is not JSON in UTF-8.
 pub(crate) fn parse(bytes: &[u8], name: &str) -> Result<Value> {
     if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, ..] | [0, _, ..]) {
         return Err(refuse(format_args!("{name} is in UTF-16"), "save it as UTF-8"));
     }
-    // Some editors begin a file with a mark that says nothing in UTF-8.
+    // Some editors begin a file with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = core::str::from_utf8(bytes).map_err(|error| {
         refuse(format_args!("{name} is not UTF-8 at byte {}", error.valid_up_to()), "save it as UTF-8")
@@ -50,14 +50,14 @@ pub(crate) fn parse(bytes: &[u8], name: &str) -> Result<Value> {
     })
 }
 
-/// Python's names of numbers, with what they become. The longer one comes first.
+/// Python's names of numbers, and their replacements. A name comes before its suffix.
 const NUMBERS: [(&str, &str); 3] = [
     ("-Infinity", r#"{"__float__":"-Infinity"}"#),
     ("Infinity", r#"{"__float__":"Infinity"}"#),
     ("NaN", r#"{"__float__":"NaN"}"#),
 ];
 
-/// Replaces Python's names of numbers outside strings; `None` when there is none.
+/// Replaces Python's names of numbers outside strings; `None` if there are none.
 fn tag_numbers(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let (mut inside, mut escaped, mut found) = (false, false, false);

@@ -1,4 +1,4 @@
-//! The width of the keys in the cache, chosen by measurement.
+//! Chooses the width of cached keys by measurement.
 
 use anyhow::Result;
 use kinglet::format::spec::KeyWidth;
@@ -9,32 +9,32 @@ use crate::opened::Source;
 use crate::reference::Reference;
 use crate::texts::Input;
 
-/// Texts that are compared, and tokens of each.
+/// The number of texts that are compared, and of tokens in each.
 const TEXTS: usize = 6;
 const TOKENS: usize = 48;
 
-/// The most that eight bits may cost in cosine, and in nats a token: about the cost of int8
+/// The most that 8-bit keys may cost in cosine, and in nats per token: about the cost of int8
 /// weights.
 const COSINE: f64 = 0.001;
 const KL: f64 = 0.001;
 
-/// What was chosen, and why.
+/// The chosen width, with the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Keys {
     /// Bits of a key.
     pub bits: u8,
-    /// Results with keys of eight bits, everything else in `f32`.
+    /// The results with 8-bit keys, and everything else in `f32`.
     pub at_eight_bits: Fidelity,
 }
 
-/// Chooses the width of a model's keys: eight bits, unless rounding the keys alone costs more than
+/// Chooses the width of a model's keys: 8 bits, unless rounding the keys alone costs more than
 /// `COSINE` or `KL`.
 ///
 /// # Errors
 /// When the reference cannot run the model.
 pub fn choose(source: &mut Source, texts: &[Input]) -> Result<Keys> {
     let spec = source.spec();
-    // The texts are sorted by length: a few of each length.
+    // The texts are sorted by length, so that steps give all lengths.
     let some: Vec<Input> = texts.iter().step_by((texts.len() / TEXTS).max(1)).map(|text| text.cut(TOKENS)).collect();
     let at_eight_bits = compare_each(spec, &some, |text, comparison| {
         let wanted = Reference::new(spec, &source.weights).answer(text)?;

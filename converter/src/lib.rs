@@ -1,10 +1,10 @@
-//! From a Hugging Face checkpoint to a Kinglet blob.
+//! Converts Hugging Face checkpoints to Kinglet blobs.
 //!
 //! A conversion has four steps: [`checkpoint`] opens the folder, [`family`] maps its configuration
-//! to a [`ModelSpec`](kinglet::format::spec::ModelSpec) and says where each tensor comes from,
-//! [`weights`] reads the tensors, and [`quantize`](mod@quantize) turns them into the bytes of the
-//! payload. [`mod@reference`] runs the specification on the checkpoint's weights in `f32`; the
-//! runtime's integers are measured against it.
+//! to a [`ModelSpec`](kinglet::format::spec::ModelSpec) and locates the source of each tensor,
+//! [`weights`] reads the tensors, and [`quantize`](mod@quantize) encodes them as the bytes of the
+//! payload. [`mod@reference`] runs the specification on the checkpoint's weights in `f32`, and the
+//! integers of the runtime are compared with it.
 
 pub mod balance;
 pub mod biases;

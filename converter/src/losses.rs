@@ -1,4 +1,4 @@
-//! What quantizing each part and each layer costs, each alone: everything else stays in `f32`.
+//! Measures the cost of quantizing each part and each layer alone, with everything else in `f32`.
 
 use core::mem;
 use std::collections::BTreeMap;
@@ -19,41 +19,40 @@ use crate::reference::Reference;
 use crate::texts::Input;
 use crate::weights::{Tensor, Weights};
 
-/// Products that are computed at most, about; fewer texts are read of a model with more or larger
-/// layers.
+/// About the most products that are computed; a larger model reads fewer texts.
 const PRODUCTS: u64 = 200_000_000_000;
-/// Tokens that are read at least, and at most, about.
+/// About the fewest and the most tokens that are read.
 const TOKENS: (usize, usize) = (96, 1024);
 
-/// What quantizing some matrices costs.
+/// The cost of quantizing some matrices.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Loss {
-    /// The layer they are in; all layers if there is none.
+    /// The layer of the matrices; `None` for all layers.
     pub layer: Option<String>,
-    /// What they are for, such as `query` or `token embedding`; everything if there is none.
+    /// The part of the matrices, such as `query` or `token embedding`; `None` for all parts.
     pub part: Option<String>,
-    /// Their bytes.
+    /// The size of the matrices in bytes.
     pub bytes: usize,
-    /// How far the mean cosine between results is below one.
+    /// The distance from one of the mean cosine between results.
     pub cosine: f64,
-    /// Kullback-Leibler divergence in nats a token, where tokens are predicted.
+    /// The Kullback-Leibler divergence in nats per token, if the model predicts tokens.
     pub kl: Option<f64>,
 }
 
-/// Matrices that are quantized together, while others are not.
+/// Matrices that are quantized together, with all others in `f32`.
 struct Group {
     layer: Option<String>,
     part: Option<String>,
     roles: Vec<Role>,
 }
 
-/// How many measurements [`measure`] makes.
+/// The number of measurements of [`measure`].
 pub fn steps(spec: &ModelSpec) -> usize {
     groups(spec).len()
 }
 
-/// Measures each part, each layer, and each part of each layer, on some of `inputs`. `model` is
-/// what `source` was converted to; `progress` is called for each measurement.
+/// Measures each part, each layer, and each part of each layer, on some of `inputs`. `model` is the
+/// blob of `source`. `progress` is called for each measurement.
 ///
 /// # Errors
 /// When the blob and the checkpoint do not belong together.
@@ -97,7 +96,7 @@ fn dequantized(model: &Model<'_>) -> Result<BTreeMap<Role, Tensor>> {
     Ok(held)
 }
 
-/// Exchanges tensors of the model and those beside it.
+/// Swaps tensors of the model with those in `held`.
 fn exchange(weights: &mut Weights, held: &mut BTreeMap<Role, Tensor>, roles: &[Role]) {
     for role in roles {
         if let (Some(one), Some(other)) = (weights.get_mut(*role), held.get_mut(role)) {
@@ -106,7 +105,7 @@ fn exchange(weights: &mut Weights, held: &mut BTreeMap<Role, Tensor>, roles: &[R
     }
 }
 
-/// Inputs of all lengths, as many as `products` for each of their tokens allow.
+/// Inputs of all lengths, as many as `PRODUCTS` allows if each token takes `products` of them.
 fn some(inputs: &[Input], products: usize) -> Vec<&Input> {
     let tokens = |input: &Input| input.ids.len() + input.decoder_ids.len();
     let (all, most) = (
@@ -116,7 +115,7 @@ fn some(inputs: &[Input], products: usize) -> Vec<&Input> {
     inputs.iter().step_by(all.div_ceil(most).max(1)).collect()
 }
 
-/// The groups: parts of no layer, parts of all layers, whole layers, and parts of layers.
+/// The groups: parts outside of layers, parts of all layers, whole layers, and parts of layers.
 fn groups(spec: &ModelSpec) -> Vec<Group> {
     let two = spec.encoder.is_some() && spec.decoder.is_some();
     let of = |id: Stack, name: String| match id {
@@ -145,7 +144,7 @@ fn groups(spec: &ModelSpec) -> Vec<Group> {
     groups
 }
 
-/// `TokenEmbedding` as `token embedding`.
+/// The words of a name: `token embedding` for `TokenEmbedding`.
 fn words(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {

@@ -1,4 +1,5 @@
-//! Number formats of a model, chosen by measurement: its binary point, scales and keys.
+//! Chooses the number formats of a model by measurement: its binary point, scales, and width of
+//! keys.
 
 use core::fmt;
 
@@ -15,12 +16,12 @@ use crate::opened::Source;
 use crate::progress::Progress;
 use crate::texts::Input;
 
-/// What was chosen.
+/// The chosen formats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Numbers {
-    /// The binary point, and what is scaled.
+    /// The binary point, and the scaled tensors.
     pub balance: Balance,
-    /// The width of the keys, unless it was asked for.
+    /// The width of the keys, if it was measured rather than given.
     pub keys: Option<Keys>,
 }
 
@@ -35,13 +36,12 @@ impl fmt::Display for Numbers {
 }
 
 /// Prepares a checkpoint for quantization: simplifies its biases, measures the ranges of its
-/// numbers, chooses the binary point, and the width of the keys unless `keys` gives it. It measures
-/// on the inputs that a report compares, and on `texts`. The results of the model stay as they are.
+/// numbers, and chooses the binary point, and the width of the keys unless `keys` gives it. It
+/// measures on the inputs of a report, and on `texts`. The results of the model do not change.
 ///
-/// If `calibrate` is set, it also gathers the inputs of the layers on `texts`. `progress` is called
-/// for each of `texts`.
+/// If `calibrate` is set, it also collects the inputs of the layers on `texts`. `progress` is
+/// called for each of `texts`.
 ///
-/// # Errors
 /// When the reference cannot run the texts, or no binary point holds the numbers.
 pub fn choose(
     source: &mut Source,

@@ -1,4 +1,4 @@
-//! A checkpoint that was mapped and read.
+//! Opens, maps and reads a checkpoint in one call.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use crate::checkpoint::{Checkpoint, Prompts};
 use crate::family::{self, Mapping, Options};
 use crate::weights::Weights;
 
-/// A checkpoint, mapped and read: what the reference runs, and what a blob is made of.
+/// A checkpoint that is mapped and read. The reference runs it, and a blob is made from it.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What it is.
+    /// The architecture, and the sources of the tensors.
     pub mapping: Mapping,
-    /// Its tensors.
+    /// The tensors.
     pub weights: Weights,
-    /// The name of its folder, and of its adapter's.
+    /// The name of the folder, and of the adapter's.
     pub name: String,
-    /// What sentence-transformers puts before a text.
+    /// The prompts of a sentence-transformers model.
     pub prompts: Prompts,
 }
 

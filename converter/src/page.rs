@@ -1,5 +1,5 @@
-//! The report of a conversion as one page of HTML that needs nothing besides: no script, no font,
-//! no other file.
+//! Renders the report of a conversion as one self-contained HTML page, without scripts, fonts or
+//! other files.
 
 use crate::fit::{Board, Fit};
 use crate::losses::Loss;
@@ -11,15 +11,15 @@ mod text;
 use charts::{Bar, bars, heat, share, stacked};
 use text::{Escaped, grouped, scientific, size};
 
-/// What every page begins with.
+/// The beginning of every page.
 pub const BEGIN: &str = "<!doctype html>\n<!-- A report of Kinglet -->\n";
 
 const STYLE: &str = include_str!("page/style.css");
 
-/// How many tensors are shown at most.
+/// The most tensors that are shown.
 const MOST: usize = 12;
 
-/// The whole page.
+/// Renders the page.
 pub fn html(report: &Report) -> String {
     let sections = [figures(report), bytes(report), losses(report), memory(report), boards(report), tensors(report)];
     let (name, version) = (Escaped(&report.name), env!("CARGO_PKG_VERSION"));
@@ -38,7 +38,7 @@ pub fn html(report: &Report) -> String {
     )
 }
 
-/// The figures that people ask for first.
+/// The most important figures.
 fn figures(report: &Report) -> String {
     let fidelity = &report.fidelity;
     let total = report.bytes.get("total").copied().unwrap_or(0) as u64;
@@ -87,7 +87,8 @@ fn losses(report: &Report) -> String {
     if report.losses.is_empty() {
         return String::new();
     }
-    // Divergence says most of what predicts tokens; of all others, how far the cosine is from one.
+    // The cost is the divergence if the model predicts tokens, and otherwise the distance of the
+    // cosine from one.
     let by_kl = report.losses.iter().all(|loss| loss.kl.is_some());
     let cost = |loss: &Loss| loss.kl.filter(|_| by_kl).unwrap_or(loss.cosine).max(0.0);
     let what = if by_kl { "divergence from f32 in nats a token" } else { "1 − cosine to f32" };

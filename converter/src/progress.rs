@@ -1,4 +1,4 @@
-//! How far long work is.
+//! Reports the progress of long work.
 
-/// Called once for each step of long work that is done, on whatever thread did it.
+/// A callback for each completed step of long work, on the thread that did the step.
 pub type Progress<'p> = &'p (dyn Fn() + Sync);

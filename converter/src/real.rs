@@ -1,13 +1,13 @@
-//! Rows of numbers, and what is done with them.
+//! Rows of real numbers, and the operations on them.
 
 use kinglet::format::spec::{NormKind, NormSpec};
 
-/// Vectors of one width, one after the other.
+/// Vectors of one width, stored one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
-    /// Numbers in a row.
+    /// The length of a row.
     pub width: usize,
-    /// Row after row.
+    /// The rows, one after the other.
     pub values: Vec<f32>,
 }
 
@@ -17,12 +17,12 @@ impl Rows {
         self.values.chunks_exact(self.width.max(1))
     }
 
-    /// The rows in order, to be changed.
+    /// The rows in order, mutable.
     pub fn rows_mut(&mut self) -> core::slice::ChunksExactMut<'_, f32> {
         self.values.chunks_exact_mut(self.width.max(1))
     }
 
-    /// Rows of a table by their indices.
+    /// The rows of a table at the given indices.
     pub(crate) fn gather(table: &[f32], width: usize, indices: impl IntoIterator<Item = usize>) -> Self {
         let rows = indices.into_iter().flat_map(|index| &table[index * width..][..width]);
         Self { width, values: rows.copied().collect() }
@@ -30,8 +30,8 @@ impl Rows {
 }
 
 impl Rows {
-    /// For each row, its neighbours at the relative `places` joined into one row; zeros stand for
-    /// rows beyond the ends.
+    /// For each row, the rows at the relative `places` joined to one row, with zeros beyond the
+    /// ends.
     pub(crate) fn neighbours(&self, places: &[isize]) -> Self {
         let rows: Vec<&[f32]> = self.rows().collect();
         let zeros = vec![0.0; self.width];
@@ -46,8 +46,8 @@ impl Rows {
     }
 }
 
-/// `a . b`, in sixteen partial sums: as exact as any order, and as fast as the compiler can make
-/// it.
+/// `a . b`, in sixteen partial sums, which the compiler can vectorize. No order of summation is
+/// more exact.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
     let mut sums = [0.0; 16];
@@ -60,11 +60,11 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// `x W^T + b`, with `W` as `[outputs, inputs]`; no bias when it is empty.
+/// `x W^T + b`, with `W` as `[outputs, inputs]`. An empty `bias` is none.
 pub(crate) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
     let outputs = weight.len() / x.width;
     let mut values = vec![0.0; x.rows().len() * outputs];
-    // Weights outside, so that each is fetched once for all tokens.
+    // The outer loop is over weights, so that each is loaded once for all tokens.
     for (output, weight) in weight.chunks_exact(x.width).enumerate() {
         let bias = bias.get(output).copied().unwrap_or(0.0);
         for (token, x) in x.rows().enumerate() {
@@ -74,10 +74,10 @@ pub(crate) fn linear(weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
     Rows { width: outputs, values }
 }
 
-/// A norm of each row.
+/// Applies a norm to each row.
 pub(crate) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> Rows {
     let size = x.width as f32;
-    // The specification holds `epsilon * size`.
+    // The specification has `epsilon * size`.
     let epsilon = libm::ldexp(spec.epsilon as f64, -48) as f32 / size;
     let mut out = x.clone();
     for row in out.rows_mut() {
@@ -99,7 +99,7 @@ pub(crate) fn norm(spec: &NormSpec, weight: &[f32], bias: &[f32], x: &Rows) -> R
     out
 }
 
-/// The largest magnitude, or 0.
+/// The largest magnitude; 0 if there are no values.
 pub(crate) fn largest(values: &[f32]) -> f64 {
     values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())))
 }

@@ -1,4 +1,4 @@
-//! What a conversion made: sizes, memory, and what quantization cost.
+//! Reports the result of a conversion: sizes, memory, and the cost of quantization.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -30,33 +30,33 @@ pub struct Report {
     pub name: String,
     /// `model_type` of the checkpoint.
     pub model_type: String,
-    /// Learned numbers.
+    /// The number of learned parameters.
     pub parameters: usize,
-    /// Bytes of the blob by part, and in all.
+    /// The bytes of the blob by part, and in total.
     pub bytes: BTreeMap<&'static str, usize>,
-    /// Arena at several lengths.
+    /// The arena at several lengths.
     pub memory: Vec<Memory>,
-    /// What quantization changed in each tensor, relative to the tensor.
+    /// The quantization error of each tensor, relative to the tensor.
     pub tensors: Vec<(String, f64)>,
-    /// The runtime against the reference.
+    /// The agreement of the runtime with the reference.
     pub fidelity: Fidelity,
-    /// What it was measured on.
+    /// The kind of texts that `fidelity` was measured on.
     pub measured: Measured,
-    /// How many texts that were.
+    /// The number of these texts.
     pub texts: usize,
-    /// The text with the smallest cosine, where it is one that can be shown.
+    /// The text with the smallest cosine, if it can be shown.
     pub least: Option<String>,
-    /// How likely texts are to it read either way, where that was measured.
+    /// The losses of texts read in either direction, if they were measured.
     pub direction: Option<Losses>,
-    /// How numbers are held, where that was chosen.
+    /// The number formats, if they were chosen.
     pub numbers: Option<Numbers>,
-    /// What cutting the vocabulary gained, where it was cut.
+    /// The effect of cutting the vocabulary, if it was cut.
     pub vocabulary: Option<Pruned>,
-    /// What has four bits to fit a size of flash, where one was asked for.
+    /// The matrices that have four bits to fit a size of flash, if one was given.
     pub budget: Option<Budget>,
-    /// What quantizing each part and each layer alone costs, where that was measured.
+    /// The cost of quantizing each part and each layer alone, if it was measured.
     pub losses: Vec<Loss>,
-    /// How it fits the boards that people own.
+    /// The boards of the table, and how the blob fits each.
     #[serde(serialize_with = "serialize_boards")]
     pub boards: Vec<Fit>,
 }
@@ -65,18 +65,18 @@ fn serialize_boards<S: serde::Serializer>(boards: &[Fit], serializer: S) -> Resu
     serializer.collect_seq(boards.iter().map(Fit::json))
 }
 
-/// Memory at one length.
+/// The memory at one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Tokens of input, and of output.
+    /// The number of input tokens, and of output tokens.
     pub tokens: usize,
     /// Bytes of arena.
     pub arena: u64,
-    /// Bytes of it that are keys and values.
+    /// The bytes of the arena that hold keys and values.
     pub cache: u64,
 }
 
-/// Arena at the lengths that people ask for, up to the longest the model takes.
+/// The arena at common lengths, up to the longest that the model takes.
 ///
 /// # Errors
 /// When the specification is out of bounds.
@@ -93,7 +93,7 @@ pub fn memory(spec: &ModelSpec) -> Result<Vec<Memory>> {
     lengths.into_iter().map(at).collect()
 }
 
-/// Which part of a blob a tensor belongs to, as people think of it.
+/// The part of a blob that a tensor belongs to, as the report names it.
 fn part(role: Role) -> &'static str {
     match role {
         Role::Stack(_, StackPart::TokenEmbedding) => "token embedding",
@@ -109,8 +109,8 @@ fn part(role: Role) -> &'static str {
 }
 
 impl Report {
-    /// Measures a conversion on inputs that calibration did not see. `shown` has the text of each,
-    /// where there are texts; `progress` is called for each.
+    /// Measures a conversion on inputs that calibration did not use. `shown` has the text of each
+    /// input, if there are texts. `progress` is called for each input.
     ///
     /// # Errors
     /// When the blob and the checkpoint do not belong together.
@@ -154,7 +154,7 @@ impl Report {
         })
     }
 
-    /// The report without its tensors.
+    /// The report without the errors of single tensors.
     pub fn summary(&self) -> Value {
         json!({
             "name": self.name,
@@ -173,7 +173,7 @@ impl Report {
         })
     }
 
-    /// What parts and layers lose, the largest loss first.
+    /// Writes the losses of parts and layers, the largest first.
     fn write_losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut losses: Vec<(String, &Loss)> = Vec::new();
         for loss in &self.losses {
@@ -195,7 +195,7 @@ impl Report {
         Ok(())
     }
 
-    /// The tensors that quantization changed most.
+    /// The tensors with the largest quantization errors.
     fn worst(&self) -> Vec<&(String, f64)> {
         let mut worst: Vec<_> = self.tensors.iter().collect();
         worst.sort_by(|a, b| b.1.total_cmp(&a.1));

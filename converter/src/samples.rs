@@ -1,4 +1,4 @@
-//! The texts that a conversion is calibrated and measured on.
+//! Chooses the texts that a conversion is calibrated and measured on.
 
 use anyhow::Result;
 use kinglet::tokenizer::{EncodeOptions, Tokenizer};
@@ -9,24 +9,25 @@ use crate::opened::Source;
 use crate::texts::{Input, Measured, collection, end, halves};
 use crate::tokenizer::encode;
 
-/// Fewer texts than this are no collection.
+/// The fewest texts of the collection that the tokenizer must encode; with fewer, token ids are
+/// used.
 const LEAST: usize = 16;
 
-/// What is calibrated on, and what is measured on.
+/// The inputs of a conversion.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// What weights are calibrated on.
+    /// The inputs that weights are calibrated on.
     pub calibrated: Vec<Input>,
-    /// What the report is measured on.
+    /// The inputs that the report is measured on.
     pub measured: Vec<Input>,
-    /// The texts of `measured`; empty where these are token ids alone.
+    /// The texts of `measured`; empty if these are token ids only.
     pub shown: Vec<String>,
-    /// Where `measured` comes from.
+    /// The origin of `measured`.
     pub kind: Measured,
 }
 
 impl Samples {
-    /// Half of a person's own texts each. A single text serves both.
+    /// Splits given texts between calibration and measurement. A single text serves both.
     pub fn given(texts: Vec<(Input, String)>) -> Self {
         let (calibrated, mut measured) = halves(texts);
         if measured.is_empty() {
@@ -37,9 +38,10 @@ impl Samples {
         Self { calibrated, measured, shown, kind: Measured::GivenTexts }
     }
 
-    /// What a decoder writes itself; half of the project's texts each for other models with a
-    /// tokenizer, and token ids for models without one. With `ids`, token ids are calibrated on in
-    /// any case; without `calibrate`, nothing is.
+    /// The default samples. A decoder is measured on texts that it writes itself; other models use
+    /// one half of Kinglet's texts for calibration and the other for the measurement, or without a
+    /// tokenizer token ids. With `ids`, token ids are calibrated on in any case; without
+    /// `calibrate`, nothing is.
     ///
     /// # Errors
     /// When the reference cannot run.
@@ -58,8 +60,8 @@ impl Samples {
     }
 }
 
-/// Texts as a model reads them, each after its default prompt, without texts that its tokenizer has
-/// no tokens for.
+/// Encodes texts with the model's default prompt, and leaves out texts that the tokenizer cannot
+/// encode.
 ///
 /// # Errors
 /// When the folder names a default prompt that it does not have.

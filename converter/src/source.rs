@@ -1,4 +1,4 @@
-//! Values as Rust source: what a constant of them looks like.
+//! Writes values as Rust source, for constants.
 
 use core::fmt::{self, Display, Write as _};
 
@@ -7,11 +7,12 @@ use serde::ser::{
     SerializeTupleVariant, Serializer,
 };
 
-/// The expression that makes a value, as long as the names of its types are in scope. Lists are
-/// [`heapless::Vec`]s, as they are in all that a blob says of itself.
+/// The expression of a value, for a scope with the names of its types. Lists are
+/// [`heapless::Vec`]s, as in a blob's manifest.
 ///
 /// # Errors
-/// Names the type when a value is of one that blobs do not have: maps, bytes, floats.
+/// When the value has a type that manifests do not have: a map, bytes, or a float. The error names
+/// the type.
 ///
 /// ```
 /// use kinglet_convert::source::expression;
@@ -58,7 +59,7 @@ impl Writer {
     }
 }
 
-/// What stands between an opening and its end, with commas.
+/// The parts between an opening and its end, separated by commas.
 struct Parts<'w> {
     writer: &'w mut Writer,
     end: &'static str,

@@ -1,5 +1,5 @@
-//! Tables that are computed rather than learned: activations, rotary and sinusoidal positions,
-//! relative distances.
+//! Computes the tables that are not learned: activations, rotary and sinusoidal positions, relative
+//! distances.
 //!
 //! All functions come from `libm`, so that every machine computes equal tables.
 
@@ -11,7 +11,7 @@ use kinglet::format::spec::Activation;
 
 use crate::refuse;
 
-/// An activation function at a point, exactly.
+/// The exact value of an activation function.
 pub fn activation(kind: Activation, x: f32) -> f32 {
     match kind {
         Activation::Identity => x,
@@ -33,9 +33,9 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + libm::expf(-x))
 }
 
-/// What the runtime tabulates of an activation function at `|x| = i / 64`: the part that is not
-/// piecewise linear, which is even for the gated units (`f(x) - max(x, 0)`) and odd for `tanh` and
-/// `sigmoid - 1/2`.
+/// The values of an activation function that the runtime tabulates, at `|x| = i / 64`: the part
+/// that is not piecewise linear. It is even for the gated units (`f(x) - max(x, 0)`), and odd for
+/// `tanh` and `sigmoid - 1/2`.
 pub fn activation_table(kind: Activation) -> Vec<f32> {
     let gate = |x: f64| 1.0 / (1.0 + libm::exp(-x));
     let at = |x: f64| match kind {
@@ -54,52 +54,53 @@ pub fn activation_table(kind: Activation) -> Vec<f32> {
     (0..ACTIVATION_TABLE_LEN).map(|i| at(i as f64 / 64.0) as f32).collect()
 }
 
-/// How fast each pair of a rotary embedding turns.
+/// The frequencies of a rotary embedding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rotation {
     /// The base of the frequencies.
     pub theta: f64,
-    /// The width that frequencies are spread over, where it is not that of what is rotated.
+    /// The width over which the frequencies are spread, if not the number of rotated dimensions.
     pub spread: Option<u16>,
-    /// How frequencies are changed for texts that are longer than those of the first training.
+    /// The change to the frequencies for texts longer than those of pretraining.
     pub scaling: Scaling,
 }
 
-/// How the frequencies of a rotary embedding are changed for longer texts.
+/// Changes to the frequencies of a rotary embedding for longer texts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scaling {
-    /// Not at all.
+    /// No change.
     None,
-    /// All are divided by this.
+    /// Every frequency is divided by this factor.
     Linear(f32),
-    /// Slow ones are divided by `factor`, fast ones are not, and those between are in part (Llama
-    /// 3.1).
+    /// Low frequencies are divided by `factor`, high ones are unchanged, and those between are
+    /// interpolated (Llama 3.1).
     Llama3 {
-        /// By what slow ones are divided.
+        /// The divisor of low frequencies.
         factor: f32,
-        /// Turns within `original` up to which a pair is slow.
+        /// The most turns within `original` positions at which a frequency is low.
         low_freq_factor: f32,
-        /// Turns within `original` from which on a pair is fast.
+        /// The fewest turns within `original` positions at which a frequency is high.
         high_freq_factor: f32,
-        /// The length of the texts of the first training.
+        /// The length of texts in pretraining.
         original: f32,
     },
-    /// The same by a ramp over the pairs from `low` to `high` (arXiv 2309.00071).
+    /// Like `Llama3`, interpolated by a ramp over the pairs from `low` to `high` (arXiv
+    /// 2309.00071).
     Yarn {
-        /// By what slow ones are divided.
+        /// The divisor of low frequencies.
         factor: f32,
-        /// The pair up to which all are fast.
+        /// The pair up to which frequencies are unchanged.
         low: f32,
-        /// The pair from which on all are slow.
+        /// The pair from which on frequencies are divided.
         high: f32,
     },
-    /// Each is divided by a number of its own (arXiv 2402.13753).
+    /// Every frequency is divided by a factor of its own (arXiv 2402.13753).
     Long(Vec<f32>),
 }
 
 impl Rotation {
-    /// The frequencies of the pairs of `dims` values, in `f32` steps as `transformers` does it.
-    /// They fall to `1 / theta` over a width of `spread`, which mostly is `dims`.
+    /// The frequencies of the pairs of `dims` values, rounded to `f32` at each step as in
+    /// `transformers`. They fall to `1 / theta` over a width of `spread`, by default `dims`.
     fn frequencies(&self, dims: usize) -> Vec<f32> {
         let spread = self.spread.map_or(dims, usize::from) as f32;
         let power = |pair: usize| libm::powf(self.theta as f32, (2 * pair) as f32 / spread);
@@ -123,7 +124,7 @@ impl Rotation {
         (0..dims / 2).map(scaled).collect()
     }
 
-    /// Cosine and sine of each position and pair, `[positions, dims / 2, 2]`.
+    /// The cosine and sine for each position and pair, `[positions, dims / 2, 2]`.
     pub fn table(&self, dims: usize, positions: usize) -> Vec<f32> {
         let frequencies = self.frequencies(dims);
         let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
@@ -131,21 +132,21 @@ impl Rotation {
     }
 }
 
-/// A table of sinusoidal positions (arXiv 1706.03762, section 3.5), of which there are variants.
+/// A table of sinusoidal positions (arXiv 1706.03762, section 3.5), in one of several variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sinusoid {
-    /// Sines and cosines take turns, rather than all sines before all cosines.
+    /// Whether sines and cosines alternate; otherwise all sines precede all cosines.
     pub interleaved: bool,
-    /// Frequencies run from 1 to exactly `1 / 10000`, rather than stopping one step before.
+    /// Whether frequencies run from 1 to exactly `1 / 10000`; otherwise they stop one step before.
     pub closed: bool,
-    /// The position that the first row stands for.
+    /// The position of the first row.
     pub first: u32,
-    /// The last row is zeros: the padding token's.
+    /// Whether the last row, that of the padding token, is zeros.
     pub padded: bool,
 }
 
 impl Sinusoid {
-    /// The table, `[positions, width]`, the padding token's row among them.
+    /// The table, `[positions, width]`, including the row of the padding token.
     pub fn table(self, positions: usize, width: usize) -> Vec<f32> {
         let half = width / 2;
         let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
@@ -164,19 +165,19 @@ impl Sinusoid {
     }
 }
 
-/// How distances fall into the buckets of a learned bias (T5, arXiv 1910.10683).
+/// The buckets of distances that share a learned bias (T5, arXiv 1910.10683).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
-    /// How many.
+    /// The number of buckets.
     pub count: u32,
-    /// The distance from which on there is one bucket.
+    /// The distance from which on all distances share a bucket.
     pub max_distance: u32,
-    /// Keys after the query have buckets of their own.
+    /// Whether keys after the query have buckets of their own.
     pub bidirectional: bool,
 }
 
 impl Buckets {
-    /// The bucket of a key at `key - query`.
+    /// The bucket of the distance `key - query`.
     pub fn of(self, relative: i64) -> usize {
         let count = i64::from(if self.bidirectional { self.count / 2 } else { self.count });
         let (base, distance) = match self.bidirectional {
@@ -194,16 +195,16 @@ impl Buckets {
         (base + bucket) as usize
     }
 
-    /// The least distance that falls into the last bucket.
+    /// The least distance in the last bucket.
     pub fn saturation(self) -> u32 {
         let last = self.of(-i64::from(u16::MAX));
         (1..).find(|distance| self.of(-i64::from(*distance)) == last).unwrap_or(1)
     }
 
-    /// How far a table by distance must reach, for texts of at most this many tokens.
+    /// The largest distance that a table needs, for texts of at most `max_positions` tokens.
     ///
     /// # Errors
-    /// When the buckets are too few to be distances.
+    /// When there are too few buckets for the distances.
     pub fn distance(self, max_positions: u32) -> Result<u32> {
         let least = if self.bidirectional { 4 } else { 2 };
         if self.count < least || self.max_distance <= self.count / least || self.count > 1 << 16 {
@@ -215,8 +216,8 @@ impl Buckets {
         Ok(self.saturation().min(max_positions.saturating_sub(1)).max(1))
     }
 
-    /// A table `[count, heads]` spread out to `[heads, distances]`: from `-distance` to `distance`
-    /// when it is bidirectional, else from 0 back to `-distance`.
+    /// Expands a table `[count, heads]` to `[heads, distances]`: from `-distance` to `distance` if
+    /// it is bidirectional, otherwise from 0 back to `-distance`.
     pub fn spread(self, table: &[f32], heads: usize, distance: u32) -> Vec<f32> {
         let distance = i64::from(distance);
         let relative: Vec<i64> = if self.bidirectional {
@@ -229,8 +230,9 @@ impl Buckets {
     }
 }
 
-/// By how much scores fall with the distance, for each head (ALiBi, arXiv 2108.12409): a geometric
-/// sequence, and where the heads are no power of two, every other term of one with twice as many.
+/// The slopes by which scores fall with the distance, for each head (ALiBi, arXiv 2108.12409): a
+/// geometric sequence. If the number of heads is not a power of two, the sequence of that power is
+/// followed by every other term of one twice as long.
 pub fn slopes(heads: u32) -> Vec<f32> {
     let power = 1 << heads.max(1).ilog2();
     let of = |count: u32, term: u32| libm::exp2f(-8.0 * term as f32 / count as f32);
@@ -239,18 +241,18 @@ pub fn slopes(heads: u32) -> Vec<f32> {
     first.chain(rest).take(heads as usize).collect()
 }
 
-/// How distances find their vectors in disentangled attention (DeBERTa, arXiv 2006.03654).
+/// The vectors of distances in disentangled attention (DeBERTa, arXiv 2006.03654).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionIndex {
     /// Half the number of vectors.
     pub span: u32,
-    /// Distances beyond half of `span` fall into logarithmic buckets, up to this one; 0 when each
-    /// has its own.
+    /// Distances beyond half of `span` share logarithmic buckets up to this distance; 0 if each
+    /// distance has its own vector.
     pub max_distance: u32,
 }
 
 impl PositionIndex {
-    /// The vector of a distance `query - key`.
+    /// The vector of the distance `query - key`.
     pub fn of(self, relative: i64) -> u32 {
         let span = i64::from(self.span);
         let middle = span / 2;
@@ -266,7 +268,7 @@ impl PositionIndex {
         (bucket + span).clamp(0, 2 * span - 1) as u32
     }
 
-    /// How far a table by distance must reach, for texts of at most this many tokens.
+    /// The largest distance that a table needs, for texts of at most `max_positions` tokens.
     pub fn distance(self, max_positions: u32) -> u32 {
         let farthest = max_positions.saturating_sub(1).max(1);
         let far = i64::from(farthest);
@@ -282,7 +284,7 @@ impl PositionIndex {
     }
 }
 
-/// `2^x`, of which softmax in base two is made.
+/// `2^x`, for the softmax in base two.
 pub fn exp2(x: f32) -> f32 {
     libm::expf(x * LN_2 as f32)
 }

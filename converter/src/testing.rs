@@ -1,4 +1,4 @@
-//! What the tests of this crate share: small checkpoints on disk, small models in memory.
+//! Small checkpoints on disk and small models in memory, which the tests of this crate share.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::tables;
 use crate::weights::{Tensor, Weights, tabulated};
 
-/// A tensor to be written: name, shape, values.
+/// A tensor to write: name, shape, values.
 pub(crate) type Stored<'a> = (&'a str, Vec<usize>, Vec<f32>);
 
 /// Writes `F32` tensors to a file.
@@ -34,7 +34,7 @@ pub(crate) fn checkpoint(config: &Value, tensors: &[Stored<'_>]) -> TempDir {
     dir
 }
 
-/// The configuration of a Llama of a few hundred weights.
+/// The configuration of a Llama with a few hundred weights.
 pub(crate) fn tiny_llama() -> Value {
     json!({
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8, "intermediate_size": 12,
@@ -44,7 +44,7 @@ pub(crate) fn tiny_llama() -> Value {
     })
 }
 
-/// The configuration of a BERT of a few hundred weights.
+/// The configuration of a BERT with a few hundred weights.
 pub(crate) fn tiny_bert() -> Value {
     json!({
         "model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8, "intermediate_size": 12,
@@ -53,7 +53,7 @@ pub(crate) fn tiny_bert() -> Value {
     })
 }
 
-/// Numbers between -1 and 1, equal in every run.
+/// Pseudorandom numbers between -1 and 1.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
@@ -64,7 +64,7 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
     }
 }
 
-/// Weights for any specification: random where learned, right where computed.
+/// Weights for any specification: learned tensors are random, tables are exact.
 pub(crate) fn random_weights(spec: &ModelSpec, seed: u64) -> Weights {
     let mut next = random(seed);
     let mut some =
@@ -82,7 +82,7 @@ pub(crate) fn random_weights(spec: &ModelSpec, seed: u64) -> Weights {
             Shape::Halfwords { len } => Tensor {
                 weight: match tabulated(spec, role) {
                     Some(kind) => tables::activation_table(kind),
-                    // An angle's cosine and sine.
+                    // The cosine and sine of an angle.
                     None => (0..len / 2).flat_map(|i| [(i as f32).cos(), (i as f32).sin()]).collect(),
                 },
                 bias: Vec::new(),
@@ -93,5 +93,5 @@ pub(crate) fn random_weights(spec: &ModelSpec, seed: u64) -> Weights {
     Weights::new(spec, tensors.collect::<BTreeMap<_, _>>()).expect("every role is there")
 }
 
-/// One, as a factor.
+/// The multiplier 1.
 pub(crate) const ONE: Multiplier = Multiplier { mantissa: 1 << 30, exponent: 30 };

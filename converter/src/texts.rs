@@ -1,4 +1,4 @@
-//! Inputs that models are run on.
+//! Inputs for calibration and measurement.
 
 use core::fmt;
 
@@ -8,16 +8,16 @@ use serde::Serialize;
 /// The input of a model.
 #[derive(Clone, Debug, Default)]
 pub struct Input {
-    /// Token ids of the first stack.
+    /// The token ids that the first stack reads.
     pub ids: Vec<u32>,
-    /// Their token types; missing ones are 0.
+    /// The token types of `ids`; missing ones are 0.
     pub token_types: Vec<u8>,
-    /// Token ids of the decoder in an encoder-decoder.
+    /// The token ids that the decoder of an encoder-decoder reads.
     pub decoder_ids: Vec<u32>,
 }
 
 impl Input {
-    /// The first tokens of each stack, at most `tokens`.
+    /// At most the first `tokens` tokens of each stack.
     pub(crate) fn cut(&self, tokens: usize) -> Self {
         let head = |ids: &[u32]| ids[..ids.len().min(tokens)].to_vec();
         let token_types = self.token_types[..self.token_types.len().min(tokens)].to_vec();
@@ -25,16 +25,16 @@ impl Input {
     }
 }
 
-/// Texts of the project's own, one a line: sentences and paragraphs as varied as people's are, in
-/// many languages.
+/// Kinglet's own texts, one per line: sentences and paragraphs of many kinds, in many languages.
 const COLLECTION: &str = include_str!("texts/collection.txt");
 
-/// The texts that models with a tokenizer are calibrated and measured on where a person gives none.
+/// The texts on which models with a tokenizer are calibrated and measured by default.
 pub fn collection() -> impl Iterator<Item = &'static str> {
     COLLECTION.lines()
 }
 
-/// Every second one of a list, and the others: what is calibrated on, and what is measured on.
+/// Splits a list into the items with even and with odd indices, for calibration and for the
+/// measurement.
 pub fn halves<T>(list: Vec<T>) -> (Vec<T>, Vec<T>) {
     let (mut even, mut odd) = (Vec::new(), Vec::new());
     for (place, one) in list.into_iter().enumerate() {
@@ -43,17 +43,17 @@ pub fn halves<T>(list: Vec<T>) -> (Vec<T>, Vec<T>) {
     (even, odd)
 }
 
-/// What a report is measured on.
+/// The kind of texts that a report is measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measured {
-    /// Half of the texts that a person gave.
+    /// One half of the given texts.
     GivenTexts,
-    /// Half of the texts that the project has.
+    /// One half of Kinglet's texts.
     CollectedTexts,
-    /// Texts that the model wrote itself.
+    /// Texts that the model itself wrote.
     OwnTexts,
-    /// Token ids from all over the vocabulary.
+    /// Token ids spread over the vocabulary.
     TokenIds,
 }
 
@@ -67,14 +67,15 @@ impl fmt::Display for Measured {
     }
 }
 
-/// `len` token ids spread over a vocabulary. Every call gives equal ids.
+/// `len` token ids spread over a vocabulary. The ids are the same in every call.
 pub fn spread_ids(len: usize, vocab_size: u32) -> Vec<u32> {
-    // Multiples of the golden ratio fall everywhere in the unit interval.
+    // Multiples of the golden ratio are spread evenly over the unit interval.
     (1..=len as u32).map(|n| ((u64::from(n.wrapping_mul(0x9e37_79b9)) * u64::from(vocab_size)) >> 32) as u32).collect()
 }
 
-/// For a head that reads the decoder where the encoder's text has a certain token: gives both texts
-/// one length, and ends the encoder's with that token. Other heads leave the texts as they are.
+/// Prepares texts for a head that reads the decoder at the position of a token of the encoder's
+/// text: gives both texts one length, and ends the encoder's with that token. Does nothing for
+/// other heads.
 pub fn end(spec: &ModelSpec, ids: &mut Vec<u32>, decoder_ids: &mut Vec<u32>) {
     let Pooling::AtLast(token) = spec.head.pooling else { return };
     let len = ids.len().min(decoder_ids.len());

@@ -1,5 +1,5 @@
-//! A vocabulary cut to what some texts use: of the tokenizer, and of every tensor that has a row
-//! for each token.
+//! Cuts a vocabulary to the tokens that some texts use: in the tokenizer, and in every tensor that
+//! has a row for each token.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,26 +17,25 @@ use crate::tokenizer::{self, Kept, Wanted, encode, spelling};
 use crate::weights::Tensor;
 use crate::{files, refuse};
 
-/// What a person wants to keep of a vocabulary.
+/// The tokens that a user wants to keep.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Texts whose tokens stay as they are, each with the second one of a pair.
+    /// Texts that must be tokenized as before, each with the second text of a pair.
     pub texts: Vec<(String, Option<String>)>,
-    /// Tokens by id, as often as they are used.
+    /// Tokens by id, repeated as often as they are used.
     pub ids: Vec<u32>,
-    /// Tokens as the vocabulary writes them.
+    /// Tokens as the vocabulary spells them.
     pub tokens: Vec<String>,
-    /// How many tokens there are to be.
+    /// The number of tokens to keep.
     pub size: Option<usize>,
 }
 
 impl Wish {
-    /// Reads a file: texts, one a line; `.jsonl` with a text, a list of ids or an object on each
+    /// Reads a file: one text per line; `.jsonl` with a text, a list of ids or an object on each
     /// line; or `.json` with one list of tokens or ids.
     ///
     /// # Errors
-    /// When it cannot be read, has nothing in it, or is not one of these; the message names the
-    /// line.
+    /// When the file cannot be read, is empty, or has another format; the message names the line.
     pub fn read(file: &Path) -> Result<Self> {
         let content = files::read_text(file).with_context(|| format!("reading {}", file.display()))?;
         let mut wish = Self::default();
@@ -65,7 +64,7 @@ impl Wish {
     fn add_list(&mut self, file: &Path, content: &str) -> Result<()> {
         let wrong = |what: String| refuse(format_args!("{}: {what}", file.display()), "give a list of tokens or ids");
         let value: Value = serde_json::from_str(content).map_err(|error| wrong(error.to_string()))?;
-        for item in value.as_array().ok_or_else(|| wrong("it is no list".to_owned()))? {
+        for item in value.as_array().ok_or_else(|| wrong("it is not a list".to_owned()))? {
             match (item, id(item)) {
                 (Value::String(token), _) => self.tokens.push(token.clone()),
                 (_, Some(id)) => self.ids.push(id),
@@ -102,30 +101,30 @@ fn id(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|id| u32::try_from(id).ok())
 }
 
-/// A vocabulary that was cut.
+/// A vocabulary after the cut.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
-    /// The tokens that stay.
+    /// The tokens that are kept.
     pub kept: Kept,
-    /// The tokenizer with them.
+    /// The tokenizer's section with these tokens.
     pub section: Vec<u8>,
-    /// What a person should know of the choice.
+    /// What a user should know about the choice.
     pub notes: Vec<String>,
 }
 
-/// What cutting a vocabulary gained.
+/// The savings of a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Tokens that were kept.
+    /// The number of tokens that are kept.
     pub kept: usize,
-    /// Tokens that there were.
+    /// The number of tokens before the cut.
     pub of: usize,
-    /// Bytes of weights and tokenizer that are not in the blob for it.
+    /// The bytes of weights and tokenizer that the blob saves.
     pub bytes_saved: usize,
 }
 
 impl Pruned {
-    /// What lies between a model with its tokenizer's bytes, and both after they were cut.
+    /// Compares a model and its tokenizer's bytes before and after the cut.
     pub fn between(before: (ModelSpec, usize), after: (&ModelSpec, usize)) -> Self {
         let tokens = |spec: &ModelSpec| first(spec).map_or(0, |stack| stack.embedding.vocab_size as usize);
         let bytes = |spec: &ModelSpec| roles(spec).map(|(_, shape)| shape.bytes() as usize).sum::<usize>();
@@ -135,12 +134,12 @@ impl Pruned {
 }
 
 impl Vocabulary {
-    /// Chooses the tokens that stay: those of the texts that a person wants to keep, and what they
-    /// need. `full` is the tokenizer of the folder; `source` is the model, where there is one,
-    /// whose special tokens and prompts count too.
+    /// Chooses the tokens to keep: those of the texts in `wish`, and the tokens that they need.
+    /// `full` is the tokenizer of the folder. If `source` is given, its special tokens and prompts
+    /// count, too.
     ///
     /// # Errors
-    /// When there is no such token, or not enough room; the message names it.
+    /// When a token does not exist, or the size is too small; the message names it.
     pub fn choose(folder: &Path, full: &Tokenizer<'_>, wish: &Wish, source: Option<&Source>) -> Result<Self> {
         let description = tokenizer::describe(folder)?.context("the folder has no tokenizer")?;
         let prompts: Vec<&str> =
@@ -187,7 +186,7 @@ fn tokens(tokenizer: &Tokenizer<'_>, prompt: &str, (text, pair): &(String, Optio
     Ok(tokens.iter().map(|token| token.id).collect())
 }
 
-/// The tokens that a person named, by id.
+/// The tokens that the user named, by id.
 fn named(full: &Tokenizer<'_>, wish: &Wish, source: Option<&Source>) -> Result<Vec<u32>> {
     let rows = source.and_then(|source| first(source.spec())).map_or(0, |stack| stack.embedding.vocab_size);
     let size = full.vocab_size();
@@ -217,12 +216,12 @@ fn first(spec: &ModelSpec) -> Option<&StackSpec> {
     spec.encoder.as_ref().or(spec.decoder.as_ref())
 }
 
-/// Tokens of a model's vocabulary: of its encoder's, where it has two.
+/// The size of a model's vocabulary: of its encoder's, if it has two.
 pub fn vocab_size(spec: &ModelSpec) -> u32 {
     first(spec).map_or(0, |stack| stack.embedding.vocab_size)
 }
 
-/// An architecture with another size of its vocabulary.
+/// An architecture with a vocabulary of another size.
 pub fn resize(spec: &ModelSpec, vocab_size: u32) -> ModelSpec {
     let mut resized = *spec;
     for stack in [&mut resized.encoder, &mut resized.decoder].into_iter().flatten() {
@@ -234,7 +233,7 @@ pub fn resize(spec: &ModelSpec, vocab_size: u32) -> ModelSpec {
     resized
 }
 
-/// The tokens that a model itself asks for.
+/// The tokens that the model itself uses.
 fn special_ids(source: &Source) -> Vec<u32> {
     let spec = source.spec();
     let special = &source.mapping.special;
@@ -251,8 +250,8 @@ fn special_ids(source: &Source) -> Vec<u32> {
 }
 
 impl Source {
-    /// Keeps these tokens and no others, in their new order: every tensor with a row for each
-    /// token, and whatever names a token by its id.
+    /// Keeps only these tokens, under their new ids, in every tensor with a row for each token and
+    /// in every list of tokens.
     ///
     /// # Errors
     /// When the model has two vocabularies.
@@ -265,7 +264,7 @@ impl Source {
                 "convert it without --keep-vocabulary and --vocabulary-size",
             ));
         }
-        // Tokens that the model has no row for come last, and get none.
+        // Tokens without a row in the model come last, and get none.
         let rows: Vec<u32> = kept.old_ids().iter().copied().filter(|&id| id < before).collect();
         let shapes: Vec<Role> = roles(&spec).map(|(role, _)| role).filter(|&role| is_by_token(&spec, role)).collect();
         for role in shapes {
@@ -302,7 +301,7 @@ fn is_by_token(spec: &ModelSpec, role: Role) -> bool {
     }
 }
 
-/// Takes rows of a tensor that has `before` of them, and of its biases.
+/// Takes rows of a tensor that has `before` rows, and of its biases.
 fn take(tensor: &mut Tensor, rows: &[u32], before: usize) {
     for values in [&mut tensor.weight, &mut tensor.bias] {
         let width = values.len() / before;
@@ -310,8 +309,8 @@ fn take(tensor: &mut Tensor, rows: &[u32], before: usize) {
     }
 }
 
-/// Gives the tokens that have a meaning their new ids. A token that is not kept is never written,
-/// so that nothing need forbid it.
+/// Gives the special tokens their new ids. Tokens that are not kept are dropped even from the lists
+/// of forbidden tokens, because the model cannot write them.
 fn renumber(special: &mut SpecialTokens, new: impl Fn(u32) -> Option<u32>) {
     let SpecialTokens {
         bos,

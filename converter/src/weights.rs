@@ -1,7 +1,7 @@
-//! The weights of a model as real numbers, by role.
+//! Reads the weights of a model as real numbers, by role.
 //!
-//! Carries out what a mapping says in data: takes rows, transposes, scales, adds, and computes the
-//! tables. What comes out has exactly the shapes of the specification.
+//! Executes the sources of a mapping: selects rows, transposes, scales, adds, and computes tables.
+//! The results have exactly the shapes of the specification.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::tables;
 /// One tensor of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// A matrix row after row, a norm's weights, or a table.
+    /// The rows of a matrix, the weights of a norm, or a table.
     pub weight: Vec<f32>,
-    /// One bias for each row of a matrix, or value of a norm; empty when it has none.
+    /// One bias for each row of a matrix, or for each value of a norm; empty if there is none.
     pub bias: Vec<f32>,
 }
 
@@ -31,11 +31,11 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads every tensor that a mapping names, and refuses the checkpoint if any is left over.
+    /// Reads every tensor of a mapping, and refuses the checkpoint if a tensor is left over.
     ///
     /// # Errors
     /// When a tensor is missing, has another shape than the configuration says, holds a number that
-    /// is not finite, or is not accounted for.
+    /// is not finite, or is not used.
     pub fn read(checkpoint: &Checkpoint, mapping: &Mapping) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (role, shape) in roles(&mapping.spec) {
@@ -53,10 +53,10 @@ impl Weights {
         Self::new(&mapping.spec, tensors)
     }
 
-    /// Takes tensors as they are.
+    /// Takes tensors that are already in the form of the specification.
     ///
     /// # Errors
-    /// When one that the specification has is missing or of another length.
+    /// When a tensor of the specification is missing, or has another length.
     pub fn new(spec: &ModelSpec, tensors: BTreeMap<Role, Tensor>) -> Result<Self> {
         for (role, shape) in roles(spec) {
             let (rows, cols, bias) = dimensions(shape);
@@ -79,7 +79,7 @@ impl Weights {
         self.tensors.get(&role)
     }
 
-    /// One tensor, to be changed in place.
+    /// One tensor, mutable.
     pub fn get_mut(&mut self, role: Role) -> Option<&mut Tensor> {
         self.tensors.get_mut(&role)
     }
@@ -89,14 +89,14 @@ impl Weights {
         self.tensors.iter().map(|(role, tensor)| (*role, tensor))
     }
 
-    /// Learned numbers: all but the tables.
+    /// The number of learned parameters: all tensors except tables.
     pub fn parameters(&self, spec: &ModelSpec) -> usize {
         let learned = roles(spec).filter(|(_, shape)| matches!(shape, Shape::Matrix { .. } | Shape::Norm { .. }));
         learned.filter_map(|(role, _)| self.get(role)).map(|tensor| tensor.weight.len() + tensor.bias.len()).sum()
     }
 }
 
-/// Rows, columns where there are two dimensions, and whether there are biases.
+/// Rows, columns (`None` for vectors and tables), and whether there are biases.
 fn dimensions(shape: Shape) -> (usize, Option<usize>, bool) {
     match shape {
         Shape::Matrix { rows, cols, bias, .. } => (rows, Some(cols), bias),
@@ -105,7 +105,7 @@ fn dimensions(shape: Shape) -> (usize, Option<usize>, bool) {
     }
 }
 
-/// How a role's name is shown to people: `decoder.3.Query`.
+/// The name of a role for people, such as `decoder.3.Query`.
 pub fn role_name(role: Role) -> String {
     let stack = |stack| match stack {
         Stack::Encoder => "encoder",
@@ -118,7 +118,7 @@ pub fn role_name(role: Role) -> String {
     }
 }
 
-/// What is needed to build one tensor.
+/// The context in which one tensor is built.
 struct Build<'a> {
     checkpoint: &'a Checkpoint,
     spec: &'a ModelSpec,
@@ -148,7 +148,8 @@ impl Build<'_> {
                 let (_, distance) = self.position()?;
                 let distance = i64::from(distance);
                 let ahead = if matches!(self.role, Role::Stack(Stack::Encoder, _)) { distance } else { 0 };
-                // From the farthest key to the query's own, or back from that one.
+                // From the farthest key to the query's own and on to the farthest after it, or from
+                // its own back.
                 let distances: Vec<i64> =
                     if ahead > 0 { (-distance..=ahead).collect() } else { (0..=distance).collect() };
                 let of = |slope: &f32| distances.iter().map(|far| -slope * far.abs() as f32).collect::<Vec<_>>();
@@ -179,7 +180,7 @@ impl Build<'_> {
         }
     }
 
-    /// Rotated dimensions, and the distance of a relative bias.
+    /// The number of rotated dimensions, and the distance of a relative bias.
     fn position(&self) -> Result<(u32, u32)> {
         match self.stack().map(|stack| stack.block.attention.position) {
             Some(AttentionPosition::Rotary { dims, .. }) => Ok((u32::from(dims), 0)),
@@ -192,7 +193,7 @@ impl Build<'_> {
         }
     }
 
-    /// Matrices of as many rows, one beside the other.
+    /// Joins matrices of equal height side by side.
     fn beside(&self, picks: &[Pick], rows: usize) -> Result<Vec<f32>> {
         let mut parts = Vec::new();
         for pick in picks {
@@ -207,7 +208,7 @@ impl Build<'_> {
             .collect())
     }
 
-    /// Blocks stored one below the other, put along the diagonal among zeros.
+    /// Spreads blocks that are stored one below the other along the diagonal of a matrix of zeros.
     fn grouped(&self, pick: &Pick, groups: usize, rows: usize, cols: usize) -> Result<Vec<f32>> {
         let (group_rows, group_cols) = (rows / groups.max(1), cols / groups.max(1));
         let blocks = self.pick(pick, rows * group_cols, Some(1))?;
@@ -219,8 +220,8 @@ impl Build<'_> {
         Ok(values)
     }
 
-    /// A kernel stored `[outputs, inputs, kernel_size]`, with all inputs of one place in the kernel
-    /// together.
+    /// Reorders a kernel stored as `[outputs, inputs, kernel_size]`, so that all inputs of one
+    /// kernel position are together.
     fn convolution(&self, pick: &Pick, rows: usize, cols: usize) -> Result<Vec<f32>> {
         let Some(kernel) = self.stack().and_then(|stack| stack.convolution) else {
             bail!("{} is a kernel in a stack without", role_name(self.role));
@@ -232,8 +233,8 @@ impl Build<'_> {
         Ok((0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))).map(|(row, col)| at(row, col)).collect())
     }
 
-    /// Vectors of distances by head, `[heads, positions, head_dim]`: embeddings of distances,
-    /// normed, projected.
+    /// Computes the vectors of distances, `[heads, positions, head_dim]`: embeddings of distances,
+    /// normalized and projected.
     fn position_projection(&self, projection: &PositionProjection) -> Result<Vec<f32>> {
         let Some(stack) = self.stack() else { bail!("{} is not in a stack", role_name(self.role)) };
         let AttentionPosition::Disentangled { positions, .. } = stack.block.attention.position else {
@@ -257,7 +258,7 @@ impl Build<'_> {
             .collect())
     }
 
-    /// A tensor of the checkpoint with what is to be done to it.
+    /// Reads a tensor of the checkpoint, and applies the operations of the pick.
     fn pick(&self, pick: &Pick, rows: usize, cols: Option<usize>) -> Result<Vec<f32>> {
         let present = pick.names.iter().find(|name| self.checkpoint.shape(name).is_some());
         let Some(name) = present else {
@@ -270,7 +271,7 @@ impl Build<'_> {
                 ),
             ));
         };
-        // A head may be there under two names: they are one tensor.
+        // A head may be stored under two names, with equal values.
         for other in pick.names.iter().filter(|other| self.checkpoint.same(name, other)) {
             self.checkpoint.dismiss(|tensor| tensor == other);
         }
@@ -302,7 +303,7 @@ impl Build<'_> {
                 }
                 values = taken;
             }
-            // A longer table of positions may be cut; nothing else may.
+            // A longer table of positions may be cut, and no other tensor.
             None if self.is_position_table() && stored_rows > rows => values.truncate(rows * width),
             None => {}
         }
@@ -326,15 +327,16 @@ impl Build<'_> {
     }
 }
 
-/// Rows, width and values of a stored tensor; `None` when it has other dimensions than asked for.
+/// The rows, width and values of a stored tensor; `None` if it does not have the wanted number of
+/// dimensions.
 fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, Vec<f32>)> {
     if !two {
-        // Buffers of one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
+        // Buffers with one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
         let len = array.values.len();
         let vector = array.shape.last() == Some(&len) || array.shape.is_empty();
         return vector.then(|| (len, 1, array.values.clone()));
     }
-    // A convolution's kernel is a matrix of its last dimension.
+    // The kernel of a convolution is a matrix whose width is the last dimension.
     let (rows, cols) = match array.shape[..] {
         [rows, cols] => (rows, cols),
         [outer, inner, cols] => (outer * inner, cols),
@@ -347,7 +349,7 @@ fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, V
     Some((cols, rows, turned.collect()))
 }
 
-/// The activation that a role tabulates, if it is such a table.
+/// The activation that a role tabulates; `None` for other roles.
 pub fn tabulated(spec: &ModelSpec, role: Role) -> Option<Activation> {
     use kinglet::format::layout::HeadPart;
     match role {

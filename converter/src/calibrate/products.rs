@@ -1,30 +1,30 @@
-//! Sums of products of what a layer reads.
+//! Sums the outer products of a layer's inputs.
 
 use rayon::prelude::*;
 
-/// Columns whose products are summed together: a panel.
+/// The number of columns in a panel, whose products are summed together.
 const COLUMNS: usize = 8;
-/// Rows of which two panels stay in the nearest cache.
+/// The number of rows at which two panels fit the L1 cache.
 const ROWS: usize = 256;
 
-/// The sum of `x x^T`, `[width, width]`, over the inputs `x` of a layer; only its upper half is
-/// kept up.
+/// The sum of `x x^T`, `[width, width]`, over the inputs `x` of a layer; only its upper triangle is
+/// valid.
 #[derive(Clone, Debug)]
 pub struct Products {
-    /// Numbers in a row of `x`.
+    /// The length of a row of `x`.
     pub width: usize,
-    /// Row after row.
+    /// The rows of the matrix.
     pub sums: Vec<f64>,
 }
 
 impl Products {
-    /// Of no rows.
+    /// A sum of no products.
     pub(crate) fn new(width: usize) -> Self {
         Self { width, sums: vec![0.0; width * width] }
     }
 
-    /// Adds `x x^T` of each row. Each sum has its terms in the order of the rows, whatever the
-    /// threads.
+    /// Adds `x x^T` for each row. Each sum is computed in the order of the rows, whatever the
+    /// number of threads.
     pub(crate) fn add(&mut self, rows: &[&[f32]]) {
         let width = self.width;
         for rows in rows.chunks(ROWS) {

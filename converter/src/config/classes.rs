@@ -1,11 +1,11 @@
-//! What the configuration classes of `transformers` read, by `model_type`: a table that a script
-//! makes from their sources.
+//! Which keys the configuration classes of `transformers` read, by `model_type`: a table that a
+//! script extracts from their sources.
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-/// Made by `tests/golden/keys.py`, which says what is in it.
+/// The table that `tests/golden/keys.py` writes and describes.
 const TABLE: &str = include_str!("classes.json");
 
 /// The configuration class of a `model_type`.
@@ -20,17 +20,17 @@ impl Class {
         table.get(model_type).filter(|class| class.is_object()).map(Self)
     }
 
-    /// Whether the class, or a model made with it, looks this key up.
+    /// Whether the class, or a model that it configures, reads this key.
     pub(super) fn reads(self, key: &str) -> bool {
         self.0["reads"].as_array().is_some_and(|names| names.iter().any(|name| name == key))
     }
 
-    /// The value of a key that a file leaves out; none where the class does not say, or says null.
+    /// The default of a key that a file leaves out; `None` if the class has none, or has null.
     pub(super) fn default(self, key: &str) -> Option<&'static Value> {
         self.0["defaults"].get(key).filter(|value| !value.is_null())
     }
 
-    /// Other names of keys, with the keys they stand for.
+    /// Aliases of keys, with the keys that they stand for.
     pub(super) fn aliases(self) -> impl Iterator<Item = (&'static String, &'static str)> {
         let aliases: Option<&'static Map<_, _>> = self.0["aliases"].as_object();
         aliases.into_iter().flatten().filter_map(|(alias, key)| Some((alias, key.as_str()?)))
@@ -46,11 +46,12 @@ mod tests {
     #[test]
     fn every_family_has_its_class() {
         let all = FAMILIES.iter().flat_map(|family| family.model_types);
-        // `transformers` has no class for static embeddings, nor for GTE, which brings its own.
+        // `transformers` has no class for static embeddings, nor for GTE, which comes with its own
+        // code.
         for model_type in all.filter(|model_type| ![STATIC, "new"].contains(model_type)) {
             let class = Class::of(model_type).unwrap_or_else(|| panic!("{model_type} is not in the table"));
             assert!(class.reads("vocab_size"), "{model_type}");
-            // ESM's class has no size of its own.
+            // ESM's class has no default size.
             assert!(class.default("vocab_size").is_none_or(Value::is_u64), "{model_type}");
         }
         assert!(Class::of("note").is_none() && Class::of("no such").is_none());

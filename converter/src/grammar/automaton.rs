@@ -1,4 +1,4 @@
-//! From a tree to a deterministic automaton over bytes.
+//! Converts a tree of rules to a deterministic automaton over bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use kinglet::task::MAX_STATES;
 
 use super::parse::Part;
 
-/// A deterministic automaton over bytes. Every state leads to one in which a text may end.
+/// A deterministic automaton over bytes. From every state some text can be completed.
 #[derive(Clone, Debug)]
 pub struct Automaton {
     states: Vec<State>,
@@ -19,12 +19,12 @@ struct State {
     next: BTreeMap<u8, usize>,
 }
 
-/// The automaton with choices, which Thompson's construction makes.
+/// The nondeterministic automaton of Thompson's construction.
 #[derive(Default)]
 struct Choices {
-    /// Bytes from and to, and where they lead.
+    /// The transitions of each state: the first byte, the last byte, and the next state.
     steps: Vec<Vec<(u8, u8, usize)>>,
-    /// Where no byte leads.
+    /// The transitions of each state that take no byte.
     free: Vec<Vec<usize>>,
 }
 
@@ -35,7 +35,7 @@ impl Choices {
         self.steps.len() - 1
     }
 
-    /// Adds a part that begins in a state; the state where it ends.
+    /// Adds a part that begins in state `from`, and returns the state in which it ends.
     fn add(&mut self, part: &Part, from: usize) -> usize {
         match part {
             Part::Text(bytes) => bytes.iter().fold(from, |from, &byte| self.step(from, byte, byte)),
@@ -68,7 +68,7 @@ impl Choices {
         to
     }
 
-    /// All states that no byte separates from some.
+    /// The states that are reachable without a byte.
     fn closed(&self, mut open: Vec<usize>) -> BTreeSet<usize> {
         let mut found: BTreeSet<usize> = open.iter().copied().collect();
         while let Some(state) = open.pop() {
@@ -108,11 +108,11 @@ impl Automaton {
             );
             states[numbers[&set]] = State { may_end: set.contains(&end), next };
         }
-        // No part is without a text, so every state leads to an end.
+        // Every part has a text, so every state leads to an end.
         Ok(Self { states }.minimized())
     }
 
-    /// The automaton without states that mean what another one means (Moore's algorithm).
+    /// Merges equivalent states (Moore's algorithm).
     fn minimized(&self) -> Self {
         let mut class: Vec<usize> = self.states.iter().map(|state| usize::from(state.may_end)).collect();
         let mut count = 0;
@@ -132,7 +132,7 @@ impl Automaton {
             }
             count = found;
         }
-        // The first state's class is the first number.
+        // The class of the first state is numbered first.
         let mut states = vec![State::default(); count];
         for (state, &number) in self.states.iter().zip(&class) {
             let next = state.next.iter().map(|(&byte, &to)| (byte, class[to])).collect();
@@ -141,12 +141,12 @@ impl Automaton {
         Self { states }
     }
 
-    /// The number of states; the first is that of an empty text.
+    /// The number of states. State 0 is that of an empty text.
     pub fn states(&self) -> usize {
         self.states.len()
     }
 
-    /// Where some bytes lead.
+    /// The state that some bytes lead to; `None` if no text continues with them.
     pub fn after(&self, state: usize, bytes: &[u8]) -> Option<usize> {
         bytes.iter().try_fold(state, |state, byte| self.states[state].next.get(byte).copied())
     }
@@ -156,7 +156,7 @@ impl Automaton {
         self.states[state].may_end
     }
 
-    /// Whether a text is one of the grammar's.
+    /// Whether the grammar has this text.
     pub fn accepts(&self, text: &[u8]) -> bool {
         self.after(0, text).is_some_and(|state| self.may_end(state))
     }

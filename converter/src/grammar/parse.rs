@@ -1,21 +1,21 @@
-//! From rules to a tree.
+//! Parses the rules of a grammar to a tree.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// What a rule stands for.
+/// A part of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Bytes.
     Text(Vec<u8>),
     /// A byte of a range.
     Bytes(u8, u8),
-    /// One part after the other.
+    /// Parts, one after the other.
     Sequence(Vec<Part>),
-    /// One of several.
+    /// One of several parts.
     Choice(Vec<Part>),
-    /// Any number of a part.
+    /// A part, any number of times.
     Repeat(Box<Part>),
 }
 
@@ -25,10 +25,10 @@ impl Part {
     }
 }
 
-/// The most parts that a grammar has once every name is replaced by what it stands for.
+/// The most parts of a grammar, once every name is replaced by its rule.
 const MAX_PARTS: usize = 100_000;
 
-/// Reads rules; what the first one stands for.
+/// Parses rules, and returns the tree of the first.
 pub(super) fn parse(rules: &str) -> Result<Part> {
     let mut lines = BTreeMap::new();
     let mut first = None;
@@ -59,9 +59,9 @@ pub(super) fn parse(rules: &str) -> Result<Part> {
 
 struct Rules<'r> {
     lines: BTreeMap<&'r str, (usize, &'r str)>,
-    /// The rules that are being read, each named by the one before it.
+    /// The rules that are being parsed, each referred to by the one before it.
     open: Vec<String>,
-    /// The line that is being read.
+    /// The number of the line that is being parsed.
     line: usize,
     parts: usize,
 }
@@ -86,12 +86,13 @@ impl Rules<'_> {
         Ok(part)
     }
 
-    /// Alternatives up to a closing character, which is taken, or to the end of the rule.
+    /// Parses alternatives up to the closing character, which is consumed, or to the end of the
+    /// rule.
     fn choice(&mut self, rest: &mut &[char], close: Option<char>) -> Result<Part> {
         let mut choices = Vec::new();
         let mut sequence = Vec::new();
         let mut text = String::new();
-        // Spaces that are written out stay; those beside a bar go.
+        // Escaped spaces stay; other spaces beside a bar are dropped.
         let mut kept = 0;
         loop {
             let Some((&c, after)) = rest.split_first() else {
@@ -155,7 +156,7 @@ impl Rules<'_> {
         Ok(if choices.len() == 1 { choices.remove(0) } else { Part::Choice(choices) })
     }
 
-    /// A name or a range, up to its closing brace.
+    /// Parses a name or a range, up to its closing brace.
     fn slot(&mut self, rest: &mut &[char]) -> Result<Part> {
         let end = rest.iter().position(|&c| c == '}');
         let end = end.context("a brace is not closed\nwrite the closing one, or \\{ for the character itself")?;
@@ -191,7 +192,7 @@ impl Rules<'_> {
     }
 }
 
-/// A rule without spaces at its ends, but for one that is written out.
+/// A rule without spaces at its ends, except escaped ones.
 fn trimmed(text: &str) -> &str {
     let text = text.trim_start_matches(' ');
     let end = text.trim_end_matches([' ', '\r']);
@@ -207,7 +208,7 @@ fn size(part: &Part) -> usize {
     }
 }
 
-/// A character from `from` to `to`.
+/// The characters in `from..=to`.
 fn characters(from: char, to: char) -> Result<Part> {
     if to.is_ascii() {
         return Ok(Part::Bytes(from as u8, to as u8));
@@ -217,7 +218,7 @@ fn characters(from: char, to: char) -> Result<Part> {
     Ok(Part::Choice((from..=to).map(|c| Part::Text(c.to_string().into_bytes())).collect()))
 }
 
-/// The decimal numbers from `from` to `to`.
+/// The decimal numbers in `from..=to`.
 fn numbers(from: i64, to: i64) -> Result<Part> {
     let most = i64::MAX.unsigned_abs();
     ensure!(from.unsigned_abs() <= most, "a number is too large\nwrite one of at most eighteen digits");
@@ -233,7 +234,7 @@ fn numbers(from: i64, to: i64) -> Result<Part> {
     Ok(Part::Choice(choices))
 }
 
-/// The numbers from `from` to `to`, which are not negative.
+/// The decimal numbers in `from..=to`, without signs.
 fn naturals(from: u64, to: u64) -> Part {
     let (first, last) = (from.to_string(), to.to_string());
     let mut choices = Vec::new();
@@ -245,7 +246,7 @@ fn naturals(from: u64, to: u64) -> Part {
     Part::Choice(choices)
 }
 
-/// The strings of digits from `low` to `high`, which are equally long.
+/// The strings of digits from `low` to `high`, which have one length.
 fn digits_between(low: &[u8], high: &[u8]) -> Part {
     let (Some((&a, low_rest)), Some((&b, high_rest))) = (low.split_first(), high.split_first()) else {
         return Part::nothing();

@@ -1,4 +1,4 @@
-//! From an automaton over bytes to one over tokens.
+//! Converts an automaton over bytes to one over tokens.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,15 +10,15 @@ use kinglet::tokenizer::section::DecoderSpec;
 
 use super::Automaton;
 
-/// The bytes that tokens stand for, with their ids, which ascend.
+/// The bytes that tokens stand for, in the order of their ids.
 pub(super) struct Spellings {
-    /// Of a token that begins what is written.
+    /// Tokens at the beginning of the generated text.
     first: Vec<(u32, Vec<u8>)>,
-    /// Of one that follows others.
+    /// Tokens that follow others.
     others: Vec<(u32, Vec<u8>)>,
 }
 
-/// The bytes that each token of a tokenizer stands for.
+/// Finds the bytes that each token of a tokenizer stands for.
 pub(super) fn spellings(tokenizer: &Tokenizer<'_>, begins: bool) -> Result<Spellings> {
     let decoder = tokenizer.header().decoder;
     ensure!(
@@ -42,7 +42,7 @@ pub(super) fn spellings(tokenizer: &Tokenizer<'_>, begins: bool) -> Result<Spell
             _ => text(before, id),
         }
     };
-    // A token after which others have the spaces that they have inside a text.
+    // A plain word: a token that follows it has the spaces that it has inside a text.
     let before = ids().find(|&id| {
         let text = text(None, id);
         text.first().is_some_and(u8::is_ascii_alphanumeric) && text.iter().all(u8::is_ascii)
@@ -62,9 +62,10 @@ fn byte_of(name: &[u8]) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// The states over tokens. The first one is that of an empty text, and no edge leads to it.
+/// Builds the states over tokens. The first one is that of an empty text, and no edge leads to it.
 pub(super) fn states(grammar: &Automaton, spellings: &Spellings) -> Result<Vec<GrammarState>> {
-    // What is reached, as states over bytes, without the first one, whose tokens may differ.
+    // The edges of reachable states over bytes. The first state is kept apart, because its tokens
+    // may differ.
     let edges_of = |state: usize, spellings: &[(u32, Vec<u8>)]| -> Vec<(u32, usize)> {
         spellings.iter().filter_map(|(id, bytes)| Some((*id, grammar.after(state, bytes)?))).collect()
     };
@@ -77,7 +78,7 @@ pub(super) fn states(grammar: &Automaton, spellings: &Spellings) -> Result<Vec<G
             open.extend(edges.iter().map(|(_, to)| *to));
         }
     }
-    // States from which tokens complete the text, found from the ends on.
+    // States from which tokens complete the text, found backwards from the ends.
     let mut whole: Vec<bool> = (0..grammar.states()).map(|state| grammar.may_end(state)).collect();
     loop {
         let more: Vec<usize> = (reached.iter())

@@ -1,31 +1,31 @@
-//! Charts as SVG. What a value is shows when the pointer rests on it.
+//! Draws charts as SVG. Hovering over a mark shows its value.
 
 use super::text::{Escaped, scientific};
 
-/// Widths in units of a drawing: of all, of the labels on the left, of the values on the right.
+/// Widths in units of the drawing: the whole, the labels on the left, and the values on the right.
 const WIDTH: f64 = 960.0;
 const LABELS: f64 = 190.0;
 const VALUES: f64 = 170.0;
-/// From one row to the next, and how high a bar is.
+/// The height of a row, and of the bar in it.
 const ROW: f64 = 28.0;
 const BAR: f64 = 16.0;
-/// Columns of a heat map are this far apart at most.
+/// The largest distance between the columns of a heat map.
 const COLUMN: f64 = 118.0;
 
 /// A row of a bar chart.
 pub(super) struct Bar {
     pub(super) label: String,
-    /// Lengths of its parts, in one unit for all rows.
+    /// The lengths of the bar's parts, in one unit for all rows.
     pub(super) parts: Vec<f64>,
     pub(super) value: String,
 }
 
-/// The class of the color of a part.
+/// The color class of part `at`.
 pub(super) fn color(at: usize) -> &'static str {
     ["c0", "c1", "c2", "c3", "c4", "c5", "c6"][at % 7]
 }
 
-/// One bar whose parts are shares of a whole.
+/// Draws one bar whose parts are shares of a whole.
 pub(super) fn stacked(parts: &[(&str, f64)]) -> String {
     const HEIGHT: f64 = 38.0;
     let total: f64 = parts.iter().map(|(_, value)| value).sum();
@@ -44,7 +44,7 @@ pub(super) fn stacked(parts: &[(&str, f64)]) -> String {
     drawing(HEIGHT, &rects.collect::<String>())
 }
 
-/// A bar for each row, the longest as long as there is room; its parts have these colors.
+/// Draws a bar for each row. The longest bar fills the width, and part `n` has color `colors[n]`.
 pub(super) fn bars(rows: &[Bar], colors: &[&str]) -> String {
     let longest = rows.iter().map(|row| row.parts.iter().sum()).fold(f64::MIN_POSITIVE, f64::max);
     let room = WIDTH - LABELS - VALUES;
@@ -77,8 +77,8 @@ pub(super) fn bars(rows: &[Bar], colors: &[&str]) -> String {
     drawing(ROW * rows.len() as f64, &each.collect::<String>())
 }
 
-/// A square for each row and column, the hotter the larger, and beside each row what it is in all.
-/// Equal steps of color are equal ratios.
+/// Draws a square for each row and column, the hotter the larger its value, with the value of the
+/// whole row beside it. The color scale is logarithmic.
 pub(super) fn heat(cells: &[(&str, &str, f64)], whole: &[(&str, f64)]) -> String {
     let mut rows: Vec<&str> = Vec::new();
     let mut columns: Vec<&str> = Vec::new();
@@ -142,7 +142,7 @@ pub(super) fn heat(cells: &[(&str, &str, f64)], whole: &[(&str, f64)]) -> String
     drawing(24.0 + ROW * rows.len() as f64, &drawn)
 }
 
-/// How much of a whole is taken.
+/// Draws a bar of the share `taken` of a whole.
 pub(super) fn share(taken: f64) -> String {
     let color = if taken > 1.0 { "hot" } else { "c0" };
     format!(

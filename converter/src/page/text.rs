@@ -1,8 +1,8 @@
-//! Numbers and text as a page has them.
+//! Formats numbers and text for a page.
 
 use core::fmt::{self, Display};
 
-/// Text between tags.
+/// Text with HTML's special characters escaped.
 pub(super) struct Escaped<'t>(pub(super) &'t str);
 
 impl Display for Escaped<'_> {
@@ -17,7 +17,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// A number of bytes as people read it.
+/// A number of bytes with a binary unit.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
@@ -26,14 +26,14 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
     parts.join(",")
 }
 
-/// A small number with two digits and a power of ten.
+/// A number with two digits and a power of ten.
 pub(super) fn scientific(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();

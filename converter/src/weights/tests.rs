@@ -4,7 +4,7 @@ use super::*;
 use crate::family::{self, Options};
 use crate::testing::{Stored, checkpoint, tiny_llama};
 
-/// Every tensor of the tiny Llama, numbered through.
+/// The names and shapes of the tiny Llama's tensors.
 fn llama_tensors() -> Vec<(String, Vec<usize>)> {
     let mut all =
         vec![("model.embed_tokens.weight".to_owned(), vec![11, 8]), ("model.norm.weight".to_owned(), vec![8])];
@@ -66,7 +66,7 @@ fn a_missing_extra_or_misshapen_tensor_is_named() {
     let error = read(&other).unwrap_err().to_string();
     assert!(error.contains("[12, 8]") && error.contains("[11, 8]") && error.contains("embed_tokens"), "{error}");
 
-    // Turned, empty, and of three dimensions.
+    // Transposed, empty, and with three dimensions.
     for shape in [vec![8, 12], vec![0, 8], vec![12, 0], vec![2, 6, 4]] {
         let mut other = llama_tensors();
         let up = other.iter_mut().find(|(name, _)| name == "model.layers.0.mlp.up_proj.weight").unwrap();
@@ -84,7 +84,7 @@ fn a_wrapped_checkpoint_is_the_same_model() {
         let wrapped: Vec<_> = shapes.iter().map(|(name, shape)| (format!("{wrapper}{name}"), shape.clone())).collect();
         assert_eq!(read(&wrapped).unwrap().1, plain, "{wrapper}");
     }
-    // Some names alone are not unwrapped, but the error shows them.
+    // A prefix on some names is not removed, but the error shows it.
     let mut some = shapes;
     some[1].0 = "_orig_mod.model.norm.weight".to_owned();
     let error = read(&some).unwrap_err().to_string();
@@ -98,7 +98,7 @@ fn a_wrapped_checkpoint_is_the_same_model() {
 fn an_output_matrix_in_the_file_is_used_unless_it_is_the_token_table() {
     let mut shapes = llama_tensors();
     shapes.push(("lm_head.weight".to_owned(), vec![11, 8]));
-    // Its numbers are the token table's.
+    // The output matrix has the numbers of the token table.
     let (_, weights) = read(&shapes).unwrap();
     assert!(weights.get(Role::Head(HeadPart::Output)).is_none());
 
@@ -111,7 +111,7 @@ fn an_output_matrix_in_the_file_is_used_unless_it_is_the_token_table() {
     assert_eq!(weights.get(Role::Head(HeadPart::Output)).unwrap().weight[0], 7.0);
 }
 
-/// Takes a 3 x 2 matrix and a row from a checkpoint as a pick says.
+/// Applies a pick to a 3 x 2 matrix, a row and a vector of a checkpoint.
 fn take(pick: &Pick, rows: usize, cols: Option<usize>) -> Result<Vec<f32>> {
     let tensors: [Stored<'_>; 3] = [
         ("m", vec![3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),

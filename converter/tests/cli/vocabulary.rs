@@ -61,7 +61,7 @@ fn what_is_wrong_with_a_vocabulary_to_keep_is_said() {
     let cases = [
         ("empty.txt", "\n \n", "no texts and no tokens"),
         ("empty.json", "[]", "no texts and no tokens"),
-        ("object.json", "{}", "no list"),
+        ("object.json", "{}", "not a list"),
         ("half.json", "[1, ", "half.json"),
         ("number.json", "[1.5]", "1.5 is neither a token nor an id"),
         ("unknown.json", "[\"none such\"]", "none such"),
