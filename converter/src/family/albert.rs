@@ -14,7 +14,7 @@ use crate::refuse;
 /// ALBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["albert"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -50,7 +50,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// What a checkpoint may still have of the heads it was trained with.
+/// Modules of pretraining heads, which a checkpoint may still have.
 const UNUSED: &[&str] = &["pooler.", "sop_classifier."];
 
 const NAMES: Names = Names {
@@ -85,7 +85,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     if inner == 0 {
         return Err(refuse("config.json says `inner_group_num` = 0", "there must be at least one block in a group"));
     }
-    // The configuration counts groups that are run, each of `inner` blocks.
+    // The configuration counts groups that are executed, each of `inner` blocks.
     dimensions.layers = dimensions.layers.saturating_mul(inner);
     let embedding_size = config.optional_size(&["embedding_size"])?.unwrap_or(128);
     let mut stack = dimensions.stack()?;

@@ -1,7 +1,6 @@
-//! BART (arXiv 1910.13461) and the families that took over its code: mBART (arXiv 2001.08210),
-//! Marian (arXiv 1804.00344), PEGASUS (arXiv 1912.08777), M2M-100 (arXiv 2010.11125), BlenderBot
-//! (arXiv 2004.13637), MVP (arXiv 2206.12131), PLBART (arXiv 2103.06333) and LED (arXiv
-//! 2004.05150).
+//! BART (arXiv 1910.13461) and the families that adopted its code: mBART (arXiv 2001.08210), Marian
+//! (arXiv 1804.00344), PEGASUS (arXiv 1912.08777), M2M-100 (arXiv 2010.11125), BlenderBot (arXiv
+//! 2004.13637), MVP (arXiv 2206.12131), PLBART (arXiv 2103.06333) and LED (arXiv 2004.05150).
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -54,23 +53,23 @@ const HEADS: &[Head] = &[
     QUESTION_ANSWERING,
 ];
 
-/// In what the families differ.
+/// The differences between the families.
 struct Variant {
     model_type: &'static str,
-    /// A norm on the embedding.
+    /// Whether the embedding has a norm.
     embedding_norm: bool,
-    /// Norms before the sublayers, and one after the last block.
+    /// Whether norms precede the sublayers, with another one after the last block.
     pre_norm: bool,
     positions: Positions,
 }
 
 enum Positions {
-    /// A learned table, of which tokens use the rows from this one on.
+    /// A learned table, whose first row for tokens is this one.
     Learned(u32),
     /// Sinusoids, from position 0.
     Sinusoidal,
-    /// Sinusoids of closed range, from the position after the padding token's, which has none and
-    /// is not counted.
+    /// Sinusoids of closed range, from the position after the padding token's. The padding token
+    /// has no position and is not counted.
     SinusoidalAfterPadding,
 }
 
@@ -106,7 +105,7 @@ const ENCODER: Names = Names {
     block: BLOCK,
 };
 
-/// An encoder whose attention may be local.
+/// The names of an encoder whose attention may be local.
 const LOCAL_ENCODER: Names = Names {
     block: &[
         (BlockPart::AttentionNorm, "self_attn_layer_norm"),
@@ -148,13 +147,13 @@ const BLOCK: &[(BlockPart, &str)] = &[
     (BlockPart::Down, "fc2"),
 ];
 
-/// Nothing in these families' configurations says another.
+/// The epsilon of all norms, which these families' configurations do not have.
 const EPSILON: f64 = 1e-5;
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     let variant = VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&VARIANTS[0]);
-    // Said by the family, whatever these say.
+    // The family decides these, whatever the configuration says.
     config.get(&["normalize_before", "normalize_embedding", "add_final_layer_norm", "static_position_embeddings"]);
     config.get(&["extra_pos_embeddings", "add_bias_logits", "force_bos_token_to_be_generated", "num_hidden_layers"]);
 
@@ -180,7 +179,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     );
     draft.add(Stack::Decoder, decoder, &DECODER);
     if share {
-        // One table under up to three names.
+        // One table, stored under up to three names.
         let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
         let names = names.iter().flat_map(|name| prefixed(PREFIXES, &format!("{name}.weight"))).collect();
         draft
@@ -233,9 +232,8 @@ fn stack(context: &Context<'_>, variant: &Variant, side: &str, vocab_size: u32) 
     Ok(stack)
 }
 
-/// Gives the encoder the window that its configuration may say, half of it on each side. Tokens
-/// that see all others and are seen by all are for the caller to choose where this model runs
-/// elsewhere; without that there are none.
+/// Gives the encoder the window of its configuration, one half on each side. The original model
+/// also lets the caller choose tokens with global attention; without them there are none.
 fn set_local_attention(context: &Context<'_>, stack: &mut StackSpec) -> Result<bool> {
     if context.model_type != "led" {
         return Ok(false);
@@ -260,8 +258,7 @@ fn set_local_attention(context: &Context<'_>, stack: &mut StackSpec) -> Result<b
     Ok(true)
 }
 
-/// Whether both stacks look tokens up in one table, as the configuration says and the checkpoint
-/// has it.
+/// Whether both stacks share one token table, by the configuration and the checkpoint.
 fn shares_table(context: &Context<'_>) -> Result<bool> {
     let config = context.config;
     let share = config.flag_or(&["share_encoder_decoder_embeddings"], true)?;
@@ -287,8 +284,7 @@ fn shares_table(context: &Context<'_>) -> Result<bool> {
     Ok(share && !two)
 }
 
-/// Whether the encoder and the decoder have token tables of their own, in a checkpoint that is not
-/// tied.
+/// Whether encoder and decoder have different token tables, in a checkpoint that is not tied.
 fn has_two_tables(context: &Context<'_>) -> bool {
     let checkpoint = context.checkpoint;
     let name = |side: &str| {
@@ -300,14 +296,13 @@ fn has_two_tables(context: &Context<'_>) -> bool {
     };
     let two = !checkpoint.same(&encoder, &decoder);
     if let (true, Some(shared)) = (two, name("shared")) {
-        // It is there, but neither stack looks anything up in it.
+        // The shared table is stored, but neither stack uses it.
         checkpoint.dismiss(|name| name == shared);
     }
     two
 }
 
-/// The name under which a checkpoint has a table of positions, as old ones have even where it could
-/// be computed.
+/// The name of a stored table of positions, which old checkpoints have even if it can be computed.
 fn stored_positions(context: &Context<'_>, side: &str) -> Option<String> {
     let names = prefixed(PREFIXES, &format!("{side}.embed_positions.weight"));
     names.into_iter().find(|name| context.checkpoint.shape(name).is_some())
@@ -341,12 +336,12 @@ fn set_positions(context: &Context<'_>, variant: &Variant, draft: &mut Draft, id
     Ok(())
 }
 
-/// The token that positions pass over, where they do.
+/// The token that positions skip, in families that do so.
 fn padding_token(context: &Context<'_>) -> Result<u32> {
     Ok(context.config.optional_size(&["pad_token_id"])?.unwrap_or(1))
 }
 
-/// Most checkpoints have a bias on the logits that is missing or nothing but zeros.
+/// Drops the bias on the logits if it is missing or all zeros, as in most checkpoints.
 fn drop_empty_bias(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let names = prefixed(PREFIXES, "final_logits_bias");
     let found = names.iter().find(|name| context.checkpoint.shape(name).is_some());

@@ -1,5 +1,5 @@
-//! BERT (arXiv 1810.04805) and what shares its graph and names: MiniLM, BGE, E5 and other sentence
-//! encoders.
+//! BERT (arXiv 1810.04805), also for MiniLM, BGE, E5 and other sentence encoders with its graph and
+//! names.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -16,7 +16,7 @@ pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], head
 /// Megatron's BERT (arXiv 1909.08053): norms before the sublayers, and one after the last block.
 pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: HEADS, map: megatron };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -27,7 +27,7 @@ const CLASSIFIER: Head = Head {
     ..BASE
 };
 
-/// The token under a mask.
+/// The head of a masked language model.
 pub(super) const MASKED_LM: Head = Head {
     suffixes: &["ForMaskedLM", "ForPreTraining"],
     task: Task::MaskedLm,
@@ -68,7 +68,7 @@ pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// What a checkpoint may still have of the heads it was trained with.
+/// Modules of pretraining heads, which a checkpoint may still have.
 const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
 
 pub(super) const NAMES: Names = Names {
@@ -114,7 +114,7 @@ const MEGATRON_NAMES: Names = Names {
     ..NAMES
 };
 
-/// The dimensions of BERT and of the families that took over its configuration.
+/// The dimensions of BERT and of the families that adopted its configuration.
 pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) -> Result<Dimensions> {
     let config = context.config;
     let hidden_size = config.size(&["hidden_size"])?;
@@ -133,8 +133,8 @@ pub(super) fn dimensions(context: &Context<'_>, norm: Norm, max_positions: u32) 
     })
 }
 
-/// Token vectors of `embedding_size`, which are normed and, where they are `projected`, brought to
-/// the hidden size.
+/// Sets token vectors of width `embedding_size`, which are normalized and, if `projected`, then
+/// projected to the hidden size.
 pub(super) fn set_embedding(stack: &mut StackSpec, embedding_size: u32, projected: bool, norm: Norm) {
     stack.embedding.embedding_size = embedding_size;
     if projected {
@@ -151,7 +151,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let names = if context.model_type == "ernie" { &ERNIE_NAMES } else { &NAMES };
     let mut draft = Draft::new(context, Stack::Encoder, stack, names, norm);
     if context.config.flag_or(&["use_task_id"], false)? {
-        // Every token is of the first kind of task, unless another is asked for.
+        // Every token has task type 0, the default of `transformers`.
         let tasks = tensor(names.prefixes, "embeddings.task_type_embeddings", "weight").rows([0]);
         edit(&mut draft.sources, |role, pick| {
             if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
@@ -168,7 +168,7 @@ fn megatron(context: &Context<'_>) -> Result<Draft> {
     Ok(Draft::new(context, Stack::Encoder, stack, &MEGATRON_NAMES, norm))
 }
 
-/// The stack but for its norms.
+/// The stack, except for its norms.
 fn stack(context: &Context<'_>) -> Result<(StackSpec, Norm)> {
     let config = context.config;
     plain_encoder(context)?;

@@ -10,7 +10,7 @@ use super::head::{BASE, CAUSAL_LM, Head, Output};
 use super::source::Names;
 use super::{Family, bert};
 
-/// Either half.
+/// The encoder and the decoder.
 pub(super) const FAMILY: Family = Family { model_types: &["bert-generation"], heads: HEADS, map };
 
 const HEADS: &[Head] = &[

@@ -1,5 +1,4 @@
-//! BigBird (arXiv 2007.14062), for texts that are too short for its sparse attention: every token
-//! sees all then, as in BERT.
+//! BigBird (arXiv 2007.14062), for texts so short that its attention is full, as BERT's is.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -15,7 +14,7 @@ use crate::refuse;
 /// BigBird.
 pub(super) const FAMILY: Family = Family { model_types: &["big_bird"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -34,7 +33,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
 ];
 
-/// What a checkpoint may still have of the heads it was trained with.
+/// Modules of pretraining heads, which a checkpoint may still have.
 const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
 
 fn map(context: &Context<'_>) -> Result<Draft> {

@@ -1,6 +1,6 @@
 //! BLOOM (arXiv 2211.05100), MPT (MosaicML 2023), Falcon (arXiv 2311.16867) and GPTBigCode (arXiv
-//! 2301.03988): decoders with one matrix for queries, keys and values, and scores that fall with
-//! the distance (ALiBi, arXiv 2108.12409) or rotary or learned positions.
+//! 2301.03988): decoders with one matrix for queries, keys and values, and ALiBi (arXiv
+//! 2108.12409), rotary or learned positions.
 
 use anyhow::Result;
 use half::bf16;
@@ -24,7 +24,7 @@ pub(super) const FAMILY: Family = Family { model_types: &["bloom"], heads: HEADS
 pub(super) const MPT: Family = Family { model_types: &["mpt"], heads: HEADS, map: mpt };
 /// Falcon.
 pub(super) const FALCON: Family = Family { model_types: &["falcon"], heads: HEADS, map: falcon };
-/// GPTBigCode, of which SantaCoder and the first StarCoder are.
+/// GPTBigCode, the architecture of SantaCoder and the first StarCoder.
 pub(super) const BIGCODE: Family = Family {
     model_types: &["gpt_bigcode"],
     heads: &[BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION, TOKEN_CLASSIFICATION],
@@ -53,7 +53,7 @@ const NAMES: Names = Names {
     ],
 };
 
-/// With a norm for either half of a parallel block.
+/// Names with a norm for each half of a parallel block.
 const FALCON_NAMES: Names = Names {
     block: &[
         (BlockPart::AttentionNorm, "ln_attn"),
@@ -87,11 +87,11 @@ const MPT_NAMES: Names = Names {
 fn bloom(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     config.only("apply_residual_connection_post_layernorm", &[false.into()])?;
-    // How matrices were cut for training, and what that rounds.
+    // How matrices were split for training, and the rounding of that.
     config.get(&["slow_but_exact"]);
     let hidden_size = config.size(&["n_embed", "hidden_size"])?;
     let heads = config.size(&["n_head", "num_attention_heads"])?;
-    // Nothing reads it any more, for it limits nothing but what the model was trained on.
+    // No class reads this key any more, because it limits only the training.
     let trained = config.get(&["seq_length"]).and_then(Json::as_u64).and_then(|length| u32::try_from(length).ok());
     let norm = Norm::layer(config.real_or(&["layer_norm_epsilon"], 1e-5)?);
     let dimensions = Dimensions {
@@ -207,7 +207,7 @@ fn falcon(context: &Context<'_>) -> Result<Draft> {
     let names = if stack.block.residual == Residual::Parallel { &FALCON_NAMES } else { &NAMES };
     let mut draft = Draft::new(context, Stack::Decoder, stack, names, norm);
     if falling {
-        // They are rounded, and then scaled as scores are.
+        // Slopes are rounded to `bf16`, and then scaled like the scores.
         let scale = 1.0 / libm::sqrtf(head_dim as f32);
         let slopes = slopes(heads).into_iter().map(|slope| bf16::from_f32(slope).to_f32() * scale).collect();
         draft.sources.insert(Role::Stack(Stack::Decoder, StackPart::RelativeBias), Value::Slopes(slopes).into());
@@ -223,7 +223,7 @@ fn falcon(context: &Context<'_>) -> Result<Draft> {
 fn bigcode(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     config.only("add_cross_attention", &[false.into()])?;
-    // How softmax is carried out.
+    // How the softmax is executed.
     config.get(&["attention_softmax_in_fp32", "scale_attention_softmax_in_fp32"]);
     let hidden_size = config.size(&["n_embd", "hidden_size"])?;
     let heads = config.size(&["n_head", "num_attention_heads"])?;
@@ -251,13 +251,13 @@ fn bigcode(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Scores that fall with the distance, as far as a text may be long.
+/// Sets scores that fall with the distance, up to the longest text.
 pub(super) fn set_falling(stack: &mut StackSpec) {
     let distance = stack.max_positions.saturating_sub(1).max(1);
     stack.block.attention.position = AttentionPosition::RelativeBias { distance };
 }
 
-/// Takes apart a matrix that has for each key head its queries, then the key and the value.
+/// Splits a matrix in which each key head is preceded by its queries and followed by its values.
 fn split_by_group(sources: &mut Sources, stack: &StackSpec) {
     let attention = &stack.block.attention;
     let (heads, groups) = (attention.num_attention_heads.into(), attention.num_key_value_heads.into());

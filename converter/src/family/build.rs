@@ -1,4 +1,4 @@
-//! The head of a model: chosen by `architectures`, and built over the last stack.
+//! Chooses a model's head by `architectures`, and builds it on the last stack.
 
 use anyhow::Result;
 use kinglet::format::layout::{HeadPart, Role, Stack, StackPart};
@@ -13,10 +13,10 @@ use super::source::{Pick, Prefixes, Source, Value, module, prefixed};
 use crate::checkpoint::{Checkpoint, Module};
 use crate::refuse;
 
-/// The width of a token's vector in ColBERT, where there are no tensors to be asked.
+/// The width of a ColBERT vector if there are no tensors to read it from.
 const USUAL_VECTOR: u32 = 128;
 
-/// The head that a checkpoint has or the caller wants, and whether the result is to be an
+/// The head of the checkpoint, or the one that the caller asks for, and whether the result is an
 /// embedding.
 pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options) -> Result<(Head, bool)> {
     let embedding = match options.task {
@@ -53,7 +53,7 @@ pub(super) fn choose(checkpoint: &Checkpoint, heads: &[Head], options: &Options)
     })
 }
 
-/// The task that stands for all tasks with its tensors.
+/// The task whose heads serve this task, too.
 fn general(task: Task) -> Task {
     match task {
         Task::MultiLabelClassification | Task::Regression => Task::Classification,
@@ -61,7 +61,7 @@ fn general(task: Task) -> Task {
     }
 }
 
-/// The head's specification, its sources, and the names of its labels.
+/// Builds the head's specification and sources, and returns it with the names of its labels.
 pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) -> Result<(HeadSpec, Vec<String>)> {
     let head = draft.head;
     let (id, stack) = draft.last()?;
@@ -73,7 +73,7 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
     };
     context.checkpoint.dismiss(dismissed);
     if head.task == Task::Hidden {
-        // Whoever wants hidden states has no use for the heads that a checkpoint may have besides.
+        // Hidden states do not need the heads that a checkpoint may also have.
         let others: Vec<&str> = heads.iter().flat_map(Head::names).collect();
         let is = |name: &str, other: &str| {
             name.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -158,8 +158,8 @@ pub(super) fn build(context: &Context<'_>, heads: &[Head], draft: &mut Draft) ->
     Ok((spec, labels))
 }
 
-/// The hidden state that a head reads. Which tokens have a say in that is what `config.json` says;
-/// where it is silent, what the class of its `model_type` says.
+/// The hidden state that a head reads. `config.json` says which tokens decide this, and otherwise
+/// the class of its `model_type`.
 fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Pooling> {
     const END: &[(&str, u32)] = &[("bart", 2), ("mbart", 2), ("mt5", 1), ("t5", 1)];
     let config = context.config;
@@ -168,7 +168,7 @@ fn pooling(context: &Context<'_>, head: &Head, vocab_size: u32) -> Result<Poolin
         Last::Any => Ok(head.pooling),
         Last::NotPadding => {
             let padding = config.get(&["pad_token_id"]).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
-            // An id that no token has, such as -1, is met nowhere.
+            // An id outside of the vocabulary, such as -1, never occurs.
             Ok(padding.filter(|&id| id < vocab_size).map_or(head.pooling, Pooling::LastExcept))
         }
         Last::OfEnd => {
@@ -202,7 +202,7 @@ fn all_names(prefixes: Prefixes, names: &[&str]) -> Vec<String> {
     names.iter().flat_map(|name| prefixed(prefixes, name)).collect()
 }
 
-/// The output matrix, where it is not the token table: in the file, and not a copy of it.
+/// The output matrix, if it is not the token table: it is in the file, and not a copy of the table.
 fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -> Result<Option<Pick>> {
     let names = all_names(draft.prefixes, names);
     let shared = if id == Stack::Decoder && draft.decoder.is_some_and(|stack| stack.embedding.shared) {
@@ -263,8 +263,8 @@ fn classification(context: &Context<'_>, labels: usize) -> Result<Task> {
     }
 }
 
-/// What a single label is: a number, or where sentence-transformers says so of a cross-encoder, a
-/// probability.
+/// The task of a single label: a regression, or a probability if sentence-transformers says so
+/// about a cross-encoder.
 fn one_label(context: &Context<'_>) -> Result<Task> {
     let own = context.config.get(&["sentence_transformers"]).and_then(|own| own.get("activation_fn"));
     let said = own.or_else(|| context.config.get(&["sbert_ce_default_activation_function"])).and_then(Json::as_str);
@@ -278,7 +278,7 @@ fn one_label(context: &Context<'_>) -> Result<Task> {
     }
 }
 
-/// `id2label` in the order of the ids.
+/// The labels in `id2label`, in the order of their ids.
 fn read_labels(context: &Context<'_>) -> Result<Vec<String>> {
     let config = context.config;
     let Some(map) = config.get(&["id2label"]) else {

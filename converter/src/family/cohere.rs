@@ -1,5 +1,5 @@
-//! Command R (Cohere 2024): attention and a gated network side by side under one norm without a
-//! bias, rotated pairs that are neighbours, a factor on the logits.
+//! Command R (Cohere 2024): attention and a gated network in parallel under one norm without a
+//! bias, adjacent rotated pairs, a factor on the logits.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -23,7 +23,7 @@ const VARIANT: Variant = Variant {
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    // Every head would have a norm of its own.
+    // With this option every head has a norm of its own.
     config.only("use_qk_norm", &[false.into()])?;
     let mut draft = llama::draft(context, &VARIANT)?;
     let factor = config.real_or(&["logit_scale"], 1.0)?;

@@ -52,7 +52,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         intermediate_size: config.size(&["dff"])?,
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.computed_positions(config.size(&["n_positions", "max_position_embeddings"])?),
-        // Only the last norm's epsilon is configured.
+        // The configuration gives only the epsilon of the last norm.
         norm: Norm::layer(1e-6),
         activation: Activation::Relu,
     };

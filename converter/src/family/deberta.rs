@@ -22,7 +22,7 @@ pub(super) const FAMILY: Family = Family { model_types: &["deberta"], heads: HEA
 /// The second version, and the third, which shares the projections of content and position.
 pub(super) const FAMILY_2: Family = Family { model_types: &["deberta-v2"], heads: HEADS, map: map_second };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -59,7 +59,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// The masked language model's transform, as BERT names it.
+/// The transform of the masked language model, under BERT's names.
 const LEGACY: Transform = Transform {
     dense: "cls.predictions.transform.dense",
     bias: true,
@@ -68,7 +68,7 @@ const LEGACY: Transform = Transform {
     norm: Some("cls.predictions.transform.LayerNorm"),
 };
 
-/// What a checkpoint may still have of the heads it was trained with, and tables that are not read.
+/// Modules of pretraining heads, which a checkpoint may still have, and tables that are not used.
 const UNUSED: &[&str] =
     &["pooler.", "mask_predictions.", "cls.predictions.", "lm_predictions.", "embeddings.position_embeddings."];
 
@@ -95,13 +95,13 @@ const NAMES: Names = Names {
     ],
 };
 
-/// What both versions have in common.
+/// The common part of both versions.
 struct Common {
     stack: StackSpec,
     norm: Norm,
     content_to_position: bool,
     position_to_content: bool,
-    /// `max_relative_positions`, or what stands in for it.
+    /// `max_relative_positions`, or its default.
     max_relative_positions: u32,
 }
 
@@ -129,7 +129,7 @@ fn common(context: &Context<'_>) -> Result<Common> {
     let kinds = position_kinds(config)?;
     let [content_to_position, position_to_content] =
         ["c2p", "p2c"].map(|kind| relative && kinds.iter().any(|known| known == kind));
-    // Scores are divided by the root of the number of terms, too.
+    // The scale also divides by the root of the number of terms.
     let scale = f64::from(stack.block.attention.head_dim) * (1.0 + kinds.len() as f64);
     stack.block.attention.scale = score_scale(1.0 / libm::sqrt(scale))?;
     let max_relative_positions = match config.get(&["max_relative_positions"]).and_then(serde_json::Value::as_i64) {
@@ -139,7 +139,7 @@ fn common(context: &Context<'_>) -> Result<Common> {
     Ok(Common { stack, norm, content_to_position, position_to_content, max_relative_positions })
 }
 
-/// `pos_att_type`, a list or names with bars between them.
+/// `pos_att_type`, as a list or as names separated by bars.
 fn position_kinds(config: &Config) -> Result<Vec<String>> {
     let kinds: Vec<String> = match config.get(&["pos_att_type"]) {
         Some(serde_json::Value::String(names)) => names.split('|').map(|name| name.trim().to_lowercase()).collect(),
@@ -158,7 +158,7 @@ fn position_kinds(config: &Config) -> Result<Vec<String>> {
 }
 
 impl Common {
-    /// Sets disentangled attention, if the model has it, and says where its vectors are made.
+    /// Sets disentangled attention, if the model has it.
     fn set_positions(&mut self, index: PositionIndex) -> Result<()> {
         if self.content_to_position || self.position_to_content {
             self.stack.block.attention.position = AttentionPosition::Disentangled {
@@ -172,7 +172,7 @@ impl Common {
     }
 }
 
-/// The vectors that one of the projections of a block makes.
+/// The vectors of distances that a block's projections give.
 struct Projections<'a> {
     embeddings: Pick,
     norm: Option<(Pick, Pick, NormSpec)>,
@@ -261,7 +261,7 @@ fn map_second(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The convolution beside the first block.
+/// The convolution that runs parallel to the first block.
 fn convolution(config: &Config) -> Result<Option<ConvolutionSpec>> {
     let kernel_size = config.optional_size(&["conv_kernel_size"])?.unwrap_or(0);
     let activation = activation_key(config, "conv_act", "tanh")?;
@@ -276,7 +276,7 @@ fn convolution(config: &Config) -> Result<Option<ConvolutionSpec>> {
     Ok(Some(ConvolutionSpec { kernel_size, bias: true, activation }))
 }
 
-/// What the configuration makes of the head: the pooler's activation, and the names of newer files.
+/// Applies the keys of the head: the pooler's activation, and the names in newer files.
 fn set_head(config: &Config, hidden_size: u32, draft: &mut Draft) -> Result<()> {
     config.only("pooler_hidden_size", &[hidden_size.into()])?;
     let pooler = activation_key(config, "pooler_hidden_act", "gelu")?;

@@ -1,4 +1,4 @@
-//! Which way a decoder reads: what its folder says, or the caller asks for.
+//! Reads the direction in which a decoder reads.
 
 use anyhow::Result;
 use kinglet::format::spec::Direction;
@@ -6,14 +6,14 @@ use kinglet::format::spec::Direction;
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
-/// The file that says a checkpoint's direction, for which Hugging Face's files have no key:
+/// The file that names a checkpoint's direction, for which Hugging Face's files have no key:
 /// `{"direction": "backward"}`.
 pub(super) const FILE: &str = "kinglet.json";
 
-/// The direction that the folder says or the caller asks for; forward if neither does.
+/// The direction that the folder names or the caller asks for; forward if neither does.
 ///
 /// # Errors
-/// When both contradict each other, or the file says anything else.
+/// When folder and caller contradict each other, or the file has other contents.
 pub(super) fn read(checkpoint: &Checkpoint, asked: Option<Direction>) -> Result<Direction> {
     let file = checkpoint.json(FILE)?;
     if let Some(key) = file.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "direction") {

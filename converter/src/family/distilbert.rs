@@ -13,7 +13,7 @@ use super::source::Names;
 /// DistilBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["distilbert"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -68,7 +68,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     let hidden_size = config.size(&["dim", "hidden_size"])?;
     let heads = config.size(&["n_heads", "num_attention_heads"])?;
-    // A table of sinusoids is stored like a learned one.
+    // A table of sinusoids is stored in the same way as a learned one.
     config.get(&["sinusoidal_pos_embds"]);
     let norm = Norm::layer(1e-12);
     let dimensions = Dimensions {

@@ -1,4 +1,4 @@
-//! A family as a row of the table, and the input and output of its mapping.
+//! Defines a family as a row of the table, and the input and output of its mapping.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -17,16 +17,16 @@ use crate::refuse;
 
 /// One family of architectures.
 pub struct Family {
-    /// The values of `model_type` it serves.
+    /// The values of `model_type` that it serves.
     pub model_types: &'static [&'static str],
-    /// The heads it may have.
+    /// The heads that it may have.
     pub(super) heads: &'static [Head],
-    /// Fills in the stacks.
+    /// The function that fills in the stacks.
     pub(super) map: fn(&Context<'_>) -> Result<Draft>,
 }
 
 impl Family {
-    /// The endings of `architectures` that this family has a head for, with the task of each.
+    /// The suffixes of `architectures` for which this family has a head, with the task of each.
     pub fn heads(&self) -> impl Iterator<Item = (&'static str, Task)> + '_ {
         self.heads.iter().flat_map(|head| head.suffixes.iter().map(|suffix| (*suffix, head.task)))
     }
@@ -40,32 +40,32 @@ pub(super) struct Context<'a> {
     pub(super) model_type: &'a str,
     /// The head that was chosen.
     pub(super) head: Head,
-    /// The result is one vector for the whole input, as sentence-transformers makes it.
+    /// Whether the result is one vector for the whole input, as in sentence-transformers.
     pub(super) embedding: bool,
 }
 
-/// The stacks of a model and what they are made of: everything but its head.
+/// The stacks of a model and the sources of their tensors: everything except the head.
 pub(super) struct Draft {
     pub(super) encoder: Option<StackSpec>,
     pub(super) decoder: Option<StackSpec>,
     pub(super) sources: Sources,
-    /// Prefixes that the names of the base model may have.
+    /// The possible prefixes of the base model's names.
     pub(super) prefixes: Prefixes,
-    /// The head: the chosen one, or a variant of it that the configuration asks for.
+    /// The chosen head, or a variant of it that the configuration asks for.
     pub(super) head: Head,
-    /// The norm of a head that has one.
+    /// The norm of the head, if it has one.
     pub(super) norm: Norm,
-    /// The activation of a head that has the model's.
+    /// The activation of the head, if it uses the model's.
     pub(super) activation: Activation,
-    /// The token table is the head's matrix when the checkpoint has no other, even if
-    /// `tie_word_embeddings` is false.
+    /// Whether the token table is the head's matrix if the checkpoint has no other, even with
+    /// `tie_word_embeddings` = false.
     pub(super) tied: bool,
-    /// A decoder that reads the encoder's text one token later begins with the text's last token,
-    /// whatever the configuration says.
+    /// Whether a decoder that reads the encoder's text shifted by one token begins with the last
+    /// token of the text, whatever the configuration says.
     pub(super) starts_with_last: bool,
     /// The cap on the logits of a head on the vocabulary.
     pub(super) logit_cap: Option<Multiplier>,
-    /// The width of a head's transform, where it is neither that of the hidden states nor that of
+    /// The width of the head's transform, if it is neither that of the hidden states nor that of
     /// the token table.
     pub(super) transform_size: Option<u32>,
     pub(super) notes: Vec<String>,
@@ -83,7 +83,7 @@ pub(super) const HIDDEN: HeadSpec = HeadSpec {
     soft_cap: None,
 };
 
-/// A norm whose width is not known yet.
+/// A norm without its width.
 #[derive(Clone, Copy)]
 pub(super) struct Norm {
     pub(super) kind: NormKind,
@@ -118,8 +118,7 @@ impl Context<'_> {
         }
     }
 
-    /// The longest sequence for a model whose positions are computed: `trained`, unless the caller
-    /// asks for another.
+    /// The longest sequence for a model whose positions are computed: the caller's, or `trained`.
     pub(super) fn computed_positions(&self, trained: u32) -> u32 {
         self.limit(self.options.max_tokens.unwrap_or(trained), MAX_POSITIONS)
     }
@@ -134,7 +133,7 @@ impl Context<'_> {
 }
 
 impl Draft {
-    /// A model of one stack.
+    /// The draft of a model with one stack.
     pub(super) fn new(context: &Context<'_>, id: Stack, stack: StackSpec, names: &Names, norm: Norm) -> Self {
         let mut draft = Self {
             encoder: None,
@@ -154,7 +153,7 @@ impl Draft {
         draft
     }
 
-    /// Adds a stack and the sources that its table of names gives.
+    /// Adds a stack, with the sources from its table of names.
     pub(super) fn add(&mut self, id: Stack, stack: StackSpec, names: &Names) {
         match id {
             Stack::Encoder => self.encoder = Some(stack),

@@ -1,4 +1,4 @@
-//! The vectors of sentence-transformers.
+//! Builds the vectors of sentence-transformers.
 
 use anyhow::Result;
 use kinglet::format::layout::{HeadPart, Role};
@@ -9,8 +9,8 @@ use super::source::{Value, module};
 use crate::checkpoint::Module;
 use crate::refuse;
 
-/// A vector for each token, where `modules.json` has a dense layer and no pooling (ColBERT, arXiv
-/// 2004.12832): they always have unit length.
+/// A vector for each token, if `modules.json` has a dense layer and no pooling (ColBERT, arXiv
+/// 2004.12832). The vectors always have unit length.
 pub(super) fn of_tokens(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
     let mut spec = HeadSpec { normalize: true, ..HIDDEN };
     for part in &context.checkpoint.modules {
@@ -34,8 +34,8 @@ pub(super) fn of_tokens(context: &Context<'_>, draft: &mut Draft, stack: &StackS
     Ok(spec)
 }
 
-/// What `modules.json` makes of the hidden states: pooling, up to two dense layers, a norm after
-/// the first, unit length.
+/// One vector for the text, by the modules in `modules.json`: pooling, up to two dense layers, a
+/// norm after the first, and scaling to unit length.
 pub(super) fn build(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec) -> Result<HeadSpec> {
     let mut spec = HeadSpec {
         task: Task::Embedding,

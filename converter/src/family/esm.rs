@@ -1,5 +1,5 @@
-//! ESM (Lin et al. 2023, Science 379), a model of proteins: norms before the sublayers, rotary or
-//! learned positions.
+//! ESM (Lin et al. 2023, Science 379), a model of proteins: pre-norm blocks, rotary or learned
+//! positions.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -15,7 +15,7 @@ use super::{Family, bert};
 use crate::fixed::multiplier;
 use crate::refuse;
 
-/// ESM, in its first form and its second.
+/// ESM-1b and ESM-2.
 pub(super) const FAMILY: Family = Family { model_types: &["esm"], heads: HEADS, map };
 
 const HEADS: &[Head] = &[
@@ -46,7 +46,7 @@ const HEADS: &[Head] = &[
     Head { unused: &["pooler.", "contact_head.", "lm_head."], ..TOKEN_CLASSIFICATION },
 ];
 
-/// What finds contacts in a protein, and a pooler that nothing uses.
+/// The head that predicts contacts in a protein, and a pooler that is never used.
 const UNUSED: &[&str] = &["pooler.", "contact_head."];
 
 const NAMES: Names = Names {
@@ -94,7 +94,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         if rotary { context.computed_positions(rows) } else { context.stored_positions(rows.saturating_sub(first))? };
     let dimensions = bert::dimensions(context, norm, max_positions)?;
     let mut stack = dimensions.stack()?;
-    // Nothing in its configuration says another.
+    // The configuration does not name an activation.
     stack.block.feed_forward.activation = Activation::Gelu;
     stack.final_norm = Some(norm.of(dimensions.hidden_size));
     if config.flag_or(&["emb_layer_norm_before"], false)? {
@@ -109,7 +109,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         stack.embedding.padding = Some(padding);
     }
     if config.flag_or(&["token_dropout"], false)? {
-        // The share of tokens that were not masked when it was trained.
+        // The share of tokens that were not masked in training.
         let factor = multiplier(1.0 - 0.15 * 0.8)?;
         stack.embedding.scale = match config.optional_size(&["mask_token_id"])? {
             Some(mask) if mask < stack.embedding.vocab_size => TokenScale::Unmasked { factor, mask },
@@ -131,8 +131,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The frequencies of rotary positions. Where the checkpoint stores them, they may have been rounded
-/// when it was trained, and are taken as they are; else they are computed.
+/// The frequencies of rotary positions. Stored frequencies may have been rounded in training, and
+/// are used unchanged; otherwise they are computed.
 fn rotary_positions(context: &Context<'_>, head_dim: u16) -> Result<Rope> {
     const FREQUENCIES: &str = "rotary_embeddings.inv_freq";
     let theta = context.config.real_or(&["rope_theta"], 10_000.0)?;

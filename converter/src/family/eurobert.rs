@@ -1,4 +1,4 @@
-//! EuroBERT (arXiv 2503.05500): Llama's block reading both ways.
+//! EuroBERT (arXiv 2503.05500): Llama's block, with attention in both directions.
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};

@@ -1,6 +1,6 @@
 //! Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and the text models of Gemma 3 (arXiv
-//! 2503.19786), EmbeddingGemma among them: Llama's block with norms around every sublayer, weights
-//! of norms relative to one, and scaled token vectors.
+//! 2503.19786), including EmbeddingGemma: Llama's block with norms around every sublayer, norm
+//! weights relative to one, and scaled token vectors.
 
 use core::f64::consts::LOG2_E;
 
@@ -21,7 +21,7 @@ use crate::fixed::multiplier;
 pub(super) const FAMILY: Family = Family { model_types: &["gemma"], heads: HEADS, map: gemma };
 /// Gemma 2.
 pub(super) const FAMILY_2: Family = Family { model_types: &["gemma2"], heads: HEADS, map: gemma2 };
-/// Gemma 3, the text models.
+/// The text models of Gemma 3.
 pub(super) const FAMILY_3: Family = Family { model_types: &["gemma3_text"], heads: HEADS, map: gemma3 };
 
 const HEADS: &[Head] = &[
@@ -56,7 +56,7 @@ fn gemma(context: &Context<'_>) -> Result<Draft> {
     config.only("use_bidirectional_attention", &[false.into()])?;
     let (mut stack, norm) = llama::stack(context, &LLAMA)?;
     if config.text_or(&["hidden_act"], "")? == "gelu" {
-        // The first files say "gelu" and mean its approximation.
+        // The first files say "gelu" and mean its tanh approximation.
         stack.block.feed_forward.activation = Activation::GeluTanh;
     }
     scale_embedding(&mut stack)?;
@@ -95,13 +95,13 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     set_sandwich(context, &mut stack)?;
     config.only("attn_logit_softcapping", &[])?;
 
-    // Trained both ways (EmbeddingGemma), half of the window lies on each side.
+    // A bidirectional model (EmbeddingGemma) has half of the window on each side.
     let both_ways = config.flag_or(&["use_bidirectional_attention"], false)?;
     let window = config.optional_size(&["sliding_window"])?.map(|window| if both_ways { window / 2 } else { window });
     let pattern = config.optional_size(&["sliding_window_pattern", "_sliding_window_pattern"])?.unwrap_or(6).max(1);
     let sliding = sliding_layer_types(config, layers)?;
     let sliding = sliding.unwrap_or_else(|| layer_bits(layers, |layer| !(layer + 1).is_multiple_of(pattern)));
-    // No window at all is one that never ends.
+    // No window means one of unlimited length.
     set_local(&mut stack, window.unwrap_or(u32::MAX), sliding);
 
     let full = rope(context, Some("full_attention"), "rope_theta", None, Rope::plain(1e6, 1.0))?;
@@ -116,7 +116,7 @@ fn gemma3(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Norms around every sublayer, and scores of a scale of their own.
+/// Sets norms around every sublayer, and the scale of the scores.
 fn set_sandwich(context: &Context<'_>, stack: &mut StackSpec) -> Result<()> {
     let config = context.config;
     scale_embedding(stack)?;
@@ -125,14 +125,14 @@ fn set_sandwich(context: &Context<'_>, stack: &mut StackSpec) -> Result<()> {
     Ok(())
 }
 
-/// A cap on the logits of a head on the vocabulary, and the table that any cap needs.
+/// Caps the logits of a head on the vocabulary, with the table for the cap.
 fn cap_logits(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     draft.logit_cap = cap(context, "final_logit_softcapping", 1.0)?;
     draft.sources.insert(Role::Head(HeadPart::TanhTable), Value::Activation(Activation::Tanh).into());
     Ok(())
 }
 
-/// The cap under a key, if that is not null.
+/// The cap under a key, unless it is null.
 fn cap(context: &Context<'_>, key: &str, unit: f64) -> Result<Option<Multiplier>> {
     let config = context.config;
     if config.get(&[key]).is_none() {
@@ -141,14 +141,14 @@ fn cap(context: &Context<'_>, key: &str, unit: f64) -> Result<Option<Multiplier>
     multiplier(config.real_or(&[key], 0.0)? * unit).map(Some)
 }
 
-/// Token vectors times the root of their width. `transformers` rounds it to the type that it runs
-/// in: here, `f32`.
+/// Scales token vectors by the square root of their width. `transformers` rounds the factor to its
+/// data type: here, `f32`.
 fn scale_embedding(stack: &mut StackSpec) -> Result<()> {
     stack.embedding.scale = TokenScale::Fixed(multiplier(f64::from(libm::sqrtf(stack.hidden_size as f32)))?);
     Ok(())
 }
 
-/// Norms are stored as what their weights differ from one by.
+/// Adds one to the weights of norms, which are stored as differences from one.
 fn add_one_to_norms(draft: &mut Draft) {
     let spec = draft.headless();
     edit(&mut draft.sources, |role, pick| {

@@ -1,8 +1,8 @@
-//! How to write unless the caller says otherwise: `generation_config.json`, or in its absence
-//! `config.json`.
+//! Reads the defaults of generation: `generation_config.json`, or without it `config.json`.
 //!
-//! What `generate` of `transformers` reads is in the table of `generation_keys.rs`: the blob says
-//! it, or it is refused by name, or it changes no text. What it does not read is named in a note.
+//! Every key that `generate` of `transformers` reads is in the table of `generation_keys.rs`: it is
+//! kept in the blob, or refused by name, or has no effect on texts. Keys that it does not read are
+//! named in a note.
 
 use anyhow::Result;
 use kinglet::format::blob::{EarlyStopping, GenerationDefaults};
@@ -14,22 +14,22 @@ use crate::checkpoint::Checkpoint;
 use crate::fixed::round_half_even;
 use crate::refuse;
 
-/// Where a checkpoint says how to write.
+/// The source of a checkpoint's generation defaults.
 #[derive(Clone, Copy)]
 pub(super) struct Generation<'c> {
     checkpoint: &'c Checkpoint,
-    /// Whether the model writes at all.
+    /// Whether the model generates text.
     writes: bool,
-    /// Keys that the caller vouches for.
+    /// Keys that the caller says may be ignored.
     ignored: &'c [String],
 }
 
 impl<'c> Generation<'c> {
-    /// Checks what is said of writing, if the model writes. What a person should know of is added
-    /// to the notes.
+    /// Checks the keys of generation, if the model generates text. Adds notes about choices that a
+    /// user should know about.
     ///
     /// # Errors
-    /// Naming a key that changes what is written and is not implemented.
+    /// When a key changes the generated text and is not implemented; the message names it.
     pub(super) fn read(
         checkpoint: &'c Checkpoint,
         writes: bool,
@@ -37,7 +37,7 @@ impl<'c> Generation<'c> {
         notes: &mut Vec<String>,
     ) -> Result<Self> {
         let found = Self { checkpoint, writes, ignored };
-        // Old configurations have these keys, whether or not they are read.
+        // Old configurations have these keys, whether or not they are used.
         KEYS.iter().for_each(|(key, _)| _ = checkpoint.config.get(&[key]));
         for (key, usage) in KEYS {
             let Use::Refused(neutral) = *usage else { continue };
@@ -71,8 +71,8 @@ impl<'c> Generation<'c> {
         Ok(found)
     }
 
-    /// Whether `generation_config.json` says how the model writes; `config.json` then says nothing
-    /// of it.
+    /// Whether `generation_config.json` decides how the model generates; `config.json` is then
+    /// ignored.
     pub(super) fn is_said(&self) -> bool {
         self.writes && !self.checkpoint.generation.is_null()
     }
@@ -85,8 +85,8 @@ impl<'c> Generation<'c> {
         if self.is_said() { "generation_config.json" } else { "config.json" }
     }
 
-    /// What is said of writing under a key, null aside; without `generation_config.json` an absent
-    /// key has its class's default.
+    /// The value of a generation key, unless it is null. Without `generation_config.json` a missing
+    /// key has the default of the configuration's class.
     pub(super) fn find(&self, key: &str) -> Option<&'c Value> {
         let checkpoint = self.checkpoint;
         let value = if self.is_said() { checkpoint.generation.get(key) } else { checkpoint.config.get(&[key]) };
@@ -101,16 +101,16 @@ impl<'c> Generation<'c> {
         )
     }
 
-    /// Whether BART's old way of saying that the first token is `bos` is used.
+    /// Whether BART's old key forces the first token to be `bos`.
     pub(super) fn forces_bos(&self) -> bool {
         let from_config = !self.is_said() || self.checkpoint.generation["_from_model_config"] == true;
         from_config && self.find("force_bos_token_to_be_generated") == Some(&Value::Bool(true))
     }
 
-    /// The runs of tokens that must not be written, each once.
+    /// The runs of tokens that must not be generated, without duplicates.
     ///
     /// # Errors
-    /// When they are no lists of token ids.
+    /// When they are not lists of token ids.
     pub(super) fn bad_words(&self) -> Result<Vec<Vec<u32>>> {
         let Some(value) = self.find("bad_words_ids").filter(|value| says_something(value)) else {
             return Ok(Vec::new());
@@ -124,14 +124,14 @@ impl<'c> Generation<'c> {
         Ok(words)
     }
 
-    /// A number from `least` to `most`, or `default` if the key is not there.
+    /// A number from `least` to `most`, or `default` if the key is missing.
     fn number(&self, key: &str, default: f64, least: f64, most: f64) -> Result<f64> {
         let Some(value) = self.find(key) else { return Ok(default) };
         let number = value.as_f64().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| self.refuse(key, value, &format!("is not a number from {least} to {most}")))
     }
 
-    /// A whole number from `least` to `most`, if the key is there.
+    /// A whole number from `least` to `most`; `None` if the key is missing.
     fn count(&self, key: &str, least: u32, most: u32) -> Result<Option<u32>> {
         let Some(value) = self.find(key) else { return Ok(None) };
         let number = value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64);
@@ -142,10 +142,10 @@ impl<'c> Generation<'c> {
             .ok_or_else(|| self.refuse(key, value, &format!("is not a whole number from {least} to {most}")))
     }
 
-    /// What the blob says of writing.
+    /// The generation defaults of the blob.
     ///
     /// # Errors
-    /// When a value is out of its range.
+    /// When a value is out of range.
     pub(super) fn defaults(&self) -> Result<GenerationDefaults> {
         let q16 = |number: f64| round_half_even(number * 65_536.0);
         let early_stopping = match self.find("early_stopping") {
@@ -173,7 +173,7 @@ impl<'c> Generation<'c> {
             max_new_tokens: self.count("max_new_tokens", 1, longest)?,
             repetition_penalty: q16(self.number("repetition_penalty", 1.0, 0.01, 100.0)?) as u32,
         };
-        // Rounded, the smallest penalty may be out of the runtime's range.
+        // Rounding may move the smallest penalty out of the runtime's range.
         BeamOptions::from(defaults)
             .check()
             .map_err(|error| refuse(format_args!("{}: {error}", self.file()), "change it"))?;
@@ -181,7 +181,7 @@ impl<'c> Generation<'c> {
     }
 }
 
-/// Whether a value is other than the ways of saying "nothing".
+/// Whether a value is something other than null, false or empty.
 fn says_something(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,

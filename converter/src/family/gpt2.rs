@@ -1,4 +1,5 @@
-//! GPT-2 (Radford et al. 2019): pre-norm blocks, learned positions, matrices stored by input.
+//! GPT-2 (Radford et al. 2019): pre-norm blocks, learned positions, matrices stored as `[inputs,
+//! outputs]`.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
@@ -72,11 +73,11 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Takes queries, keys and values out of the one matrix they lie in, which like all matrices of the
-/// blocks is stored `[inputs, outputs]`.
+/// Splits the matrix of queries, keys and values, which like all matrices of the blocks is stored
+/// as `[inputs, outputs]`.
 pub(super) fn split_fused(sources: &mut Sources, hidden_size: u32) {
     edit_blocks(sources, |_, part, pick| {
-        // Vectors have only one way to lie.
+        // Vectors have no second order.
         pick.transposed = true;
         let fused = match part {
             BlockPart::Query => 0,

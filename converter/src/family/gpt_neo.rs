@@ -1,5 +1,5 @@
-//! GPT-Neo (Black et al. 2021), of which TinyStories (arXiv 2305.07759) are: GPT-2 with unscaled
-//! scores and local windows in some layers.
+//! GPT-Neo (Black et al. 2021), also for TinyStories (arXiv 2305.07759): GPT-2 with unscaled scores
+//! and local windows in some layers.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack, StackPart};
@@ -65,7 +65,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(Draft::new(context, Stack::Decoder, stack, &NAMES, norm))
 }
 
-/// Which layers are local: `attention_layers` lists them, `attention_types` in groups that repeat.
+/// The bit set of local layers. `attention_layers` lists them; `attention_types` has groups that
+/// repeat.
 fn local_layers(config: &Config, layers: u32) -> Result<u64> {
     let groups = config.get(&["attention_types"]).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     let kinds: Vec<&Json> = match config.get(&["attention_layers"]).and_then(Json::as_array) {
@@ -85,7 +86,7 @@ fn local_layers(config: &Config, layers: u32) -> Result<u64> {
 /// `[["global", "local"], 3]`: the list, three times.
 fn repeated(group: &Json) -> Vec<&Json> {
     let list = group[0].as_array().map_or(&[][..], Vec::as_slice);
-    // No model has more layers than this, whatever the file says.
+    // A bound on the layers that a file can ask for.
     let times = group[1].as_u64().unwrap_or(0).min(1000);
     (0..times).flat_map(|_| list).collect()
 }

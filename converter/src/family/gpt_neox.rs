@@ -1,4 +1,4 @@
-//! GPT-NeoX (arXiv 2204.06745) and Pythia: attention and network side by side, partial rotary
+//! GPT-NeoX (arXiv 2204.06745) and Pythia: attention and network in parallel, partial rotary
 //! positions, queries, keys and values in one matrix by head.
 
 use anyhow::Result;
@@ -68,7 +68,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.final_norm = Some(norm.of(hidden_size));
     stack.block.residual = if parallel { Residual::Parallel } else { Residual::PreNorm };
     (stack.block.attention.qkv_bias, stack.block.attention.output_bias) = (bias, bias);
-    // An odd width is rotated as if it were one more, at the frequencies of the odd one.
+    // An odd width is rotated like the next even one, at the frequencies of the odd width.
     let width = rotated(head_dim, rope.partial)?;
     if width > 0 {
         stack.block.attention.position = AttentionPosition::Rotary {

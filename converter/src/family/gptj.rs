@@ -1,4 +1,4 @@
-//! GPT-J (Wang and Komatsuzaki 2021): attention and network side by side under one norm, rotary
+//! GPT-J (Wang and Komatsuzaki 2021): attention and network in parallel under one norm, rotary
 //! positions.
 
 use anyhow::Result;
@@ -49,7 +49,8 @@ const NAMES: Names = Names {
     ],
 };
 
-/// Queries, values and keys in one matrix, by parts that it was trained in.
+/// The names of CodeGen: queries, values and keys in one matrix, in the parts in which it was
+/// trained.
 const FUSED: Names = Names {
     block: &[
         (BlockPart::AttentionNorm, "ln_1"),
@@ -63,7 +64,7 @@ const FUSED: Names = Names {
     ..NAMES
 };
 
-/// How many parts.
+/// The number of parts.
 const PARTS: u32 = 4;
 
 fn map(context: &Context<'_>) -> Result<Draft> {
@@ -85,7 +86,7 @@ fn codegen(context: &Context<'_>) -> Result<Draft> {
         };
         let stored: Vec<u32> = by_head(at, 3, PARTS, width).collect();
         pick.rows = Some(match pick.rows.take() {
-            // More rows than there are come of a `rotary_dim` that is refused.
+            // Rows beyond the matrix come from a `rotary_dim` that is refused later.
             Some(rows) => rows.iter().filter_map(|row| stored.get(*row as usize).copied()).collect(),
             None => stored,
         });

@@ -1,5 +1,5 @@
-//! Granite 3 (IBM 2024): Llama's block with factors on token vectors, on what sublayers add, on
-//! scores and on logits.
+//! Granite 3 (IBM 2024): Llama's block with factors on token vectors, on the outputs of sublayers,
+//! on scores and on logits.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Stack};

@@ -1,5 +1,5 @@
 //! GTE (arXiv 2407.19669): BERT's post-norm blocks with rotary positions and a gated network. Its
-//! first checkpoints carry code of their own and call themselves `new`.
+//! first checkpoints come with code of their own and have the model type `new`.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -44,7 +44,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
 ];
 
-/// A pooler that only a classifier uses.
+/// A pooler that only classifiers use.
 const UNUSED: &[&str] = &["pooler."];
 
 const NAMES: Names = Names {
@@ -93,7 +93,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     split_fused(&mut draft.sources, &stack);
     let inner = dimensions.intermediate_size;
     edit_blocks(&mut draft.sources, |_, part, pick| match part {
-        // What is gated comes first.
+        // The values come before the gate.
         BlockPart::Up => pick.rows = Some((0..inner).collect()),
         BlockPart::Gate => pick.rows = Some((inner..2 * inner).collect()),
         _ => {}
@@ -110,7 +110,7 @@ fn public_rope(context: &Context<'_>) -> Result<Rope> {
     rope(context, None, "rope_theta", None, Rope::plain(160_000.0, 1.0))
 }
 
-/// What the code of the first checkpoints makes of their keys.
+/// The rotary positions of the first checkpoints, whose keys are read by their own code.
 fn own_rope(context: &Context<'_>, head_dim: u16) -> Result<Rope> {
     let config = context.config;
     config.only("position_embedding_type", &["rope".into()])?;
@@ -119,7 +119,7 @@ fn own_rope(context: &Context<'_>, head_dim: u16) -> Result<Rope> {
     config.only("logn_attention_scale", &[false.into()])?;
     config.only("rope_scaling.type", &["ntk".into()])?;
     config.only("rope_scaling.mixed_b", &[])?;
-    // How the computation is carried out, and how far a scale may go that is not used.
+    // How the computation is executed, and the bound of a scale that is refused above.
     config.get(&["unpad_inputs", "use_memory_efficient_attention", "logn_attention_clip1"]);
     let theta = config.real_or(&["rope_theta"], 10_000.0)?;
     let stretched = config.peek("rope_scaling").and_then(Json::as_object).is_some();

@@ -1,4 +1,4 @@
-//! Heads, described in data.
+//! Describes heads as data.
 
 use kinglet::format::spec::{Activation, Pooling, Task};
 
@@ -7,40 +7,40 @@ use super::source::{Pick, Prefixes, tensor};
 /// A head of a family.
 #[derive(Clone, Copy)]
 pub(super) struct Head {
-    /// Endings of the names in `architectures` that have this head.
+    /// The suffixes of `architectures` that have this head.
     pub(super) suffixes: &'static [&'static str],
-    /// [`Task::Classification`] stands for [`Task::Regression`] and
-    /// [`Task::MultiLabelClassification`], too.
+    /// [`Task::Classification`] also stands for [`Task::Regression`] and
+    /// [`Task::MultiLabelClassification`].
     pub(super) task: Task,
     pub(super) pooling: Pooling,
-    /// Which token is the last one, for a head that reads the last token.
+    /// The token that counts as the last one, for a head that reads the last token.
     pub(super) last: Last,
     pub(super) transform: Option<Transform>,
     pub(super) output: Output,
-    /// Beginnings of the names of tensors that a checkpoint may have and this head does not need.
+    /// The prefixes of tensors that a checkpoint may have and this head does not need.
     pub(super) unused: &'static [&'static str],
 }
 
 /// A dense layer, activation and norm before the output projection.
 #[derive(Clone, Copy)]
 pub(super) struct Transform {
-    /// Its module.
+    /// The name of the dense layer.
     pub(super) dense: &'static str,
     pub(super) bias: bool,
-    /// The width of the token table rather than of the hidden states.
+    /// Whether the output is as wide as the token table rather than the hidden states.
     pub(super) narrow: bool,
-    /// The model's own activation where `None`.
+    /// The activation; `None` for the model's own.
     pub(super) activation: Option<Activation>,
-    /// The module of its norm.
+    /// The name of the norm.
     pub(super) norm: Option<&'static str>,
 }
 
-/// Which token is the last one.
+/// The token that counts as the last one.
 #[derive(Clone, Copy)]
 pub(super) enum Last {
-    /// The last token of the text, whichever it is.
+    /// The last token of the text.
     Any,
-    /// The last that is not the padding token.
+    /// The last token that is not the padding token.
     NotPadding,
     /// The decoder's token at the position of the last end token in the encoder's text.
     OfEnd,
@@ -52,12 +52,12 @@ pub(super) enum Output {
     None,
     /// A row for each token of the vocabulary.
     Vocabulary {
-        /// Names its matrix may have, where it is not the token table.
+        /// The possible names of its matrix, if that is not the token table.
         weight: &'static [&'static str],
-        /// Names its bias may have; none when it has no bias.
+        /// The possible names of its bias; empty if it has none.
         bias: &'static [&'static str],
     },
-    /// A row for each token of the vocabulary, where the token table is narrower than the hidden
+    /// A row for each token of the vocabulary, if the token table is narrower than the hidden
     /// states (MobileBERT). The missing columns are in the matrix `rest`, which is stored with a
     /// column for each token.
     WidenedVocabulary {
@@ -69,7 +69,7 @@ pub(super) enum Output {
         module: &'static str,
         bias: bool,
     },
-    /// A module without a bias that has as many rows as the checkpoint says: vectors of unit
+    /// A module without a bias, with as many rows as the checkpoint says; the results have unit
     /// length.
     Vectors {
         module: &'static str,
@@ -81,7 +81,7 @@ pub(super) enum Output {
     },
 }
 
-/// Hidden states, or what sentence-transformers makes of them.
+/// Hidden states, or an embedding of sentence-transformers.
 pub(super) const BASE: Head = Head {
     suffixes: &["Model"],
     task: Task::Hidden,
@@ -92,7 +92,7 @@ pub(super) const BASE: Head = Head {
     unused: &[],
 };
 
-/// The next token, by the token table or a matrix of its own.
+/// The next token, from the token table or a matrix of its own.
 pub(super) const CAUSAL_LM: Head = Head {
     suffixes: &["ForCausalLM", "LMHeadModel"],
     task: Task::CausalLm,
@@ -116,7 +116,7 @@ pub(super) const QUESTION_ANSWERING: Head = Head {
     ..BASE
 };
 
-/// A label for the text, from a decoder's last token that is not padding.
+/// A label for the text, from the last token of a decoder that is not padding.
 pub(super) const LAST_TOKEN_CLASSIFICATION: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -127,7 +127,7 @@ pub(super) const LAST_TOKEN_CLASSIFICATION: Head = Head {
 };
 
 impl Head {
-    /// Names of its modules and tensors.
+    /// The names of its modules and tensors.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = match self.output {
             Output::None => Vec::new(),
@@ -140,19 +140,19 @@ impl Head {
     }
 }
 
-/// The number that a classifier would give a text, for each of several texts: the greatest is the
-/// answer.
+/// A score for each of several texts; the largest one is the answer. `classifier` has the other
+/// properties of the head.
 pub(super) const fn multiple_choice(classifier: Head) -> Head {
     let output = Output::Rows { module: "classifier", rows: 1 };
     Head { suffixes: &["ForMultipleChoice"], task: Task::Regression, output, ..classifier }
 }
 
-/// The pooler of BERT and its kin, as a transform.
+/// The pooler of BERT and related models, as a transform.
 pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Option<Transform> {
     Some(Transform { dense, bias: true, narrow: false, activation: Some(activation), norm: None })
 }
 
-/// Adds the row of a table of one row to every row of `table`.
+/// Adds the row of the one-row table `name` to every row of `table`.
 pub(super) fn add_row(table: &mut Pick, prefixes: Prefixes, name: &str) {
     table.added = Some(Box::new(Pick { of: Some(1), ..tensor(prefixes, name, "weight") }));
 }

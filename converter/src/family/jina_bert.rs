@@ -1,6 +1,6 @@
-//! JinaBERT (arXiv 2310.19923): BERT whose scores fall with the distance to either side (ALiBi,
-//! arXiv 2108.12409), with a gated network. Its checkpoints call themselves `bert`, and carry code
-//! of their own.
+//! JinaBERT (arXiv 2310.19923): BERT with scores that fall with the distance in both directions
+//! (ALiBi, arXiv 2108.12409) and a gated network. Its checkpoints have the model type `bert` and
+//! come with code of their own.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -30,7 +30,7 @@ const NAMES: Names = Names {
     ..bert::NAMES
 };
 
-/// Whether a configuration that says it is BERT is one of these.
+/// Whether a configuration of model type `bert` is one of JinaBERT.
 pub(super) fn is(context: &Context<'_>) -> bool {
     context.model_type == "bert"
         && context.config.peek("position_embedding_type").and_then(Json::as_str) == Some("alibi")
@@ -42,9 +42,9 @@ pub(super) fn map(context: &Context<'_>) -> Result<Draft> {
     for key in ["is_decoder", "add_cross_attention"] {
         config.only(key, &[false.into()])?;
     }
-    // Only a text's vector would be pooled by it, which is what sentence-transformers says.
+    // This key would only pool the vector of a text, which sentence-transformers decides.
     config.get(&["emb_pooler"]);
-    // How the computation is carried out.
+    // How the computation is executed.
     config.get(&["attn_implementation"]);
     let kind = config.get(&["feed_forward_type"]).and_then(Json::as_str).unwrap_or("original");
     let gate = match kind {

@@ -1,8 +1,8 @@
 //! Keys of `config.json` that do not change what a model computes at inference.
 
-/// Their names.
+/// The names of the keys.
 pub(super) const HARMLESS: &[&str] = &[
-    // Where it came from, and with what it was saved.
+    // The origin of the model, and how it was saved.
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_commit_hash",
@@ -60,7 +60,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "summary_first_dropout",
     "summary_last_dropout",
     "total_flos",
-    // How the computation is carried out, not what is computed.
+    // How the computation is executed, without changing its result.
     "chunk_size_feed_forward",
     "deterministic_flash_attn",
     "output_attentions",
@@ -75,7 +75,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "tokenizer_class",
     "use_cache",
     "use_return_dict",
-    // Defaults of generation and of pipelines; the sampler's caller decides.
+    // Defaults of generation and of pipelines, which the caller decides.
     "begin_suppress_tokens",
     "diversity_penalty",
     "do_sample",
@@ -102,7 +102,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "top_p",
     "typical_p",
     "num_beam_groups",
-    // Said elsewhere, or by the shapes.
+    // Also given elsewhere, or by the shapes.
     "id2label",
     "label2id",
     "num_labels",
@@ -113,7 +113,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "n_ctx",
     "pruned_heads",
     "vocab_file",
-    // Left by other programs in some families' files, and read by none.
+    // Written by other programs into files of some families, and not read.
     "down_scale_factor",
     "gap_size",
     "net_structure_type",
@@ -125,7 +125,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "same_enc_dec",
     "share_inout_emb",
     "unk_index",
-    // Heads that no conversion has.
+    // Heads that no conversion supports.
     "directionality",
     "pooler_fc_size",
     "pooler_num_attention_heads",

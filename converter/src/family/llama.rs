@@ -1,7 +1,5 @@
-//! Llama and the families that share its block: RMS norm, rotary positions, grouped queries, a
-//! gated network.
-//!
-//! Llama (arXiv 2302.13971).
+//! Llama (arXiv 2302.13971) and the families that share its block: RMS norm, rotary positions,
+//! grouped queries, a gated network.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -51,7 +49,7 @@ pub(super) const NAMES: Names = Names {
     ],
 };
 
-/// Queries, keys and values in one matrix, and so the two halves of the gated network.
+/// Queries, keys and values in one matrix, and the two halves of the gated network in another.
 const FUSED: Names = Names {
     block: &[
         (BlockPart::AttentionNorm, "input_layernorm"),
@@ -83,46 +81,47 @@ const FUSED_GATE: Names = Names {
     ..NAMES
 };
 
-/// In what the families that share Llama's block differ.
+/// The differences between the families that share Llama's block.
 #[derive(Clone, Copy)]
 pub(super) struct Variant {
-    /// Its `model_type`.
+    /// `model_type` of the family.
     pub(super) model_type: &'static str,
-    /// What its tensors are called.
+    /// The names of the tensors.
     pub(super) names: Names,
-    /// Whether queries, keys and values have biases; as `attention_bias` says where `None`.
+    /// Whether queries, keys and values have biases; `None` if `attention_bias` decides.
     pub(super) qkv_bias: Option<bool>,
-    /// Whether the output projection has a bias; as `attention_bias` says where `None`.
+    /// Whether the output projection has a bias; `None` if `attention_bias` decides.
     pub(super) output_bias: Option<bool>,
-    /// How queries and keys are normed.
+    /// The norm of queries and keys.
     pub(super) query_key_norm: fn(NormSpec) -> QueryKeyNorm,
-    /// Which layers have a sliding window.
+    /// The layers with a sliding window.
     pub(super) window: Window,
     /// The key of the activation.
     pub(super) activation: &'static str,
-    /// The network has a gate.
+    /// Whether the network has a gate.
     pub(super) gated: bool,
-    /// The formula of the norms, of which `layer_norm_eps` or another key says the epsilon.
+    /// The formula of the norms for an epsilon.
     pub(super) norm: fn(f64) -> Norm,
-    /// How norms and residual connections are arranged.
+    /// The order of norms and residual connections.
     pub(super) residual: Residual,
-    /// The part of each head that is rotated, unless `partial_rotary_factor` says another; all of
-    /// it where `None`, whatever that says.
+    /// The part of each head that is rotated unless `partial_rotary_factor` says otherwise; `None`
+    /// for the whole head, whatever that key says.
     pub(super) partial: Option<f64>,
-    /// Rotated pairs are neighbours.
+    /// Whether rotated pairs are adjacent.
     pub(super) neighbours: bool,
 }
 
-/// Which layers have a sliding window.
+/// The layers with a sliding window.
 #[derive(Clone, Copy)]
 pub(super) enum Window {
-    /// None.
+    /// No layer.
     None,
-    /// All, of `sliding_window` if that is not null.
+    /// All layers, with `sliding_window` unless that is null.
     Every,
-    /// The same, but only those of `layer_types` where that is said.
+    /// Like `Every`, but only the layers that `layer_types` marks, if it is given.
     Typed,
-    /// Those of `layer_types`, or from `max_window_layers` on, if `use_sliding_window`.
+    /// With `use_sliding_window`, the layers that `layer_types` marks, or those from
+    /// `max_window_layers` on.
     Late,
 }
 
@@ -164,7 +163,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     draft(context, VARIANTS.iter().find(|variant| variant.model_type == context.model_type).unwrap_or(&LLAMA))
 }
 
-/// A decoder with rotary positions in every layer.
+/// The draft of a decoder with rotary positions in every layer.
 pub(super) fn draft(context: &Context<'_>, variant: &Variant) -> Result<Draft> {
     let (mut stack, norm) = stack(context, variant)?;
     let rope = variant_rope(context, variant)?;
@@ -175,8 +174,7 @@ pub(super) fn draft(context: &Context<'_>, variant: &Variant) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Takes apart what is fused, and puts rotated pairs that are neighbours where the runtime has
-/// them.
+/// Splits fused matrices, and reorders adjacent rotated pairs for the runtime.
 pub(super) fn finish(draft: &mut Draft, variant: &Variant, stack: &StackSpec) {
     let attention = &stack.block.attention;
     split_fused(&mut draft.sources, stack);
@@ -195,7 +193,7 @@ pub(super) fn finish(draft: &mut Draft, variant: &Variant, stack: &StackSpec) {
 
 fn variant_rope(context: &Context<'_>, variant: &Variant) -> Result<Rope> {
     const PARTIAL: &str = "partial_rotary_factor";
-    // Null is not left out: it is all.
+    // Null is not the default: it means the whole head.
     let partial = variant.partial.filter(|_| !context.config.has(PARTIAL)).unwrap_or(1.0);
     let default = Rope::plain(10_000.0, partial);
     scaled_rope(context, None, "rope_theta", variant.partial.map(|_| PARTIAL), default)

@@ -1,4 +1,4 @@
-//! MobileBERT (arXiv 2004.02984): a narrow BERT inside each block of a wide stream.
+//! MobileBERT (arXiv 2004.02984): a narrow BERT inside each block, between wide hidden states.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, NETWORKS, Role, Stack, StackPart};
@@ -17,7 +17,7 @@ use crate::refuse;
 /// MobileBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["mobilebert"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -57,7 +57,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// What a checkpoint may still have of the heads it was trained with.
+/// Modules of pretraining heads, which a checkpoint may still have.
 const UNUSED: &[&str] = &["pooler.", "cls."];
 
 const NAMES: Names = Names {
@@ -108,7 +108,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         false => dimensions.hidden_size,
     };
     config.get(&["intra_bottleneck_size"]);
-    // Another name for that size, in files that say it.
+    // Some files give this size under another name, too.
     config.only("true_hidden_size", &[size.into()])?;
     dimensions.head_dim = divide(size, dimensions.heads, "true_hidden_size")?;
     let mut stack = dimensions.stack()?;
@@ -117,7 +117,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let narrow = config.flag_or(&["use_bottleneck_attention"], false)?;
     let shared = config.flag_or(&["key_query_shared_bottleneck"], true)?;
     if narrow {
-        // The checkpoint stores it, but nothing reads it.
+        // The checkpoint stores it, but the model does not use it.
         context.checkpoint.dismiss(|name| name.contains(".bottleneck.attention."));
     }
     stack.block.bottleneck = bottleneck.then_some(BottleneckSpec {
@@ -156,7 +156,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The networks of a block: those of `ffn`, then the one that BERT has.
+/// Adds the networks of a block: those in `ffn`, then BERT's own.
 fn add_networks(draft: &mut Draft, layer: u16, networks: usize) {
     for (at, (up, down, norm)) in NETWORKS.into_iter().take(networks).enumerate() {
         let inside = if at + 1 < networks { format!("ffn.{at}.") } else { String::new() };

@@ -1,8 +1,8 @@
-//! From `config.json` to a specification, and from each role to the tensors it is made of.
+//! Maps `config.json` to a specification, and each role to the tensors that it is built from.
 //!
-//! A family is a row of [`FAMILIES`]: the `model_type`s it serves, the heads it may have, and a
-//! function that fills in the stacks. None of them computes: what a role is made of is said in data
-//! ([`Source`]), and [`weights`](crate::weights) does it.
+//! A family is a row of [`FAMILIES`]: the `model_type`s that it serves, the heads that it may have,
+//! and a function that fills in the stacks. Families do not compute: the sources of a role are data
+//! ([`Source`]), and [`weights`](crate::weights) executes them.
 
 use std::collections::BTreeMap;
 
@@ -76,20 +76,20 @@ pub use special::SpecialTokens;
 use draft::{Context, Draft};
 use generation::Generation;
 
-/// What a checkpoint is, said in data.
+/// A checkpoint's architecture and the sources of its tensors.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// `model_type` of its configuration.
+    /// `model_type` of the configuration.
     pub model_type: String,
     /// The architecture.
     pub spec: ModelSpec,
-    /// Where each tensor comes from: one entry for every role of the specification.
+    /// The source of each tensor: one entry for every role of the specification.
     pub sources: BTreeMap<Role, Source>,
-    /// Names of the labels, in order; empty when the head has none.
+    /// The names of the labels, in order; empty if the head has none.
     pub labels: Vec<String>,
-    /// Tokens with a meaning of their own.
+    /// The special tokens.
     pub special: SpecialTokens,
-    /// Choices that a person should know of.
+    /// Notes on choices that a user should know about.
     pub notes: Vec<String>,
 }
 
@@ -152,10 +152,10 @@ pub const FAMILIES: &[&Family] = &[
     &t5::FAMILY,
 ];
 
-/// Maps a checkpoint.
+/// Maps a checkpoint to a specification.
 ///
 /// # Errors
-/// When the architecture, a key of its configuration or a value is not implemented; the message
+/// When the architecture, a key of the configuration or a value is not implemented; the message
 /// names it.
 pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let config = &checkpoint.config;
@@ -169,11 +169,12 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
         )
     })?;
     refuse_quantized(checkpoint)?;
-    // Only heads on the vocabulary ask for it, but every configuration has it.
+    // Every configuration has this key, and only heads on the vocabulary read it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
     let context = Context { checkpoint, config, options, model_type, head, embedding };
-    // Its checkpoints say that they are BERT, and carry code that makes another model of it.
+    // JinaBERT's checkpoints call themselves BERT, and come with code that makes another model of
+    // it.
     let map = if jina_bert::is(&context) { jina_bert::map } else { family.map };
     let mut draft = map(&context)?;
     let (head, labels) = build::build(&context, family.heads, &mut draft)?;
@@ -191,8 +192,8 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
 
 /// Refuses weights that another program has quantized.
 fn refuse_quantized(checkpoint: &Checkpoint) -> Result<()> {
-    // What GPTQ, AWQ and bitsandbytes put beside or in the place of `weight`; older files of GPTQ
-    // have no other mark.
+    // The suffixes of tensors that GPTQ, AWQ and bitsandbytes store beside or instead of `weight`;
+    // older files of GPTQ have no other mark.
     const PACKED: [&str; 4] = [".qweight", ".SCB", ".weight.absmax", ".weight.quant_state.bitsandbytes__nf4"];
     let action = "convert the checkpoint that it was made from: Kinglet quantizes real numbers itself";
     if let Some(said) = checkpoint.config.get(&["quantization_config"]) {

@@ -1,5 +1,5 @@
 //! ModernBERT (arXiv 2412.13663): pre-norm blocks without biases, rotary positions, gated networks,
-//! and windows in two layers of three; and decoders of the same blocks.
+//! and windows in two layers out of three; also decoders with these blocks.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -17,13 +17,13 @@ use crate::refuse;
 
 /// ModernBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["modernbert"], heads: HEADS, map: encoder };
-/// The decoders that are trained beside it (arXiv 2507.11412).
+/// The decoders that were trained along with it (arXiv 2507.11412).
 pub(super) const DECODER: Family = Family { model_types: &["modernbert-decoder"], heads: DECODER_HEADS, map: decoder };
 
 const TRANSFORM: Transform =
     Transform { dense: "head.dense", bias: false, narrow: false, activation: None, norm: Some("head.norm") };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -88,7 +88,7 @@ const NAMES: Names = Names {
     ],
 };
 
-/// Queries, keys and values in matrices of their own.
+/// The names of decoders: queries, keys and values in separate matrices.
 const DECODER_NAMES: Names = Names {
     block: &[
         (BlockPart::AttentionNorm, "attn_norm"),
@@ -139,7 +139,7 @@ fn map(context: &Context<'_>, id: Stack, names: &Names) -> Result<Draft> {
     let intermediate_size = config.size(&["intermediate_size"])?;
     let norm =
         Norm { bias: config.flag_or(&["norm_bias"], false)?, ..Norm::layer(config.real_or(&["norm_eps"], 1e-5)?) };
-    // Older files carry these two over from BERT; the model has no use for them.
+    // Older files have these two keys of BERT, which the model does not use.
     config.get(&["layer_norm_eps", "position_embedding_type"]);
     let dimensions = Dimensions {
         hidden_size,
@@ -167,9 +167,9 @@ fn map(context: &Context<'_>, id: Stack, names: &Names) -> Result<Draft> {
     let every = config.optional_size(&["global_attn_every_n_layers"])?.unwrap_or(3).max(1);
     let sliding = sliding_layer_types(config, layers)?;
     let sliding = sliding.unwrap_or_else(|| layer_bits(layers, |layer| !layer.is_multiple_of(every)));
-    // Half of the window lies on each side.
+    // Half of the window is on each side.
     let half = config.optional_size(&["local_attention"])?.unwrap_or(128) / 2;
-    // Decoders say the half in a key of its own, which then counts.
+    // Decoders give the half in a key of its own, which overrides the other.
     let window = config.optional_size(&["sliding_window"])?.filter(|_| id == Stack::Decoder).unwrap_or(half);
     set_local(&mut stack, window, sliding);
     let whole = |theta| Rope::plain(theta, 1.0);
@@ -181,14 +181,14 @@ fn map(context: &Context<'_>, id: Stack, names: &Names) -> Result<Draft> {
         draft.sources.insert(Role::Stack(id, part), rope.table());
     }
     split_fused(&mut draft.sources, &stack);
-    // The norm that is skipped is not stored, but it has its place in the payload.
+    // The skipped norm is not stored, but has its place in the payload.
     let skipped = Source { weight: Value::Constant(1.0), bias: norm.bias.then_some(Value::Constant(0.0)) };
     draft.sources.insert(Role::Block(id, 0, BlockPart::AttentionNorm), skipped);
     set_head(context, &mut draft)?;
     Ok(draft)
 }
 
-/// The head has keys of its own.
+/// Applies the keys of the head.
 fn set_head(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let config = context.config;
     let bias = config.flag_or(&["classifier_bias"], false)?;

@@ -1,4 +1,4 @@
-//! MPNet (arXiv 2004.09297): RoBERTa's positions and heads, with T5's biases by distance besides.
+//! MPNet (arXiv 2004.09297): RoBERTa's positions and heads, and T5's biases by distance.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};

@@ -46,10 +46,10 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
 ];
 
-/// A pooler that only a classifier uses.
+/// A pooler that only classifiers use.
 const UNUSED: &[&str] = &["pooler."];
 
-/// As `transformers` has them in its memory.
+/// The names in `transformers`' modules.
 const NAMES: Names = Names {
     prefixes: &["nomic_bert."],
     stack: &[
@@ -71,7 +71,7 @@ const NAMES: Names = Names {
     ],
 };
 
-/// As files have them, whoever made them.
+/// The names in files, of either origin.
 const STORED_NAMES: Names = Names {
     prefixes: &["nomic_bert.", "bert."],
     stack: &[

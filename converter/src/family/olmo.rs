@@ -1,6 +1,5 @@
-//! OLMo (arXiv 2402.00838): Llama's block with norms that have no weights; and OLMo 2 (arXiv
-//! 2501.00656), whose norms come after the sublayers, and on all heads of queries and keys
-//! together.
+//! OLMo (arXiv 2402.00838): Llama's block, with norms without weights. OLMo 2 (arXiv 2501.00656):
+//! norms after the sublayers, and one over all heads of queries and of keys.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Shape};
@@ -16,7 +15,7 @@ use super::source::{Names, Value};
 pub(super) const FAMILY: Family =
     Family { model_types: &["olmo"], heads: &[BASE, CAUSAL_LM, LAST_TOKEN_CLASSIFICATION], map };
 
-/// Nothing in its configuration says another epsilon.
+/// The configuration has no other epsilon.
 const VARIANT: Variant = Variant { norm: |_| Norm { bias: false, ..Norm::layer(1e-5) }, ..LLAMA };
 
 /// OLMo 2.

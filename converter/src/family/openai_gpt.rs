@@ -1,4 +1,5 @@
-//! GPT (Radford et al. 2018): post-norm blocks, learned positions, matrices stored by input.
+//! GPT (Radford et al. 2018): post-norm blocks, learned positions, matrices stored as `[inputs,
+//! outputs]`.
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
@@ -35,7 +36,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         vocab_size: config.size(&["vocab_size"])?,
         max_positions: context.stored_positions(config.size(&["n_positions", "max_position_embeddings"])?)?,
         norm,
-        // Here "gelu" means the approximation.
+        // Here "gelu" means its tanh approximation.
         activation: match config.text_or(&["afn"], "gelu")? {
             "gelu" => Activation::GeluTanh,
             name => activation("afn", name)?,

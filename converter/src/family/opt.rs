@@ -36,10 +36,10 @@ const NAMES: Names = Names {
     ],
 };
 
-/// Rows of the table of positions that no token uses.
+/// The number of rows in the table of positions that no token uses.
 const FIRST_POSITION: u32 = 2;
 
-/// From the model's width back to the token table's.
+/// The projection from the model's width back to that of the token table.
 const PROJECT_OUT: Transform =
     Transform { dense: "project_out", bias: false, narrow: true, activation: Some(Activation::Identity), norm: None };
 

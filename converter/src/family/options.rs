@@ -1,4 +1,4 @@
-//! What the caller of a mapping may choose.
+//! The options of a mapping.
 
 use std::path::PathBuf;
 
@@ -6,33 +6,34 @@ use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Pooling, Task,
 
 use crate::widths::Widths;
 
-/// What the caller may choose.
+/// The options of a mapping.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The task, where the checkpoint's `architectures` does not say it or another is wanted.
+    /// The task, if the checkpoint's `architectures` does not name one or another is wanted.
     pub task: Option<Task>,
-    /// Pooling of an embedding that no `modules.json` describes.
+    /// The pooling of an embedding that no `modules.json` describes.
     pub pooling: Option<Pooling>,
-    /// Width of a quantized row of activations.
+    /// The width of a quantized row of activations.
     pub activations: ActivationWidth,
-    /// Width of the keys in the cache.
+    /// The width of the cached keys.
     pub keys: KeyWidth,
-    /// How matrices with weights of eight bits lie in the payload.
+    /// The order of 8-bit weights in the payload.
     pub weights: WeightLayout,
-    /// Which matrices have weights of four bits.
+    /// The matrices with 4-bit weights.
     pub widths: Widths,
-    /// Which way the checkpoint was trained to read; what its folder says where `None`, or else
-    /// forward.
+    /// The direction in which the checkpoint was trained to read; `None` for the one that its
+    /// folder names, or forward.
     pub direction: Option<Direction>,
-    /// The longest sequence, where it should differ from the checkpoint's.
+    /// The longest sequence, if it differs from the checkpoint's.
     pub max_tokens: Option<u32>,
-    /// Tokens that go through a layer together; by default 8 where there is an encoder, else 1.
+    /// The number of tokens that go through a layer together; by default 8 with an encoder,
+    /// otherwise 1.
     pub tile: Option<u16>,
-    /// Language of a model with language embeddings, by index.
+    /// The language of a model with language embeddings, by index.
     pub language: Option<u32>,
-    /// The folder of an adapter of `peft` that the model is to be merged with.
+    /// The folder of a `peft` adapter to merge into the model.
     pub adapter: Option<PathBuf>,
-    /// Keys of `config.json` and `generation_config.json` that the caller vouches for.
+    /// Keys of `config.json` and `generation_config.json` that the caller says may be ignored.
     pub ignored_keys: Vec<String>,
 }
 

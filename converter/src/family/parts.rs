@@ -1,4 +1,4 @@
-//! Parts that several families read from keys of one name.
+//! Parts of a specification that several families read from the same keys.
 
 use core::f64::consts::LOG2_E;
 
@@ -14,7 +14,7 @@ use kinglet::format::spec::{
     Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, TokenScale,
 };
 
-/// What every stack says of itself.
+/// The sizes that every stack has, with its norm and activation.
 pub(super) struct Dimensions {
     pub(super) hidden_size: u32,
     pub(super) layers: u32,
@@ -30,7 +30,7 @@ pub(super) struct Dimensions {
 
 impl Dimensions {
     /// The plainest stack of these dimensions, which a family then changes: pre-norm without a
-    /// final one, every projection with a bias, no positions, a network without a gate.
+    /// final norm, a bias on every projection, no positions, a feed-forward network without a gate.
     pub(super) fn stack(&self) -> Result<StackSpec> {
         let layers = short(self.layers, "num_hidden_layers")?;
         Ok(StackSpec {
@@ -84,7 +84,7 @@ impl Dimensions {
     }
 }
 
-/// An activation function by its name in a configuration, under this key.
+/// The activation function called `name`; errors name the key.
 pub(super) fn activation(key: &str, name: &str) -> Result<Activation> {
     Ok(match name {
         "gelu" | "gelu_python" => Activation::Gelu,
@@ -105,12 +105,12 @@ pub(super) fn activation(key: &str, name: &str) -> Result<Activation> {
     })
 }
 
-/// The activation function under a key.
+/// The activation function that a key names.
 pub(super) fn activation_key(config: &Config, key: &str, default: &str) -> Result<Activation> {
     activation(key, config.text_or(&[key], default)?)
 }
 
-/// Heads of one width that together are as wide as `size`.
+/// The width of a head if all heads together are as wide as `size`. Errors call the size `what`.
 pub(super) fn divide(size: u32, heads: u32, what: &str) -> Result<u32> {
     if heads > 0 && size.is_multiple_of(heads) {
         return Ok(size / heads);
@@ -121,7 +121,7 @@ pub(super) fn divide(size: u32, heads: u32, what: &str) -> Result<u32> {
     ))
 }
 
-/// A number that the specification holds in 16 bits.
+/// Converts a number that the specification holds in 16 bits.
 pub(super) fn short(value: u32, what: &str) -> Result<u16> {
     u16::try_from(value)
         .map_err(|_| refuse(format_args!("config.json says `{what}` = {value}"), "at most 65535 are supported"))
@@ -132,12 +132,12 @@ pub(super) fn score_scale(natural: f64) -> Result<Multiplier> {
     multiplier(natural * LOG2_E)
 }
 
-/// Bits 0 to `layers - 1` set where `is` holds.
+/// A bit set of the layers in `0..layers` for which `is` is true.
 pub(super) fn layer_bits(layers: u32, is: impl Fn(u32) -> bool) -> u64 {
     (0..layers.min(64)).filter(|layer| is(*layer)).fold(0, |bits, layer| bits | 1 << layer)
 }
 
-/// Which layers `layer_types` gives a sliding window, if it is there.
+/// The bit set of layers to which `layer_types` gives a sliding window; `None` without this key.
 pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option<u64>> {
     let Some(types) = config.get(&["layer_types"]) else { return Ok(None) };
     let mut bits = 0;
@@ -163,7 +163,7 @@ pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option
     Ok(Some(bits))
 }
 
-/// Gives some layers a sliding window, unless it is as long as any text.
+/// Gives the layers of a bit set a sliding window, unless it is as long as the longest text.
 pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64) -> Result<()> {
     let Some(window) = window.filter(|_| layers != 0) else { return Ok(()) };
     if window == 0 {
@@ -178,9 +178,9 @@ pub(super) fn set_window(stack: &mut StackSpec, window: Option<u32>, layers: u64
     Ok(())
 }
 
-/// Sets windows for a stack whose layers with a window have rotary angles of their own. A window
-/// longer than any text is kept, at the length of the longest text, because it still tells these
-/// layers from the others.
+/// Sets windows for a stack whose windowed layers have rotary angles of their own. A window that is
+/// longer than the longest text is cut to that length and kept, because it still distinguishes
+/// these layers.
 pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
     if layers != 0 {
         (stack.block.attention.window, stack.block.attention.sliding_layers) =
@@ -191,7 +191,7 @@ pub(super) fn set_local(stack: &mut StackSpec, window: u32, layers: u64) {
     }
 }
 
-/// Multiplies the logits of a head on the vocabulary, by way of the last norm.
+/// Multiplies the logits of a head on the vocabulary, by scaling the last norm.
 pub(super) fn multiply_logits(draft: &mut Draft, id: Stack, factor: f64) {
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(id, StackPart::FinalNorm) {
@@ -200,8 +200,7 @@ pub(super) fn multiply_logits(draft: &mut Draft, id: Stack, factor: f64) {
     });
 }
 
-/// Whether a decoder's token types are offered, and such: refuses keys that make an encoder
-/// something else.
+/// Refuses keys that make the encoder a decoder, or give it other positions than absolute ones.
 pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
     for key in ["is_decoder", "add_cross_attention"] {
         context.config.only(key, &[false.into()])?;
@@ -209,12 +208,12 @@ pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
     context.config.only_ever("position_embedding_type", &["absolute".into()])
 }
 
-/// How many values of a head are rotated.
+/// The number of values of a head that are rotated.
 pub(super) fn rotated(head_dim: u32, partial: f64) -> Result<u16> {
     short((f64::from(head_dim) * partial) as u32, "head_dim")
 }
 
-/// A number of values to rotate, which must make pairs.
+/// Checks that a number of rotated values can be split into pairs.
 pub(super) fn even(dims: u16) -> Result<u16> {
     if dims > 0 && dims.is_multiple_of(2) {
         return Ok(dims);

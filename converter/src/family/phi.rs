@@ -1,4 +1,4 @@
-//! Phi 1, 1.5 and 2 (arXiv 2306.11644, 2309.05463): attention and network side by side under one
+//! Phi 1, 1.5 and 2 (arXiv 2306.11644, 2309.05463): attention and network in parallel under one
 //! norm, partial rotary positions.
 
 use anyhow::Result;

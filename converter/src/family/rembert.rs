@@ -1,4 +1,4 @@
-//! RemBERT (arXiv 2010.12821): BERT with a narrow token table, and a wide one that only writes.
+//! RemBERT (arXiv 2010.12821): BERT with a narrow token table, and a wide output matrix of its own.
 
 use anyhow::Result;
 use kinglet::format::layout::{Stack, StackPart};
@@ -13,7 +13,7 @@ use super::{Family, bert};
 /// RemBERT.
 pub(super) const FAMILY: Family = Family { model_types: &["rembert"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -48,7 +48,7 @@ const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// A pooler that only a classifier uses.
+/// A pooler that only classifiers use.
 const UNUSED: &[&str] = &["pooler."];
 
 const NAMES: Names = Names {

@@ -1,5 +1,5 @@
 //! RoBERTa (arXiv 1907.11692), XLM-RoBERTa (arXiv 1911.02116), CamemBERT (arXiv 1911.03894): BERT
-//! with positions that begin after the padding token's and do not count it, and heads of its own.
+//! with positions that begin after the padding token's and skip it, and with heads of its own.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -19,7 +19,7 @@ pub(super) const FAMILY: Family =
 /// RoBERTa with norms before the sublayers, and one after the last block (arXiv 1904.01038).
 pub(super) const PRE_NORM: Family = Family { model_types: &["roberta-prelayernorm"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -55,7 +55,7 @@ pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// A pooler that only the base model would use.
+/// A pooler that only the base model uses.
 const UNUSED: &[&str] = &["pooler."];
 
 const NAMES: Names = Names { prefixes: &["roberta.", "data2vec_text."], ..bert::NAMES };
@@ -105,7 +105,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     edit(&mut draft.sources, |role, pick| {
         if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
             pick.rows = Some((first..first + max_positions).chain([padding]).collect());
-            // The only type there is goes into the positions.
+            // The row of the only token type is added to the positions.
             if types == 1 {
                 add_row(pick, names.prefixes, "embeddings.token_type_embeddings");
             }

@@ -104,8 +104,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The sines and cosines of the angles may be stored, and would then be used. They can only be the
-/// computed ones.
+/// Checks stored sines and cosines, which would be used in place of the computed ones and must
+/// agree with them.
 fn check_stored_angles(context: &Context<'_>, positions: u32, dims: u16) -> Result<()> {
     let names = prefixed(NAMES.prefixes, "encoder.embed_positions.weight");
     let Some(name) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else { return Ok(()) };

@@ -1,5 +1,4 @@
-//! Rotary positions as configurations say them, in all their spellings, and how they are stretched
-//! for longer texts.
+//! Reads rotary positions in all spellings of configurations, and their changes for longer texts.
 
 use anyhow::Result;
 use kinglet::format::spec::{AttentionPosition, StackSpec};
@@ -12,32 +11,32 @@ use crate::fixed::{multiplier, real};
 use crate::refuse;
 use crate::tables::{Rotation, Scaling};
 
-/// Rotary positions as a configuration says them.
+/// Rotary positions of a configuration.
 pub(super) struct Rope {
     /// The base of the frequencies.
     pub(super) theta: f64,
     /// The part of each head that is rotated.
     pub(super) partial: f64,
-    /// How frequencies are changed for longer texts.
+    /// The change to the frequencies for longer texts.
     scaling: Scaling,
-    /// A factor on what is rotated.
+    /// A factor on the rotated values.
     amplitude: f64,
 }
 
 impl Rope {
-    /// Without a change for longer texts.
+    /// Rotary positions without a change for longer texts.
     pub(super) fn plain(theta: f64, partial: f64) -> Self {
         Self { theta, partial, scaling: Scaling::None, amplitude: 1.0 }
     }
 
-    /// Stretched by `factor` for any text: the base grows by it, and all frequencies fall by its
-    /// power `2 / head_dim`.
+    /// Rotary positions that are stretched by `factor` at any length: the base is multiplied by it,
+    /// and all frequencies are divided by its power `2 / head_dim`.
     pub(super) fn ntk(theta: f64, factor: f64, head_dim: u16) -> Self {
         let fall = libm::pow(factor, 2.0 / f64::from(head_dim.max(1)));
         Self { scaling: Scaling::Linear(fall as f32), ..Self::plain(theta * factor, 1.0) }
     }
 
-    /// With these frequencies. `theta` gives none then.
+    /// Rotary positions with the given frequencies, whatever `theta` is.
     pub(super) fn stored(theta: f64, frequencies: &[f32]) -> Self {
         let width = 2 * frequencies.len().max(1);
         let plain = |pair: usize| libm::pow(theta, -((2 * pair) as f64) / width as f64);
@@ -50,7 +49,7 @@ impl Rope {
         self.rotation(None)
     }
 
-    /// The same with frequencies spread over a width that is not that of what is rotated.
+    /// The table with frequencies spread over `width` rather than over the rotated dimensions.
     pub(super) fn table_over(&self, width: u16) -> Source {
         self.rotation(Some(width))
     }
@@ -59,7 +58,7 @@ impl Rope {
         Value::Rotary(Rotation { theta: self.theta, spread, scaling: self.scaling.clone() }).into()
     }
 
-    /// Queries and keys are both multiplied by the amplitude: scores by its square.
+    /// Multiplies queries and keys by the amplitude, and so the scores by its square.
     pub(super) fn amplify(&self, stack: &mut StackSpec) -> Result<()> {
         let attention = &mut stack.block.attention;
         if self.amplitude == 1.0 {
@@ -76,9 +75,9 @@ impl Rope {
     }
 }
 
-/// Reads rotary positions in their spellings: `rope_parameters`, which older files call
-/// `rope_scaling`, and keys of their own for what that leaves out. `layer_type` picks one where
-/// there are several. Kinds that multiply what is rotated are refused.
+/// Reads rotary positions in all spellings: `rope_parameters`, which older files call
+/// `rope_scaling`, and separate keys for values that it lacks. `layer_type` selects one of several.
+/// Kinds that multiply the rotated values are refused.
 pub(super) fn rope(
     context: &Context<'_>,
     layer_type: Option<&str>,
@@ -97,7 +96,7 @@ pub(super) fn rope(
     Ok(found)
 }
 
-/// The object that says it.
+/// The path of the object that describes the positions.
 fn section(config: &Config, layer_type: Option<&str>) -> String {
     match layer_type {
         Some(kind) => format!("rope_parameters.{kind}"),
@@ -110,7 +109,7 @@ fn is_older(config: &Config) -> bool {
     config.peek("rope_scaling").and_then(Json::as_object).is_some_and(|map| !map.is_empty())
 }
 
-/// The same with every kind that is implemented.
+/// Like [`rope`], with every kind that is implemented.
 pub(super) fn scaled_rope(
     context: &Context<'_>,
     layer_type: Option<&str>,
@@ -130,7 +129,7 @@ pub(super) fn scaled_rope(
         }
         config.only("rope_scaling.rope_theta", &[])?;
     }
-    // The newer name wins.
+    // The newer name takes precedence.
     let kind = if config.peek(&key("rope_type")).is_some() { "rope_type" } else { "type" };
     config.get(&[&key("type")]);
     let mut found = Rope {
@@ -161,7 +160,7 @@ pub(super) fn scaled_rope(
     Ok(found)
 }
 
-/// The numbers of one kind.
+/// The keys of one kind.
 struct Keys<'a> {
     context: &'a Context<'a>,
     section: &'a str,
@@ -178,7 +177,7 @@ impl Keys<'_> {
         if config.get(&[&key]).is_none() { Ok(None) } else { config.real_or(&[&key], 1.0).map(Some) }
     }
 
-    /// A number that must be there, above 0.
+    /// A required number above 0.
     fn number(&self, name: &str) -> Result<f64> {
         self.optional(name)?.filter(|x| *x > 0.0).ok_or_else(|| {
             refuse(
@@ -192,7 +191,7 @@ impl Keys<'_> {
         self.context.config.size(&["max_position_embeddings", "n_positions"])
     }
 
-    /// The length of the texts of the first training.
+    /// The longest text in pretraining.
     fn original(&self) -> Result<u32> {
         let config = self.context.config;
         let (own, inner) = ("original_max_position_embeddings", self.key("original_max_position_embeddings"));
@@ -202,14 +201,14 @@ impl Keys<'_> {
         }
     }
 
-    /// Nothing changes up to the length that the model is made for.
+    /// Dynamic scaling, which changes nothing up to the trained length.
     fn dynamic(&self) -> Result<Scaling> {
         self.number("factor")?;
         self.fits("dynamic", self.longest()?)?;
         Ok(Scaling::None)
     }
 
-    /// Refuses more tokens than there is one table for.
+    /// Refuses more tokens than one table of angles serves.
     fn fits(&self, kind: &str, longest: u32) -> Result<()> {
         let wanted = self.context.computed_positions(self.longest()?);
         if wanted <= longest {

@@ -1,4 +1,4 @@
-//! SmolLM 3 (Hugging Face 2025): Llama's block where some layers do not rotate.
+//! SmolLM 3 (Hugging Face 2025): Llama's block, without rotation in some layers.
 
 use anyhow::Result;
 use kinglet::format::spec::AttentionPosition;
@@ -33,7 +33,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The layers that rotate: where `no_rope_layers` has a 1, or all but every fourth.
+/// The bit set of layers that rotate: those with a 1 in `no_rope_layers`, or all but every fourth.
 fn rotating(context: &Context<'_>, layers: u32) -> Result<u64> {
     let config = context.config;
     let interval = config.optional_size(&["no_rope_layer_interval"])?.unwrap_or(4).max(1);

@@ -1,4 +1,4 @@
-//! What a role is made of, as data.
+//! Describes the sources of a role's values as data.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use kinglet::format::spec::{Activation, ModelSpec, NormSpec, StackSpec};
 
 use crate::tables::{Buckets, PositionIndex, Rotation, Sinusoid};
 
-/// Where the numbers of a tensor come from.
+/// The source of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
-    /// Its weights, or the table itself.
+    /// The source of its weights, or of the table.
     pub weight: Value,
-    /// Its biases, where the shape has them.
+    /// The source of its biases, if the shape has any.
     pub bias: Option<Value>,
 }
 
-/// Where some numbers come from.
+/// The source of some values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A tensor of the checkpoint.
@@ -27,14 +27,14 @@ pub enum Value {
     Rotary(Rotation),
     /// A table of sinusoidal positions.
     Sinusoidal(Sinusoid),
-    /// Tables of learned biases `[buckets, heads]`, spread over the distances.
+    /// Tables of learned biases `[buckets, heads]`, expanded over the distances.
     RelativeBias {
-        /// One for all layers, or one for each.
+        /// One table for all layers, or one for each layer.
         tables: Vec<Pick>,
-        /// How distances fall into buckets.
+        /// The bucket of each distance.
         buckets: Buckets,
     },
-    /// Biases that fall with the distance, by a slope for each head (ALiBi, arXiv 2108.12409).
+    /// Biases that fall with the distance, with a slope for each head (ALiBi, arXiv 2108.12409).
     Slopes(Vec<f32>),
     /// The table of an activation function.
     Activation(Activation),
@@ -50,36 +50,36 @@ pub enum Value {
         /// How many there are.
         groups: u32,
     },
-    /// Which vector of disentangled attention belongs to each distance.
+    /// The vector of each distance in disentangled attention.
     RelativeIndex(PositionIndex),
     /// The vectors of disentangled attention.
     PositionProjection(Box<PositionProjection>),
 }
 
-/// Vectors of distances (DeBERTa, arXiv 2006.03654): they depend on no text, so they are computed
-/// once.
+/// The vectors of distances in disentangled attention (DeBERTa, arXiv 2006.03654). They do not
+/// depend on the text, so the converter computes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PositionProjection {
     /// The embeddings of distances, `[positions, hidden_size]`.
     pub embeddings: Pick,
-    /// Weight, bias and formula of a norm on them.
+    /// Weight, bias and formula of a norm on the embeddings.
     pub norm: Option<(Pick, Pick, NormSpec)>,
-    /// The projection of keys, or of queries.
+    /// The projection to keys, or to queries.
     pub weight: Pick,
-    /// Its bias.
+    /// The bias of the projection.
     pub bias: Option<Pick>,
 }
 
 /// A tensor of the checkpoint, or rows of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pick {
-    /// Its name, and others that it may go by; the first that is there counts.
+    /// The possible names; the first one in the checkpoint counts.
     pub names: Vec<String>,
-    /// A matrix is stored `[inputs, outputs]`.
+    /// Whether the matrix is stored as `[inputs, outputs]`.
     pub transposed: bool,
-    /// The rows to take, in order; all when `None`.
+    /// The rows to take, in order; `None` for all.
     pub rows: Option<Vec<u32>>,
-    /// How many rows there must be in all, where some are taken.
+    /// The number of rows that the tensor must have, if only some are taken.
     pub of: Option<u32>,
     /// A factor on every value.
     pub factor: f32,
@@ -90,12 +90,12 @@ pub struct Pick {
 }
 
 impl Pick {
-    /// The whole tensor of this name.
+    /// The whole tensor, under the first of these names.
     pub fn new(names: Vec<String>) -> Self {
         Self { names, transposed: false, rows: None, of: None, factor: 1.0, offset: 0.0, added: None }
     }
 
-    /// These rows of the tensor only.
+    /// Takes only these rows of the tensor.
     #[must_use]
     pub fn rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
         self.rows = Some(rows.into_iter().collect());
@@ -103,37 +103,37 @@ impl Pick {
     }
 }
 
-/// The names of a stack's tensors: modules, to which `.weight` and `.bias` are put.
+/// The names of a stack's modules; their tensors are called `NAME.weight` and `NAME.bias`.
 #[derive(Clone, Copy)]
 pub(super) struct Names {
-    /// What may stand before all of them, in checkpoints with a head.
+    /// The prefixes that all names may have, in checkpoints with a head.
     pub(super) prefixes: Prefixes,
-    /// The parts outside the blocks.
+    /// The modules outside the blocks.
     pub(super) stack: &'static [(StackPart, &'static str)],
-    /// What stands before the parts of a block.
+    /// The prefix of a block's modules.
     pub(super) layer: &'static str,
-    /// The parts of a block. In these and in `layer`, `{}` is the block, `{group}` and `{inner}`
-    /// are where it lies among shared ones.
+    /// The modules of a block. In these and in `layer`, `{}` is the block, and `{group}` and
+    /// `{inner}` are its indices among shared blocks.
     pub(super) block: &'static [(BlockPart, &'static str)],
 }
 
-/// What may stand before the names of a base model; nothing may always.
+/// The possible prefixes of a base model's names, which may also have none.
 pub(super) type Prefixes = &'static [&'static str];
 
 /// The sources of a model under construction.
 pub(super) type Sources = BTreeMap<Role, Source>;
 
-/// The names that something may have: with one of the prefixes, or without.
+/// All possible names: with each of the prefixes, and without.
 pub(super) fn prefixed(prefixes: Prefixes, name: &str) -> Vec<String> {
     prefixes.iter().chain(&[""]).map(|prefix| format!("{prefix}{name}")).collect()
 }
 
-/// A module's tensor.
+/// The tensor `module.kind`.
 pub(super) fn tensor(prefixes: Prefixes, module: &str, kind: &str) -> Pick {
     Pick::new(prefixed(prefixes, &format!("{module}.{kind}")))
 }
 
-/// A module's weight, and its bias where there is one.
+/// The source of a module's weight, and of its bias if it has one.
 pub(super) fn module(prefixes: Prefixes, name: &str, bias: bool) -> Source {
     Source {
         weight: Value::Tensor(tensor(prefixes, name, "weight")),
@@ -147,8 +147,8 @@ impl From<Value> for Source {
     }
 }
 
-/// The sources of a stack by its table of names, and the table of its activation. Parts that the
-/// table lacks are left out.
+/// The sources of a stack by its table of names, and that of its activation table. Parts that the
+/// table of names lacks are left out.
 pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sources {
     let mut sources = Sources::new();
     let Some(stack) = spec.stack(id) else { return sources };
@@ -185,7 +185,7 @@ fn look_up<P: PartialEq>(names: &'static [(P, &'static str)], part: P) -> Option
     names.iter().find(|(of, _)| *of == part).map(|(_, name)| *name)
 }
 
-/// Changes how the tensors of some roles are taken, weights and biases alike.
+/// Changes the picks of all roles, of weights and biases alike.
 pub(super) fn edit(sources: &mut Sources, change: impl Fn(Role, &mut Pick)) {
     for (role, source) in sources {
         for value in [Some(&mut source.weight), source.bias.as_mut()].into_iter().flatten() {
@@ -196,7 +196,7 @@ pub(super) fn edit(sources: &mut Sources, change: impl Fn(Role, &mut Pick)) {
     }
 }
 
-/// Changes how the tensors of some parts of every block are taken.
+/// Changes the picks of all parts of the blocks.
 pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart, &mut Pick)) {
     edit(sources, |role, pick| {
         if let Role::Block(_, block, part) = role {
@@ -205,8 +205,8 @@ pub(super) fn edit_blocks(sources: &mut Sources, change: impl Fn(u16, BlockPart,
     });
 }
 
-/// Takes apart what has one name: queries, keys and values that lie one after the other in one
-/// matrix, and the gate and what it gates.
+/// Splits fused matrices: queries, keys and values that are stored one after the other under one
+/// name, and a gate that is stored with its values.
 pub(super) fn split_fused(sources: &mut Sources, stack: &StackSpec) {
     let attention = &stack.block.attention;
     let (query, key_value) = (attention.query_size() as u32, attention.key_value_size() as u32);
@@ -239,18 +239,18 @@ pub(super) fn split_fused(sources: &mut Sources, stack: &StackSpec) {
     }
 }
 
-/// The rows of one of several parts, where a fused matrix has them one after the other.
+/// The rows of part `part` in a matrix that has parts of `size` rows one after the other.
 pub(super) fn stacked(part: u32, size: u32) -> impl Iterator<Item = u32> {
     part * size..(part + 1) * size
 }
 
-/// The rows of one of several parts, where each head has its rows of every part together.
+/// The rows of part `part` in a matrix in which each head has its rows of every part together.
 pub(super) fn by_head(part: u32, parts: u32, heads: u32, head_dim: u32) -> impl Iterator<Item = u32> {
     (0..heads).flat_map(move |head| (0..head_dim).map(move |row| (head * parts + part) * head_dim + row))
 }
 
-/// The rows of queries, keys or values where the queries of each key head stand before it and its
-/// value; `None` of other parts.
+/// The rows of queries, keys or values in a matrix in which each key head is preceded by its
+/// queries and followed by its values; `None` for other parts.
 pub(super) fn by_group(part: BlockPart, heads: u32, groups: u32, head_dim: u32) -> Option<Vec<u32>> {
     let queries = heads.checked_div(groups)?;
     let places = match part {
@@ -263,7 +263,7 @@ pub(super) fn by_group(part: BlockPart, heads: u32, groups: u32, head_dim: u32) 
     Some(heads.flat_map(|head| head * head_dim..(head + 1) * head_dim).collect())
 }
 
-/// The rows of a projection whose rotated pairs are neighbours, put so that the first half is
+/// The rows of a projection whose rotated pairs are adjacent, reordered so that the first half is
 /// paired with the second.
 pub(super) fn paired_halves(heads: u32, head_dim: u32, dims: u32) -> impl Iterator<Item = u32> {
     let half = dims / 2;

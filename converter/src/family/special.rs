@@ -1,4 +1,4 @@
-//! Tokens with a meaning of their own, wherever a checkpoint names them.
+//! Collects a checkpoint's special tokens from all files that name them.
 
 use anyhow::Result;
 use kinglet::format::blob::GenerationDefaults;
@@ -8,57 +8,58 @@ use super::generation::Generation;
 use crate::checkpoint::Checkpoint;
 use crate::refuse;
 
-/// Tokens with a meaning of their own.
+/// The special tokens of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// Begins a text.
+    /// The token that begins a text.
     pub bos: Option<u32>,
-    /// Any of these ends a text.
+    /// The tokens that end a text.
     pub eos: Vec<u32>,
-    /// Fills up a batch; separates nothing.
+    /// The token that fills up a batch.
     pub pad: Option<u32>,
-    /// Stands for a token to be filled in.
+    /// The token that stands for one to be predicted.
     pub mask: Option<u32>,
-    /// Begins a text that an encoder reads.
+    /// The token that begins an encoder's text.
     pub cls: Option<u32>,
-    /// Ends one.
+    /// The token that ends an encoder's text.
     pub sep: Option<u32>,
-    /// What an encoder-decoder's output begins with.
+    /// The token that an encoder-decoder's output begins with.
     pub decoder_start: Option<u32>,
-    /// Forced to be the first token generated.
+    /// The token that is always generated first.
     pub forced_bos: Option<u32>,
-    /// Forced to be the last token generated.
+    /// The token that is always generated last.
     pub forced_eos: Option<u32>,
-    /// Never generated.
+    /// Tokens that are never generated.
     pub suppressed: Vec<u32>,
-    /// Never generated first.
+    /// Tokens that are never generated first.
     pub suppressed_first: Vec<u32>,
     /// Runs of tokens that are never generated.
     pub bad_words: Vec<Vec<u32>>,
-    /// How to generate unless the caller says otherwise.
+    /// The defaults for generated text.
     pub generation: GenerationDefaults,
 }
 
-/// Reads them: what is for writing alone from where `transformers` reads it, all others from
-/// `generation_config.json`, then `config.json`, then the tokenizer's files.
+/// Reads the special tokens. Those that matter only to generated text are read where `transformers`
+/// reads them; all others from `generation_config.json`, then `config.json`, then the tokenizer's
+/// files.
 ///
 /// # Errors
-/// When one is no token id.
+/// When a value is not a token id.
 pub(super) fn read(checkpoint: &Checkpoint, generation: &Generation<'_>) -> Result<SpecialTokens> {
     let ids = |keys: &[&str]| {
         let generation = keys.iter().map(|key| &checkpoint.generation[*key]).find(|value| !value.is_null());
-        // Read from both, so that the configuration's counts as known.
+        // Both are looked up, so that the key of the configuration counts as read.
         let config = checkpoint.config.get(keys);
         generation.or(config).map_or(Ok(Vec::new()), |value| token_ids(keys[0], value))
     };
     let id = |keys: &[&str]| Ok::<_, anyhow::Error>(ids(keys)?.first().copied());
     let written = |key: &str| generation.find(key).map_or(Ok(Vec::new()), |value| token_ids(key, value));
-    // Where several are forced to be the last, all are as likely, and the first of the vocabulary
-    // is taken.
+    // If several tokens are forced to be the last, all are equally likely, and the lowest id is
+    // chosen.
     let forced_eos = written("forced_eos_token_id")?.into_iter().min();
     let bos = id(&["bos_token_id", "bos_index"])?;
     let eos = if generation.is_said() { written("eos_token_id")? } else { ids(&["eos_token_id", "eos_index"])? };
-    // The end of a text may be written, even as a bad word.
+    // A token that ends a text may be generated, even if it is a bad word.
     let (mut single, bad_words): (Vec<_>, Vec<_>) = generation
         .bad_words()?
         .into_iter()
@@ -69,7 +70,7 @@ pub(super) fn read(checkpoint: &Checkpoint, generation: &Generation<'_>) -> Resu
     suppressed.sort_unstable();
     suppressed.dedup();
     let forced_bos = written("forced_bos_token_id")?.first().copied();
-    // XLM calls it an index. Its `mask_token_id` means something else.
+    // XLM's name for it. XLM's `mask_token_id` means something else.
     let mask_index = ids(&["mask_index"])?.first().copied();
     let mask_token_id = id(&["mask_token_id"])?;
     let named = NamedTokens::read(checkpoint)?;
@@ -90,7 +91,7 @@ pub(super) fn read(checkpoint: &Checkpoint, generation: &Generation<'_>) -> Resu
     })
 }
 
-/// An id or a list of them. `-1` has meant "none" in some files.
+/// Reads an id or a list of ids. Some files write -1 for "none".
 fn token_ids(key: &str, value: &Value) -> Result<Vec<u32>> {
     let list = match value {
         Value::Array(list) => list.as_slice(),
@@ -102,7 +103,7 @@ fn token_ids(key: &str, value: &Value) -> Result<Vec<u32>> {
         .ok_or_else(|| refuse(format_args!("`{key}` is {value}"), "it must be a token id, or a list of them"))
 }
 
-/// The tokenizer's files, of which the vocabulary may be many megabytes.
+/// The tokenizer's files. Each is read once, because a vocabulary may have many megabytes.
 struct NamedTokens<'c> {
     checkpoint: &'c Checkpoint,
     tokenizer: Value,
@@ -120,8 +121,8 @@ impl<'c> NamedTokens<'c> {
         })
     }
 
-    /// The id of a special token, by its text in the tokenizer's files; where there is no
-    /// tokenizer.json, by its class.
+    /// The id of a special token, by its text in the tokenizer's files, or without tokenizer.json
+    /// by the tokenizer's class.
     fn id(&self, name: &str) -> Result<Option<u32>> {
         let Self { tokenizer, configuration, .. } = self;
         if tokenizer.is_null() && configuration["added_tokens_decoder"].is_null() {

@@ -1,5 +1,5 @@
-//! SqueezeBERT (arXiv 2006.11316): BERT whose matrices are grouped convolutions over single tokens,
-//! which are matrices of blocks along the diagonal.
+//! SqueezeBERT (arXiv 2006.11316): BERT with grouped convolutions over single tokens, which are
+//! block-diagonal matrices.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack};
@@ -30,7 +30,7 @@ const NAMES: Names = Names {
     ..bert::NAMES
 };
 
-/// The keys of the numbers of groups, each with the default.
+/// The keys with the numbers of groups, and their defaults.
 const GROUPS: &[(BlockPart, &str, u32)] = &[
     (BlockPart::Query, "q_groups", 4),
     (BlockPart::Key, "k_groups", 4),
@@ -40,7 +40,7 @@ const GROUPS: &[(BlockPart, &str, u32)] = &[
     (BlockPart::Down, "output_groups", 4),
 ];
 
-/// Of the norms in the blocks, whatever the configuration says.
+/// The epsilon of the norms in the blocks, whatever the configuration says.
 const EPSILON: f64 = 1e-12;
 
 fn map(context: &Context<'_>) -> Result<Draft> {

@@ -1,5 +1,5 @@
-//! StarCoder 2 (arXiv 2402.19173) and StableLM (Bellagente et al. 2024): Llama's block with norms
-//! that have means and biases.
+//! StarCoder 2 (arXiv 2402.19173) and StableLM (Bellagente et al. 2024): Llama's block with layer
+//! norms.
 
 use anyhow::Result;
 use kinglet::format::layout::BlockPart;
@@ -36,7 +36,7 @@ fn starcoder2(context: &Context<'_>) -> Result<Draft> {
 
 fn stablelm(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    // Every head would have a norm of its own.
+    // With this option every head has a norm of its own.
     config.only("qk_layernorm", &[false.into()])?;
     let parallel = config.flag_or(&["use_parallel_residual"], false)?;
     let variant = Variant {

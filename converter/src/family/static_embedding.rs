@@ -1,5 +1,5 @@
-//! Static embeddings (Model2Vec, and `StaticEmbedding` of sentence-transformers): a vector for each
-//! token, and their mean. An encoder without layers.
+//! Static embeddings (Model2Vec, and `StaticEmbedding` of sentence-transformers): the mean of a
+//! vector for each token, as an encoder without layers.
 
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
@@ -16,14 +16,13 @@ use crate::refuse;
 /// Static embeddings.
 pub(super) const FAMILY: Family = Family { model_types: &[STATIC], heads: &[BASE], map };
 
-/// The names that the table has in sentence-transformers and in Model2Vec.
+/// The names of the table in sentence-transformers and in Model2Vec.
 const TABLES: [&str; 2] = ["embedding.weight", "embeddings"];
 
-/// Nothing depends on the length of a text: Model2Vec itself cuts texts here unless it is told
-/// otherwise.
+/// The longest text. The model itself has no limit; Model2Vec truncates here by default.
 const USUAL_LENGTH: u32 = 512;
 
-/// How the table was made: it is in the file as it came out.
+/// Keys that describe how the table was made, which has no effect any more.
 const MADE_WITH: [&str; 5] = ["tokenizer_name", "apply_pca", "apply_zipf", "sif_coefficient", "embedding_dtype"];
 
 const NAMES: Names = Names { prefixes: &[], stack: &[], layer: "", block: &[] };
@@ -49,7 +48,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let dimensions = Dimensions {
         hidden_size: side(1),
         layers: 0,
-        // No block is stored; these are the smallest that one may have.
+        // No block is stored; these are the smallest sizes that a specification allows.
         heads: 1,
         key_value_heads: 1,
         head_dim: 1,

@@ -1,4 +1,4 @@
-//! T5 (arXiv 1910.10683), its later form (arXiv 2002.05202), mT5 (arXiv 2010.11934) and UMT5 (arXiv
+//! T5 (arXiv 1910.10683), T5 1.1 (arXiv 2002.05202), mT5 (arXiv 2010.11934) and UMT5 (arXiv
 //! 2304.09151): RMS norms, unscaled scores with biases by distance, no other biases.
 
 use anyhow::Result;
@@ -18,7 +18,7 @@ use crate::tables::Buckets;
 pub(super) const FAMILY: Family = Family { model_types: &["t5", "mt5", "umt5"], heads: HEADS, map };
 
 const HEADS: &[Head] = &[
-    // First, since it is what an embedding is made of.
+    // First, because embeddings are made with it.
     Head { suffixes: &["EncoderModel"], unused: &["decoder.", "lm_head."], ..BASE },
     BASE,
     Head { suffixes: &["ForConditionalGeneration"], ..CAUSAL_LM },
@@ -90,8 +90,8 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         decoder.embedding.shared = true;
         draft.add(Stack::Decoder, decoder, &DECODER);
     }
-    // The table is tied to the head whenever the file has no other, whatever the configuration
-    // says.
+    // The head is tied to the table whenever the file has no other matrix, whatever the
+    // configuration says.
     draft.tied = true;
     let names = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
     let names = names.iter().flat_map(|name| prefixed(PREFIXES, &format!("{name}.weight"))).collect();
@@ -100,7 +100,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         .insert(Role::Stack(Stack::Encoder, StackPart::TokenEmbedding), Value::Tensor(Pick::new(names)).into());
     for (id, side) in [(Stack::Encoder, "encoder"), (Stack::Decoder, "decoder")] {
         let Some(stack) = (if id == Stack::Encoder { draft.encoder } else { draft.decoder }) else { continue };
-        // The first block has the biases of all, unless each has its own.
+        // The first block has the biases of all blocks, unless each has its own.
         let blocks = if has_own_biases(context) { stack.num_hidden_layers } else { 1 };
         let table = |block| format!("{side}.block.{block}.layer.0.SelfAttention.relative_attention_bias");
         let tables = (0..blocks).map(|block| tensor(PREFIXES, &table(block), "weight")).collect();
@@ -125,13 +125,13 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Whether hidden states are scaled before a language-model head: in checkpoints of the first form,
-/// which is told by how they say that the head is tied.
+/// Whether hidden states are scaled before a language-model head, as in the first T5. Its
+/// checkpoints are recognized by how they tie the head.
 fn scales_output(context: &Context<'_>) -> Result<bool> {
     let config = context.config;
     let tied = config.flag_or(&["tie_word_embeddings"], true)?;
     const KEY: &str = "scale_decoder_outputs";
-    // Null is not left out: it is no.
+    // Null is not the default: it means false.
     let default = tied && !config.has(KEY);
     let scales = config.flag_or(&[KEY], default)?;
     Ok(scales && matches!(context.model_type, "t5" | "umt5") && context.head.task == Task::CausalLm)
@@ -141,9 +141,9 @@ fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<St
     let config = context.config;
     let hidden_size = config.size(&["d_model", "hidden_size"])?;
     let heads = config.size(&["num_heads", "num_attention_heads"])?;
-    // No class reads it any more, for it limits nothing but what the model was trained on.
+    // No class reads this key any more, because it limits only the training.
     let trained = config.get(&["n_positions"]).and_then(Json::as_u64);
-    // What it says in one word, most files say again in two, which then count.
+    // Most files repeat this key's two parts in separate keys, which override it.
     let (mut network, gated) = feed_forward(config.text_or(&["feed_forward_proj"], "relu")?)?;
     if let Some(name) = config.get(&["dense_act_fn"]).and_then(Json::as_str) {
         network = activation("dense_act_fn", name)?;
@@ -180,7 +180,7 @@ fn stack(context: &Context<'_>, norm: Norm, id: Stack, layers: u32) -> Result<St
     Ok(stack)
 }
 
-/// Whether every block has biases by distance of its own.
+/// Whether every block has its own biases by distance.
 fn has_own_biases(context: &Context<'_>) -> bool {
     context.model_type == "umt5"
 }
@@ -194,7 +194,7 @@ fn buckets(context: &Context<'_>, id: Stack) -> Result<Buckets> {
     })
 }
 
-/// `relu`, or `gated-` and an activation, where "gelu" means its approximation.
+/// Parses `relu`, or `gated-` and an activation, of which "gelu" means its tanh approximation.
 fn feed_forward(text: &str) -> Result<(Activation, bool)> {
     match text.split('-').collect::<Vec<_>>()[..] {
         ["gated", "gelu"] => Ok((Activation::GeluTanh, true)),

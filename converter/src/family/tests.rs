@@ -292,7 +292,7 @@ fn a_classifier_reads_the_last_token_that_the_configuration_does_not_call_paddin
     };
     assert_eq!(pooling(&json!({"pad_token_id": 4})), Pooling::LastExcept(4));
     assert_eq!(pooling(&json!({"pad_token_id": 0})), Pooling::LastExcept(0));
-    // No padding token, or one that is met nowhere.
+    // No padding token, or one that never occurs.
     for none in [json!({}), json!({"pad_token_id": null}), json!({"pad_token_id": -1}), json!({"pad_token_id": 11})] {
         assert_eq!(pooling(&none), Pooling::Last, "{none}");
     }

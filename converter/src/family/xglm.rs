@@ -1,5 +1,5 @@
-//! XGLM (arXiv 2112.10668) and BioGPT (arXiv 2210.10341): decoders of BART's blocks, with the norms
-//! before the sublayers.
+//! XGLM (arXiv 2112.10668) and BioGPT (arXiv 2210.10341): decoders of BART's blocks in pre-norm
+//! order.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -48,9 +48,9 @@ const NAMES: Names = Names {
     ],
 };
 
-/// Of all norms, whatever the configuration says.
+/// The epsilon of all norms, whatever the configuration says.
 const EPSILON: f64 = 1e-5;
-/// The number of positions that come before that of the first token.
+/// The number of positions before that of the first token.
 const OFFSET: u32 = 2;
 
 fn xglm(context: &Context<'_>) -> Result<Draft> {
@@ -59,7 +59,7 @@ fn xglm(context: &Context<'_>) -> Result<Draft> {
     let hidden_size = config.size(&["d_model", "hidden_size"])?;
     let heads = config.size(&["attention_heads", "num_attention_heads"])?;
     let max_positions = context.computed_positions(config.size(&["max_position_embeddings"])?);
-    // The position of this number has a vector of zeros.
+    // The position with the number of the padding token has a vector of zeros.
     let padding = config.optional_size(&["pad_token_id"])?;
     if let Some(padding) = padding.filter(|id| (OFFSET..OFFSET.saturating_add(max_positions)).contains(id)) {
         return Err(refuse(

@@ -111,7 +111,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         set_summary(context, &mut draft)?;
     }
     if draft.head.task == Task::Regression {
-        // The choice is made of the numbers that the labels would have.
+        // The choice is made from the numbers of the labels, of which there are this many.
         let labels = config.get(&["id2label"]).and_then(Json::as_object).map(|labels| labels.len() as u32);
         draft.transform_size = Some(
             labels.map_or_else(|| Ok(config.optional_size(&["num_labels"])?.unwrap_or(2)), Ok::<_, anyhow::Error>)?,
@@ -120,7 +120,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// A model of several languages adds the vector of one, when told which.
+/// Adds the language embedding that the caller chooses, in a model of several languages.
 fn set_language(context: &Context<'_>, draft: &mut Draft, id: Stack, computed: bool) -> Result<()> {
     let config = context.config;
     let languages = config.optional_size(&["n_langs"])?.unwrap_or(1);
@@ -152,7 +152,8 @@ fn set_language(context: &Context<'_>, draft: &mut Draft, id: Stack, computed: b
     Ok(())
 }
 
-/// The classification head is a projection of one token's hidden state to the labels.
+/// Applies the keys of the classification head, a projection of one token's hidden state to the
+/// labels.
 fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let config = context.config;
     config.only("summary_use_proj", &[Json::Bool(true)])?;
