@@ -1,4 +1,4 @@
-//! The `kinglet` command line: what there is to say, and which command says it.
+//! The `kinglet` command line: runs a command, and prints what went wrong.
 
 mod cli;
 
@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
-    // One line of what is wrong and one of what to do.
+    // An error is one line about what is wrong, and one about what to do.
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -9,8 +9,8 @@ use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::{number, output};
 
-/// Find the span of the context that answers the question. The context are the tokens of type 1, or
-/// all but the first where there are no types.
+/// Find the span of the context that answers the question. The context is the tokens of type 1, or
+/// without types all tokens but the first.
 #[derive(Args, Debug)]
 pub(crate) struct Answer {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct Answer {
     /// Never say that there is no answer.
     #[arg(long)]
     always: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -84,12 +84,12 @@ impl Answer {
     }
 }
 
-/// Positions that may be part of an answer.
+/// The positions that may be part of an answer.
 fn context(input: &Input) -> Vec<usize> {
     let typed = input.token_types.contains(&1);
     let inside = |position: usize| {
         match input.tokens.get(position) {
-            // What frames the texts is no answer.
+            // Special tokens are not part of an answer.
             Some(token) => token.text == Some(1) || (input.texts.len() < 2 && token.text.is_some()),
             None if typed => input.token_types.get(position) == Some(&1),
             None => position > 0,

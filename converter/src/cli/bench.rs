@@ -1,4 +1,4 @@
-//! `kinglet bench`: how fast a blob runs here.
+//! `kinglet bench`: measure how fast a blob runs on this machine.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -15,16 +15,17 @@ use serde::Serialize;
 use super::engine::{arena, open, read_blob};
 use super::{number, output};
 
-/// Measure how fast a blob runs here: medians of several runs, in which all that is measured takes
-/// turns.
+/// Measure how fast a blob runs on this machine. Prints medians of several runs, which are
+/// interleaved.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// The blob.
     model: PathBuf,
-    /// Lengths to run; by default 256 tokens of a decoder, and 8, 32, 128 and 256 of an encoder.
+    /// The lengths to run; by default 256 tokens for a decoder, and 8, 32, 128 and 256 for an
+    /// encoder.
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = number::at_least_one())]
     lengths: Vec<usize>,
-    /// What to run of a decoder: generate from nothing, or read a prompt; by default both.
+    /// The work of a decoder: generate without a prompt, or read a prompt; by default both.
     #[arg(long, value_delimiter = ',')]
     run: Vec<What>,
     /// Tokens that go through a layer together.
@@ -33,26 +34,26 @@ pub(crate) struct Bench {
     /// Kernel sets, such as scalar; by default the fastest that this machine has.
     #[arg(long, value_delimiter = ',')]
     kernels: Vec<String>,
-    /// Numbers of threads.
+    /// The numbers of threads.
     #[arg(long, value_delimiter = ',', default_value = "1", allow_negative_numbers = true, value_parser = number::threads())]
     threads: Vec<usize>,
-    /// Runs of each.
+    /// Runs of each measurement.
     #[arg(long, default_value_t = 9, allow_negative_numbers = true, value_parser = number::at_least_one())]
     runs: usize,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// What can be measured.
+/// The kinds of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 enum What {
-    /// One token after the other, each the likeliest after those before.
+    /// Greedy generation, one token at a time.
     Generate,
     /// A prompt, and the logits after it.
     Prefill,
-    /// A text, and what the head makes of it.
+    /// A text, and the output of the head.
     #[value(skip)]
     Encode,
 }
@@ -115,7 +116,7 @@ impl Bench {
         for run in 0..=runs {
             for (case, session, _, times) in &mut sessions {
                 let time = time(&model, session, case)?;
-                // The first run finds caches cold.
+                // The first run only fills the caches.
                 times.extend((run > 0).then_some(time));
                 progress.inc(1);
             }
@@ -158,7 +159,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What to measure: each length in each way.
+    /// The measurements: each length in each way.
     fn cases(&self, model: &Model<'_>) -> Result<Vec<Case<'_>>> {
         let spec = model.spec();
         let positions = spec.encoder.as_ref().or(spec.decoder.as_ref()).map_or(0, |stack| stack.max_positions as usize);
@@ -189,14 +190,14 @@ impl Bench {
     }
 
     fn plan(&self, model: &Model<'_>, case: &Case<'_>) -> Result<MemoryPlan> {
-        // One token at a time needs no tile.
+        // Generation runs one token at a time.
         let tile = if case.what == What::Generate { 1 } else { self.tile };
         let (target, source) = if case.what == What::Encode { (1, case.tokens) } else { (case.tokens, 0) };
         Ok(MemoryPlan::new(model.spec(), target, source, tile)?)
     }
 }
 
-/// How long one run takes.
+/// The duration of one run.
 fn time(model: &Model<'_>, session: &mut Session<'_, '_>, case: &Case<'_>) -> Result<Duration> {
     let spec = model.spec();
     let stack = spec.encoder.as_ref().or(spec.decoder.as_ref());

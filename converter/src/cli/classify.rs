@@ -11,23 +11,24 @@ use super::engine::{About, ModelArgs, task_name};
 use super::input::InputArgs;
 use super::{number, output};
 
-/// Label a text: probabilities of its labels, likeliest first, or the numbers of a regression.
+/// Label a text: print the probabilities of its labels, the likeliest first, or the numbers of a
+/// regression.
 #[derive(Args, Debug)]
 pub(crate) struct Classify {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// The most labels to print, likeliest first. Where this is not given, five on a terminal and
-    /// as plain text, and all with --json or in a file of JSON.
+    /// The most labels to print, the likeliest first; by default all with --json or in a file of
+    /// JSON, and otherwise five.
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = number::at_least_one())]
     top_k: Option<usize>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// Labels that a person is shown.
+/// The number of labels that a person is shown.
 const SHOWN: usize = 5;
 
 impl Classify {
@@ -69,7 +70,7 @@ impl Classify {
     }
 }
 
-/// What the logits mean.
+/// The values of the logits for a task: probabilities, or the numbers of a regression.
 pub(crate) fn scores(task: Task, logits: &[f32]) -> Vec<f32> {
     match task {
         Task::Regression => logits.to_vec(),

@@ -1,4 +1,4 @@
-//! `kinglet completions`: what a shell needs to complete commands and options.
+//! `kinglet completions`: print a script that completes commands and options.
 
 use anyhow::Result;
 use clap::{Args, Command};

@@ -1,4 +1,4 @@
-//! `kinglet convert`: turn a checkpoint into a blob.
+//! `kinglet convert`: convert a checkpoint to a blob.
 
 use std::fs::File;
 use std::io::Read;
@@ -33,76 +33,72 @@ use super::located::Located;
 use super::output::{self, Phases};
 use super::texts::Given;
 
-/// Turn a Hugging Face checkpoint into one file that the runtime reads in place.
+/// Convert a Hugging Face checkpoint to one file that the runtime reads in place.
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
     /// The checkpoint's folder: config.json, model.safetensors or pytorch_model.bin,
     /// tokenizer.json. Or a model of the Hub, as org/name or org/name@revision.
     #[arg(required_unless_present = "print_supported")]
     source: Option<PathBuf>,
-    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, or its name on the
-    /// Hub.
+    /// The folder of a `peft` adapter (LoRA) to merge into the checkpoint, or its name on the Hub.
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// The blob to write.
     #[arg(short, long, required_unless_present_any = ["print_supported", "dry_run"])]
     output: Option<PathBuf>,
-    /// Width of the weights: int4 halves the blob, and costs accuracy. Tables that are looked up
-    /// have a width of their own.
+    /// Width of the weights: int4 halves the blob, and costs accuracy. Lookup tables have a width
+    /// of their own.
     #[arg(long, default_value = "int8")]
     weights: WidthArg,
-    /// The width of one part of every block, or of some layers, whatever --weights says: down=int4,
-    /// query:0-3,5=int4, decoder.cross-key=int8, head=int8. May be repeated; later ones override
+    /// Width of one part of every block, or of some layers, instead of --weights: down=int4,
+    /// query:0-3,5=int4, decoder.cross-key=int8, head=int8. May be repeated; later rules override
     /// earlier ones.
     #[arg(long, value_name = "PART[:LAYERS]=WIDTH")]
     weights_of: Vec<Rule>,
-    /// Width of the tables that tokens, positions and token types are looked up in. A token table
-    /// that is the output projection, too, stays in int8 unless --weights-of tokens=int4 asks for
-    /// four bits.
+    /// Width of the lookup tables for tokens, positions and token types. A token table that is also
+    /// the output projection stays in int8 unless --weights-of tokens=int4 is given.
     #[arg(long, default_value = "int8")]
     tables: WidthArg,
-    /// Fit the blob into this much flash, such as 250K, 16.6M or 2MiB: four bits a weight go where
-    /// they lose least for a byte, each matrix and table measured alone. Parts that --weights-of
-    /// names keep their width.
+    /// Fit the blob into this much flash, such as 250K, 16.6M or 2MiB: int4 is used where it loses
+    /// least per byte saved, each matrix and table measured alone. Parts that --weights-of names
+    /// keep their width.
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["weights", "tables"])]
     flash: Option<Size>,
-    /// Columns that share a scale, of int4 weights.
+    /// Columns that share a scale in int4 weights.
     #[arg(long, value_name = "N", default_value = "32", value_parser = ["32", "64"])]
     group_size: String,
     /// Width of quantized activations: a16 is more accurate, a8 is for units that multiply bytes.
     #[arg(long, default_value = "a16")]
     activations: ActivationsArg,
-    /// Bits of a key in the cache. `auto` takes 8, unless eight bits of the keys alone change what
-    /// the model answers.
+    /// Bits of a cached key. `auto` takes 8, unless 8-bit keys alone change the model's answers.
     #[arg(long, default_value = "auto", value_parser = ["8", "16", "auto"])]
     keys: String,
-    /// What the blob is tuned for: how many tokens go through a layer together unless the firmware
-    /// asks otherwise.
+    /// The target that the blob is tuned for: the number of tokens that go through a layer
+    /// together, unless the firmware asks for another, and the order of int8 weights.
     #[arg(long, default_value = "portable")]
     target: TargetArg,
-    /// The longest sequence, where it should be shorter than the checkpoint's: tables are cut to
-    /// it.
+    /// The longest sequence, if it should be shorter than the checkpoint's: tables are cut to it.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// What the model is for, where it is not what its head says: `hidden` for hidden states,
-    /// `embed` for their pooled vector.
+    /// The task of the model, if it is not its head's: `hidden` for hidden states, `embed` for
+    /// their pooled vector.
     #[arg(long)]
     task: Option<TaskArg>,
-    /// Which way the checkpoint was trained to read, where its folder does not say so in
-    /// kinglet.json; forward otherwise.
+    /// The direction in which the checkpoint was trained to read; by default what kinglet.json in
+    /// its folder says, or forward.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Texts of the model's use, one a line, or `.jsonl` with texts or token ids: weights are
-    /// calibrated on every second one, and the report is measured on the others. A decoder writes
-    /// its own texts otherwise, and other models get a collection of texts, or without a tokenizer
-    /// token ids from all over the vocabulary.
+    /// Texts typical of the model's use, one per line, or `.jsonl` with texts or token ids: weights
+    /// are calibrated on every second text, and the report is measured on the others. By default a
+    /// decoder writes its own texts, and other models get a collection of texts, or without a
+    /// tokenizer token ids spread over the vocabulary.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
-    /// Calibrate on token ids from all over the vocabulary, though there is a tokenizer: for models
-    /// whose texts are like no others.
+    /// Calibrate on token ids spread over the vocabulary, even if there is a tokenizer: for models
+    /// whose texts are unlike the collection.
     #[arg(long, conflicts_with_all = ["calibration", "no_calibration"])]
     calibration_ids: bool,
-    /// Round each weight by itself.
+    /// Round each weight independently, without calibration.
     #[arg(long, conflicts_with = "calibration")]
     no_calibration: bool,
     #[command(flatten)]
@@ -110,24 +106,24 @@ pub(crate) struct Convert {
     /// Leave the tokenizer out: the model then reads and writes token ids.
     #[arg(long, conflicts_with_all = ["keep_vocabulary", "vocabulary_size"])]
     no_tokenizer: bool,
-    /// Write the tokenizer alone, for `kinglet tokenize`.
+    /// Write only the tokenizer, for `kinglet tokenize`.
     #[arg(long, conflicts_with = "no_tokenizer")]
     tokenizer_only: bool,
-    /// A key of config.json or generation_config.json to ignore, though it may change what is
+    /// A key of config.json or generation_config.json to ignore, even if it changes what is
     /// computed; may be repeated.
     #[arg(long, value_name = "KEY")]
     ignore_key: Vec<String>,
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
-    /// Do everything but write the output.
+    /// Do everything except writing the output.
     #[arg(long)]
     dry_run: bool,
-    /// Also write the whole report, with what quantizing each part and each layer alone costs:
-    /// `.json`, or `.html` for a page to look at.
+    /// Also write the whole report, with the cost of quantizing each part and each layer alone:
+    /// `.json`, or `.html` for a page.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Measure and print what quantizing each part and each layer alone costs.
+    /// Measure and print the cost of quantizing each part and each layer alone.
     #[arg(long)]
     losses: bool,
     /// Print the report's summary as one JSON object.
@@ -138,7 +134,7 @@ pub(crate) struct Convert {
     print_supported: bool,
 }
 
-/// The widths of weights, as clap lists them.
+/// The widths of weights on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WidthArg {
     /// One scale for each output channel.
@@ -166,22 +162,22 @@ enum ActivationsArg {
 enum TargetArg {
     /// Little memory: decoders take one token at a time, encoders eight.
     Portable,
-    /// As portable, encoders two: a third less memory, and 1 % more instructions.
+    /// Like portable, but encoders take two tokens: a third less memory, and 1 % more instructions.
     CortexM,
-    /// Cortex-M4, M7, M33: as cortex-m, with the rows of int8 weights in pairs, as their DSP
-    /// extension takes them.
+    /// Cortex-M4, M7, M33: like cortex-m, with the rows of int8 weights interleaved in pairs for
+    /// the DSP extension.
     #[value(name = "cortex-m4")]
     CortexM4,
-    /// Chips that run from serial flash (RP2040, ESP32): as portable, four tokens at a time, of a
-    /// decoder's prompt, too, so that weights are read once for four.
+    /// Chips that run from serial flash (RP2040, ESP32): like portable, but four tokens at a time,
+    /// also of a decoder's prompt, so that weights are read once for four tokens.
     Qspi,
-    /// As qspi, with the rows of int8 weights in pairs, as cortex-m4 has them (RP2350, i.MX RT).
+    /// Like qspi, with the rows of int8 weights interleaved in pairs for the DSP extension (RP2350,
+    /// i.MX RT).
     #[value(name = "qspi-m4")]
     QspiM4,
-    /// As portable, with weights row after row, as units that multiply long runs of bytes like
-    /// them.
+    /// Like portable, with weights row by row, for units that multiply long runs of bytes.
     M55,
-    /// The desktop: 32 tokens at a time, and int8 weights in tiles of sixteen rows.
+    /// The desktop: 32 tokens at a time, and int8 weights in blocks of sixteen rows.
     X86,
 }
 
@@ -227,7 +223,7 @@ impl Convert {
             return self.write_tokenizer(path, &reader, tokenizer, wish.as_ref());
         }
         let full = tokenizer.len();
-        // What is wrong with a text is said before the checkpoint is read.
+        // A bad text is refused before the checkpoint is read.
         let mut inputs = given.as_ref().map(|given| given.inputs(&reader, None)).transpose()?;
         let mut options = self.options();
         options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
@@ -269,7 +265,7 @@ impl Convert {
         let step = || phases.step();
         let (numbers, calibration) =
             numbers::choose(&mut source, &samples.calibrated, self.keys(), !self.no_calibration, &step)?;
-        // One that saw nothing rounds each weight by itself.
+        // An empty calibration rounds each weight independently.
         let calibration = calibration.unwrap_or_default();
         let budget = match self.flash {
             Some(size) => {
@@ -339,7 +335,7 @@ impl Convert {
         output::line(&format!("tokenizer: {} bytes", section.len()))
     }
 
-    /// The width that was asked for.
+    /// The width that --keys asks for; `None` for `auto`.
     fn keys(&self) -> Option<KeyWidth> {
         match self.keys.as_str() {
             "8" => Some(KeyWidth::K8),
@@ -379,7 +375,7 @@ impl Convert {
     }
 }
 
-/// What becomes of the texts that a person gave.
+/// The note on how the given texts were used.
 fn halved(given: usize, samples: &Samples) -> String {
     if given == 1 {
         return "the report is measured on the one text that was calibrated on: give more".to_owned();
@@ -389,7 +385,7 @@ fn halved(given: usize, samples: &Samples) -> String {
 }
 
 /// Refuses a blob that is far from its checkpoint because no binary point holds its numbers, and
-/// warns of one that is far for another reason: texts that a model was not made for may be one.
+/// warns of one that is far for another reason, such as texts unlike the model's own.
 fn check(report: &Report, numerics: &NumericsSpec) -> Result<()> {
     if !report.fidelity.is_broken(numerics) {
         return Ok(());
@@ -408,11 +404,11 @@ fn check(report: &Report, numerics: &NumericsSpec) -> Result<()> {
     }
 }
 
-/// A file with more bytes is no report.
+/// The most bytes of a report file.
 const MAX_REPORT_BYTES: u64 = 1 << 24;
 
-/// Refuses to replace a file of a checkpoint, whatever the options. What the program wrote itself
-/// may lie in the folder, and be replaced: a blob, a tokenizer, a report.
+/// Refuses to replace a file of a checkpoint, whatever the options. The program's own files in the
+/// folder (a blob, a tokenizer, a report) may be replaced.
 fn check_not_read(output: &Path, folder: &Path) -> Result<()> {
     let whole = |path: &Path| path.canonicalize().ok();
     let place = output.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
@@ -437,7 +433,7 @@ fn check_not_read(output: &Path, folder: &Path) -> Result<()> {
     ))
 }
 
-/// Every family with its heads, one a line.
+/// Prints every family with its heads, one per line.
 fn print_supported() -> Result<()> {
     for family in family::FAMILIES {
         let heads: Vec<String> =

@@ -1,4 +1,4 @@
-//! `kinglet embed`: turn a text into a vector, or into one for each token, or into weights of the
+//! `kinglet embed`: turn a text into a vector, a vector for each token, or weights of the
 //! vocabulary's tokens.
 
 use anyhow::{Result, bail};
@@ -12,22 +12,22 @@ use super::output;
 
 /// Turn a text into a vector.
 ///
-/// A ColBERT model gives one for each token, and a SPLADE model weights of the vocabulary's tokens.
+/// A ColBERT model gives a vector for each token, and a SPLADE model weights of the vocabulary's
+/// tokens.
 #[derive(Args, Debug)]
 pub(crate) struct Embed {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// What stands before each text, by its name in the model: without this option the model's
-    /// default, if it has one; "" for none.
+    /// The prompt to put before each text, by its name in the model; by default the model's default
+    /// prompt, if it has one; "" for none.
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
-    /// Weights of the vocabulary's tokens, of a model for masked tokens that is trained for it
-    /// (SPLADE): an id and a weight a line, the greatest first.
+    /// Print the weights of a SPLADE model: an id and a weight per line, the largest first.
     #[arg(long)]
     sparse: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -38,7 +38,7 @@ impl Embed {
         let About { spec, prompts, .. } = engine.about()?;
         let (sparse, each_token) = (self.sparse, spec.head.task == Task::Hidden && spec.head.normalize);
         if sparse && spec.head.task != Task::MaskedLm {
-            bail!("this model has no head for masked tokens, of which weights are made\nleave --sparse out");
+            bail!("this model has no head for masked tokens, which gives the weights\nleave --sparse out");
         }
         if !sparse && !each_token && spec.head.task != Task::Embedding {
             let what = task_name(spec.head.task);
@@ -84,8 +84,8 @@ impl Embed {
     }
 }
 
-/// The weights that are not 0, the greatest first: of each token's largest logit, as
-/// [`sparse`](kinglet::task::sparse) has it.
+/// The nonzero weights, the largest first, each from a token's largest logit, as in
+/// [`sparse`](kinglet::task::sparse).
 fn weights(rows: &[Vec<f32>]) -> Vec<(usize, f32)> {
     let width = rows.first().map_or(0, Vec::len);
     let most = |token: usize| rows.iter().map(|row| row[token]).fold(0.0, f32::max);

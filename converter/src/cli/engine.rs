@@ -1,5 +1,5 @@
-//! What runs an input: the integer runtime on a blob, or the reference on a checkpoint. Commands
-//! see no difference.
+//! Runs inputs with the integer runtime on a blob, or with the reference on a checkpoint, behind
+//! one interface.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
@@ -28,28 +28,28 @@ use super::input::{Input, Reader};
 use super::located::Located;
 use super::{number, output};
 
-/// Which model, and what runs it.
+/// The options that choose a model and what runs it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelArgs {
-    /// The blob; with --reference the checkpoint's folder.
+    /// The blob, or with --reference the checkpoint's folder.
     model: Option<PathBuf>,
-    /// Run the f32 reference on the checkpoint in place of the blob.
+    /// Run the f32 reference on the checkpoint instead of the blob.
     #[arg(long, num_args = 0..=1, value_name = "SRC")]
     reference: Option<Option<PathBuf>>,
-    /// The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, for --reference.
+    /// The folder of a `peft` adapter (LoRA) to merge into the checkpoint, for --reference.
     #[arg(long, value_name = "DIR", requires = "reference")]
     adapter: Option<PathBuf>,
-    /// Which way the checkpoint was trained to read, for --reference, where its folder does not say
-    /// so; forward otherwise.
+    /// The direction in which the checkpoint was trained to read, for --reference; by default what
+    /// its folder says, or forward.
     #[arg(long)]
     direction: Option<DirectionArg>,
-    /// Threads: with --input each runs texts of its own, else all work on the one text. Results do
-    /// not depend on it. Not for --reference.
+    /// Threads. With --input each runs texts of its own, otherwise all share the one text. Results
+    /// do not depend on the number. Not for --reference.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = number::threads())]
     threads: usize,
 }
 
-/// Which way a decoder reads.
+/// The direction in which a decoder reads.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum DirectionArg {
     /// Left to right.
@@ -67,11 +67,11 @@ impl From<DirectionArg> for Direction {
     }
 }
 
-/// A model, ready to be asked.
+/// A loaded model.
 pub(crate) enum Engine {
-    /// The integer runtime, with this number of threads.
+    /// The integer runtime, and the number of its threads.
     Blob(Box<Model<'static>>, usize),
-    /// The reference, with the tokenizer's section.
+    /// The reference, and the section of its tokenizer.
     Checkpoint(Box<Source>, &'static [u8]),
 }
 
@@ -88,7 +88,7 @@ impl ModelArgs {
                         path.display()
                     ));
                 }
-                // One blob is opened in the life of the program, and checked once.
+                // The program opens and checks one blob, and never frees it.
                 let blob = Box::leak(Box::new(read_blob(path)?));
                 Ok(Engine::Blob(Box::new(open(blob)?), self.threads))
             }
@@ -109,13 +109,13 @@ impl ModelArgs {
     }
 }
 
-/// Reads a blob to where it must lie.
+/// Reads a blob into aligned memory.
 pub(crate) fn read_blob(path: &Path) -> Result<AlignedVec> {
     let bytes = files::read(path, u64::MAX).with_context(|| format!("reading {}", path.display()))?;
     Ok(AlignedVec::from(bytes.as_slice()))
 }
 
-/// Checks a blob.
+/// Checks and opens a blob.
 pub(crate) fn open(blob: &[u8]) -> Result<Model<'_>> {
     let again = |error: LoadError| match error {
         LoadError::UnsupportedVersion { found, supported } => {
@@ -133,21 +133,21 @@ pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
     Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
 }
 
-/// A plan for one input that the desktop runs fast: as many tokens together as there are, up to
-/// 128.
+/// A plan for an input and `more` generated tokens that runs fast on the desktop: a tile has all
+/// tokens, up to 128.
 pub(crate) fn plan(spec: &ModelSpec, input: &Input, more: usize) -> Result<MemoryPlan> {
     let target = if spec.encoder.is_some() { input.decoder_ids.len() } else { input.ids.len() } + more;
     Ok(MemoryPlan::new(spec, target, input.ids.len(), target.max(input.ids.len()).clamp(1, 128))?)
 }
 
-/// Rows of results as real numbers, and as the integers they are where the runtime made them.
+/// Rows of results as real numbers and, if the runtime computed them, as integers.
 pub(crate) struct Rows {
     pub(crate) real: Vec<Vec<f32>>,
     pub(crate) integers: Option<Vec<Vec<i32>>>,
 }
 
 impl Rows {
-    /// The fingerprint that firmware prints of this result.
+    /// The fingerprint of the rows, as firmware prints it.
     pub(crate) fn hash(&self) -> Option<String> {
         let rows = self.integers.as_ref()?;
         let mut fingerprint = Fingerprint::default();
@@ -156,23 +156,23 @@ impl Rows {
     }
 }
 
-/// What there is to know of a model before it runs.
+/// The properties of a model.
 pub(crate) struct About {
     /// The architecture.
     pub(crate) spec: ModelSpec,
-    /// The tokens with a meaning of their own.
+    /// The special tokens.
     pub(crate) tokens: SpecialTokens,
-    /// How it writes unless the caller says otherwise.
+    /// The defaults for generated text.
     pub(crate) generation: GenerationDefaults,
     /// Names of the head's outputs.
     pub(crate) labels: Vec<String>,
-    /// What may stand before a text.
+    /// The prompts for texts.
     pub(crate) prompts: Prompts,
 }
 
 impl About {
-    /// What the checkpoint lets the model write after a text of `begun` tokens: as many tokens as
-    /// were asked for, else as many as the checkpoint says, else as many as there is room for.
+    /// The checkpoint's restrictions on a text that begins with `begun` tokens. The limit on new
+    /// tokens is the one `asked` for, or the checkpoint's, or the `room` in the model.
     pub(crate) fn restrictions<'o>(
         &'o self,
         bad_words: &'o [&'o [u32]],
@@ -195,7 +195,7 @@ impl About {
             min_new_tokens: defaults.min_new_tokens_after(begun),
             no_repeat_ngram_size: defaults.no_repeat_ngram_size.into(),
             forced_bos: tokens.forced_bos,
-            // A length that is merely what there is room for is not the text's end.
+            // A length that only the room limits is not the text's end.
             forced_eos: tokens.forced_eos.filter(|_| said.is_some()),
             // The last token that is written need not be read.
             ..GenerateOptions::new(said.map_or(room, |said| said.min(room + 1)))
@@ -204,7 +204,7 @@ impl About {
 }
 
 impl Engine {
-    /// What there is to know before it runs.
+    /// The properties of the model.
     pub(crate) fn about(&self) -> Result<About> {
         match self {
             Self::Blob(model, _) => {
@@ -233,7 +233,7 @@ impl Engine {
         }
     }
 
-    /// The tokenizer's tables; empty where there is none.
+    /// The tokenizer's tables; empty without a tokenizer.
     pub(crate) fn tokenizer_section(&self) -> &'static [u8] {
         match self {
             Self::Blob(model, _) => model.tokenizer_section(),
@@ -241,7 +241,7 @@ impl Engine {
         }
     }
 
-    /// What makes tokens of texts for the model.
+    /// The reader of texts for the model.
     pub(crate) fn reader(&self) -> Result<Reader> {
         let section = self.tokenizer_section();
         let spec = match self {
@@ -252,21 +252,21 @@ impl Engine {
         Ok(Reader { limit, ..Reader::new(section)? })
     }
 
-    /// What the head makes of an input: a row for each token in the order of the text, or one where
-    /// it pools.
+    /// The output of the head: a row for each token in the order of the text, or one row if the
+    /// head pools.
     pub(crate) fn rows(&self, input: &Input) -> Result<Rows> {
         let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
         self.rows_in(&mut AlignedVec::zeroed(0), threads, input)
     }
 
-    /// What the head makes of each input, in their order. Several threads run an input each; one
-    /// input is run by all of them.
+    /// Passes the output of the head for each input to `take`, in order. Each thread runs an input
+    /// of its own; all threads share a single input.
     pub(crate) fn each(&self, inputs: &[Input], mut take: impl FnMut(&Input, Rows) -> Result<()>) -> Result<()> {
         let threads = if let Self::Blob(_, threads) = self { *threads } else { 1 };
         if let [input] = inputs {
             return take(input, self.rows(input)?);
         }
-        // On a terminal the answers themselves show how far it is.
+        // On a terminal the answers show the progress.
         let hidden = io::stdout().is_terminal();
         let bar = if hidden { ProgressBar::hidden() } else { output::bar(inputs.len()) };
         let next = AtomicUsize::new(0);
@@ -279,7 +279,7 @@ impl Engine {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(input) = inputs.get(at) else { break };
-                        // Nobody waits for more once an input has failed.
+                        // The receiver is gone once an input has failed.
                         if sender.send((at, self.rows_in(&mut arena, 1, input))).is_err() {
                             break;
                         }
@@ -302,8 +302,7 @@ impl Engine {
         })
     }
 
-    /// As [`rows`](Self::rows), in an arena that grows where it must, and with this number of
-    /// threads.
+    /// Like [`rows`](Self::rows), with `threads` threads and in an arena that grows as needed.
     fn rows_in(&self, arena: &mut AlignedVec, threads: usize, input: &Input) -> Result<Rows> {
         let (spec, tokens) = match self {
             Self::Blob(model, _) => (*model.spec(), model.manifest().tokens.clone()),
@@ -315,10 +314,12 @@ impl Engine {
             input.ids.reverse();
         }
         if spec.encoder.is_some() && spec.decoder.is_some() && input.decoder_ids.is_empty() {
-            // A model that writes begins to; any other reads the text once more, one token later.
+            // A model that writes starts with a token; any other reads the text again, shifted by a
+            // token.
             let writes = spec.head.task == Task::CausalLm;
             let start = if writes { tokens.decoder_start.or(tokens.bos) } else { shifted_start(&tokens, &input.ids) };
-            let start = start.context("the model says no token that its output begins with\ngive --decoder-ids")?;
+            let start =
+                start.context("the model does not say which token its output begins with\ngive --decoder-ids")?;
             input.decoder_ids.push(start);
             if let (false, Some((_, rest))) = (writes, input.ids.split_last()) {
                 input.decoder_ids.extend(rest);
@@ -355,7 +356,7 @@ impl Engine {
     }
 }
 
-/// Scales vectors to unit length, where the head says so; the reference has done it already.
+/// Scales vectors to unit length if the head asks for it. The reference has done this already.
 fn normalize(head: &HeadSpec, rows: &mut [Vec<f32>]) {
     if head.normalize {
         for row in rows {
@@ -367,7 +368,7 @@ fn normalize(head: &HeadSpec, rows: &mut [Vec<f32>]) {
     }
 }
 
-/// A task, as people call it.
+/// The name of a task in messages.
 pub(crate) fn task_name(task: Task) -> &'static str {
     match task {
         Task::Hidden => "hidden states",

@@ -1,4 +1,4 @@
-//! `kinglet eval`: how often a model is right.
+//! `kinglet eval`: measure a model on examples with known answers.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,11 @@ use super::engine::{About, Engine, ModelArgs, arena, plan, task_name};
 use super::input::{Input, Reader, lines, parse};
 use super::output;
 
-/// Measure a model on examples whose answers are known.
+/// Measure a model on examples with known answers.
 ///
 /// Each line of the file is an object: `text` with `label` for a classifier, with `labels` (one for
-/// each word between spaces) for a tagger, with `target` for an encoder-decoder; or a JSON string
-/// for a decoder, whose perplexity is told.
+/// each word between spaces) for a tagger, with `target` for an encoder-decoder. For a decoder it
+/// is a JSON string, and the result is the perplexity.
 #[derive(Args, Debug)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -28,15 +28,15 @@ pub(crate) struct Eval {
     /// The examples, as `.jsonl`.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Print the examples that go wrong, too.
+    /// Also print the examples that the model gets wrong.
     #[arg(long)]
     wrong: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// What an example is expected to give, and what it gave.
+/// The expected and the found answer of an example.
 struct Answer {
     expected: String,
     found: String,
@@ -85,8 +85,8 @@ impl Eval {
     }
 }
 
-/// The sum of the log-probabilities of a text's tokens after the first that is read, and their
-/// number.
+/// The sum of the log-probabilities of a text's tokens, without the first one that is read, and the
+/// number of these tokens.
 fn likelihood(engine: &Engine, about: &About, input: &Input) -> Result<(f64, usize)> {
     if about.spec.head.task != Task::CausalLm || about.spec.encoder.is_some() {
         bail!(
@@ -94,15 +94,15 @@ fn likelihood(engine: &Engine, about: &About, input: &Input) -> Result<(f64, usi
             task_name(about.spec.head.task)
         );
     }
-    // What ends a text is part of it.
+    // The token that ends a text is part of it.
     let mut input = input.clone();
     let backward = about.spec.direction == kinglet::format::spec::Direction::Backward;
     if let Some(&end) = about.tokens.eos.first() {
         input.ids.insert(if backward { 0 } else { input.ids.len() }, end);
     }
     let rows = engine.rows(&input)?;
-    // A row tells the token that is read next: the one after, or to a model that reads backward the
-    // one before.
+    // A row predicts the token that is read next: the one after it, or, if the model reads
+    // backward, the one before it.
     let (rows, read_next) = if backward {
         (rows.real.get(1..).unwrap_or(&[]), input.ids.as_slice())
     } else {
@@ -137,7 +137,7 @@ fn answer(engine: &Engine, about: &About, reader: &Reader, input: &Input, line: 
             let expected: Vec<&str> = labels.iter().filter_map(Value::as_str).collect();
             let rows = engine.rows(input)?;
             let text = line.get("text").and_then(Value::as_str).unwrap_or_default();
-            // A word's label is that of the token that begins it.
+            // A word has the label of its first token.
             let starts = text.split_inclusive(' ').scan(0, |at, word| Some(core::mem::replace(at, *at + word.len())));
             let found = starts.map(|start| {
                 let token = input.tokens.iter().position(|token| token.text.is_some() && token.start as usize == start);
@@ -155,7 +155,7 @@ fn answer(engine: &Engine, about: &About, reader: &Reader, input: &Input, line: 
 /// The longest answer, in tokens.
 const MAX_TEXT: usize = 256;
 
-/// What an encoder-decoder makes of an input, the likeliest token each time.
+/// The output of an encoder-decoder, with the likeliest token at each step.
 fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Result<String> {
     let Engine::Blob(model, threads) = engine else {
         bail!("the reference writes one text at a time\ngive a blob");
@@ -164,7 +164,7 @@ fn write(engine: &Engine, about: &About, reader: &Reader, input: &Input) -> Resu
         .tokens
         .decoder_start
         .or(about.tokens.bos)
-        .context("the model says no token that its output begins with\nconvert it again")?;
+        .context("the model does not say which token its output begins with\nconvert it again")?;
     let decoder_input = Input { decoder_ids: vec![start], ..input.clone() };
     let room = about.spec.decoder.map_or(1, |stack| stack.max_positions as usize).min(MAX_TEXT) - 1;
     let plan = plan(model.spec(), &decoder_input, room)?;

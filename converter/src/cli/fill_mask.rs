@@ -10,28 +10,28 @@ use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs, Reader};
 use super::{number, output};
 
-/// Guess the tokens under masks: each given the rest, or one after the other.
+/// Guess the tokens under masks: each by itself, or one after the other.
 #[derive(Args, Debug)]
 pub(crate) struct FillMask {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// The mask's token id, where the model does not say it.
+    /// The mask's token id, if the model does not say it.
     #[arg(long)]
     mask_id: Option<u32>,
-    /// How many guesses to print for each mask.
+    /// Guesses to print for each mask.
     #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = number::at_least_one())]
     top_k: usize,
-    /// Fill one mask at a time, the most certain first, and guess the others in its light.
+    /// Fill one mask at a time, the most certain first, and guess the others in the filled text.
     #[arg(long)]
     in_turn: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// The guesses at one mask, likeliest first.
+/// The guesses for one mask, the likeliest first.
 struct Guesses {
     position: usize,
     candidates: Vec<(u32, f32)>,
@@ -78,7 +78,7 @@ impl FillMask {
         Ok(())
     }
 
-    /// The guesses at every mask, given the rest. The mask itself is no guess.
+    /// The guesses for every mask. The mask token itself is not a guess.
     fn guess(&self, engine: &Engine, input: &Input, mask: u32) -> Result<Vec<Guesses>> {
         if !input.ids.contains(&mask) {
             return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! `kinglet fit`: which boards a model fits, converted or not, and what would make it fit.
+//! `kinglet fit`: list the boards that a model fits, converted or not, and the options that make it
+//! fit.
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,43 +22,43 @@ use super::engine::{open, read_blob};
 use super::located::Located;
 use super::{number, output};
 
-/// Say which boards a model fits, with what left over, and about how long a token takes there: the
-/// mean of a text of that length.
+/// Say which boards a model fits, how much memory is left, and about how long a token takes, as the
+/// mean over the longest text that fits.
 ///
-/// For a checkpoint, or for a config.json alone, it plans before anything is trained or converted.
-/// Where a model does not fit, it names options of `kinglet convert` with which it does, with the
-/// bytes that the blob has then.
+/// A checkpoint, or a config.json alone, is enough to plan before anything is trained or converted.
+/// If a model does not fit, the options of `kinglet convert` that make it fit are listed, with the
+/// size of the blob.
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
     /// A blob, a checkpoint's folder, a config.json, or a model of the Hub.
     model: PathBuf,
-    /// Only the boards whose name or chip contains this.
+    /// Only boards whose name or chip contains NAME.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["flash", "ram", "core", "mhz"])]
     board: Option<String>,
-    /// A chip of your own: flash that the program may have, such as 512K or 4M.
+    /// A chip of your own: flash for the program, such as 512K or 4M.
     #[arg(long, value_name = "SIZE", value_parser = number::size, requires_all = ["ram", "core", "mhz"])]
     flash: Option<u64>,
-    /// RAM that the program may have.
+    /// RAM for the program.
     #[arg(long, value_name = "SIZE", value_parser = number::size, requires = "flash")]
     ram: Option<u64>,
-    /// Its core.
+    /// The core of the chip.
     #[arg(long, requires = "flash")]
     core: Option<CoreArg>,
-    /// Its clock in megahertz.
+    /// The clock in megahertz.
     #[arg(long, value_name = "N", value_parser = number::positive, requires = "flash")]
     mhz: Option<f64>,
-    /// Megabytes that it reads from its flash in a second, where the flash is a chip of its own.
+    /// Megabytes per second that are read from flash, if it is a separate chip.
     #[arg(long, value_name = "MB/S", value_parser = number::positive, requires = "flash")]
     flash_rate: Option<f64>,
     /// The longest text; by default the longest that fits.
     #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
 
-/// A core, as it is given.
+/// The names of cores on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CoreArg {
     M0Plus,
@@ -83,23 +84,22 @@ impl From<CoreArg> for Core {
     }
 }
 
-/// Bytes that a blob has besides weights and tokenizer, about: its manifest, and the golden
-/// vectors.
+/// About how many bytes a blob has besides weights and tokenizer: its manifest and golden vectors.
 const REST: u64 = 3 * 1024;
 
-/// Bytes of a tokenizer for each of its tokens, about, where there is none to be measured: 11 of
-/// BERT's, 17 of GPT-2's.
+/// About how many bytes a tokenizer has per token, if there is none to measure: BERT's has 11,
+/// GPT-2's 17.
 const BYTES_PER_TOKEN: u64 = 14;
 
-/// A vocabulary that a folder's tokenizer was cut to, and the bytes of the tokenizer then.
+/// The size of a cut vocabulary, and the bytes of its tokenizer.
 type Cut = Option<(u32, u64)>;
 
-/// What is planned for.
+/// The model to plan for.
 struct Given {
     spec: ModelSpec,
     tokenizer: u64,
     rest: u64,
-    /// The folder that its tokenizer is in, and the tokenizer's section.
+    /// The folder of the tokenizer, and the tokenizer's section.
     folder: Option<(PathBuf, Vec<u8>)>,
     cuts: RefCell<BTreeMap<u32, Cut>>,
     notes: Vec<&'static str>,
@@ -111,7 +111,7 @@ impl Given {
             let folder = named.parent().unwrap_or(named);
             return Self::of_checkpoint(&Checkpoint::without_weights(named)?, folder);
         }
-        // What is neither a file nor a folder is refused as a blob that is no file.
+        // Devices and sockets go this way, too: they are refused as a blob that is not a file.
         if named.is_file() || named.exists() && !named.is_dir() {
             return Self::of_blob(named);
         }
@@ -125,7 +125,7 @@ impl Given {
     fn of_blob(file: &Path) -> Result<Self> {
         let blob = read_blob(file)?;
         if !blob.starts_with(&MAGIC) {
-            bail!("{} is no blob\ngive a blob, a checkpoint's folder or a config.json", file.display());
+            bail!("{} is not a blob\ngive a blob, a checkpoint's folder or a config.json", file.display());
         }
         let model = open(&blob)?;
         let (spec, tokenizer) = (*model.spec(), model.tokenizer_section().len() as u64);
@@ -136,7 +136,7 @@ impl Given {
     fn of_checkpoint(checkpoint: &Checkpoint, folder: &Path) -> Result<Self> {
         let spec = family::map(checkpoint, &Options::default())?.spec;
         let section = tokenizer::build_noted(folder)?.map(|(section, _)| section);
-        let mut notes = vec!["sizes are those of a conversion without options: weights and keys of eight bits"];
+        let mut notes = vec!["sizes are for a conversion without options: weights and keys of eight bits"];
         let (tokenizer, folder) = match section {
             Some(section) => (section.len() as u64, Some((folder.to_owned(), section))),
             None => {
@@ -147,7 +147,7 @@ impl Given {
         Ok(Self { spec, tokenizer, rest: REST, folder, cuts: RefCell::default(), notes })
     }
 
-    /// The bytes of its tokenizer with a vocabulary of about this size: measured where there is a
+    /// The tokenizer's bytes with a vocabulary of about `size` tokens: measured if there is a
     /// folder, in proportion otherwise.
     fn cut(&self, size: u32) -> Cut {
         let measured = |(folder, section): &(PathBuf, Vec<u8>)| {
@@ -260,7 +260,7 @@ impl Fit {
         table(&answers.collect::<Vec<_>>())
     }
 
-    /// The boards that are asked for.
+    /// The boards to consider.
     fn boards(&self) -> Result<Vec<Board>> {
         if let (Some(flash), Some(ram), Some(core), Some(clock)) = (self.flash, self.ram, self.core, self.mhz) {
             let (flash, ram, flash_rate) = (flash / 1024, ram / 1024, self.flash_rate);

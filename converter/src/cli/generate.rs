@@ -1,4 +1,4 @@
-//! `kinglet generate`: write on.
+//! `kinglet generate`: continue a text.
 
 use std::path::{Path, PathBuf};
 
@@ -21,21 +21,22 @@ use super::grammar::of_file;
 use super::input::{Input, InputArgs, Reader, parse, parse_ids};
 use super::{number, output};
 
-/// The longest text that one command writes.
+/// The most tokens of a text that one command writes.
 const MAX_TEXT: usize = 1 << 15;
 
-/// Write on from a text: greedily unless told otherwise, or as `generation_config.json` says of
-/// beams, lengths and repetitions. Without a text, a decoder begins as its texts begin.
+/// Continue a text, greedily by default, with the beams, lengths and penalties of
+/// `generation_config.json`. Without a text, a decoder starts with the tokens that its texts begin
+/// with.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// The most tokens to write; if this is not given, as many as the checkpoint says, or as fit.
+    /// The most tokens to write; by default the checkpoint's number, or as many as fit.
     #[arg(short = 'n', long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     max_new_tokens: Option<usize>,
-    /// Divides the logits: 0 takes the likeliest token each time.
+    /// Divide the logits by this; 0 takes the likeliest token each time.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = number::temperature)]
     temperature: f32,
     /// Keep only the K likeliest tokens; 0 keeps all.
@@ -50,44 +51,43 @@ pub(crate) struct Generate {
     /// Make tokens already seen less likely; 1 for no change.
     #[arg(long, allow_negative_numbers = true, value_parser = number::repetition_penalty)]
     repetition_penalty: Option<f32>,
-    /// Where the random numbers begin; one seed gives one text on every machine.
+    /// The seed of the random numbers; a seed gives one text on every machine.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Search for the best text among this number of texts at a time; 1 takes the likeliest token
-    /// each time.
+    /// Search for the best text with N beams; 1 takes the likeliest token each time.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(1..=MAX_BEAMS as i64))]
     num_beams: Option<u8>,
     /// Divide a text's log-probability by its length to this power.
     #[arg(long, allow_negative_numbers = true, value_parser = number::length_penalty)]
     length_penalty: Option<f32>,
-    /// Stop searching as soon as there are as many texts as beams; `never` searches until none can
-    /// become better.
+    /// Stop the search once there are as many finished texts as beams; `never` searches until no
+    /// beam can become better.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false|never")]
     early_stopping: Option<String>,
-    /// No run of this number of tokens comes twice; 0 allows all.
+    /// Write no run of N tokens twice; 0 allows all.
     #[arg(long, allow_negative_numbers = true)]
     no_repeat_ngram_size: Option<u16>,
-    /// The fewest tokens before an end; if this is not given, as the checkpoint says.
+    /// The fewest tokens before the text may end; by default the checkpoint's number.
     #[arg(long, allow_negative_numbers = true)]
     min_new_tokens: Option<usize>,
-    /// Stop after this sequence of token ids too; may be given several times.
+    /// Also stop after this sequence of token ids; may be repeated.
     #[arg(long, value_name = "IDS")]
     stop_ids: Vec<String>,
-    /// Stop after this text too; may be given several times.
+    /// Also stop after this text; may be repeated.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Write one of the texts in this file and nothing else: each line a text, or token ids such as
-    /// 1,2,3.
+    /// Write one of the texts in this file and nothing else: each line is a text, or token ids such
+    /// as 1,2,3.
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
-    /// Write a text of the grammar in this file and nothing else: `kinglet help grammar` says how
-    /// it is written.
+    /// Write a text of the grammar in this file and nothing else; `kinglet help grammar` describes
+    /// the format.
     #[arg(long, value_name = "FILE", conflicts_with = "choices")]
     grammar: Option<PathBuf>,
-    /// Go on after a token that ends a text.
+    /// Continue after a token that ends a text.
     #[arg(long)]
     ignore_eos: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -143,7 +143,7 @@ impl Generate {
         Ok(())
     }
 
-    /// What may be written, and how much of it: as the checkpoint says where the caller does not.
+    /// The restrictions on the text and its length: the caller's options, or the checkpoint's.
     fn options<'o>(
         &self,
         about: &'o About,
@@ -160,7 +160,7 @@ impl Generate {
         Ok(options)
     }
 
-    /// How to search, if at all.
+    /// The options of a beam search; `None` for one token at a time.
     fn beams(&self, defaults: &GenerationDefaults) -> Result<Option<BeamOptions>> {
         let mut beams = BeamOptions::from(*defaults);
         if let Some(num_beams) = self.num_beams {
@@ -170,10 +170,10 @@ impl Generate {
             return Ok(None);
         }
         if !self.stop.is_empty() {
-            bail!("a search does not stop at a text\ngive --stop-ids, or --num-beams 1");
+            bail!("a beam search does not stop at a text\ngive --stop-ids, or --num-beams 1");
         }
         if self.temperature > 0.0 {
-            bail!("a search is not random\nleave out --temperature, or give --num-beams 1");
+            bail!("a beam search is not random\nleave out --temperature, or give --num-beams 1");
         }
         beams.repetition_penalty = self.repetition_penalty(defaults);
         beams.length_penalty = self.length_penalty.unwrap_or(beams.length_penalty);
@@ -286,7 +286,7 @@ impl Generate {
         let best = texts.first().context("nothing was written\nallow more tokens, or fewer restrictions")?;
         if !self.json && !self.input.is_many() {
             let mut whole = vec![best.ids.clone()];
-            // A text goes on from what was given; an encoder-decoder's stands alone.
+            // A decoder's text continues the input; an encoder-decoder's stands alone.
             if spec.encoder.is_none() {
                 let place = if spec.direction == Direction::Backward { 1 } else { 0 };
                 whole.insert(place, input.ids.clone());
@@ -303,7 +303,7 @@ impl Generate {
             answer["beams"] = Value::from_iter(beams);
         }
         if !choices.is_empty() {
-            // A stop token may have ended a choice that begins others.
+            // The text may go on after a choice that begins others, so the longest choice counts.
             let chosen = choices.iter().filter(|choice| best.ids.starts_with(choice)).max_by_key(|choice| choice.len());
             answer["choice"] = json!(chosen);
         }
@@ -311,8 +311,8 @@ impl Generate {
     }
 }
 
-/// What texts of the model begin with, for one that begins with nothing else: the token that the
-/// checkpoint says, or what its tokenizer puts around an empty text.
+/// The input of a text that begins with nothing: the checkpoint's first token, or the special
+/// tokens that its tokenizer puts around an empty text.
 fn beginning(spec: &ModelSpec, tokens: &SpecialTokens, reader: &Reader) -> Result<Input> {
     if spec.encoder.is_some() {
         bail!("there is no text to write from\ngive one with --text, token ids with --ids, or a file with --input");
@@ -323,12 +323,14 @@ fn beginning(spec: &ModelSpec, tokens: &SpecialTokens, reader: &Reader) -> Resul
         (None, None) => Vec::new(),
     };
     if ids.is_empty() {
-        bail!("the checkpoint says no token that texts begin with\ngive a text with --text, or token ids with --ids");
+        bail!(
+            "the checkpoint does not say which token texts begin with\ngive a text with --text, or token ids with --ids"
+        );
     }
     Ok(Input { ids, ..Input::default() })
 }
 
-/// What the decoder reads first.
+/// The tokens that the decoder reads first.
 fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<u32>> {
     if spec.encoder.is_none() {
         return Ok(input.ids.clone());
@@ -337,10 +339,13 @@ fn begin(input: &Input, spec: &ModelSpec, tokens: &SpecialTokens) -> Result<Vec<
         return Ok(input.decoder_ids.clone());
     }
     let start = tokens.decoder_start.or(tokens.bos);
-    Ok(vec![start.ok_or_else(|| anyhow!("the model says no token that its output begins with\ngive --decoder-ids"))?])
+    Ok(vec![
+        start
+            .ok_or_else(|| anyhow!("the model does not say which token its output begins with\ngive --decoder-ids"))?,
+    ])
 }
 
-/// Token ids, a text a line, sorted and each once.
+/// Reads choices, one per line, as lists of token ids, sorted and without duplicates.
 fn read_choices(path: &Path, reader: &Reader) -> Result<Vec<Vec<u32>>> {
     let text = read_text(path).with_context(|| format!("reading {}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,4 +1,4 @@
-//! `kinglet grammar`: answers that keep to a grammar, as a table over a model's tokens.
+//! `kinglet grammar`: compile a grammar to a table over a model's tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -14,42 +14,42 @@ use super::engine::{open, read_blob};
 use super::export::{generated, module_name, stem, write_source};
 use super::output;
 
-/// How rules are written, for those who ask for help.
+/// The format of rules, for the help.
 const RULES: &str = "\
-A rule is a line: a name, a colon, and what it stands for. The first one stands for the whole text.
+A rule is a line: a name, a colon, and an expression. The first rule describes the whole text.
 
   root: set {room} light[s] to {0..100} percent
   room: kitchen | living room
 
-  {name}          what the rule of this name stands for
-  {0..100} {a..z} a whole number, or a character, of a range
+  {name}          the expression of the rule of this name
+  {0..100} {a..z} a whole number or a character in a range
   one | other     one of them
   (...)           what is inside, as one part
   [...]           what is inside, or nothing
   ...* ...+       any number of the part before, and at least one of it
-  \\x              the character x itself; \\n ends a line, and \\ and a space begin with one
-  # ...           says nothing";
+  \\x              the character x itself; \\n is the end of a line, \\ before a space keeps it
+  # ...           a comment";
 
-/// Compile a grammar of answers to a table over a model's tokens: at each step exactly the tokens
-/// that it allows are written.
+/// Compile a grammar to a table over a model's tokens, with which a model writes only texts of the
+/// grammar.
 #[derive(Args, Debug)]
 #[command(after_help = RULES)]
 pub(crate) struct Grammar {
-    /// The file of rules, of which the first stands for the whole text.
+    /// The file of rules, the first of which describes the whole text.
     rules: PathBuf,
-    /// The blob whose tokens are written.
+    /// The blob that has the tokenizer.
     #[arg(long)]
     model: PathBuf,
     /// Write the table to this file.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the table and a module of its name to this folder: the grammar as a constant.
+    /// Write the table, and a module with the grammar as a constant, to this folder.
     #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
-    /// The name of what is written, in place of that of the rules.
+    /// The name of these files, instead of that of the rules.
     #[arg(long, requires = "rust")]
     name: Option<String>,
-    /// Write over files that are there.
+    /// Overwrite existing files.
     #[arg(long)]
     force: bool,
 }
@@ -81,7 +81,8 @@ impl Grammar {
     }
 }
 
-/// The states of a file of rules over the tokens of a model, whose tokenizer lies in `section`.
+/// Compiles a file of rules to states over the tokens of a model. `section` is the model's
+/// tokenizer.
 pub(super) fn of_file(path: &Path, spec: &ModelSpec, section: &[u8]) -> Result<Vec<GrammarState>> {
     let rules = read_text(path).with_context(|| format!("reading {}", path.display()))?;
     let grammar = automaton(&rules).with_context(|| path.display().to_string())?;
@@ -90,11 +91,11 @@ pub(super) fn of_file(path: &Path, spec: &ModelSpec, section: &[u8]) -> Result<V
     compile(&grammar, &tokenizer, spec.encoder.is_some()).with_context(|| path.display().to_string())
 }
 
-/// A module that embeds the table beside it as a constant.
+/// A Rust module that embeds the table as a constant.
 fn rust(table: &[u8], name: &str) -> Result<String> {
     let checksum = table.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum));
     let source = format!(
-        "/// The grammar, which was checked when this was written.\n\
+        "/// The grammar, checked when this file was generated.\n\
          pub static GRAMMAR: kinglet::task::Grammar<'static> =\n\
          kinglet::task::Grammar::from_export(include_bytes!({name:?}), {checksum:#010x});\n"
     );

@@ -1,5 +1,5 @@
-//! What a command is to work on: ids, or text where the blob has a tokenizer; one, or a file of
-//! many.
+//! Reads the input of a command: token ids, or text if the blob has a tokenizer; one input, or a
+//! file of them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use kinglet_convert::texts;
 use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::Value;
 
-/// The input of a command.
+/// The options that give a command its input.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct InputArgs {
-    /// The text; `-` for all of standard input, which is read, too, where a pipe or a file is there
-    /// and nothing else is given.
+    /// The text; `-` reads all of standard input, which is also read if it is a pipe or a file and
+    /// no other input is given.
     #[arg(long, conflicts_with = "ids")]
     text: Option<String>,
-    /// A second text: what a first one is compared with, or the context of a question.
+    /// A second text: the one that the first is compared with, or the context of a question.
     #[arg(long, requires = "text")]
     pair: Option<String>,
-    /// Cut a text to the tokens that the model takes.
+    /// Truncate a text to the number of tokens that the model takes.
     #[arg(long)]
     truncate: bool,
-    /// Token ids in place of text, such as 1,2,3.
+    /// Token ids instead of a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     ids: Option<Vec<u32>>,
     /// Segment of each token, such as 0,0,1.
@@ -35,10 +35,10 @@ pub(crate) struct InputArgs {
     /// Token ids for the decoder of an encoder-decoder.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     decoder_ids: Option<Vec<u32>>,
-    /// Many inputs, `-` for those on standard input: one text a line, or in `.jsonl` each line a
-    /// JSON string, a list of ids, or an object with the fields `text` and `pair`, or `ids`,
-    /// `token_type_ids`, `decoder_ids`, `continues` (1 for a token that goes on with the word of
-    /// the one before it).
+    /// A file of inputs, `-` for standard input: one text per line, or in `.jsonl` one JSON value
+    /// per line: a string, a list of ids, or an object with the fields `text` and `pair`, or `ids`,
+    /// `token_type_ids`, `decoder_ids`, `continues` (1 for a token that continues the word of the
+    /// previous one).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ids", "token_type_ids", "decoder_ids"])]
     input: Option<PathBuf>,
 }
@@ -46,17 +46,17 @@ pub(crate) struct InputArgs {
 /// One input.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Input {
-    /// What the first stack reads.
+    /// The token ids that the first stack reads.
     pub(crate) ids: Vec<u32>,
-    /// Its segments.
+    /// The segment of each id.
     pub(crate) token_types: Vec<u8>,
-    /// What the decoder of an encoder-decoder reads.
+    /// The token ids that the decoder of an encoder-decoder reads.
     pub(crate) decoder_ids: Vec<u32>,
-    /// Whether each token goes on with the word of the one before it.
+    /// Whether each token continues the word of the previous one.
     pub(crate) continues: Vec<bool>,
-    /// The texts that the tokens are of, where there are texts.
+    /// The texts that were encoded; empty for an input of ids.
     pub(crate) texts: Vec<String>,
-    /// The tokens with the places that they stand for, where there are texts.
+    /// The tokens, with their ranges in the texts; empty for an input of ids.
     pub(crate) tokens: Vec<Token>,
 }
 
@@ -67,17 +67,17 @@ impl From<Input> for texts::Input {
 }
 
 impl InputArgs {
-    /// Whether there is a file of inputs, each of which gets an answer on a line.
+    /// Whether there is a file of inputs, each of which gets a line of output.
     pub(crate) fn is_many(&self) -> bool {
         self.input.is_some()
     }
 
-    /// Whether there is anything to work on.
+    /// Whether an option gives an input.
     pub(crate) fn is_given(&self) -> bool {
         self.input.is_some() || self.ids.is_some() || self.text.is_some()
     }
 
-    /// The inputs in order; texts are made tokens of by the model's own tokenizer.
+    /// Reads the inputs in order. The model's tokenizer encodes texts.
     pub(crate) fn read(&self, reader: &Reader) -> Result<Vec<Input>> {
         self.read_some(reader)?.ok_or_else(|| {
             anyhow!(
@@ -86,8 +86,7 @@ impl InputArgs {
         })
     }
 
-    /// As [`read`](Self::read); `None` where nothing was given, and standard input has nothing
-    /// either.
+    /// Like [`read`](Self::read); `None` if no input is given and standard input is empty.
     pub(crate) fn read_some(&self, reader: &Reader) -> Result<Option<Vec<Input>>> {
         let reader = Reader { limit: reader.limit.filter(|_| self.truncate), ..reader.clone() };
         let piped = if self.is_given() || !is_piped() { None } else { piped_text()? };
@@ -116,12 +115,12 @@ impl InputArgs {
     }
 }
 
-/// A text as an option has it: `-` is what standard input has.
+/// The text of an option: `-` stands for standard input.
 pub(crate) fn given_text(text: &str) -> Result<String> {
     if text == "-" { Ok(piped_text()?.unwrap_or_default()) } else { Ok(text.to_owned()) }
 }
 
-/// The text on standard input, without the end of its last line; `None` where it is empty.
+/// The text on standard input, without the end of its last line; `None` if it is empty.
 fn piped_text() -> Result<Option<String>> {
     let mut text = read_text(Path::new("-")).context("reading standard input")?;
     if text.ends_with('\n') {
@@ -130,8 +129,8 @@ fn piped_text() -> Result<Option<String>> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Whether standard input is a pipe or a file, which has an end. What else starts programs may
-/// leave open.
+/// Whether standard input is a pipe or a file, which has an end. Other kinds may stay open for as
+/// long as the parent process runs.
 fn is_piped() -> bool {
     #[cfg(unix)]
     {
@@ -144,7 +143,8 @@ fn is_piped() -> bool {
     !io::IsTerminal::is_terminal(&io::stdin())
 }
 
-/// The lines of a file: JSON in `.jsonl`, else texts. Empty ones are passed over in the former.
+/// The numbered lines of a file: JSON values in `.jsonl`, which may have empty lines, and texts in
+/// other files.
 pub(crate) fn lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
     let numbered = (1..).zip(text.lines());
     if path.extension().is_none_or(|extension| extension != "jsonl") {
@@ -159,20 +159,20 @@ pub(crate) fn lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
     numbered.filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
-/// What makes tokens of texts.
+/// Encodes texts as tokens of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     /// The model's tokenizer, if it has one.
     pub(crate) tokenizer: Option<Tokenizer<'static>>,
     /// The most tokens that the model takes.
     pub(crate) limit: Option<usize>,
-    /// What stands before every text.
+    /// The prompt that is put before every text.
     pub(crate) prompt: String,
 }
 
 impl Reader {
-    /// Checks a tokenizer's section, which is empty when the model has none. It lives as long as
-    /// the program, which has one.
+    /// Checks a tokenizer's section, which is empty if the model has no tokenizer. The program
+    /// opens one section and never frees it.
     pub(crate) fn new(section: &'static [u8]) -> Result<Self> {
         let tokenizer = match Tokenizer::from_bytes(section) {
             Err(LoadError::NoTokenizer) => None,
@@ -200,8 +200,8 @@ impl Reader {
         })
     }
 
-    /// A text to choose, as the tokens that the model would write: token ids, or a text without
-    /// what goes around one.
+    /// The tokens of a choice, which the model would write: token ids, or a text without special
+    /// tokens.
     pub(crate) fn choice(&self, line: &str) -> Result<Vec<u32>> {
         let ids = parse_ids(line);
         match &self.tokenizer {
@@ -214,26 +214,26 @@ impl Reader {
         }
     }
 
-    /// The text of some tokens, where the model has a tokenizer.
+    /// The text of some tokens; `None` without a tokenizer.
     pub(crate) fn decode(&self, ids: &[u32]) -> Option<String> {
         self.tokenizer.as_ref().map(|tokenizer| decode(tokenizer, ids, true))
     }
 
-    /// How tokens are written in the vocabulary, where the model has a tokenizer.
+    /// The spelling of some tokens in the vocabulary; `None` without a tokenizer.
     pub(crate) fn spell(&self, ids: &[u32]) -> Option<Vec<String>> {
         self.tokenizer.as_ref().map(|tokenizer| ids.iter().map(|&id| spelling(tokenizer, id)).collect())
     }
 }
 
-/// For each byte of a text the characters before it.
+/// The number of characters before each byte of a text, and before its end.
 pub(crate) fn char_offsets(text: &str) -> Vec<usize> {
     let bytes = text.chars().enumerate().flat_map(|(index, c)| core::iter::repeat_n(index, c.len_utf8()));
     bytes.chain([text.chars().count()]).collect()
 }
 
 impl Input {
-    /// The part of the text that a range of tokens stands for, and its characters, where the tokens
-    /// are of a text.
+    /// The part of the text that a range of tokens covers, with its range in characters; `None` for
+    /// an input of ids.
     pub(crate) fn span(&self, tokens: core::ops::Range<usize>) -> Option<(String, usize, usize)> {
         let (first, last) = (self.tokens.get(tokens.start)?, self.tokens.get(tokens.end.checked_sub(1)?)?);
         let text = self.texts.get(usize::from(first.text?))?;
@@ -282,6 +282,8 @@ fn numbers(value: &Value) -> Result<Vec<u32>> {
 
 pub(super) fn parse_ids(list: &str) -> Result<Vec<u32>> {
     let ids = list.trim().trim_start_matches('[').trim_end_matches(']').split(',');
-    ids.map(|id| id.trim().parse().map_err(|_| anyhow!("\"{list}\" is no list of token ids\ngive ids such as 1,2,3")))
-        .collect()
+    ids.map(|id| {
+        id.trim().parse().map_err(|_| anyhow!("\"{list}\" is not a list of token ids\ngive ids such as 1,2,3"))
+    })
+    .collect()
 }

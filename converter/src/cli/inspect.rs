@@ -1,4 +1,4 @@
-//! `kinglet inspect`: what is in a blob, and how much memory it needs.
+//! `kinglet inspect`: print what is in a blob, and how much memory it needs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use serde_json::json;
 use super::engine::{open, read_blob, task_name};
 use super::{number, output};
 
-/// Say what is in a blob, and how much memory it needs at several lengths.
+/// Print what is in a blob, and how much memory it needs at several lengths.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
     /// The blob.
     model: PathBuf,
-    /// Say how much memory it needs at this length of the decoder, or of a model with one stack.
+    /// Print how much memory it needs at this length of the decoder, or of a model with one stack.
     #[arg(long, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: Option<usize>,
     /// The length of the encoder's input, with --tokens.
@@ -30,7 +30,7 @@ pub(crate) struct Inspect {
     /// Tokens that go through a layer together, with --tokens.
     #[arg(long, requires = "tokens", allow_negative_numbers = true, value_parser = number::tile())]
     tile: Option<usize>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }

@@ -10,23 +10,24 @@ use kinglet_convert::vocabulary::{Vocabulary, Wish};
 use super::input::Reader;
 use super::number;
 
-/// Which tokens a blob keeps.
+/// The tokens that a blob keeps.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct KeepArgs {
-    /// Cut the vocabulary to the tokens that these texts use, and what they are made of: one text a
-    /// line, `.jsonl` with a text, a list of ids, or an object with `text` or `ids` on each line,
-    /// or `.json` with one list of tokens or ids. These texts become the tokens that they were; all
-    /// others become more tokens, of equal text.
+    /// Cut the vocabulary to the tokens of these texts, and the tokens that merge into them: one
+    /// text per line, `.jsonl` with a text, a list of ids, or an object with `text` or `ids` on
+    /// each line, or `.json` with one list of tokens or ids. The tokens of these texts stay the
+    /// same; other texts may become more tokens.
     #[arg(long, value_name = "FILE")]
     keep_vocabulary: Option<PathBuf>,
-    /// Cut the vocabulary to this many tokens: the ones that --keep-vocabulary uses most, then the
-    /// first of the vocabulary's own.
+    /// Cut the vocabulary to N tokens: the most frequent in --keep-vocabulary, then the first of
+    /// the vocabulary.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::at_least_one())]
     vocabulary_size: Option<usize>,
 }
 
 impl KeepArgs {
-    /// What is to be kept, if anything is to be cut: read before there is anything else to do.
+    /// The tokens to keep, if the vocabulary is to be cut. Read first, so that a bad file is
+    /// refused early.
     pub(crate) fn wish(&self) -> Result<Option<Wish>> {
         let size = self.vocabulary_size;
         match &self.keep_vocabulary {
@@ -36,8 +37,7 @@ impl KeepArgs {
     }
 }
 
-/// Cuts the vocabulary of a folder, whose tokenizer `reader` has. The model is cut, too, where
-/// there is one.
+/// Cuts the vocabulary of the folder that `reader` has the tokenizer of, and the model, if given.
 pub(crate) fn cut(folder: &Path, reader: &Reader, wish: &Wish, source: Option<&mut Source>) -> Result<Vocabulary> {
     let Some(full) = &reader.tokenizer else {
         bail!(

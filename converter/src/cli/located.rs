@@ -1,19 +1,19 @@
-//! Where the checkpoint is that a command names: a folder here, or a model of the Hub.
+//! Locates the checkpoint that a command names: a local folder, or a model of the Hub.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use kinglet_convert::opened::Source;
 
-/// A checkpoint's folder.
+/// The folder of a checkpoint.
 pub(crate) struct Located {
     pub(crate) dir: PathBuf,
-    /// What it is called where its folder does not say so.
+    /// The model's name on the Hub, if it comes from there.
     name: Option<String>,
 }
 
 impl Located {
-    /// The folder of this name, or else the files of the Hub's model of this name.
+    /// The folder called `named`, or a download of the Hub's model of this name.
     pub(crate) fn find(named: &Path) -> Result<Self> {
         if named.is_dir() {
             return Ok(Self { dir: named.to_owned(), name: None });
@@ -27,7 +27,7 @@ impl Located {
         }
     }
 
-    /// Gives a checkpoint that was read from here the name of its model.
+    /// Gives a source that was read from this folder the model's name on the Hub.
     pub(crate) fn rename(&self, source: &mut Source) {
         if let (Some(name), Some(folder)) = (&self.name, self.dir.file_name().and_then(|name| name.to_str())) {
             source.name = source.name.replacen(folder, name, 1);

@@ -1,4 +1,4 @@
-//! `kinglet logits`: what the head makes of an input.
+//! `kinglet logits`: print the output of the head.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,7 +9,7 @@ use super::engine::{About, ModelArgs};
 use super::input::InputArgs;
 use super::output;
 
-/// Print what the head makes of an input: logits, hidden states or a vector.
+/// Print the output of the head: logits, hidden states or a vector.
 #[derive(Args, Debug)]
 pub(crate) struct Logits {
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(crate) struct Logits {
     /// Also print the exact integers and their binary point.
     #[arg(long)]
     integers: bool,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `kinglet man`: pages for `man`.
+//! `kinglet man`: write man pages.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,13 @@ use clap::{Args, Command};
 
 use super::output;
 
-/// Write pages for `man`: one of the program, and one of each command.
+/// Write man pages: one for the program, and one for each command.
 ///
 /// `man -l DIR/kinglet-convert.1` shows one; `man kinglet-convert` finds those in
 /// ~/.local/share/man/man1.
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// The folder to write them to. It is made where it is not there; older pages in it are
-    /// replaced.
+    /// The folder to write to, which is made if it does not exist. Older pages in it are replaced.
     folder: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Every command with its options. Each command is a file of its own beside this one.
+//! Defines the command line. Each command has a file of its own in this folder.
 
 mod answer;
 mod bench;
@@ -34,8 +34,8 @@ mod verify;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// Small transformers on small machines: turn a Hugging Face checkpoint into one file, and run that
-/// file.
+/// Small transformers on small machines: convert a Hugging Face checkpoint to one file, and run
+/// that file.
 #[derive(Debug, Parser)]
 #[command(name = "kinglet", version)]
 pub(crate) struct Cli {
@@ -48,13 +48,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Turn a checkpoint into a blob.
+    /// Convert a checkpoint to a blob.
     Convert(convert::Convert),
-    /// Say what is in a blob, and how much memory it needs.
+    /// Print what is in a blob, and how much memory it needs.
     Inspect(inspect::Inspect),
-    /// Print what the head makes of an input: logits, hidden states or a vector.
+    /// Print the output of the head: logits, hidden states or a vector.
     Logits(logits::Logits),
-    /// Write on.
+    /// Continue a text.
     Generate(generate::Generate),
     /// Guess the tokens under masks.
     FillMask(fill_mask::FillMask),
@@ -70,7 +70,7 @@ enum Command {
     Score(score::Score),
     /// Turn a text into tokens, or tokens into a text.
     Tokenize(tokenize::Tokenize),
-    /// Say how often a model is right on examples whose answers are known.
+    /// Measure a model on examples with known answers.
     Eval(eval::Eval),
     /// Say which boards a blob fits.
     Fit(fit::Fit),
@@ -78,22 +78,22 @@ enum Command {
     Export(export::Export),
     /// Sign a blob, for updates over the air.
     Sign(sign::Sign),
-    /// Compile a grammar of answers to a table over a model's tokens.
+    /// Compile a grammar to a table over a model's tokens.
     Grammar(grammar::Grammar),
-    /// Write what a decoder has read of a text that always comes first, for flash.
+    /// Compute the keys and values of a constant beginning of texts, for flash.
     Prefix(prefix::BakePrefix),
     /// Check a blob, and measure it against its checkpoint.
     Verify(verify::Verify),
-    /// Measure how fast a blob runs here.
+    /// Measure how fast a blob runs on this machine.
     Bench(bench::Bench),
     /// Print a script that completes commands and options in a shell.
     Completions(completions::Completions),
-    /// Write pages for `man`.
+    /// Write man pages.
     Man(man::Man),
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the command.
     pub(crate) fn run(self) -> Result<()> {
         if self.quiet {
             output::be_quiet();
@@ -124,17 +124,17 @@ impl Cli {
     }
 }
 
-/// What is wrong with a command line, as two lines.
+/// A usage error as two lines: what is wrong, and what to do.
 pub(crate) fn explain_usage(error: &clap::Error) -> String {
     let said = error.to_string();
     let (what, rest) = said.split_once("\n\n").unwrap_or((&said, ""));
     let what: Vec<&str> = what.lines().map(str::trim).collect();
     let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let action = tip.unwrap_or("see `kinglet help` and the command's name for what it takes");
+    let action = tip.unwrap_or("see `kinglet help COMMAND` for its options");
     format!("{}\n  {action}", what.join(" "))
 }
 
-/// An error as two lines: what is wrong, with all that it was about, and what to do.
+/// An error as two lines: what is wrong, with the chain of causes, and what to do.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let mut what = Vec::new();

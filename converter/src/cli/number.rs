@@ -1,24 +1,24 @@
-//! Numbers that options take: one that means nothing is refused where it is read.
+//! Parses the numbers of options, and refuses those that have no meaning.
 
 use clap::builder::RangedU64ValueParser;
 use kinglet::RunError;
 use kinglet::sample::SamplerOptions;
 use kinglet::task::BeamOptions;
 
-/// The most threads that a command is given.
+/// The most threads that a command takes.
 const MAX_THREADS: u64 = 256;
 
-/// Of tokens, texts and runs there is at least one.
+/// A number of tokens, texts or runs.
 pub(super) fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=u32::MAX.into())
 }
 
-/// Threads.
+/// A number of threads.
 pub(super) fn threads() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=MAX_THREADS)
 }
 
-/// Tokens that go through a layer together.
+/// A tile: the number of tokens that go through a layer together.
 pub(super) fn tile() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=u16::MAX.into())
 }
@@ -31,7 +31,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         Some((at, 'm' | 'M')) => (&said[..at], 1024.0 * 1024.0),
         _ => (said, 1.0),
     };
-    let number: f64 = digits.trim().parse().map_err(|_| "it is no size, such as 512K or 16.6M".to_owned())?;
+    let number: f64 = digits.trim().parse().map_err(|_| "it is not a size such as 512K or 16.6M".to_owned())?;
     if number > 0.0 && number.is_finite() {
         Ok((number * unit) as u64)
     } else {
@@ -39,38 +39,38 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A number larger than nothing.
+/// A finite number above 0.
 pub(super) fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     if number > 0.0 && number.is_finite() { Ok(number) } else { Err("it must be larger than 0".to_owned()) }
 }
 
-/// A temperature.
+/// A sampling temperature.
 pub(super) fn temperature(text: &str) -> Result<f32, String> {
     checked(text, |temperature| SamplerOptions { temperature, ..SamplerOptions::GREEDY }.check())
 }
 
-/// The probability that is kept.
+/// The probability that top-p sampling keeps.
 pub(super) fn top_p(text: &str) -> Result<f32, String> {
     checked(text, |top_p| SamplerOptions { top_p, ..SamplerOptions::GREEDY }.check())
 }
 
-/// The least fraction of the likeliest token's probability.
+/// The least probability that min-p sampling keeps, as a fraction of the likeliest token's.
 pub(super) fn min_p(text: &str) -> Result<f32, String> {
     checked(text, |min_p| SamplerOptions { min_p, ..SamplerOptions::GREEDY }.check())
 }
 
-/// A penalty on what was written already.
+/// A penalty on repeated tokens.
 pub(super) fn repetition_penalty(text: &str) -> Result<f32, String> {
     checked(text, |repetition_penalty| SamplerOptions { repetition_penalty, ..SamplerOptions::GREEDY }.check())
 }
 
-/// The power of a text's length.
+/// The power of the length that divides a beam's score.
 pub(super) fn length_penalty(text: &str) -> Result<f32, String> {
     checked(text, |length_penalty| BeamOptions { length_penalty, ..BeamOptions::new(1) }.check())
 }
 
-/// A number that the runtime takes.
+/// Parses a number and applies the runtime's own check to it.
 fn checked(text: &str, check: impl Fn(f32) -> Result<(), RunError>) -> Result<f32, String> {
     let number = text.parse().map_err(|_| "it is not a number".to_owned())?;
     check(number).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! How answers are printed: for people, or as JSON.
+//! Prints answers, for people or as JSON, and notes.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -9,32 +9,32 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Number, Value};
 
-/// Whether nothing but answers, warnings and errors is to be printed.
+/// Whether to print only answers, warnings and errors.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Leaves out notes and progress bars from now on.
+/// Suppresses notes and progress bars.
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Whether notes and progress bars are left out.
+/// Whether notes and progress bars are suppressed.
 pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A bar on standard error for work of this many steps.
+/// A progress bar of `steps` steps on standard error.
 pub(crate) fn bar(steps: usize) -> ProgressBar {
     if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) }
 }
 
-/// What shows on standard error how far work of several phases is.
+/// A progress bar on standard error, for work in several phases.
 pub(crate) struct Phases(ProgressBar);
 
 impl Phases {
-    /// Work that has just begun with a phase of unknown length.
+    /// Begins with a phase of unknown length.
     pub(crate) fn begin(name: &'static str) -> Self {
-        // Where nobody sees it turn, there need not be a thread that turns it: WebAssembly has
-        // none.
+        // Without a terminal nobody sees the spinner, and its thread is not started: WebAssembly
+        // has no threads.
         if is_quiet() || !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
@@ -43,13 +43,13 @@ impl Phases {
         Self(bar.with_message(name))
     }
 
-    /// The next phase, of unknown length.
+    /// Begins a phase of unknown length.
     pub(crate) fn next(&self, name: &'static str) {
         self.0.set_style(ProgressStyle::default_spinner());
         self.0.set_message(name);
     }
 
-    /// The next phase, of a number of steps.
+    /// Begins a phase of `steps` steps.
     pub(crate) fn next_of(&self, name: &'static str, steps: usize) {
         let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}");
         self.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -58,12 +58,12 @@ impl Phases {
         self.0.set_message(name);
     }
 
-    /// One step is done.
+    /// Counts a step.
     pub(crate) fn step(&self) {
         self.0.inc(1);
     }
 
-    /// All is done.
+    /// Removes the bar.
     pub(crate) fn finish(self) {
         self.0.finish_and_clear();
     }
@@ -76,7 +76,7 @@ pub(crate) fn json(answer: &impl Serialize) -> Result<()> {
     line(&answer.to_string())
 }
 
-/// Gives numbers of single precision the digits that they have: 0.1, which JSON would have as
+/// Gives single-precision numbers their shortest digits: 0.1, which as a double would be
 /// 0.10000000149011612.
 fn shorten(value: &mut Value) {
     match value {
@@ -92,7 +92,7 @@ fn shorten(value: &mut Value) {
     }
 }
 
-/// Prints one line. A reader who has seen enough, such as `head`, is no error.
+/// Prints one line. Exits without an error if the reader, such as `head`, has closed the pipe.
 pub(crate) fn line(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -100,19 +100,19 @@ pub(crate) fn line(text: &str) -> Result<()> {
     }
 }
 
-/// Says on standard error what was decided for the user.
+/// Prints a note on standard error about a choice that was made for the user.
 pub(crate) fn note(text: &str) {
     if !is_quiet() {
         say(&format!("note: {text}"));
     }
 }
 
-/// Says something on standard error. Where nobody can hear it, there is nobody to be told so.
+/// Prints a line on standard error. A failure is ignored, because there is nowhere to report it.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A list as people write one.
+/// Joins values with a separator.
 pub(crate) fn join<T: ToString>(values: &[T], separator: &str) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }

@@ -1,6 +1,6 @@
-//! Pages of `docs/` that are made from the program: its options, and the families it knows.
+//! Generates the pages of `docs/` that describe the program: its options and its families.
 //!
-//! The tests hold the committed pages to the program. `cargo xtask docs` sets `KINGLET_BLESS`,
+//! The tests compare the committed pages with the program. `cargo xtask docs` sets `KINGLET_BLESS`,
 //! which writes the pages.
 
 use core::fmt::Write as _;
@@ -22,7 +22,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Demands that a page of `docs/` is `text`, or writes it.
+/// Asserts that a page of `docs/` is `text`, or writes the page if `KINGLET_BLESS` is set.
 fn hold(page: &str, text: &str) {
     let path = root().join("docs").join(page);
     if env::var_os("KINGLET_BLESS").is_some() {

@@ -1,4 +1,4 @@
-//! `kinglet prefix`: what a decoder has read of a text that always comes first, for flash.
+//! `kinglet prefix`: compute the keys and values of a constant beginning of texts, for flash.
 
 use std::path::PathBuf;
 
@@ -14,11 +14,11 @@ use super::export::{generated, module_name, stem, write_source};
 use super::input::given_text;
 use super::output;
 
-/// Tokens that go through a layer together: a window must not drop the first ones.
+/// The tile of a prefix, in tokens: large, because a prefix must not leave a window behind.
 const TILE: usize = 1024;
 
-/// Write what a decoder has read of a text that always comes first: firmware reads it in flash, in
-/// no time and without memory for it.
+/// Compute the keys and values of a constant beginning of texts. Firmware uses them in flash: they
+/// need no RAM, and no time to read the tokens again.
 #[derive(Args, Debug)]
 pub(crate) struct BakePrefix {
     /// The blob.
@@ -26,22 +26,22 @@ pub(crate) struct BakePrefix {
     /// The text; `-` for all of standard input.
     #[arg(long, required_unless_present = "ids")]
     text: Option<String>,
-    /// Token ids in place of a text, such as 1,2,3.
+    /// Token ids instead of a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with = "text")]
     ids: Option<Vec<u32>>,
-    /// Leave out the tokens that go around a text.
+    /// Leave out the special tokens around the text.
     #[arg(long, requires = "text")]
     no_special: bool,
     /// Write the prefix to this file.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the prefix and a module of its name to this folder: the prefix as a constant.
+    /// Write the prefix, and a module with the prefix as a constant, to this folder.
     #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
-    /// The name of what is written; by default the blob's and `-prefix`.
+    /// The name of these files; by default that of the blob and `-prefix`.
     #[arg(long, requires = "rust")]
     name: Option<String>,
-    /// Write over files that are there.
+    /// Overwrite existing files.
     #[arg(long)]
     force: bool,
 }
@@ -58,7 +58,7 @@ impl BakePrefix {
         let spec = model.spec();
         let (Some(stack), None) = (&spec.decoder, &spec.encoder) else {
             bail!(
-                "a prefix is of a decoder that attends to no encoder, which this model has not\ngive a blob of a decoder such as GPT-2 or Llama"
+                "a prefix needs a decoder without an encoder, which this model does not have\ngive a blob of a decoder such as GPT-2 or Llama"
             );
         };
         let limit = stack.max_positions as usize;
@@ -89,7 +89,7 @@ impl BakePrefix {
         Ok(())
     }
 
-    /// The tokens, and how the text reads.
+    /// The token ids, and the text or list of ids that was given.
     fn ids(&self, model: &Model<'_>) -> Result<(Vec<u32>, String)> {
         if let Some(ids) = &self.ids {
             ensure!(!ids.is_empty(), "there are no tokens\ngive some, such as --ids 1,2,3");
@@ -105,17 +105,17 @@ impl BakePrefix {
     }
 }
 
-/// A module that embeds the prefix beside it as a constant.
+/// A Rust module that embeds the prefix as a constant.
 fn rust(prefix: &Prefix<'_>, name: &str, text: &str) -> Result<String> {
     let (tokens, checksum) = (prefix.len(), prefix.checksum());
     let source = format!(
-        "/// What stands before every text, aligned as it must be.\n\
+        "/// The prefix in the alignment that the runtime needs.\n\
          pub const BYTES: &[u8] = kinglet::include_model!({name:?});\n\
-         /// Its tokens.\n\
+         /// The number of its tokens.\n\
          pub const TOKENS: usize = {tokens};\n\
          /// The text.\n\
          pub const TEXT: &str = {text:?};\n\
-         /// The prefix, which was checked when this was written.\n\
+         /// The prefix, checked when this file was generated.\n\
          pub static PREFIX: kinglet::Prefix<'static> = kinglet::Prefix::from_export(BYTES, {checksum:#010x});\n"
     );
     generated(&source, "prefix")

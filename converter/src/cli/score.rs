@@ -1,4 +1,4 @@
-//! `kinglet score`: how likely a text is.
+//! `kinglet score`: print how likely a text is.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -9,18 +9,18 @@ use super::engine::{About, Engine, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
-/// Say how likely each token of a text is: given those read before it, or, to an encoder, given all
-/// others.
+/// Print how likely each token of a text is, given the tokens read before it or, for an encoder,
+/// all others.
 #[derive(Args, Debug)]
 pub(crate) struct Score {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// The mask's token id, where an encoder does not say it.
+    /// The mask's token id, if an encoder does not say it.
     #[arg(long)]
     mask_id: Option<u32>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +64,8 @@ impl Score {
     }
 }
 
-/// Each token given those read before it; the first that is read has none.
+/// The log-probability of each token given the tokens read before it; `None` for the first one
+/// read.
 fn left_to_right(engine: &Engine, input: &Input, direction: Direction) -> Result<Vec<Option<f64>>> {
     let rows = engine.rows(input)?.real;
     let read_before = |position: usize| match direction {
@@ -78,7 +79,8 @@ fn left_to_right(engine: &Engine, input: &Input, direction: Direction) -> Result
     Ok(each.collect())
 }
 
-/// Each token of an encoder-decoder's output, given the source and those before it.
+/// The log-probability of each token of an encoder-decoder's output, given the source and the
+/// tokens before it.
 fn target(engine: &Engine, input: &Input) -> Result<Vec<Option<f64>>> {
     if input.decoder_ids.is_empty() {
         bail!("there is no output to score\ngive it with --decoder-ids, the start token first");
@@ -88,8 +90,8 @@ fn target(engine: &Engine, input: &Input) -> Result<Vec<Option<f64>>> {
     Ok([None].into_iter().chain(next).collect())
 }
 
-/// Each token under a mask, given all others (arXiv 1910.14659). The first and the last, which
-/// frame the text, have none.
+/// The log-probability of each token under a mask, given all others (arXiv 1910.14659); `None` for
+/// the first and the last token, which frame the text.
 fn pseudo(engine: &Engine, input: &Input, mask: u32) -> Result<Vec<Option<f64>>> {
     let mut masked = input.clone();
     let mut log_probs = vec![None; input.ids.len()];

@@ -1,4 +1,4 @@
-//! `kinglet sign`: a blob with a counter and a signature, for updates over the air.
+//! `kinglet sign`: append a counter and a signature to a blob, for updates over the air.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use kinglet_convert::files::{self, write_atomically};
 use super::engine::{open, read_blob};
 use super::output;
 
-/// Put a counter and an Ed25519 signature after a blob, for devices that take models from a
+/// Append a counter and an Ed25519 signature to a blob, for devices that take models from a
 /// network.
 ///
 /// `openssl genpkey -algorithm ed25519 -out key.pem` makes a key.
@@ -23,18 +23,19 @@ pub(crate) struct Sign {
     /// The private key: a PEM file (PKCS#8) with an Ed25519 key.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// A number that is larger in every release: devices refuse smaller ones than they have seen.
+    /// A number that is larger in every release: devices refuse a number below the largest they
+    /// have seen.
     #[arg(long)]
     counter: u64,
-    /// Where to write the signed blob.
+    /// The file to write the signed blob to.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
 
-/// The most bytes of a file with a key.
+/// The most bytes of a key file.
 const MAX_KEY_BYTES: u64 = 1 << 16;
 
 impl Sign {
@@ -43,7 +44,7 @@ impl Sign {
         let pair = KeyPair::from_pem(&read_key(&self.key)?).map_err(|_| {
             let key = self.key.display();
             anyhow!(
-                "{key} is no private key for Ed25519\nmake one with `openssl genpkey -algorithm ed25519 -out {key}`"
+                "{key} is not a private key for Ed25519\nmake one with `openssl genpkey -algorithm ed25519 -out {key}`"
             )
         })?;
         let blob = read_blob(&self.model)?;
@@ -52,7 +53,7 @@ impl Sign {
         signed.extend(self.counter.to_le_bytes());
         let signature = pair.sk.sign(&signed, None);
         signed.extend(*signature);
-        // What a device will find.
+        // Check the signature as a device will.
         signed::verify(&signed, &pair.pk, &mut || ())?;
         write_atomically(&self.output, &signed, self.force)?;
         let key = pair.pk.map(|byte| format!("{byte:#04x}")).join(", ");
@@ -61,11 +62,11 @@ impl Sign {
     }
 }
 
-/// Checks the signature of a signed blob by the key in a PEM file.
+/// Checks a signed blob with the public key in a PEM file.
 pub(crate) fn verify<'m>(signed: &'m [u8], key: &Path) -> Result<Signed<'m>> {
     let public = PublicKey::from_pem(&read_key(key)?).map_err(|_| {
         anyhow!(
-            "{} is no public key for Ed25519\nmake it of the private one: `openssl pkey -in KEY -pubout`",
+            "{} is not a public key for Ed25519\nmake it from the private one: `openssl pkey -in KEY -pubout`",
             key.display()
         )
     })?;

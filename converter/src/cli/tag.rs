@@ -11,20 +11,20 @@ use super::engine::{About, ModelArgs, task_name};
 use super::input::{Input, InputArgs};
 use super::output;
 
-/// Label each token of a text: its likeliest label and that one's probability.
+/// Label each token of a text: print its likeliest label, and the probability of that label.
 ///
-/// Of a discriminator, the probability that the token was replaced.
+/// A discriminator gives the probability that the token was replaced.
 #[derive(Args, Debug)]
 pub(crate) struct Tag {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Put neighbouring tokens of one kind together: each token by its own label, or the tokens of
-    /// a word by the first's, the mean of all, or the surest's.
+    /// Merge neighbouring tokens of one kind: each token has its own label, or a word has the label
+    /// of its first token, of its tokens' mean, or of its most certain token.
     #[arg(long, value_name = "HOW")]
     group: Option<Group>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -49,13 +49,13 @@ impl From<Group> for Aggregation {
     }
 }
 
-/// The entities that rows of scores name.
+/// The entities in rows of scores.
 fn group(labels: &[String], rows: &[Vec<f32>], input: &Input, aggregation: Aggregation) -> Vec<Entity> {
     let (names, mut word) = (labels.join("\n"), vec![0.0; labels.len()]);
     let mut found = Vec::new();
     let mut entities = Entities::new(&names, aggregation, &mut word);
     for (position, scores) in rows.iter().enumerate() {
-        // What frames a text belongs to no entity.
+        // Special tokens belong to no entity.
         if input.tokens.get(position).is_some_and(|token| token.text.is_none()) {
             entities.skip(|entity| found.push(entity));
             continue;

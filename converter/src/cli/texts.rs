@@ -1,4 +1,4 @@
-//! The texts that a person gives `convert` to calibrate and measure on.
+//! Reads the texts that `convert` is given to calibrate and measure on.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use super::input::{Input, Reader, lines, parse};
 
-/// The texts of a file to calibrate on, as they stand in it.
+/// The lines of a file of texts.
 pub(crate) struct Given {
     file: PathBuf,
     lines: Vec<(usize, Value)>,
 }
 
 impl Given {
-    /// Reads the file before there is anything else to do. Empty lines are passed over.
+    /// Reads the file, without its empty lines. Called first, so that a bad file is refused early.
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let text = read_text(file).with_context(|| format!("reading {}", file.display()))?;
         let mut lines = lines(file, &text)?;
@@ -30,13 +30,13 @@ impl Given {
         Ok(Self { file: file.to_owned(), lines })
     }
 
-    /// The line of a text, for messages.
+    /// The file and line of a text, for messages.
     fn place(&self, number: usize) -> String {
         format!("{} line {number}", self.file.display())
     }
 
-    /// All of them as a reader reads them. Ids are the checkpoint's: they get their new ones where
-    /// tokens were kept.
+    /// The inputs that `reader` makes of all lines. Given ids are those of the checkpoint, and are
+    /// replaced if `kept` cuts the vocabulary.
     pub(crate) fn inputs(&self, reader: &Reader, kept: Option<&Kept>) -> Result<Vec<Input>> {
         let read = |(number, line): &(usize, Value)| {
             let input = parse(line, reader);
@@ -45,8 +45,8 @@ impl Given {
         self.lines.iter().map(read).collect()
     }
 
-    /// All of them as the model reads them, of what a reader made of them, with the line of each.
-    /// The notes say how many were cut.
+    /// The texts of `inputs` as the model reads them, each with its line. A note of the source says
+    /// how many were truncated.
     pub(crate) fn texts(
         &self,
         inputs: Vec<Input>,
@@ -55,7 +55,7 @@ impl Given {
     ) -> Result<Vec<(texts::Input, String)>> {
         let spec = source.spec();
         let positions = spec.encoder.or(spec.decoder).map(|stack| stack.max_positions as usize);
-        // Cut by its tokenizer, a text keeps the tokens that go around it.
+        // A text that its tokenizer truncates keeps the special tokens around it.
         let cutting = Reader { limit: positions, ..reader.clone() };
         let (mut texts, mut cut) = (Vec::new(), 0);
         for ((number, line), mut input) in self.lines.iter().zip(inputs) {
@@ -79,7 +79,7 @@ impl Given {
     }
 }
 
-/// Replaces the ids in a file by the ids of a cut vocabulary. Texts have these already.
+/// Replaces given ids by the ids of a cut vocabulary; encoded texts have these already.
 fn renumber(mut input: Input, kept: Option<&Kept>) -> Result<Input> {
     let Some(kept) = kept else { return Ok(input) };
     let given = if input.texts.is_empty() { Some(&mut input.ids) } else { None };

@@ -1,4 +1,4 @@
-//! `kinglet tokenize`: text to tokens and back.
+//! `kinglet tokenize`: turn a text into tokens, and tokens into a text.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::engine::{open, read_blob};
 use super::input::{char_offsets, given_text, lines};
 use super::{number, output};
 
-/// Turn a text into tokens, or tokens into a text, as the device does it.
+/// Turn a text into tokens, or tokens into a text, as the device does.
 #[derive(Args, Debug)]
 pub(crate) struct Tokenize {
     /// The blob, or a tokenizer that was converted with --tokenizer-only.
@@ -25,7 +25,7 @@ pub(crate) struct Tokenize {
     /// A second text.
     #[arg(long, requires = "text")]
     pair: Option<String>,
-    /// Leave out the tokens that go around a text; of --ids, all that are not part of one.
+    /// Leave out the special tokens around a text, or those among --ids.
     #[arg(long)]
     no_special: bool,
     /// The most tokens to keep.
@@ -34,11 +34,11 @@ pub(crate) struct Tokenize {
     /// Token ids to turn into a text, such as 1,2,3.
     #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["text", "input"])]
     ids: Option<Vec<u32>>,
-    /// Many texts: one a line, or in `.jsonl` each line a JSON string, an object with `text` and
-    /// `pair`, or one with `ids`.
+    /// A file of texts: one per line, or in `.jsonl` one JSON value per line: a string, an object
+    /// with `text` and `pair`, or an object with `ids`.
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     input: Option<PathBuf>,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }
@@ -94,7 +94,7 @@ impl Tokenize {
     }
 }
 
-/// The characters, not bytes, that tokens stand for.
+/// The ranges of tokens in characters, not bytes; (0, 0) for special tokens.
 fn offsets(tokens: &[Token], text: &str, pair: Option<&str>) -> Vec<(usize, usize)> {
     let (first, second) = (char_offsets(text), char_offsets(pair.unwrap_or_default()));
     let of = |token: &Token| {

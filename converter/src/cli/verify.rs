@@ -1,4 +1,4 @@
-//! `kinglet verify`: check a blob, and measure it against its checkpoint.
+//! `kinglet verify`: check a blob, and compare it with its checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -21,36 +21,36 @@ use super::located::Located;
 use super::{number, output, sign};
 
 /// Check a blob's bytes and its golden vectors; with a key, its signature; with its checkpoint,
-/// measure what quantization cost.
+/// measure the cost of quantization.
 ///
-/// A decoder is measured on texts that the reference writes, other models on the inputs given, or
-/// on token ids from all over the vocabulary.
+/// A decoder is measured on texts that the reference writes, other models on the given inputs or on
+/// token ids spread over the vocabulary.
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
     /// The blob.
     model: PathBuf,
-    /// The checkpoint it was converted from, a folder or a model of the Hub.
+    /// The checkpoint that the blob was converted from: a folder, or a model of the Hub.
     source: Option<PathBuf>,
-    /// The blob is a signed one: check its signature with this public key, a PEM file.
+    /// The blob is signed: check its signature with this public key, a PEM file.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The folder of the adapter that was merged into it.
+    /// The folder of the adapter that was merged into the blob.
     #[arg(long, value_name = "DIR", requires = "source")]
     adapter: Option<PathBuf>,
     #[command(flatten)]
     keep: KeepArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Texts to measure on, where none are given.
+    /// The number of texts to measure on, if no input is given.
     #[arg(long, default_value_t = 6, allow_negative_numbers = true, value_parser = number::at_least_one())]
     texts: usize,
-    /// Tokens in each.
+    /// The number of tokens in each text.
     #[arg(long, default_value_t = 200, allow_negative_numbers = true, value_parser = number::at_least_one())]
     tokens: usize,
-    /// Where the random numbers of the reference's texts begin.
+    /// The seed of the texts that the reference writes.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// One JSON object on standard output, and nothing else there.
+    /// Print one JSON object on standard output, and nothing else.
     #[arg(long)]
     json: bool,
 }

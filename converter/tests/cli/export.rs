@@ -45,7 +45,7 @@ fn an_export_has_the_name_that_is_asked_for() {
     files.sort();
     assert_eq!(files, ["words.c", "words.h", "words.kinglet", "words.rs"]);
     for name in ["two words", "4th", "match", ""] {
-        assert!(refused(&["export", &blob, "--c", &to, "--name", name]).contains("is no name for code"), "{name}");
+        assert!(refused(&["export", &blob, "--c", &to, "--name", name]).contains("is not an identifier"), "{name}");
     }
     // A blob may have any name: what code cannot have is written otherwise.
     for (file, name) in [("4th", "_4th"), ("match", "match_"), ("a b", "a_b")] {

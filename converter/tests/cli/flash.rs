@@ -42,8 +42,14 @@ fn a_prefix_that_cannot_be_is_refused() {
     for (arguments, wanted) in [
         (vec!["prefix", &blob, "--text", "a"], "nothing to write was asked for"),
         (vec!["prefix", &blob, "--ids", "9999999", "--output", &file], "not in the vocabulary"),
-        (vec!["prefix", &shipped("home-command"), "--text", "a", "--output", &file], "attends to no encoder"),
-        (vec!["prefix", &shipped("home-intent"), "--text", "a", "--output", &file], "attends to no encoder"),
+        (
+            vec!["prefix", &shipped("home-command"), "--text", "a", "--output", &file],
+            "needs a decoder without an encoder",
+        ),
+        (
+            vec!["prefix", &shipped("home-intent"), "--text", "a", "--output", &file],
+            "needs a decoder without an encoder",
+        ),
     ] {
         let said = refused(&arguments);
         assert!(said.contains(wanted), "{said}");
