@@ -1,9 +1,9 @@
-//! Choosing the next token: greedy, or at random by temperature, top-k, top-p and min-p, with a
+//! Chooses the next token: greedily, or at random with temperature, top-k, top-p and min-p, and a
 //! repetition penalty.
 //!
-//! Integer only, so that one seed gives one text on every target. Nothing is sorted: where a filter
-//! cuts is read off a histogram, so that the cost grows with the number of logits alone. Tokens
-//! that are equal where a filter cuts are all kept.
+//! Uses only integers, so that a seed gives one text on every target. Filters find their threshold
+//! in a histogram instead of sorting, so that the cost is linear in the number of logits. All
+//! tokens at the threshold are kept.
 
 mod distances;
 mod seen;
@@ -15,44 +15,44 @@ use crate::error::RunError;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
 
-// The errors of options that are out of their ranges, in floating point and in fixed point.
+// The errors of options that are out of range, in floating point or fixed point.
 const TEMPERATURE: RunError = RunError::InvalidOption { option: "temperature", wanted: "0, or from 0.001 to 1000" };
 const TOP_P: RunError = RunError::InvalidOption { option: "top_p", wanted: "from 0 to 1" };
 const MIN_P: RunError = RunError::InvalidOption { option: "min_p", wanted: "from 0 to 1" };
 const REPETITION_PENALTY: RunError =
     RunError::InvalidOption { option: "repetition_penalty", wanted: "from 0.01 to 100" };
 
-/// How to choose. The default takes the likeliest token.
+/// The options of a [`Sampler`]. The default always takes the most likely token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
-    /// Divides the logits: 0 takes the likeliest token, 1 samples as the model says. From 0.001 to
-    /// 1000 otherwise.
+    /// The divisor of the logits, from 0.001 to 1000, or 0 to always take the most likely token. 1
+    /// samples from the model's distribution.
     pub temperature: f32,
-    /// Keep only the `k` likeliest tokens; 0 keeps all.
+    /// Keep only the `top_k` most likely tokens; 0 keeps all.
     pub top_k: u32,
-    /// Keep the likeliest tokens that together have at least this probability; 1 keeps all, 0 the
-    /// likeliest alone.
+    /// Keep the most likely tokens that together have at least this probability; 1 keeps all, 0
+    /// only the most likely.
     pub top_p: f32,
-    /// Keep tokens with at least this fraction of the likeliest one's probability; 0 keeps all.
+    /// Keep tokens with at least this fraction of the highest probability; 0 keeps all.
     pub min_p: f32,
-    /// Divides positive logits of tokens already seen and multiplies negative ones (arXiv
-    /// 1909.05858); 1 for none. From 0.01 to 100.
+    /// A factor that divides the positive logits of tokens already seen and multiplies their
+    /// negative logits (arXiv 1909.05858); from 0.01 to 100, 1 for no penalty.
     pub repetition_penalty: f32,
-    /// The seed of the random numbers.
+    /// The seed of the random number generator.
     pub seed: u64,
 }
 
 impl SamplerOptions {
-    /// The likeliest token, always.
+    /// Always the most likely token.
     pub const GREEDY: Self =
         Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 };
 
-    /// Checks that every number is in its range. [`Sampler::new`] calls this.
+    /// Checks that every option is in its range. [`Sampler::new`] calls this.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] with the first option that is out of its range, or not a number.
+    /// [`RunError::InvalidOption`] with the first option that is out of range or NaN.
     pub const fn check(&self) -> Result<(), RunError> {
-        // Beyond these bounds sixteen fraction bits no longer hold the reciprocal exactly enough.
+        // Beyond these bounds the reciprocal in Q16 is too inexact.
         if self.temperature != 0.0 && !within(self.temperature, 0.001, 1000.0) {
             return Err(TEMPERATURE);
         }
@@ -71,7 +71,7 @@ pub(crate) const fn check_penalty(penalty: f32) -> Result<(), RunError> {
     if within(penalty, 0.01, 100.0) { Ok(()) } else { Err(REPETITION_PENALTY) }
 }
 
-/// Whether a number lies between two others, both included; false for NaN.
+/// Whether `x` is in `least..=most`; false for NaN.
 pub(crate) const fn within(x: f32, least: f32, most: f32) -> bool {
     x >= least && x <= most
 }
@@ -82,26 +82,26 @@ impl Default for SamplerOptions {
     }
 }
 
-/// [`SamplerOptions`] in fixed point, for options that firmware reads at run time without a
-/// floating-point unit. Fractions are Q16: `1 << 16` is one.
+/// [`SamplerOptions`] in fixed point, for firmware without a floating-point unit that sets options
+/// at run time. In Q16, `1 << 16` is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedSamplerOptions {
-    /// Q16: 0, or from 66 (0.001) to `1000 << 16`.
+    /// [`SamplerOptions::temperature`] in Q16: 0, or from 66 (0.001) to `1000 << 16`.
     pub temperature: u32,
-    /// As [`SamplerOptions::top_k`].
+    /// [`SamplerOptions::top_k`].
     pub top_k: u32,
-    /// Q16: up to `1 << 16`.
+    /// [`SamplerOptions::top_p`] in Q16, up to `1 << 16`.
     pub top_p: u32,
-    /// Q16: up to `1 << 16`.
+    /// [`SamplerOptions::min_p`] in Q16, up to `1 << 16`.
     pub min_p: u32,
-    /// Q16: from 656 (0.01) to `100 << 16`.
+    /// [`SamplerOptions::repetition_penalty`] in Q16, from 656 (0.01) to `100 << 16`.
     pub repetition_penalty: u32,
-    /// As [`SamplerOptions::seed`].
+    /// [`SamplerOptions::seed`].
     pub seed: u64,
 }
 
 impl FixedSamplerOptions {
-    /// The likeliest token, always.
+    /// Always the most likely token.
     pub const GREEDY: Self = Self { temperature: 0, top_k: 0, top_p: ONE, min_p: 0, repetition_penalty: ONE, seed: 0 };
 
     const fn check(&self) -> Result<(), RunError> {
@@ -130,7 +130,7 @@ impl Default for FixedSamplerOptions {
 /// One, in Q16.
 const ONE: u32 = 1 << 16;
 
-/// Chooses tokens, and keeps the state of its random numbers.
+/// Chooses tokens. Holds the state of the random number generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampler {
     /// `log2(e) / temperature`, Q16; 0 for greedy.
@@ -142,22 +142,21 @@ pub struct Sampler {
     min_p: u32,
     /// Q16.
     penalty: u32,
-    /// Its reciprocal, Q16.
+    /// The reciprocal of `penalty`, Q16.
     inverse_penalty: u32,
     state: u64,
 }
 
-/// A real number as Q16, saturated at both ends.
+/// Converts a real number to Q16, saturating.
 const fn q16(x: f32) -> u32 {
     (x * 65536.0) as u32
 }
 
 impl Sampler {
-    /// A sampler. In a `const` context the options cost no floating point at run time.
+    /// A sampler with `options`. In a `const` context it needs no floating point at run time.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] as [`SamplerOptions::check`]. In a constant that becomes an
-    /// error of the compiler:
+    /// The errors of [`SamplerOptions::check`]. In a constant they are compile errors:
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -189,17 +188,16 @@ impl Sampler {
         })
     }
 
-    /// A sampler from options in fixed point: no floating point, at run time either. A temperature
-    /// or a penalty may differ from that of [`Sampler::new`] in the last of its sixteen fraction
-    /// bits.
+    /// A sampler from options in fixed point, without floating point at run time. Temperature and
+    /// penalty may differ from those of [`Sampler::new`] in the last bit of Q16.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] with the first option that is out of its range.
+    /// [`RunError::InvalidOption`] with the first option that is out of range.
     ///
     /// ```
     /// use kinglet::sample::{FixedSamplerOptions, Sampler};
     ///
-    /// /// `percent` is the position of a knob on the device.
+    /// /// A sampler for the position of a knob, in percent.
     /// fn sampler(percent: u32, seed: u64) -> Result<Sampler, kinglet::RunError> {
     ///     let temperature = (percent << 16) / 100;
     ///     Sampler::from_fixed(FixedSamplerOptions { temperature, top_k: 40, seed, ..FixedSamplerOptions::GREEDY })
@@ -211,7 +209,7 @@ impl Sampler {
         if let Err(error) = options.check() {
             return Err(error);
         }
-        /// Q32.
+        /// `log2(e)`, Q32.
         const LOG2_E: u64 = 6_196_328_019;
         let FixedSamplerOptions { temperature, top_k, top_p, min_p, repetition_penalty, seed } = options;
         let sharpness = if temperature == 0 { 0 } else { (LOG2_E / temperature as u64) as u32 };
@@ -219,8 +217,8 @@ impl Sampler {
         Ok(Self { sharpness, top_k, top_p, min_p, penalty: repetition_penalty, inverse_penalty, state: seed })
     }
 
-    /// The state of the random numbers. A sampler with equal options that is
-    /// [given](Self::set_state) this state chooses the tokens that this one would.
+    /// The state of the random number generator. A sampler with equal options and
+    /// [this state](Self::set_state) chooses the tokens that this one would.
     ///
     /// ```
     /// use kinglet::sample::{Sampler, SamplerOptions};
@@ -228,7 +226,7 @@ impl Sampler {
     /// let mut first = Sampler::new(SamplerOptions { temperature: 1.0, seed: 3, ..SamplerOptions::GREEDY })?;
     /// let mut draw = |sampler: &mut Sampler| sampler.sample(&mut [1 << 16, 0, 1 << 15], 16, &[]);
     /// draw(&mut first)?;
-    /// // Stored before the power goes, and read afterwards.
+    /// // Store the state before power-off, and restore it afterwards.
     /// let state = first.state();
     /// let mut second = Sampler::new(SamplerOptions { temperature: 1.0, ..SamplerOptions::GREEDY })?;
     /// second.set_state(state);
@@ -239,18 +237,20 @@ impl Sampler {
         self.state
     }
 
-    /// Sets the state of the random numbers, to one from [`state`](Self::state) or to a new seed.
+    /// Sets the state of the random number generator, to one from [`state`](Self::state) or to a
+    /// seed.
     pub const fn set_state(&mut self, state: u64) {
         self.state = state;
     }
 
-    /// The likeliest token, always: [`SamplerOptions::GREEDY`].
+    /// A sampler with [`SamplerOptions::GREEDY`].
     pub const fn greedy() -> Self {
         Self { sharpness: 0, top_k: 0, top_p: ONE, min_p: 0, penalty: ONE, inverse_penalty: ONE, state: 0 }
     }
 
-    /// Chooses one of the logits, and overwrites them. The repetition penalty applies to the tokens
-    /// in `seen`. Of equal logits the first is taken. A [`SUPPRESSED`] token is never chosen.
+    /// Chooses a token, and overwrites the logits. The repetition penalty applies to the tokens in
+    /// `seen`. If greedy, it takes the first of equal logits. It never chooses a [`SUPPRESSED`]
+    /// token.
     ///
     /// # Errors
     /// [`RunError::AllSuppressed`] when every token is suppressed.
@@ -280,7 +280,7 @@ impl Sampler {
         Ok(distances.at(self.random()))
     }
 
-    /// The next number of SplitMix64, its high half.
+    /// The high half of SplitMix64's next number.
     fn random(&mut self) -> u32 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
@@ -290,20 +290,20 @@ impl Sampler {
     }
 }
 
-/// The index of the largest value, the first of equals; 0 when there is none.
+/// The index of the largest value, the first of equals; 0 if `values` is empty.
 ///
 /// ```
 /// assert_eq!(kinglet::sample::argmax(&[1, 7, 7]), 1);
 /// ```
-// Not inlined: among a caller's variables its own would not all be in registers.
+// Not inlined, so that all its variables are in registers.
 #[inline(never)]
 pub fn argmax(values: &[i32]) -> u32 {
     let best = values.iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(0, |(index, _)| index as u32)
 }
 
-/// The indices of the largest values, largest first, into `out`; of equals the first. Returns how
-/// many.
+/// Writes the indices of the largest values to `out`, largest value first, and the lower index
+/// first among equals. Returns their number.
 ///
 /// ```
 /// let mut best = [0; 2];
@@ -384,7 +384,7 @@ mod tests {
     fn the_repetition_penalty_counts_a_token_once() {
         let options = SamplerOptions { repetition_penalty: 1.3, ..SamplerOptions::GREEDY };
         let mut sampler = Sampler::new(options).expect("options in range");
-        // 3 / 1.3 = 2.3 still beats 2, and would not after a second division.
+        // 3 / 1.3 = 2.3 is still larger than 2; after a second division it would not be.
         assert_eq!(sampler.sample(&mut [3 << 16, 2 << 16], 16, &[0, 0, 0]), Ok(0));
         assert_eq!(sampler.sample(&mut [3 << 16, 5 << 15], 16, &[0]), Ok(1));
     }
@@ -454,7 +454,7 @@ mod tests {
                 let mut sampler = Sampler::new(options).expect("options in range");
                 let mut choose = |logits: &mut [i32]| sampler.sample(logits, 16, &[0, 1, 2]);
                 for _ in 0..500 {
-                    // The least logit besides `SUPPRESSED` can be chosen.
+                    // The smallest logit that is not suppressed can be chosen.
                     assert_eq!(choose(&mut [SUPPRESSED, SUPPRESSED + 1, SUPPRESSED]), Ok(1));
                     assert_ne!(choose(&mut [1 << 16, SUPPRESSED, 2 << 16]), Ok(1));
                 }

@@ -1,34 +1,33 @@
-//! Which tokens the filters keep, found by counting, without sorting.
+//! Applies the filters of a sampler by counting, without sorting.
 //!
-//! Each logit is replaced by its *distance* below the largest one, in steps of 1/512 of a factor of
-//! two. A token's weight, its probability before the division by the sum, depends on its distance
-//! alone. A histogram says where a filter cuts: first to a quarter of a factor of two and then,
-//! with a second pass that counts one bin, to the step. Tokens at the distance of the last one that
-//! a filter keeps are all kept.
+//! Each logit is replaced by its *distance* below the largest logit, in units of 1/512 of a factor
+//! of two in probability. A token's weight, its probability before normalization, is a function of
+//! its distance. A histogram locates a filter's threshold: first in bins of a quarter of a factor
+//! of two, then exactly, with a second pass that counts the distances of one bin. All tokens at the
+//! threshold are kept.
 
 use super::seen::SUPPRESSED;
 use crate::kernels::scalar::softmax::{EXP2, EXP2_STEPS};
 
-/// The first distance that weighs nothing: `2^-31` of the largest weight.
+/// The smallest distance whose weight counts as 0: `2^-31` of the largest weight.
 const WEIGHTLESS: u32 = 31 * EXP2_STEPS as u32;
-/// Distances that share a bin of the coarse histogram.
+/// Distances per bin of the coarse histogram.
 const BIN: usize = EXP2_STEPS / 4;
-/// Bins of the coarse histogram: a power of two, so that no index needs a check.
+/// Bins of the coarse histogram, a power of two to avoid bounds checks.
 const BINS: usize = (WEIGHTLESS as usize / BIN).next_power_of_two();
 
-/// Where a filter keeps no more tokens than this, they are moved together, so that what follows
-/// does not go over all.
+/// If a filter keeps at most this many tokens, they are compacted, so that later passes are short.
 const FEW: usize = 64;
 
-/// The weight at a distance below [`WEIGHTLESS`]: `2^(45 - distance / 512)`, so that sums over a
-/// vocabulary are exact.
+/// The weight at a distance below [`WEIGHTLESS`], `2^(45 - distance / 512)`: an integer, so that
+/// sums are exact.
 #[inline(always)]
 fn weight(distance: u32) -> u64 {
     let distance = distance as usize;
     u64::from(EXP2[distance % EXP2_STEPS]) << (30_usize.wrapping_sub(distance / EXP2_STEPS) % 32)
 }
 
-/// Turns the difference of two logits into a distance.
+/// Converts the difference of two logits to a distance.
 struct Ruler {
     /// Larger differences are [`WEIGHTLESS`].
     longest: u32,
@@ -38,10 +37,10 @@ struct Ruler {
 
 impl Ruler {
     /// A distance is `(difference * sharpness) >> (fraction_bits + 7)`, where `sharpness` is
-    /// `log2(e) / temperature` in Q16. With more than 25 fraction bits it is rounded down a little
-    /// farther.
+    /// `log2(e) / temperature` in Q16. With more than 25 fraction bits, low bits of `sharpness` are
+    /// dropped.
     fn new(sharpness: u32, fraction_bits: u8) -> Self {
-        // The high word of the product of `difference << up` and `factor`.
+        // The distance is the high word of `(difference << up) * factor`.
         let fraction = u32::from(fraction_bits) + 7;
         let missing = 32_u32.saturating_sub(fraction);
         let of_factor = missing.min(sharpness.leading_zeros());
@@ -50,7 +49,7 @@ impl Ruler {
         Self { longest: u32::MAX >> up, up, factor }
     }
 
-    /// A distance of a token that weighs something.
+    /// The distance of a token, or `None` if it is [`WEIGHTLESS`].
     #[inline(always)]
     fn distance(&self, difference: u32) -> Option<u32> {
         if difference > self.longest {
@@ -62,7 +61,8 @@ impl Ruler {
     }
 }
 
-/// Tokens of a bin of the coarse histogram: their number above 40 bits that sum up their [`EXP2`].
+/// A bin of the coarse histogram: the number of tokens in the high 24 bits, the sum of their
+/// [`EXP2`] in the low 40 bits.
 #[derive(Clone, Copy, Default)]
 struct Bin(u64);
 
@@ -72,14 +72,14 @@ impl Bin {
         self.0 = self.0.wrapping_add((1 << 40) + u64::from(EXP2[distance as usize % EXP2_STEPS]));
     }
 
-    /// The tokens of the bin with an index.
+    /// The tokens of the bin, given its index.
     fn tokens(self, index: usize) -> Tokens {
         let powers = self.0 % (1 << 40);
         Tokens { count: (self.0 >> 40) as u32, weight: powers << (30_usize.saturating_sub(index * BIN / EXP2_STEPS)) }
     }
 }
 
-/// Some tokens.
+/// The size of a set of tokens.
 #[derive(Clone, Copy, Default)]
 struct Tokens {
     count: u32,
@@ -93,47 +93,47 @@ impl Tokens {
     }
 }
 
-/// The logits as distances, and how many tokens lie where.
+/// The distances of the logits, and their histogram.
 pub(super) struct Distances<'l> {
-    /// One distance for each token; once few tokens are kept, one for each of these.
+    /// The distance of each token; after compaction, of each kept token.
     distances: &'l mut [i32],
-    /// The tokens that are kept, once they are few.
+    /// The kept tokens after compaction; empty before.
     tokens: heapless::Vec<u32, FEW>,
     bins: [Bin; BINS],
-    /// The weight of the tokens that are kept.
+    /// The sum of the kept tokens' weights.
     kept: u64,
-    /// The largest distance of a token that is kept.
+    /// The largest distance of the kept tokens.
     last: u32,
 }
 
 impl<'l> Distances<'l> {
-    /// Takes the place of logits, which are yet to be [measured](Self::measure).
+    /// Borrows the logits, which [`measure`](Self::measure) will replace by distances.
     pub(super) fn of(logits: &'l mut [i32]) -> Self {
         let (tokens, bins) = (heapless::Vec::new(), [Bin::default(); BINS]);
         Self { distances: logits, tokens, bins, kept: 0, last: WEIGHTLESS - 1 }
     }
 
-    /// Measures all logits from the largest one. [`SUPPRESSED`] ones weigh nothing. A filter must
-    /// follow.
+    /// Replaces all logits by their distances from the largest. [`SUPPRESSED`] ones become
+    /// [`WEIGHTLESS`]. A filter must follow.
     pub(super) fn measure(&mut self, largest: i32, sharpness: u32, fraction_bits: u8) {
         let mut ruler = Ruler::new(sharpness, fraction_bits);
         ruler.longest = ruler.longest.min(largest.abs_diff(SUPPRESSED).saturating_sub(1));
         measure(self.distances, largest, &ruler, &mut self.bins);
     }
 
-    /// Keeps the `k` nearest tokens, or all where they are fewer.
+    /// Keeps the `k` nearest tokens (top-k), or all if there are fewer.
     pub(super) fn keep_nearest(&mut self, k: u32) {
         self.cut(|tokens| tokens.count >= k);
     }
 
-    /// Keeps the nearest tokens that have at least `share`, in Q16, of the weight of all that are
-    /// kept so far.
+    /// Keeps the nearest tokens that together have at least `share`, in Q16, of the weight kept so
+    /// far (top-p).
     pub(super) fn keep_share(&mut self, share: u32) {
         let wanted = (self.kept >> 16) * u64::from(share);
         self.cut(|tokens| tokens.weight >= wanted);
     }
 
-    /// Keeps tokens of at least `share`, in Q16, of the nearest one's weight.
+    /// Keeps tokens with at least `share`, in Q16, of the nearest token's weight (min-p).
     pub(super) fn keep_heavy(&mut self, share: u32) {
         let floor = u64::from(share) << 29;
         let (mut heavy, mut light) = (0, WEIGHTLESS);
@@ -152,7 +152,7 @@ impl<'l> Distances<'l> {
         }
     }
 
-    /// Keeps tokens up to the first distance at which the tokens so far are enough.
+    /// Keeps tokens up to the smallest distance at which `enough` holds for the tokens so far.
     fn cut(&mut self, enough: impl Fn(Tokens) -> bool) {
         let mut before = Tokens::default();
         let mut first = 0;
@@ -182,7 +182,7 @@ impl<'l> Distances<'l> {
         }
     }
 
-    /// Moves the tokens that are kept together if they are few.
+    /// Compacts the kept tokens if they are at most [`FEW`].
     fn gather(&mut self, kept: u32) {
         if kept as usize > FEW || !self.tokens.is_empty() {
             return;
@@ -194,7 +194,7 @@ impl<'l> Distances<'l> {
                 if let Some(slot) = self.distances.get_mut(self.tokens.len()) {
                     *slot = distance;
                 }
-                // There is room for `kept` tokens.
+                // Cannot fail: `kept` is at most `FEW`.
                 let _ = self.tokens.push(token as u32);
             }
         }
@@ -202,10 +202,9 @@ impl<'l> Distances<'l> {
         self.distances = distances.get_mut(..self.tokens.len()).unwrap_or(&mut []);
     }
 
-    /// The token at a place, as a fraction of 32 bits, when the tokens that are kept lie side by
-    /// side, each as wide as its weight.
+    /// The token at `place`, a fraction in Q32 of the cumulative weight of the kept tokens.
     pub(super) fn at(&self, place: u32) -> u32 {
-        // The sum is scaled to 32 bits so that one product finds the place.
+        // Scale the sum to 32 bits, so that one 64-bit product gives the cumulative weight.
         let shift = (64 - self.kept.leading_zeros()).saturating_sub(32);
         let mut place = ((u64::from(place) * (self.kept >> shift)) >> 32) << shift;
         for (index, distance) in self.distances.iter().enumerate() {
@@ -218,12 +217,12 @@ impl<'l> Distances<'l> {
                 place -= weight;
             }
         }
-        // The place lies before the sum of the weights, so that a token was found.
+        // Unreachable: the cumulative weight is less than the sum of all weights.
         0
     }
 }
 
-/// Replaces logits by their distances below the largest one, and adds them to their bins.
+/// Replaces logits by their distances below the largest logit, and adds them to the histogram.
 #[inline(never)]
 fn measure(logits: &mut [i32], largest: i32, ruler: &Ruler, bins: &mut [Bin; BINS]) {
     for logit in logits {
@@ -289,7 +288,7 @@ mod tests {
         assert!((1..WEIGHTLESS).all(|distance| weight(distance) <= weight(distance - 1)));
     }
 
-    /// What the filters keep by their definition, found by sorting.
+    /// A reference implementation of the filters, by sorting: the largest distance kept.
     fn kept(distances: &[u32], k: u32, top_p: u32, min_p: u32) -> u32 {
         let mut sorted = std::vec::Vec::from(distances);
         sorted.retain(|&distance| distance < WEIGHTLESS);
@@ -318,7 +317,7 @@ mod tests {
             let mut logits = std::vec::Vec::from_iter((0..len).map(|_| next(spread) as i32));
             let largest = logits.iter().copied().max().expect("at least one");
             let (k, top_p, min_p) = (next(60) as u32, next(65_537) as u32, next(65_537) as u32 >> next(17));
-            // A sharpness of one, with 16 bits after the point, makes a distance of 128 units.
+            // With a sharpness of 1 and 16 fraction bits, a step of distance is 128 units.
             let mut distances = Distances::of(&mut logits);
             distances.measure(largest, 1 << 16, 16);
             let measured =

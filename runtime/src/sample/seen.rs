@@ -1,15 +1,14 @@
-//! Logits of tokens that a text has already.
+//! Changes the logits of tokens that a text already has.
 
-/// The logit of a token that must not be chosen.
+/// The logit of a suppressed token, which is never chosen.
 pub const SUPPRESSED: i32 = i32::MIN;
 
-/// Tokens that one pass over a text tells apart: half a kilobyte of stack.
+/// Logits per pass over the text: their bit set takes 512 bytes of stack.
 const WINDOW: usize = 4096;
 
-/// Changes the logit of each token in `seen` once, however often it is there, and leaves suppressed
-/// logits as they are.
+/// Changes the logit of each distinct token in `seen`, except suppressed logits.
 ///
-/// One pass over `seen` for every 4,096 logits among which it has a token.
+/// Takes a pass over `seen` for every 4,096 logits, up to the largest token in `seen`.
 pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32) -> i64) {
     let Some(last) = seen.iter().copied().max() else { return };
     for (index, window) in logits.chunks_mut(WINDOW).take(last as usize / WINDOW + 1).enumerate() {
@@ -17,7 +16,7 @@ pub(crate) fn change_seen(logits: &mut [i32], seen: &[u32], change: impl Fn(i32)
     }
 }
 
-/// Changes the logits of a window, whose first token is `first`.
+/// Changes the logits of a window that begins at token `first`.
 fn change_in_window(window: &mut [i32], first: usize, seen: &[u32], change: &impl Fn(i32) -> i64) {
     let mut changed = [0_u32; WINDOW / 32];
     for &token in seen {

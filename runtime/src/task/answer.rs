@@ -1,4 +1,4 @@
-//! The best span of a text as the answer to a question.
+//! Finds the span of a text that answers a question.
 
 use core::ops::{Range, RangeInclusive};
 
@@ -6,36 +6,36 @@ use crate::error::{Buffer, RunError};
 use crate::format::spec::Task;
 use crate::session::Session;
 
-/// An answer: the tokens of the context that it spans.
+/// An answer: a span of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Answer {
-    /// Its first token.
+    /// The position of the first token.
     pub start: usize,
-    /// Its last token.
+    /// The position of the last token.
     pub end: usize,
-    /// Start and end logit together, in fixed point.
+    /// The sum of start and end logit, in fixed point.
     pub score: i32,
-    /// The score of no answer at all: start and end logit of the first token.
+    /// The score of "no answer": the sum of start and end logit of the first token.
     pub none: i32,
 }
 
 impl Answer {
-    /// The tokens of the answer; `None` when no answer is likelier.
+    /// The positions of the answer; `None` if "no answer" scores at least as high.
     pub fn span(&self) -> Option<RangeInclusive<usize>> {
         (self.score > self.none).then_some(self.start..=self.end)
     }
 }
 
-/// Finds the best span of at most `max_len` tokens inside `context`, a range of positions.
+/// Finds the best span of at most `max_len` tokens inside `context`, a range of positions. Of equal
+/// spans it returns the first.
 ///
-/// `scratch` holds the start and end logits of each token of the context. Of equal spans the first
-/// is taken.
+/// `scratch` receives the start and end logit of each token of the context.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::WrongHead`] when the head does not answer questions;
-/// [`RunError::InvalidOption`] when the context is not in the text; [`RunError::BufferTooSmall`]
-/// when `scratch` is shorter than the context.
+/// The errors of [`Session::encode`]; [`RunError::WrongHead`] when the head does not answer
+/// questions; [`RunError::InvalidOption`] when the context is not in the text;
+/// [`RunError::BufferTooSmall`] when `scratch` is shorter than the context.
 pub fn answer(
     session: &mut Session<'_, '_>,
     ids: &[u32],

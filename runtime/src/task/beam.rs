@@ -1,8 +1,8 @@
-//! Beam search: several texts at a time, the best of them kept.
+//! Generates text by beam search: extends several texts at a time and keeps the most likely.
 //!
-//! The bookkeeping ([`BeamSearch`]) knows no model: it is given log-probabilities and says which
-//! texts to go on with. It follows `transformers`, step by step, so that a model writes the text
-//! that it writes there.
+//! The bookkeeping, [`BeamSearch`], is independent of the model: it receives log-probabilities and
+//! selects the beams to continue. It follows `transformers` step by step and returns the texts that
+//! `transformers` does.
 
 use heapless::Vec;
 
@@ -15,30 +15,29 @@ use crate::format::spec::Direction;
 use crate::sample::{SUPPRESSED, change_seen, check_penalty, within};
 use crate::session::Session;
 
-/// The most continuations that are looked at in a step: enough for [`MAX_BEAMS`] and seven stop
-/// tokens.
+/// The most candidates kept in a step: enough for [`MAX_BEAMS`] beams and seven stop tokens.
 const MAX_CANDIDATES: usize = 64;
-/// Bits of a node that hold its token; the others hold the beam it follows.
+/// Low bits of a node, which hold its token; the high bits hold its parent beam.
 const TOKEN_BITS: u32 = 24;
 
 /// The options of a beam search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamOptions {
-    /// The number of texts at a time; at most [`MAX_BEAMS`].
+    /// The number of beams, from 1 to [`MAX_BEAMS`].
     pub num_beams: usize,
-    /// A text's score is its log-probability over its length to this power; from -10 to 10.
+    /// The exponent of the length by which a text's log-probability is divided; from -10 to 10.
     pub length_penalty: f32,
-    /// When to stop looking for better texts.
+    /// When the search stops.
     pub early_stopping: EarlyStopping,
-    /// Multiplies the log-probabilities of tokens that the text has already; 1 for none, from 0.01
-    /// to 100.
+    /// A factor on the log-probabilities of tokens that the text already has; from 0.01 to 100, 1
+    /// for no penalty.
     pub repetition_penalty: f32,
-    /// Whether probabilities are normalized again after the penalty, without the suppressed tokens.
+    /// Whether to renormalize probabilities after the penalty and the suppression of tokens.
     pub renormalize_logits: bool,
 }
 
 impl BeamOptions {
-    /// Searches among `num_beams` texts, judged by the mean of their tokens' log-probabilities.
+    /// A search with `num_beams` beams, scored by the mean log-probability of their tokens.
     pub const fn new(num_beams: usize) -> Self {
         Self {
             num_beams,
@@ -49,10 +48,10 @@ impl BeamOptions {
         }
     }
 
-    /// Checks that every number is in its range. [`BeamSearch::new`] calls this.
+    /// Checks that every option is in its range. [`BeamSearch::new`] calls this.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] with the first option that is out of its range, or not a number.
+    /// [`RunError::InvalidOption`] with the first option that is out of range or NaN.
     pub const fn check(&self) -> Result<(), RunError> {
         if self.num_beams == 0 || self.num_beams > MAX_BEAMS {
             return Err(RunError::InvalidOption { option: "num_beams", wanted: "from 1 to 8" });
@@ -84,7 +83,7 @@ struct Candidate {
     token: u32,
 }
 
-/// A finished text: the nodes before its last token, and the token.
+/// A finished text: its last node, its last token and its score.
 #[derive(Clone, Copy, Debug)]
 struct Finished {
     score: f32,
@@ -93,19 +92,19 @@ struct Finished {
     token: u32,
 }
 
-/// The texts of a search, in memory that the caller lends.
+/// The state of a beam search, in memory borrowed from the caller.
 #[derive(Debug)]
 pub struct BeamSearch<'b> {
     options: BeamOptions,
     max_new_tokens: usize,
-    /// How many candidates are kept in a step.
+    /// The number of candidates kept in a step.
     kept: usize,
-    /// Token and parent of every beam at every step, `[steps, num_beams]`.
+    /// The token and the parent of every beam at every step, `[steps, num_beams]`.
     nodes: &'b mut [u32],
     steps: usize,
-    /// Log-probabilities of the open texts, the likeliest first.
+    /// The log-probabilities of the running beams, the most likely first.
     running: Vec<f32, MAX_BEAMS>,
-    /// Which beam each of them follows.
+    /// The parent of each running beam.
     parents: Vec<usize, MAX_BEAMS>,
     candidates: Vec<Candidate, MAX_CANDIDATES>,
     finished: Vec<Finished, MAX_BEAMS>,
@@ -113,18 +112,18 @@ pub struct BeamSearch<'b> {
 }
 
 impl<'b> BeamSearch<'b> {
-    /// Words of memory that a search needs; `usize::MAX`, which no memory has, when they cannot be
-    /// counted.
+    /// The length of the memory that [`new`](Self::new) needs, saturated at `usize::MAX`.
     pub const fn words(num_beams: usize, max_new_tokens: usize) -> usize {
         num_beams.saturating_mul(max_new_tokens)
     }
 
-    /// A search for texts of up to `max_new_tokens`, any of `stop_tokens` tokens ending one.
+    /// A search for texts of up to `max_new_tokens` tokens, with `stop_tokens` distinct tokens that
+    /// end a text.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] as [`BeamOptions::check`], and when there is nothing to write,
-    /// or there are too many stop tokens; [`RunError::BufferTooSmall`] when the memory holds fewer
-    /// than [`words`](Self::words).
+    /// [`RunError::InvalidOption`] from [`BeamOptions::check`], when `max_new_tokens` is 0, or when
+    /// there are too many stop tokens; [`RunError::BufferTooSmall`] when `memory` is shorter than
+    /// [`words`](Self::words).
     pub fn new(
         options: BeamOptions,
         max_new_tokens: usize,
@@ -156,34 +155,34 @@ impl<'b> BeamSearch<'b> {
         })
     }
 
-    /// The open texts: for each of them the beam that it follows.
+    /// The parent of each running beam: its index in the previous step.
     pub fn parents(&self) -> &[usize] {
         &self.parents
     }
 
-    /// Tokens that every open text has.
+    /// The number of tokens of every running beam.
     pub fn len(&self) -> usize {
         self.steps
     }
 
-    /// Whether nothing was written yet.
+    /// Whether the beams have no tokens yet.
     pub fn is_empty(&self) -> bool {
         self.steps == 0
     }
 
-    /// Adds an open text's tokens to `text`.
+    /// Appends the tokens of a running beam to `text`.
     ///
     /// # Errors
-    /// [`RunError::BufferTooSmall`] when it does not hold them.
+    /// [`RunError::BufferTooSmall`] when `text` lacks room.
     pub fn write_open(&self, beam: usize, text: &mut (impl TokenBuffer + ?Sized)) -> Result<(), RunError> {
         self.write(self.steps, beam, text, 0)
     }
 
-    /// Adds a finished text's tokens to `text`, the best one's for `rank` 0, and returns its score;
-    /// `None` when no text has that rank.
+    /// Appends the tokens of a finished text to `text` and returns its score. `rank` 0 is the best
+    /// text; `None` if there are fewer.
     ///
     /// # Errors
-    /// [`RunError::BufferTooSmall`] when it does not hold them.
+    /// [`RunError::BufferTooSmall`] when `text` lacks room.
     pub fn write_finished(&self, rank: usize, text: &mut (impl TokenBuffer + ?Sized)) -> Result<Option<f32>, RunError> {
         let Some(found) = self.finished.get(rank) else { return Ok(None) };
         self.write(found.steps, found.beam, text, 1)?;
@@ -196,7 +195,7 @@ impl<'b> BeamSearch<'b> {
         (node & ((1 << TOKEN_BITS) - 1), (node >> TOKEN_BITS) as usize)
     }
 
-    /// Adds the tokens of the first `steps` steps, where there is room for `more` after them.
+    /// Appends the tokens of the first `steps` steps of a beam, if `more` tokens still fit after them.
     fn write(
         &self,
         steps: usize,
@@ -218,8 +217,8 @@ impl<'b> BeamSearch<'b> {
         Ok(())
     }
 
-    /// Offers a token after an open text, with its log-probability. A token of minus infinity is
-    /// not written.
+    /// Adds a candidate: a token after a running beam, and its log-probability. One of minus
+    /// infinity or NaN is ignored.
     pub fn offer(&mut self, beam: usize, token: u32, log_probability: f32) {
         let log_probability = log_probability + self.running.get(beam).copied().unwrap_or(f32::NEG_INFINITY);
         let worst = self.candidates.last().map_or(f32::NEG_INFINITY, |worst| worst.log_probability);
@@ -230,13 +229,13 @@ impl<'b> BeamSearch<'b> {
             return;
         }
         self.candidates.truncate(self.kept - 1);
-        // Of equal ones the first that was offered stays before.
+        // Stable: of equal candidates, the one offered first ranks higher.
         let place = self.candidates.partition_point(|candidate| candidate.log_probability >= log_probability);
         let _ = self.candidates.insert(place, Candidate { log_probability, beam, token });
     }
 
-    /// Chooses among what was offered for all open texts; `is_done` is asked of a beam and its next
-    /// token. Says whether to go on.
+    /// Ends a step: selects the next beams among the candidates of all running beams. `is_done`
+    /// says whether a token ends its beam. Returns whether the search continues.
     pub fn advance(&mut self, mut is_done: impl FnMut(&Self, usize, u32) -> bool) -> bool {
         let candidates = core::mem::take(&mut self.candidates);
         let full = self.steps + 1 >= self.max_new_tokens;
@@ -277,7 +276,7 @@ impl<'b> BeamSearch<'b> {
         self.finished.len() == self.options.num_beams
     }
 
-    /// Keeps a text that is done, if it is among the best.
+    /// Keeps a finished text if it is among the best `num_beams`.
     fn finish(&mut self, candidate: &Candidate, score: f32) {
         let place = self.finished.partition_point(|other| other.score >= score);
         if place < self.options.num_beams {
@@ -288,23 +287,29 @@ impl<'b> BeamSearch<'b> {
     }
 }
 
-/// Searches for the best texts after the tokens in `text`, which is also used to look at the open
-/// texts and is left as it was.
+/// Searches for the most likely continuations of `text`, which also serves as working memory and is
+/// restored.
 ///
-/// The session needs the memory of as many decoders' caches as there are beams:
-/// [`MemoryPlan::with_beams`](crate::MemoryPlan::with_beams). A decoder that reads backward is not
-/// searched. Afterwards the session holds none of the texts.
+/// The session needs a cache for each beam ([`MemoryPlan::with_beams`]). Decoders that read
+/// backward are not supported. The session's caches are undefined afterwards.
+///
+/// [`MemoryPlan::with_beams`]: crate::MemoryPlan::with_beams
 ///
 /// # Errors
-/// As [`Session::prefill`] and [`BeamSearch::new`]; [`RunError::TooManyBeams`] when the session has
-/// fewer caches; [`RunError::AllSuppressed`] when the options let no text come to an end.
+/// The errors of [`Session::prefill`] and [`BeamSearch::new`]; [`RunError::TooManyBeams`] when the
+/// session has fewer caches; [`RunError::AllSuppressed`] when the options let no text end.
 ///
 /// ```
 /// use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search};
 /// use kinglet::{RunError, Session};
 ///
 /// /// The best of four texts, of up to twenty tokens.
-/// fn translate(session: &mut Session, source: &[u32], start: u32, stop: u32) -> Result<heapless::Vec<u32, 21>, RunError> {
+/// fn translate(
+///     session: &mut Session,
+///     source: &[u32],
+///     start: u32,
+///     stop: u32,
+/// ) -> Result<heapless::Vec<u32, 21>, RunError> {
 ///     session.encode(source, &[])?;
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([start]);
 ///     let mut memory = [0; BeamSearch::words(4, 20)];
@@ -370,8 +375,8 @@ pub fn beam_search<'b>(
     }
 }
 
-/// Applies the options to the logits after a text, and returns the normalizer: a logit minus the
-/// normalizer is a log-probability.
+/// Applies the options to the logits after a text and returns the normalizer, by which logits
+/// exceed log-probabilities.
 fn weigh(
     logits: &mut [i32],
     bits: u8,
@@ -382,7 +387,7 @@ fn weigh(
 ) -> f64 {
     let normalizer = log_normalizer(logits, bits);
     if beams.repetition_penalty != 1.0 {
-        // The penalty multiplies the log-probability, which is negative. The logit moves by an
+        // The penalty multiplies the log-probability, which is negative; the logit changes by an
         // equal amount.
         let more = f64::from(beams.repetition_penalty) - 1.0;
         let at_zero = libm::ldexp(normalizer, bits.into());

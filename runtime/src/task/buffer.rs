@@ -1,23 +1,23 @@
-//! Where the tokens of a text are kept while it grows.
+//! Abstracts the buffer of a text that grows token by token.
 
 use heapless::LenType;
 use heapless::vec::{VecInner, VecStorage};
 
 use crate::error::RunError;
 
-/// Token ids of a text in memory of a fixed capacity: a [`TokenSlice`], or a `Vec` or `VecView` of
-/// [`heapless`].
+/// The token ids of a text in a buffer of fixed capacity: a [`TokenSlice`], or a `Vec` or `VecView`
+/// of [`heapless`].
 pub trait TokenBuffer {
     /// The tokens of the text.
     fn tokens(&self) -> &[u32];
 
-    /// The tokens, to be put into another order or moved.
+    /// The tokens of the text, mutable.
     fn tokens_mut(&mut self) -> &mut [u32];
 
-    /// Tokens that there is room for, those of the text included.
+    /// The capacity in tokens, including the tokens of the text.
     fn capacity(&self) -> usize;
 
-    /// Adds a token. Where the buffer is full it stays as it is, and the result is `false`.
+    /// Appends a token and returns `true`, or returns `false` if the buffer is full.
     fn push(&mut self, token: u32) -> bool;
 
     /// Removes the tokens from index `len` on.
@@ -46,7 +46,7 @@ impl<LenT: LenType, S: VecStorage<u32> + ?Sized> TokenBuffer for VecInner<u32, L
     }
 }
 
-/// A slice whose first elements are the tokens of a text, and whose others are room for more.
+/// A [`TokenBuffer`] in a slice: the first elements are the tokens of the text, the rest is free.
 ///
 /// ```
 /// use kinglet::task::{TokenBuffer, TokenSlice};
@@ -68,7 +68,7 @@ impl<'b> TokenSlice<'b> {
     /// A text of the first `len` elements.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when the slice has fewer.
+    /// [`RunError::TooManyTokens`] when the slice is shorter than `len`.
     pub fn new(buffer: &'b mut [u32], len: usize) -> Result<Self, RunError> {
         match buffer.len() {
             limit if limit < len => Err(RunError::TooManyTokens { limit, given: len }),

@@ -1,12 +1,11 @@
-//! Choice among texts that are given.
+//! Constrains generation to a list of texts.
 
 use crate::error::RunError;
 
-/// A list of texts, as token ids, of which the model is to write one: commands that exist, labels,
-/// names.
+/// A list of texts, as token ids, one of which the model must generate: commands, labels, names.
 ///
-/// It is sorted, so the texts with a common beginning are neighbours, and writing a token narrows a
-/// range of the list. Nothing but that range is kept.
+/// The list is sorted, so that texts with a common prefix are neighbours and each generated token
+/// narrows a range of the list, which a binary search finds.
 ///
 /// ```
 /// use kinglet::task::Choices;
@@ -20,18 +19,18 @@ pub struct Choices<'c> {
     texts: &'c [&'c [u32]],
 }
 
-/// How a beginning of a text stands to a list of choices.
+/// The choices that begin with a given prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Narrowed {
-    /// The choices that begin so.
+    /// The range `first..end` of the list.
     first: usize,
     end: usize,
-    /// Tokens of the beginning.
+    /// The length of the prefix in tokens.
     depth: usize,
 }
 
 impl<'c> Choices<'c> {
-    /// Texts in ascending order, none of them empty and none twice.
+    /// A list of choices. `texts` must be strictly ascending, without an empty text.
     ///
     /// # Errors
     /// [`RunError::InvalidOption`] when they are not.
@@ -45,12 +44,12 @@ impl<'c> Choices<'c> {
         }
     }
 
-    /// Which of the choices a text is.
+    /// The index of the choice that equals `text`.
     pub fn find(&self, text: &[u32]) -> Option<usize> {
         self.texts.binary_search(&text).ok()
     }
 
-    /// The choices that begin with these tokens.
+    /// The choices that begin with `text`.
     pub(super) fn narrow(&self, text: &[u32]) -> Narrowed {
         let first = self.texts.partition_point(|choice| *choice < text);
         let begins = |choice: &&[u32]| choice.starts_with(text);
@@ -58,7 +57,7 @@ impl<'c> Choices<'c> {
         Narrowed { first, end: first + len, depth: text.len() }
     }
 
-    /// The tokens that may follow, ascending, some of them repeated.
+    /// The tokens that may follow the prefix, ascending, possibly repeated.
     pub(super) fn next(&self, narrowed: Narrowed) -> impl Iterator<Item = u32> + '_ {
         let range = self.texts.get(narrowed.first..narrowed.end).unwrap_or(&[]);
         range.iter().filter_map(move |choice| choice.get(narrowed.depth).copied())

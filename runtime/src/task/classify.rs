@@ -1,15 +1,16 @@
-//! A label for a text, or for each of its tokens.
+//! Classifies a text, or each of its tokens.
 
 use crate::error::{Buffer, RunError};
 use crate::format::spec::Task;
 use crate::session::Session;
 
-/// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of
-/// a regression. Returns how many.
+/// Computes the score of each label for a text: a probability, or the value of a regression.
+/// Returns the number of labels.
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`]; [`RunError::BufferTooSmall`] when `out` is
-/// shorter than the labels; [`RunError::WrongHead`] when the head does not classify.
+/// The errors of [`Session::encode`] and [`Session::prefill`]; [`RunError::BufferTooSmall`] when
+/// `out` is shorter than the number of labels; [`RunError::WrongHead`] when the head does not
+/// classify.
 pub fn classify(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -25,10 +26,11 @@ pub fn classify(
     probabilities(task, session.logits()?, spec.numerics.fraction_bits, out)
 }
 
-/// Scores of all labels for each token of a text; `each` gets the position and the scores.
+/// Computes the score of each label for each token of a text, and calls `each` with the token's
+/// position and scores.
 ///
 /// # Errors
-/// As [`classify`].
+/// The errors of [`classify`].
 pub fn tag(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -49,8 +51,8 @@ pub fn tag(
     Ok(())
 }
 
-/// What the logits of a task mean: a softmax, a sigmoid each, or the numbers themselves. Returns
-/// how many.
+/// Converts the logits of a task to scores: by a softmax, by a sigmoid of each, or unchanged for a
+/// regression. Returns their number.
 ///
 /// # Errors
 /// [`RunError::BufferTooSmall`] when `out` is shorter than the logits.

@@ -1,14 +1,15 @@
-//! Sentence vectors.
+//! Embeds a text: one vector per text, or one per token.
 
 use crate::error::{Buffer, RunError};
 use crate::format::spec::ModelSpec;
 use crate::session::Session;
 use crate::task::half_bits;
 
-/// One vector for a text, of unit length where the model says so. Returns its width.
+/// Computes the vector of a text, of unit length if the model normalizes it. Returns its width.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than the vector.
+/// The errors of [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than the
+/// vector.
 pub fn embed(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -18,11 +19,11 @@ pub fn embed(
     embed_as(session, ids, token_types, out, |value| value)
 }
 
-/// [`embed`] in half precision, for vectors that are stored or sent: `out` gets the bits of IEEE
-/// 754's binary16, as [`half_bits`] makes them. `f16::from_bits` of the crate `half` reads them.
+/// [`embed`] in half precision, for vectors that are stored or sent: `out` receives the bits of
+/// IEEE 754's binary16 ([`half_bits`]), which `f16::from_bits` of the crate `half` reads.
 ///
 /// # Errors
-/// As [`embed`].
+/// The errors of [`embed`].
 pub fn embed_half(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -32,11 +33,12 @@ pub fn embed_half(
     embed_as(session, ids, token_types, out, half_bits)
 }
 
-/// A vector for each token of a text, of unit length where the model says so (ColBERT, arXiv
-/// 2004.12832): `each` is given the token's place and its vector, which is in `out`.
+/// Computes a vector for each token of a text (ColBERT, arXiv 2004.12832), of unit length if the
+/// model normalizes it, and calls `each` with the token's position and its vector in `out`.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than a vector.
+/// The errors of [`Session::encode`]; [`RunError::BufferTooSmall`] when `out` is shorter than a
+/// vector.
 pub fn embed_tokens(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -67,7 +69,8 @@ fn embed_as<T>(
     write(spec, vector, out, number)
 }
 
-/// Writes a result as real numbers, of unit length where the model says so. Returns its width.
+/// Converts a vector to floating point, of unit length if the model normalizes it. Returns its
+/// width.
 fn write<T>(spec: &ModelSpec, vector: &[i32], out: &mut [T], number: impl Fn(f32) -> T) -> Result<usize, RunError> {
     let (needed, given) = (vector.len(), out.len());
     let out = out.get_mut(..needed).ok_or(RunError::BufferTooSmall { buffer: Buffer::Vector, needed, given })?;

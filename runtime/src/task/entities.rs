@@ -1,35 +1,34 @@
-//! From labels of tokens to what they name: spans of words.
+//! Groups labelled tokens into entities: spans of words.
 
-/// How the tokens of a word agree on its label, as `transformers` calls it
-/// (`aggregation_strategy`).
+/// The rule by which the tokens of a word agree on its label (`aggregation_strategy` of
+/// `transformers`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Aggregation {
-    /// They need not: every token has its own.
+    /// Every token has its own label.
     Simple,
-    /// The first token's counts.
+    /// The first token decides.
     First,
-    /// The mean of all tokens' scores counts.
+    /// The mean of the tokens' scores decides.
     Average,
-    /// The surest token's counts.
+    /// The token with the highest score decides.
     Max,
 }
 
-/// Neighbouring words with labels of one kind.
+/// A span of adjacent words with labels of one kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entity {
-    /// One of the labels: [`kind`] of its name is what is named.
+    /// The index of the first word's label; [`kind`] of its name is the entity's kind.
     pub label: usize,
-    /// The first token.
+    /// The position of the first token.
     pub start: usize,
-    /// One after the last token.
+    /// The position after the last token.
     pub end: usize,
     /// The mean of the words' scores.
     pub score: f32,
 }
 
-/// What a label names, without the prefix that says where in a span it stands: `B-PER` is of kind
-/// `PER`.
+/// The kind of entity that a label names: the label without its `B-` or `I-` prefix.
 ///
 /// ```
 /// assert_eq!(kinglet::task::kind("B-PER"), "PER");
@@ -39,18 +38,19 @@ pub fn kind(label: &str) -> &str {
     label.strip_prefix("B-").or_else(|| label.strip_prefix("I-")).unwrap_or(label)
 }
 
-/// Puts tokens together, as they come. Tokens labelled `O` are outside of everything.
+/// Groups tokens into entities, incrementally. Tokens with the label `O` are outside all entities.
 ///
 /// ```
 /// use kinglet::task::{Aggregation, Entities, Entity, kind, tag};
 /// use kinglet::{RunError, Session};
 ///
-/// /// Counts the rooms that a text of at most 32 tokens names; the first and the last of them frame it.
+/// /// Counts the rooms that a text names. Its first and last token are special tokens.
 /// fn rooms(session: &mut Session, ids: &[u32]) -> Result<usize, RunError> {
 ///     let (mut word, mut scores, mut found) = ([0.0; 9], [0.0; 9], 0);
 ///     let labels = session.model().manifest().labels;
 ///     let mut entities = Entities::new(labels, Aggregation::Simple, &mut word);
-///     let mut each = |entity: Entity| found += usize::from(labels.lines().nth(entity.label).map(kind) == Some("room"));
+///     let is_room = |label| labels.lines().nth(label).map(kind) == Some("room");
+///     let mut each = |entity: Entity| found += usize::from(is_room(entity.label));
 ///     tag(session, ids, &[], &mut scores, |position, scores| match position {
 ///         position if position == 0 || position + 1 == ids.len() => entities.skip(&mut each),
 ///         _ => entities.push(scores, false, &mut each),
@@ -62,26 +62,27 @@ pub fn kind(label: &str) -> &str {
 /// ```
 #[derive(Debug)]
 pub struct Entities<'l, 's> {
-    /// The labels' names, one a line.
+    /// The names of the labels, one per line.
     labels: &'l str,
     aggregation: Aggregation,
-    /// The scores of the word at hand.
+    /// The scores of the current word.
     word: &'s mut [f32],
-    /// Tokens of the word at hand.
+    /// The number of tokens of the current word.
     tokens: usize,
-    /// The entity at hand, with the sum of its scores, and its words.
+    /// The current entity, with the sum of its words' scores, and the number of its words.
     open: Option<(Entity, u32)>,
     position: usize,
 }
 
 impl<'l, 's> Entities<'l, 's> {
-    /// `labels` are the names, one a line; `word` holds a number for each label.
+    /// An empty grouping. `labels` has one name per line; `word` is working memory with an element
+    /// for each label.
     pub const fn new(labels: &'l str, aggregation: Aggregation, word: &'s mut [f32]) -> Self {
         Self { labels, aggregation, word, tokens: 0, open: None, position: 0 }
     }
 
-    /// The next token with the scores of all labels. `continues` says that it goes on with the word
-    /// of the token before it. An entity that this token completes goes to `each`.
+    /// Adds the next token with its score for each label. `continues` says whether it belongs to
+    /// the word of the previous token. Calls `each` with an entity that this token completes.
     pub fn push(&mut self, scores: &[f32], continues: bool, mut each: impl FnMut(Entity)) {
         let continues = continues && self.tokens > 0 && self.aggregation != Aggregation::Simple;
         if !continues {
@@ -101,13 +102,13 @@ impl<'l, 's> Entities<'l, 's> {
         self.position += 1;
     }
 
-    /// A token that belongs to no text, such as the special tokens around it.
+    /// Skips a token outside the text, such as a special token.
     pub fn skip(&mut self, mut each: impl FnMut(Entity)) {
         self.end(&mut each);
         self.position += 1;
     }
 
-    /// There are no more tokens.
+    /// Ends the text, and calls `each` with an entity that is still open.
     pub fn end(&mut self, mut each: impl FnMut(Entity)) {
         self.end_word(&mut each);
         self.close(&mut each);

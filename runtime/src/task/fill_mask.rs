@@ -1,4 +1,4 @@
-//! Guessing the tokens under masks.
+//! Predicts masked tokens.
 
 use crate::error::RunError;
 use crate::format::spec::Task;
@@ -6,12 +6,12 @@ use crate::sample::argmax;
 use crate::session::Session;
 use crate::task::log_probability;
 
-/// Hands the logits at each mask to `each`, with its position. The guesses are independent of each
-/// other, given the rest.
+/// Calls `each` with the position and the logits of each mask. All masks are predicted
+/// independently.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::WrongHead`] when the model was not trained so;
-/// [`RunError::NothingToFill`] when the text has no mask.
+/// The errors of [`Session::encode`]; [`RunError::WrongHead`] when the head does not predict masked
+/// tokens; [`RunError::NothingToFill`] when the text has no mask.
 pub fn fill_mask(
     session: &mut Session<'_, '_>,
     ids: &[u32],
@@ -32,11 +32,11 @@ pub fn fill_mask(
     Ok(())
 }
 
-/// Fills all masks in place, one at a time: the one whose likeliest token is the most certain
-/// first, then those left in the light of it.
+/// Fills all masks in place, one per pass over the text: each pass fills the mask whose most likely
+/// token has the highest probability.
 ///
 /// # Errors
-/// As [`fill_mask`], but a text without masks is left as it is.
+/// The errors of [`fill_mask`], except that a text without masks is left unchanged.
 pub fn fill_in_turn(
     session: &mut Session<'_, '_>,
     ids: &mut [u32],

@@ -1,4 +1,4 @@
-//! Text generation, one token after the other.
+//! Generates text, token by token.
 
 use crate::error::RunError;
 use crate::format::spec::Direction;
@@ -7,44 +7,42 @@ use crate::session::{Pass, Session};
 
 use super::{Choices, Grammar, TokenBuffer};
 
-/// When to stop, and what may be written.
+/// The options of text generation: when to stop, and which tokens are allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct GenerateOptions<'o> {
-    /// The most tokens that are written.
+    /// The most tokens to generate.
     pub max_new_tokens: usize,
-    /// Any of these ends the text; it is written too.
+    /// Stop tokens: any of them ends the text, of which it is part.
     pub stop: &'o [u32],
-    /// Any of these sequences of tokens ends the text; it is written too.
+    /// Stop sequences: any of them ends the text, of which it is part.
     pub stop_sequences: &'o [&'o [u32]],
-    /// The least number of tokens before a stop token.
+    /// The fewest tokens before a stop token.
     pub min_new_tokens: usize,
-    /// Tokens that are never written.
+    /// Tokens that are never generated.
     pub suppressed: &'o [u32],
-    /// Tokens that are not written first, or second where the first token is forced.
+    /// Tokens that are not generated first, or second if the first token is forced.
     pub suppressed_first: &'o [u32],
-    /// Sequences of tokens that never appear: where the text, including the prompt, ends with all
-    /// but the last token of one, that token is not written.
+    /// Sequences of tokens that are never generated: if prompt and text end with all but the last
+    /// token of one, its last token is suppressed.
     pub bad_words: &'o [&'o [u32]],
-    /// No sequence of this number of tokens appears twice in prompt and text together; 0 allows
-    /// all.
+    /// The size of n-grams that may occur only once in prompt and text; 0 for no limit.
     pub no_repeat_ngram_size: usize,
-    /// The texts to choose from: one of them is written, and nothing else. Where one is the
-    /// beginning of others, a stop token ends it.
+    /// The texts of which one must be generated. If one is a prefix of others, a stop token ends
+    /// it.
     pub choices: Option<Choices<'o>>,
-    /// What is written: exactly the tokens that the grammar allows at each step. Where a text may
-    /// end or go on, a stop token ends it.
+    /// The grammar that the text must follow. If a text may either end or continue, a stop token
+    /// ends it.
     pub grammar: Option<Grammar<'o>>,
-    /// What happens when the session or the buffer holds no more tokens.
+    /// What to do when the session or the buffer is full.
     pub when_full: WhenFull,
-    /// The token that is written after a text of one token, whatever the logits are. Longer texts
-    /// are not affected.
+    /// The token that is forced after a prompt of one token.
     pub forced_bos: Option<u32>,
-    /// The token that is written last where the text reaches `max_new_tokens`.
+    /// The token that is forced as the last of `max_new_tokens`.
     pub forced_eos: Option<u32>,
 }
 
 impl GenerateOptions<'_> {
-    /// At most `max_new_tokens` tokens, with no token treated differently from the others.
+    /// At most `max_new_tokens` tokens, without stop tokens or constraints.
     pub const fn new(max_new_tokens: usize) -> Self {
         Self {
             max_new_tokens,
@@ -64,35 +62,34 @@ impl GenerateOptions<'_> {
     }
 }
 
-/// What happens when the session or the buffer holds no more tokens.
+/// What to do when the session or the buffer is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WhenFull {
     /// The text ends.
     Stop,
-    /// The oldest tokens are taken out of the text, and it goes on.
+    /// The oldest tokens are removed from the text, and generation continues.
     ///
-    /// What the session has read after the first `keep` tokens is read anew, each token at its new
-    /// position: the bits are those of a session that reads the shorter text, whatever a model's
-    /// positions are. The session goes back to the tokens that are kept, which costs nothing, so
-    /// `drop` tokens that are written cost the reading of what is left after them once. Half of the
-    /// session's tokens for `drop` reads as many tokens again as are written.
+    /// The session rewinds to the first `keep` tokens, which is free, and reads the tokens after
+    /// the removed ones again, at their new positions. The results are bit for bit those of a
+    /// session that reads the shortened text. With `drop` half of the session's capacity, one token
+    /// is read again for each token generated.
     ///
-    /// Keys that stay in the cache and get other positions, as in StreamingLLM (arXiv 2309.17453),
-    /// are not offered: they still hold what was dropped, and a quantized key that is rotated again
-    /// is another number than one that is rotated once.
+    /// Keeping the cached keys and shifting their positions, as StreamingLLM does (arXiv
+    /// 2309.17453), is not supported: such keys still depend on the removed tokens, and rotating a
+    /// quantized key a second time changes its value.
     DropOldest {
-        /// Tokens at the beginning of the text that stay. What stands in a
-        /// [prefix](Session::set_prefix) stays in any case.
+        /// The number of tokens at the beginning of the text that stay. A
+        /// [prefix](Session::set_prefix) always stays.
         keep: usize,
-        /// Tokens that are taken out at a time: at least one, and so few that a token is left after
-        /// them.
+        /// The number of tokens to remove at a time: at least 1, and less than the number of tokens
+        /// after `keep`.
         drop: usize,
     },
 }
 
 impl WhenFull {
-    /// Whether tokens are taken out of a text of this length.
+    /// Whether tokens can be removed from a text of `len` tokens.
     fn drops_of(self, len: usize) -> bool {
         match self {
             Self::Stop => false,
@@ -101,13 +98,13 @@ impl WhenFull {
     }
 }
 
-/// Why the text ended.
+/// The reason why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stop {
-    /// A stop token, a stop sequence, one of the choices or a text of the grammar was written.
+    /// A stop token, a stop sequence, one of the choices or a text of the grammar is complete.
     Token,
-    /// `max_new_tokens` tokens were written.
+    /// `max_new_tokens` tokens were generated.
     Length,
     /// The session or the buffer is full.
     Full,
@@ -119,7 +116,7 @@ pub enum Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Progress {
-    /// The model has more steps to take before the next token.
+    /// The next token needs more steps of the model.
     Working,
     /// A token was added to the text.
     Token(u32),
@@ -127,23 +124,27 @@ pub enum Progress {
     Ended(Stop),
 }
 
-/// A text that is being written, step by step, after the tokens that the session has read.
+/// The generation of a text, step by step, after the tokens that the session has read.
 ///
-/// `text` holds what the session has read, and may hold tokens that it has not read yet: they are
-/// read first. So a chat goes on in one session, each turn a new generation: what a user says is
-/// added to the text, which the options see as a whole. What a session has read of a
-/// [prefix](Session::set_prefix) is not in the text. The session, the text and the generation
-/// may be fields of one structure; nothing is borrowed between two calls. A text without
-/// [`heapless`] is a [`TokenSlice`](super::TokenSlice).
+/// `text` begins with the tokens that the session has read; tokens after these are read first. So a
+/// chat is one session with a new generation for each turn: append the user's tokens to the text,
+/// all of which the options consider. The tokens of a [prefix](Session::set_prefix) are not in the
+/// text. Nothing is borrowed between two calls, so that session, text and generation can be fields
+/// of one structure. Without [`heapless`], `text` is a [`TokenSlice`](super::TokenSlice).
 ///
 /// ```
 /// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Generation};
 /// use kinglet::{RunError, Session};
 ///
-/// /// One turn of a chat: reads what `user` said after all that was said before, and writes the answer.
-/// fn turn(session: &mut Session, text: &mut heapless::Vec<u32, 256>, user: &[u32]) -> Result<(), RunError> {
-///     text.extend_from_slice(user).map_err(|_| RunError::TooManyTokens { limit: 256, given: text.len() + user.len() })?;
+/// /// One turn of a chat: appends the user's message and generates the answer.
+/// fn turn(
+///     session: &mut Session,
+///     text: &mut heapless::Vec<u32, 256>,
+///     user: &[u32],
+/// ) -> Result<(), RunError> {
+///     let given = text.len() + user.len();
+///     text.extend_from_slice(user).map_err(|_| RunError::TooManyTokens { limit: 256, given })?;
 ///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(40) };
 ///     let mut answer = Generation::new(options, text);
 ///     let mut sampler = Sampler::greedy();
@@ -155,41 +156,41 @@ pub enum Progress {
 #[derive(Clone, Debug)]
 pub struct Generation<'o> {
     options: GenerateOptions<'o>,
-    /// Tokens of the prompt.
+    /// The number of tokens of the prompt.
     begun: usize,
     stage: Stage,
 }
 
 #[derive(Clone, Debug)]
 enum Stage {
-    /// The session reads the rest of the text next.
+    /// The next step begins to read the rest of the text.
     Begin,
-    /// The session reads the text from this token on, which lies in the text in reading order when
-    /// it is turned round.
+    /// The session reads the text from token `from` on. If `turned`, the tokens in `text` are
+    /// reversed meanwhile.
     Read {
         pass: Pass,
         from: usize,
         turned: bool,
     },
-    /// The next token is chosen next.
+    /// The next step chooses a token.
     Choose,
     Ended(Stop),
 }
 
 impl<'o> Generation<'o> {
-    /// Continues a text, of which the session may have read the beginning.
+    /// Prepares to continue `text`, of which the session may already have read the beginning.
     pub fn new(options: GenerateOptions<'o>, text: &[u32]) -> Self {
         Self { options, begun: text.len(), stage: Stage::Begin }
     }
 
-    /// Takes the text a step further: a step of [`Session::advance`], or the choice of a token.
+    /// Takes one step: a step of [`Session::advance`], or the choice of a token.
     ///
-    /// A model that reads backward reads a text from its end. While it reads the text that it was
-    /// given, tokens in `text` lie in the order in which they are read.
+    /// A model that reads backward reads a text from its end. While it reads the prompt, the tokens
+    /// in `text` are reversed.
     ///
     /// # Errors
-    /// As [`generate`]; [`RunError::TooManyTokens`] when the session has read more tokens than the
-    /// text has.
+    /// The errors of [`generate`]; [`RunError::TooManyTokens`] when the session has read more
+    /// tokens than `text` has.
     pub fn advance(
         &mut self,
         session: &mut Session<'_, '_>,
@@ -214,10 +215,11 @@ impl<'o> Generation<'o> {
         Ok(Progress::Working)
     }
 
-    /// The next token, which is added to the text; none when the text has [ended](Self::ended).
+    /// Generates the next token, appends it to the text and returns it; `None` if the text has
+    /// [ended](Self::ended).
     ///
     /// # Errors
-    /// As [`advance`](Self::advance).
+    /// The errors of [`advance`](Self::advance).
     pub fn next_token(
         &mut self,
         session: &mut Session<'_, '_>,
@@ -233,7 +235,7 @@ impl<'o> Generation<'o> {
         }
     }
 
-    /// Why the text ended; none while it goes on. The token that ends a text has been added then.
+    /// The reason why the text ended, or `None` if it has not. The last token is then in the text.
     pub fn ended(&self) -> Option<Stop> {
         match self.stage {
             Stage::Ended(stop) => Some(stop),
@@ -263,8 +265,8 @@ impl<'o> Generation<'o> {
         Ok(())
     }
 
-    /// Takes the oldest tokens out of the text, and sends the session back to what is left before
-    /// them. Returns false where the options do not say so, or too few tokens would be left.
+    /// Removes the oldest tokens from the text and rewinds the session to the tokens before them.
+    /// Returns `false` if the options forbid it or no token would be left after them.
     fn make_room(
         &mut self,
         session: &mut Session<'_, '_>,
@@ -288,7 +290,7 @@ impl<'o> Generation<'o> {
             moved.iter_mut().skip(index).zip(token).for_each(|(to, token)| *to = token);
         }
         text.truncate(len - drop);
-        // Tokens of the answer that are no longer there count all the same.
+        // Removed tokens of the answer still count as generated.
         let of_answer = end.saturating_sub(self.begun.max(keep));
         self.begun -= drop - of_answer;
         self.options.max_new_tokens = self.options.max_new_tokens.saturating_sub(of_answer);
@@ -331,13 +333,13 @@ impl<'o> Generation<'o> {
                 sampler.sample(logits, bits, so_far)?
             }
         };
-        // There is room: the capacity was checked before.
+        // Cannot fail: the capacity was checked above.
         let _ = text.push(token);
         let text = text.tokens();
         self.stage = if options.is_done(text, begun) {
             Stage::Ended(Stop::Token)
         } else if text.len().saturating_sub(begun) >= options.max_new_tokens {
-            // No token follows, so the model need not read the last one.
+            // No token follows: the model need not read the last one.
             Stage::Ended(Stop::Length)
         } else if session.remaining() == 0 && !options.when_full.drops_of(text.len()) {
             Stage::Ended(Stop::Full)
@@ -348,30 +350,29 @@ impl<'o> Generation<'o> {
     }
 }
 
-/// Continues the tokens in `text`, which are in reading order, and adds each new token to it in the
-/// order of writing. The session is reset first; a [`Generation`] continues from its state instead.
+/// Generates a continuation of `text` and appends it. Resets the session first; a [`Generation`]
+/// continues from the session's state instead.
 ///
-/// A model that reads backward reads `text` from its end and writes what comes before it: what it
-/// adds is to be read from the end.
+/// A model that reads backward reads `text` from its end and generates the tokens that precede it:
+/// they are appended in the order of generation, that is, last token first.
 ///
-/// `each` is called once for every token that is added, in order: for the one that ends the text,
-/// too, be it a stop token or the last of a stop sequence or of a choice. It says whether to go on;
-/// where the text has ended already, that is [`Stop::Token`] whatever it says. A token that `text`
-/// has no room for is not chosen.
+/// Calls `each` with every generated token, including the one that ends the text. Generation stops
+/// with [`Stop::Caller`] when `each` returns `false`, unless the token has ended the text
+/// ([`Stop::Token`]). No token is chosen if `text` has no room for it.
 ///
-/// The session has then read all of `text` but the last token.
+/// Afterwards the session has read all of `text` except the last token.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`RunError::NoTokens`] when there is no text to begin with;
-/// [`RunError::AllSuppressed`] when the options let nothing follow, with what was written until
-/// then in `text`.
+/// The errors of [`Session::prefill`]; [`RunError::NoTokens`] when `text` is empty;
+/// [`RunError::AllSuppressed`] when the options allow no token, with the tokens generated so far in
+/// `text`.
 ///
 /// ```
 /// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Stop, generate};
 /// use kinglet::{RunError, Session};
 ///
-/// /// Twenty tokens after the first, the likeliest each time.
+/// /// Generates up to twenty tokens, the most likely at each step.
 /// fn tell(session: &mut Session, bos: u32) -> Result<Stop, RunError> {
 ///     let mut text = heapless::Vec::<u32, 21>::from_array([bos]);
 ///     let options = GenerateOptions { stop: &[2], ..GenerateOptions::new(20) };

@@ -1,9 +1,9 @@
-//! Answers that keep to a grammar, which was compiled to a table over tokens.
+//! Constrains generation to a grammar, compiled to an automaton over tokens.
 //!
-//! A table is a header of [`WORDS`] little-endian words, then for each state, and once more, the
-//! number of its first edge, with the upper bit set where the text may end; then the tokens of all
-//! edges in 32 bits each, ascending within a state; then the states that they lead to in 16 bits
-//! each. A CRC-32 of all before it ends the table. The first state is the one of an empty text.
+//! A table has a header of [`WORDS`] little-endian words; for each state, and for the end, the
+//! 32-bit index of its first edge, with the high bit set if the text may end there; the 32-bit
+//! tokens of all edges, ascending within a state; the 16-bit target states of all edges; and a
+//! CRC-32 of everything before it. State 0 is that of an empty text.
 
 use core::ops::Range;
 
@@ -17,24 +17,28 @@ const VERSION: u32 = 1;
 /// and edges.
 const WORDS: usize = 5;
 const CHECKSUM: usize = 4;
-/// The bit of a state in which a text may end.
+/// The bit that marks a state in which the text may end.
 const MAY_END: u32 = 1 << 31;
-/// The most states that a table has.
+/// The most states of a table.
 pub const MAX_STATES: usize = 1 << 16;
 
-/// A grammar of answers as a table over a tokenizer's tokens, which `kinglet grammar` compiles.
+/// A grammar, compiled by `kinglet grammar` to an automaton over a tokenizer's tokens.
 ///
-/// Where [`GenerateOptions::grammar`](super::GenerateOptions::grammar) has one, exactly the tokens
-/// are written that the grammar allows at each step. Nothing is kept from step to step: the state
-/// is found by following the tokens that were written, a binary search for each.
+/// With [`GenerateOptions::grammar`](super::GenerateOptions::grammar), each step chooses among the
+/// tokens that the grammar allows. The state is not stored: each step follows the generated tokens
+/// from state 0, with a binary search for each.
 ///
 /// ```
 /// use kinglet::sample::Sampler;
 /// use kinglet::task::{GenerateOptions, Grammar, Stop, generate};
 /// use kinglet::{Error, RunError, Session};
 ///
-/// /// Writes a command after a request; `table` is the file of `kinglet grammar --output`.
-/// fn command(session: &mut Session, table: &[u8], text: &mut heapless::Vec<u32, 64>) -> Result<Stop, RunError> {
+/// /// Generates a command after a request. `table` was written by `kinglet grammar --output`.
+/// fn command(
+///     session: &mut Session,
+///     table: &[u8],
+///     text: &mut heapless::Vec<u32, 64>,
+/// ) -> Result<Stop, RunError> {
 ///     let grammar = Grammar::from_bytes(table, session.model().tokenizer_section())?;
 ///     let options = GenerateOptions { grammar: Some(grammar), stop: &[2], ..GenerateOptions::new(24) };
 ///     generate(session, text, &options, &mut Sampler::greedy(), |_| true)
@@ -43,18 +47,18 @@ pub const MAX_STATES: usize = 1 << 16;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Grammar<'g> {
-    /// The first edge of each state, and whether a text may end there; one more than states.
+    /// The first edge of each state and whether the text may end there; one more than states.
     starts: &'g [[u8; 4]],
     tokens: &'g [[u8; 4]],
     next: &'g [[u8; 2]],
 }
 
 impl<'g> Grammar<'g> {
-    /// Checks a table, for the tokenizer in `tokenizer_section`. `bytes` may be longer, as a page
-    /// of flash is.
+    /// Checks a table compiled for the tokenizer in `tokenizer_section`. `bytes` may be longer than
+    /// the table, for example a flash page.
     ///
     /// # Errors
-    /// [`RunError::BadGrammar`] when the bytes are no table, were changed, or are one for another
+    /// [`RunError::BadGrammar`] when the bytes are not a table, are damaged, or belong to another
     /// tokenizer.
     pub fn from_bytes(bytes: &'g [u8], tokenizer_section: &[u8]) -> Result<Self, RunError> {
         let (header, grammar, sum) = cut(bytes).ok_or(RunError::BadGrammar("it is no table, or it is cut off"))?;
@@ -74,14 +78,13 @@ impl<'g> Grammar<'g> {
         Ok(grammar)
     }
 
-    /// A table of a constant, in a module that `kinglet grammar` wrote.
+    /// A constant grammar, for a module written by `kinglet grammar`, which has checked the table.
     ///
     /// # Panics
-    /// When the bytes are not the ones that were written; that is to say, such a constant does not
-    /// compile.
+    /// If the checksum of `bytes` differs: the constant then does not compile.
     #[doc(hidden)]
     pub const fn from_export(bytes: &'g [u8], checksum: u32) -> Self {
-        let Some((_, grammar, sum)) = cut(bytes) else { panic!("this is no grammar") };
+        let Some((_, grammar, sum)) = cut(bytes) else { panic!("this is not a grammar") };
         assert!(sum == checksum, "the grammar is another one");
         grammar
     }
@@ -96,7 +99,7 @@ impl<'g> Grammar<'g> {
         self.starts.len().saturating_sub(1)
     }
 
-    /// The state after some tokens were written; none when the grammar does not allow them.
+    /// The state after the tokens `written`, or `None` if the grammar does not allow them.
     pub fn state_after(&self, written: &[u32]) -> Option<usize> {
         written.iter().try_fold(0, |state, token| {
             let edges = self.edges(state);
@@ -106,7 +109,7 @@ impl<'g> Grammar<'g> {
         })
     }
 
-    /// The tokens that may follow in a state, ascending.
+    /// The tokens that are allowed in a state, ascending.
     pub fn allowed(&self, state: usize) -> impl Iterator<Item = u32> + use<'g> {
         self.tokens.get(self.edges(state)).unwrap_or(&[]).iter().map(|token| u32::from_le_bytes(*token))
     }
@@ -122,17 +125,17 @@ impl<'g> Grammar<'g> {
     }
 }
 
-/// The number of a state's first edge.
+/// The index of a state's first edge.
 const fn edge(start: [u8; 4]) -> usize {
     (u32::from_le_bytes(start) & !MAY_END) as usize
 }
 
-/// The checksum that a tokenizer's section has in its prelude.
+/// The checksum in the prelude of a tokenizer section.
 fn checksum_of(section: &[u8]) -> u32 {
     section.get(12..).and_then(|rest| rest.first_chunk()).map_or(0, |sum| u32::from_le_bytes(*sum))
 }
 
-/// The header of a table, the table, and its checksum.
+/// Splits a table into its header, its arrays and its checksum.
 const fn cut(bytes: &[u8]) -> Option<([u32; WORDS], Grammar<'_>, u32)> {
     let Some((first, rest)) = bytes.split_at_checked(4 * WORDS) else { return None };
     let Some(words) = first.as_chunks::<4>().0.first_chunk::<WORDS>() else { return None };
@@ -148,7 +151,8 @@ const fn cut(bytes: &[u8]) -> Option<([u32; WORDS], Grammar<'_>, u32)> {
         return None;
     }
     let Some((starts, rest)) = rest.split_at_checked(4 * (states + 1)) else { return None };
-    // No more than there are bytes, so that no product overflows on a machine of 32 bits.
+    // Once `tokens` is split off, `edges` is less than the number of bytes: `2 * edges` cannot
+    // overflow.
     let Some(bytes_of_tokens) = edges.checked_mul(4) else { return None };
     let Some((tokens, rest)) = rest.split_at_checked(bytes_of_tokens) else { return None };
     let Some((next, rest)) = rest.split_at_checked(2 * edges) else { return None };
@@ -157,19 +161,18 @@ const fn cut(bytes: &[u8]) -> Option<([u32; WORDS], Grammar<'_>, u32)> {
     Some((header, grammar, u32::from_le_bytes(*sum)))
 }
 
-/// A state of a grammar to be written: whether a text may end there, and for each token that may
-/// follow, ascending, the state that it leads to.
+/// A state of a grammar, to be written by [`grammar_table`].
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrammarState {
-    /// Whether a text may end there.
+    /// Whether the text may end in this state.
     pub may_end: bool,
-    /// Tokens and the states that they lead to.
+    /// The allowed tokens, ascending, and the state that follows each.
     pub edges: alloc::vec::Vec<(u32, u16)>,
 }
 
-/// The bytes of a table with these states, of which the first is that of an empty text, for the
-/// tokenizer in `tokenizer_section`.
+/// Encodes a table for the tokenizer in `tokenizer_section`. The first state is that of an empty
+/// text.
 #[cfg(feature = "alloc")]
 pub fn grammar_table(states: &[GrammarState], tokenizer_section: &[u8]) -> alloc::vec::Vec<u8> {
     let edges: usize = states.iter().map(|state| state.edges.len()).sum();

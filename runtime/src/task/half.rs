@@ -1,7 +1,7 @@
-//! Numbers of half precision.
+//! Rounds to half precision.
 
-/// `value` rounded to IEEE 754's binary16, ties to the even neighbour, as the bits of the result.
-/// From 65,520 on it is infinite; a NaN stays one and keeps its sign.
+/// The bits of `value` rounded to IEEE 754's binary16, ties to even. Magnitudes from 65,520 on
+/// become infinite; a NaN stays a NaN and keeps its sign.
 ///
 /// ```
 /// assert_eq!(kinglet::task::half_bits(1.0), 0x3c00);
@@ -14,16 +14,14 @@ pub const fn half_bits(value: f32) -> u16 {
     let magnitude = bits & 0x7fff_ffff;
     let exponent = magnitude >> 23;
     let rounded = match exponent {
-        // Not a number where any bit follows the exponent. The upper of these bits stay, the first
-        // makes it a quiet one.
+        // A NaN: keep the high bits of its payload, and set the quiet bit.
         255 if magnitude << 9 != 0 => INFINITE | 0x0200 | (magnitude >> 13) & 0x03ff,
         // 2^16 and more.
         143.. => INFINITE,
-        // Another bias of the exponent. What rounds up past the largest finite number carries into
+        // Normal: rebias the exponent. Rounding up past the largest finite number carries into
         // infinity.
         113.. => shift_to_even(magnitude - (112 << 23), 13),
-        // Multiples of 2^-24: the significand gets its leading bit, and the exponent becomes a
-        // shift.
+        // Subnormal, a multiple of 2^-24: add the hidden bit, and shift by the exponent.
         102.. => shift_to_even(magnitude & 0x007f_ffff | 0x0080_0000, 126 - exponent),
         // Below 2^-25, half of the smallest number.
         _ => 0,

@@ -1,7 +1,6 @@
-//! What people use a model for: each a short file over [`Session`](crate::Session).
+//! Runs complete tasks on a [`Session`](crate::Session): generation, classification, embedding.
 //!
-//! Only here, at the public edge, are there floats: a probability, a log-probability, a sentence
-//! vector.
+//! Only this module returns floating point: probabilities, log-probabilities and sentence vectors.
 
 mod answer;
 mod beam;

@@ -1,22 +1,23 @@
-//! The tokens that a model may write: some are suppressed or forced, and n-grams may not repeat.
+//! Restricts the tokens that a model may generate: suppressed and forced tokens, repeated n-grams,
+//! choices and grammars.
 
 use crate::sample::SUPPRESSED;
 
 use super::GenerateOptions;
 
 impl GenerateOptions<'_> {
-    /// The token that must follow a text of which the first `begun` tokens were given.
+    /// The token that is forced after `text`, whose first `begun` tokens are the prompt.
     pub fn forced(&self, text: &[u32], begun: usize) -> Option<u32> {
         let is_last = text.len().saturating_sub(begun) + 1 == self.max_new_tokens;
         self.forced_eos.filter(|_| is_last).or(self.forced_bos.filter(|_| text.len() == 1))
     }
 
-    /// Names every token that must not follow a text of which the first `begun` tokens were given,
-    /// some more than once.
+    /// Calls `forbid` with every token that must not follow `text`, whose first `begun` tokens are
+    /// the prompt. Tokens may repeat.
     pub fn forbid(&self, text: &[u32], begun: usize, vocab_size: u32, mut forbid: impl FnMut(u32)) {
         let written = text.get(begun..).unwrap_or(&[]);
         self.suppressed.iter().for_each(|&token| forbid(token));
-        // After a token that is forced, the next one is the first that the model chooses.
+        // If the first token is forced, the second is the first that the model chooses.
         let first = usize::from(begun <= 1 && self.forced_bos.is_some());
         if written.len() == first {
             self.suppressed_first.iter().for_each(|&token| forbid(token));
@@ -35,7 +36,7 @@ impl GenerateOptions<'_> {
             repeated.filter_map(|ngram| ngram.last()).for_each(|&token| forbid(token));
         }
         if let Some(choices) = &self.choices {
-            // A text that is one of the choices, and begins others, may end.
+            // A choice that is a prefix of others may end here.
             let may_end = choices.find(written).is_some();
             self.forbid_others(choices.next(choices.narrow(written)), may_end, vocab_size, &mut forbid);
         }
@@ -49,8 +50,8 @@ impl GenerateOptions<'_> {
         }
     }
 
-    /// Names every token that is not in `allowed`, which ascends. Where a text may end, a token that
-    /// ends it is not named either.
+    /// Calls `forbid` with every token that is not in `allowed`, which is ascending; with
+    /// `may_end`, stop tokens are allowed, too.
     fn forbid_others(
         &self,
         allowed: impl Iterator<Item = u32>,
@@ -67,8 +68,8 @@ impl GenerateOptions<'_> {
         }
     }
 
-    /// Suppresses the logit of every token that [`forbid`](Self::forbid) names: for callers with a
-    /// loop of their own, before they choose a token.
+    /// Suppresses the logit of every token that [`forbid`](Self::forbid) reports. For callers with
+    /// their own generation loop, to call before choosing a token.
     ///
     /// ```
     /// use kinglet::sample::argmax;
@@ -87,7 +88,7 @@ impl GenerateOptions<'_> {
         });
     }
 
-    /// Whether the text, of which the first `begun` tokens were given, is done.
+    /// Whether `text`, whose first `begun` tokens are the prompt, has ended.
     pub fn is_done(&self, text: &[u32], begun: usize) -> bool {
         let written = text.get(begun..).unwrap_or(&[]);
         let stopped = written.last().is_some_and(|token| self.stop.contains(token));
@@ -97,7 +98,7 @@ impl GenerateOptions<'_> {
             let choices = self.choices.as_ref();
             choices.is_some_and(|choices| choices.next(choices.narrow(written)).next().is_none())
         };
-        // A text that the grammar allows no token after is whole.
+        // A text after which the grammar allows no token is complete.
         let whole = || {
             let grammar = self.grammar.as_ref();
             grammar.is_some_and(|grammar| {

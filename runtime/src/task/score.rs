@@ -1,4 +1,4 @@
-//! How likely a text is.
+//! Computes the likelihood of a text.
 
 use crate::error::RunError;
 use crate::format::spec::{Direction, Task};
@@ -16,7 +16,7 @@ pub fn log_probability(logits: &[i32], token: u32, fraction_bits: u8) -> f32 {
     (libm::ldexp(f64::from(logit), -i32::from(fraction_bits)) - log_normalizer(logits, fraction_bits)) as f32
 }
 
-/// The logarithm of the sum of all logits' exponentials: a logit less this is a log-probability.
+/// The log-sum-exp of the logits, by which logits exceed log-probabilities.
 pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
     let unit = libm::ldexp(1.0, -i32::from(fraction_bits));
     let largest = logits.iter().copied().fold(i32::MIN, i32::max);
@@ -24,14 +24,15 @@ pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
     f64::from(largest) * unit + libm::log(sum)
 }
 
-/// The log-probability of each token given those read before it; `each` gets the position in the
-/// text.
+/// Computes the log-probability of each token given the tokens read before it, and calls `each`
+/// with its position and log-probability.
 ///
-/// The first token that is read has nothing before it and gets none: position 0, or the last one of
-/// a model that reads backward.
+/// The first token read has no context and is left out: position 0, or the last position if the
+/// model reads backward.
 ///
 /// # Errors
-/// As [`Session::prefill`]; [`RunError::WrongHead`] when the model does not predict tokens.
+/// The errors of [`Session::prefill`]; [`RunError::WrongHead`] when the model does not predict the
+/// next token.
 pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(usize, f32)) -> Result<(), RunError> {
     let spec = session.model().spec();
     if spec.head.task != Task::CausalLm || spec.decoder.is_none() {
@@ -58,11 +59,12 @@ pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(us
     }
 }
 
-/// The pseudo-log-likelihood (arXiv 1910.14659): the log-probability of each token in `which` under
-/// a mask, given all others.
+/// Computes the pseudo-log-likelihood (arXiv 1910.14659): the log-probability of each token at the
+/// positions `which`, given all other tokens. Runs the model once for each.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::WrongHead`] when the model does not fill masks.
+/// The errors of [`Session::encode`]; [`RunError::WrongHead`] when the model does not predict
+/// masked tokens.
 pub fn pseudo_score(
     session: &mut Session<'_, '_>,
     ids: &mut [u32],

@@ -1,17 +1,17 @@
-//! Weights of the vocabulary's tokens for a text.
+//! Embeds a text as a sparse vector over the vocabulary.
 
 use crate::error::{Buffer, RunError};
 use crate::format::spec::Task;
 use crate::session::Session;
 
-/// How much each token of the vocabulary has to do with a text, of models that are trained for it
-/// (SPLADE, arXiv 2109.10086): `ln(1 + max(x, 0))` of the largest of its logits at all places of
-/// the text. Nearly all are 0. Returns how many there are, the size of the vocabulary. It takes the
-/// head's product once for each token of the text, which is most of the time.
+/// Computes the weight of each token of the vocabulary for a text (SPLADE, arXiv 2109.10086):
+/// `ln(1 + max(x, 0))` of the token's largest logit `x` over all positions. Nearly all weights are
+/// 0. Returns the size of the vocabulary. The output projection runs once for each position, which
+/// takes most of the time.
 ///
 /// # Errors
-/// As [`Session::encode`]; [`RunError::WrongHead`] when the model's head is not for masked tokens;
-/// [`RunError::BufferTooSmall`] when `out` has no room for the vocabulary.
+/// The errors of [`Session::encode`]; [`RunError::WrongHead`] when the model does not predict
+/// masked tokens; [`RunError::BufferTooSmall`] when `out` is shorter than the vocabulary.
 pub fn sparse(
     session: &mut Session<'_, '_>,
     ids: &[u32],

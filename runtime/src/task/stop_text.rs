@@ -1,16 +1,16 @@
-//! Strings that end a text, wherever tokens cut them.
+//! Finds stop strings in generated text, also across tokens.
 
 use heapless::String;
 
 use crate::error::RunError;
 
-/// The longest string, in bytes.
+/// The longest stop string, in bytes.
 pub const MAX_STOP: usize = 64;
 
 /// The longest character, in bytes.
 const MAX_CHAR: usize = 4;
 
-/// Watches a text as it is written for strings that end it, and holds back what may be the
+/// Searches a text for stop strings while it is generated, and holds back text that may be the
 /// beginning of one.
 ///
 /// ```
@@ -27,15 +27,15 @@ const MAX_CHAR: usize = 4;
 #[derive(Clone, Debug)]
 pub struct StopText<'s> {
     strings: &'s [&'s str],
-    /// The end of the text so far, which one of the strings begins with.
+    /// The end of the text so far that is a prefix of a stop string.
     held: String<{ MAX_STOP + MAX_CHAR }>,
 }
 
 impl<'s> StopText<'s> {
-    /// Watches for any of these.
+    /// A search for any of `strings`.
     ///
     /// # Errors
-    /// [`RunError::InvalidOption`] when one is empty or longer than [`MAX_STOP`].
+    /// [`RunError::InvalidOption`] when a string is empty or longer than [`MAX_STOP`].
     pub fn new(strings: &'s [&'s str]) -> Result<Self, RunError> {
         if strings.iter().all(|string| (1..=MAX_STOP).contains(&string.len())) {
             return Ok(Self { strings, held: String::new() });
@@ -43,15 +43,15 @@ impl<'s> StopText<'s> {
         Err(RunError::InvalidOption { option: "stop", wanted: "strings of 1 to 64 bytes" })
     }
 
-    /// More of the text, of which `out` gets what is certain to stand before a string that ends it,
-    /// a few characters at a time. Whether one of the strings is in the text now: neither it nor
-    /// what follows goes to `out`.
+    /// Adds a piece of the text, and passes to `out` everything that cannot be part of a stop
+    /// string, a few characters at a time. Returns whether a stop string was found; neither it nor
+    /// the text after it goes to `out`.
     pub fn write(&mut self, text: &str, mut out: impl FnMut(&str)) -> bool {
         for character in text.chars() {
-            // There is room: less than the longest string is held.
+            // Cannot fail: `held` is shorter than the longest stop string.
             let _ = self.held.push(character);
             let held = self.held.as_str();
-            // Of several that end here the longest begins first.
+            // Of several stop strings that end here, the longest one begins first.
             let ended = self.strings.iter().filter_map(|string| held.strip_suffix(string));
             if let Some(before) = ended.min_by_key(|before| before.len()) {
                 out(before);
@@ -71,12 +71,12 @@ impl<'s> StopText<'s> {
         false
     }
 
-    /// The text has ended: `out` gets what was held back.
+    /// Ends the text, and passes the text held back to `out`.
     pub fn finish(self, mut out: impl FnMut(&str)) {
         out(&self.held);
     }
 
-    /// More of the text; whether one of the strings is in it now.
+    /// Adds a piece of the text. Returns whether a stop string was found.
     pub fn push(&mut self, text: &str) -> bool {
         self.write(text, |_| ())
     }
