@@ -1,11 +1,11 @@
-//! What can be wrong: with the bytes of a blob ([`LoadError`]), or with a call ([`RunError`]).
+//! Defines the errors: of a blob's bytes ([`LoadError`]), and of a call ([`RunError`]).
 
 use core::fmt;
 
 /// Declares an error type with a code for each variant.
 ///
 /// A variant's comment has two paragraphs: what the error means, and what to do. `docs/errors.md`
-/// is made of them.
+/// is generated from them.
 macro_rules! errors {
     (
         $(#[$about:meta])*
@@ -28,15 +28,15 @@ macro_rules! errors {
         }
 
         impl $name {
-            /// The error's number, for telemetry. It stays the number of this error in later
-            /// versions, and no other error of this crate has it.
+            /// The error's code, for telemetry: unique in this crate, and stable in later
+            /// versions.
             pub const fn code(&self) -> u16 {
                 match self {
                     $(Self::$variant { .. } => $code,)+
                 }
             }
 
-            /// Code, name and comment of every variant.
+            /// The code, the name and the comment of every variant.
             #[cfg(all(test, not(target_family = "wasm")))]
             pub(super) const PAGE: &[(u16, &str, &[&str])] =
                 &[$(($code, concat!(stringify!($name), "::", stringify!($variant)), &[$($doc),+])),+];
@@ -53,19 +53,19 @@ mod run;
 pub use load::LoadError;
 pub use run::{Buffer, RunError};
 
-/// Any error of this crate, for programs that want one type: both kinds convert into it with `?`.
+/// Any error of this crate. Both kinds convert into it with `?`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// A blob or a tokenizer could not be read.
     Load(LoadError),
-    /// A model or a tokenizer was used in a way that it cannot be.
+    /// A model or a tokenizer was misused.
     Run(RunError),
 }
 
 impl Error {
-    /// The error's number, for telemetry: see [`LoadError::code`] and [`RunError::code`].
+    /// The error's code, for telemetry: see [`LoadError::code`] and [`RunError::code`].
     pub const fn code(&self) -> u16 {
         match self {
             Self::Load(error) => error.code(),
@@ -95,5 +95,5 @@ impl fmt::Display for Error {
     }
 }
 
-// What it displays is what its kind displays, so there is no source behind it.
+// `Display` forwards to the inner error, so that it must not be the source, too.
 impl core::error::Error for Error {}

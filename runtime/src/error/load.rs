@@ -1,17 +1,18 @@
-//! What can be wrong with the bytes of a blob, or of a tokenizer in it.
+//! Defines the errors of a blob's bytes, and of the tokenizer in it.
 
 use core::fmt;
 
 errors! {
-    /// Why bytes are not a model, or a section of them not a tokenizer. No variant owns memory.
+    /// The reason why bytes are not a model, or a section is not a tokenizer. No variant owns
+    /// memory.
     ///
     /// [`Model::from_bytes`](crate::Model::from_bytes),
     /// [`Tokenizer::from_bytes`](crate::tokenizer::Tokenizer::from_bytes) and
     /// [`peek`](crate::format::blob::peek) return it. The codes are from 100 to 199.
     pub enum LoadError {
-        /// The bytes are fewer than the shortest blob has.
+        /// There are fewer bytes than in the shortest blob.
         ///
-        /// Look at how the file was read or sent: it is empty, or only its first packet has come.
+        /// Check how the file was read or sent: it is empty or truncated.
         BlobTooShort {
             /// Bytes needed at least.
             needed: usize,
@@ -20,48 +21,48 @@ errors! {
         } = 101,
         /// The bytes do not begin with `KNGL`: this is not a Kinglet blob.
         ///
-        /// Give a file that `kinglet convert` wrote, or flash one: erased flash reads so, too.
+        /// Use, or flash, a file that `kinglet convert` wrote. Erased flash also gives this error.
         BadMagic = 102,
-        /// The blob is of a format version that this runtime does not read.
+        /// The blob has a format version that this runtime does not support.
         ///
         /// Convert the checkpoint again with the converter of this version.
         UnsupportedVersion {
             /// The blob's version.
             found: u16,
-            /// The version that this runtime reads.
+            /// The version that this runtime supports.
             supported: u16,
         } = 103,
         /// A reserved field of the prelude is not zero.
         ///
         /// Copy or download the blob again.
         ReservedBits = 104,
-        /// The length written in the blob is not the number of bytes given: the blob was cut, or
-        /// something was appended.
+        /// The length stored in the blob is not the number of bytes given: the blob was truncated,
+        /// or bytes were appended.
         ///
-        /// Copy or download the blob again; read one out of a longer slot of flash with
+        /// Copy or download the blob again. If it is in a longer flash slot, read it with
         /// `Model::from_slot`.
         LengthMismatch {
-            /// The length written in the blob.
+            /// The length stored in the blob.
             expected: usize,
             /// Bytes given.
             given: usize,
         } = 105,
         /// The blob does not begin at an address where its tensors can be read in place.
         ///
-        /// Embed the blob with `include_model!` in place of `include_bytes!`, begin its slot in
-        /// flash at a multiple of the alignment, or read it into an `AlignedVec`.
+        /// Embed the blob with `include_model!` instead of `include_bytes!`, align its flash slot,
+        /// or read it into an `AlignedVec`.
         Misaligned {
-            /// Bytes that the blob's address must be a multiple of.
+            /// The alignment that the blob needs, in bytes.
             alignment: usize,
-            /// Bytes that the address is beyond such a multiple.
+            /// The blob's address modulo the alignment.
             beyond: usize,
         } = 106,
-        /// The checksum does not match: the bytes were changed after they were written.
+        /// The checksum does not match: the bytes have changed since they were written.
         ///
-        /// Copy or download the blob again; if it then still happens, suspect the memory it lies
-        /// in.
+        /// Copy or download the blob again. If the error persists, suspect the memory that holds
+        /// the blob.
         BadChecksum {
-            /// The checksum written in the blob.
+            /// The checksum stored in the blob.
             expected: u32,
             /// The checksum of the bytes.
             found: u32,
@@ -70,7 +71,7 @@ errors! {
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         BadManifest = 108,
-        /// The manifest decodes, but is not in the one form that a converter writes.
+        /// The manifest decodes, but not from its canonical encoding.
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         NonCanonicalManifest = 109,
@@ -79,7 +80,8 @@ errors! {
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         InvalidSpec(&'static str) = 110,
-        /// A section does not lie where the specification puts it. The error names the section.
+        /// A section is not at the offset that follows from the specification. The error names the
+        /// section.
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         BadLayout(&'static str) = 111,
@@ -87,23 +89,23 @@ errors! {
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         InvalidTensor {
-            /// Offset of the tensor in the payload.
+            /// The offset of the tensor in the payload.
             offset: usize,
         } = 112,
-        /// The model has a part that this program was built without. The error names the crate's
-        /// feature that brings it.
+        /// The model has a part that this program was built without. The error names the crate
+        /// feature that adds it.
         ///
-        /// Switch the feature on where `Cargo.toml` names `kinglet`.
+        /// Enable the feature of `kinglet` in `Cargo.toml`.
         FeatureOff(&'static str) = 113,
-        /// The signature after the blob is not of these bytes by the key.
+        /// The signature after the blob does not match its bytes and the key.
         ///
-        /// Do not use the blob: it was changed, or made by another than the key's owner.
+        /// Do not use the blob: it was changed, or signed with another key.
         BadSignature = 114,
         /// The blob has no tokenizer.
         ///
-        /// Convert a folder that has one, or give token ids in place of texts.
+        /// Convert a folder that has one, or pass token ids instead of text.
         NoTokenizer = 120,
-        /// The tokenizer's section is not as it should be. The error names the table that is not.
+        /// The tokenizer's section is invalid. The error names the table at fault.
         ///
         /// Convert the checkpoint again: no converter of this version wrote these bytes.
         InvalidTokenizer(&'static str) = 121,
@@ -120,7 +122,7 @@ impl fmt::Display for LoadError {
             Self::UnsupportedVersion { found, supported } => {
                 write!(
                     f,
-                    "the blob is of format version {found}, this runtime reads {supported}: convert the checkpoint again"
+                    "the blob has format version {found}, this runtime supports {supported}: convert the checkpoint again"
                 )
             }
             Self::ReservedBits => f.write_str("a reserved field of the blob's prelude is not zero"),
@@ -137,14 +139,14 @@ impl fmt::Display for LoadError {
             Self::BadManifest => f.write_str("the blob's manifest cannot be decoded"),
             Self::NonCanonicalManifest => f.write_str("the blob's manifest is not in canonical form"),
             Self::InvalidSpec(what) => write!(f, "the blob's specification is out of bounds: {what}"),
-            Self::BadLayout(what) => write!(f, "the blob's {what} does not lie where its specification puts it"),
+            Self::BadLayout(what) => write!(f, "the blob's {what} is not at the offset that its specification gives"),
             Self::InvalidTensor { offset } => {
                 write!(f, "the tensor at payload offset {offset} has numbers out of bounds")
             }
             Self::FeatureOff(feature) => {
                 write!(f, "the model needs the feature `{feature}` of the crate kinglet, which is off")
             }
-            Self::BadSignature => f.write_str("the signature is not of this blob by the given key"),
+            Self::BadSignature => f.write_str("the signature does not match the blob and the key"),
             Self::NoTokenizer => f.write_str("the blob has no tokenizer"),
             Self::InvalidTokenizer(what) => write!(f, "the blob's tokenizer is not valid: {what}"),
         }

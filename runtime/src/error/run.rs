@@ -1,17 +1,17 @@
-//! What can be wrong with a call on a model that was read.
+//! Defines the errors of calls on a loaded model.
 
 use core::fmt;
 
 errors! {
-    /// Why a model, a tokenizer or a sampler cannot do what it was asked. No variant owns memory.
+    /// The reason why a call on a model, a tokenizer or a sampler failed. No variant owns memory.
     ///
     /// Sessions, tasks, samplers and [`Tokenizer::encode`](crate::tokenizer::Tokenizer::encode)
-    /// return it. After an error the session can be used again. The codes are from 200 to 299.
+    /// return it. A session remains usable after an error. The codes are from 200 to 299.
     pub enum RunError {
-        /// The arena is too small for the model at the number of tokens.
+        /// The arena is too small for the model and the number of tokens.
         ///
-        /// Lend the arena that `arena_bytes` or the `MemoryPlan` asks for, or ask for fewer tokens,
-        /// beams, or a smaller tile.
+        /// Pass an arena of the size that `arena_bytes` or the `MemoryPlan` returns, or plan for
+        /// fewer tokens, fewer beams or a smaller tile.
         ArenaTooSmall {
             /// Bytes needed.
             needed: usize,
@@ -22,59 +22,59 @@ errors! {
         ///
         /// Declare the arena with `arena!`, or as a static `Aligned`.
         ArenaMisaligned = 202,
-        /// The specification asks for buffers of 4 GB and more.
+        /// The specification needs buffers of 4 GB or more.
         ///
-        /// Plan with the specification of a model that was read: it has been checked.
+        /// Plan with the specification of a loaded model, which has been checked.
         ModelTooLarge = 203,
         /// The memory plan was made for another model.
         ///
-        /// Make the plan of the specification of the model that the session is for.
+        /// Make the plan from the specification of the session's model.
         WrongPlan = 204,
-        /// A buffer that the caller lends is too small.
+        /// A buffer of the caller is too small.
         ///
-        /// Lend the number of elements that the error names.
+        /// Pass a buffer with the number of elements that the error names.
         BufferTooSmall {
-            /// Which buffer.
-            buffer: Buffer,
-            /// Elements that are enough.
+        /// The buffer.
+        buffer: Buffer,
+        /// A sufficient number of elements.
             needed: usize,
             /// Elements given.
             given: usize,
         } = 205,
-        /// The call needs at least one token, or there are no logits because the head has read
-        /// none.
+        /// The call needs at least one token, or there are no logits because the session has read
+        /// no token.
         ///
-        /// Give the session tokens first: `encode`, `prefill` or `step`.
+        /// Read tokens first, with `encode`, `prefill` or `step`.
         NoTokens = 210,
-        /// More tokens than the session, the model or the buffer can take.
+        /// There are more tokens than the session, the model or the buffer can hold.
         ///
-        /// Cut the text, or make the session with more `max_tokens`, up to the model's positions.
+        /// Shorten the text, or make the session with more `max_tokens`, up to the model's
+        /// positions.
         TooManyTokens {
-            /// The most there may be.
-            limit: usize,
-            /// How many there were.
+        /// The most tokens allowed.
+        limit: usize,
+        /// The number of tokens.
             given: usize,
         } = 211,
-        /// The vocabulary does not have the token id.
+        /// The token id is not in the vocabulary.
         ///
         /// Use the tokenizer that belongs to the model.
         TokenOutOfRange {
             /// The id.
             token: u32,
-            /// The number of ids.
+            /// The size of the vocabulary.
             vocab_size: u32,
         } = 212,
         /// The model does not have the token type.
         ///
-        /// Give types below the number that the model has, or none.
+        /// Pass types below the model's number of types, or no types.
         TokenTypeOutOfRange {
             /// The type.
             token_type: u32,
             /// The number of types.
             token_types: u32,
         } = 213,
-        /// The text lacks a token that the head needs: the one that ends texts, at whose place the
-        /// head reads the decoder.
+        /// The text lacks the end-of-text token, at whose position the head reads the decoder.
         ///
         /// End the text with the token.
         TokenMissing {
@@ -83,12 +83,12 @@ errors! {
         } = 214,
         /// The text has no mask to fill.
         ///
-        /// Put the mask's token where a word is to be guessed.
+        /// Put the mask token in place of the word to predict.
         NothingToFill = 215,
-        /// The text has a word or character that the vocabulary lacks, and there is no token for
-        /// the unknown.
+        /// The text has a word or character that the vocabulary lacks, and there is no unknown
+        /// token.
         ///
-        /// Take such characters out of the text.
+        /// Remove such characters from the text.
         NoUnknownToken = 216,
         /// The model has no encoder.
         ///
@@ -98,107 +98,105 @@ errors! {
         ///
         /// Read the text with `encode`.
         NoDecoder = 221,
-        /// The model's head is for another task. The error says what the head does not do.
+        /// The model's head is for another task. The error says what the head cannot do.
         ///
-        /// Call what belongs to the task that the manifest names, or convert a checkpoint with such
-        /// a head.
+        /// Call the function for the task in the manifest, or convert a checkpoint with the head
+        /// that you need.
         WrongHead(&'static str) = 222,
-        /// The decoder attends to the encoder's output, and the encoder has read nothing.
+        /// The decoder attends to the encoder's output, but the encoder has not run.
         ///
         /// Call `encode` first.
         EncoderNotRun = 223,
-        /// A decoder with a sliding window cannot go back: the tokens to forget have displaced
-        /// older ones.
+        /// A decoder with a sliding window cannot rewind: later tokens have overwritten the keys of
+        /// earlier ones.
         ///
         /// Call `reset`, and read the text again from its beginning.
         CannotRewind = 224,
-        /// The pass is of a text that the session no longer reads, or the text has another length
-        /// now.
+        /// The session has read something else since the pass began, or the text has another
+        /// length.
         ///
         /// Begin a new pass.
         StalePass = 225,
-        /// More texts at a time than the session has caches for.
+        /// There are more beams than the session has caches for.
         ///
-        /// Plan the session's memory `with_beams`.
+        /// Plan the session's memory with `with_beams`.
         TooManyBeams {
-            /// The most there may be.
-            limit: usize,
-            /// How many were asked for.
+        /// The most beams allowed.
+        limit: usize,
+        /// The number of beams.
             given: usize,
         } = 226,
-        /// A decoder that reads backward writes no texts by beam search.
+        /// Beam search does not support decoders that read backward.
         ///
         /// Call `generate`.
         CannotSearchBackward = 227,
-        /// This machine has no kernel set of the name, or the program was built without it.
+        /// This machine does not support the named kernel set, or the program was built without it.
         ///
-        /// Name `scalar`, or a set that the machine has; without a call the session takes the best
-        /// one.
+        /// Name `scalar`, or a set that the machine supports. By default, the session uses the best
+        /// set.
         NoSuchKernels = 228,
-        /// An option is out of its range, or not a number. The error names the option and its
-        /// range.
+        /// An option is out of range or NaN. The error names the option and its range.
         ///
-        /// Give a value in the range.
+        /// Choose a value in the range.
         InvalidOption {
-            /// The option's name.
+            /// The name of the option.
             option: &'static str,
-            /// What it must be.
+            /// The valid range.
             wanted: &'static str,
         } = 230,
-        /// The options suppress every token, so that none can be written.
+        /// The options suppress every token.
         ///
         /// Suppress fewer tokens, or allow the text to end.
         AllSuppressed = 231,
-        /// The blob has no golden vectors to test the machine with.
+        /// The blob has no golden vectors for the self test.
         ///
         /// Convert the checkpoint with `kinglet convert`, which writes them.
         NoGoldenVectors = 240,
-        /// The machine computes other bits than the converter did.
+        /// This machine computes other bits than the converter's.
         ///
-        /// Suspect the memory that the blob and the arena lie in, and compare `kinglet verify` on
-        /// the host.
+        /// Suspect the memory of the blob or the arena, and compare with `kinglet verify` on the
+        /// host.
         SelfTestFailed {
-            /// The first layer that differs: 0 is the embedding, then come the layers, then the
-            /// head.
+        /// The first layer that differs: 0 is the embedding; the layers and the head follow.
             layer: u16,
         } = 241,
-        /// The bytes are no snapshot of a session with this model and this memory plan: it says
-        /// what differs.
+        /// The bytes are not a snapshot of a session with this model and this memory plan. The
+        /// error says what differs.
         ///
         /// Read the text again, and write a new snapshot.
         BadSnapshot(&'static str) = 250,
-        /// The bytes are no prefix for this model or this session: it says what differs.
+        /// The bytes are not a prefix for this model and this session. The error says what differs.
         ///
-        /// Make the prefix anew with `kinglet prefix`, of the blob that is flashed with it.
+        /// Compile the prefix again with `kinglet prefix`, for the blob that is flashed with it.
         BadPrefix(&'static str) = 251,
-        /// The bytes are no grammar for this tokenizer: it says what differs.
+        /// The bytes are not a grammar for this tokenizer. The error says what differs.
         ///
-        /// Compile the grammar anew with `kinglet grammar`, for the blob that is flashed with it.
+        /// Compile the grammar again with `kinglet grammar`, for the blob that is flashed with it.
         BadGrammar(&'static str) = 252,
     }
 }
 
-/// A buffer that a caller lends, by what its elements are.
+/// A buffer of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Buffer {
-    /// Words of memory to encode a text in:
+    /// The scratch words of a tokenizer:
     /// [`Tokenizer::scratch_words`](crate::tokenizer::Tokenizer::scratch_words).
     Scratch,
-    /// Tokens that a text is encoded to.
+    /// The tokens of an encoded text.
     Tokens,
-    /// Token ids that a text is written to.
+    /// The token ids of a text.
     Ids,
-    /// Numbers of a sentence vector.
+    /// The numbers of a sentence vector.
     Vector,
-    /// Scores of labels or tokens.
+    /// The scores of labels or tokens.
     Scores,
-    /// Pairs of logits, one for each token in which an answer is looked for.
+    /// The pairs of logits, one for each token of the context.
     Spans,
-    /// Bytes of a snapshot: [`Session::snapshot_bytes`](crate::Session::snapshot_bytes).
+    /// The bytes of a snapshot: [`Session::snapshot_bytes`](crate::Session::snapshot_bytes).
     Snapshot,
-    /// Words of memory for a beam search: [`BeamSearch::words`](crate::task::BeamSearch::words).
+    /// The words of a beam search: [`BeamSearch::words`](crate::task::BeamSearch::words).
     Beams,
 }
 
@@ -226,8 +224,10 @@ impl fmt::Display for RunError {
                 needed.saturating_sub(given)
             ),
             Self::ArenaMisaligned => f.write_str("the arena must begin at a 16-byte boundary: declare it with arena!"),
-            Self::ModelTooLarge => f.write_str("the specification asks for buffers of 4 GB and more"),
-            Self::WrongPlan => f.write_str("the memory plan is of another model: make it of this one's specification"),
+            Self::ModelTooLarge => f.write_str("the specification needs buffers of 4 GB or more"),
+            Self::WrongPlan => {
+                f.write_str("the memory plan is for another model: make it from this model's specification")
+            }
             Self::BufferTooSmall { buffer, needed, given } => {
                 write!(f, "{given} {buffer} are too few: lend {needed}")
             }
@@ -240,18 +240,18 @@ impl fmt::Display for RunError {
                 write!(f, "token type {token_type} is not one of the model's {token_types}")
             }
             Self::TokenMissing { token } => {
-                write!(f, "the text lacks token {token}, at whose place the head reads it: end the text with it")
+                write!(f, "the text lacks token {token}, at whose position the head reads it: end the text with it")
             }
             Self::NothingToFill => f.write_str("the text has no mask to fill"),
-            Self::NoUnknownToken => f.write_str(
-                "the text has a word or character that the vocabulary lacks, and no token stands for the unknown",
-            ),
+            Self::NoUnknownToken => {
+                f.write_str("the text has a word or character that the vocabulary lacks, and there is no unknown token")
+            }
             Self::NoEncoder => f.write_str("the model has no encoder: read the text with prefill"),
             Self::NoDecoder => f.write_str("the model has no decoder: read the text with encode"),
             Self::WrongHead(task) => write!(f, "the model's head does not {task}"),
             Self::EncoderNotRun => f.write_str("the decoder needs the encoder's output: encode a text first"),
             Self::CannotRewind => {
-                f.write_str("a decoder with a sliding window cannot go back: reset it, and read the text again")
+                f.write_str("a decoder with a sliding window cannot rewind: reset the session, and read the text again")
             }
             Self::StalePass => {
                 f.write_str("the session has read something else since this pass began, or its text has another length")
@@ -259,10 +259,10 @@ impl fmt::Display for RunError {
             Self::TooManyBeams { limit, given } => {
                 write!(f, "{given} beams, but the session has caches for {limit}: plan its memory with_beams")
             }
-            Self::CannotSearchBackward => f.write_str("beams do not search with a decoder that reads backward"),
+            Self::CannotSearchBackward => f.write_str("beam search does not support decoders that read backward"),
             Self::NoSuchKernels => f.write_str("this machine has no kernels of that name"),
             Self::InvalidOption { option, wanted } => write!(f, "`{option}` must be {wanted}"),
-            Self::AllSuppressed => f.write_str("every token is suppressed, so that none can be written"),
+            Self::AllSuppressed => f.write_str("every token is suppressed"),
             Self::NoGoldenVectors => f.write_str("the blob has no golden vectors to test with"),
             Self::BadSnapshot(what) => write!(f, "the snapshot cannot be restored: {what}"),
             Self::BadPrefix(what) => write!(f, "the prefix cannot be used: {what}"),
