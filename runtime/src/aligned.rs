@@ -1,4 +1,4 @@
-//! Bytes on the heap at the alignment that a blob and an arena need.
+//! Allocates bytes at the alignment that blobs and arenas need.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut, Range};
 
 use crate::format::layout::ALIGNMENT;
 
-/// A growable-once buffer whose bytes begin at a 16-byte boundary.
+/// A heap buffer of fixed length that begins at a 16-byte boundary.
 ///
 /// ```
 /// let arena = kinglet::AlignedVec::zeroed(100);
@@ -20,10 +20,10 @@ pub struct AlignedVec {
 }
 
 impl AlignedVec {
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     pub fn zeroed(len: usize) -> Self {
         let bytes = vec![0; len + ALIGNMENT - 1];
-        // The buffer stays where it is: it is never resized.
+        // The allocation never moves, because it is never resized.
         let start = bytes.as_ptr().addr().wrapping_neg() % ALIGNMENT;
         Self { bytes, aligned: start..start + len }
     }

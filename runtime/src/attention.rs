@@ -1,8 +1,7 @@
-//! Integer attention over a cache of quantized keys and values.
+//! Computes attention over a cache of quantized keys and values, with integers only.
 //!
-//! Scores, softmax and weighted sum are integer. Each query row is computed alone: its result
-//! depends on the row and on the keys that it may see, so every tiling of the tokens gives equal
-//! bits.
+//! Each query is computed independently: its result depends only on the query and the keys that it
+//! sees, so that every tiling of the tokens gives equal bits.
 
 use core::ops::Range;
 
@@ -21,7 +20,7 @@ use crate::workspace::HeadBuffers;
 #[cfg(feature = "std")]
 pub(crate) mod together;
 
-/// Fraction bits of a score: scores are logarithms in base two.
+/// Fraction bits of a score. Scores are base-two logarithms.
 const SCORE_BITS: i32 = 16;
 
 /// The parameters of a layer's attention.
@@ -30,19 +29,19 @@ pub(crate) struct Attention<'a> {
     pub(crate) kernels: &'static Kernels,
     pub(crate) fraction_bits: u8,
     pub(crate) tanh_table: Halfwords<'a>,
-    /// Bias by head and distance; empty for none.
+    /// The relative position bias; empty for none.
     pub(crate) relative_bias: RelativeBias<'a>,
-    /// Vectors by head and distance; empty for none.
+    /// The distance vectors of disentangled attention; empty for none.
     pub(crate) disentangled: Disentangled<'a>,
 }
 
-/// Vectors of the distance between query and key, which are multiplied by queries or by keys (arXiv
-/// 2006.03654).
+/// Disentangled attention (arXiv 2006.03654): vectors for the distance between query and key, which
+/// are multiplied by queries or by keys.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Disentangled<'a> {
-    /// Which vector belongs to each distance `query - key`, from `-distance` on.
+    /// The index of the vector for each distance `query - key`, from `-distance` on.
     pub(crate) index: Halfwords<'a>,
-    /// Vectors that a head has.
+    /// The number of vectors per head.
     pub(crate) positions: usize,
     /// The vectors that queries are multiplied by, `[heads * positions, head_dim]`.
     pub(crate) keys: Matrix<'a>,
@@ -55,8 +54,7 @@ impl Disentangled<'_> {
         let distance = self.index.len() / 2;
         let relative =
             if query >= key { distance + (query - key).min(distance) } else { distance - (key - query).min(distance) };
-        // The blob's bytes may change after the check: any number is clamped to a vector of the
-        // head.
+        // The blob's bytes may change after they were checked: clamp to a vector of the head.
         usize::try_from(self.index.get(relative)).unwrap_or(0).min(self.positions.saturating_sub(1))
     }
 }
@@ -67,7 +65,7 @@ pub(crate) struct RelativeBias<'a> {
     pub(crate) table: Words<'a>,
     /// The distance from which on the bias is constant.
     pub(crate) distance: usize,
-    /// Whether keys after the query have biases of their own.
+    /// Whether the table has biases for keys after the query.
     pub(crate) bidirectional: bool,
 }
 
@@ -92,7 +90,7 @@ impl RelativeBias<'_> {
 }
 
 impl Run<'_> {
-    /// Computes the scores of a query, and returns the largest: `i32::MIN` when there are none.
+    /// Computes the scores of a query, and returns the largest; `i32::MIN` if there are no keys.
     fn score(&self, kernels: &Kernels, query: &[i16], scores: &mut [i32], factor: ScoreFactor) -> i32 {
         if scores.is_empty() {
             return i32::MIN;
@@ -128,9 +126,9 @@ impl Attention<'_> {
         }
     }
 
-    /// One token's attention over the keys at `visible` positions, which the cache must hold.
+    /// Computes one token's attention over the keys at positions `visible`, which must be cached.
     ///
-    /// `row` holds the token's queries, `[heads * head_dim]`, and gets the result in their place.
+    /// `row` holds the token's queries, `[heads * head_dim]`, and receives the result.
     pub(crate) fn attend(
         &self,
         cache: &KeyValueCache<'_>,
@@ -155,7 +153,7 @@ impl Attention<'_> {
         for (key_head, rows_of_group) in row.chunks_exact_mut((head_dim * group).max(1)).enumerate() {
             let [first, second] = cache.slots(key_head, &visible);
             let near = cache.near(&visible, &first, head_dim);
-            // Two runs are rare without a prefix.
+            // Without a prefix, a second run is rare.
             let far = if second.is_empty() { Run::default() } else { Run::new(cache, &second, head_dim) };
             let scales = [near.value_scales, far.value_scales];
             let top_scale = largest_scale(scales);
@@ -186,8 +184,8 @@ impl Attention<'_> {
         }
     }
 
-    /// Applies to scores what few models have: terms of distances, and a soft cap. Returns the
-    /// largest score.
+    /// Adds distance terms to the scores and applies the soft cap. Returns the largest score. Only
+    /// few models need it.
     #[expect(clippy::too_many_arguments, reason = "what a head's loop has at hand")]
     #[inline(never)]
     fn score_more(
@@ -214,7 +212,7 @@ impl Attention<'_> {
         scores_max(scores)
     }
 
-    /// Whether scores are more than products of queries and keys.
+    /// Whether [`score_more`](Self::score_more) has anything to do.
     fn has_more(&self) -> bool {
         features::SOFT_CAPS && self.spec.soft_cap.is_some() || features::RELATIVE_ATTENTION && self.has_distances()
     }
@@ -225,7 +223,7 @@ impl Attention<'_> {
     }
 
     /// Quantizes a query to as many bits as its products with keys leave, and multiplies it by the
-    /// softmax's scale, without its exponent. Returns the exponent of the query's unit.
+    /// mantissa of the softmax scale. Returns the exponent of the query's unit.
     fn quantize_query(&self, key_bits: u32, query: &mut [i16], row: &[i32]) -> i32 {
         let scale = (self.kernels.quantize16)(query, row, bits_beside(key_bits, row.len()));
         let mantissa = self.query_mantissa();
@@ -239,25 +237,25 @@ impl Attention<'_> {
         scale.power() + self.query_power()
     }
 
-    /// The multiplier of a quantized query, of fifteen bits.
+    /// The mantissa of the softmax scale, in 15 bits.
     fn query_mantissa(&self) -> i32 {
         self.spec.scale.mantissa >> 16
     }
 
-    /// The exponent of the unit of such a query, besides that of the query's own scale.
+    /// The exponent that [`query_mantissa`](Self::query_mantissa) adds to the query's scale.
     fn query_power(&self) -> i32 {
         31 - i32::from(self.spec.scale.exponent)
     }
 
-    /// How products become scores in base two, without the exponent of the query's unit.
+    /// The conversion of products to base-two scores, without the exponent of the query's unit.
     fn score_factor(&self, key_bits: u32, head_dim: usize) -> ScoreFactor {
-        // Nineteen bits of a product and eleven of a key's scale make thirty.
+        // A product of 19 bits and a key's scale of 11 bits multiply to 30 bits.
         let product_bits = key_bits + bits_beside(key_bits, head_dim) + head_dim.next_power_of_two().trailing_zeros();
         let narrow = product_bits.saturating_sub(19);
         ScoreFactor { narrow, shift: 2 * i32::from(self.fraction_bits) - SCORE_BITS - narrow as i32 }
     }
 
-    /// Adds the products of a query and the vectors of its distances to the keys.
+    /// Adds the content-to-position term: products of the query with the distance vectors.
     fn content_to_position(
         &self,
         head: usize,
@@ -271,7 +269,7 @@ impl Attention<'_> {
         if vectors.rows == 0 || keys.is_empty() {
             return;
         }
-        // The distances at hand have vectors in one run of rows: farther keys have lower ones.
+        // The vectors for these keys are consecutive rows; later keys have lower rows.
         let lowest = self.disentangled.vector(position, keys.end - 1);
         let met = (self.disentangled.vector(position, keys.start) + 1).saturating_sub(lowest);
         let vectors = vectors.rows(head * self.disentangled.positions + lowest, met);
@@ -287,7 +285,7 @@ impl Attention<'_> {
         }
     }
 
-    /// Adds the products of the keys and the vectors of their distances to a query.
+    /// Adds the position-to-content term: products of the keys with their distance vectors.
     fn position_to_content(&self, head: usize, position: usize, first: usize, runs: [&Run<'_>; 2], scores: &mut [i32]) {
         let vectors = &self.disentangled.queries;
         if vectors.rows == 0 {
@@ -311,7 +309,7 @@ impl Attention<'_> {
     }
 }
 
-/// How a product of a quantized row and a row of a matrix becomes a score.
+/// The conversion of a product of a quantized row and a matrix row to a score.
 struct Term {
     spare: u32,
     multiplier: i32,
@@ -319,12 +317,12 @@ struct Term {
 }
 
 impl Term {
-    /// The term of a row with values of at most `bits` bits, in units of `mantissa * 2^-exponent`,
-    /// which include the softmax's scale.
+    /// The conversion for a row of values of at most `bits` bits in units of
+    /// `mantissa * 2^-exponent`, including the softmax scale.
     fn new(attention: &Attention<'_>, (mantissa, exponent): (i32, i32), matrix: &Matrix<'_>, bits: u32) -> Self {
         let spare = headroom((127 * matrix.cols as u64) << bits);
-        // The row has `fraction_bits`. The score is shifted right by 32 in each of two products,
-        // and left by `spare`.
+        // The row has `fraction_bits`. Two `mul_high` shift right by 32 each, and the product is
+        // first shifted left by `spare`.
         Self {
             spare,
             multiplier: mantissa,
@@ -339,7 +337,7 @@ impl Term {
     }
 }
 
-/// The sum of products of a vector and a key.
+/// The dot product of a vector and a key.
 fn dot<K: Copy + Into<i32>>(vector: &[i8], key: &[K]) -> i32 {
     vector.iter().zip(key).fold(0, |sum, (&v, &k)| sum.wrapping_add(i32::from(v).wrapping_mul(k.into())))
 }
@@ -361,7 +359,7 @@ mod tests {
     #[test]
     fn a_term_is_the_product_of_its_factors() {
         let multiplier = |mantissa, exponent| Multiplier { mantissa, exponent };
-        // A head of 32 values, whose scores are divided by the root of 96.
+        // A head of 32 values, whose scores are divided by sqrt(96).
         let scale = libm::ldexp(core::f64::consts::LOG2_E / libm::sqrt(96.0), 33);
         let spec = AttentionSpec {
             num_attention_heads: 1,

@@ -1,4 +1,4 @@
-//! Single operations for benchmarks: what the sessions run inside, without a model around it.
+//! Exposes single operations of a session to benchmarks.
 
 mod compare;
 
@@ -11,15 +11,15 @@ use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
 use crate::ops::softmax::softmax;
 
-/// A linear layer of `rows` outputs over quantized rows of activations, scaled back to fixed point.
+/// A linear layer on quantized rows of activations, with fixed-point results.
 pub struct Linear<'a> {
     matrix: Matrix<'a>,
     width: ActivationWidth,
 }
 
 impl<'a> Linear<'a> {
-    /// Weights as `layout` has them, with a multiplier for each row, and a scale for each group
-    /// where they are packed.
+    /// A layer with weights in `layout`, a multiplier for each row, and, if they are packed, a
+    /// scale for each group.
     pub fn new(
         weights: &'a [i8],
         scales: &'a [u8],
@@ -44,19 +44,19 @@ impl<'a> Linear<'a> {
         quantize_rows(Kernels::best(), self.width, x, self.matrix.cols, quantized, scales);
     }
 
-    /// The products of the quantized rows, scaled back.
+    /// Multiplies the quantized rows, and scales the results back to fixed point.
     pub fn run(&self, tokens: usize, quantized: &[u8], scales: &[u16], out: &mut [i32]) {
         let x = QuantizedRows::new(self.width, tokens, self.matrix.cols, quantized, scales);
         linear(Kernels::best(), &x, &self.matrix, out);
     }
 }
 
-/// Scores to weights, in their place.
+/// Replaces scores by softmax weights.
 pub fn softmax_of(scores: &mut [i32], scales: &[u16]) {
     softmax(Kernels::best(), scores, scores_max(scores), [scales, &[]], largest_scale([scales, &[]]));
 }
 
-/// The first of some values.
+/// The first `len` values, or all if there are fewer.
 fn part<T>(values: &[T], len: usize) -> &[T] {
     values.get(..len).unwrap_or(values)
 }

@@ -1,4 +1,4 @@
-//! The cache of one layer's keys and values, and where a position lies in it.
+//! Caches one layer's keys and values in a ring of slots.
 
 use core::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::fixed::Scale;
 use crate::format::spec::{KeyWidth, StackSpec};
 use crate::workspace::Carver;
 
-/// One layer's keys and values, `[kv_heads, slots, head_dim]`, with the bits of a [`Scale`] for
-/// each token and head.
+/// One layer's keys and values, `[kv_heads, slots, head_dim]`, and the bits of a [`Scale`] for each
+/// head and slot.
 pub(crate) struct KeyValueCache<'a> {
     pub(crate) keys: Keys<'a>,
     pub(crate) values: &'a mut [i8],
@@ -18,22 +18,22 @@ pub(crate) struct KeyValueCache<'a> {
     pub(crate) key_scales: &'a mut [u16],
     /// `[kv_heads, slots]`.
     pub(crate) value_scales: &'a mut [u16],
-    /// Tokens that fit; the token at position `first + n` is in slot `n % slots`.
+    /// The capacity in tokens; the token at position `first + n` is in slot `n % slots`.
     pub(crate) slots: usize,
-    /// The first position that is stored here.
+    /// The first position that is stored here: the length of the prefix.
     pub(crate) first: usize,
-    /// Where the tokens before that position lie.
+    /// The prefix, which holds the positions before `first`.
     pub(crate) prefix: Option<&'a Prefixed<'a>>,
 }
 
-/// Keys at either width.
+/// Keys of 8 or 16 bits.
 pub(crate) enum Keys<'a> {
     K8(&'a mut [i8]),
     K16(&'a mut [i16]),
 }
 
 impl Keys<'_> {
-    /// Bits that a key has besides its sign.
+    /// The bits of a key besides the sign.
     pub(crate) fn bits(&self) -> u32 {
         match self {
             Self::K8(_) => 7,
@@ -42,14 +42,14 @@ impl Keys<'_> {
     }
 }
 
-/// One layer's keys and values of a prefix, as a cache holds them, which are only read.
+/// One layer's keys and values of a prefix, read-only, in the format of a cache.
 pub(crate) struct Prefixed<'a> {
     run: Run<'a>,
     slots: usize,
 }
 
 impl<'a> Prefixed<'a> {
-    /// Cuts the bytes of a layer with `slots` slots a head; nothing where they are too few.
+    /// Splits the bytes of a layer with `slots` slots per head. Empty if there are too few bytes.
     pub(crate) fn new(bytes: &'a [u8], stack: &StackSpec, width: KeyWidth, slots: usize) -> Self {
         let attention = &stack.block.attention;
         let values = attention.key_value_size() * slots;
@@ -67,14 +67,14 @@ impl<'a> Prefixed<'a> {
     }
 }
 
-/// Takes numbers off the front of some bytes.
+/// Splits `bytes` bytes off the front of `rest`, as numbers.
 fn cut<'a, T: Pod>(rest: &mut &'a [u8], bytes: usize) -> &'a [T] {
     let (taken, after) = rest.split_at_checked(bytes).unwrap_or((&[], &[]));
     *rest = after;
     try_cast_slice(taken).unwrap_or(&[])
 }
 
-/// The part of a cache in a run of slots.
+/// The part of a cache in consecutive slots.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Run<'a> {
     pub(crate) keys: KeyRows<'a>,
@@ -83,7 +83,7 @@ pub(crate) struct Run<'a> {
     pub(crate) value_scales: &'a [u16],
 }
 
-/// Rows of keys at either width.
+/// Rows of 8-bit or 16-bit keys.
 #[derive(Clone, Copy)]
 pub(crate) enum KeyRows<'a> {
     K8(&'a [i8]),
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The part of this run in some slots.
+    /// The part of this run in a range of slots.
     #[inline(never)]
     fn part(&self, slots: &Range<usize>, head_dim: usize) -> Self {
         Self {
@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
 }
 
 impl<'a> KeyValueCache<'a> {
-    /// Cuts a region into the buffers of a layer, for `slots` tokens.
+    /// Carves the buffers of a layer, for `slots` tokens, out of a region.
     pub(crate) fn new(
         region: &'a mut [u8],
         stack: &StackSpec,
@@ -151,15 +151,14 @@ impl<'a> KeyValueCache<'a> {
         })
     }
 
-    /// The slot of a position that is stored here.
+    /// The slot of a position, which must not be in the prefix.
     pub(crate) fn slot(&self, position: usize) -> usize {
         position.wrapping_sub(self.first) % self.slots.max(1)
     }
 
-    /// The runs of slots of one head at a range of positions, of which the second is mostly empty:
-    /// there are two where the ring wraps, or where some positions are the prefix's, whose slots
-    /// come first then. Both at once cannot be, because a range that begins in the prefix is no
-    /// longer than the ring.
+    /// The slots of one head that hold a range of positions, as two runs. The second is empty
+    /// unless the ring wraps or the range begins in the prefix, whose slots are then the first run.
+    /// A range that begins in the prefix does not wrap.
     #[inline(always)]
     pub(crate) fn slots(&self, head: usize, positions: &Range<usize>) -> [Range<usize>; 2] {
         if positions.start < self.first {
@@ -177,7 +176,7 @@ impl<'a> KeyValueCache<'a> {
         [before, base..base + positions.end.saturating_sub(self.first).min(self.slots)]
     }
 
-    /// The keys and values of a range of positions in the first of its runs of slots.
+    /// The keys and values of a range of positions in its first run of slots.
     #[inline(always)]
     pub(crate) fn near(&'a self, positions: &Range<usize>, slots: &Range<usize>, head_dim: usize) -> Run<'a> {
         match self.prefix {
@@ -208,8 +207,8 @@ impl<'a> KeyValueCache<'a> {
     }
 }
 
-/// The runs of slots that hold a range of positions of one head: the second is empty unless the
-/// ring wraps.
+/// The slots of one head that hold a range of positions in a ring, as two runs. The second is empty
+/// unless the ring wraps.
 pub(crate) fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Range<usize>; 2] {
     let (base, len) = (head * slots, positions.len().min(slots));
     let start = positions.start % slots.max(1);
@@ -217,7 +216,7 @@ pub(crate) fn slots(head: usize, positions: &Range<usize>, slots: usize) -> [Ran
     [base + start..base + start + first, base..base + len - first]
 }
 
-/// The `head_dim`-wide rows of some slots.
+/// The rows, `head_dim` wide, of a range of slots.
 pub(crate) fn rows<'a, T>(all: &'a [T], slots: &Range<usize>, head_dim: usize) -> &'a [T] {
     all.get(slots.start * head_dim..slots.end * head_dim).unwrap_or(&[])
 }

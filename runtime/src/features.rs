@@ -1,23 +1,23 @@
-//! Parts that only some models have, and that a program may leave out: the features of this crate.
+//! Switches for parts that only some models have: the features of this crate.
 //!
-//! Where a part begins there is an `if` on its constant, so that what is left out is not linked; a
-//! model that needs it is refused.
+//! Code of a part is guarded by an `if` on its constant, so that it is not linked if the feature is
+//! off. Loading a model that needs the part then fails.
 
-/// Positions that enter the attention scores by distance.
+/// Relative position biases and disentangled attention.
 pub(crate) const RELATIVE_ATTENTION: bool = cfg!(feature = "relative-attention");
-/// Token vectors of another width than the hidden states.
+/// Token embeddings that are projected to the hidden size.
 pub(crate) const PROJECTED_EMBEDDINGS: bool = cfg!(feature = "projected-embeddings");
-/// Narrower streams inside blocks, and several feed-forward networks in one.
+/// Bottlenecks, and blocks with more than one feed-forward network.
 pub(crate) const BOTTLENECKS: bool = cfg!(feature = "bottlenecks");
-/// A convolution beside the first block.
+/// A convolution in parallel with the first block.
 pub(crate) const CONVOLUTIONS: bool = cfg!(feature = "convolutions");
-/// A decoder that reads what an encoder made of another text.
+/// Decoders that attend to an encoder's output.
 pub(crate) const CROSS_ATTENTION: bool = cfg!(feature = "cross-attention");
-/// Scores or logits that a `tanh` bounds.
+/// Soft caps on scores or logits.
 pub(crate) const SOFT_CAPS: bool = cfg!(feature = "soft-caps");
-/// Weights of four bits.
+/// 4-bit weights.
 pub(crate) const PACKED_WEIGHTS: bool = cfg!(feature = "packed-weights");
-/// Rows of weights in pairs.
+/// Weights with rows interleaved in pairs.
 pub(crate) const PAIRED_WEIGHTS: bool = cfg!(feature = "paired-weights");
 /// Weights in tiles of sixteen rows.
 pub(crate) const WIDE_TILES: bool = cfg!(feature = "wide-tiles");

@@ -1,7 +1,7 @@
-//! Golden vectors: a few inputs with the exact bits that every layer made of them on the host.
+//! Tests a model on the target with golden vectors: inputs, and a fingerprint of every layer's
+//! result on the host.
 //!
-//! [`Model::self_test`] runs them where the model is to be used, and names the first layer that
-//! differs.
+//! [`Model::self_test`] runs them and reports the first layer that differs.
 
 use heapless::Vec;
 
@@ -11,11 +11,11 @@ use crate::format::spec::MAX_LAYERS;
 use crate::model::Model;
 use crate::session::Session;
 
-/// The most layers that have a fingerprint: both stacks with their embeddings, and the head.
+/// The most fingerprints of a golden vector: both stacks with their embeddings, and the head.
 pub const MAX_FINGERPRINTS: usize = 2 * (MAX_LAYERS as usize + 1) + 1;
 
-/// A 32-bit fingerprint of fixed-point values in order (FNV-1a over whole words), cheap on the
-/// smallest core.
+/// A 32-bit fingerprint of a sequence of fixed-point values: FNV-1a over words, which is cheap on
+/// the smallest core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u32);
 
@@ -38,7 +38,7 @@ impl Fingerprint {
         fingerprint
     }
 
-    /// Adds more values.
+    /// Appends values.
     pub fn update(&mut self, values: &[i32]) {
         self.0 = values.iter().fold(self.0, |hash, &value| (hash ^ value as u32).wrapping_mul(0x0100_0193));
     }
@@ -49,38 +49,37 @@ impl Fingerprint {
     }
 }
 
-/// One golden vector, as it lies in the blob: 32-bit little-endian words, the three lengths before
-/// the three lists.
+/// A golden vector in the blob: little-endian 32-bit words, the lengths of the three lists before
+/// the lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Golden<'m> {
     /// The tokens of the first stack.
     pub ids: Words<'m>,
-    /// The tokens of the decoder where there is an encoder, too.
+    /// The tokens of an encoder-decoder's decoder.
     pub decoder_ids: Words<'m>,
-    /// A fingerprint after each layer, the embedding first, stack after stack, then of the head's
+    /// The fingerprints: for each stack, of the embedding and each layer; then of the head's
     /// result.
     pub fingerprints: Words<'m>,
 }
 
-/// Little-endian words.
+/// A list of little-endian words.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'m>(&'m [[u8; 4]]);
 
 impl<'m> Words<'m> {
-    /// The numbers.
+    /// The words, in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = u32> + 'm {
         self.0.iter().map(|word| u32::from_le_bytes(*word))
     }
 
-    /// The numbers as they lie; none where they do not begin at a word's boundary, as they do in
-    /// every model.
+    /// The words as a slice; empty if they are misaligned, which they are in no valid model.
     fn as_slice(self) -> &'m [u32] {
         bytemuck::try_cast_slice(self.0.as_flattened()).unwrap_or(&[])
     }
 }
 
 impl<'m> Golden<'m> {
-    /// The golden vectors of a section; it ends early where the section is not well formed.
+    /// Iterates over the golden vectors of a section, up to the first that is malformed.
     pub fn all(section: &'m [u8]) -> impl Iterator<Item = Self> {
         let mut rest = section.as_chunks::<4>().0;
         core::iter::from_fn(move || {
@@ -94,11 +93,11 @@ impl<'m> Golden<'m> {
         })
     }
 
-    /// The longest list of tokens that a golden vector may have.
+    /// The most tokens in a list of a golden vector.
     pub const MAX_TOKENS: usize = 32;
 }
 
-/// Makes the bytes of one golden vector.
+/// Encodes a golden vector.
 #[cfg(feature = "alloc")]
 pub fn record(ids: &[u32], decoder_ids: &[u32], fingerprints: &[u32]) -> alloc::vec::Vec<u8> {
     let lengths = [ids, decoder_ids, fingerprints].map(|list| list.len() as u32);
@@ -106,11 +105,10 @@ pub fn record(ids: &[u32], decoder_ids: &[u32], fingerprints: &[u32]) -> alloc::
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Runs a model, and returns the fingerprints of its layers in the order of
-/// [`Golden::fingerprints`].
+/// Runs a model, and returns its fingerprints in the order of [`Golden::fingerprints`].
 ///
 /// # Errors
-/// As [`Session::encode`] and [`Session::prefill`].
+/// The errors of [`Session::encode`] and [`Session::prefill`].
 #[inline(never)]
 pub fn fingerprints(
     model: &Model<'_>,
@@ -120,12 +118,12 @@ pub fn fingerprints(
     pause: &mut (dyn FnMut() + Send),
 ) -> Result<Vec<u32, MAX_FINGERPRINTS>, RunError> {
     let mut values = Vec::new();
-    // There is room: no stack has more than `MAX_LAYERS` layers.
+    // Cannot fail: no stack has more than `MAX_LAYERS` layers.
     run(model, arena, (ids, decoder_ids), pause, &mut |value| _ = values.push(value))?;
     Ok(values)
 }
 
-/// Runs a model, and hands the fingerprints of its layers to `each`.
+/// Runs a model, and calls `each` with its fingerprints.
 #[inline(never)]
 fn run(
     model: &Model<'_>,
@@ -141,7 +139,7 @@ fn run(
         _ => (&[][..], ids),
     };
     let plan = MemoryPlan::new(spec, target.len(), source.len(), spec.numerics.tile.into())?;
-    // Borrowed where it is: moved, it would be on the stack twice.
+    // Borrow the session in place: moving it would put it on the stack twice.
     let mut session = Session::with_plan(model, arena, plan);
     let session = session.as_mut().map_err(|error| *error)?;
     session.set_pause(pause);
@@ -155,7 +153,7 @@ fn run(
     Ok(())
 }
 
-/// All tokens of an encoder go through a layer before the next one begins.
+/// Fingerprints an encoder's layers, which run one after the other on all tokens.
 #[inline(never)]
 fn encoder_layers(session: &mut Session<'_, '_>, ids: &[u32], each: &mut dyn FnMut(u32)) -> Result<(), RunError> {
     let (mut current, mut fingerprint) = (0, Fingerprint::default());
@@ -170,7 +168,7 @@ fn encoder_layers(session: &mut Session<'_, '_>, ids: &[u32], each: &mut dyn FnM
     Ok(())
 }
 
-/// A decoder's tokens go through all layers, a tile at a time.
+/// Fingerprints a decoder's layers, all of which run on each tile of tokens.
 #[inline(never)]
 fn decoder_layers(session: &mut Session<'_, '_>, ids: &[u32], each: &mut dyn FnMut(u32)) -> Result<(), RunError> {
     let mut layers = Vec::<Fingerprint, { MAX_LAYERS as usize + 1 }>::new();
@@ -198,11 +196,11 @@ impl Model<'_> {
         self.self_test_with(arena, &mut || ())
     }
 
-    /// As [`self_test`](Self::self_test), and calls `pause` between any two steps of the model, as
-    /// [`Session::set_pause`] says.
+    /// [`self_test`](Self::self_test) that calls `pause` between the steps of the model: see
+    /// [`Session::set_pause`].
     ///
     /// # Errors
-    /// As [`self_test`](Self::self_test).
+    /// The errors of [`self_test`](Self::self_test).
     #[inline(never)]
     pub fn self_test_with(&self, arena: &mut [u8], pause: &mut (dyn FnMut() + Send)) -> Result<(), RunError> {
         let mut vectors = 0;

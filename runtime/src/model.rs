@@ -1,4 +1,4 @@
-//! A checked view over a blob: weights by role, read where they lie.
+//! Provides a checked view over a blob: finds tensors by role, and reads them in place.
 
 use bytemuck::{Pod, try_cast_slice};
 
@@ -12,7 +12,7 @@ use crate::format::places::MAX_GROUP_SCALE;
 use crate::format::spec::{AttentionPosition, ModelSpec, Multiplier, StackSpec, WeightLayout, at_least_one};
 use crate::kernels::Weights;
 
-/// A model in a blob. Borrows the blob; nothing is copied but the manifest's numbers.
+/// A model in a blob. Borrows the blob; copies nothing but the manifest's numbers.
 #[derive(Clone, Debug)]
 pub struct Model<'m> {
     manifest: Manifest<'m>,
@@ -24,25 +24,26 @@ pub struct Model<'m> {
 }
 
 impl<'m> Model<'m> {
-    /// Checks a blob and makes it a model.
+    /// Checks a blob and returns a view of it.
     ///
-    /// After this succeeds no call on the model, or on a session with it, panics or reads out of
-    /// bounds, whatever the bytes are, even if they change later: only the results would be wrong
-    /// then. The checksum finds accidents; it does not prove where the blob came from.
+    /// After this succeeds, no call on the model, or on a session with it, panics or reads out of
+    /// bounds, even if the bytes change later: only results would be wrong then. The checksum
+    /// detects accidental damage; it does not prove where the blob came from.
     ///
     /// # Errors
-    /// [`LoadError`] with the first fault that is found.
+    /// The [`LoadError`] of the first fault found.
     #[inline(always)]
     pub fn from_bytes(blob: &'m [u8]) -> Result<Self, LoadError> {
         Self::from_bytes_with(blob, &mut || ())
     }
 
-    /// As [`from_bytes`](Self::from_bytes), and calls `pause` again and again while it reads the
-    /// blob, after every 16 KB: a megabyte takes a microcontroller longer than a watchdog may wait.
+    /// [`from_bytes`](Self::from_bytes) that calls `pause` after every 16 KB of the blob, for
+    /// example to feed a watchdog.
     ///
     /// # Errors
-    /// As [`from_bytes`](Self::from_bytes).
-    // A model has a kilobyte, and stacks are small: inlined, this makes it where the caller has it.
+    /// The errors of [`from_bytes`](Self::from_bytes).
+    // A model has about a kilobyte: inlined, it is built in the caller's variable, without a second
+    // copy on the stack.
     #[inline(always)]
     pub fn from_bytes_with(blob: &'m [u8], pause: &mut dyn FnMut()) -> Result<Self, LoadError> {
         let mut read = Ok(Self::EMPTY);
@@ -54,17 +55,17 @@ impl<'m> Model<'m> {
         read
     }
 
-    /// A model at the beginning of a slot of flash that is longer than its blob, as over-the-air
-    /// updates have them.
+    /// Checks the blob at the beginning of a flash slot that may be longer, as in over-the-air
+    /// updates.
     ///
     /// # Errors
-    /// As [`from_bytes`](Self::from_bytes), for the bytes that the blob's prelude counts;
-    /// [`LoadError::LengthMismatch`] when the slot has fewer.
+    /// The errors of [`from_bytes`](Self::from_bytes); [`LoadError::LengthMismatch`] when the slot
+    /// is shorter than the blob.
     ///
     /// ```
     /// use kinglet::{LoadError, Model};
     ///
-    /// /// The newer of two slots if it is whole, or else the older one.
+    /// /// Boots the newer of two slots if it is intact, else the older one.
     /// fn boot<'m>(newer: &'m [u8], older: &'m [u8]) -> Result<Model<'m>, LoadError> {
     ///     Model::from_slot(newer).or_else(|_| Model::from_slot(older))
     /// }
@@ -76,12 +77,12 @@ impl<'m> Model<'m> {
         Self::from_bytes(slot.get(..expected).ok_or(LoadError::LengthMismatch { expected, given: slot.len() })?)
     }
 
-    /// A model of a constant, in a module that `kinglet export` wrote after it had checked the
-    /// blob: at run time nothing is left to be read, checked, or held in memory.
+    /// A constant model, for a module written by `kinglet export`, which has checked the blob.
+    /// Nothing is read, checked or held in RAM at run time.
     ///
     /// # Panics
-    /// When the blob is not the one that was exported, or needs a feature of this crate that is
-    /// off; that is to say, such a constant does not compile.
+    /// If the blob is not the exported one, or needs a crate feature that is off: the constant then
+    /// does not compile.
     #[doc(hidden)]
     pub const fn from_export(
         blob: &'m [u8],
@@ -97,14 +98,14 @@ impl<'m> Model<'m> {
         Self { manifest, layout: Layout::from_words(places), payload, tokenizer, golden, checksum }
     }
 
-    /// Where the tensors are, for [`from_export`](Self::from_export).
+    /// The offsets of the tensors, for [`from_export`](Self::from_export).
     #[cfg(feature = "alloc")]
     #[doc(hidden)]
     pub const fn places(&self) -> [u32; Layout::WORDS] {
         self.layout.to_words()
     }
 
-    /// Before anything was read.
+    /// The initial value, to be overwritten by `read`.
     const EMPTY: Self = Self {
         manifest: Manifest::EMPTY,
         layout: Layout::EMPTY,
@@ -143,38 +144,39 @@ impl<'m> Model<'m> {
 
     /// The labels of the head's outputs, in order.
     pub fn labels(&self) -> impl Iterator<Item = &'m str> + use<'m> {
-        // A pattern of several characters is searched without code that can panic.
+        // A pattern of type `[char; 1]` is searched without code that can panic.
         self.manifest.labels.split_terminator(['\n'])
     }
 
-    /// Prompts that may stand before a text: the name of each, and its text.
-    /// [`Model::default_prompt`] is used unless the caller asks for another.
+    /// The prompts to put before a text: the name and the text of each.
+    /// [`Model::default_prompt`] names the one to use by default.
     pub fn prompts(&self) -> impl Iterator<Item = (&'m str, &'m str)> + use<'m> {
         let mut parts = self.manifest.prompts.split_terminator(['\0']).skip(1);
         core::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
     }
 
-    /// The name of the prompt that stands before a text unless the caller says otherwise.
+    /// The name of the default prompt, if there is one.
     pub fn default_prompt(&self) -> Option<&'m str> {
         self.manifest.prompts.split_terminator(['\0']).next().filter(|name| !name.is_empty())
     }
 
-    /// The tokenizer's tables; empty when the blob has none.
+    /// The tokenizer's section, for [`Tokenizer::from_bytes`](crate::tokenizer::Tokenizer); empty
+    /// if the blob has none.
     pub const fn tokenizer_section(&self) -> &'m [u8] {
         self.tokenizer
     }
 
-    /// The golden vectors, as [`Golden`](crate::golden::Golden) reads them.
+    /// The golden vectors' section, for [`Golden::all`](crate::golden::Golden::all).
     pub fn golden_section(&self) -> &'m [u8] {
         self.golden
     }
 
-    /// The checksum at the end of the blob, which tells it from other blobs.
+    /// The checksum at the end of the blob, which identifies it.
     pub fn checksum(&self) -> u32 {
         self.checksum
     }
 
-    /// The tensors' bytes.
+    /// The bytes of all tensors.
     pub fn payload(&self) -> &'m [u8] {
         self.payload
     }
@@ -186,7 +188,7 @@ impl<'m> Model<'m> {
         let holds = match shape {
             Shape::Matrix { layout, .. } => {
                 let matrix = self.matrix_at(role, shape);
-                // Scales and zeros of a table may be any bytes.
+                // The scales and zero points of a 4-bit table may be any bytes.
                 let scaled = matrix.weights.scales.iter().all(|&scale| scale <= MAX_GROUP_SCALE);
                 (scaled || layout == WeightLayout::Table)
                     && matrix.multipliers.0.len() == shape.multipliers()
@@ -206,8 +208,8 @@ impl<'m> Model<'m> {
         if holds { Ok(()) } else { Err(invalid) }
     }
 
-    /// Whether halfwords are in the range of their role: a relative index names vectors that a head
-    /// has, and tables may hold any numbers.
+    /// Whether halfwords are in range for their role: a relative index must be below the number of
+    /// a head's vectors; other tables are unrestricted.
     fn may_hold(&self, role: Role, halfwords: &[i16]) -> bool {
         let Role::Stack(id, StackPart::RelativeIndex) = role else { return true };
         match self.spec().stack(id).map(|stack| stack.block.attention.position) {
@@ -218,8 +220,7 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// `len` values at an offset of the payload; none where the payload does not hold them all, at
-    /// an address that is a multiple of their size.
+    /// `len` values at an offset of the payload; empty if they are out of bounds or misaligned.
     fn slice<T: Pod>(&self, offset: usize, len: usize) -> &'m [T] {
         let end = offset + len * size_of::<T>();
         self.payload.get(offset..end).and_then(|bytes| try_cast_slice(bytes).ok()).unwrap_or(&[])
@@ -230,8 +231,8 @@ impl<'m> Model<'m> {
         self.matrix_of(self.tensor_offset(role), (rows, cols, bias), layout)
     }
 
-    /// The matrix of `rows`, `cols` and `bias` at an offset of the payload. The layout has checked
-    /// that no product here exceeds 32 bits.
+    /// The matrix of shape `(rows, cols, bias)` at an offset of the payload. The products here fit
+    /// 32 bits, because the layout was checked.
     fn matrix_of(&self, offset: usize, (rows, cols, bias): (usize, usize, bool), layout: WeightLayout) -> Matrix<'m> {
         let mut count = rows * cols;
         let mut scales: &[u8] = &[];
@@ -267,17 +268,17 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// A matrix by role; an empty one where the model has none.
+    /// The matrix of a role; empty if the model has none.
     pub(crate) fn matrix(&self, role: Role) -> Matrix<'m> {
         role.shape(self.spec()).map_or_else(Matrix::default, |shape| self.matrix_at(role, shape))
     }
 
-    /// A norm's numbers by role; none where the model has none.
+    /// The norm of a role; empty if the model has none.
     pub(crate) fn norm(&self, role: Role) -> Norm<'m> {
         role.shape(self.spec()).map_or_else(Norm::default, |shape| self.norm_at(self.tensor_offset(role), shape))
     }
 
-    /// 32-bit numbers by role.
+    /// The 32-bit numbers of a role; empty if the model has none.
     pub(crate) fn words(&self, role: Role) -> Words<'m> {
         match role.shape(self.spec()) {
             Some(Shape::Words { len }) => Words(self.slice(self.tensor_offset(role), len)),
@@ -285,7 +286,7 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// 16-bit numbers by role.
+    /// The 16-bit numbers of a role; empty if the model has none.
     pub(crate) fn halfwords(&self, role: Role) -> Halfwords<'m> {
         match role.shape(self.spec()) {
             Some(Shape::Halfwords { len }) => Halfwords(self.slice(self.tensor_offset(role), len)),
@@ -293,12 +294,12 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// Where a tensor lies in the payload.
+    /// The offset of a tensor in the payload.
     pub fn tensor_offset(&self, role: Role) -> usize {
         self.layout.offset(self.spec(), role)
     }
 
-    /// One of the model's stacks, with its weights at hand.
+    /// A view of one of the model's stacks and its weights.
     pub(crate) fn stack(&self, id: Stack) -> Option<StackView<'_, 'm>> {
         Some(StackView { model: self, id, spec: self.spec().stack(id)? })
     }
@@ -309,12 +310,12 @@ impl<'m> Model<'m> {
     }
 }
 
-/// An exponent, or 0 where the bytes changed after the check and hold one out of bounds.
+/// An exponent, or 0 if it is out of bounds because the bytes changed after they were checked.
 fn bounded(exponent: i32) -> i32 {
     if Multiplier::EXPONENTS.contains(&exponent) { exponent } else { 0 }
 }
 
-/// A stack of a model.
+/// A view of a model's stack.
 #[derive(Clone, Copy)]
 pub(crate) struct StackView<'a, 'm> {
     pub(crate) model: &'a Model<'m>,
@@ -336,8 +337,8 @@ impl<'m> StackView<'_, 'm> {
         self.model.norm(Role::Stack(self.id, part))
     }
 
-    /// A matrix of a stored block. It does not call [`Role::shape`], which would link the shapes of
-    /// all parts.
+    /// A matrix of a stored block. Avoids [`Role::shape`], which would link the shapes of all
+    /// parts.
     #[inline(never)]
     pub(crate) fn block_matrix(&self, block: u16, part: BlockPart) -> Matrix<'m> {
         let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };
@@ -351,19 +352,20 @@ impl<'m> StackView<'_, 'm> {
         self.model.norm(Role::Block(self.id, block, part))
     }
 
-    /// The token table, which may be the encoder's.
+    /// The token table; the encoder's if the stacks share it.
     pub(crate) fn token_table(&self) -> Matrix<'m> {
         let id = if self.spec.embedding.shared { Stack::Encoder } else { self.id };
         self.model.matrix(Role::Stack(id, StackPart::TokenEmbedding))
     }
 }
 
-/// Weights of eight bits or less with a multiplier for each row: `q * multiplier * 2^-exponent`.
+/// A matrix of quantized weights: a weight `q` stands for `q * multiplier * 2^-exponent`, with a
+/// multiplier for each row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'m> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
-    /// `[rows, cols]`.
+    /// The weights, `[rows, cols]`.
     pub(crate) weights: Weights<'m>,
     pub(crate) exponent: i32,
     pub(crate) multipliers: Words<'m>,
@@ -384,12 +386,12 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// `len` rows from `start` on, without their biases; fewer where the matrix ends. Of a matrix
-    /// in tiles both are whole tiles.
+    /// `len` rows from `start` on, without biases; fewer at the matrix's end. In a tiled matrix,
+    /// `start` and `len` must be multiples of the tile's rows.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
         let Weights { bytes, scales, layout } = self.weights;
-        // Of one row.
+        // Bytes of weights and of scales per row.
         let (byte_count, scale_count) = match layout {
             WeightLayout::Packed { group } if features::PACKED_WEIGHTS => {
                 (self.cols / 2, self.cols.div_ceil(at_least_one(group.into())))
@@ -410,7 +412,7 @@ impl<'m> Matrix<'m> {
     }
 }
 
-/// A norm's numbers: weights times the square root of their number, `w * 2^-exponent`.
+/// A norm's weights, times the square root of their number, in units of `2^-exponent`, and biases.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Norm<'m> {
     pub(crate) exponent: i32,
@@ -432,7 +434,7 @@ impl<'m> Words<'m> {
         self.0.get(index).copied().map_or(0, i32::from_le)
     }
 
-    /// As they lie.
+    /// The numbers as a slice.
     pub(crate) fn as_slice(self) -> &'m [i32] {
         self.0
     }
@@ -449,7 +451,7 @@ impl<'m> Words<'m> {
         self.0.len()
     }
 
-    /// The part that begins at `start`.
+    /// The numbers from `start` on.
     pub(crate) fn from(self, start: usize) -> Self {
         Self(self.0.get(start..).unwrap_or(&[]))
     }
@@ -474,12 +476,12 @@ impl<'m> Halfwords<'m> {
         self.0.len()
     }
 
-    /// As they lie.
+    /// The numbers as a slice.
     pub(crate) fn as_slice(self) -> &'m [i16] {
         self.0
     }
 
-    /// `len` numbers from `start` on, as they lie.
+    /// `len` numbers from `start` on.
     pub(crate) fn row(self, start: usize, len: usize) -> &'m [i16] {
         self.0.get(start..start + len).unwrap_or(&[])
     }

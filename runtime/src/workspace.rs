@@ -1,9 +1,9 @@
-//! Every byte the runtime will ever use, and what it is for.
+//! Divides the caller's memory into the buffers of a session.
 //!
-//! The caller lends one aligned buffer, the *arena*. [`MemoryPlan`] computes its size, which is
-//! equal on the host and on the device. The coefficients are in the blob's prelude, where
-//! constant code can read them: [`arena_bytes`] sizes a static buffer from the bytes that are
-//! flashed.
+//! The caller provides one aligned buffer, the *arena*, which is all the memory that a session
+//! uses. [`MemoryPlan`] computes its size, which is equal on the host and on the device. The
+//! coefficients are in the blob's prelude, where a constant expression can read them:
+//! [`arena_bytes`] sizes a static buffer from the blob.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
@@ -14,36 +14,33 @@ use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, 
 use crate::format::prefix;
 use crate::format::spec::{ModelSpec, StackSpec};
 
-/// Bytes aligned as a blob and an arena must be.
+/// Bytes at the 16-byte alignment that blobs and arenas need.
 #[derive(Debug)]
 #[repr(C, align(16))]
 pub struct Aligned<T: ?Sized>(pub T);
 
-/// Bytes of arena that a model needs for up to `max_tokens` tokens (of input, and of output), as a
-/// constant.
+/// The size of the arena that a model needs for up to `max_tokens` tokens of input, and of output.
 ///
-/// `usize::MAX`, which no memory has, when the bytes do not begin as a blob of this version does,
-/// or ask for more than can be addressed: [`arena!`](crate::arena!) of that length does not
-/// compile, and a buffer is too small for it when the program runs.
-/// [`Model::from_bytes`](crate::Model::from_bytes) checks that what a blob says of its memory is
-/// true.
+/// Returns `usize::MAX` if the bytes do not begin with the prelude of a blob of this version, or
+/// the size cannot be addressed. [`arena!`](crate::arena!) with that length does not compile.
+/// [`Model::from_bytes`](crate::Model::from_bytes) checks that the size stated in a blob is right.
 ///
 /// ```
 /// # const MODEL: &[u8] = &[0; 64];
 /// const ARENA: usize = kinglet::arena_bytes(MODEL, 128);
-/// assert_eq!(ARENA, usize::MAX, "zeros are no blob");
+/// assert_eq!(ARENA, usize::MAX, "zeros are not a blob");
 /// ```
 pub const fn arena_bytes(blob: &[u8], max_tokens: usize) -> usize {
     arena_bytes_seq2seq(blob, max_tokens, max_tokens)
 }
 
-/// As [`arena_bytes`], for an encoder-decoder that reads up to `source` tokens and writes up to
+/// [`arena_bytes`] for an encoder-decoder that reads up to `source` tokens and generates up to
 /// `target`.
 pub const fn arena_bytes_seq2seq(blob: &[u8], source: usize, target: usize) -> usize {
     arena_bytes_beams(blob, source, target, 1)
 }
 
-/// As [`arena_bytes_seq2seq`], for a beam search with `beams` beams.
+/// [`arena_bytes_seq2seq`] for a beam search with `beams` beams.
 pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams: usize) -> usize {
     let Some(words) = plan_words(blob) else { return usize::MAX };
     let coefficients = Coefficients::from_words(words);
@@ -51,16 +48,16 @@ pub const fn arena_bytes_beams(blob: &[u8], source: usize, target: usize, beams:
     address(coefficients.bytes_of_beams(target, source, tile, beams))
 }
 
-/// As [`arena_bytes`], for a session that goes on [after a prefix](crate::Session::after):
-/// `max_tokens` are the tokens after it.
+/// [`arena_bytes`] for a session that [continues a prefix](crate::Session::after) with up to
+/// `max_tokens` tokens after it.
 ///
-/// `usize::MAX` also when the bytes of the prefix do not begin as one does.
+/// Also returns `usize::MAX` if `prefix` does not begin with the header of a prefix.
 ///
 /// ```
 /// # const MODEL: &[u8] = &[0; 64];
 /// # const PREFIX: &[u8] = &[0; 64];
 /// const ARENA: usize = kinglet::arena_bytes_after(MODEL, PREFIX, 128);
-/// assert_eq!(ARENA, usize::MAX, "zeros are no blob");
+/// assert_eq!(ARENA, usize::MAX, "zeros are not a blob");
 /// ```
 pub const fn arena_bytes_after(blob: &[u8], prefix: &[u8], max_tokens: usize) -> usize {
     let Some(tokens) = prefix::tokens(prefix) else { return usize::MAX };
@@ -68,15 +65,15 @@ pub const fn arena_bytes_after(blob: &[u8], prefix: &[u8], max_tokens: usize) ->
     if bytes == usize::MAX { bytes } else { address((bytes as u64).saturating_add(prefix_bytes(tokens))) }
 }
 
-/// A static arena, aligned as it must be: `static ARENA: StaticCell<Aligned<[u8; N]>>`, or on the
-/// stack `arena!(N)`.
+/// An arena of `$bytes` zeros, aligned, for a local variable. For a static one, declare
+/// `static ARENA: StaticCell<Aligned<[u8; N]>>`.
 ///
 /// ```
 /// let mut arena = kinglet::arena!(1024);
 /// assert_eq!(arena.0.len(), 1024);
 /// ```
 ///
-/// A file that is no blob of this version has no arena:
+/// A file that is not a blob of this version does not compile:
 ///
 /// ```compile_fail
 /// const MODEL: &[u8] = b"of an older version";
@@ -89,20 +86,20 @@ macro_rules! arena {
     };
 }
 
-/// The length of an [`arena!`]. In a constant, a length that cannot be does not compile.
+/// The length of an [`arena!`]. In a constant, `usize::MAX` does not compile.
 #[doc(hidden)]
 pub const fn arena_len(bytes: usize) -> usize {
     assert!(
         bytes != usize::MAX,
-        "the bytes are no blob of this version of kinglet, or it needs more memory than there can be: convert the checkpoint again"
+        "not a blob of this version of kinglet, or its arena exceeds the address space: convert the checkpoint again"
     );
     bytes
 }
 
-/// Embeds a blob in the program, aligned as it must be; usable in a `const`.
+/// Embeds a blob in the program at the alignment that it needs. Can be used in a `const`.
 ///
 /// ```
-/// // Any file will do to show the alignment; a real one is `include_model!("../model.kinglet")`.
+/// // Any file shows the alignment; a real one is `include_model!("../model.kinglet")`.
 /// const MODEL: &[u8] = kinglet::include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
 /// assert_eq!(MODEL.as_ptr().addr() % 16, 0);
 /// ```
@@ -114,42 +111,41 @@ macro_rules! include_model {
     }};
 }
 
-/// The arena, cut into buffers. Shapes are `[rows, width]` with `tile` rows unless said otherwise.
+/// The buffers of the arena.
 pub(crate) struct Workspace<'a> {
     /// The decoder's residual stream, `[tile, hidden_size]`.
     pub(crate) hidden: &'a mut [i32],
-    /// The encoder's residual stream of the whole source, `[source, hidden_size]`.
+    /// The encoder's residual stream, `[source, hidden_size]`.
     pub(crate) states: &'a mut [i32],
-    /// The state of an earlier tile that the head reads, `[hidden_size]`; empty where it reads
-    /// none.
+    /// The hidden state of an earlier tile, for the head, `[hidden_size]`; empty if it needs none.
     pub(crate) kept: &'a mut [i32],
-    /// For each of the decoder's texts the keys and values, layer after layer. Where padding does
-    /// not count as positions, the number of counted tokens up to each token follows.
+    /// For each beam of the decoder, the keys and values of each layer, then, if the model has a
+    /// padding token, the number of non-padding tokens up to each token.
     pub(crate) cache: &'a mut [u8],
-    /// One layer's keys and values of the encoder.
+    /// The keys and values of the encoder's current layer.
     pub(crate) encoder_cache: &'a mut [u8],
-    /// Keys and values of the encoder's output, for each layer of the decoder.
+    /// The keys and values of the encoder's output, for each layer of the decoder.
     pub(crate) cross_cache: &'a mut [u8],
-    /// What one tile needs while it is in a layer. Between layers nothing in it is kept, so the
-    /// head works there, too.
+    /// The buffers of a tile in a layer. Their contents are not kept between layers, and the head
+    /// uses them, too.
     pub(crate) scratch: Scratch<'a>,
 }
 
-/// What one tile needs while it is in a layer.
+/// The buffers of a tile in a layer.
 pub(crate) struct Scratch<'a> {
-    /// Input or output of a sublayer, `[tile, hidden_size]`. The head's input.
+    /// The input or output of a sublayer, `[tile, hidden_size]`; the head's input.
     pub(crate) normed: &'a mut [i32],
-    /// Attention's result where the feed-forward network runs beside it, `[tile, hidden_size]`; or
-    /// the narrow stream of a bottleneck.
+    /// Attention's result while a parallel feed-forward network runs, `[tile, hidden_size]`, or the
+    /// narrow stream of a bottleneck.
     pub(crate) branch: &'a mut [i32],
-    /// Queries, keys and values; then the feed-forward network's inside. The head's result,
-    /// `[num_outputs]`, for which it is longer than a tile takes where it must be.
+    /// Queries, keys and values; then the intermediate values of the feed-forward network. Also the
+    /// head's result, `[num_outputs]`, which may need more than a tile.
     pub(crate) wide: &'a mut [i32],
     /// Quantized rows, `i8` or `i16`.
     pub(crate) quantized: &'a mut [u8],
-    /// Their scales, `[tile]`.
+    /// The scales of the quantized rows, `[tile]`.
     pub(crate) scales: &'a mut [u16],
-    /// What one head needs while it attends.
+    /// The buffers of one attention head.
     pub(crate) head: HeadBuffers<'a>,
 }
 
@@ -169,7 +165,7 @@ impl<'a> Scratch<'a> {
         })
     }
 
-    /// Another thread's, in memory of [`bytes`](Self::bytes) at a 16-byte boundary.
+    /// The buffers of another thread, in [`bytes`](Self::bytes) bytes at a 16-byte boundary.
     #[cfg(feature = "std")]
     pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, bytes: &'a mut [u8]) -> Result<Self, RunError> {
         Self::carve(&mut Carver { rest: bytes }, &Sizes::new(spec), plan.tile, plan.visible(spec))
@@ -182,18 +178,18 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// What one head needs while it attends.
+/// The buffers of one attention head.
 pub(crate) struct HeadBuffers<'a> {
-    /// One token's query, quantized: `[head_dim]`.
+    /// A quantized query, `[head_dim]`.
     pub(crate) query: &'a mut [i16],
-    /// Scores, then weights: `[keys]`.
+    /// Scores, later softmax weights, `[keys]`.
     pub(crate) scores: &'a mut [i32],
-    /// A query's products with the vectors of distances: `[positions]`.
+    /// A query's products with distance vectors, `[positions]`.
     pub(crate) products: &'a mut [i32],
 }
 
 impl<'a> Workspace<'a> {
-    /// Cuts an arena as the plan says.
+    /// Carves the buffers of a plan out of an arena.
     pub(crate) fn new(spec: &ModelSpec, plan: &MemoryPlan, arena: &'a mut [u8]) -> Result<Self, RunError> {
         let needed = plan.bytes();
         let given = arena.len();
@@ -222,7 +218,7 @@ impl<'a> Workspace<'a> {
     }
 }
 
-/// Takes typed buffers off the front of the arena.
+/// Splits typed buffers off the front of the arena.
 pub(crate) struct Carver<'a> {
     pub(crate) rest: &'a mut [u8],
 }
@@ -237,8 +233,8 @@ impl<'a> Carver<'a> {
     }
 }
 
-/// How many tokens up to each count as positions, out of what the cache holds of one text; nothing
-/// where all do.
+/// The number of non-padding tokens up to each token, at the end of a beam's cache; empty if the
+/// model has no padding token.
 pub(crate) fn counted<'a>(stack: &StackSpec, plan: &MemoryPlan, cache: &'a mut [u8]) -> &'a mut [u16] {
     let bytes = plan.counted_bytes(stack);
     let counts = cache.len().checked_sub(bytes).and_then(|start| cache.get_mut(start..)).unwrap_or(&mut []);

@@ -1,4 +1,5 @@
-//! Attention of several tokens at once, for kernel sets that first reorder keys and values.
+//! Computes attention for several tokens at once, for kernel sets that reorder keys and values
+//! first.
 
 use core::ops::Range;
 
@@ -8,11 +9,11 @@ use crate::fixed::bits_beside;
 use crate::kernels::attend::{Head, Queries};
 
 impl Attention<'_> {
-    /// Attention of several tokens at once, where the kernel set has it and scores are products of
-    /// queries and keys only. Returns whether it was done.
+    /// Computes attention for several tokens at once, if the kernel set supports it and scores have
+    /// no distance terms or soft cap. Returns whether it did.
     ///
-    /// `rows` are as in [`attend`](Self::attend), one after the other; `visible` gives the keys
-    /// that each sees.
+    /// `rows` holds a row of [`attend`](Self::attend) for each token; `visible` returns the keys
+    /// that a token sees.
     pub(crate) fn attend_together(
         &self,
         cache: &KeyValueCache<'_>,
@@ -52,8 +53,8 @@ impl Attention<'_> {
             let rows = rows.get_mut(from..).unwrap_or(&mut []);
             let mut queries = Queries { rows, tokens, stride, group, width, visible: &visible };
             if !attend(&head, &mut queries) {
-                // A kernel refuses by sizes that all heads share, so it refused the first: nothing
-                // is written yet.
+                // A kernel refuses only by sizes, which all heads share: it has refused the first
+                // head, and nothing is written.
                 return false;
             }
         }
@@ -72,7 +73,7 @@ mod tests {
     use crate::model::Halfwords;
     use crate::workspace::HeadBuffers;
 
-    /// Numbers of different sizes, equal in every run.
+    /// A reproducible sequence of numbers of different magnitudes.
     fn numbers(seed: u64) -> impl Iterator<Item = i32> {
         let mut state = seed;
         core::iter::repeat_with(move || {

@@ -1,4 +1,4 @@
-//! The kernels of a core against their definition, where the crate's tests do not run.
+//! Compares a core's kernels with the scalar kernels, on targets that cannot run the crate's tests.
 
 use super::part;
 use crate::Aligned;
@@ -11,7 +11,7 @@ use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{Kernels, SCALAR, Weights};
 
-/// Numbers of all sizes, equal in every run.
+/// A reproducible pseudorandom number generator.
 struct Numbers(u32);
 
 impl Numbers {
@@ -20,7 +20,7 @@ impl Numbers {
         (self.0 ^ self.0 >> 13).wrapping_mul(0x9e37_79b1) as i32
     }
 
-    /// Up to `most` in magnitude, and now and then just that.
+    /// A number of magnitude up to `most`; one in four is an extreme.
     fn within(&mut self, most: i32) -> i32 {
         match self.next() & 7 {
             0 => most,
@@ -32,11 +32,11 @@ impl Numbers {
 
 /// The longest row.
 const LEN: usize = 288;
-/// As many weights and activations as the products take.
+/// The length of the buffers of weights and activations.
 const PRODUCTS: usize = 2 * 4 * 1800;
 
-/// Compares the kernels of this core with their definition: hands each that gives other bits, and
-/// what it was given, to `wrong`.
+/// Compares this core's kernels with the scalar kernels. Calls `wrong` with the name of each kernel
+/// whose bits differ, and the case.
 pub fn compare(wrong: &mut dyn FnMut(&'static str, u32)) {
     let mut numbers = Numbers(1);
     for len in (1..20).chain([24, 32, 64, 77, 128, 172]) {
@@ -62,12 +62,12 @@ pub fn compare(wrong: &mut dyn FnMut(&'static str, u32)) {
     compare_extremes(wrong);
 }
 
-/// Both sets.
+/// The kernel set under test and the reference.
 fn sets() -> [&'static Kernels; 2] {
     [Kernels::best(), &SCALAR]
 }
 
-/// Compares what works on rows, with `len` values of at most `bits` bits.
+/// Compares the kernels on rows of `len` values of at most `bits` bits.
 #[inline(never)]
 fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn FnMut(&'static str, u32)) {
     let (mut row, mut multipliers, mut biases) = ([0; LEN], [0; LEN], [0; LEN]);
@@ -142,7 +142,7 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
             0
         });
     }
-    // Products have nineteen bits after they are lowered.
+    // Products have at most 19 bits after the shift by `narrow`.
     for (narrow, shift) in [(0, 40), (9, 6), (6, 14), (3, -3), (0, 300), (12, -40)] {
         let factor = ScoreFactor { narrow, shift };
         if bits <= narrow + 19 {
@@ -155,7 +155,7 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
     }
 }
 
-/// Compares the products of matrices, with these numbers of tokens, rows and columns.
+/// Compares the matrix products for a number of tokens, rows and columns.
 #[inline(never)]
 fn compare_products(
     (tokens, rows, cols): (usize, usize, usize),
@@ -205,7 +205,7 @@ fn compare_products(
     for head_dim in [4, 8, 12, 16, 24, 64] {
         let keys = (rows * cols / head_dim.max(1)).min(tokens * rows);
         let (values, query) = (part(all, keys * head_dim), part(wide, head_dim));
-        // So few bits that no sum of them overflows, as attention sees to.
+        // Attention limits the bits of queries so that no sum overflows.
         same("scores8", &|set, out| (set.scores8)(part_mut(out, keys), query, values));
         let wide_keys = keys.min(wide.len() / head_dim.max(1));
         let mut small = [0; 64];
@@ -221,8 +221,8 @@ fn compare_products(
     same("weighted_sum", &|set, _| (set.weighted_sum)(&mut [], part(sums, 3), part(all, 8)));
 }
 
-/// Rows in pairs, where the sums are as large as they can be: all weights are -128, and activations
-/// are the least and the largest that rows of `COLS` columns have, but for the last.
+/// Compares row-interleaved products at the largest sums: all weights are -128, and activations are
+/// the extremes for rows of `COLS` columns, except the last.
 #[inline(never)]
 fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
     const COLS: usize = 1024;

@@ -1,8 +1,8 @@
-//! The arithmetic that every result is made of: shifts that round, products that keep the high
-//! half, and rows of fixed-point values turned into small integers with a scale.
+//! Implements fixed-point arithmetic: rounding shifts, the high half of products, and scales of
+//! quantized rows.
 //!
-//! This module is `docs/numerics.md` as code. Everything is 32 bits wide but one product, so that a
-//! core without a long multiply and a vector unit both run it well.
+//! `docs/numerics.md` specifies it. All operations but one product are 32 bits wide, which suits
+//! both cores without a long multiply and vector units.
 
 mod mul_high;
 mod scale;
@@ -17,8 +17,7 @@ pub(crate) fn shift_round(x: i32, shift: i32) -> i32 {
     if (1..=30).contains(&all_but_one) { ((x >> all_but_one) + 1) >> 1 } else { shift_far(x, shift) }
 }
 
-/// The shifts that are rare: by nothing, by one, by all, and to the left, where the result is
-/// saturated.
+/// The rare shifts of [`shift_round`]: by 0, by 1, by 32 and more, and to the left, saturating.
 #[cold]
 #[inline(never)]
 fn shift_far(x: i32, shift: i32) -> i32 {
@@ -30,8 +29,8 @@ fn shift_far(x: i32, shift: i32) -> i32 {
     }
 }
 
-/// A loop over a row with [`shift_round`] by one shift: what kind of shift it is is found out
-/// before the loop, not in it.
+/// Runs a loop with [`shift_round`] by a constant shift, and selects the kind of shift before the
+/// loop.
 ///
 /// `with_rounding!(shift, |round| for x in row { *x = round(*x) })`
 macro_rules! with_rounding {
@@ -49,12 +48,12 @@ macro_rules! with_rounding {
 }
 pub(crate) use with_rounding;
 
-/// `x * 2^shift`, saturated: only rows of very large values need it.
+/// `x * 2^shift`, saturated. Only rows of very large values need it.
 fn shift_left(x: i32, shift: u32) -> i32 {
     saturate(i64::from(x) << shift.min(31))
 }
 
-/// The nearest value that 32 bits hold.
+/// Converts to `i32`, saturating.
 #[inline(always)]
 fn saturate(wide: i64) -> i32 {
     let narrow = wide as i32;
@@ -80,32 +79,32 @@ pub(crate) fn mean(sum: i64, count: u32) -> i32 {
     if sum < 0 { -mean } else { mean }
 }
 
-/// The largest magnitude in a row, as a positive `i32`.
+/// The largest magnitude in a row, at most `i32::MAX`.
 #[inline(always)]
 pub(crate) fn abs_max(row: &[i32]) -> u32 {
     row.iter().fold(0, |max: u32, x| max.max(x.unsigned_abs())).min(i32::MAX as u32)
 }
 
-/// How many bits the values of a row have besides their sign. Cheaper than the largest magnitude:
-/// no comparison.
+/// The number of bits that the values of a row need besides the sign. Cheaper than [`abs_max`],
+/// because it needs no comparisons.
 #[inline(always)]
 pub(crate) fn magnitude_bits(row: &[i32]) -> u32 {
     32 - row.iter().fold(0, |bits, &x| bits | (x ^ (x >> 31))).leading_zeros()
 }
 
-/// Leading zeros by which a value bounded by `bound` can be shifted left and stay in an `i32`.
+/// The number of bits by which values up to `bound` in magnitude can be shifted left in an `i32`.
 pub(crate) const fn headroom(bound: u64) -> u32 {
     (bound as u32 | (((bound >> 31) != 0) as u32) << 31).leading_zeros().saturating_sub(1)
 }
 
-/// Bits of a sixteen-bit row of `cols` values, such that no sum of products with int8 weights of
-/// magnitudes up to 127 overflows.
+/// The number of bits, besides the sign, of a 16-bit row of `cols` values, such that no sum of
+/// products with int8 weights of magnitudes up to 127 overflows.
 pub(crate) const fn row_bits(cols: usize) -> u32 {
     bits_beside(7, cols)
 }
 
-/// Bits, at most fifteen, that one factor may have if the other has `bits`, such that `terms`
-/// products add up to at most `2^31`.
+/// The number of bits, at most 15, that one factor may have if the other has `bits`, such that a
+/// sum of `terms` products is at most `2^31`.
 pub(crate) const fn bits_beside(bits: u32, terms: usize) -> u32 {
     let left = 31_u32.saturating_sub(bits + terms.next_power_of_two().trailing_zeros());
     if left > 15 { 15 } else { left }

@@ -1,7 +1,7 @@
-//! The high half of a product, in the one instruction that a core has for it.
+//! Computes the high half of a product with the one instruction that a core has for it.
 //!
-//! The compiler finds that instruction where both factors are at hand, but not where one of them is
-//! constant in a loop: it then keeps that one as 64 bits, and multiplies thrice.
+//! The compiler misses that instruction if one factor is constant in a loop: it then extends that
+//! factor to 64 bits and multiplies three times.
 #![allow(unsafe_code)]
 
 /// `floor(a * b / 2^32)`.
@@ -47,8 +47,8 @@ pub(crate) fn mul_high(a: i32, b: i32) -> i32 {
     ((i64::from(a) * i64::from(b)) >> 32) as i32
 }
 
-/// `floor(a * b / 2^32)` of four products of sixteen bits (Warren, Hacker's Delight, 8-2): a core
-/// without a long multiply would call a function that computes all 64 bits.
+/// `floor(a * b / 2^32)` from four 16-bit products (Warren, Hacker's Delight, 8-2). A core without
+/// a long multiply would otherwise call a function that computes all 64 bits.
 #[cfg_attr(kinglet_thumb1, inline(always))]
 #[cfg(any(kinglet_thumb1, test))]
 pub(crate) fn mul_high_by_parts(a: i32, b: i32) -> i32 {

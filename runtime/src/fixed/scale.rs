@@ -1,15 +1,15 @@
-//! The scale of a quantized row.
+//! Encodes the scale of a quantized row.
 
 /// The scale of a quantized row, `mantissa * 2^exponent`, in two bytes: an 11-bit mantissa with its
-/// leading one, and a 5-bit exponent. One value of the row is `q * scale` in the row's own fixed
-/// point.
+/// leading one, and a 5-bit exponent. A quantized value `q` stands for `q * scale`, in the row's
+/// fixed-point format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale(u16);
 
 impl Scale {
-    /// The offset of the exponent in its five bits.
+    /// The bias of the encoded exponent.
     pub(crate) const BIAS: i32 = 17;
-    /// In memory, where only plain integers lie.
+    /// Bytes of a scale in the arena, where it is stored as its bits.
     pub(crate) const BYTES: usize = size_of::<u16>();
 
     #[inline(always)]
@@ -22,23 +22,23 @@ impl Scale {
         self.0
     }
 
-    /// Of a scale that is a power of two, `2^shift`, for `shift` in `0..=24`.
+    /// The scale `2^shift`, for `shift` in `0..=24`.
     pub(crate) const fn power_of_two(shift: u32) -> Self {
         Self((shift as u16 + Self::BIAS as u16 - 10) << 11 | 1 << 10)
     }
 
-    /// `n` of a scale that is `2^n`.
+    /// The `n` of a scale that is `2^n`.
     pub(crate) const fn power(self) -> i32 {
         self.exponent() + 10
     }
 
-    /// In `1024..2048`.
+    /// The mantissa, in `1024..2048`.
     #[inline(always)]
     pub(crate) const fn mantissa(self) -> i32 {
         (self.0 & 0x7ff) as i32
     }
 
-    /// In `-17..=14`.
+    /// The exponent, in `-17..=14`.
     #[inline(always)]
     pub(crate) const fn exponent(self) -> i32 {
         (self.0 >> 11) as i32 - Self::BIAS

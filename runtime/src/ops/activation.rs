@@ -1,8 +1,8 @@
-//! Activation functions, from tables in the blob.
+//! Evaluates activation functions from tables in the blob.
 //!
-//! GELU and SiLU differ from `max(x, 0)` by an even function that vanishes; tanh and the sigmoid
-//! less one half are odd. So one side, `0 <= |x| <= 8`, is tabulated, 64 values to the unit, and
-//! interpolated linearly.
+//! GELU and SiLU differ from `max(x, 0)` by an even function that vanishes at infinity; `tanh(x)`
+//! and `sigmoid(x) - 1/2` are odd. So it suffices to tabulate `0 <= |x| <= 8`, at steps of 1/64,
+//! and to interpolate linearly.
 
 use crate::features;
 use crate::fixed::{mul_high, multiply, shift_round};
@@ -11,7 +11,7 @@ use crate::format::spec::{Activation, Multiplier};
 use crate::kernels::Kernels;
 use crate::model::Halfwords;
 
-/// Applies an activation to each value.
+/// Applies an activation function to each value in place.
 pub(crate) fn activate(
     kernels: &Kernels,
     activation: Activation,
@@ -25,7 +25,7 @@ pub(crate) fn activate(
         Activation::Relu => values.iter_mut().for_each(|x| *x = (*x).max(0)),
         Activation::ReluSquared => values.iter_mut().for_each(|x| *x = multiply((*x).max(0), (*x).max(0), bits)),
         Activation::Gelu | Activation::GeluTanh | Activation::QuickGelu | Activation::Silu => {
-            // The table has sixteen fraction bits, as most models have.
+            // Fast path: most models have the table's sixteen fraction bits.
             if bits == 16 {
                 return (kernels.rectify)(values, table.as_slice());
             }
@@ -43,20 +43,19 @@ pub(crate) fn activate(
     }
 }
 
-/// `cap * tanh(x / cap)` on each value.
+/// Replaces each value `x` by `cap * tanh(x / cap)`.
 pub(crate) fn soft_cap(cap: Multiplier, tanh_table: Halfwords<'_>, fraction_bits: u8, values: &mut [i32]) {
     if !features::SOFT_CAPS {
         return;
     }
     let bits = u32::from(fraction_bits);
-    // 1 / cap with sixteen bits: 2^31 over a mantissa of 2^15 to 2^16 is 2^15 to 2^16.
+    // 1 / cap in 16 bits: the mantissa is in 2^15 ..= 2^16, and so is 2^31 divided by it.
     let inverse = ((1_u32 << 31) / (cap.mantissa as u32 >> 15).max(1)) as i32;
     let exponent = i32::from(cap.exponent);
     for x in values {
-        // 1 / cap = inverse * 2^(exponent - 46), and the high half of a product is 2^-32 of it.
+        // 1 / cap = inverse * 2^(exponent - 46), and `mul_high` divides by 2^32.
         let scaled = shift_round(mul_high(*x, inverse << 14), -exponent + 28);
-        // tanh has at most `bits` + 1 significant bits: it is shifted left before the product drops
-        // 32.
+        // tanh has at most `bits` + 1 significant bits: shift it left before `mul_high` drops 32.
         let raise = 30 - bits as i32;
         *x = shift_round(mul_high(tanh(tanh_table, bits, scaled) << raise, cap.mantissa), exponent - 32 + raise);
     }
@@ -67,12 +66,11 @@ fn tanh(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
     if x < 0 { -magnitude } else { magnitude }
 }
 
-/// The table at `|x|`, interpolated; its last value beyond its end.
+/// The interpolated value of the table at `|x|`; beyond its end, the last entry.
 #[inline(always)]
 fn look_up(table: Halfwords<'_>, bits: u32, x: i32) -> i32 {
     let magnitude = x.saturating_abs();
-    // With fewer than six fraction bits a value can only be at every second, fourth or eighth
-    // entry.
+    // With fewer than six fraction bits, values fall on every second, fourth or eighth entry.
     let (step, stride) = (bits.saturating_sub(6), 6_u32.saturating_sub(bits));
     let index = (magnitude >> step) as usize;
     if index >= (ACTIVATION_TABLE_LEN - 1) >> stride {
@@ -94,7 +92,7 @@ mod tests {
         1.0 / (1.0 + libm::exp(-x))
     }
 
-    /// The format's table for `f`, with a value at each multiple of 1/64.
+    /// The table for `f` in the blob's format, sampled at multiples of 1/64.
     fn tabulate(activation: Activation, f: Function) -> [i16; ACTIVATION_TABLE_LEN] {
         core::array::from_fn(|i| {
             let x = i as f64 / 64.0;
@@ -120,14 +118,14 @@ mod tests {
         (Activation::Sigmoid, sigmoid, 4e-4),
     ];
 
-    /// The largest bounds are those of tails beyond 8, where the table keeps its last value: SiLU
-    /// is 0.0027 there.
+    /// The bounds are largest for tails beyond 8, where the table's last value is used: SiLU's
+    /// error is 0.0027 there.
     #[test]
     fn every_activation_is_within_its_bound() {
         for (activation, f, bound) in CASES {
             let table = tabulate(activation, f);
             for bits in NumericsSpec::FRACTION_BITS {
-                // Two units of the last place come on top of what the table is off by.
+                // The table's error, and two units in the last place.
                 let bound = bound + 2.0 / f64::from(1 << bits);
                 for step in -30_000..30_000 {
                     let mut x = [((step << bits) >> 11) + step % 7];
@@ -164,8 +162,8 @@ mod tests {
                     let mut x = [(step << bits) >> 6];
                     let exact = cap * libm::tanh(f64::from(x[0]) * unit / cap);
                     soft_cap(Multiplier { mantissa, exponent }, Halfwords::new(&table), bits, &mut x);
-                    // A unit of the argument `x / cap` is lost, or four where the cap is as small
-                    // as 1.5, and a unit of the tanh.
+                    // Rounding loses a unit of the argument `x / cap`, or four if the cap is as
+                    // small as 1.5, and a unit of the tanh.
                     let lost = libm::ldexp(unit, (i32::from(exponent) - 28).max(0));
                     let bound = (1.5e-4 + lost + unit) * cap;
                     assert!((f64::from(x[0]) * unit - exact).abs() <= bound, "cap {cap}, {bits} bits: {exact}");

@@ -1,4 +1,4 @@
-//! Rows of tables as fixed-point values.
+//! Looks up rows of tables as fixed-point values.
 
 use crate::features;
 use crate::fixed::{mul_high, shift_round};
@@ -9,12 +9,12 @@ use crate::format::places::{
 use crate::format::spec::{Multiplier, WeightLayout, at_least_one};
 use crate::model::Matrix;
 
-/// By how much a weight of eight bits is shifted left before it is multiplied.
+/// The left shift of an 8-bit weight before `mul_high`.
 const BYTE_SHIFT: i32 = 24;
-/// By how much a weight of a table in four bits is shifted left before it is multiplied.
+/// The left shift of a 4-bit table's weight before `mul_high`.
 const TABLE_SHIFT: i32 = 3;
 
-/// Writes a row of a table to `out`, or adds it, times `scale` if there is one.
+/// Writes row `row` of a table, times `scale` if there is one, to `out`, or adds it if `add`.
 pub(crate) fn embed_row(
     table: &Matrix<'_>,
     row: usize,
@@ -23,7 +23,7 @@ pub(crate) fn embed_row(
     add: bool,
     out: &mut [i32],
 ) {
-    // A weight is shifted left by this many bits, its product right by 32.
+    // The multiplier and the right shift after `mul_high`, for weights shifted left by `left`.
     let scaled = |at: usize, left: i32| {
         let (multiplier, shift) = (table.multipliers.get(at), table.exponent - i32::from(fraction_bits) - (32 - left));
         match scale {
@@ -74,7 +74,7 @@ pub(crate) fn embed_row(
         return;
     }
     if layout == WeightLayout::Paired && features::PAIRED_WEIGHTS {
-        // Two rows of each tile: every second byte belongs to this row.
+        // Each pair of rows alternates bytes: every second byte belongs to this row.
         let pairs = from(pair_place(row & !1, 0, cols)).as_chunks::<{ 2 * TILE }>().0.iter().step_by(2);
         for (out, pairs) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(pairs).take(cols / TILE) {
             let bytes = pairs.iter().skip(row % 2).step_by(2);
@@ -83,14 +83,14 @@ pub(crate) fn embed_row(
         return;
     }
     if layout == WeightLayout::WideTiled && features::WIDE_TILES {
-        // A word of each tile along the row.
+        // One word of each wide tile along the row.
         let words = from(wide_tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(WIDE_TILE_ROWS);
         for (out, word) in out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE) {
             out.iter_mut().zip(word).for_each(|(out, &weight)| put(out, weight));
         }
         return;
     }
-    // A word of each tile along the row, with its columns in the order 0, 2, 1, 3.
+    // One word of each tile along the row, with its columns in the order 0, 2, 1, 3.
     let words = from(tile_place(row, 0, cols)).as_chunks::<TILE>().0.iter().step_by(TILE);
     for ([first, second, third, fourth], &[a, c, b, d]) in
         out.as_chunks_mut::<TILE>().0.iter_mut().zip(words).take(cols / TILE)
@@ -123,7 +123,7 @@ mod tests {
             let (byte, shift) = table_place(row, col, COLS);
             bytes[byte] |= (nibble(row, col) << shift).cast_signed();
         }
-        // A scale and a zero for both groups of each row.
+        // A scale and a zero point for each of the two groups of a row.
         let scales: [u8; 4 * ROWS] = core::array::from_fn(|at| (at * 53 + 11) as u8);
         let numbers = [1_300_000_000];
         let weights = Weights { bytes: &bytes, scales: &scales, layout: WeightLayout::Table };

@@ -1,4 +1,4 @@
-//! Linear layers: quantize the rows, multiply, scale back.
+//! Computes linear layers: quantizes the rows, multiplies, and scales back to fixed point.
 
 use core::mem;
 
@@ -10,7 +10,7 @@ use crate::kernels::Kernels;
 use crate::kernels::table::Requantize;
 use crate::model::{Matrix, Words};
 
-/// Rows of activations, quantized, each with the bits of its [`Scale`].
+/// Quantized rows of activations, and the bits of each row's [`Scale`].
 pub(crate) struct QuantizedRows<'a> {
     values: Values<'a>,
     cols: usize,
@@ -56,7 +56,7 @@ pub(crate) fn quantize_rows(
     }
 }
 
-/// Quantizes row after row. A zip of chunks would divide, and some cores have no division.
+/// Quantizes row after row. `chunks` would divide, and some cores have no division.
 #[inline(always)]
 fn each_row<T>(
     mut rows: &[i32],
@@ -81,7 +81,7 @@ pub(crate) fn linear(kernels: &Kernels, x: &QuantizedRows<'_>, matrix: &Matrix<'
     linear_with_bias(kernels, x, matrix, matrix.bias, out);
 }
 
-/// A matrix product with a bias from elsewhere: a tied output projection has its own.
+/// [`linear`] with another bias than the matrix's: a tied output projection has a bias of its own.
 pub(crate) fn linear_with_bias(
     kernels: &Kernels,
     x: &QuantizedRows<'_>,
@@ -104,7 +104,7 @@ pub(crate) fn linear_with_bias(
             row_bits(cols)
         }
     };
-    // `row_bits` and the bounds of a specification keep this in 32 bits.
+    // Fits 32 bits because of `row_bits` and `MAX_WIDTH`.
     let bound = u64::from((cols as u32) << (7 + bits));
     for &scale in x.scales {
         let Some((row, rest)) = mem::take(&mut out).split_at_mut_checked(rows) else { return };

@@ -1,5 +1,4 @@
-//! Plain arithmetic over rows of fixed-point values. No file here knows an instruction set or a
-//! model.
+//! Computes layers on rows of fixed-point values, independently of instruction sets and models.
 
 pub(crate) mod activation;
 pub(crate) mod embedding;

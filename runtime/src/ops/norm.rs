@@ -1,4 +1,4 @@
-//! Layer norm, RMS norm, and the affine map that takes a norm's place.
+//! Computes layer norm, RMS norm, and MobileBERT's affine "no norm".
 
 use crate::fixed::{abs_max, mul_high, shift_round};
 use crate::format::spec::{NormKind, NormSpec};
@@ -6,21 +6,21 @@ use crate::kernels::Kernels;
 use crate::kernels::table::NormRow;
 use crate::model::Norm;
 
-/// Norms one row in place. The norm's numbers are as long as the row.
+/// Normalizes a row in place. Weights and biases have the row's length.
 pub(crate) fn norm(kernels: &Kernels, spec: &NormSpec, numbers: &Norm<'_>, fraction_bits: u8, row: &mut [i32]) {
     let centered = match spec.kind {
         NormKind::Layer => true,
         NormKind::Rms => false,
         NormKind::Affine => return affine(numbers, row),
     };
-    // epsilon * size has 48 fraction bits, the squares twice those of x.
+    // `spec.epsilon` has 48 fraction bits, squares have `2 * fraction_bits`.
     let epsilon = spec.epsilon >> (48 - 2 * u32::from(fraction_bits).min(24));
     let shift = numbers.exponent - i32::from(fraction_bits) - 1;
     let (weights, biases) = (numbers.weight.as_slice(), numbers.bias.as_slice());
     (kernels.norm)(row, &NormRow { centered, epsilon, shift, weights, biases });
 }
 
-/// `x * weight + bias`. The row is first shifted left by as many bits as are free.
+/// `x * weight + bias`. Shifts the row left by its headroom first.
 fn affine(numbers: &Norm<'_>, row: &mut [i32]) {
     let raise = abs_max(row).max(1).leading_zeros() - 1;
     let mut bias = numbers.bias.iter();
@@ -62,8 +62,8 @@ mod tests {
                     norm(Kernels::best(), &spec, &numbers, bits, &mut row);
                     let center = if kind == NormKind::Layer { x.iter().sum::<f64>() / SIZE as f64 } else { 0.0 };
                     let variance = x.iter().map(|x| (x - center) * (x - center)).sum::<f64>() / SIZE as f64;
-                    // The mean, the bias and the result are rounded to a unit each; a row of a few
-                    // units is left out.
+                    // The mean, the bias and the result are rounded to a unit each. Rows of only a
+                    // few units are skipped.
                     if libm::sqrt(variance) < 64.0 / one {
                         continue;
                     }

@@ -1,14 +1,13 @@
-//! The softmax of one head's scores over its keys, in base two, with the scales of the values
-//! folded in.
+//! Computes the softmax of one head's scores, in base two, with the values' scales folded in.
 
 use crate::kernels::Kernels;
 use crate::kernels::scalar::softmax::{Normalizer, lowered_by};
 
-/// Turns scores (base two, Q16) into weights of fifteen bits, in their place.
+/// Replaces scores (base two, Q16) by 15-bit weights.
 ///
-/// Each weight stands for the key's probability times the scale of its value; the sum of
+/// A weight is proportional to the key's probability times its value's scale: the sum of
 /// `weight * value` over the keys, times the normalizer, is attention's result. `scales` holds the
-/// bits of the values' scales in the order of the scores, in two runs.
+/// bits of the values' scales in the order of the scores, in two slices.
 pub(crate) fn softmax(
     kernels: &Kernels,
     scores: &mut [i32],
