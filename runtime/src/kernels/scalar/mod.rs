@@ -1,4 +1,4 @@
-//! The definition of every kernel, written for the eye. Any other set must give these bits.
+//! The reference kernels, written to be read. Every other set must return their bits.
 
 pub(crate) mod products;
 pub(crate) mod rotary;
@@ -20,7 +20,7 @@ use softmax::{powers, scale_scores, scores, weighted_sum};
 
 use super::table::{Kernels, Products};
 
-/// Runs anywhere.
+/// The reference set, which runs on every target.
 pub(crate) static SCALAR: Kernels = Kernels {
     name: "scalar",
     products8: Products {

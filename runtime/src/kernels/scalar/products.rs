@@ -1,17 +1,17 @@
-//! Products of activations and weights.
+//! Matrix products of activations and weights.
 
 use crate::format::places::TILE;
 #[cfg(kinglet_dsp)]
 use crate::format::places::tile_place;
 
-/// The sum of products. Exact: callers bound the factors so that no sum leaves an `i32`.
+/// The dot product. Exact, because callers bound the factors so that every sum fits an `i32`.
 #[inline(always)]
 pub(crate) fn dot<A: Copy + Into<i32>, B: Copy + Into<i32>>(a: &[A], b: &[B]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| a.into().wrapping_mul(b.into())).fold(0, i32::wrapping_add)
 }
 
-/// Each token's activations with its sums. What a zip of chunks would do, without a division that
-/// could panic.
+/// Iterates over the tokens: a row of activations, and a row of sums. Equivalent to a zip of
+/// `chunks_exact`, but without its division, which could panic.
 pub(crate) fn tokens<'a, X>(
     mut x: &'a [X],
     cols: usize,
@@ -39,12 +39,12 @@ pub(crate) fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i
     }
 }
 
-/// Columns of a row that is widened on the stack.
+/// Columns of a row that are widened on the stack at a time.
 #[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 const WIDENED: usize = 512;
 
-/// The product over eight-bit activations by that over sixteen-bit ones, where multiplying bytes is
-/// no faster.
+/// A product with 8-bit activations, which are widened to use the 16-bit product: for cores on
+/// which multiplying bytes is not faster.
 #[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
 pub(crate) fn widened(
     out: &mut [i32],
@@ -65,8 +65,8 @@ pub(crate) fn widened(
     }
 }
 
-/// Four rows at a time, which is also the fastest way that a core without a multiplier of pairs
-/// has.
+/// A product over tiled weights, four rows at a time: also the fastest order for cores that do not
+/// multiply pairs.
 #[inline(always)]
 pub(crate) fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
@@ -94,7 +94,7 @@ pub(crate) fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8
     }
 }
 
-/// [`tiles`] in little code, for shapes that no model has.
+/// [`tiles`] in less code, for shapes that no model has.
 #[cfg(kinglet_dsp)]
 #[cold]
 pub(crate) fn tiles_at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {

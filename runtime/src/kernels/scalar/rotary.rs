@@ -2,12 +2,11 @@
 
 use crate::fixed::{magnitude_bits, shift_round, with_rounding};
 
-/// Rotates the first values of each head of a row by the angles of a position, the first half of
-/// them paired with the second.
+/// Rotates the first values of each head of a row by the angles of a position. The first half of
+/// these values is paired with the second.
 ///
-/// `angles` holds cosine and sine of each pair, Q15, as they lie in a blob. The values rotated are
-/// taken at fourteen bits and a sign, which is more than a quantized key keeps, so that each sum of
-/// products fits 32.
+/// `angles` holds cosine and sine of each pair, Q15. The values are shifted to 14 bits and a sign
+/// first, more than a quantized key keeps, so that each sum of two products fits 32 bits.
 #[inline(always)]
 pub(crate) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
     let pairs = angles.as_chunks::<2>().0;
@@ -33,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_rotation_turns_each_pair_by_its_angle_and_leaves_the_rest() {
-        // Two positions of one pair in a head of three: angles 0 and 0.7.
+        // A head of three values, of which one pair is rotated: positions with angles 0 and 0.7.
         let (sin, cos) = libm::sincos(0.7);
         let table = [1.0, 0.0, cos, sin].map(|value| libm::round(value * 32767.0) as i16);
         for size in [1, 100, 65_536, 1 << 24, i32::MAX / 2] {

@@ -1,34 +1,33 @@
-//! What is done to rows of fixed-point values: quantizing and back, norms, sums, gates,
+//! Operations on rows of fixed-point values: quantization, requantization, norms, sums, gates,
 //! activations.
 
 use super::super::table::{NormRow, Requantize};
 use crate::fixed::{Scale, abs_max, magnitude_bits, mean, mul_high, multiply, with_rounding};
 
-/// Quantizes a row to `-127..=127`, scaled to its largest value.
+/// Quantizes a row to `-127..=127`, scaled to its largest magnitude.
 ///
-/// The scale is rounded up to its eleven bits first, so that the row is quantized with exactly the
-/// scale it is later multiplied by.
+/// The scale is rounded up to its 11 bits first, so that the row is quantized with exactly the
+/// scale by which it is multiplied later.
 #[inline(always)]
 pub(crate) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let (scale, lift, inverse, shift) = scale8(abs_max(row));
     for (q, &x) in out.iter_mut().zip(row) {
-        // Sixteen bits and a sign; the product stays below 2^31, and the result at 127, because |x|
-        // <= 127 * scale.
+        // `x` has 16 bits and a sign. |x| <= 127 * scale, so the product is below 2^31 and |q| is
+        // at most 127.
         let x = (x << lift) >> 15;
         *q = ((x * inverse + (1 << (shift - 1))) >> shift) as i8;
     }
     scale
 }
 
-/// The scale of a row with such a largest magnitude, and how a value becomes one of eight bits: by
-/// how much it is lifted first, what it is multiplied by after it has lost fifteen bits, and how
-/// many more it loses.
+/// The scale of a row with the largest magnitude `largest`, and the constants of its quantization
+/// `(((x << lift) >> 15) * inverse) >> shift`, as `(scale, lift, inverse, shift)`.
 #[inline]
 pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
     let largest = largest.max(1);
     let zeros = largest.leading_zeros();
     let normalized = largest << zeros;
-    // The scale is the largest value over 127: 1033..=2065 times 2^(14 - zeros).
+    // The scale is `largest / 127`: 1033..=2065 times 2^(14 - zeros).
     let mantissa = normalized.div_ceil(127 << 14);
     let carry = u32::from(mantissa > 2047);
     let mantissa = ((mantissa + carry) >> carry).max(1);
@@ -36,12 +35,12 @@ pub(crate) fn scale8(largest: u32) -> (Scale, u32, i32, u32) {
     (scale, zeros - 1, ((1 << 25) / mantissa) as i32, 23 + carry)
 }
 
-/// Quantizes a row to `bits` bits (at most fifteen) and a sign, with the smallest power-of-two
-/// scale for which its values have no more.
+/// Quantizes a row to `bits` bits (at most 15) and a sign, with the smallest power-of-two scale for
+/// which its values fit.
 ///
-/// At this width the up to one bit that the power of two gives away is far below what int8 weights
-/// cost, and the row needs no multiplication, here or when it is scaled back. What is rounded up to
-/// `2^bits` stays that, but for fifteen bits, where it is one less.
+/// A power of two wastes up to one bit, which at this width costs far less accuracy than int8
+/// weights do, and saves a multiplication here and in requantization. Values that round up to
+/// `2^bits` keep that value, except that 15 bits saturate at `2^15 - 1`.
 #[inline(always)]
 pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     let shift = magnitude_bits(row).saturating_sub(bits);
@@ -58,8 +57,8 @@ pub(crate) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
 }
 
 impl Requantize {
-    /// A row of accumulators, in place, with what is added to each in the end. Multipliers and
-    /// biases lie as they do in a blob; without biases there are none of them.
+    /// Converts a row of accumulators to fixed point in place, and adds the biases. Multipliers and
+    /// biases are little-endian; `biases` may be empty.
     #[inline(always)]
     pub(crate) fn apply(&self, accumulators: &mut [i32], multipliers: &[i32], biases: &[i32]) {
         let headroom = self.headroom;
@@ -82,9 +81,11 @@ impl Requantize {
 }
 
 impl NormRow<'_> {
-    /// The row, less its mean, is shifted to fifteen bits and a sign; the sum of its squares then
-    /// needs no wide product, and one reciprocal square root of sixteen bits serves the whole row.
-    /// The weights carry the factor `sqrt(size)` that turns a sum of squares into a mean.
+    /// Normalizes a row in place.
+    ///
+    /// The row, after subtraction of its mean, is shifted to 15 bits and a sign, so that squares
+    /// fit 32 bits, and is multiplied by one 16-bit reciprocal square root. The weights include the
+    /// factor `sqrt(size)` that turns the sum of squares into a mean.
     #[inline(always)]
     pub(crate) fn apply(&self, row: &mut [i32]) {
         if self.centered {
@@ -97,7 +98,7 @@ impl NormRow<'_> {
             squares += u64::from(x.wrapping_mul(*x) as u32);
         });
         let (inverse, shift) = self.inverse(squares, narrow as u32);
-        // Fifteen bits times sixteen, and a sign.
+        // 15 bits times 16 bits, and a sign.
         with_rounding!(shift, |round| for (x, &weight) in row.iter_mut().zip(self.weights) {
             *x = round(mul_high(x.wrapping_mul(inverse), i32::from_le(weight)));
         });
@@ -106,7 +107,7 @@ impl NormRow<'_> {
         }
     }
 
-    /// Takes the mean off.
+    /// Subtracts the mean.
     #[inline(always)]
     pub(crate) fn center(row: &mut [i32]) {
         let center = mean(row.iter().map(|&x| i64::from(x)).sum(), row.len() as u32);
@@ -115,10 +116,10 @@ impl NormRow<'_> {
         }
     }
 
-    /// What a row shifted by `narrow` is multiplied by, given the sum of its squares, and how far
-    /// the products are shifted.
+    /// The factor of a row shifted by `narrow`, given the sum of its squares, and the right shift
+    /// of the products.
     ///
-    /// Cores without the DSP extension call it in two places, and would pay for a call.
+    /// Inlined on cores without the DSP extension, which have two callers and would pay for a call.
     #[cfg_attr(not(kinglet_dsp), inline(always))]
     #[cfg_attr(kinglet_dsp, inline)]
     pub(crate) fn inverse(&self, squares: u64, narrow: u32) -> (i32, i32) {
@@ -127,7 +128,7 @@ impl NormRow<'_> {
     }
 }
 
-/// `1 / sqrt(x)` for `x > 0`, as `(m, e)` with `m * 2^(-31 - e)` and `m` of sixteen bits.
+/// `1 / sqrt(x)` for `x > 0`, as `(m, e)`: `m * 2^(-31 - e)` with a 16-bit `m`.
 pub(crate) fn inverse_sqrt(x: u64) -> (i32, i32) {
     let bits = 64 - x.leading_zeros() as i32;
     let half_exponent = (bits - 31) >> 1;
@@ -167,7 +168,7 @@ pub(crate) fn rectify(values: &mut [i32], table: &[i16]) {
 mod tests {
     use super::*;
 
-    /// Numbers that exercise every width; every run gives equal ones.
+    /// A reproducible sequence of numbers of every width.
     fn numbers(seed: u64) -> impl Iterator<Item = i32> {
         let mut state = seed;
         core::iter::repeat_with(move || {
@@ -212,7 +213,7 @@ mod tests {
                 let step = value(1, scale);
                 for (&q, &x) in q.iter().zip(&row) {
                     assert!(u32::from(q.unsigned_abs()) <= 1 << bits);
-                    // What would be 2^15 is one less.
+                    // 2^15 saturates at 2^15 - 1.
                     assert!(
                         (value(q.into(), scale) - f64::from(x)).abs() <= if q == i16::MAX { step } else { 0.5 * step }
                     );

@@ -1,23 +1,23 @@
-//! Scores of a query, the softmax over them in base two, and the sum of the values that it weights.
+//! The scores of a query, their softmax in base two, and the weighted sum of values.
 
 use super::super::attend::ScoreFactor;
 use super::products::dot;
 use crate::fixed::{Scale, headroom, mul_high, shift_round, with_rounding};
 use crate::format::places::TILE;
 
-/// No score is farther from zero, so that no two are farther apart than an `i32` holds.
+/// The largest magnitude of a score, so that the difference of two scores fits an `i32`.
 pub(crate) const MAX_SCORE: i32 = (1 << 30) - 1;
 
-/// Powers to a unit of [`EXP2`].
+/// Entries of [`EXP2`].
 pub(crate) const EXP2_STEPS: usize = 512;
 
-/// `2^(-i / 512)` for `i` in `0..512`, Q15. A power is up to a part in 739 too large; what is
-/// common to them all goes when they are divided by their sum, and what is left is far below the
-/// seven bits of a value.
+/// `2^(-i / 512)` for `i` in `0..512`, Q15. Truncating the exponent to a step makes a power too
+/// large by up to 1/739. The common part of that error cancels in the division by the sum; the rest
+/// is far below the 7-bit precision of values.
 pub(crate) static EXP2: [u16; EXP2_STEPS] = {
     let mut table = [0; EXP2_STEPS];
     let mut i = 0;
-    // Times 2^(-1 / 512) from one to the next, with 62 bits.
+    // Multiply by 2^(-1 / 512), Q62, from entry to entry.
     let mut power = 1_u64 << 62;
     while i < EXP2_STEPS {
         table[i] = ((power + (1 << 46)) >> 47) as u16;
@@ -27,14 +27,14 @@ pub(crate) static EXP2: [u16; EXP2_STEPS] = {
     table
 };
 
-/// `2^-z` for `z >= 0` in Q16, as Q15; 0 from `z = 16` on.
+/// `2^-z` in Q15, for `z >= 0` in Q16; 0 from `z = 16` on.
 #[inline(always)]
 pub(crate) fn exp2_neg(z: i32) -> u32 {
     let whole = (z >> 16).min(31);
     u32::from(EXP2[(z >> 7) as usize % EXP2_STEPS]) >> (whole & 31)
 }
 
-/// What the weighted sum of values is to be multiplied by: `multiplier * 2^exponent`.
+/// The factor of a weighted sum of values that gives attention's result: `multiplier * 2^exponent`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Normalizer {
     /// At most `2^30`.
@@ -43,20 +43,20 @@ pub(crate) struct Normalizer {
 }
 
 impl Normalizer {
-    /// The normalizer for the sum of the powers of `keys` keys; `top_scale` are the bits of the
-    /// largest scale of their values.
+    /// The normalizer for `keys` keys whose exponentials add up to `sum`. `top_scale` has the bits
+    /// of their values' largest scale.
     #[inline(always)]
     pub(crate) fn new(sum: u32, top_scale: u16, keys: usize) -> Self {
         let off = weight_bits_off(keys);
         let top_exponent = Scale::from_bits(top_scale).exponent();
-        // Normalized to sixteen bits, so that it takes one 32-bit division.
+        // Normalize the sum to 16 bits, so that one 32-bit division suffices.
         let sum = sum.max(1);
         let zeros = sum.leading_zeros();
         let inverse = ((1_u32 << 31) / (sum << zeros >> 16).max(1)) as i32;
         Self { multiplier: inverse << 14, exponent: top_exponent + 11 + off as i32 + zeros as i32 - 16 - 31 - 14 }
     }
 
-    /// Turns weighted sums into fixed-point values. The upper `spare` bits of every sum are free.
+    /// Converts weighted sums to fixed-point values. The sums have `spare` bits of headroom.
     #[inline(always)]
     pub(crate) fn apply(self, row: &mut [i32], spare: u32) {
         with_rounding!(spare as i32 - 32 - self.exponent, |round| {
@@ -71,21 +71,21 @@ impl Normalizer {
     }
 }
 
-/// The number of free upper bits in a weighted sum over `keys` keys.
+/// The headroom, in bits, of a weighted sum over `keys` keys.
 pub(crate) fn spare_bits(keys: usize) -> u32 {
     headroom((127 * keys as u64) << (15 - weight_bits_off(keys)))
 }
 
-/// The right shift, besides the exponent of the scale, that turns the product of a power and a
-/// value's scale into a weight. `top_scale` are the bits of the largest scale of `keys` values.
+/// The right shift that, minus the exponent of a value's scale, turns the product of an exponential
+/// and that scale into a weight. `top_scale` has the bits of the largest scale of `keys` values.
 #[inline(always)]
 pub(crate) fn lowered_by(top_scale: u16, keys: usize) -> u32 {
-    // Eleven bits are a scale's mantissa, and its exponent, plus 17, is in the upper five.
+    // A scale has an 11-bit mantissa, and its exponent plus 17 in the high five bits.
     u32::from(top_scale >> 11) + 11 + weight_bits_off(keys)
 }
 
-/// The largest of some values, or `least`. Four at a time are fewer instructions, also where the
-/// compiler minds the size.
+/// The largest value, or `least`. Unrolled by four, which takes fewer instructions even when
+/// compiled for size.
 #[inline(always)]
 fn largest<T: Copy + Ord>(values: &[T], least: T) -> T {
     let (fours, rest) = values.as_chunks();
@@ -93,13 +93,14 @@ fn largest<T: Copy + Ord>(values: &[T], least: T) -> T {
     rest.iter().fold(largest, |largest, &value| largest.max(value))
 }
 
-/// The largest of some scores.
+/// The largest score.
 #[inline(never)]
 pub(crate) fn scores_max(scores: &[i32]) -> i32 {
     largest(scores, i32::MIN)
 }
 
-/// The bits of the largest scale of two runs: their upper bits are the exponent.
+/// The bits of the largest scale of two runs. Bits compare as scales do, because the exponent is in
+/// the high bits.
 pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
     scales.into_iter().fold(0, |top, scales| largest(scales, top))
 }
@@ -143,7 +144,8 @@ pub(crate) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     sum
 }
 
-/// Four sums at a time stay in registers.
+/// `out += weights[n] * values[n]` over all `n`, four columns at a time, whose sums stay in
+/// registers.
 pub(crate) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let width = out.len().max(1);
     for (index, out) in out.chunks_mut(TILE).enumerate() {
@@ -166,7 +168,7 @@ pub(crate) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// [`weighted_sum`] in little code, for heads that few models have.
+/// [`weighted_sum`] in less code, for head sizes that few models have.
 #[cfg(kinglet_dsp)]
 #[cold]
 pub(crate) fn weighted_sum_of_any(out: &mut [i32], weights: &[i32], values: &[i8]) {
