@@ -1,47 +1,47 @@
-//! The arguments of the kernels of attention.
+//! Defines the arguments of the attention kernels.
 
 #[cfg(feature = "std")]
 use core::ops::Range;
 
-/// How a product of a query and a key becomes a score, besides the key's scale.
+/// The conversion of a product of a query and a key to a score, apart from the key's scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreFactor {
-    /// The first right shift of a product, to nineteen bits.
+    /// The right shift of a product to 19 bits.
     pub(crate) narrow: u32,
-    /// The last right shift, besides the exponent of the key.
+    /// The right shift of the scaled product, minus the exponent of the key's scale.
     pub(crate) shift: i32,
 }
 
-/// A quantized query times the softmax's scale, of which `mantissa` has fifteen bits.
+/// Multiplies a quantized query by the softmax scale's 15-bit mantissa.
 #[inline(always)]
 pub(crate) fn scale_query(q: i16, mantissa: i32) -> i16 {
     ((i32::from(q) * mantissa + (1 << 14)) >> 15) as i16
 }
 
-/// The keys and values of one head in a run of slots, and how its queries are scaled.
+/// The keys and values of one head in a run of slots, and the scaling of its queries.
 #[cfg(feature = "std")]
 pub(crate) struct Head<'a> {
-    /// `[keys, width]`.
+    /// The keys, `[keys, width]`.
     pub(crate) keys: &'a [i8],
-    /// Bits of the keys' scales.
+    /// The bits of the keys' scales.
     pub(crate) key_scales: &'a [u16],
-    /// `[keys, width]`.
+    /// The values, `[keys, width]`.
     pub(crate) values: &'a [i8],
-    /// Bits of the values' scales.
+    /// The bits of the values' scales.
     pub(crate) value_scales: &'a [u16],
-    /// Columns of a key, a value and a query.
+    /// The width of a key, a value and a query: `head_dim`.
     pub(crate) width: usize,
-    /// Bits of a quantized query.
+    /// The number of bits of a quantized query.
     pub(crate) query_bits: u32,
-    /// The multiplier of a quantized query, of fifteen bits.
+    /// The softmax scale's mantissa, in 15 bits.
     pub(crate) query_mantissa: i32,
-    /// The exponent of the unit of such a query, besides that of the query's own scale.
+    /// The softmax scale's exponent, which is added to that of the query's scale.
     pub(crate) query_power: i32,
-    /// How products become scores, without that exponent.
+    /// The conversion of products to scores, without `query_power`.
     pub(crate) factor: ScoreFactor,
 }
 
-/// Rows of queries of the heads that share keys, by token, then by head.
+/// The queries of a group of heads that share keys, by token, then by head.
 #[cfg(feature = "std")]
 pub(crate) struct Queries<'a> {
     pub(crate) rows: &'a mut [i32],
@@ -58,13 +58,13 @@ impl Queries<'_> {
         self.tokens * self.group
     }
 
-    /// A query, which its result replaces.
+    /// The row of a query, which its result replaces.
     pub(crate) fn row(&mut self, index: usize) -> &mut [i32] {
         let start = index / self.group * self.stride + index % self.group * self.width;
         self.rows.get_mut(start..start + self.width).unwrap_or(&mut [])
     }
 
-    /// The range of keys that a query sees, counted from the first key of the run.
+    /// The range of keys that a query sees, relative to the run's first key.
     pub(crate) fn visible(&self, index: usize) -> Range<usize> {
         (self.visible)(index / self.group)
     }

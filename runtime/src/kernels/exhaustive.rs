@@ -1,5 +1,5 @@
-//! Where the domain is small, all of it: every pair of bytes in every lane of a product, every
-//! number of sixteen bits through each table and quantizer, every shift.
+//! Tests small domains exhaustively: every pair of bytes in every lane of a product, every 16-bit
+//! number through each table and quantizer, every shift.
 
 use std::format;
 use std::string::String;
@@ -12,17 +12,17 @@ use super::tests::all;
 use crate::fixed::{Scale, shift_round};
 use crate::format::places::{TILE, tile_place};
 
-/// All numbers of sixteen bits.
+/// All 16-bit numbers.
 fn sixteen_bits() -> impl Iterator<Item = i32> + Clone {
     (i16::MIN..=i16::MAX).map(i32::from)
 }
 
-/// Columns of the products: the longest step of any set, and a tile more.
+/// Columns of the products: the longest step of any set, plus a tile.
 const COLS: usize = 68;
-/// Weights of eight bits, a row each.
+/// The number of 8-bit weights, each of which gets a row.
 const WEIGHTS: usize = 256;
 
-/// The sum that each set must give is a weight times the one activation that is not zero.
+/// Checks products with one nonzero activation: each sum must be a weight times that activation.
 fn wrong_products<X: Copy>(
     set: &Kernels,
     numbers: &[X],
@@ -37,7 +37,7 @@ where
     let mut out = vec![0; WEIGHTS * numbers.len()];
     for lane in 0..COLS {
         for (row, weights) in rows.chunks_exact_mut(COLS).enumerate() {
-            // Neighbours of the lane must not show through.
+            // Neighbouring lanes must not influence the sum.
             weights.fill(if row % 2 == 0 { i8::MIN } else { i8::MAX });
             weights[lane] = weight(row);
         }
@@ -71,8 +71,7 @@ fn tiled(rows: &[i8]) -> Vec<i8> {
 fn every_pair_of_bytes_has_its_product_in_every_lane() {
     assert!(COLS.is_multiple_of(TILE));
     let bytes: Vec<i8> = (-127..=127).collect();
-    // Values of up to as many bits as a row of `COLS` columns may have: one less than each power of
-    // two, with both signs.
+    // One less than each power of two, with both signs, up to the bits of a row of `COLS` columns.
     let bits = crate::fixed::row_bits(COLS);
     let words: Vec<i16> =
         (0..=bits).flat_map(|bit| [((1_i32 << bit) - 1) as i16, (1 - (1_i32 << bit)) as i16]).collect();
@@ -113,7 +112,7 @@ fn every_shift_rounds_as_its_definition_says() {
     }
 }
 
-/// Rows of all numbers of sixteen bits, lifted by some bits, so that the largest differs.
+/// Rows of all 16-bit numbers, shifted by different amounts, so that their scales differ.
 fn rows() -> impl Iterator<Item = Vec<i32>> {
     let lifted = (0..=16).map(|lift| sixteen_bits().map(|x| x << lift).collect::<Vec<_>>());
     let short = (1..=16).map(|bits| sixteen_bits().map(|x| x >> bits).collect());
@@ -128,7 +127,7 @@ fn every_number_of_sixteen_bits_is_quantized_as_the_definition_says() {
         for (&q, &x) in wanted8.iter().zip(&row) {
             let step = i64::from(scale.mantissa()) << (scale.exponent() + Scale::BIAS);
             let off = (i64::from(q) * step - (i64::from(x) << Scale::BIAS)).abs();
-            // Half a step, and what sixteen bits of the value lose.
+            // Half a step, and the rounding of the value to 16 bits.
             assert!(off <= step * 17 / 32 + (1 << Scale::BIAS), "{x} becomes {q} of {scale:?}");
         }
         for set in all() {
@@ -146,14 +145,14 @@ fn every_number_of_sixteen_bits_is_quantized_as_the_definition_says() {
 
 #[test]
 fn every_number_of_sixteen_bits_is_looked_up_as_the_definition_says() {
-    // Tables that rise, fall and jump, to the ends of what they may hold.
+    // Tables that rise, fall and jump, up to the extremes of an `i16`.
     let tables: [Vec<i16>; 3] = [
         (0..513).map(|n| (n * 64 - 16_384) as i16).collect(),
         (0..513).map(|n| (n * n % 65_536 - 32_768) as i16).collect(),
         (0..513).map(|n| if n % 2 == 0 { i16::MIN } else { i16::MAX }).collect(),
     ];
     for table in &tables {
-        // From steps far below a table's to values far beyond its end.
+        // From values far below a table's step to values far beyond its end.
         for lift in [0, 3, 4, 5, 8, 12, 16] {
             let values: Vec<i32> = sixteen_bits().map(|x| x << lift).collect();
             let mut wanted = values.clone();

@@ -1,19 +1,19 @@
-//! The inner loops, and the choice between their implementations: one table of functions for each
+//! Implements the inner loops, and selects their implementation: a table of functions for each
 //! instruction set.
 //!
-//! `scalar` holds the reference kernels. Every set gives their bits: a test compares each set that
-//! the machine has with them.
+//! `scalar` holds the reference kernels. Every set returns their bits: tests compare each set that
+//! the machine supports with them.
 
-/// A closure that calls a function for instructions which the processor has.
+/// A closure that calls a function with target features that the processor is known to have.
 ///
-/// It stands in the tables of sets, and in what their entries call. A table is private to its set,
-/// which hands it out when it has detected its instructions, or is compiled where the target
-/// promises them.
+/// Used in the tables of sets and in functions that only their entries call. A table is private to
+/// its set, which hands it out only after detecting its instructions, or is compiled only for
+/// targets that guarantee them.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 macro_rules! proven {
     (|$($argument:ident),*| $call:expr) => {
         |$($argument),*| {
-            // SAFETY: whoever calls this has the set's table, so the processor has its
+            // SAFETY: the caller has the set's table, so the processor has its
             // instructions.
             unsafe { $call }
         }
@@ -60,18 +60,19 @@ use table::Sets;
 pub(crate) use table::{Kernels, Weights};
 
 impl Kernels {
-    /// Every set that this machine runs, the fastest first.
+    /// Every set that this machine supports, the fastest first.
     pub(crate) fn available() -> impl Iterator<Item = &'static Self> {
         Self::faster().into_iter().flatten().chain([&scalar::SCALAR])
     }
 
-    /// The fastest set that this machine runs. Where the compiler knows it, `SCALAR` is not linked.
+    /// The fastest set that this machine supports. `SCALAR` is not linked if the target guarantees
+    /// another one.
     pub(crate) fn best() -> &'static Self {
         let [a, b, c, d] = Self::faster();
         a.or(b).or(c).or(d).unwrap_or(&scalar::SCALAR)
     }
 
-    /// The sets besides `scalar`, the fastest first.
+    /// The supported sets other than `scalar`, the fastest first.
     #[inline(always)]
     fn faster() -> Sets {
         #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! Products over packed weights, four bits each: a few columns of four rows at a time are unpacked
-//! to tiles of bytes, which every set can multiply.
+//! Products over packed 4-bit weights: unpacks some columns of four rows at a time to tiles of
+//! bytes, which every set can multiply.
 
 use bytemuck::cast_slice;
 
@@ -23,10 +23,10 @@ pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: 
     });
 }
 
-/// A tile of eight columns becomes two of four, a row of four weights at a time.
+/// Unpacks a tile of eight columns to two tiles of four columns, four weights at a time.
 ///
-/// Neighbouring columns are sixteen bits apart. Multiplied by the scale, two pairs give four bytes:
-/// columns 0, 2, 1, 3, the order of a tile.
+/// Neighbouring columns are 16 bits apart. Two such pairs, multiplied by the scale, give four
+/// bytes: columns 0, 2, 1, 3, the order of a tile.
 fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u32; TILE * PACKED_COLS / 4]) {
     const PAIR: u32 = 0x000f_000f;
     const SIGNS: u32 = 0x8080_8080;
@@ -34,12 +34,11 @@ fn unpack(words: &[u8; TILE * PACKED_COLS / 2], scales: &[u8; TILE], to: &mut [u
     let rows = words.as_chunks::<4>().0.iter().zip(scales);
     for ((word, &scale), (left, right)) in rows.zip(left.iter_mut().zip(right)) {
         let (word, scale) = (u32::from_le_bytes(*word), u32::from(scale));
-        // The offset of weights, in each byte.
+        // The weights' offset of 8, times the scale, in each byte.
         let raised = scale.wrapping_mul(0x0808_0808);
         let four = |word: u32| {
             let products = (word & PAIR).wrapping_mul(scale) | (word >> 4 & PAIR).wrapping_mul(scale) << 8;
-            // Subtracts byte by byte: the uppermost bits keep a borrow from crossing into the next
-            // byte.
+            // Subtract byte by byte: setting the top bits keeps borrows inside their bytes.
             ((products | SIGNS).wrapping_sub(raised & !SIGNS) ^ ((products ^ !raised) & SIGNS)).to_le()
         };
         *left = four(word);

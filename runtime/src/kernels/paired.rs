@@ -1,5 +1,5 @@
-//! Products over row-interleaved weights, for sets without a loop of their own: the weights are put
-//! into tiles first.
+//! Products over row-interleaved weights, for sets without a loop of their own: converts the
+//! weights to tiles first.
 
 use super::restored::{Tiles, first, multiply};
 use super::table::{Product, Weights};
@@ -18,7 +18,7 @@ pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols:
     });
 }
 
-/// Two rows of a tile, each in the columns' order 0, 2, 1, 3.
+/// Separates a pair of rows into two rows of a tile, with columns in the order 0, 2, 1, 3.
 fn apart(pairs: &[i8; 2 * TILE]) -> [u32; 2] {
     const UPPER: u32 = 0x00ff_00ff;
     let [a, b, c, d, e, f, g, h] = pairs.map(i8::cast_unsigned);

@@ -1,4 +1,4 @@
-//! The choice among the products of a set, by the layout of the weights.
+//! Selects a set's product by the layout of the weights.
 
 use super::table::{InPlace, Products, Weights};
 use super::{packed, paired, wide_tiles};

@@ -1,5 +1,5 @@
-//! Products over weights that are not in tiles of bytes: a few columns of four rows at a time are
-//! put into tiles, which every set can multiply.
+//! Products over weights that are not in tiles of bytes: converts some columns of four rows at a
+//! time to tiles, which every set can multiply.
 
 use bytemuck::cast_slice;
 
@@ -7,7 +7,7 @@ use super::scalar;
 use super::table::Product;
 use crate::format::places::TILE;
 
-/// Columns that are put into tiles at a time.
+/// Columns that are converted at a time.
 pub(super) const COLUMNS: usize = 128;
 
 /// Tiles of bytes, a word for each row.
@@ -16,10 +16,10 @@ pub(super) type Tiles = [u32; TILE * COLUMNS / 4];
 #[repr(align(16))]
 struct Restored(Tiles);
 
-/// `out = x * weights^T` over `blocks` blocks of four rows. `restore` gets a number of columns, and
-/// puts the next ones into tiles.
+/// `out = x * weights^T` over `blocks` blocks of four rows. `restore` converts the given number of
+/// columns, continuing after the last call.
 ///
-/// Never inlined: its buffer on the stack would otherwise be a part of every caller's frame.
+/// Never inlined: its buffer would otherwise be in the stack frame of every caller.
 #[inline(never)]
 pub(super) fn multiply<X>(
     out: &mut [i32],
@@ -46,8 +46,8 @@ pub(super) fn multiply<X>(
     }
 }
 
-/// Takes the first `len` values of a slice, or all where there are fewer. A zip of chunks would
-/// divide by a size, and check that it is not 0.
+/// Splits the first `len` values, or all if there are fewer, off a slice. Unlike `chunks`, it does
+/// not divide by a size or check that it is not 0.
 pub(super) fn first<'a, T>(rest: &mut &'a [T], len: usize) -> &'a [T] {
     let (first, others) = rest.split_at_checked(len).unwrap_or((rest, &[]));
     *rest = others;

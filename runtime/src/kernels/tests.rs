@@ -1,4 +1,5 @@
-//! Every set that this machine runs gives the scalar bits, on ragged and on extreme inputs.
+//! Compares every set that this machine supports with the scalar kernels, on ragged and extreme
+//! inputs.
 
 use std::vec::Vec;
 
@@ -14,13 +15,12 @@ use crate::format::spec::WeightLayout;
 use crate::kernels::scalar::softmax::MAX_SCORE;
 use crate::kernels::table::{NormRow, Requantize};
 
-/// Weights of bytes in a layout.
+/// 8-bit weights in a layout.
 fn laid(bytes: &[i8], layout: WeightLayout) -> Weights<'_> {
     Weights { bytes, scales: &[], layout }
 }
 
-/// Numbers of up to `bits` bits, now and then the largest and the smallest; every run gives equal
-/// numbers.
+/// A reproducible pseudorandom number generator, which returns extremes more often.
 struct Numbers(u64);
 
 impl Numbers {
@@ -79,7 +79,7 @@ fn others() -> impl Iterator<Item = &'static Kernels> {
     all().filter(|set| set.name != SCALAR.name)
 }
 
-/// The sets that this machine runs, and what stands in for one that it does not.
+/// The sets that this machine supports, and emulated ones that it does not.
 pub(super) fn all() -> impl Iterator<Item = &'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     let emulated = super::x86_64::vnni::emulated();
@@ -105,8 +105,8 @@ fn every_set_multiplies_as_scalar_does() {
         for set in others() {
             assert!(run(set) == run(&SCALAR), "{}: {tokens} tokens, {rows} rows, {cols} columns", set.name);
         }
-        // Where the weights fill whole tiles, they are laid in tiles, too: every set must give the
-        // sums of the rows.
+        // If the shape allows tiles, test tiled layouts, too: every set must return the sums of the
+        // row-major weights.
         if rows % TILE != 0 || cols % TILE != 0 {
             continue;
         }
@@ -220,7 +220,7 @@ fn every_set_attends_as_scalar_does() {
                 (set.scores8)(&mut scores8, &of_narrow, &narrow);
                 (set.scores16)(&mut scores16, &of_wide, &wide);
                 (set.weighted_sum)(&mut sums, &weights, &narrow);
-                // Scores of all sizes, and scales with exponents near and far.
+                // Scores of all magnitudes, and scales of close and distant exponents.
                 let mut logarithms = scores8.clone();
                 let largest = (set.scale_scores)(&mut logarithms, &scales, ScoreFactor { narrow: 9, shift });
                 let mut powers = logarithms.clone();

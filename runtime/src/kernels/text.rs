@@ -1,18 +1,18 @@
-//! Text that functions in assembly have in common.
+//! Macros for text that assembly functions share.
 
-/// Some pieces, each on lines of its own.
+/// Concatenates pieces of assembly, each followed by a newline.
 macro_rules! lines {
     ($($piece:expr),+ $(,)?) => {
         concat!($($piece, "\n"),+)
     };
 }
 
-/// Names the core to the assembler: an Armv8-M target does not say that its core has the DSP or the
+/// Selects the core for the assembler, because an Armv8-M target does not imply the DSP or the
 /// vector extension. Every function that needs one begins with this line.
 ///
-/// The directive holds for all later assembly of the program, and no other leads back to the
-/// target's own core. It therefore names the largest core that the crate's features promise: what
-/// that core has is refused nowhere.
+/// The directive applies to all later assembly of the program and cannot be undone. It therefore
+/// names the largest core that the crate's features promise, so that no later instruction is
+/// rejected.
 #[cfg(all(kinglet_dsp, feature = "mve"))]
 macro_rules! cpu {
     () => {
@@ -32,7 +32,7 @@ macro_rules! cpu {
     };
 }
 
-/// `$body` for each of `$registers`, which it calls `\x`.
+/// Repeats `$body` for each of `$registers`, which it names `\x`.
 #[cfg(kinglet_dsp)]
 macro_rules! each {
     ($registers:literal, $body:expr) => {
@@ -40,8 +40,8 @@ macro_rules! each {
     };
 }
 
-/// A shift to the right that rounds half up: `ASRS` leaves the last bit that it shifts out in the
-/// carry, which `ADC` adds. A shift by 0 leaves the carry alone, which must be clear before.
+/// A right shift that rounds half up: `ASRS` leaves the last bit shifted out in the carry, and
+/// `ADC` adds it. A shift by 0 does not change the carry, which must be clear before.
 #[cfg(kinglet_thumb2)]
 macro_rules! round {
     ($x:literal, $shift:literal) => {
@@ -49,9 +49,9 @@ macro_rules! round {
     };
 }
 
-/// `$many` for every `$step` values of `$count`, then `$one` for each that is left. It has the
-/// labels 1 to 4, and leaves `$count` with no use. Its counter rises from below 0, so the carry is
-/// clear where `$many` and `$one` begin.
+/// Runs `$many` for every `$step` of `$count` values, then `$one` for each of the rest. Uses the
+/// labels 1 to 4, and clobbers `$count`. The counter rises from below 0, so that the carry is clear
+/// when `$many` and `$one` begin.
 #[cfg(kinglet_dsp)]
 macro_rules! many_then_one {
     ($step:literal, $count:literal, $many:expr, $one:expr) => {
@@ -74,11 +74,11 @@ macro_rules! many_then_one {
     };
 }
 
-/// Label 2 and `$count` copies of `$body`. A function that enters this loop late computes where it
-/// jumps from `$bytes`, which the assembler checks to be a body's size.
+/// Label 2 and `$count` copies of `$body`. A function that enters the loop late computes its entry
+/// from `$bytes`, the size of a body, which the assembler checks.
 ///
-/// The check is a `.skip` by 0 or, which is an error, by -1: `.if` does not know differences of
-/// labels that are far apart, and what is true is 1 or -1.
+/// The check is a `.skip` by 0, or by -1, which is an error: `.if` cannot evaluate differences of
+/// distant labels, and a true comparison is 1 or -1.
 #[cfg(kinglet_dsp)]
 macro_rules! unrolled {
     ($count:literal, $bytes:expr, $body:expr) => {

@@ -1,16 +1,15 @@
-//! What products over tiled weights have in common where vectors are 16 bytes long, as long as a
-//! tile: how activations are brought into the order of a tile, and how many tokens and rows are
-//! multiplied together.
+//! Shared code of products over tiled weights on targets with 16-byte vectors, the size of a tile:
+//! reorders activations, and blocks the product by tokens and rows.
 
 use crate::format::places::TILE;
 
-/// Columns that are reordered at a time, so that they fit the stack.
+/// Columns that are reordered on the stack at a time.
 pub(super) const COLUMNS: usize = 512;
 
-/// A tile as it lies.
+/// The bytes of a tile.
 pub(super) type Tile = [i8; TILE * TILE];
 
-/// All rows of weights, and some of their columns.
+/// All rows and a range of columns of the weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'m> {
     weights: &'m [i8],
@@ -20,8 +19,8 @@ pub(super) struct Part<'m> {
 }
 
 impl<'m> Part<'m> {
-    /// `B` blocks of four rows at a time, tiles of the part's columns; those behind the last are
-    /// empty.
+    /// Iterates over `B` blocks of four rows at a time: for each, the tiles of the part's columns.
+    /// Blocks past the last row are empty.
     #[inline(always)]
     pub(super) fn blocks<const B: usize>(self) -> impl Iterator<Item = [&'m [Tile]; B]> {
         self.weights.chunks((B * TILE * self.cols).max(1)).map(move |weights| {
@@ -33,13 +32,14 @@ impl<'m> Part<'m> {
         })
     }
 
-    /// Tiles in a block.
+    /// The number of tiles in a block.
     #[inline(always)]
     pub(super) fn tiles(self) -> usize {
         self.width / TILE
     }
 
-    /// The sums of some blocks, the first of which is `index`, go where they belong.
+    /// Writes the sums of blocks `B * index` and following to `out`, or adds them after the first
+    /// part.
     #[inline(always)]
     pub(super) fn put<const B: usize>(self, out: &mut [i32], index: usize, sums: [[i32; TILE]; B]) {
         let out = out.get_mut(index * B * TILE..).unwrap_or(&mut []);
@@ -51,10 +51,10 @@ impl<'m> Part<'m> {
     }
 }
 
-/// A product over tiles.
+/// A product over tiled weights.
 ///
-/// `reorder` fills an `R`, which is `empty` at first, with up to [`COLUMNS`] activations of a row.
-/// `one` multiplies one such row, and `four` multiplies four.
+/// `reorder` fills an `R`, initially `empty`, with up to [`COLUMNS`] activations of a row. `one`
+/// multiplies one such row, `four` multiplies four.
 #[inline(always)]
 pub(super) fn multiply<X, R: Copy>(
     (out, x, weights, cols): (&mut [i32], &[X], &[i8], usize),

@@ -1,5 +1,5 @@
-//! Products over weights in tiles of sixteen rows, for sets without a loop of their own: the
-//! weights are put into tiles of four rows first.
+//! Products over weights in wide tiles, for sets without a loop of their own: converts the weights
+//! to tiles of four rows first.
 
 use super::restored::{Tiles, multiply};
 use super::table::{Product, Weights};
@@ -15,7 +15,7 @@ pub(super) fn in_tiles<X>(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols:
         for (at, tile) in to.as_chunks_mut::<TILE>().0.iter_mut().enumerate().take(width / TILE) {
             let place = wide_tile_place(TILE * block, first + TILE * at, cols);
             let rows = weights.get(place..).unwrap_or(&[]).as_chunks::<TILE>().0;
-            // Columns 0, 2, 1, 3.
+            // Reorder the columns to 0, 2, 1, 3.
             for (to, &[a, b, c, d]) in tile.iter_mut().zip(rows) {
                 *to = u32::from_ne_bytes([a, c, b, d].map(i8::cast_unsigned));
             }

@@ -1,31 +1,30 @@
-//! What the loops of 32-bit cores without vectors ask of their arguments, and how these are
-//! prepared.
+//! Checks and prepares the arguments of the loops for 32-bit cores without vectors.
 
 use super::scalar;
 use super::table::{Requantize, Weights};
 use crate::format::places::{PACKED_COLS, TILE};
 
-/// Groups of the widest row that is multiplied without being unpacked.
+/// The most groups of a row that is multiplied in packed form.
 const GROUPS: usize = 64;
 
-/// The sizes of packed weights, and what the sums of a token begin with.
+/// The sizes of packed weights, and the initial sums of a token.
 pub(super) struct Groups<'a> {
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     #[cfg_attr(kinglet_thumb1, expect(dead_code, reason = "its loop ends where the sums end"))]
     pub(super) blocks: usize,
-    /// Tiles in a row, of eight columns.
+    /// The number of tiles, of eight columns, in a row.
     pub(super) tiles: usize,
     pub(super) tiles_in_group: usize,
-    /// With what the sums of each group begin: weights are offset by 8, so with -8 times the sum of
-    /// the group's activations.
+    /// The initial sum of each group: -8 times the sum of its activations, because weights carry an
+    /// offset of 8.
     pub(super) beginnings: &'a [i32],
 }
 
-/// A product over packed weights, as they lie: `one_token` gets the sums and the activations of
-/// each token. Returns whether it could.
+/// A product over packed weights: calls `one_token` with the sums and the activations of each
+/// token. Returns `false` if the sizes or the address of the weights are not supported.
 ///
-/// The weights begin at a word's boundary and, like the scales, are as many as the sizes say. A
-/// token has `8 * tiles` activations and `4 * blocks` sums, and no size is 0.
+/// It guarantees to `one_token`: the weights begin at a word boundary; the numbers of weights and
+/// scales match the sizes; a token has `8 * tiles` activations and `4 * blocks` sums; no size is 0.
 #[inline(always)]
 pub(super) fn packed<X: Copy + Into<i32>>(
     out: &mut [i32],
@@ -54,10 +53,10 @@ pub(super) fn packed<X: Copy + Into<i32>>(
     true
 }
 
-/// A product over tiles of weights: `one_token` gets the sums and the activations of each token.
+/// A product over tiled weights: calls `one_token` with the sums and the activations of each token.
 ///
-/// A token has `cols` activations, and as many sums as there are rows: both are multiples of four,
-/// and neither is 0.
+/// It guarantees to `one_token`: a token has `cols` activations and a sum for each row; both
+/// numbers are multiples of four and not 0.
 #[cfg(not(kinglet_thumb1))]
 #[inline(always)]
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize, one_token: impl Fn(&mut [i32], &[i16])) {
@@ -70,18 +69,18 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize, o
     }
 }
 
-/// The shift to the right that takes the place of both of [`Requantize`]'s: accumulators have the
-/// headroom, so the shift to the left can be taken off the one to the right.
+/// The right shift that replaces both of [`Requantize`]'s shifts: the left shift by `headroom` can
+/// be subtracted from the right shift.
 #[inline(always)]
 pub(super) fn folded_shift(by: &Requantize) -> i32 {
     by.shift.wrapping_sub_unsigned(by.headroom)
 }
 
-/// The longest table of an activation: where it ends, no sum has left an `i32`.
+/// The longest table of an activation for which no sum overflows an `i32`.
 const TABLE: usize = 1 << 16;
 
-/// The index and the value of a table's last entry, where the loops of `rectify` take it and the
-/// values: there is an entry, and a value.
+/// The index and the value of a table's last entry; `None` if the loops of `rectify` do not support
+/// the arguments: the table is empty or too long, or there are no values.
 #[inline(always)]
 pub(super) fn last_entry(values: &[i32], table: &[i16]) -> Option<(usize, i32)> {
     let (&last, others) = table.split_last().filter(|_| !values.is_empty() && table.len() <= TABLE)?;
