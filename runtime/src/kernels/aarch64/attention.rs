@@ -1,6 +1,6 @@
-//! Attention and activations: four keys at a time for their scores, eight or sixteen columns for
-//! the weighted sum, four values for a table. Powers the compiler makes of the definition with as
-//! few instructions.
+//! Attention and activations: four keys at a time for scores, eight or sixteen columns for the
+//! weighted sum, four values for a table. `powers` is the reference kernel, which the compiler
+//! vectorizes as well.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -9,7 +9,7 @@ use super::super::attend::ScoreFactor;
 use super::super::scalar;
 use super::vectors::{totals, words};
 
-/// Eight values that lie together, as sixteen-bit lanes.
+/// A key's value type, eight of which load into 16-bit lanes.
 trait Wide: Copy {
     fn load(values: &[Self; 8]) -> int16x8_t;
 }
@@ -46,7 +46,7 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     }
 }
 
-/// Whether the head is one of whole vectors, and the scores are done.
+/// Computes the scores if `head_dim` is a multiple of eight. Returns whether it did.
 #[inline]
 #[target_feature(enable = "neon")]
 fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
@@ -77,7 +77,7 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
-/// Heads of eight: a key is one vector.
+/// Scores for `head_dim` 8: a key is one vector.
 #[inline]
 #[target_feature(enable = "neon")]
 fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
@@ -122,13 +122,13 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// Some columns of each row.
+/// The `C` columns from `first` on of each row.
 #[inline(always)]
 fn chunks<const C: usize>(values: &[i8], first: usize, width: usize) -> impl Iterator<Item = &[i8; C]> {
     values.get(first..).unwrap_or(&[]).chunks(width).map_while(<[i8]>::first_chunk)
 }
 
-/// `E` times eight columns, which are `C`. Weights have fifteen bits.
+/// The weighted sum of `C = 8 * E` columns. Weights have 15 bits.
 #[inline]
 #[target_feature(enable = "neon")]
 fn columns<'v, const E: usize, const C: usize>(
@@ -156,7 +156,7 @@ fn load_words(words: &[i32; 4]) -> int32x4_t {
     unsafe { vld1q_s32(words.as_ptr()) }
 }
 
-/// Four scales, a word each.
+/// Loads four scales into 32-bit lanes.
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_scales(scales: &[u16; 4]) -> uint32x4_t {
@@ -167,7 +167,7 @@ fn load_scales(scales: &[u16; 4]) -> uint32x4_t {
 #[target_feature(enable = "neon")]
 pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let narrow = vdupq_n_s32(-((factor.narrow & 31) as i32));
-    // A scale's exponent is its upper five bits less 17.
+    // A scale's exponent is its high five bits minus 17.
     let shift = vdupq_n_s32(factor.shift + 17);
     let (mut largest, mut rare) = (vdupq_n_s32(i32::MIN), i32::MIN);
     let (fours, rest) = scores.as_chunks_mut::<4>();
@@ -175,7 +175,7 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
         let scales = load_scales(bits);
         let shifts = vsubq_s32(shift, vreinterpretq_s32_u32(vshrq_n_u32::<11>(scales)));
         if vminvq_s32(shifts) < 0 {
-            // A shift to the left is rare.
+            // A left shift is rare.
             rare = rare.max((scalar::SCALAR.scale_scores)(four, bits, factor));
             continue;
         }
@@ -192,7 +192,7 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
 
 #[target_feature(enable = "neon")]
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    // The last index that has a neighbour.
+    // The last index with a successor.
     let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
         return (scalar::SCALAR.rectify)(values, table);
     };

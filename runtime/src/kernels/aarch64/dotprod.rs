@@ -1,8 +1,8 @@
-//! Armv8.2's products of bytes: sixteen to an instruction, and the four sums that it adds to are
-//! the four rows of a tile.
+//! Armv8.2's dot products of bytes (`SDOT`): an instruction multiplies sixteen bytes, a tile, and
+//! accumulates into four lanes, the rows of the tile.
 //!
-//! Sixteen-bit activations are `256 * high + low`, both bytes with a sign, and each tile meets
-//! both.
+//! 16-bit activations are split into signed bytes, `256 * high + low`, and each tile is multiplied
+//! by both.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -14,10 +14,10 @@ use super::neon::{self, NEON, bytes, load, load_some, order, repeat, whole};
 use super::vectors::words;
 use crate::format::places::{TILE, tile_place};
 
-/// The set, on a processor that has the instruction.
+/// The set, if the processor has the instruction.
 ///
-/// Matrix products of bytes (`SMMLA`) are not used: they need zipped operands, which costs one
-/// token more instructions, and saves several tokens 6 %.
+/// `SMMLA` is not used: it needs zipped operands, which costs instructions for one token and saves
+/// only 6 % for several.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     #[cfg(any(test, feature = "std"))]
     let detected = std::arch::is_aarch64_feature_detected!("dotprod");
@@ -26,7 +26,7 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&DOTPROD)
 }
 
-/// Private, so that [`kernels`] alone hands it out: whoever holds it runs on a processor with the
+/// Private: only [`kernels`] hands it out, so that every holder runs on a processor with the
 /// instruction.
 static DOTPROD: Kernels = Kernels {
     name: "neon-dotprod",
@@ -39,13 +39,13 @@ static DOTPROD: Kernels = Kernels {
     ..NEON
 };
 
-/// The compiler finds the instruction in the definition's loop over rows.
+/// The reference kernel: the compiler vectorizes its loop with the instruction.
 #[target_feature(enable = "neon,dotprod")]
 fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     scalar::matmul(out, x, weights, cols);
 }
 
-/// Columns of a row in the order of a tile: `P` bytes of each, the lowest first.
+/// Columns of a row in the order of a tile, as `P` planes of bytes, the low bytes first.
 type Row<const P: usize> = [[i8; COLUMNS]; P];
 
 #[target_feature(enable = "neon")]
@@ -55,7 +55,7 @@ fn reorder8(x: &[i8], [to]: &mut Row<1>) {
     }
 }
 
-/// The largest number that two bytes with signs make.
+/// The largest number that two signed bytes represent.
 const LARGEST: i16 = 256 * 127 + 127;
 
 #[target_feature(enable = "neon")]
@@ -66,8 +66,8 @@ fn reorder16(x: &[i16], [low, high]: &mut Row<2>) {
     }
 }
 
-/// The lower and the upper bytes of up to sixteen activations in the order of a tile, with zeros
-/// behind them.
+/// The low and the high bytes of up to sixteen activations, in the order of a tile, padded with
+/// zeros.
 #[inline]
 #[target_feature(enable = "neon")]
 fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
@@ -76,7 +76,7 @@ fn split(x: &[i16]) -> (int8x16_t, int8x16_t) {
     let x = unsafe { [vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))] };
     let [a, b] = x.map(|x| vminq_s16(x, vdupq_n_s16(LARGEST)));
     let low = vuzp1q_s8(vreinterpretq_s8_s16(a), vreinterpretq_s8_s16(b));
-    // Half of the lower byte's range is added, so that the rest is rounded to the nearest.
+    // Add half of the low byte's range: the low byte is signed, so the high byte must round up.
     let half = vdupq_n_s16(128);
     let high = vuzp2q_s8(vreinterpretq_s8_s16(vaddq_s16(a, half)), vreinterpretq_s8_s16(vaddq_s16(b, half)));
     (order(low), order(high))
@@ -96,7 +96,7 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let cols = cols.max(1);
     let rows = (weights.len() / cols).max(1);
     for (x, out) in x.chunks(4 * cols).zip(out.chunks_mut(4 * rows)) {
-        // The 128 activations from 32,640 on do not fit two signed bytes.
+        // Activations from 32,640 on do not fit two signed bytes.
         let larger: usize =
             x.chunks(256).map(|x| usize::from(x.iter().map(|&x| u16::from(x > LARGEST)).sum::<u16>())).sum();
         if larger > FEW {
@@ -114,10 +114,10 @@ fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     }
 }
 
-/// The most activations of four rows beyond [`LARGEST`] that are corrected one by one.
+/// The most activations above [`LARGEST`] in four rows that are corrected one by one.
 const FEW: usize = 16;
 
-/// One column's products.
+/// Adds the products of one column.
 #[cold]
 fn add_column(out: &mut [i32], x: i16, weights: &[i8], (col, cols): (usize, usize)) {
     let blocks = weights.chunks_exact((TILE * cols).max(1)).zip(out.as_chunks_mut::<TILE>().0);
@@ -139,7 +139,7 @@ fn tiles16_of_bytes(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     );
 }
 
-/// `T` tokens by `B` blocks of four rows at a time, over `P` bytes of each activation.
+/// Multiplies `T` tokens by `B` blocks of four rows at a time, over `P` bytes of each activation.
 #[target_feature(enable = "neon,dotprod")]
 fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]; T], x: &[Row<P>; T], part: Part<'_>) {
     let whole = (part.tiles() / 4).min(COLUMNS / 16);
@@ -180,7 +180,7 @@ fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]
         for (out, sums) in out.iter_mut().zip(sums) {
             let mut rows = [[0; TILE]; B];
             for (rows, sums) in rows.iter_mut().zip(sums) {
-                // The bytes of one activation weigh 256 times as much as those before them.
+                // Each plane of bytes counts 256 times the one before it.
                 let mut total = vdupq_n_s32(0);
                 for sum in sums.into_iter().rev() {
                     total = vaddq_s32(vshlq_n_s32::<8>(total), sum);
@@ -192,12 +192,11 @@ fn multiply<const T: usize, const B: usize, const P: usize>(mut out: [&mut [i32]
     }
 }
 
-/// `sums[row] += tile[row] . x[LANE]`, four columns of each. The compiler's own function for it is
-/// not stable.
+/// `sums[row] += tile[row] . x[LANE]`, over four columns. The intrinsic is not stable.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot<const LANE: usize>(mut sums: int32x4_t, tile: int8x16_t, x: int8x16_t) -> int32x4_t {
-    // SAFETY: it computes, and nothing else; whoever is here has the instruction.
+    // SAFETY: it only computes; `target_feature` guarantees the instruction.
     unsafe {
         core::arch::asm!(
             "sdot {sums:v}.4s, {tile:v}.16b, {x:v}.4b[{lane}]",

@@ -1,6 +1,5 @@
-//! 64-bit Arm. Every such processor has vectors; whether it has an instruction for products of
-//! bytes is found out when the program runs, where there is a standard library to ask, and is what
-//! the target says elsewhere.
+//! Kernels for 64-bit Arm. Every such processor has NEON. Dot products are detected at run time
+//! with the feature `std`, and taken from the target's features without it.
 
 mod attention;
 mod dotprod;

@@ -1,9 +1,9 @@
-//! The vectors that every 64-bit Arm processor has. Kernels over rows have no code here: the
-//! compiler vectorizes the reference kernels.
+//! NEON, which every 64-bit Arm processor has. Kernels over rows have no code here: the compiler
+//! vectorizes the reference kernels.
 //!
-//! A tile is one load. For sixteen-bit activations each row of a tile is widened and multiplied by
-//! four columns. For eight-bit activations two products of bytes are added in sixteen bits: no
-//! activation is -128, so their sum is at most 2 * 127 * 128.
+//! A tile is one load. For 16-bit activations, each row of a tile is widened and multiplied by four
+//! columns. For 8-bit activations, two products are added in 16 bits: no activation is -128, so
+//! their sum is at most 2 * 127 * 128.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
@@ -15,7 +15,7 @@ use super::attention;
 use super::vectors::{totals, words};
 use crate::format::places::TILE;
 
-/// The set for this target, which has vectors.
+/// The kernel set for NEON.
 pub(super) static NEON: Kernels = Kernels {
     name: "neon",
     products8: Products { tiles: tiles8, ..scalar::SCALAR.products8 },
@@ -53,7 +53,7 @@ fn reorder16(x: &[i16], to: &mut Row<i16>) {
     }
 }
 
-/// The columns of four tiles, in their order.
+/// Reorders the columns of four tiles to 0, 2, 1, 3.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn order(columns: int8x16_t) -> int8x16_t {
@@ -62,14 +62,14 @@ pub(super) fn order(columns: int8x16_t) -> int8x16_t {
     vqtbl1q_s8(columns, unsafe { vld1q_u8(ORDER.as_ptr()) })
 }
 
-/// Bytes, with zeros behind them where there are fewer than sixteen.
+/// Loads up to sixteen bytes, padded with zeros.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn load_some(x: &[i8]) -> int8x16_t {
     load(&whole(x))
 }
 
-/// The first of a row, with zeros behind them where there are fewer.
+/// The first `N` values of a row, padded with zeros.
 #[inline(always)]
 pub(super) fn whole<X: Copy + Default, const N: usize>(x: &[X]) -> [X; N] {
     x.first_chunk().copied().unwrap_or_else(|| {
@@ -101,11 +101,11 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     );
 }
 
-/// `T` tokens by `B` blocks of four rows at a time.
+/// Multiplies `T` tokens by `B` blocks of four rows at a time.
 #[target_feature(enable = "neon")]
 fn multiply8<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<i8>; T], part: Part<'_>) {
     for (index, blocks) in part.blocks::<B>().enumerate() {
-        // Of two rows each, with two sums for a row.
+        // A vector holds the sums of two rows, two for each.
         let mut sums = [[[vdupq_n_s32(0); 2]; B]; T];
         for pair in 0..part.tiles().div_ceil(2) {
             let mut four = [[vdup_n_s8(0); 2]; T];
@@ -131,7 +131,7 @@ fn multiply8<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<
     }
 }
 
-/// `T` tokens of sixteen-bit activations by `B` blocks of four rows at a time.
+/// Multiplies `T` tokens of 16-bit activations by `B` blocks of four rows at a time.
 #[target_feature(enable = "neon")]
 fn multiply16<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row<i16>; T], part: Part<'_>) {
     for (index, blocks) in part.blocks::<B>().enumerate() {
@@ -172,18 +172,18 @@ pub(super) fn load(tile: &Tile) -> int8x16_t {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_four(x: &[i16; 4]) -> int16x4_t {
-    // SAFETY: there are four, and the load needs no more than their own alignment.
+    // SAFETY: eight bytes are read, and the load needs no alignment beyond that of `i16`.
     unsafe { vld1_s16(x.as_ptr()) }
 }
 
-/// Four bytes, again and again.
+/// Repeats four bytes four times.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn repeat(x: &[i8; 4]) -> int8x16_t {
     vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(x.map(i8::cast_unsigned))))
 }
 
-/// The lanes.
+/// The lanes as an array.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn bytes(lanes: int8x16_t) -> [i8; 16] {

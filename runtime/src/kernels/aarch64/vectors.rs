@@ -1,9 +1,9 @@
-//! What every set of this architecture does with vectors.
+//! Helpers for vectors that all sets of this architecture share.
 #![allow(unsafe_code)]
 
 use core::arch::aarch64::*;
 
-/// The lanes.
+/// The lanes as an array.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn words(lanes: int32x4_t) -> [i32; 4] {
@@ -13,7 +13,7 @@ pub(super) fn words(lanes: int32x4_t) -> [i32; 4] {
     words
 }
 
-/// The sums of four times four lanes.
+/// The sum of each vector's lanes.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn totals([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {

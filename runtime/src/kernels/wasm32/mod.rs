@@ -1,3 +1,3 @@
-//! WebAssembly: a module has vectors or it has not, so the set is chosen when it is built.
+//! Kernels for WebAssembly. A module either uses vectors or not, so the set is chosen at build time.
 
 pub(crate) mod simd128;

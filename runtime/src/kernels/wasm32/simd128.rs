@@ -1,7 +1,7 @@
-//! WebAssembly's vectors of sixteen bytes, and its one product that adds: eight products of 16-bit
-//! values, in pairs. Nothing relaxed, whose bits depend on the machine. There is no shift by a
-//! number of its own for each lane, which scores would need; what is done to rows the compiler
-//! makes vectors of by itself.
+//! WebAssembly's 16-byte vectors, with their one multiply-add: eight products of 16-bit values,
+//! added in pairs. Relaxed instructions are not used, because their results depend on the machine.
+//! `scale_scores` is scalar, because there is no per-lane shift. Kernels over rows have no code
+//! here: the compiler vectorizes the reference kernels.
 #![allow(unsafe_code)]
 
 use core::arch::wasm32::*;
@@ -11,7 +11,7 @@ use super::super::table::{Kernels, Products};
 use super::super::tiles::{self, COLUMNS, Part};
 use crate::format::places::TILE;
 
-/// The set for this target, which has vectors.
+/// The kernel set for `simd128`.
 pub(crate) static SIMD128: Kernels = Kernels {
     name: "wasm-simd128",
     products8: Products { tiles: |out, x, weights, cols| tiles(out, x, weights, cols), ..scalar::SCALAR.products8 },
@@ -44,10 +44,10 @@ fn tiles<X: Copy + Into<i16>>(out: &mut [i32], x: &[X], weights: &[i8], cols: us
     tiles::multiply((out, x, weights, cols), [0; COLUMNS / TILE], reorder, multiply::<1, 4>, multiply::<4, 1>);
 }
 
-/// `T` tokens by `B` blocks of four rows at a time.
+/// Multiplies `T` tokens by `B` blocks of four rows at a time.
 fn multiply<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row; T], part: Part<'_>) {
     for (index, blocks) in part.blocks::<B>().enumerate() {
-        // Of two rows each, with two sums for a row.
+        // A vector holds the sums of two rows, two for each.
         let mut sums = [[[i32x4_splat(0); 2]; B]; T];
         for place in 0..part.tiles() {
             let mut four = [i32x4_splat(0); T];
@@ -72,13 +72,13 @@ fn multiply<const T: usize, const B: usize>(mut out: [&mut [i32]; T], x: &[Row; 
     }
 }
 
-/// Sixteen bytes as two vectors of eight.
+/// Widens sixteen bytes to two vectors of eight 16-bit lanes.
 fn halves(bytes: &[i8; 16]) -> [v128; 2] {
     // SAFETY: there are twice eight bytes, and the loads need no alignment.
     unsafe { [i16x8_load_extend_i8x8(bytes.as_ptr()), i16x8_load_extend_i8x8(bytes.as_ptr().add(8))] }
 }
 
-/// The lanes.
+/// The lanes as an array.
 fn words(lanes: v128) -> [i32; 4] {
     let mut words = [0_i32; 4];
     // SAFETY: sixteen bytes are written, at any alignment.
@@ -91,12 +91,12 @@ fn load_words(words: &[i32; 4]) -> v128 {
     unsafe { v128_load(words.as_ptr().cast()) }
 }
 
-/// The sums of neighbours: two of the first, two of the second.
+/// The sums of adjacent lanes: two of `a`, two of `b`.
 fn pairs(a: v128, b: v128) -> v128 {
     i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b))
 }
 
-/// Eight values that lie together, as sixteen-bit lanes.
+/// A key's value type, eight of which load into 16-bit lanes.
 trait Wide: Copy {
     fn load(values: &[Self; 8]) -> v128;
 }
@@ -117,7 +117,8 @@ impl Wide for i16 {
     }
 }
 
-/// Whether the head is one of whole vectors, and the scores are done: four keys at a time.
+/// Computes the scores, four keys at a time, if `head_dim` is a multiple of eight. Returns whether
+/// it did.
 #[inline(always)]
 fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     let (query, rest) = query.as_chunks::<8>();
@@ -150,7 +151,8 @@ fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// Eight columns. Two neighbouring rows meet two neighbouring weights, which have fifteen bits.
+/// The weighted sum of eight columns. Weights have 15 bits, so that two rows are multiplied and
+/// added by one instruction.
 fn columns(out: &mut [i32; 8], weights: &[i32], values: &[i8], width: usize) {
     let (mut low, mut high) = (i32x4_splat(0), i32x4_splat(0));
     let mut rows = values.chunks(width).map(|row| row.first_chunk().unwrap_or(&[0; 8]));
