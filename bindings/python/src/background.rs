@@ -1,4 +1,4 @@
-//! Work on a thread of its own, which Ctrl-C does not have to wait for.
+//! Runs long work on its own thread, so that Ctrl-C can interrupt it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -10,20 +10,20 @@ use pyo3::prelude::*;
 
 use crate::error::{mistake, raise};
 
-/// How long a signal may wait.
+/// The interval at which Python's signals are checked.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
-/// As the first thread of a program has.
+/// The stack size of a thread, equal to that of a program's main thread on Linux.
 const STACK: usize = 8 << 20;
 
-/// Starts a thread; `name` is what debuggers show.
+/// Starts a thread; debuggers show its `name`.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)?;
     Ok(())
 }
 
-/// Does long work without Python's lock. A signal ends the wait with an exception: then the flag is
-/// set that the work is given, and what the work makes is dropped.
+/// Runs long work without holding Python's global interpreter lock. A signal raises an exception in
+/// the caller; the flag passed to `work` is then set, and the result of `work` is dropped.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce(&AtomicBool) -> Result<T> + Send + 'static,
@@ -32,11 +32,11 @@ pub(crate) fn run<T: Send + 'static>(
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = cancelled.clone();
     let started = spawn("kinglet", move || {
-        // Nobody waits for what was cancelled.
+        // After a cancellation there is no receiver.
         _ = sender.send(work(&flag));
     });
     started.map_err(|error| raise(py, &error))?;
-    // The receiver is this thread's own, which `detach` does not leave.
+    // `detach` requires `Sync`; the closure runs on this thread.
     let receiver = Mutex::new(receiver);
     loop {
         let received = py.detach(|| receiver.lock().ok().map(|receiver| receiver.recv_timeout(PATIENCE)));

@@ -1,4 +1,4 @@
-//! From a checkpoint's folder to a blob.
+//! Converts a checkpoint's folder to a blob.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 
 use crate::background;
 
-/// What the command line's options of these names say.
+/// The options of a conversion, named like those of the command line.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Wishes {
@@ -46,7 +46,7 @@ pub(crate) struct Wishes {
     force: bool,
 }
 
-/// Converts a checkpoint: the report's summary as JSON, the report as text, and notes.
+/// Converts a checkpoint. Returns the report's summary as JSON, the report as text, and notes.
 #[pyfunction]
 pub(crate) fn convert(
     py: Python<'_>,
@@ -57,7 +57,7 @@ pub(crate) fn convert(
     background::run(py, move |cancelled| wishes.carry_out(Path::new(&folder), Path::new(&output), cancelled))
 }
 
-/// One of the values that an option may have.
+/// The value that an option's name stands for.
 fn one<T: Copy>(option: &str, given: &str, values: &[(&str, T)]) -> Result<T> {
     let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
     let found = values.iter().find(|(name, _)| *name == given);
@@ -95,7 +95,7 @@ impl Wishes {
         let reader = if section.is_empty() { None } else { Some(Tokenizer::from_bytes(&section)?) };
         let (samples, own) = self.samples(&source, reader.as_ref())?;
         let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate, &|| ())?;
-        // One that saw nothing rounds each weight by itself.
+        // An empty calibration rounds each weight to the nearest level.
         let calibration = calibration.unwrap_or_default();
         let budget = match &self.flash {
             Some(size) => {
@@ -128,7 +128,7 @@ impl Wishes {
         Ok((report.summary().to_string(), report.to_string(), notes))
     }
 
-    /// The width of the keys, where it is not to be measured, and what the mapping needs.
+    /// The width of the keys, or `None` to measure it, and the options of the mapping.
     fn options(&self) -> Result<(Option<KeyWidth>, Options)> {
         let keys = one("keys", &self.keys, &[("auto", None), ("8", Some(KeyWidth::K8)), ("16", Some(KeyWidth::K16))])?;
         let tiled = [
@@ -165,7 +165,7 @@ impl Wishes {
         Ok((keys, options))
     }
 
-    /// What is calibrated and measured on, and all texts that the caller gave.
+    /// The calibration and measurement samples, and all texts that the caller gave.
     fn samples(&self, source: &Source, reader: Option<&Tokenizer<'_>>) -> Result<(Samples, Vec<Input>)> {
         let Some(given) = &self.calibration else {
             return Ok((Samples::standard(source, reader, self.calibrate, self.calibration_ids)?, Vec::new()));
@@ -180,8 +180,7 @@ impl Wishes {
     }
 }
 
-/// Tokens that go through a layer together, where a target asks for another number than its blobs
-/// have otherwise.
+/// The number of tokens per tile, if the target changes the default.
 fn tile(target: &str, encoder: bool) -> Option<u16> {
     match target {
         "cortex-m" | "cortex-m4" => Some(if encoder { 2 } else { 1 }),

@@ -1,4 +1,4 @@
-//! A blob that was opened, and what is asked of it.
+//! An opened blob, and the calls that run it.
 
 use std::sync::Arc;
 
@@ -23,17 +23,17 @@ use crate::error::raise;
 use crate::generate::{Generation, Request};
 use crate::text;
 
-/// The most tokens that go through a layer together on a desktop.
+/// The maximum number of tokens per tile on a desktop.
 pub(crate) const TILE: usize = 128;
 
-/// What lies in a blob.
+/// The parts of a blob that calls use.
 pub(crate) struct Parts<'m> {
     pub(crate) model: Model<'m>,
     pub(crate) tokenizer: Option<Tokenizer<'m>>,
 }
 
 self_cell! {
-    /// A blob's bytes with the checked view of them.
+    /// A blob's bytes, and the checked view of them.
     pub(crate) struct Opened {
         owner: AlignedVec,
         #[covariant]
@@ -57,8 +57,8 @@ impl Opened {
         self.borrow_dependent()
     }
 
-    /// What the head makes of tokens: a row for each of them in the order of the text, or one where
-    /// it pools. An encoder-decoder gets the decoder's tokens, or those it begins with.
+    /// The head's outputs: one row per token in the order of the text, or a single row if the head
+    /// pools. The decoder of an encoder-decoder reads `decoder_ids`, or by default its start token.
     fn rows(&self, input: Input, threads: usize) -> Result<Vec<Vec<i32>>> {
         let Input { mut ids, token_types, mut decoder_ids } = input;
         let model = &self.parts().model;
@@ -68,7 +68,8 @@ impl Opened {
             ids.reverse();
         }
         if spec.encoder.is_some() && spec.decoder.is_some() && decoder_ids.is_empty() {
-            // A model that writes begins to; any other reads the text once more, one token later.
+            // A generating decoder begins with its start token. The decoder of any other model
+            // reads the encoder's text again, shifted right by one token.
             let writes = spec.head.task == Task::CausalLm;
             let start = if writes { tokens.decoder_start.or(tokens.bos) } else { shifted_start(tokens, &ids) };
             decoder_ids.push(start.with_context(no_start)?);
@@ -88,7 +89,7 @@ impl Opened {
         Ok(rows)
     }
 
-    /// What the package has to know of a model before it runs.
+    /// The properties of a model that the Python code uses.
     fn about(&self) -> Value {
         let Parts { model, tokenizer } = self.parts();
         let (spec, tokens) = (model.spec(), &model.manifest().tokens);
@@ -136,35 +137,35 @@ impl Opened {
     }
 }
 
-/// The name of a tensor, the values of each of its rows, and its bytes as little-endian numbers of
-/// 32 bits.
+/// The name of a tensor, its number of columns (0 if it is not a matrix), and its values as
+/// little-endian `f32`.
 type Numbers<'py> = (String, usize, Bound<'py, PyByteArray>);
 
 pub(crate) fn no_start() -> anyhow::Error {
-    anyhow!("the model says no token that its output begins with\ngive `decoder_ids`")
+    anyhow!("the model has no token that its output begins with\ngive `decoder_ids`")
 }
 
-/// What a model reads.
+/// The input of a model.
 struct Input {
     ids: Vec<u32>,
     token_types: Vec<u8>,
     decoder_ids: Vec<u32>,
 }
 
-/// A Python object of a JSON value.
+/// Converts a JSON value to a Python object.
 fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     py.import("json")?.call_method1("loads", (value.to_string(),))
 }
 
-/// A model, ready to be asked.
+/// A model behind the Python class `Model`.
 #[pyclass(frozen, module = "kinglet._kinglet")]
 pub(crate) struct Engine {
     opened: Arc<Opened>,
     threads: usize,
 }
 
-/// Tokens with what is known of each: ids, types, spellings, places in the text, which text, and
-/// whether a token goes on with the word of the one before it.
+/// For each token its id, type, spelling, offsets in characters, its text (first or second), and
+/// whether it continues the word of the previous token.
 type Tokens = (Vec<u32>, Vec<u32>, Vec<String>, Vec<(usize, usize)>, Vec<Option<u8>>, Vec<bool>);
 
 #[pymethods]
@@ -183,7 +184,7 @@ impl Engine {
         object(py, &self.opened.inspect().map_err(|error| raise(py, &error))?)
     }
 
-    /// How the blob fits each board.
+    /// The fit of the blob for each known board.
     fn fit<'py>(&self, py: Python<'py>, tokens: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
         let spec = self.opened.parts().model.spec();
         let bytes = self.opened.borrow_owner().len() as u64;
@@ -191,7 +192,7 @@ impl Engine {
         object(py, &boards)
     }
 
-    /// The weights that the runtime computes with, as real numbers, and the biases beside them.
+    /// The dequantized weights that the runtime uses, and their biases.
     fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Vec<Numbers<'py>>> {
         let model = &self.opened.parts().model;
         let numbers = |name: String, cols: usize, values: &[f32]| {
@@ -223,7 +224,7 @@ impl Engine {
         py.detach(test).map_err(|error: anyhow::Error| raise(py, &error))
     }
 
-    /// The rows as the bytes of little-endian 32-bit integers, and how many there are.
+    /// The head's outputs as little-endian 32-bit integers, and the number of rows.
     fn rows<'py>(
         &self,
         py: Python<'py>,
@@ -272,8 +273,8 @@ impl Engine {
         py.detach(run).map_err(|error: anyhow::Error| raise(py, &error))
     }
 
-    /// Entities of labelled tokens: kind, score, first token, and one after the last. A token of no
-    /// text is `None`.
+    /// Groups labelled tokens into entities: kind, score, first token, and the token after the
+    /// last. `scores` is `None` for special tokens.
     fn entities(
         &self,
         scores: Vec<Option<Vec<f32>>>,

@@ -10,10 +10,10 @@ create_exception!(
     kinglet,
     Error,
     PyException,
-    "What is wrong, and what to do about it.\n\n`code` is the number of the error in `docs/errors.md`, or `None` where the error is not the runtime's."
+    "An error of the converter or the runtime. The message states the problem and its remedy.\n\n`code` is the error's number in `docs/errors.md`, or `None` if it is not an error of the runtime."
 );
 
-/// The exception of an error, with the runtime's code where the runtime is the cause.
+/// Converts an error to an exception, with a code if the runtime is the cause.
 pub(crate) fn raise(py: Python<'_>, error: &anyhow::Error) -> PyErr {
     let code = error.chain().find_map(|cause| {
         let run = cause.downcast_ref::<RunError>().map(RunError::code);
@@ -23,7 +23,7 @@ pub(crate) fn raise(py: Python<'_>, error: &anyhow::Error) -> PyErr {
     raised.value(py).setattr("code", code).err().unwrap_or(raised)
 }
 
-/// What a thread that panicked leaves behind.
+/// The error of a thread that ended without a result, because it panicked.
 pub(crate) fn mistake() -> anyhow::Error {
     anyhow!("the call ended without a result\nthis is a mistake in Kinglet: please report it")
 }

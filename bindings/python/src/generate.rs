@@ -1,4 +1,4 @@
-//! Text as it is written, on a thread that waits until each piece is taken.
+//! Streams generated text from a thread, which waits until each piece is taken.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::text;
 /// The longest text, in tokens.
 const MAX_TEXT: usize = 1 << 15;
 
-/// What is to be written. What is `None` is as the checkpoint says.
+/// The arguments of `Model.generate`. For `None` the checkpoint's default applies.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Request {
@@ -50,11 +50,11 @@ enum Message {
     Failed(anyhow::Error),
 }
 
-/// A text that is being written.
+/// An iterator over the pieces of a text that is being generated.
 #[pyclass(frozen, module = "kinglet._kinglet")]
 pub(crate) struct Generation {
     pieces: Mutex<Option<Receiver<Message>>>,
-    /// The tokens that were written, and why there are no more of them.
+    /// The generated tokens and the reason for the end, once the text has ended.
     ended: Mutex<Option<(Vec<u32>, &'static str)>>,
 }
 
@@ -68,13 +68,13 @@ impl Generation {
                 Ok((ids, stop)) => Message::Ended(ids, stop),
                 Err(error) => Message::Failed(error),
             };
-            // Nobody may be left to take it.
+            // The receiver is gone if the iterator was closed.
             _ = sender.send(last);
         })?;
         Ok(Self { pieces: Mutex::new(Some(receiver)), ended: Mutex::new(None) })
     }
 
-    /// The next message; `None` when the text has ended or was closed, or when there is none yet.
+    /// The next message, or a timeout; `None` if the text has ended or was closed.
     fn wait(&self) -> Option<Result<Message, RecvTimeoutError>> {
         let pieces = self.pieces.lock().ok()?;
         Some(pieces.as_ref()?.recv_timeout(PATIENCE))
@@ -112,25 +112,25 @@ impl Generation {
         }
     }
 
-    /// The tokens that were written; `None` until the text has ended.
+    /// The generated tokens; `None` until the text has ended.
     #[getter]
     fn token_ids(&self) -> Option<Vec<u32>> {
         self.ended.lock().ok()?.as_ref().map(|(ids, _)| ids.clone())
     }
 
-    /// Why the text has ended: `"stop"`, `"length"`, or `None` until then.
+    /// The reason for the end: `"stop"` or `"length"`; `None` until the text has ended.
     #[getter]
     fn finish_reason(&self) -> Option<&'static str> {
         self.ended.lock().ok()?.as_ref().map(|(_, stop)| *stop)
     }
 
-    /// Stops writing.
+    /// Stops the generation.
     fn close(&self, py: Python<'_>) {
         py.detach(|| drop(self.pieces.lock().map(|mut pieces| pieces.take())));
     }
 }
 
-/// What the decoder reads first, and how many tokens may follow.
+/// The tokens that the decoder reads first, and how many more fit.
 struct Begun {
     ids: Vec<u32>,
     room: usize,
@@ -156,7 +156,7 @@ impl Begun {
         Ok(Self { ids, room })
     }
 
-    /// Writes the text: its tokens, and why it ended.
+    /// Generates the text. Returns its tokens and the reason for its end.
     fn write(
         &self,
         opened: &Opened,
@@ -183,10 +183,10 @@ impl Begun {
             min_new_tokens: request.min_new_tokens.unwrap_or_else(|| defaults.min_new_tokens_after(begun)),
             no_repeat_ngram_size: request.no_repeat_ngram_size.unwrap_or(defaults.no_repeat_ngram_size.into()).into(),
             forced_bos: manifest.tokens.forced_bos,
-            // A length that is merely what there is room for is not the text's end.
+            // The end is forced only at a length that was asked for, not where the room ends.
             forced_eos: manifest.tokens.forced_eos.filter(|_| said.is_some()),
             choices: if choices.is_empty() { None } else { Some(Choices::new(&choices)?) },
-            // The last token that is written need not be read.
+            // The model does not have to read the last generated token.
             ..GenerateOptions::new(said.map_or(self.room, |said| said.min(self.room + 1)))
         };
         let beams = self.beams(request, BeamOptions::from(defaults))?;
@@ -226,7 +226,7 @@ impl Begun {
         let mut stop_text = StopText::new(&stops)?;
         let mut decoder = tokenizer.as_ref().map(|tokenizer| tokenizer.decoder(true));
         if let (Some(decoder), None) = (&mut decoder, spec.encoder) {
-            // What a token is written as may depend on the tokens before it.
+            // The text of a token may depend on the tokens before it.
             self.ids.iter().for_each(|&id| decoder.push(id, &mut |_| ()));
         }
         let mut stopped = false;
@@ -241,7 +241,7 @@ impl Begun {
         let mut ids = written[begun..].to_vec();
         let mut rest = String::new();
         if backward {
-            // What was written last is read first.
+            // The last generated token is the first of the text.
             ids.reverse();
             rest.extend(whole(&ids));
         } else if !stopped {
@@ -253,13 +253,13 @@ impl Begun {
             }
         }
         if !rest.is_empty() {
-            // Nobody may be left to take it.
+            // The receiver is gone if the iterator was closed.
             _ = sender.send(Message::Piece(rest));
         }
         Ok((ids, if matches!(ended, Stop::Token | Stop::Caller) { "stop" } else { "length" }))
     }
 
-    /// How to search, if at all.
+    /// The options of a beam search, or `None` for sampling.
     fn beams(&self, request: &Request, defaults: BeamOptions) -> Result<Option<BeamOptions>> {
         let num_beams = request.num_beams.unwrap_or(defaults.num_beams);
         if num_beams == 1 || (request.temperature > 0.0 && request.num_beams.is_none()) {
@@ -278,7 +278,7 @@ impl Begun {
     }
 }
 
-/// The tokens of each choice, sorted and each once.
+/// The tokens of each choice, sorted and without duplicates.
 fn choices(opened: &Opened, texts: &[String]) -> Result<Vec<Vec<u32>>> {
     let options = EncodeOptions { add_special_tokens: false, ..EncodeOptions::default() };
     let mut choices = Vec::new();

@@ -1,8 +1,8 @@
-//! The runtime and the converter for Python: what needs Rust. The package's Python files give it
-//! the names and shapes of `transformers` and `sentence-transformers`.
+//! The native module of the Python package: the runtime and the converter. The package's Python
+//! files build the interface of `transformers` and `sentence-transformers` on it.
 //!
-//! No call holds Python's lock while a model runs, and each has memory of its own, so that threads
-//! may share a model.
+//! Calls release Python's global interpreter lock while a model runs. Each call has its own memory,
+//! so threads can share a model.
 
 mod background;
 mod convert;
@@ -14,7 +14,7 @@ mod text;
 use kinglet::golden::Fingerprint;
 use pyo3::prelude::*;
 
-/// The fingerprint that firmware prints of logits, which are little-endian 32-bit integers.
+/// The fingerprint that firmware prints for logits, which are little-endian 32-bit integers.
 #[pyfunction]
 fn fingerprint(integers: &[u8]) -> String {
     let mut fingerprint = Fingerprint::default();

@@ -5,25 +5,25 @@ use kinglet::RunError;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::tokenizer;
 
-/// The tokens of a text, or of two.
+/// The tokens of a text or of a pair.
 pub(crate) fn encode(
     tokenizer: Option<&Tokenizer<'_>>,
     text: &str,
     pair: Option<&str>,
     options: &EncodeOptions,
 ) -> Result<Vec<Token>> {
-    // With memory that grows, only an unknown character is left to fail.
+    // Memory grows as needed, so an unknown character is the only possible error.
     tokenizer::encode(known(tokenizer)?, text, pair, options).map_err(|_| RunError::NoUnknownToken.into())
 }
 
-/// The tokenizer that a call needs.
+/// The tokenizer, or an error if the model has none.
 pub(crate) fn known<'t, 'm>(tokenizer: Option<&'t Tokenizer<'m>>) -> Result<&'t Tokenizer<'m>> {
     tokenizer.ok_or_else(|| {
         anyhow!("the model has no tokenizer\ngive token ids, or convert a folder with tokenizer.json in it")
     })
 }
 
-/// The characters, not bytes, that tokens stand for; a token of no text stands for none.
+/// The offsets of tokens in characters, not bytes; special tokens have the offsets (0, 0).
 pub(crate) fn offsets(tokens: &[Token], text: &str, pair: Option<&str>) -> Vec<(usize, usize)> {
     let (first, second) = (characters(text), characters(pair.unwrap_or_default()));
     let of = |token: &Token| {
@@ -34,7 +34,7 @@ pub(crate) fn offsets(tokens: &[Token], text: &str, pair: Option<&str>) -> Vec<(
     tokens.iter().map(of).collect()
 }
 
-/// For each byte of a text the characters before it.
+/// For each byte of a text, the number of characters before it.
 fn characters(text: &str) -> Vec<usize> {
     let bytes = text.chars().enumerate().flat_map(|(index, c)| core::iter::repeat_n(index, c.len_utf8()));
     bytes.chain([text.chars().count()]).collect()

@@ -1,4 +1,4 @@
-"""The models that ship, and names for the examples of the documentation."""
+"""Fixtures: the models that ship, under the names that the documentation's examples use."""
 
 from pathlib import Path
 

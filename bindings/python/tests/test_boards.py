@@ -1,4 +1,4 @@
-"""What boards print, to the last bit of the logits."""
+"""The results equal those of boards, to the last bit of the logits."""
 
 import kinglet
 import numpy as np
@@ -43,7 +43,7 @@ def test_a_story_and_its_logits_are_those_of_boards(stories, expected):
     assert beginning + "".join(story) == "\n".join(lines)
     prompt = stories.tokenize(beginning)["input_ids"]
     rows = stories.logits([*prompt, *story.token_ids], integers=True)
-    # A board stops after its last token without asking what would follow.
+    # A board does not compute the logits after its last token.
     assert fingerprint(rows[len(prompt) - 1 : -1]) == bits
 
 
@@ -53,7 +53,7 @@ def test_scores_and_their_logits_are_those_of_boards(backward, expected):
     for line in lines[1:]:
         text, nats = line.split(" -> ")
         assert int(-1000 * backward.score(text)["log_prob"]) == int(nats.split(" ")[0])
-        # It reads from the end: the logits after the whole text stand first.
+        # The model reads from the end, so the logits after the whole text come first.
         rows.append(backward.logits(text, integers=True)[0])
     assert fingerprint(rows) == bits
 

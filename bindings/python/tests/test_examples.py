@@ -1,4 +1,4 @@
-"""The examples of README and of the documentation run as they stand."""
+"""Runs the examples of the README and of the docstrings."""
 
 import doctest
 import sys
@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture
 def folder(root, tmp_path, monkeypatch):
-    """An empty folder with the project's checkpoints and blobs in sight."""
+    """An empty folder with links to the project's checkpoints and blobs."""
     for name in ("models", "firmware-examples"):
         (tmp_path / name).symlink_to(root / name)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Shapes, streams, threads and misuse."""
+"""Tests of shapes, streams, threads and misuse."""
 
 import random
 import signal
@@ -18,7 +18,7 @@ def test_a_text_comes_in_pieces_that_are_the_whole(stories):
     story = stories.generate("Once upon a time", max_new_tokens=20)
     pieces = list(story)
     assert len(pieces) > 10 and len(story.token_ids) == 20 and story.finish_reason == "length"
-    # A token that begins a word decodes with a blank only after another one.
+    # A token that begins a word decodes to a leading space only if it follows another token.
     ids = stories.tokenize("Once upon a time")["input_ids"]
     assert stories.decode([*ids, *story.token_ids], skip_special_tokens=True) == "Once upon a time" + "".join(pieces)
 
@@ -82,7 +82,7 @@ def test_threads_give_equal_results(intents, root):
 
 
 def test_the_lock_is_free_while_a_model_runs(stories):
-    """Another thread counts while one call runs."""
+    """Another Python thread runs during a call."""
     counted, done = [0], threading.Event()
 
     def count():
@@ -113,7 +113,7 @@ def test_vectors_have_the_shapes_of_sentence_transformers(root, tmp_path):
 
 
 def test_an_answer_is_a_part_of_the_context(root, tmp_path):
-    """Its logits are held to the converter's reference elsewhere: here are shapes, of a checkpoint without training."""
+    """Tests shapes only, with an untrained checkpoint; other tests compare logits with the reference."""
     config = root / "tests/golden/bert_answers"
     kinglet.convert(config, tmp_path / "a.kinglet", calibrate=False)
     model = Model(tmp_path / "a.kinglet")
@@ -147,7 +147,7 @@ def test_errors_say_what_is_wrong_and_have_the_codes_of_the_runtime(stories, int
 
 def test_boards_are_those_of_the_command_line(stories, root):
     boards = {at["board"]: at for at in stories.fit()}
-    # The table of the project's README has this estimate of the story teller.
+    # The table in the project's README has this estimate for the story model.
     row = next(line for line in (root / "README.md").read_text().splitlines() if line.startswith("| Raspberry Pi Pico |"))
     assert f"{boards['Raspberry Pi Pico']['estimated_milliseconds_per_token']:.1f} ms" in row
     assert stories.fit(1)[0]["ram_left"] > stories.fit(128)[0]["ram_left"]
@@ -169,7 +169,7 @@ def test_a_broken_blob_is_refused(root):
 
 
 def arbitrary(depth=0):
-    """A value that a person may have given by mistake."""
+    """A random, possibly invalid, argument."""
     kinds = [
         lambda: None,
         lambda: random.choice([0, 1, -1, 5, 300, 2**31, 2**32, 2**64, -(2**63)]),
@@ -189,7 +189,7 @@ def arbitrary(depth=0):
 
 @pytest.mark.parametrize("seed", range(100))
 def test_any_arguments_give_a_result_or_an_exception(request, seed):
-    """A hundred calls for each seed. A panic of Rust would be a `BaseException`, which nothing here catches."""
+    """Makes a hundred calls per seed. A Rust panic would be a `BaseException`, which nothing here catches."""
     random.seed(seed)
     models = [request.getfixturevalue(name) for name in ALL]
     names = {

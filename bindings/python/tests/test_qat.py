@@ -1,4 +1,4 @@
-"""Training for quantized weights: the weights in PyTorch are the runtime's, to the last bit."""
+"""Quantization-aware training uses the runtime's weights, to the last bit."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="quantization-aware training needs PyTorch")
 from kinglet import qat  # noqa: E402
 
-# Roles of an encoder's matrices, and how its checkpoint calls them.
+# Roles of an encoder's matrices, and their names in its checkpoint.
 PARTS = {
     "Query": "attention.self.query",
     "Key": "attention.self.key",
@@ -30,7 +30,7 @@ BERT = {
 
 
 def checkpoint(root):
-    """The tensors of a file of safetensors, which is simple enough to read."""
+    """Reads the tensors of a safetensors file."""
     import numpy as np
 
     data = (root / "models/home/slots/model.safetensors").read_bytes()
@@ -50,7 +50,7 @@ def test_weights_are_those_of_the_runtime_to_the_last_bit(root, tmp_path, weight
     compared = 0
     for role, name in BERT.items():
         there = torch.from_numpy(held[role].copy())
-        # Tables that are looked up stay in int8, and matrices that packed tiles do not fill: the head of 17 labels.
+        # Lookup tables stay in int8, and so do matrices that cannot be packed, such as the head with 17 labels.
         narrow = role.endswith("Embedding") or not qat.packs(source[name])
         here = qat.quantize(source[name], "int8" if narrow else weights, group_size)
         assert torch.equal(here, there), f"{role}: {int((here != there).sum())} of {here.numel()} differ"

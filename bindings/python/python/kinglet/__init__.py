@@ -1,8 +1,8 @@
-"""Small transformers for microcontrollers, with the bits of the firmware.
+"""Converts small transformers for microcontrollers, and runs them with the firmware's exact results.
 
-`convert` turns a Hugging Face checkpoint into one file, the blob; `Model` runs the blob with the
-integers that a board computes. Methods have the names and shapes of the pipelines of `transformers`,
-and of `sentence-transformers`.
+`convert` turns a Hugging Face checkpoint into one file, the blob; `Model` runs a blob with the
+integer arithmetic of a board. Methods have the names and shapes of `transformers` pipelines and of
+`sentence-transformers`.
 """
 
 from ._kinglet import Error, __version__

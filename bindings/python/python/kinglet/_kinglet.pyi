@@ -1,4 +1,4 @@
-"""What is written in Rust. The package's other modules give it names and shapes."""
+"""The native module, written in Rust, on which the package's other modules build."""
 
 from collections.abc import Iterator
 from typing import Any, Optional
@@ -6,10 +6,9 @@ from typing import Any, Optional
 __version__: str
 
 class Error(Exception):
-    """What is wrong, and what to do about it.
+    """An error of the converter or the runtime. The message states the problem and its remedy.
 
-    `code` is the number of the error in `docs/errors.md`, or `None` where the error is not the
-    runtime's.
+    `code` is the error's number in `docs/errors.md`, or `None` if it is not an error of the runtime.
     """
 
     code: Optional[int]
@@ -32,18 +31,18 @@ class Engine:
     def generate(self, request: dict[str, Any]) -> "Generation": ...
 
 class Generation(Iterator[str]):
-    """Pieces of a text, as the model writes them."""
+    """An iterator over the pieces of a generated text."""
 
     def __iter__(self) -> "Generation": ...
     def __next__(self) -> str: ...
     @property
     def token_ids(self) -> Optional[list[int]]:
-        """The tokens that were written; `None` until the text has ended."""
+        """The generated tokens; `None` until the text has ended."""
     @property
     def finish_reason(self) -> Optional[str]:
-        """Why the text has ended: `"stop"` or `"length"`; `None` until then."""
+        """The reason for the end: `"stop"` or `"length"`; `None` until the text has ended."""
     def close(self) -> None:
-        """Stops writing."""
+        """Stops the generation."""
 
 def convert(folder: str, output: str, wishes: dict[str, Any]) -> tuple[str, str, list[str]]: ...
 def fingerprint(integers: bytes) -> str: ...

@@ -1,4 +1,4 @@
-"""From a checkpoint's folder to a blob."""
+"""Converts a checkpoint's folder to a blob."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Path = Union[str, "os.PathLike[str]"]
 
 
 class Report:
-    """What a conversion made: sizes, memory, and what quantization cost.
+    """The report of a conversion: sizes, memory, and the loss through quantization.
 
     `str(report)` is the report that `kinglet convert` prints, `summary` has its figures by name, and
     notebooks show the parts of the blob as bars.
 
     Attributes:
-        summary: The figures, as `kinglet convert --json` prints them: `bytes` by part, `memory` at
-            several lengths, `fidelity` against the `f32` model, and others.
-        notes: What a person should know of the conversion.
+        summary: The figures that `kinglet convert --json` prints: `bytes` by part, `memory` at
+            several lengths, `fidelity` compared with the `f32` model, and others.
+        notes: Notes and warnings of the conversion.
     """
 
     def __init__(self, summary: dict[str, Any], text: str, notes: list[str]) -> None:
@@ -85,7 +85,7 @@ def convert(
     ignore_keys: Sequence[str] = (),
     force: bool = False,
 ) -> Report:
-    """Turns a Hugging Face checkpoint into one file that the runtime reads in place.
+    """Converts a Hugging Face checkpoint to one file that the runtime reads in place.
 
     The blob is, byte for byte, the one that `kinglet convert` writes with these options.
 
@@ -93,34 +93,36 @@ def convert(
         folder: The checkpoint's folder: `config.json`, `model.safetensors` or `pytorch_model.bin`,
             `tokenizer.json`.
         output: The blob to write.
-        weights: Width of the weights; `"int4"` halves the blob, and costs accuracy.
-        weights_of: The width of parts, whatever `weights` says: `["down=int4", "query:0-3,5=int4"]`.
-        tables: Width of the tables that tokens, positions and token types are looked up in.
-        flash: The blob's size, such as `"250K"` or `"16.6M"`: four bits a weight go where they lose
-            least for a byte.
-        group_size: Columns that share a scale, of `"int4"` weights.
-        activations: Width of quantized activations; `"a8"` is for units that multiply bytes.
-        keys: Bits of a key in the cache; `"auto"` measures whether eight are enough.
-        target: What the blob is tuned for.
-        max_tokens: The longest sequence, where it should be shorter than the checkpoint's.
-        task: `"embed"` for sentence vectors or `"hidden"` for hidden states, where the model is not
-            for what its head says.
-        direction: Which way a decoder was trained to read, where its folder does not say so.
+        weights: The width of the weights; `"int4"` halves the blob, and costs accuracy.
+        weights_of: The width of single parts, overriding `weights`:
+            `["down=int4", "query:0-3,5=int4"]`.
+        tables: The width of the lookup tables of tokens, positions and token types.
+        flash: The maximum size of the blob, such as `"250K"` or `"16.6M"`. Weights get four bits where
+            that loses least accuracy per byte.
+        group_size: The number of columns that share a scale, for `"int4"` weights.
+        activations: The width of quantized activations; `"a8"` is for cores that multiply bytes.
+        keys: The bits of a key in the cache; `"auto"` measures whether eight are enough.
+        target: The core that the layout of the weights is optimized for.
+        max_tokens: The maximum number of tokens, if it should be less than the checkpoint's.
+        task: `"embed"` for sentence vectors or `"hidden"` for hidden states, in place of the task of
+            the checkpoint's head.
+        direction: The direction in which a decoder was trained to read, if its folder does not
+            record it.
         adapter: The folder of an adapter of `peft` (LoRA) to merge into the checkpoint.
-        calibration: Texts of the model's use: weights are calibrated on every second one, and the
-            report is measured on the others.
-        calibrate: `False` rounds each weight by itself.
-        calibration_ids: Calibrate on token ids from all over the vocabulary: for models whose texts
-            are like no others.
-        tokenizer: `False` leaves the tokenizer out.
+        calibration: Texts like those that the model will read. Weights are calibrated on every second
+            text, and the report is measured on the others.
+        calibrate: `False` rounds each weight to the nearest level.
+        calibration_ids: Calibrates on token ids from the whole vocabulary, for models whose texts
+            resemble no ordinary text.
+        tokenizer: `False` omits the tokenizer.
         keep_vocabulary: A file of texts; the vocabulary is cut to the tokens that they use.
-        vocabulary_size: How many tokens to keep.
-        ignore_keys: Keys of `config.json` or `generation_config.json` to ignore, though they may
-            change what is computed.
-        force: Replace the output if it exists.
+        vocabulary_size: The number of tokens to keep.
+        ignore_keys: Keys of `config.json` or `generation_config.json` to ignore, although they may
+            change the result.
+        force: Replaces the output if it exists.
 
     Raises:
-        Error: When the checkpoint cannot be converted; the message names what is not implemented.
+        Error: If the checkpoint cannot be converted; the message names what is not implemented.
 
     Example:
         >>> report = kinglet.convert("models/home/intent", "intent.kinglet", calibration_ids=True)

@@ -1,4 +1,4 @@
-"""A model that was converted, and what it is used for."""
+"""Runs a blob: generation, classification, tagging, embeddings and other tasks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ._kinglet import Error, Generation
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
-# The runtime's code of a call that is not the model's task (docs/errors.md).
+# The runtime's code of the error that a model is for another task (docs/errors.md).
 WRONG_HEAD = 222
 
 
 def fingerprint(integers: Union[Integers, Sequence[Integers]]) -> str:
-    """The fingerprint of logits that boards print: of one array, or of several, one after the other.
+    """The hash of logits that boards print, over one array or over several in order.
 
     Example:
         >>> fingerprint(np.array([1, 2], np.int32)) == fingerprint(np.array([2, 1], np.int32))
@@ -35,7 +35,7 @@ def fingerprint(integers: Union[Integers, Sequence[Integers]]) -> str:
 
 
 class _Tokens(NamedTuple):
-    """A text's tokens, with what is known of each."""
+    """The tokens of a text, with the properties of each."""
 
     ids: list[int]
     types: list[int]
@@ -46,24 +46,24 @@ class _Tokens(NamedTuple):
 
 
 def lacking(board: dict[str, Any]) -> str:
-    """What a board has too little of."""
+    """Names the memory of which a board has too little."""
     return "too little " + ("flash" if board["flash_left"] is None else "RAM")
 
 
 class Model:
-    """A blob, ready to be asked.
+    """A blob that was loaded and checked.
 
-    Calls hold Python's lock only while they read arguments and make results, and may come from
-    several threads at a time.
+    Calls release Python's global interpreter lock while the model runs, and several threads may use
+    a model at the same time.
 
     Args:
         blob: The file that `convert` wrote, or its bytes.
-        threads: Threads that work on one text, or on several texts at a time. Results do not depend
-            on it.
+        threads: The number of threads that work on one text, or on a list of texts. Results do not
+            depend on it.
 
     Raises:
-        Error: When the bytes are no blob, are damaged, or are of another version of the format.
-        OSError: When the file cannot be read.
+        Error: If the bytes are not a blob, are damaged, or have another version of the format.
+        OSError: If the file cannot be read.
 
     Example:
         >>> Model("firmware-examples/common/models/home-intent.kinglet")
@@ -86,34 +86,34 @@ class Model:
 
     @property
     def task(self) -> str:
-        """What the model is for, as the pipelines of `transformers` call it."""
+        """The model's task, with the name of the `transformers` pipeline."""
         return str(self._about["task"])
 
     @property
     def labels(self) -> list[str]:
-        """Names of the head's outputs, where they have names."""
+        """The names of the head's outputs; empty if they have none."""
         return list(self._about["labels"])
 
     @property
     def max_length(self) -> int:
-        """The most tokens that the model takes."""
+        """The maximum number of tokens of a text."""
         return int(self._about["positions"])
 
     @property
     def prompts(self) -> dict[str, str]:
-        """What may stand before a text that is embedded, by name."""
+        """The prompts that can be put before a text to embed, by name."""
         return dict(self._about["prompts"])
 
     def inspect(self) -> dict[str, Any]:
-        """What is in the blob, and how much memory it needs at several lengths: what
-        `kinglet inspect --json` prints."""
+        """The contents of the blob, and the memory that it needs at several lengths, as
+        `kinglet inspect --json` prints them."""
         return self._engine.inspect()
 
     def fit(self, tokens: Optional[int] = None) -> list[dict[str, Any]]:
-        """How the blob fits each board that is known: what `kinglet fit --json` prints.
+        """The fit of the blob for each known board, as `kinglet fit --json` prints it.
 
         Args:
-            tokens: The longest text; by default the longest that fits.
+            tokens: The length of the longest text; by default the longest that fits.
 
         Example:
             >>> [at["board"] for at in stories.fit(128) if at["fits"]][:2]
@@ -123,8 +123,8 @@ class Model:
         return self._engine.fit(tokens)
 
     def tensors(self) -> dict[str, Floats]:
-        """The weights that the runtime computes with, as real numbers: matrices as `[rows, columns]`,
-        all others flat. Names are the roles that `kinglet inspect` lists.
+        """The dequantized weights that the runtime uses: matrices with the shape `[rows, columns]`,
+        all others with one dimension. The names are the roles that `kinglet inspect` lists.
 
         Example:
             >>> slots.tensors()["head.Output"].shape
@@ -146,10 +146,10 @@ class Model:
         return f"<table><caption>kinglet.Model</caption>{rows}</table><table>{head}{boards}</table>"
 
     def self_test(self) -> None:
-        """Runs the golden vectors that every blob carries.
+        """Runs the golden vectors in the blob: test inputs with the exact bits of every layer.
 
         Raises:
-            Error: With code 241 when this machine computes other bits than the converter did.
+            Error: With code 241 if this machine computes other bits than the converter did.
         """
         self._engine.self_test()
 
@@ -163,8 +163,8 @@ class Model:
         add_special_tokens: bool = True,
         max_length: Optional[int] = None,
     ) -> dict[str, list[Any]]:
-        """The tokens of a text, or of two: `input_ids`, `token_type_ids`, `offset_mapping` in
-        characters, and `tokens` as the vocabulary spells them.
+        """The tokens of a text or of a pair: `input_ids`, `token_type_ids`, `offset_mapping` in
+        characters, and `tokens` as spelled in the vocabulary.
 
         Example:
             >>> intents.tokenize("lights on")["tokens"]
@@ -179,7 +179,7 @@ class Model:
         }
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """The text of some tokens.
+        """The text of tokens.
 
         Example:
             >>> intents.decode(intents.tokenize("lights on")["input_ids"], skip_special_tokens=True)
@@ -213,10 +213,10 @@ class Model:
         decoder_ids: Sequence[int] = (),
         integers: bool = False,
     ) -> Union[Floats, Integers]:
-        """What the head makes of tokens, or of a text: `[tokens, outputs]`, or `[1, outputs]` where
-        the head pools.
+        """The head's outputs for tokens or for a text, with the shape `[tokens, outputs]`, or
+        `[1, outputs]` if the head pools.
 
-        With `integers`, the exact results: fixed-point numbers that equal a board's.
+        With `integers`, returns the exact fixed-point numbers, which equal a board's.
 
         Example:
             >>> intents.logits("lights on").shape
@@ -248,27 +248,31 @@ class Model:
         choices: Sequence[str] = (),
         decoder_ids: Sequence[int] = (),
     ) -> Generation:
-        """Writes on from a text, or from token ids: an iterator of pieces of what is written.
+        """Continues a text or token ids. Returns an iterator over pieces of the generated text.
 
-        What is not given is as the checkpoint's `generation_config.json` says. The model writes on a
-        thread of its own, one piece ahead; a loop that ends early stops it. Afterwards the iterator's
-        `token_ids` are the tokens, and `finish_reason` is `"stop"` or `"length"`.
+        Options that are `None` take the values of the checkpoint's `generation_config.json`. The
+        model runs on its own thread, one piece ahead; leaving the loop early stops it. Afterwards the
+        iterator's `token_ids` are the generated tokens, and `finish_reason` is `"stop"` or
+        `"length"`.
 
         Args:
-            text: What to go on from; what an encoder-decoder reads.
-            max_new_tokens: The most tokens to write.
-            min_new_tokens: The fewest tokens before an end.
-            temperature: Divides the logits; 0 takes the likeliest token each time.
-            top_k: Keep only the likeliest tokens; 0 keeps all.
-            top_p: Keep the likeliest tokens that together have this probability.
-            min_p: Keep tokens with at least this fraction of the likeliest one's probability.
-            repetition_penalty: Makes tokens already seen less likely; 1 for no change.
-            no_repeat_ngram_size: No run of this number of tokens comes twice.
-            num_beams: Search among this number of texts; the best one comes as one piece.
-            seed: Where the random numbers begin; one seed gives one text on every machine.
-            stop: Texts that end the text; they are not written.
-            choices: Write one of these texts, and nothing else.
-            decoder_ids: What the decoder of an encoder-decoder reads first.
+            text: The beginning of the text; for an encoder-decoder the encoder's text.
+            max_new_tokens: The maximum number of new tokens.
+            min_new_tokens: The minimum number of new tokens before the text may end.
+            temperature: Divides the logits; 0 always takes the likeliest token.
+            top_k: Samples from this number of likeliest tokens; 0 for all.
+            top_p: Samples from the likeliest tokens whose probabilities add up to `top_p`.
+            min_p: Samples from tokens with at least this fraction of the likeliest token's
+                probability.
+            repetition_penalty: Makes tokens that the text already contains less likely; 1 for no
+                change.
+            no_repeat_ngram_size: No sequence of this length occurs twice.
+            num_beams: The number of beams of a beam search, whose result comes as one piece; 1 for no
+                search.
+            seed: The seed of the random numbers; equal seeds give equal texts on every machine.
+            stop: Texts that end the generation; they are not returned.
+            choices: Generates one of these texts, and nothing else.
+            decoder_ids: The first tokens of an encoder-decoder's decoder.
 
         Example:
             >>> "".join(stories.generate("Once upon a time", max_new_tokens=8))
@@ -317,13 +321,13 @@ class Model:
 
         Args:
             sentences: A text or several; tokens beyond `max_length` are cut off.
-            prompt_name: What stands before each text, by its name in `prompts`; the model's default
-                if it has one.
-            prompt: What stands before each text, in place of `prompt_name`.
-            batch_size: Accepted for scripts that give it; texts run one by one, on `threads` threads.
-            show_progress_bar: Accepted for scripts that give it.
+            prompt_name: The name in `prompts` of the prompt to put before each text; by default the
+                model's default prompt.
+            prompt: The prompt itself, in place of `prompt_name`.
+            batch_size: Ignored, for compatibility; texts run one by one, on `threads` threads.
+            show_progress_bar: Ignored, for compatibility.
             convert_to_numpy: Must be true.
-            normalize_embeddings: Scale each vector to length 1; a model may do so in any case.
+            normalize_embeddings: Scales each vector to length 1; some models always do.
         """
         self._need("sentence-similarity", "make sentence vectors")
         if not convert_to_numpy:
@@ -338,14 +342,14 @@ class Model:
         return vectors[0] if isinstance(sentences, str) else vectors
 
     def embed(self, texts: Union[str, Sequence[str]]) -> Floats:
-        """Sentence vectors with the model's own prompt and scale: `encode` without options."""
+        """Sentence vectors with the model's default prompt: `encode` without options."""
         return self.encode(texts)
 
     def classify(self, text: Union[str, Sequence[str]], pair: Optional[str] = None, *, top_k: Optional[int] = 1) -> Any:
         """Labels with their probabilities, the likeliest first, or the numbers of a regression.
 
-        Returns a list of `{"label", "score"}` for a text, and a list of such lists for several.
-        `top_k` is how many labels, `None` for all.
+        Returns a list of `{"label", "score"}` for a text, and a list of such lists for several texts.
+        `top_k` is the number of labels, `None` for all.
 
         Example:
             >>> intents.classify("Dim the hallway lights to thirty percent.")[0]["label"]
@@ -372,11 +376,13 @@ class Model:
         aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "none",
         ignore_labels: Iterable[str] = ("O",),
     ) -> Any:
-        """Labels of the tokens of a text, as the token classification of `transformers` returns them.
+        """Labels of a text's tokens, as the token classification pipeline of `transformers` returns
+        them.
 
-        With `"none"`, a `{"entity", "score", "index", "word", "start", "end"}` for each token whose
-        label is not in `ignore_labels`; else an `{"entity_group", "score", "word", "start", "end"}`
-        for each run of tokens of one kind. Several texts give a list for each.
+        With `"none"`, returns `{"entity", "score", "index", "word", "start", "end"}` for each token
+        whose label is not in `ignore_labels`; otherwise
+        `{"entity_group", "score", "word", "start", "end"}` for each entity. For several texts, returns
+        a list of such lists.
 
         Example:
             >>> found = slots.tag("play some jazz in the kitchen", aggregation_strategy="simple")
@@ -430,14 +436,14 @@ class Model:
         handle_impossible_answer: bool = False,
     ) -> Any:
         """Finds the span of `context` that answers `question`: `{"score", "start", "end", "answer"}`,
-        or a list of them with `top_k` above 1. Scores are the product of the start's and the end's
-        probability. With `handle_impossible_answer`, the empty answer may be the best."""
+        or a list of them if `top_k` is above 1. A score is the product of the probabilities of start
+        and end. With `handle_impossible_answer`, the empty answer is a candidate, too."""
         self._need("question-answering", "answer questions")
         _at_least_one(top_k, "top_k")
         _at_least_one(max_answer_len, "max_answer_len")
         logits, tokens = self._read(question, context)
         inside = np.array([of == 1 for of in tokens.texts])
-        # The first token stands for no answer, and counts among the probabilities.
+        # The first token stands for "no answer", and takes part in the softmax.
         counted = inside.copy()
         counted[0] = True
         start, end = _softmax(np.where(counted[:, None], logits, -np.inf), axis=0).T
@@ -458,8 +464,8 @@ class Model:
         return found[0] if found else {"score": 0.0, "start": 0, "end": 0, "answer": ""}
 
     def fill_mask(self, text: str, *, top_k: int = 5) -> Any:
-        """Guesses at the masks of a text: a list of `{"score", "token", "token_str", "sequence"}`, the
-        likeliest first; a list of such lists where the text has several masks.
+        """Guesses the masked tokens of a text: a list of `{"score", "token", "token_str", "sequence"}`,
+        the likeliest first; for several masks a list of such lists.
 
         Example:
             >>> [guess["token_str"] for guess in words.fill_mask("set a [MASK] for ten minutes", top_k=2)]
@@ -490,12 +496,12 @@ class Model:
         return guesses[0] if len(guesses) == 1 else guesses
 
     def score(self, text: Union[str, Sequence[int]], *, decoder_ids: Sequence[int] = ()) -> dict[str, Any]:
-        """How likely a text is: `input_ids`, `log_probs` of each token in nats, their sum `log_prob`,
-        and the `perplexity`.
+        """The likelihood of a text: `input_ids`, the `log_probs` of the tokens in nats, their sum
+        `log_prob`, and the `perplexity`.
 
-        A decoder's tokens are given those read before them, and the first that is read has none; an
-        encoder's are each masked and given all others, and the two that frame the text have none; of
-        an encoder-decoder, `decoder_ids` are scored.
+        In a decoder a token's probability is conditioned on the tokens read before it; the first
+        token has none. In an encoder each token is masked in turn and conditioned on all others; the
+        first and the last token have none. In an encoder-decoder `decoder_ids` are scored.
 
         Example:
             >>> stories.score("Once upon a time")["perplexity"] < stories.score("time a upon Once")["perplexity"]
@@ -523,7 +529,7 @@ class Model:
         perplexity = float(np.exp(-total / len(known))) if known else None
         return {"input_ids": ids, "log_probs": log_probs, "log_prob": total, "perplexity": perplexity}
 
-    # What the methods share.
+    # Shared by the methods.
 
     def _need(self, task: str, what: str) -> None:
         if self.task != task:
@@ -542,7 +548,7 @@ class Model:
         return rows.astype(np.float32) * np.float32(2.0 ** -self._about["fraction_bits"])
 
     def _read(self, text: str, pair: Optional[str] = None) -> tuple[Floats, _Tokens]:
-        """What the head makes of a text that is cut to what the model takes."""
+        """The head's outputs for a text that is truncated to `max_length`, and its tokens."""
         tokens = self._tokens(text, pair, True, self.max_length)
         return self._real(self._rows(tokens.ids, tokens.types, ())), tokens
 

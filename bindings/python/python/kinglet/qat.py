@@ -1,12 +1,12 @@
-"""Quantization-aware training: a PyTorch model with the weights that the runtime computes with.
+"""Quantization-aware training of PyTorch models with the quantized weights of the runtime.
 
-`prepare` puts a rounding before each matrix of a model. Forward, a layer computes with the weights
-that `kinglet.convert(..., calibrate=False)` makes of the checkpoint, to the last bit; backward, the
-rounding lets gradients pass (the straight-through estimator, arXiv 1308.3432). `finish` takes the
-roundings away, and leaves the trained weights, which are saved and converted as any others.
+`prepare` rounds the weights of each matrix of a model. In the forward pass a layer uses, to the last
+bit, the weights that `kinglet.convert(..., calibrate=False)` computes; in the backward pass gradients
+ignore the rounding (the straight-through estimator, arXiv 1308.3432). `finish` removes the rounding
+and keeps the trained weights, which can be saved and converted.
 
     model = kinglet.qat.prepare(model, weights="int4")
-    ...                                         # train it for some hundred steps
+    ...                                         # train it for a few hundred steps
     kinglet.qat.finish(model).save_pretrained("trained")
     kinglet.convert("trained", "model.kinglet", weights="int4", calibrate=False)
 
@@ -21,20 +21,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-# What a weight of four bits may be, and the most that multiplies a group of them.
+# The range of a four-bit weight, and the largest scale of a group.
 INT4 = (-8, 7)
 MAX_GROUP_SCALE = 16
 INT8 = (-127, 127)
-# Packed weights lie in tiles: as many rows and columns as these are multiples.
+# The rows and columns of a packed matrix are multiples of these numbers.
 TILE = 4
 PACKED_COLUMNS = 8
 
 
 def quantize(weight: Tensor, weights: Literal["int8", "int4"] = "int8", group_size: int = 32) -> Tensor:
-    """The matrix that the runtime computes with in place of `weight`, which is `[rows, columns]`.
+    """The quantized matrix that the runtime uses for `weight`, of shape `[rows, columns]`.
 
-    Each row has a scale of 31 bits; with `"int4"`, each group of columns a multiple of it from 1 to
-    16. The scales are those with the least squared error.
+    Each row has a scale of 31 bits; with `"int4"`, the scale of each group of columns is a multiple of
+    it from 1 to 16. The scales minimize the squared error.
     """
     rows = weight.detach().to(torch.float64)
     if weights == "int8":
@@ -53,10 +53,11 @@ def quantize(weight: Tensor, weights: Literal["int8", "int4"] = "int8", group_si
 def prepare(
     model: nn.Module, *, weights: Literal["int8", "int4"] = "int8", group_size: int = 32
 ) -> nn.Module:
-    """Lets every matrix of a model (of `Linear` and `Embedding` modules) be rounded as the converter
-    rounds it. Tables that are looked up stay in int8, a tied output projection among them, and so do
-    matrices that no packed tiles fill: of rows that are no multiple of 4, or of columns that are no
-    multiple of 8. The others are as `weights` says. The model is changed in place, and returned."""
+    """Makes every `Linear` and `Embedding` module of a model round its weights as the converter does.
+
+    Embeddings stay in int8, including one that is also the output projection, and so do matrices whose
+    rows are not a multiple of 4 or whose columns are not a multiple of 8. All others have the width
+    `weights`. The model is changed in place, and returned."""
     if weights not in ("int8", "int4"):
         raise ValueError(f'`weights` is {weights!r}: give "int8" or "int4"')
     if group_size not in (32, 64):
@@ -74,13 +75,13 @@ def prepare(
 
 
 def packs(weight: Tensor) -> bool:
-    """Whether a matrix can have weights of four bits."""
+    """Whether a matrix can have four-bit weights."""
     rows, columns = weight.shape
     return bool(rows % TILE == 0 and columns % PACKED_COLUMNS == 0)
 
 
 def finish(model: nn.Module) -> nn.Module:
-    """Takes away what `prepare` put there, and leaves the weights that were trained."""
+    """Removes the rounding of `prepare`, and keeps the trained weights."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
@@ -88,7 +89,7 @@ def finish(model: nn.Module) -> nn.Module:
 
 
 class _Rounded(nn.Module):
-    """A weight that is rounded; its gradient is that of what it was rounded from."""
+    """Rounds a weight; the gradient passes through unchanged."""
 
     def __init__(self, weights: Literal["int8", "int4"], group_size: int) -> None:
         super().__init__()
@@ -100,13 +101,13 @@ class _Rounded(nn.Module):
 
 
 def _round(values: Tensor, scale: Tensor, bounds: tuple[int, int]) -> Tensor:
-    """Multiples of a scale, halves to the even one; zeros where the scale is zero."""
+    """Rounds to multiples of a scale, ties to even; returns zeros where the scale is zero."""
     safe = torch.where(scale > 0, scale, 1.0)
     return torch.where(scale > 0, torch.round(values / safe).clamp(*bounds), 0.0)
 
 
 def _error(values: Tensor, scale: Tensor, bounds: tuple[int, int]) -> Tensor:
-    """The squared error of each row, its columns added in their order."""
+    """The squared error of each row, summed in the order of the columns."""
     off = (_round(values, scale[:, None], bounds) * scale[:, None] - values) ** 2
     total = torch.zeros_like(scale)
     for column in off.unbind(1):
@@ -115,7 +116,7 @@ def _error(values: Tensor, scale: Tensor, bounds: tuple[int, int]) -> Tensor:
 
 
 def _best(values: Tensor, scales: list[Tensor], bounds: tuple[int, int]) -> Tensor:
-    """The scale with the least error of each row: the first of several."""
+    """The scale with the least error for each row; the first one if several are equal."""
     best, least = scales[0], _error(values, scales[0], bounds)
     for scale in scales[1:]:
         error = _error(values, scale, bounds)
@@ -130,9 +131,9 @@ def _row_scale(rows: Tensor) -> Tensor:
 
 
 def _group_scales(rows: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
-    """The scale of each row, and the multiple of it of each group."""
+    """The scale of each row, and each group's multiple of it."""
     count = -(-rows.shape[1] // group_size)
-    # Zeros at the end round to zeros, and change no error.
+    # The padding rounds to zeros, and does not change the error.
     padded = nn.functional.pad(rows, (0, count * group_size - rows.shape[1]))
     groups = padded.reshape(-1, group_size)
     largest = groups.abs().amax(1)
@@ -148,7 +149,7 @@ def _group_scales(rows: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
 
 
 def _held(scale: Tensor) -> Tensor:
-    """Scales as the blob holds them: mantissas of 31 bits under the exponent of the largest."""
+    """Scales as stored in the blob: 31-bit mantissas with the exponent of the largest."""
     largest = scale.amax()
     if largest <= 0:
         return torch.zeros_like(scale)
