@@ -15,17 +15,17 @@
 #endif
 
 /*
- Bytes of memory that an engine takes besides its session's arena.
+ Bytes of an engine, without its session's arena.
  */
 #define KINGLET_ENGINE_BYTES 4608
 
 /*
- One, in the fractions of kinglet_sampling.
+ The number 1 in the fixed-point fields of kinglet_sampling.
  */
 #define KINGLET_ONE (1 << 16)
 
 /*
- Words of scratch memory that kinglet_tokenize takes for each token that there is room for.
+ Words of scratch memory that kinglet_tokenize uses per element of `capacity`.
  */
 #define KINGLET_TOKEN_WORDS 5
 
@@ -34,111 +34,112 @@
  */
 typedef enum kinglet_stop {
     /*
-     A stop token was written.
+     A stop token was generated.
      */
     KINGLET_STOP_TOKEN,
     /*
-     As many tokens were written as were asked for.
+     `max_new_tokens` tokens were generated.
      */
     KINGLET_STOP_LENGTH,
     /*
-     The session, or the array of tokens, holds no more.
+     The session or the array of tokens is full.
      */
     KINGLET_STOP_FULL,
     /*
-     The caller had enough.
+     The caller's function returned false.
      */
     KINGLET_STOP_CALLER,
 } kinglet_stop;
 
 /*
- A model, its tokenizer and a session, in memory that the caller lends. One engine is for one
- thread at a time; different engines can be used at once.
+ A model, its tokenizer and a session, in memory that the caller lends. Only one thread at a time
+ may use an engine; different engines are independent.
  */
 typedef struct kinglet_engine kinglet_engine;
 
 /*
- What a call returns: KINGLET_OK, one of the numbers below for a pointer that cannot be used, or
- the number of an error of the runtime, which docs/errors.md lists: from 100 on for a blob that
- cannot be read, from 200 on for a model that is used in a way that it cannot be.
- kinglet_error_text says more, with the numbers that a person needs to put it right.
+ The result of a call: KINGLET_OK, one of the numbers below for an invalid argument, or the code
+ of a runtime error as listed in docs/errors.md: 100 and above for a blob that cannot be read,
+ 200 and above for an invalid use of a model. kinglet_error_text describes the error in detail.
  */
 typedef int32_t kinglet_status;
 
 /*
- When to stop, and what may be written. kinglet_generate_options_default makes one that can be
- changed.
+ When to stop, and which tokens may be generated. kinglet_generate_options_default returns a
+ value to start from.
  */
 typedef struct kinglet_generate_options {
     /*
-     The most tokens that are written.
+     The maximum number of new tokens.
      */
     size_t max_new_tokens;
     /*
-     The least number of tokens before a stop token.
+     The minimum number of new tokens before a stop token.
      */
     size_t min_new_tokens;
     /*
-     No run of this number of tokens comes twice, those given included; 0 allows all.
+     No sequence of this length occurs twice in the text, including the given tokens; 0 for no
+     limit.
      */
     size_t no_repeat_ngram_size;
     /*
-     Any of these tokens ends the text.
+     Tokens that end the text.
      */
     const uint32_t *stop;
     /*
-     How many they are.
+     The number of stop tokens.
      */
     size_t stop_count;
     /*
-     Tokens that are never written.
+     Tokens that are never generated.
      */
     const uint32_t *suppressed;
     /*
-     How many they are.
+     The number of suppressed tokens.
      */
     size_t suppressed_count;
 } kinglet_generate_options;
 
 /*
- How tokens are chosen, and the state of the random numbers. Fractions have 16 bits after the
- binary point: KINGLET_ONE is 1. kinglet_sampling_greedy makes one that can be changed.
+ Sampling parameters, and the state of the random number generator. Fractions have 16 bits after
+ the binary point: KINGLET_ONE is 1. kinglet_sampling_greedy returns a value to start from.
  */
 typedef struct kinglet_sampling {
     /*
-     0 takes the likeliest token; else from 66 (0.001) to 1000 * KINGLET_ONE.
+     The temperature: 0 always takes the likeliest token; else from 66 (0.001) to
+     1000 * KINGLET_ONE.
      */
     uint32_t temperature;
     /*
-     Of how many likeliest tokens one is chosen; 0 for all.
+     Only the `top_k` likeliest tokens can be chosen; 0 for all.
      */
     uint32_t top_k;
     /*
-     Of the likeliest tokens that have this share of the probability together one is chosen.
+     Only the likeliest tokens whose probabilities add up to `top_p` can be chosen.
      */
     uint32_t top_p;
     /*
-     The least probability of a token, as a fraction of the likeliest one's.
+     The minimum probability of a token, as a fraction of the likeliest token's.
      */
     uint32_t min_p;
     /*
-     By what a token that was seen is less likely: KINGLET_ONE for not at all.
+     The penalty for tokens that the text already contains; KINGLET_ONE for none.
      */
     uint32_t repetition_penalty;
     /*
-     The state of the random numbers, which begins as a seed of the caller's choice.
+     The state of the random number generator; set it to a seed of your choice.
      */
     uint64_t state;
 } kinglet_sampling;
 
 /*
- Takes a token that was written, with the text that it completes: `bytes` bytes, which no zero
- ends, and which may be none. Says whether to go on.
+ Receives a generated token, and the text that it completes: `bytes` bytes, possibly none,
+ without a terminating zero. Returns whether to continue.
  */
 typedef bool (*kinglet_write_token)(void *context, uint32_t token, const char *text, size_t bytes);
 
 /*
- Takes the scores of all labels for the token at `position`.
+ Receives the scores of all labels for the token at `position`.
  */
 typedef void (*kinglet_take_scores)(void *context,
                                     size_t position,
@@ -146,33 +147,33 @@ typedef void (*kinglet_take_scores)(void *context,
                                     size_t count);
 
 /*
- An answer: the tokens of the context that it spans.
+ An answer, as a span of tokens of the context.
  */
 typedef struct kinglet_span {
     /*
-     Whether there is an answer: none may be likelier than any.
+     Whether an answer is likelier than none.
      */
     bool found;
     /*
-     Its first token.
+     The position of the answer's first token.
      */
     size_t start;
     /*
-     Its last token.
+     The position of the answer's last token.
      */
     size_t end;
     /*
-     Start and end logit together, in fixed point.
+     The sum of the start and end logits, in fixed point.
      */
     int32_t score;
     /*
-     The score of no answer at all.
+     The score of "no answer".
      */
     int32_t none;
 } kinglet_span;
 
 /*
- Takes the logits at the mask at `position`.
+ Receives the logits of the mask token at `position`.
  */
 typedef void (*kinglet_take_logits)(void *context,
                                     size_t position,
@@ -180,28 +181,29 @@ typedef void (*kinglet_take_logits)(void *context,
                                     size_t count);
 
 /*
- Takes the log-probability of the token at `position`, in nats.
+ Receives the log-probability of the token at `position`, in nats.
  */
 typedef void (*kinglet_take_score)(void *context, size_t position, float log_probability);
 
 /*
- Where the tokens of a text go: arrays of `capacity` elements each. Only `ids` must not be null.
+ The arrays that receive the tokens of a text, with `capacity` elements each. All but `ids` may
+ be null.
  */
 typedef struct kinglet_tokens {
     /*
-     Which tokens.
+     Token ids.
      */
     uint32_t *ids;
     /*
-     The segment that each is in: what an encoder calls token types.
+     The segment of each token: 0 for the first text, 1 for its pair (an encoder's token type).
      */
     uint8_t *token_types;
     /*
-     The first byte of the text that each stands for.
+     The offset of each token's first byte in its text.
      */
     uint32_t *starts;
     /*
-     One after the last.
+     The offset after each token's last byte.
      */
     uint32_t *ends;
     /*
@@ -209,28 +211,28 @@ typedef struct kinglet_tokens {
      */
     size_t capacity;
     /*
-     How many tokens there are: kinglet_tokenize writes it.
+     The number of tokens, written by kinglet_tokenize.
      */
     size_t count;
 } kinglet_tokens;
 
 /*
- Takes a piece of text, which no zero ends, of `bytes` bytes.
+ Receives a piece of text of `bytes` bytes, without a terminating zero.
  */
 typedef void (*kinglet_write_text)(void *context, const char *text, size_t bytes);
 
 /*
- The call did what it says.
+ The call succeeded.
  */
 #define KINGLET_OK 0
 
 /*
- A pointer is null that must not be.
+ A pointer is null although it must not be.
  */
 #define KINGLET_NULL_POINTER 1
 
 /*
- A pointer is not at the boundary that its type needs.
+ A pointer is not aligned for its type.
  */
 #define KINGLET_MISALIGNED_POINTER 2
 
@@ -250,9 +252,9 @@ extern "C" {
 
 /*
  Bytes of memory that kinglet_open needs for texts of up to `max_tokens` tokens: the engine and
- its session's arena. SIZE_MAX where `blob` is null or does not begin as a blob does.
+ its session's arena. Returns SIZE_MAX if `blob` is null or does not begin with a blob's header.
 
- kinglet export --c writes the arena's part as a constant:
+ kinglet export --c writes the arena's size as a constant:
  KINGLET_ALIGNED static uint8_t memory[KINGLET_ENGINE_BYTES + STORIES_ARENA_BYTES];
 
  Contract:
@@ -261,15 +263,15 @@ extern "C" {
 size_t kinglet_memory_bytes(const uint8_t *blob, size_t blob_bytes, size_t max_tokens);
 
 /*
- Opens a blob of `blob_bytes` bytes: checks all of it, and makes an engine at the beginning of
+ Opens a blob of `blob_bytes` bytes: checks all of it, and creates an engine at the beginning of
  `memory`, for texts of up to `max_tokens` tokens.
 
- Blob and memory begin at 16-byte boundaries. They stay where they are, and as they are, until
- the engine is closed. `*engine` is null where the call fails.
+ Blob and memory must begin at 16-byte boundaries, and must neither move nor be modified until
+ the engine is closed. If the call fails, `*engine` is null.
 
  Contract:
- `blob` points to `blob_bytes` bytes that do not change, `memory` to `memory_bytes` bytes that
- nobody else uses, `engine` to a pointer.
+ `blob` points to `blob_bytes` bytes that do not change, `memory` to `memory_bytes` bytes that no
+ other code uses, `engine` to a pointer.
  */
 kinglet_status kinglet_open(const uint8_t *blob,
                             size_t blob_bytes,
@@ -279,68 +281,72 @@ kinglet_status kinglet_open(const uint8_t *blob,
                             struct kinglet_engine **engine);
 
 /*
- Closes an engine: blob and memory are the caller's again.
+ Closes an engine. The caller may then reuse the blob and the memory.
 
  Contract:
- As of every function with an engine: `engine` is null or the result of kinglet_open, its memory
- is still lent, and no other thread uses it now.
+ `engine` is null or a result of kinglet_open, its memory is still lent, and no other thread uses
+ the engine during the call. Every function that takes an engine has this contract.
  */
 kinglet_status kinglet_close(struct kinglet_engine *engine);
 
 /*
- Writes what went wrong in the last call with this engine to `text`, at most `capacity` bytes
- with the zero that ends it, and returns how many bytes all of it has without that zero.
+ Writes a description of the error of the last call with this engine to `text`: at most
+ `capacity` bytes, including the terminating zero. Returns the length of the whole description,
+ without the terminating zero.
 
  Contract:
- As of every function with an engine; `text` points to `capacity` bytes.
+ The contract of kinglet_close for `engine`; `text` points to `capacity` bytes.
  */
 size_t kinglet_error_text(struct kinglet_engine *engine, char *text, size_t capacity);
 
 /*
- Calls `pause` with `context` between any two steps of whatever runs in this engine, to feed a
- watchdog or poll a line; null calls nothing. It must not use the engine.
+ Registers a function that is called with `context` between any two steps of long calls, for
+ example to feed a watchdog; null removes it. The function must not use the engine.
 
  Contract:
- As of every function with an engine; `pause` can be called with `context` until it is replaced.
+ The contract of kinglet_close for `engine`; `pause` can be called with `context` until it is
+ replaced.
  */
 kinglet_status kinglet_set_pause(struct kinglet_engine *engine,
                                  void (*pause)(void *context),
                                  void *context);
 
 /*
- Runs the blob's golden vectors in the engine's arena: that this machine gives the bits that the
- converter wrote down. What the session has read is forgotten.
+ Runs the blob's golden vectors in the engine's arena, and compares the results with the bits
+ that the converter computed. The session forgets what it has read.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 kinglet_status kinglet_self_test(struct kinglet_engine *engine);
 
 /*
- At most `max_new_tokens` tokens. The text ends where the model ends it.
+ The default options: at most `max_new_tokens` tokens, with the model's stop tokens and
+ suppressed tokens.
 
  Contract:
- As of every function with an engine: see kinglet_close. The options name the engine's own stop
- tokens, and are no longer valid when it is closed.
+ The contract of kinglet_close for `engine`. The options point to the engine's tokens, and become
+ invalid when it is closed.
  */
 struct kinglet_generate_options kinglet_generate_options_default(struct kinglet_engine *engine,
                                                                  size_t max_new_tokens);
 
 /*
- Writes on from the `*count` tokens in `text`, of which the session may have read the beginning:
- what it has not read is read first, so a chat goes on in one session. Each new token is added
- to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
- may be null. The last token that is written is unread.
+ Continues the `*count` tokens in `text`. The session may already have read some of them, as in a
+ chat; it first reads the others. Each new token is appended to `text`, counted in `*count`, and
+ passed to `each` with the text that it completes; `each` may be null. The session does not read
+ the last new token.
 
- A model that reads backward is given tokens in the order of the text, and adds tokens that come
- before them: what it adds is to be read from the end.
+ For a model that reads backward the given tokens are in the order of the text. New tokens
+ precede the text, the last one first.
 
- An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
+ For an encoder-decoder `text` is the decoder's text; call kinglet_encode first.
 
  Contract:
- As of every function with an engine; `text` points to `capacity` ids, of which `*count` are
- given, the options to arrays as they say, `each` can be called with `context`, and the others
- point to what their types say. `each` must not use the engine.
+ The contract of kinglet_close for `engine`; `text` points to `capacity` ids, the first `*count`
+ of which are initialized; the arrays of the options have the lengths that they state; `each` can
+ be called with `context`, and does not use the engine; the other pointers point to values of
+ their types.
  */
 kinglet_status kinglet_generate(struct kinglet_engine *engine,
                                 uint32_t *text,
@@ -353,11 +359,11 @@ kinglet_status kinglet_generate(struct kinglet_engine *engine,
                                 enum kinglet_stop *stop);
 
 /*
- Runs the encoder over a whole text of `count` tokens. `token_types` are their segments; null for
- a text of one segment.
+ Runs the encoder on a whole text of `count` tokens. `token_types` has the segment of each token;
+ it may be null for a single segment.
 
  Contract:
- As of every function with an engine: see kinglet_close. The arrays have `count` elements.
+ The contract of kinglet_close for `engine`. The arrays have `count` elements.
  */
 kinglet_status kinglet_encode(struct kinglet_engine *engine,
                               const uint32_t *ids,
@@ -365,35 +371,35 @@ kinglet_status kinglet_encode(struct kinglet_engine *engine,
                               size_t count);
 
 /*
- The decoder reads `count` more tokens.
+ Lets the decoder read `count` more tokens.
 
  Contract:
- As of every function with an engine; `ids` points to `count` ids.
+ The contract of kinglet_close for `engine`; `ids` points to `count` ids.
  */
 kinglet_status kinglet_prefill(struct kinglet_engine *engine, const uint32_t *ids, size_t count);
 
 /*
- The decoder reads one token.
+ Lets the decoder read one token.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 kinglet_status kinglet_step(struct kinglet_engine *engine, uint32_t id);
 
 /*
- What the head says of the text as a whole, or of the token that comes next: `*count` numbers in
- fixed point, 65,536 for 1.0. They lie in the engine's memory until its next call.
+ The head's logits for the whole text, or for the next token: `*count` numbers in fixed point,
+ 65,536 for 1.0. They are in the engine's memory, and valid until the next call with it.
 
  Contract:
- As of every function with an engine; `logits` and `count` point to what they are written to.
+ The contract of kinglet_close for `engine`; `logits` and `count` point to values of their types.
  */
 kinglet_status kinglet_logits(struct kinglet_engine *engine, const int32_t **logits, size_t *count);
 
 /*
- What the head says of the encoder's token at `position`, as kinglet_logits.
+ The head's logits for the encoder's token at `position`, in the form of kinglet_logits.
 
  Contract:
- As of every function with an engine; `logits` and `count` point to what they are written to.
+ The contract of kinglet_logits.
  */
 kinglet_status kinglet_logits_at(struct kinglet_engine *engine,
                                  size_t position,
@@ -401,51 +407,52 @@ kinglet_status kinglet_logits_at(struct kinglet_engine *engine,
                                  size_t *count);
 
 /*
- Tokens that the decoder has read.
+ The number of tokens that the decoder has read.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 size_t kinglet_position(struct kinglet_engine *engine);
 
 /*
- Tokens that the decoder can still read.
+ The number of tokens that the decoder can still read.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 size_t kinglet_remaining(struct kinglet_engine *engine);
 
 /*
- The decoder forgets what it has read. The encoder's output stays.
+ Makes the decoder forget all tokens. The encoder's output is kept.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 kinglet_status kinglet_reset(struct kinglet_engine *engine);
 
 /*
- The decoder forgets what it has read from `position` on.
+ Makes the decoder forget the tokens from `position` on.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 kinglet_status kinglet_rewind(struct kinglet_engine *engine, size_t position);
 
 /*
- Bytes of a snapshot of what the session has read.
+ The size in bytes of a snapshot of the session's state.
 
  Contract:
- As of every function with an engine.
+ The contract of kinglet_close for `engine`.
  */
 size_t kinglet_snapshot_bytes(struct kinglet_engine *engine);
 
 /*
- Writes down what the session has read, for kinglet_restore after the power was off; `*written`
- is how many bytes of `out` it takes.
+ Writes a snapshot of the session's state to `out`, for kinglet_restore after a restart. Writes
+ its size to `*written`.
 
  Contract:
- As of every function with an engine; `out` points to `capacity` bytes, `written` to a number.
+ The contract of kinglet_close for `engine`; `out` points to `capacity` bytes, `written` to a
+ number.
  */
 kinglet_status kinglet_snapshot(struct kinglet_engine *engine,
                                 uint8_t *out,
@@ -453,23 +460,23 @@ kinglet_status kinglet_snapshot(struct kinglet_engine *engine,
                                 size_t *written);
 
 /*
- Goes on from a snapshot of an engine with this blob and as many tokens. Where the bytes are no
- such snapshot, the session stays as it was.
+ Restores a snapshot of an engine with this blob and this `max_tokens`. If the bytes are not such
+ a snapshot, the session's state does not change.
 
  Contract:
- As of every function with an engine; `snapshot` points to `bytes` bytes.
+ The contract of kinglet_close for `engine`; `snapshot` points to `bytes` bytes.
  */
 kinglet_status kinglet_restore(struct kinglet_engine *engine,
                                const uint8_t *snapshot,
                                size_t bytes);
 
 /*
- The likeliest token, always.
+ Parameters that always choose the likeliest token.
  */
 struct kinglet_sampling kinglet_sampling_greedy(void);
 
 /*
- The likeliest token of the logits; of equal ones the first. `count` is 1 or more.
+ The index of the largest logit; if several are equal, the first. `count` is at least 1.
 
  Contract:
  `logits` points to `count` numbers.
@@ -477,11 +484,11 @@ struct kinglet_sampling kinglet_sampling_greedy(void);
 uint32_t kinglet_argmax(const int32_t *logits, size_t count);
 
 /*
- Chooses the token that comes next. `seen` are the tokens that the repetition penalty concerns.
+ Chooses the next token. `seen` has the tokens to which the repetition penalty applies.
 
  Contract:
- As of every function with an engine: see kinglet_close. `seen` points to `seen_count` ids, the
- others to what their types say.
+ The contract of kinglet_close for `engine`; `seen` points to `seen_count` ids, `sampling` and
+ `token` point to values of their types.
  */
 kinglet_status kinglet_sample(struct kinglet_engine *engine,
                               struct kinglet_sampling *sampling,
@@ -490,12 +497,12 @@ kinglet_status kinglet_sample(struct kinglet_engine *engine,
                               uint32_t *token);
 
 /*
- Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of
- a regression. `*labels` is how many.
+ Computes the scores of all labels for a text, in the order of the labels: probabilities, or the
+ numbers of a regression. Writes the number of labels to `*labels`.
 
  Contract:
- As of every function with an engine: see kinglet_close. The arrays have `count` elements, null
- for no types; `scores` points to `capacity` numbers, `labels` to one.
+ The contract of kinglet_close for `engine`. `ids` and `token_types` have `count` elements, and
+ `token_types` may be null; `scores` points to `capacity` numbers, `labels` to one.
  */
 kinglet_status kinglet_classify(struct kinglet_engine *engine,
                                 const uint32_t *ids,
@@ -506,10 +513,12 @@ kinglet_status kinglet_classify(struct kinglet_engine *engine,
                                 size_t *labels);
 
 /*
- Scores of all labels for each token of a text, which `each` takes. `scores` is memory for them.
+ Computes the scores of all labels for each token of a text, and passes them to `each`. `scores`
+ is memory for the scores of one token.
 
  Contract:
- As kinglet_classify; `each` can be called with `context`, and must not use the engine.
+ The contract of kinglet_classify; `each` can be called with `context`, and must not use the
+ engine.
  */
 kinglet_status kinglet_tag(struct kinglet_engine *engine,
                            const uint32_t *ids,
@@ -521,10 +530,11 @@ kinglet_status kinglet_tag(struct kinglet_engine *engine,
                            void *context);
 
 /*
- The text of label `index`, which no zero ends: `*label` points into the blob.
+ Points `*label` to the text of label `index` in the blob, without a terminating zero, and writes
+ its length to `*bytes`. The text is empty if the model has no such label.
 
  Contract:
- As of every function with an engine; `label` and `bytes` point to what they are written to.
+ The contract of kinglet_close for `engine`; `label` and `bytes` point to values of their types.
  */
 kinglet_status kinglet_label(struct kinglet_engine *engine,
                              size_t index,
@@ -532,10 +542,11 @@ kinglet_status kinglet_label(struct kinglet_engine *engine,
                              size_t *bytes);
 
 /*
- One vector for a text, of unit length where the model says so. `*width` is how many numbers.
+ Computes the vector of a text, with unit length if the model normalizes. Writes the number of
+ its elements to `*width`.
 
  Contract:
- As kinglet_classify.
+ The contract of kinglet_classify.
  */
 kinglet_status kinglet_embed(struct kinglet_engine *engine,
                              const uint32_t *ids,
@@ -546,12 +557,13 @@ kinglet_status kinglet_embed(struct kinglet_engine *engine,
                              size_t *width);
 
 /*
- Finds the best answer of at most `max_tokens` tokens in the tokens from `context_start` to
- before `context_end`. `scratch` is memory for two numbers for each of these.
+ Finds the best answer of at most `max_tokens` tokens in the context, which is the tokens from
+ `context_start` to before `context_end`. `scratch` has room for a pair of numbers per token of
+ the context.
 
  Contract:
- As of every function with an engine; the arrays have `count` elements, `scratch` has twice
- `scratch_pairs`, `span` points to what is written.
+ The contract of kinglet_classify for `ids` and `token_types`; `scratch` has `2 * scratch_pairs`
+ elements, and `span` points to a value.
  */
 kinglet_status kinglet_answer(struct kinglet_engine *engine,
                               const uint32_t *ids,
@@ -565,10 +577,10 @@ kinglet_status kinglet_answer(struct kinglet_engine *engine,
                               struct kinglet_span *span);
 
 /*
- Guesses the tokens at each place of `mask` in a text: `each` takes the logits.
+ Computes the logits at each occurrence of the token `mask` in a text, and passes them to `each`.
 
  Contract:
- As kinglet_tag.
+ The contract of kinglet_tag.
  */
 kinglet_status kinglet_fill_mask(struct kinglet_engine *engine,
                                  const uint32_t *ids,
@@ -579,10 +591,10 @@ kinglet_status kinglet_fill_mask(struct kinglet_engine *engine,
                                  void *context);
 
 /*
- How likely a text is: `each` takes the log-probability of every token but the first.
+ Computes the log-probability of every token of a text but the first, and passes it to `each`.
 
  Contract:
- As kinglet_tag.
+ The contract of kinglet_tag.
  */
 kinglet_status kinglet_score(struct kinglet_engine *engine,
                              const uint32_t *ids,
@@ -591,22 +603,23 @@ kinglet_status kinglet_score(struct kinglet_engine *engine,
                              void *context);
 
 /*
- Words of scratch memory that are enough for kinglet_tokenize of a text of `text_bytes` bytes
- with room for `capacity` tokens; 0 where the blob has no tokenizer.
+ An upper bound of the scratch memory, in words, that kinglet_tokenize needs for a text of
+ `text_bytes` bytes and `capacity` tokens; 0 if the blob has no tokenizer.
 
  Contract:
- As of every function with an engine: see kinglet_close.
+ The contract of kinglet_close for `engine`.
  */
 size_t kinglet_scratch_words(struct kinglet_engine *engine, size_t text_bytes, size_t capacity);
 
 /*
- Makes tokens of a text, or of two, as the model was trained: with the tokens around them that
- it expects. `pair` is null for one text. `scratch` is lent for the call: kinglet_scratch_words
- says how much is enough, mostly far less is needed.
+ Splits a text, or a pair of texts, into tokens, and adds the special tokens that the model
+ expects. `pair` is null for a single text. kinglet_scratch_words returns a sufficient number of
+ words for `scratch`; most texts need far less.
 
  Contract:
- As of every function with an engine; the texts point to as many bytes as is said, `scratch` to
- `scratch_words` words, `tokens` to arrays as it says.
+ The contract of kinglet_close for `engine`; `first` and `pair` point to `first_bytes` and
+ `pair_bytes` bytes, `scratch` to `scratch_words` words, and the arrays of `tokens` have
+ `capacity` elements.
  */
 kinglet_status kinglet_tokenize(struct kinglet_engine *engine,
                                 const char *first,
@@ -618,12 +631,12 @@ kinglet_status kinglet_tokenize(struct kinglet_engine *engine,
                                 struct kinglet_tokens *tokens);
 
 /*
- Makes text of tokens, and hands it to `write_text` in pieces. `skip_special_tokens` leaves out
- what is not part of a text.
+ Decodes tokens, and passes the text to `write_text` in pieces. `skip_special_tokens` omits
+ special tokens.
 
  Contract:
- As of every function with an engine; `ids` points to `count` ids, and `write_text` can be called
- with `context`.
+ The contract of kinglet_close for `engine`; `ids` points to `count` ids, and `write_text` can be
+ called with `context`.
  */
 kinglet_status kinglet_decode(struct kinglet_engine *engine,
                               const uint32_t *ids,

@@ -1,4 +1,4 @@
-# The package that `cargo xtask c` makes: include/kinglet.h and lib/<target>/libkinglet.a.
+# Finds the package that `cargo xtask c` writes: include/kinglet.h and lib/<target>/libkinglet.a.
 if(NOT DEFINED KINGLET_TARGET)
     set(KINGLET_TARGET x86_64-unknown-linux-gnu)
 endif()

@@ -1,4 +1,4 @@
-/* Says what sentences ask for: text in, label out. */
+/* Classifies the intents of sentences. */
 #include "kinglet.h"
 
 #include "home_intent.h"
@@ -20,7 +20,7 @@ static const char *const sentences[] = {
     "Let the robot vacuum the living room.",
 };
 
-/* Prints the label of a sentence, and takes its logits into the fingerprint. */
+/* Prints the label of a sentence, and adds its logits to the fingerprint. */
 static kinglet_status label(kinglet_engine *engine, const char *sentence, uint32_t *fingerprint) {
     uint32_t ids[MAX_TOKENS];
     kinglet_tokens tokens = {ids, NULL, NULL, NULL, MAX_TOKENS, 0};

@@ -1,4 +1,4 @@
-/* Calls with pointers, sizes, tokens and orders that are wrong: each returns an error, and none does harm. */
+/* Makes calls with invalid pointers, sizes and tokens, and in the wrong order. Each must return an error. */
 #include "kinglet.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ KINGLET_ALIGNED static uint8_t changed[HOME_INTENT_BLOB_BYTES];
 static uint32_t scratch[WORDS];
 static unsigned tried;
 
-/* Stops the program where a call does not return what it must: `wanted` is a status, or -1 for any error. */
+/* Stops the program if a call does not return the expected status; `wanted` is -1 for any error. */
 static void refused(int line, kinglet_status status, kinglet_status wanted) {
     tried++;
     if (wanted == -1 ? status != KINGLET_OK : status == wanted) return;

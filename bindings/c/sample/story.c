@@ -1,4 +1,4 @@
-/* Writes a story, and prints it as it is written. */
+/* Generates a story and prints it. */
 #include "kinglet.h"
 
 #include "port/port.h"
@@ -15,7 +15,7 @@ static void print(void *context, const char *text, size_t bytes) {
     port_print(text, bytes);
 }
 
-/* Writes on, and takes the logits of every token into the fingerprint, as the other examples do. */
+/* Continues a story greedily, and adds the logits of every token to the fingerprint. */
 static kinglet_status tell(kinglet_engine *engine, uint32_t *fingerprint) {
     static const char beginning[] = "Once there was a brave little fox who lived near the river.";
     uint32_t ids[MAX_TOKENS];

@@ -1,4 +1,4 @@
-//! The engine: a model, its tokenizer, and a session that is suspended between two calls.
+//! The engine: a model, its tokenizer, and a session that is suspended between calls.
 
 use core::ffi::{c_char, c_void};
 use core::fmt::{self, Write};
@@ -11,16 +11,16 @@ use kinglet::{LoadError, Model, RunError, Session, Suspended, arena_bytes};
 use crate::pointers::{slice, slice_mut, write};
 use crate::status::{Failure, KINGLET_NO_ENGINE, KINGLET_OK, kinglet_status, meaning};
 
-/// Bytes of memory that an engine takes besides its session's arena.
+/// Bytes of an engine, without its session's arena.
 pub const KINGLET_ENGINE_BYTES: usize = 4608;
 
 const _: () = assert!(size_of::<kinglet_engine>() <= KINGLET_ENGINE_BYTES && align_of::<kinglet_engine>() <= 16);
 
-/// The mark of an engine that is open.
+/// The value of `kinglet_engine::open` while an engine is open.
 const OPEN: u32 = u32::from_le_bytes(*b"KNGE");
 
-/// A model, its tokenizer and a session, in memory that the caller lends. One engine is for one
-/// thread at a time; different engines can be used at once.
+/// A model, its tokenizer and a session, in memory that the caller lends. Only one thread at a time
+/// may use an engine; different engines are independent.
 pub struct kinglet_engine {
     open: u32,
     model: Model<'static>,
@@ -32,11 +32,11 @@ pub struct kinglet_engine {
     failure: Option<Failure>,
 }
 
-/// What C hands to its own functions.
+/// The context pointer of a callback, which the caller passes to its own function.
 #[derive(Clone, Copy)]
 struct Context(*mut c_void);
 
-// SAFETY: the pointer goes to the caller's function in the caller's thread, and nowhere else.
+// SAFETY: the pointer is only passed to the caller's function, in the caller's thread.
 unsafe impl Send for Context {}
 
 impl Context {
@@ -46,13 +46,17 @@ impl Context {
 }
 
 impl kinglet_engine {
-    /// The engine behind a pointer, if it is open.
+    /// The engine that a pointer refers to.
+    ///
+    /// # Errors
+    /// If the pointer is null or misaligned, or the engine is closed.
     ///
     /// # Safety
-    /// `engine` is null, or the result of [`kinglet_open`], whose memory is still lent and which
-    /// nobody else uses now.
+    /// `engine` is null or a result of [`kinglet_open`]. In the latter case its memory is still
+    /// lent, and no other code uses the engine meanwhile.
     pub(crate) unsafe fn of<'a>(engine: *mut Self) -> Result<&'a mut Self, Failure> {
-        // SAFETY: the caller's; the memory is initialized, because it was an engine once.
+        // SAFETY: guaranteed by the caller; the memory is initialized, because it once was an
+        // engine.
         let engine = unsafe { write(engine) }?;
         if engine.open == OPEN { Ok(engine) } else { Err(Failure::Pointer(KINGLET_NO_ENGINE)) }
     }
@@ -65,24 +69,24 @@ impl kinglet_engine {
         self.tokenizer.as_ref().map_err(|error| Failure::from(*error))
     }
 
-    /// What runs between two steps of the model.
+    /// A closure that calls the function of [`kinglet_set_pause`], if there is one.
     fn pauses(&self) -> impl FnMut() + Send + use<> {
         let pause = self.pause;
         move || {
             if let Some((pause, context)) = pause {
-                // SAFETY: the function and what it is given are the caller's.
+                // SAFETY: the caller of `kinglet_set_pause` guarantees that this call is valid.
                 unsafe { pause(context.pointer()) }
             }
         }
     }
 
-    /// Takes up the session for a call.
+    /// Resumes the session, calls `call` with it, and suspends it again.
     pub(crate) fn with<T>(
         &mut self,
         call: impl FnOnce(&mut Session<'_, 'static>, Result<&Tokenizer<'static>, Failure>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        // SAFETY: the arena is behind the engine in the memory that the caller lent, and nobody
-        // else has it.
+        // SAFETY: the arena follows the engine in the memory that the caller lent, and no other
+        // reference to it exists.
         let arena = unsafe { slice_mut(self.arena, self.arena_bytes) }?;
         let mut pause = self.pauses();
         let mut session = Session::resume(&self.model, arena, &self.session)?;
@@ -93,22 +97,22 @@ impl kinglet_engine {
         result
     }
 
-    /// Keeps what went wrong, for [`kinglet_error_text`].
+    /// Stores an error for [`kinglet_error_text`], and returns its status.
     fn keep(&mut self, result: Result<(), Failure>) -> kinglet_status {
         self.failure = result.err();
         self.failure.map_or(KINGLET_OK, Failure::status)
     }
 }
 
-/// A call of an engine, which keeps its error.
+/// Calls a function with an engine, stores its error in the engine, and returns the status.
 ///
 /// # Safety
-/// As [`kinglet_engine::of`].
+/// The contract of [`kinglet_engine::of`].
 pub(crate) unsafe fn call(
     engine: *mut kinglet_engine,
     call: impl FnOnce(&mut kinglet_engine) -> Result<(), Failure>,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     match unsafe { kinglet_engine::of(engine) } {
         Ok(engine) => {
             let result = call(engine);
@@ -118,39 +122,39 @@ pub(crate) unsafe fn call(
     }
 }
 
-/// A number that an engine tells, or 0 where there is no engine.
+/// Calls a function with an engine and returns its result, or 0 if there is no open engine.
 ///
 /// # Safety
-/// As [`kinglet_engine::of`].
+/// The contract of [`kinglet_engine::of`].
 pub(crate) unsafe fn number(engine: *mut kinglet_engine, number: impl FnOnce(&mut kinglet_engine) -> usize) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { kinglet_engine::of(engine) }.map_or(0, number)
 }
 
 /// Bytes of memory that kinglet_open needs for texts of up to `max_tokens` tokens: the engine and
-/// its session's arena. SIZE_MAX where `blob` is null or does not begin as a blob does.
+/// its session's arena. Returns SIZE_MAX if `blob` is null or does not begin with a blob's header.
 ///
-/// kinglet export --c writes the arena's part as a constant:
+/// kinglet export --c writes the arena's size as a constant:
 /// KINGLET_ALIGNED static uint8_t memory[KINGLET_ENGINE_BYTES + STORIES_ARENA_BYTES];
 ///
 /// # Safety
 /// `blob` points to `blob_bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_memory_bytes(blob: *const u8, blob_bytes: usize, max_tokens: usize) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let blob = unsafe { slice(blob, blob_bytes) }.unwrap_or(&[]);
     arena_bytes(blob, max_tokens).saturating_add(KINGLET_ENGINE_BYTES)
 }
 
-/// Opens a blob of `blob_bytes` bytes: checks all of it, and makes an engine at the beginning of
+/// Opens a blob of `blob_bytes` bytes: checks all of it, and creates an engine at the beginning of
 /// `memory`, for texts of up to `max_tokens` tokens.
 ///
-/// Blob and memory begin at 16-byte boundaries. They stay where they are, and as they are, until
-/// the engine is closed. `*engine` is null where the call fails.
+/// Blob and memory must begin at 16-byte boundaries, and must neither move nor be modified until
+/// the engine is closed. If the call fails, `*engine` is null.
 ///
 /// # Safety
-/// `blob` points to `blob_bytes` bytes that do not change, `memory` to `memory_bytes` bytes that
-/// nobody else uses, `engine` to a pointer.
+/// `blob` points to `blob_bytes` bytes that do not change, `memory` to `memory_bytes` bytes that no
+/// other code uses, `engine` to a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_open(
     blob: *const u8,
@@ -161,7 +165,7 @@ pub unsafe extern "C" fn kinglet_open(
     engine: *mut *mut kinglet_engine,
 ) -> kinglet_status {
     let open = || -> Result<(), Failure> {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let (blob, memory, engine) =
             unsafe { (slice(blob, blob_bytes)?, slice_mut(memory, memory_bytes)?, write(engine)?) };
         *engine = ptr::null_mut();
@@ -184,7 +188,7 @@ pub unsafe extern "C" fn kinglet_open(
         let (arena, arena_bytes) = (arena.as_mut_ptr(), arena.len());
         let made =
             kinglet_engine { open: OPEN, model, tokenizer, session, arena, arena_bytes, pause: None, failure: None };
-        // SAFETY: the place is long enough, which a constant checks, and at a boundary of 16 bytes.
+        // SAFETY: `place` is aligned to 16 bytes, and long enough: see the assertion of the sizes.
         unsafe { place.write(made) };
         *engine = place;
         Ok(())
@@ -192,14 +196,14 @@ pub unsafe extern "C" fn kinglet_open(
     open().map_or_else(Failure::status, |()| KINGLET_OK)
 }
 
-/// Closes an engine: blob and memory are the caller's again.
+/// Closes an engine. The caller may then reuse the blob and the memory.
 ///
 /// # Safety
-/// As of every function with an engine: `engine` is null or the result of kinglet_open, its memory
-/// is still lent, and no other thread uses it now.
+/// `engine` is null or a result of kinglet_open, its memory is still lent, and no other thread uses
+/// the engine during the call. Every function that takes an engine has this contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_close(engine: *mut kinglet_engine) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     match unsafe { kinglet_engine::of(engine) } {
         Ok(engine) => {
             engine.open = 0;
@@ -209,14 +213,15 @@ pub unsafe extern "C" fn kinglet_close(engine: *mut kinglet_engine) -> kinglet_s
     }
 }
 
-/// Writes what went wrong in the last call with this engine to `text`, at most `capacity` bytes
-/// with the zero that ends it, and returns how many bytes all of it has without that zero.
+/// Writes a description of the error of the last call with this engine to `text`: at most
+/// `capacity` bytes, including the terminating zero. Returns the length of the whole description,
+/// without the terminating zero.
 ///
 /// # Safety
-/// As of every function with an engine; `text` points to `capacity` bytes.
+/// The contract of kinglet_close for `engine`; `text` points to `capacity` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_error_text(engine: *mut kinglet_engine, text: *mut c_char, capacity: usize) -> usize {
-    /// Text that is cut where the memory ends.
+    /// A buffer for text, which drops the bytes that do not fit but counts them.
     struct Cut<'t> {
         out: &'t mut [u8],
         bytes: usize,
@@ -232,9 +237,9 @@ pub unsafe extern "C" fn kinglet_error_text(engine: *mut kinglet_engine, text: *
             Ok(())
         }
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let Ok(out) = (unsafe { slice_mut(text.cast::<u8>(), capacity) }) else { return 0 };
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let failure = match unsafe { kinglet_engine::of(engine) } {
         Ok(engine) => engine.failure,
         Err(failure) => Some(failure),
@@ -242,7 +247,7 @@ pub unsafe extern "C" fn kinglet_error_text(engine: *mut kinglet_engine, text: *
     let Some((end, out)) = out.split_last_mut() else { return 0 };
     *end = 0;
     let mut cut = Cut { out, bytes: 0 };
-    // Nothing fails in it.
+    // `Cut` never returns an error.
     _ = match failure {
         None => cut.write_str(meaning(KINGLET_OK)),
         Some(Failure::Pointer(status)) => cut.write_str(meaning(status)),
@@ -255,18 +260,19 @@ pub unsafe extern "C" fn kinglet_error_text(engine: *mut kinglet_engine, text: *
     bytes
 }
 
-/// Calls `pause` with `context` between any two steps of whatever runs in this engine, to feed a
-/// watchdog or poll a line; null calls nothing. It must not use the engine.
+/// Registers a function that is called with `context` between any two steps of long calls, for
+/// example to feed a watchdog; null removes it. The function must not use the engine.
 ///
 /// # Safety
-/// As of every function with an engine; `pause` can be called with `context` until it is replaced.
+/// The contract of kinglet_close for `engine`; `pause` can be called with `context` until it is
+/// replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_set_pause(
     engine: *mut kinglet_engine,
     pause: Option<unsafe extern "C" fn(context: *mut c_void)>,
     context: *mut c_void,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             engine.pause = pause.map(|pause| (pause, Context(context)));
@@ -275,14 +281,14 @@ pub unsafe extern "C" fn kinglet_set_pause(
     }
 }
 
-/// Runs the blob's golden vectors in the engine's arena: that this machine gives the bits that the
-/// converter wrote down. What the session has read is forgotten.
+/// Runs the blob's golden vectors in the engine's arena, and compares the results with the bits
+/// that the converter computed. The session forgets what it has read.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_self_test(engine: *mut kinglet_engine) -> kinglet_status {
-    // SAFETY: the caller's; the arena is behind the engine in the memory that the caller lent.
+    // SAFETY: guaranteed by the caller; the arena follows the engine in the memory that it lent.
     unsafe {
         call(engine, |engine| {
             engine.with(|session, _| {

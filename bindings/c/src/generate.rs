@@ -1,4 +1,4 @@
-//! Writing on, one token after the other.
+//! Text generation.
 
 use core::ffi::{c_char, c_void};
 
@@ -9,24 +9,25 @@ use crate::pointers::{read, slice, slice_mut, write};
 use crate::sample::kinglet_sampling;
 use crate::status::kinglet_status;
 
-/// When to stop, and what may be written. kinglet_generate_options_default makes one that can be
-/// changed.
+/// When to stop, and which tokens may be generated. kinglet_generate_options_default returns a
+/// value to start from.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct kinglet_generate_options {
-    /// The most tokens that are written.
+    /// The maximum number of new tokens.
     pub max_new_tokens: usize,
-    /// The least number of tokens before a stop token.
+    /// The minimum number of new tokens before a stop token.
     pub min_new_tokens: usize,
-    /// No run of this number of tokens comes twice, those given included; 0 allows all.
+    /// No sequence of this length occurs twice in the text, including the given tokens; 0 for no
+    /// limit.
     pub no_repeat_ngram_size: usize,
-    /// Any of these tokens ends the text.
+    /// Tokens that end the text.
     pub stop: *const u32,
-    /// How many they are.
+    /// The number of stop tokens.
     pub stop_count: usize,
-    /// Tokens that are never written.
+    /// Tokens that are never generated.
     pub suppressed: *const u32,
-    /// How many they are.
+    /// The number of suppressed tokens.
     pub suppressed_count: usize,
 }
 
@@ -34,13 +35,13 @@ pub struct kinglet_generate_options {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub enum kinglet_stop {
-    /// A stop token was written.
+    /// A stop token was generated.
     KINGLET_STOP_TOKEN,
-    /// As many tokens were written as were asked for.
+    /// `max_new_tokens` tokens were generated.
     KINGLET_STOP_LENGTH,
-    /// The session, or the array of tokens, holds no more.
+    /// The session or the array of tokens is full.
     KINGLET_STOP_FULL,
-    /// The caller had enough.
+    /// The caller's function returned false.
     KINGLET_STOP_CALLER,
 }
 
@@ -55,22 +56,23 @@ impl From<Stop> for kinglet_stop {
     }
 }
 
-/// Takes a token that was written, with the text that it completes: `bytes` bytes, which no zero
-/// ends, and which may be none. Says whether to go on.
+/// Receives a generated token, and the text that it completes: `bytes` bytes, possibly none,
+/// without a terminating zero. Returns whether to continue.
 pub type kinglet_write_token =
     Option<unsafe extern "C" fn(context: *mut c_void, token: u32, text: *const c_char, bytes: usize) -> bool>;
 
-/// At most `max_new_tokens` tokens. The text ends where the model ends it.
+/// The default options: at most `max_new_tokens` tokens, with the model's stop tokens and
+/// suppressed tokens.
 ///
 /// # Safety
-/// As of every function with an engine: see kinglet_close. The options name the engine's own stop
-/// tokens, and are no longer valid when it is closed.
+/// The contract of kinglet_close for `engine`. The options point to the engine's tokens, and become
+/// invalid when it is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_generate_options_default(
     engine: *mut kinglet_engine,
     max_new_tokens: usize,
 ) -> kinglet_generate_options {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let tokens = unsafe { kinglet_engine::of(engine) }.map(|engine| &engine.model().manifest().tokens);
     let (stop, suppressed): (&[u32], &[u32]) =
         tokens.map_or((&[], &[]), |tokens| (tokens.eos.as_slice(), tokens.suppressed.as_slice()));
@@ -85,20 +87,21 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
     }
 }
 
-/// Writes on from the `*count` tokens in `text`, of which the session may have read the beginning:
-/// what it has not read is read first, so a chat goes on in one session. Each new token is added
-/// to `text`, counted in `*count`, and handed to `each` with the text that it completes; `each`
-/// may be null. The last token that is written is unread.
+/// Continues the `*count` tokens in `text`. The session may already have read some of them, as in a
+/// chat; it first reads the others. Each new token is appended to `text`, counted in `*count`, and
+/// passed to `each` with the text that it completes; `each` may be null. The session does not read
+/// the last new token.
 ///
-/// A model that reads backward is given tokens in the order of the text, and adds tokens that come
-/// before them: what it adds is to be read from the end.
+/// For a model that reads backward the given tokens are in the order of the text. New tokens
+/// precede the text, the last one first.
 ///
-/// An encoder-decoder's text is what its decoder reads; kinglet_encode comes before.
+/// For an encoder-decoder `text` is the decoder's text; call kinglet_encode first.
 ///
 /// # Safety
-/// As of every function with an engine; `text` points to `capacity` ids, of which `*count` are
-/// given, the options to arrays as they say, `each` can be called with `context`, and the others
-/// point to what their types say. `each` must not use the engine.
+/// The contract of kinglet_close for `engine`; `text` points to `capacity` ids, the first `*count`
+/// of which are initialized; the arrays of the options have the lengths that they state; `each` can
+/// be called with `context`, and does not use the engine; the other pointers point to values of
+/// their types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_generate(
     engine: *mut kinglet_engine,
@@ -111,7 +114,7 @@ pub unsafe extern "C" fn kinglet_generate(
     context: *mut c_void,
     stop: *mut kinglet_stop,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (text, count, options) = (slice_mut(text, capacity)?, write(count)?, read(options)?);

@@ -1,8 +1,9 @@
-//! The C interface of Kinglet. `include/kinglet.h` is made from this crate and documents it for C.
+//! The C interface of Kinglet. `include/kinglet.h` is generated from this crate, and documents it
+//! for C.
 //!
-//! An engine lives at the beginning of the memory that its caller lends; the arena of its session
-//! is the rest. Between two calls the session is [suspended](kinglet::Suspended), so nothing in the
-//! engine refers to itself.
+//! An engine is at the beginning of the memory that its caller lends, and its session's arena
+//! follows it. Between two calls the session is [suspended](kinglet::Suspended), so the engine does
+//! not contain references to itself.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![allow(non_camel_case_types)]
 
@@ -38,7 +39,8 @@ pub use text::{
     KINGLET_TOKEN_WORDS, kinglet_decode, kinglet_scratch_words, kinglet_tokenize, kinglet_tokens, kinglet_write_text,
 };
 
-/// Nothing here panics. Where a linker drops what is not used, the feature proves it.
+/// Nothing here panics. The feature `panics-do-not-link` proves it, with a linker that drops unused
+/// functions.
 #[cfg(not(any(test, feature = "std")))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -47,7 +49,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
         unsafe extern "C" {
             fn kinglet_can_panic() -> !;
         }
-        // SAFETY: never linked, so never called.
+        // SAFETY: a program with this call does not link.
         unsafe { kinglet_can_panic() }
     }
     #[cfg(not(feature = "panics-do-not-link"))]

@@ -1,14 +1,13 @@
-//! Pointers from C as slices and references: each is null or at its type's boundary, or else
-//! refused.
+//! Converts pointers from C to slices and references, and refuses null and misaligned pointers.
 //!
-//! That as much memory lies behind a pointer as the caller says cannot be checked: it is part of
-//! the contract of every function of this crate, and of each of these.
+//! The length of the memory behind a pointer cannot be checked. It is part of the contract of the
+//! functions in this module, and of every exported function.
 
 use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use crate::status::{Failure, KINGLET_MISALIGNED_POINTER, KINGLET_NOT_UTF8, KINGLET_NULL_POINTER};
 
-/// A pointer that is neither null nor misaligned.
+/// Refuses null and misaligned pointers.
 fn checked<T>(pointer: *const T) -> Result<*const T, Failure> {
     if pointer.is_null() {
         return Err(Failure::Pointer(KINGLET_NULL_POINTER));
@@ -19,72 +18,72 @@ fn checked<T>(pointer: *const T) -> Result<*const T, Failure> {
     Ok(pointer)
 }
 
-/// `len` values to read; none where `len` is 0, whatever the pointer.
+/// `len` values to read. If `len` is 0, the pointer may have any value.
 ///
 /// # Safety
-/// The values are initialized, and nobody writes them as long as the slice lives.
+/// `pointer` points to `len` initialized values, which are not written during `'a`.
 pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize) -> Result<&'a [T], Failure> {
     if len == 0 {
         return Ok(&[]);
     }
-    // SAFETY: not null and aligned; the rest is the caller's.
+    // SAFETY: not null and aligned; the caller guarantees the rest.
     Ok(unsafe { from_raw_parts(checked(pointer)?, len) })
 }
 
-/// `len` values to write; none where `len` is 0, whatever the pointer.
+/// `len` values to write. If `len` is 0, the pointer may have any value.
 ///
 /// # Safety
-/// The values are initialized, and nobody else uses them as long as the slice lives.
+/// `pointer` points to `len` initialized values, which no other code uses during `'a`.
 pub(crate) unsafe fn slice_mut<'a, T>(pointer: *mut T, len: usize) -> Result<&'a mut [T], Failure> {
     if len == 0 {
         return Ok(&mut []);
     }
     checked(pointer)?;
-    // SAFETY: not null and aligned; the rest is the caller's.
+    // SAFETY: not null and aligned; the caller guarantees the rest.
     Ok(unsafe { from_raw_parts_mut(pointer, len) })
 }
 
-/// `len` values to write, or nothing where the pointer is null.
+/// `len` values to write, or `None` for a null pointer.
 ///
 /// # Safety
-/// As [`slice_mut`].
+/// The contract of [`slice_mut`].
 pub(crate) unsafe fn optional_mut<'a, T>(pointer: *mut T, len: usize) -> Result<Option<&'a mut [T]>, Failure> {
     if pointer.is_null() {
         return Ok(None);
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { slice_mut(pointer, len) }.map(Some)
 }
 
 /// One value to read.
 ///
 /// # Safety
-/// As [`slice`].
+/// The contract of [`slice`].
 pub(crate) unsafe fn read<'a, T>(pointer: *const T) -> Result<&'a T, Failure> {
-    // SAFETY: not null and aligned; the rest is the caller's.
+    // SAFETY: not null and aligned; the caller guarantees the rest.
     Ok(unsafe { &*checked(pointer)? })
 }
 
 /// One value to write.
 ///
 /// # Safety
-/// As [`slice_mut`].
+/// The contract of [`slice_mut`].
 pub(crate) unsafe fn write<'a, T>(pointer: *mut T) -> Result<&'a mut T, Failure> {
     checked(pointer)?;
-    // SAFETY: not null and aligned; the rest is the caller's.
+    // SAFETY: not null and aligned; the caller guarantees the rest.
     Ok(unsafe { &mut *pointer })
 }
 
-/// A text's tokens and their types, which may be null.
+/// The ids of a text and their token types; `token_types` may be null.
 ///
 /// # Safety
-/// As [`slice`].
+/// The contract of [`slice`].
 pub(crate) unsafe fn tokens<'a>(
     ids: *const u32,
     token_types: *const u8,
     count: usize,
 ) -> Result<(&'a [u32], &'a [u8]), Failure> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let types = if token_types.is_null() { &[] } else { slice(token_types, count)? };
         Ok((slice(ids, count)?, types))
@@ -94,9 +93,9 @@ pub(crate) unsafe fn tokens<'a>(
 /// A text of `bytes` bytes.
 ///
 /// # Safety
-/// As [`slice`].
+/// The contract of [`slice`].
 pub(crate) unsafe fn text<'a>(pointer: *const core::ffi::c_char, bytes: usize) -> Result<&'a str, Failure> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let bytes = unsafe { slice(pointer.cast::<u8>(), bytes) }?;
     core::str::from_utf8(bytes).map_err(|_| Failure::Pointer(KINGLET_NOT_UTF8))
 }

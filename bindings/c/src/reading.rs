@@ -1,4 +1,4 @@
-//! Tokens through the model, and what a session has read as bytes.
+//! Runs tokens through the model; saves and restores the session's state.
 
 use kinglet::{RunError, Session};
 
@@ -6,11 +6,11 @@ use crate::engine::{call, kinglet_engine, number};
 use crate::pointers::{slice, slice_mut, tokens, write};
 use crate::status::kinglet_status;
 
-/// Runs the encoder over a whole text of `count` tokens. `token_types` are their segments; null for
-/// a text of one segment.
+/// Runs the encoder on a whole text of `count` tokens. `token_types` has the segment of each token;
+/// it may be null for a single segment.
 ///
 /// # Safety
-/// As of every function with an engine: see kinglet_close. The arrays have `count` elements.
+/// The contract of kinglet_close for `engine`. The arrays have `count` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_encode(
     engine: *mut kinglet_engine,
@@ -18,7 +18,7 @@ pub unsafe extern "C" fn kinglet_encode(
     token_types: *const u8,
     count: usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -27,13 +27,13 @@ pub unsafe extern "C" fn kinglet_encode(
     }
 }
 
-/// The decoder reads `count` more tokens.
+/// Lets the decoder read `count` more tokens.
 ///
 /// # Safety
-/// As of every function with an engine; `ids` points to `count` ids.
+/// The contract of kinglet_close for `engine`; `ids` points to `count` ids.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_prefill(engine: *mut kinglet_engine, ids: *const u32, count: usize) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let ids = slice(ids, count)?;
@@ -42,35 +42,35 @@ pub unsafe extern "C" fn kinglet_prefill(engine: *mut kinglet_engine, ids: *cons
     }
 }
 
-/// The decoder reads one token.
+/// Lets the decoder read one token.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_step(engine: *mut kinglet_engine, id: u32) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { call(engine, |engine| engine.with(|session, _| Ok(session.prefill(&[id])?))) }
 }
 
-/// What the head says of the text as a whole, or of the token that comes next: `*count` numbers in
-/// fixed point, 65,536 for 1.0. They lie in the engine's memory until its next call.
+/// The head's logits for the whole text, or for the next token: `*count` numbers in fixed point,
+/// 65,536 for 1.0. They are in the engine's memory, and valid until the next call with it.
 ///
 /// # Safety
-/// As of every function with an engine; `logits` and `count` point to what they are written to.
+/// The contract of kinglet_close for `engine`; `logits` and `count` point to values of their types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_logits(
     engine: *mut kinglet_engine,
     logits: *mut *const i32,
     count: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tell(engine, logits, count, |session| session.logits()) }
 }
 
-/// What the head says of the encoder's token at `position`, as kinglet_logits.
+/// The head's logits for the encoder's token at `position`, in the form of kinglet_logits.
 ///
 /// # Safety
-/// As of every function with an engine; `logits` and `count` point to what they are written to.
+/// The contract of kinglet_logits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_logits_at(
     engine: *mut kinglet_engine,
@@ -78,22 +78,21 @@ pub unsafe extern "C" fn kinglet_logits_at(
     logits: *mut *const i32,
     count: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tell(engine, logits, count, |session| session.logits_at(position)) }
 }
 
-/// Tells where the numbers lie that the head has found, and how many they are; null and 0 where it
-/// finds none.
+/// Writes the address and the number of the logits that `find` returns, or null and 0 on an error.
 ///
 /// # Safety
-/// As of every function with an engine; `logits` and `count` point to what they are written to.
+/// The contract of [`kinglet_logits`].
 unsafe fn tell(
     engine: *mut kinglet_engine,
     logits: *mut *const i32,
     count: *mut usize,
     find: impl for<'l> FnOnce(&'l mut Session<'_, 'static>) -> Result<&'l [i32], RunError>,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (logits, count) = (write(logits)?, write(count)?);
@@ -107,33 +106,33 @@ unsafe fn tell(
     }
 }
 
-/// Tokens that the decoder has read.
+/// The number of tokens that the decoder has read.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_position(engine: *mut kinglet_engine) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { number(engine, |engine| engine.with(|session, _| Ok(session.position())).unwrap_or(0)) }
 }
 
-/// Tokens that the decoder can still read.
+/// The number of tokens that the decoder can still read.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_remaining(engine: *mut kinglet_engine) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { number(engine, |engine| engine.with(|session, _| Ok(session.remaining())).unwrap_or(0)) }
 }
 
-/// The decoder forgets what it has read. The encoder's output stays.
+/// Makes the decoder forget all tokens. The encoder's output is kept.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_reset(engine: *mut kinglet_engine) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             engine.with(|session, _| {
@@ -144,31 +143,32 @@ pub unsafe extern "C" fn kinglet_reset(engine: *mut kinglet_engine) -> kinglet_s
     }
 }
 
-/// The decoder forgets what it has read from `position` on.
+/// Makes the decoder forget the tokens from `position` on.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_rewind(engine: *mut kinglet_engine, position: usize) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { call(engine, |engine| engine.with(|session, _| Ok(session.rewind(position)?))) }
 }
 
-/// Bytes of a snapshot of what the session has read.
+/// The size in bytes of a snapshot of the session's state.
 ///
 /// # Safety
-/// As of every function with an engine.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_snapshot_bytes(engine: *mut kinglet_engine) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { number(engine, |engine| engine.with(|session, _| Ok(session.snapshot_bytes())).unwrap_or(0)) }
 }
 
-/// Writes down what the session has read, for kinglet_restore after the power was off; `*written`
-/// is how many bytes of `out` it takes.
+/// Writes a snapshot of the session's state to `out`, for kinglet_restore after a restart. Writes
+/// its size to `*written`.
 ///
 /// # Safety
-/// As of every function with an engine; `out` points to `capacity` bytes, `written` to a number.
+/// The contract of kinglet_close for `engine`; `out` points to `capacity` bytes, `written` to a
+/// number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_snapshot(
     engine: *mut kinglet_engine,
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn kinglet_snapshot(
     capacity: usize,
     written: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (out, written) = (slice_mut(out, capacity)?, write(written)?);
@@ -187,18 +187,18 @@ pub unsafe extern "C" fn kinglet_snapshot(
     }
 }
 
-/// Goes on from a snapshot of an engine with this blob and as many tokens. Where the bytes are no
-/// such snapshot, the session stays as it was.
+/// Restores a snapshot of an engine with this blob and this `max_tokens`. If the bytes are not such
+/// a snapshot, the session's state does not change.
 ///
 /// # Safety
-/// As of every function with an engine; `snapshot` points to `bytes` bytes.
+/// The contract of kinglet_close for `engine`; `snapshot` points to `bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_restore(
     engine: *mut kinglet_engine,
     snapshot: *const u8,
     bytes: usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let snapshot = slice(snapshot, bytes)?;

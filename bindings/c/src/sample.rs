@@ -1,4 +1,4 @@
-//! Choosing tokens.
+//! Sampling of tokens.
 
 use kinglet::sample::{FixedSamplerOptions, Sampler, argmax};
 
@@ -6,25 +6,26 @@ use crate::engine::{call, kinglet_engine};
 use crate::pointers::{read, slice, write};
 use crate::status::{Failure, kinglet_status};
 
-/// One, in the fractions of kinglet_sampling.
+/// The number 1 in the fixed-point fields of kinglet_sampling.
 pub const KINGLET_ONE: u32 = 1 << 16;
 
-/// How tokens are chosen, and the state of the random numbers. Fractions have 16 bits after the
-/// binary point: KINGLET_ONE is 1. kinglet_sampling_greedy makes one that can be changed.
+/// Sampling parameters, and the state of the random number generator. Fractions have 16 bits after
+/// the binary point: KINGLET_ONE is 1. kinglet_sampling_greedy returns a value to start from.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct kinglet_sampling {
-    /// 0 takes the likeliest token; else from 66 (0.001) to 1000 * KINGLET_ONE.
+    /// The temperature: 0 always takes the likeliest token; else from 66 (0.001) to
+    /// 1000 * KINGLET_ONE.
     pub temperature: u32,
-    /// Of how many likeliest tokens one is chosen; 0 for all.
+    /// Only the `top_k` likeliest tokens can be chosen; 0 for all.
     pub top_k: u32,
-    /// Of the likeliest tokens that have this share of the probability together one is chosen.
+    /// Only the likeliest tokens whose probabilities add up to `top_p` can be chosen.
     pub top_p: u32,
-    /// The least probability of a token, as a fraction of the likeliest one's.
+    /// The minimum probability of a token, as a fraction of the likeliest token's.
     pub min_p: u32,
-    /// By what a token that was seen is less likely: KINGLET_ONE for not at all.
+    /// The penalty for tokens that the text already contains; KINGLET_ONE for none.
     pub repetition_penalty: u32,
-    /// The state of the random numbers, which begins as a seed of the caller's choice.
+    /// The state of the random number generator; set it to a seed of your choice.
     pub state: u64,
 }
 
@@ -41,7 +42,7 @@ impl kinglet_sampling {
     }
 }
 
-/// The likeliest token, always.
+/// Parameters that always choose the likeliest token.
 #[unsafe(no_mangle)]
 pub extern "C" fn kinglet_sampling_greedy() -> kinglet_sampling {
     let FixedSamplerOptions { temperature, top_k, top_p, min_p, repetition_penalty, seed } =
@@ -49,21 +50,21 @@ pub extern "C" fn kinglet_sampling_greedy() -> kinglet_sampling {
     kinglet_sampling { temperature, top_k, top_p, min_p, repetition_penalty, state: seed }
 }
 
-/// The likeliest token of the logits; of equal ones the first. `count` is 1 or more.
+/// The index of the largest logit; if several are equal, the first. `count` is at least 1.
 ///
 /// # Safety
 /// `logits` points to `count` numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_argmax(logits: *const i32, count: usize) -> u32 {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     argmax(unsafe { slice(logits, count) }.unwrap_or(&[]))
 }
 
-/// Chooses the token that comes next. `seen` are the tokens that the repetition penalty concerns.
+/// Chooses the next token. `seen` has the tokens to which the repetition penalty applies.
 ///
 /// # Safety
-/// As of every function with an engine: see kinglet_close. `seen` points to `seen_count` ids, the
-/// others to what their types say.
+/// The contract of kinglet_close for `engine`; `seen` points to `seen_count` ids, `sampling` and
+/// `token` point to values of their types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_sample(
     engine: *mut kinglet_engine,
@@ -72,7 +73,7 @@ pub unsafe extern "C" fn kinglet_sample(
     seen_count: usize,
     token: *mut u32,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (seen, token) = (slice(seen, seen_count)?, write(token)?);

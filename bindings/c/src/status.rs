@@ -1,25 +1,24 @@
-//! What a call returns.
+//! Status codes.
 
 use kinglet::Error;
 
-/// What a call returns: KINGLET_OK, one of the numbers below for a pointer that cannot be used, or
-/// the number of an error of the runtime, which docs/errors.md lists: from 100 on for a blob that
-/// cannot be read, from 200 on for a model that is used in a way that it cannot be.
-/// kinglet_error_text says more, with the numbers that a person needs to put it right.
+/// The result of a call: KINGLET_OK, one of the numbers below for an invalid argument, or the code
+/// of a runtime error as listed in docs/errors.md: 100 and above for a blob that cannot be read,
+/// 200 and above for an invalid use of a model. kinglet_error_text describes the error in detail.
 pub type kinglet_status = i32;
 
-/// The call did what it says.
+/// The call succeeded.
 pub const KINGLET_OK: kinglet_status = 0;
-/// A pointer is null that must not be.
+/// A pointer is null although it must not be.
 pub const KINGLET_NULL_POINTER: kinglet_status = 1;
-/// A pointer is not at the boundary that its type needs.
+/// A pointer is not aligned for its type.
 pub const KINGLET_MISALIGNED_POINTER: kinglet_status = 2;
 /// A text is not UTF-8.
 pub const KINGLET_NOT_UTF8: kinglet_status = 3;
 /// The engine was closed, or never opened.
 pub const KINGLET_NO_ENGINE: kinglet_status = 4;
 
-/// Why a call ends early: one of the constants here, or an error of the runtime.
+/// The error of a call: one of the constants of this module, or an error of the runtime.
 #[derive(Clone, Copy)]
 pub(crate) enum Failure {
     Pointer(kinglet_status),
@@ -41,7 +40,7 @@ impl Failure {
     }
 }
 
-/// What the constants mean, for a person.
+/// The text of a status for `kinglet_error_text`.
 pub(crate) fn meaning(status: kinglet_status) -> &'static str {
     match status {
         KINGLET_OK => "there was no error",

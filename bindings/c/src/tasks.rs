@@ -1,4 +1,4 @@
-//! What people use a model for: labels, answers, sentence vectors, masks, likelihood.
+//! Tasks: labels, answers, sentence vectors, masked tokens, likelihoods.
 
 use core::ffi::{c_char, c_void};
 
@@ -8,39 +8,39 @@ use crate::engine::{call, kinglet_engine};
 use crate::pointers::{slice, slice_mut, tokens, write};
 use crate::status::kinglet_status;
 
-/// Takes the scores of all labels for the token at `position`.
+/// Receives the scores of all labels for the token at `position`.
 pub type kinglet_take_scores =
     Option<unsafe extern "C" fn(context: *mut c_void, position: usize, scores: *const f32, count: usize)>;
 
-/// Takes the logits at the mask at `position`.
+/// Receives the logits of the mask token at `position`.
 pub type kinglet_take_logits =
     Option<unsafe extern "C" fn(context: *mut c_void, position: usize, logits: *const i32, count: usize)>;
 
-/// Takes the log-probability of the token at `position`, in nats.
+/// Receives the log-probability of the token at `position`, in nats.
 pub type kinglet_take_score = Option<unsafe extern "C" fn(context: *mut c_void, position: usize, log_probability: f32)>;
 
-/// An answer: the tokens of the context that it spans.
+/// An answer, as a span of tokens of the context.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct kinglet_span {
-    /// Whether there is an answer: none may be likelier than any.
+    /// Whether an answer is likelier than none.
     pub found: bool,
-    /// Its first token.
+    /// The position of the answer's first token.
     pub start: usize,
-    /// Its last token.
+    /// The position of the answer's last token.
     pub end: usize,
-    /// Start and end logit together, in fixed point.
+    /// The sum of the start and end logits, in fixed point.
     pub score: i32,
-    /// The score of no answer at all.
+    /// The score of "no answer".
     pub none: i32,
 }
 
-/// Scores of all labels for a text, in the order of the labels: probabilities, or plain numbers of
-/// a regression. `*labels` is how many.
+/// Computes the scores of all labels for a text, in the order of the labels: probabilities, or the
+/// numbers of a regression. Writes the number of labels to `*labels`.
 ///
 /// # Safety
-/// As of every function with an engine: see kinglet_close. The arrays have `count` elements, null
-/// for no types; `scores` points to `capacity` numbers, `labels` to one.
+/// The contract of kinglet_close for `engine`. `ids` and `token_types` have `count` elements, and
+/// `token_types` may be null; `scores` points to `capacity` numbers, `labels` to one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_classify(
     engine: *mut kinglet_engine,
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn kinglet_classify(
     capacity: usize,
     labels: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -63,10 +63,12 @@ pub unsafe extern "C" fn kinglet_classify(
     }
 }
 
-/// Scores of all labels for each token of a text, which `each` takes. `scores` is memory for them.
+/// Computes the scores of all labels for each token of a text, and passes them to `each`. `scores`
+/// is memory for the scores of one token.
 ///
 /// # Safety
-/// As kinglet_classify; `each` can be called with `context`, and must not use the engine.
+/// The contract of kinglet_classify; `each` can be called with `context`, and must not use the
+/// engine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_tag(
     engine: *mut kinglet_engine,
@@ -78,7 +80,7 @@ pub unsafe extern "C" fn kinglet_tag(
     each: kinglet_take_scores,
     context: *mut c_void,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -95,10 +97,11 @@ pub unsafe extern "C" fn kinglet_tag(
     }
 }
 
-/// The text of label `index`, which no zero ends: `*label` points into the blob.
+/// Points `*label` to the text of label `index` in the blob, without a terminating zero, and writes
+/// its length to `*bytes`. The text is empty if the model has no such label.
 ///
 /// # Safety
-/// As of every function with an engine; `label` and `bytes` point to what they are written to.
+/// The contract of kinglet_close for `engine`; `label` and `bytes` point to values of their types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_label(
     engine: *mut kinglet_engine,
@@ -106,7 +109,7 @@ pub unsafe extern "C" fn kinglet_label(
     label: *mut *const c_char,
     bytes: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let found = engine.model().labels().nth(index).unwrap_or("");
@@ -116,10 +119,11 @@ pub unsafe extern "C" fn kinglet_label(
     }
 }
 
-/// One vector for a text, of unit length where the model says so. `*width` is how many numbers.
+/// Computes the vector of a text, with unit length if the model normalizes. Writes the number of
+/// its elements to `*width`.
 ///
 /// # Safety
-/// As kinglet_classify.
+/// The contract of kinglet_classify.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_embed(
     engine: *mut kinglet_engine,
@@ -130,7 +134,7 @@ pub unsafe extern "C" fn kinglet_embed(
     capacity: usize,
     width: *mut usize,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -142,12 +146,13 @@ pub unsafe extern "C" fn kinglet_embed(
     }
 }
 
-/// Finds the best answer of at most `max_tokens` tokens in the tokens from `context_start` to
-/// before `context_end`. `scratch` is memory for two numbers for each of these.
+/// Finds the best answer of at most `max_tokens` tokens in the context, which is the tokens from
+/// `context_start` to before `context_end`. `scratch` has room for a pair of numbers per token of
+/// the context.
 ///
 /// # Safety
-/// As of every function with an engine; the arrays have `count` elements, `scratch` has twice
-/// `scratch_pairs`, `span` points to what is written.
+/// The contract of kinglet_classify for `ids` and `token_types`; `scratch` has `2 * scratch_pairs`
+/// elements, and `span` points to a value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_answer(
     engine: *mut kinglet_engine,
@@ -161,7 +166,7 @@ pub unsafe extern "C" fn kinglet_answer(
     scratch_pairs: usize,
     span: *mut kinglet_span,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -177,10 +182,10 @@ pub unsafe extern "C" fn kinglet_answer(
     }
 }
 
-/// Guesses the tokens at each place of `mask` in a text: `each` takes the logits.
+/// Computes the logits at each occurrence of the token `mask` in a text, and passes them to `each`.
 ///
 /// # Safety
-/// As kinglet_tag.
+/// The contract of kinglet_tag.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_fill_mask(
     engine: *mut kinglet_engine,
@@ -191,7 +196,7 @@ pub unsafe extern "C" fn kinglet_fill_mask(
     each: kinglet_take_logits,
     context: *mut c_void,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let (ids, types) = tokens(ids, token_types, count)?;
@@ -207,10 +212,10 @@ pub unsafe extern "C" fn kinglet_fill_mask(
     }
 }
 
-/// How likely a text is: `each` takes the log-probability of every token but the first.
+/// Computes the log-probability of every token of a text but the first, and passes it to `each`.
 ///
 /// # Safety
-/// As kinglet_tag.
+/// The contract of kinglet_tag.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_score(
     engine: *mut kinglet_engine,
@@ -219,7 +224,7 @@ pub unsafe extern "C" fn kinglet_score(
     each: kinglet_take_score,
     context: *mut c_void,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let ids = slice(ids, count)?;

@@ -1,4 +1,4 @@
-//! Between text and tokens.
+//! Text to tokens and back.
 
 use core::ffi::{c_char, c_void};
 use core::mem::size_of;
@@ -9,43 +9,44 @@ use crate::engine::{call, kinglet_engine, number};
 use crate::pointers::{optional_mut, slice, slice_mut, text, write};
 use crate::status::kinglet_status;
 
-/// Words of scratch memory that kinglet_tokenize takes for each token that there is room for.
+/// Words of scratch memory that kinglet_tokenize uses per element of `capacity`.
 pub const KINGLET_TOKEN_WORDS: usize = 5;
 
 const _: () = assert!(size_of::<Token>() <= 4 * KINGLET_TOKEN_WORDS && align_of::<Token>() <= 4);
 
-/// Where the tokens of a text go: arrays of `capacity` elements each. Only `ids` must not be null.
+/// The arrays that receive the tokens of a text, with `capacity` elements each. All but `ids` may
+/// be null.
 #[repr(C)]
 pub struct kinglet_tokens {
-    /// Which tokens.
+    /// Token ids.
     pub ids: *mut u32,
-    /// The segment that each is in: what an encoder calls token types.
+    /// The segment of each token: 0 for the first text, 1 for its pair (an encoder's token type).
     pub token_types: *mut u8,
-    /// The first byte of the text that each stands for.
+    /// The offset of each token's first byte in its text.
     pub starts: *mut u32,
-    /// One after the last.
+    /// The offset after each token's last byte.
     pub ends: *mut u32,
     /// Elements of each array.
     pub capacity: usize,
-    /// How many tokens there are: kinglet_tokenize writes it.
+    /// The number of tokens, written by kinglet_tokenize.
     pub count: usize,
 }
 
-/// Takes a piece of text, which no zero ends, of `bytes` bytes.
+/// Receives a piece of text of `bytes` bytes, without a terminating zero.
 pub type kinglet_write_text = Option<unsafe extern "C" fn(context: *mut c_void, text: *const c_char, bytes: usize)>;
 
-/// Words of scratch memory that are enough for kinglet_tokenize of a text of `text_bytes` bytes
-/// with room for `capacity` tokens; 0 where the blob has no tokenizer.
+/// An upper bound of the scratch memory, in words, that kinglet_tokenize needs for a text of
+/// `text_bytes` bytes and `capacity` tokens; 0 if the blob has no tokenizer.
 ///
 /// # Safety
-/// As of every function with an engine: see kinglet_close.
+/// The contract of kinglet_close for `engine`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_scratch_words(
     engine: *mut kinglet_engine,
     text_bytes: usize,
     capacity: usize,
 ) -> usize {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         number(engine, |engine| match engine.tokenizer() {
             Ok(tokenizer) => {
@@ -57,13 +58,14 @@ pub unsafe extern "C" fn kinglet_scratch_words(
     }
 }
 
-/// Makes tokens of a text, or of two, as the model was trained: with the tokens around them that
-/// it expects. `pair` is null for one text. `scratch` is lent for the call: kinglet_scratch_words
-/// says how much is enough, mostly far less is needed.
+/// Splits a text, or a pair of texts, into tokens, and adds the special tokens that the model
+/// expects. `pair` is null for a single text. kinglet_scratch_words returns a sufficient number of
+/// words for `scratch`; most texts need far less.
 ///
 /// # Safety
-/// As of every function with an engine; the texts point to as many bytes as is said, `scratch` to
-/// `scratch_words` words, `tokens` to arrays as it says.
+/// The contract of kinglet_close for `engine`; `first` and `pair` point to `first_bytes` and
+/// `pair_bytes` bytes, `scratch` to `scratch_words` words, and the arrays of `tokens` have
+/// `capacity` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_tokenize(
     engine: *mut kinglet_engine,
@@ -75,7 +77,7 @@ pub unsafe extern "C" fn kinglet_tokenize(
     scratch_words: usize,
     tokens: *mut kinglet_tokens,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let tokens = write(tokens)?;
@@ -91,7 +93,7 @@ pub unsafe extern "C" fn kinglet_tokenize(
             let (place, scratch) = scratch.split_at_mut_checked(room * KINGLET_TOKEN_WORDS).unwrap_or_default();
             let place = place.as_mut_ptr().cast::<Token>();
             for index in 0..room {
-                // SAFETY: a token is no longer than these words, and needs their boundary.
+                // SAFETY: a token fits KINGLET_TOKEN_WORDS words, and is aligned like a word.
                 place.add(index).write(Token::default());
             }
             let found = slice_mut(place, room)?;
@@ -107,18 +109,18 @@ pub unsafe extern "C" fn kinglet_tokenize(
     }
 }
 
-/// Writes a field of each token, where it is asked for.
+/// Writes a field of each token to `out`, if there is one.
 fn put<T>(out: Option<&mut [T]>, tokens: &[Token], field: impl Fn(&Token) -> T) {
     let out = out.unwrap_or(&mut []);
     out.iter_mut().zip(tokens).for_each(|(out, token)| *out = field(token));
 }
 
-/// Makes text of tokens, and hands it to `write_text` in pieces. `skip_special_tokens` leaves out
-/// what is not part of a text.
+/// Decodes tokens, and passes the text to `write_text` in pieces. `skip_special_tokens` omits
+/// special tokens.
 ///
 /// # Safety
-/// As of every function with an engine; `ids` points to `count` ids, and `write_text` can be called
-/// with `context`.
+/// The contract of kinglet_close for `engine`; `ids` points to `count` ids, and `write_text` can be
+/// called with `context`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kinglet_decode(
     engine: *mut kinglet_engine,
@@ -128,7 +130,7 @@ pub unsafe extern "C" fn kinglet_decode(
     write_text: kinglet_write_text,
     context: *mut c_void,
 ) -> kinglet_status {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         call(engine, |engine| {
             let ids = slice(ids, count)?;

@@ -1,4 +1,4 @@
-//! The header that is committed is the one that the crate's functions make.
+//! The committed header equals the one that cbindgen generates from the crate.
 
 use std::{env, fs};
 
@@ -9,7 +9,7 @@ fn the_header_is_current() {
     let bindings = cbindgen::generate_with_config(folder, config).expect("bindings");
     let mut made = Vec::new();
     bindings.write(&mut made);
-    // What Rust calls a function's safety is for C its contract.
+    // Rust's section "Safety" is called "Contract" in C.
     let made = String::from_utf8(made).expect("text").replace(" # Safety\n", " Contract:\n");
     let path = format!("{folder}/include/kinglet.h");
     if env::var_os("KINGLET_BLESS").is_some() {

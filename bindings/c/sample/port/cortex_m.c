@@ -1,10 +1,10 @@
-/* QEMU's Cortex-M machines: where the core begins, and text by semihosting. */
+/* Startup code and semihosting output for QEMU's Cortex-M machines. */
 #include "port.h"
 
 extern uint32_t stack_top[], data_start[], data_end[], data_load[], bss_start[], bss_end[];
 int main(void);
 
-/* A call of the debugger that the emulator stands in for. */
+/* A semihosting call: a request to the debugger, which QEMU answers. */
 static int semihosting(int operation, const void *argument) {
     register int r0 __asm__("r0") = operation;
     register const void *r1 __asm__("r1") = argument;
@@ -24,7 +24,7 @@ static void end(int status) {
 
 void reset(void) {
 #if defined(__ARM_FP)
-    /* The floating-point unit is switched on before it is used. */
+    /* Enables the floating-point unit. */
     *(volatile uint32_t *)0xe000ed88 |= 0xfu << 20;
     __asm__ volatile("dsb\n isb");
 #endif

@@ -1,4 +1,4 @@
-/* A computer with a standard library. */
+/* Output on a computer with a standard library. */
 #include <stdio.h>
 
 #include "port.h"

@@ -1,4 +1,4 @@
-/* QEMU's 32-bit RISC-V machine `virt`: where the core begins, its serial line, and its switch. */
+/* Startup code, serial output and power-off for QEMU's 32-bit RISC-V machine `virt`. */
 #include "port.h"
 
 int main(void);

@@ -1,4 +1,4 @@
-// Says what a sentence asks for. The model lies beside this file: kinglet export home-intent.kinglet --c Intents --tokens 32
+// Classifies the intent of a sentence. Write the model next to this file: kinglet export home-intent.kinglet --c Intents --tokens 32
 #include <kinglet.h>
 
 extern "C" {

@@ -1,4 +1,4 @@
-/* The sample for Zephyr, which needs nothing of Zephyr. */
+/* The sample for Zephyr, which does not depend on Zephyr, as an ESP-IDF program. */
 #define main intents
 #include "../../zephyr/src/main.c"
 #undef main

@@ -1,4 +1,4 @@
-/* Says what a sentence asks for. */
+/* Classifies the intent of a sentence. */
 #include <kinglet.h>
 #include <stdio.h>
 #include <string.h>
