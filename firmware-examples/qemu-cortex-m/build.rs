@@ -1,11 +1,11 @@
-//! Says where the machine that the firmware is built for has its memory.
+//! Writes the memory layout and the addresses of the machine that the firmware is built for.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// Machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`),
-/// and with an M55 (`mps3-an547`): the megahertz of their SysTick, their first serial line, and
-/// their memory.
+/// The machines with a Cortex-M0 to M7 (`mps2-an385`, `an386`, `an500`), with an M33 (`mps2-an505`)
+/// and with an M55 (`mps3-an547`): SysTick's clock in megahertz, the address of the first serial
+/// line, and the memory regions.
 const MACHINES: [(&str, u32, u32, &str); 3] = [
     ("mps2", 25, 0x4000_4000, "FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  RAM : ORIGIN = 0x20000000, LENGTH = 4M"),
     ("an505", 20, 0x5020_0000, "FLASH : ORIGIN = 0x10000000, LENGTH = 4M\n  RAM : ORIGIN = 0x38000000, LENGTH = 4M"),

@@ -1,4 +1,4 @@
-//! How many sentences that training held out become the right command.
+//! Counts the held-out sentences that become the right command.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! How many sentences that training held out get the right intent.
+//! Counts the held-out sentences that get the right intent.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What single calls take: stack, and instructions to read a blob.
+//! Measures the stack of single calls, and the instructions to load a blob.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A chat after a prefix that lies in flash.
+//! Chats after a prefix in flash.
 #![no_std]
 #![no_main]
 

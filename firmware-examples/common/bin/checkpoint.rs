@@ -1,5 +1,5 @@
-//! A decoder or a sentence encoder that is named when this is built, by `cargo xtask firmware
-//! --checkpoint`.
+//! Runs a decoder or a sentence encoder that `cargo xtask firmware --checkpoint` selects at build
+//! time.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Says what sentences ask for.
+//! Classifies the intents of sentences.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bytes that are no blob, and calls that cannot be right: all are refused.
+//! Passes malformed blobs and invalid calls, which must all be refused.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What single operations cost.
+//! Measures the cost of single operations.
 #![no_std]
 #![no_main]
 

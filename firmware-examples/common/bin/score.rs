@@ -1,4 +1,4 @@
-//! Says how likely texts are, from their end to their beginning.
+//! Computes how likely texts are, from their end to their beginning.
 #![no_std]
 #![no_main]
 

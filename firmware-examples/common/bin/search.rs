@@ -1,4 +1,4 @@
-//! Finds, among a hundred phrases, the one that a question is about.
+//! Finds the phrase, among a hundred, that a question is about.
 #![no_std]
 #![no_main]
 

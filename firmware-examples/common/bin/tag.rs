@@ -1,4 +1,4 @@
-//! Finds the words that say where, how much and when.
+//! Finds the words for places, amounts and times.
 #![no_std]
 #![no_main]
 

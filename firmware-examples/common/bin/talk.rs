@@ -1,4 +1,4 @@
-//! Type a sentence, and get the command that it means; Ctrl-D ends it.
+//! Answers each typed sentence with the command that it means; Ctrl-D ends the program.
 #![no_std]
 #![no_main]
 

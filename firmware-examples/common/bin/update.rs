@@ -1,4 +1,4 @@
-//! A model is updated over the air, and the power goes in the middle.
+//! Updates a model over the air, with power failures.
 #![no_std]
 #![no_main]
 

@@ -1,11 +1,12 @@
-//! How often a model is right on a sample of the sentences that its training held out, each
-//! followed by ` -> ` and the answer.
+//! Measures the accuracy of a model on a sample of held-out sentences. A sample has lines of the
+//! form `sentence -> answer`.
 
 use kinglet::Error;
 
 use crate::{Board, number};
 
-/// Asks for every sentence's answer, and prints the wrong answers and the number of right ones.
+/// Calls `right` with each sentence and its answer; prints the sentences that were answered
+/// wrongly, and the number of correct answers.
 pub fn of<B: Board>(
     board: &mut B,
     sample: &str,
@@ -32,8 +33,8 @@ pub fn of<B: Board>(
     Ok(())
 }
 
-/// What is before a mark and what is behind it. What [`str`] has for it could panic, as far as the
-/// linker sees.
+/// Splits a text at the first occurrence of a mark. [`str::split_once`] contains a panic that the
+/// compiler does not remove.
 fn split<'s, const N: usize>(text: &'s str, mark: &[u8; N]) -> Option<(&'s str, &'s str)> {
     let at = text.as_bytes().windows(N.max(1)).position(|window| window == mark)?;
     Some((text.get(..at)?, text.get(at + N..)?))

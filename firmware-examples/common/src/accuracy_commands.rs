@@ -1,4 +1,4 @@
-//! The commands that sentences become which training held out.
+//! Measures how many held-out sentences become the right command.
 
 use kinglet::Error;
 use kinglet::golden::Fingerprint;
@@ -7,7 +7,7 @@ pub use crate::command::ARENA;
 use crate::command::understand;
 use crate::{Board, accuracy};
 
-/// Some of `models/home/command/heldout.jsonl`.
+/// A sample of `models/home/command/heldout.jsonl`.
 const SAMPLE: &str = include_str!("../heldout/command.txt");
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {

@@ -1,5 +1,5 @@
-//! A classifier as a field of a task: a session that lives as long as the program, and works a step
-//! at a time.
+//! A classifier that a task can own: its session lives as long as the program, and runs step by
+//! step.
 
 use heapless::Vec;
 use kinglet::sample::argmax;
@@ -10,8 +10,7 @@ use crate::classify::TOKENS;
 use crate::models::home_intent;
 use crate::text::MAX_TOKENS;
 
-/// What a task keeps: a session in an arena of the program's, the sentence, and how far it was
-/// read.
+/// A session in a static arena, the current sentence, and the progress of reading it.
 pub struct Classifier {
     session: Session<'static, 'static>,
     ids: Vec<u32, MAX_TOKENS>,
@@ -24,19 +23,19 @@ impl Classifier {
         Ok(Self { session: Session::new(&home_intent::MODEL, arena, TOKENS)?, ids: Vec::new(), pass: None })
     }
 
-    /// Takes a sentence. The arena serves the tokenizer until it is read.
+    /// Tokenizes a sentence, with the arena as scratch memory, and begins to read it.
     pub fn hear(&mut self, sentence: &str) -> Result<(), RunError> {
         let mut ids = [0; MAX_TOKENS];
         let scratch = self.session.scratch();
         let count = home_intent::TOKENIZER.encode_ids(sentence, None, &EncodeOptions::default(), scratch, &mut ids)?;
         self.ids.clear();
-        // There is room for as many ids as were made.
+        // `ids` has the capacity of the array.
         _ = self.ids.extend_from_slice(ids.get(..count).unwrap_or(&[]));
         self.pass = Some(self.session.begin_encode(&self.ids, &[])?);
         Ok(())
     }
 
-    /// Reads the sentence one step further, and says what it asks for when it was read.
+    /// Runs the next step. Returns the intent when the whole sentence was read.
     pub fn step(&mut self) -> Result<Option<&'static str>, RunError> {
         let pass = self.pass.as_mut().ok_or(RunError::NoTokens)?;
         if self.session.advance(pass, &self.ids, &[])? {

@@ -1,4 +1,4 @@
-//! What a decoder's tokens cost, at the beginning of a text and later.
+//! Measures the cost of a decoder's tokens, at the beginning of a text and later.
 
 use kinglet::golden::Fingerprint;
 use kinglet::{Error, Session, arena_bytes};
@@ -8,7 +8,7 @@ use crate::{Board, bits, check, took};
 
 /// Tokens of the text.
 pub const TOKENS: usize = 128;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(stories::BLOB, TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {

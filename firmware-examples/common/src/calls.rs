@@ -1,8 +1,8 @@
-//! What single calls take of the stack below the function that calls them, and how long a blob
-//! takes to be read: of a decoder and an encoder, whose blobs are not constants here.
+//! Measures the stack use of single calls, below the calling function, and the time to load a blob.
+//! The blobs, a decoder and an encoder, are loaded at run time rather than constants.
 //!
-//! The stack is filled with a pattern before each call, so what the board says of the whole
-//! program's stack counts since the last one.
+//! Each call is preceded by filling the stack with a pattern, so the board's report on the stack of
+//! the whole program covers the time after the last call only.
 
 use core::hint::black_box;
 
@@ -16,13 +16,13 @@ use crate::{Board, count_of, measured};
 
 /// Tokens of a text.
 const TOKENS: usize = Golden::MAX_TOKENS;
-/// Bytes that the sessions need.
+/// Bytes of the larger session's arena.
 pub const ARENA: usize = {
     let (stories, intent) = (arena_bytes(stories::BLOB, TOKENS), arena_bytes(home_intent::BLOB, TOKENS));
     if stories > intent { stories } else { intent }
 };
 
-/// The calls, in the order of their depths.
+/// The calls, in the order of the depths that `of_model` returns.
 const CALLS: [&str; 10] = [
     "Model::from_bytes",
     "Model::from_bytes, and the model",
@@ -53,21 +53,21 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A model that is read and held.
+/// Loads a model and keeps it in this function's frame.
 #[inline(never)]
 fn held(blob: &[u8]) -> Result<u32, Error> {
     let model = Model::from_bytes(blob)?;
     Ok(black_box(&model).checksum())
 }
 
-/// A tokenizer that is read and held.
+/// Loads a tokenizer and keeps it in this function's frame.
 #[inline(never)]
 fn tokenizer_held(section: &[u8]) -> Result<u32, Error> {
     let tokenizer = Tokenizer::from_bytes(section)?;
     Ok(black_box(&tokenizer).vocab_size())
 }
 
-/// The depth of each call.
+/// The bytes of stack of each call.
 #[inline(never)]
 fn of_model(board: &mut impl Board, blob: &[u8], text: &str, arena: &mut [u8]) -> Result<[u32; CALLS.len()], Error> {
     board.paint();

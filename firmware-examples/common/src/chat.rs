@@ -1,7 +1,7 @@
-//! A chat of ten turns after a prefix that lies in flash: a story that two tell by turns.
+//! A chat of ten turns after a prefix in flash: the user and the model tell a story together.
 //!
-//! The session reads the prefix where it lies. What is said becomes tokens in memory that the
-//! session lends. In the middle the power fails, and the chat goes on from a snapshot.
+//! The session reads the prefix in place. The user's sentences are tokenized in memory that the
+//! session lends. In the middle the power fails, and the chat continues from a snapshot.
 
 use heapless::Vec;
 use kinglet::golden::Fingerprint;
@@ -13,12 +13,12 @@ use kinglet::{Error, Session, arena_bytes_after};
 use crate::models::{stories, stories_once};
 use crate::{Board, bits, count_of, measured, took};
 
-/// Tokens of the chat that the session holds after the prefix.
+/// The maximum number of tokens after the prefix.
 const TOKENS: usize = 96;
 const SESSION: usize = arena_bytes_after(stories::BLOB, stories_once::BYTES, TOKENS);
-/// Bytes for a snapshot, which would be a page of flash.
+/// Bytes for a snapshot, which real firmware would write to flash.
 const SNAPSHOT: usize = 56 << 10;
-/// Bytes that the session needs, and the snapshot.
+/// Bytes of the session's arena and of the snapshot.
 pub const ARENA: usize = SESSION + SNAPSHOT;
 
 const TURNS: [&str; 10] = [
@@ -35,13 +35,13 @@ const TURNS: [&str; 10] = [
 ];
 /// The turn before which the power fails.
 const POWER_FAILS: usize = 5;
-/// The most tokens of an answer.
+/// The maximum number of tokens of an answer.
 const ANSWER: usize = 32;
 const END: u32 = 2;
-/// What a sentence ends with.
+/// The token of a period, which ends an answer.
 const PERIOD: u32 = 262;
 
-/// What was said since the chat began.
+/// The tokens of the chat so far, without the prefix.
 type Text = Vec<u32, TOKENS>;
 
 pub fn run(board: &mut impl Board, memory: &mut [u8]) -> Result<(), Error> {
@@ -68,7 +68,7 @@ pub fn run(board: &mut impl Board, memory: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Some turns of the chat; returns how long they took.
+/// Runs some turns of the chat, and returns the time that they took.
 fn talk<B: Board>(
     board: &mut B,
     session: &mut Session<'_, '_>,
@@ -83,13 +83,13 @@ fn talk<B: Board>(
         let mut ids = [0; 32];
         let count = stories::TOKENIZER.encode_ids(said, None, &options, session.scratch(), &mut ids)?;
         if text.len() + count + ANSWER > TOKENS {
-            // Back to the end of the prefix, which costs nothing.
+            // Returns to the end of the prefix, which costs nothing.
             session.reset();
             text.clear();
             board.print("(They begin again.)\n");
         }
         for id in ids.into_iter().take(count) {
-            // There is room: the text was forgotten otherwise.
+            // The text has room, because it was cleared otherwise.
             _ = text.push(id);
         }
         board.print("> ");

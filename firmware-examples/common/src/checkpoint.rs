@@ -1,5 +1,5 @@
-//! Any decoder writes 64 tokens, and any sentence encoder searches phrases: what a blob given when
-//! the firmware is built costs on a core.
+//! Measures a blob that is chosen when the firmware is built: a decoder generates 64 tokens, and a
+//! sentence encoder searches phrases.
 
 use kinglet::format::spec::Task;
 use kinglet::golden::Fingerprint;
@@ -13,12 +13,12 @@ use crate::text::ids;
 use crate::{Board, bits, measured, took};
 
 const NEW_TOKENS: usize = 64;
-/// Numbers of the widest vector.
+/// The maximum width of a sentence vector.
 const WIDTH: usize = 1024;
-/// How many questions are asked.
+/// The number of questions.
 const ASKED: usize = 2;
 
-/// Writes greedily from the token that begins a text, or searches, in an arena for `tokens` tokens.
+/// Generates greedily from the model's first token, or searches, with an arena for `tokens` tokens.
 pub fn run(
     board: &mut impl Board,
     model: &Model<'_>,
@@ -50,8 +50,8 @@ pub fn run(
     Ok(())
 }
 
-/// Finds the phrases that are nearest to some questions. Every phrase is read anew for each, so
-/// that no vectors need be stored.
+/// Finds the phrase that is nearest to each question. The phrases are encoded again for every
+/// question, so no vectors are stored.
 fn search(
     board: &mut impl Board,
     model: &Model<'_>,
@@ -91,7 +91,7 @@ fn search(
     Ok(())
 }
 
-/// A number from the environment of the build.
+/// Parses a decimal number from an environment variable of the build.
 pub const fn number_of(text: &str) -> usize {
     let (bytes, mut number, mut at) = (text.as_bytes(), 0, 0);
     while at < bytes.len() {

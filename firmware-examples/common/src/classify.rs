@@ -1,4 +1,4 @@
-//! An encoder says what a sentence asks for.
+//! An encoder classifies the intents of sentences.
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
@@ -10,10 +10,10 @@ use crate::{Board, bits, took};
 
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(home_intent::BLOB, TOKENS);
 
-/// Sentences to be classified.
+/// The sentences to classify.
 pub const SENTENCES: [&str; 8] = [
     "Turn the lamp on in the kitchen, please.",
     "Dim the hallway lights to thirty percent.",
@@ -25,7 +25,7 @@ pub const SENTENCES: [&str; 8] = [
     "Let the robot vacuum the living room.",
 ];
 
-/// What a sentence asks for; the logits go to `see`.
+/// The intent of a sentence; `see` receives the logits.
 pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, RunError> {
     let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;

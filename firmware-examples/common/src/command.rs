@@ -1,4 +1,4 @@
-//! An encoder-decoder turns a sentence into a command that a program can carry out.
+//! An encoder-decoder translates sentences into commands that a program can execute.
 
 use heapless::String;
 use kinglet::golden::Fingerprint;
@@ -11,7 +11,7 @@ use crate::{Board, Terminal, bits, check, took};
 
 /// Tokens of a sentence, and of a command.
 pub const TOKENS: usize = 48;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(home_command::BLOB, TOKENS);
 
 const SENTENCES: [&str; 4] = [
@@ -20,11 +20,11 @@ const SENTENCES: [&str; 4] = [
     "set my alarm for quarter to seven in the morning",
     "I want the bathroom lights blue, please",
 ];
-/// What a decoder begins with, and what ends its text.
+/// The tokens at the beginning and the end of the decoder's text.
 const START: u32 = 0;
 const END: u32 = 1;
 
-/// What a sentence means.
+/// The command that a sentence means.
 pub fn understand(sentence: &str, arena: &mut [u8], fingerprint: &mut Fingerprint) -> Result<String<96>, RunError> {
     let ids = ids(&home_command::TOKENIZER, sentence, arena)?;
     let mut session = Session::new(&home_command::MODEL, arena, TOKENS)?;
@@ -59,7 +59,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers every line of a terminal with its command, until there are no more.
+/// Answers each line of a terminal with its command, until the input ends.
 pub fn talk(terminal: &mut impl Terminal, arena: &mut [u8]) -> Result<(), Error> {
     terminal.print("Say what you want.\n");
     while let Some(sentence) = terminal.line() {

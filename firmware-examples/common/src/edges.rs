@@ -1,7 +1,8 @@
-//! Every function that takes bytes, with bytes that nobody checked: each says no, and none of them
-//! can panic.
+//! Passes malformed bytes and invalid arguments to the functions that accept bytes. Each must
+//! return an error.
 //!
-//! A program with this in it links only where its panic handler need not: see `qemu-cortex-m`.
+//! Because the panic handler of the boards does not link (see `qemu-cortex-m`), building this
+//! program also proves that none of these functions can panic.
 
 use core::hint::black_box;
 
@@ -14,9 +15,9 @@ use kinglet::{Error, MemoryPlan, Model, Prefix, Session, arena_bytes, arena_byte
 use crate::models::home_intent;
 use crate::{Board, number};
 
-/// Tokens of the one text that is read.
+/// The maximum number of tokens of the session.
 const TOKENS: usize = 8;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(home_intent::BLOB, TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
@@ -49,7 +50,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What becomes of bytes that are no blob.
+/// Passes bytes that are not a blob to the loaders, and prints how many refuse them.
 fn refused(board: &mut impl Board, bytes: &[u8]) {
     memory(board, bytes);
     let refusals = [Model::from_bytes(bytes).is_err(), Tokenizer::from_bytes(bytes).is_err()];
@@ -57,13 +58,13 @@ fn refused(board: &mut impl Board, bytes: &[u8]) {
     number_after(board, refusals.iter().filter(|refused| **refused).count());
     board.print(", golden vectors:");
     number_after(board, Golden::all(bytes).count());
-    // What comes of it depends on the bytes alone: that it comes is the point.
+    // Any result is right; the call must return.
     black_box(checksum(bytes));
     board.print("\n");
 }
 
-/// The memory that bytes ask for: for a text, for a text and another, for several, and for the
-/// longest texts there can be.
+/// Prints the arena's size for one text, for a pair of encoder and decoder texts, for several
+/// beams, and for texts of the maximum length.
 fn memory(board: &mut impl Board, bytes: &[u8]) {
     let most = black_box(usize::MAX);
     board.print(": arena");
@@ -83,14 +84,14 @@ fn number_after(board: &mut impl Board, value: usize) {
     number(board, value as u32);
 }
 
-/// How many calls that cannot be right a good model refuses.
+/// Makes invalid calls of a valid model, and returns how many were refused.
 fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
     let (spec, most) = (model.spec(), black_box(usize::MAX));
     let mut refusals = 0;
     let mut count = |refused: bool| refusals += usize::from(refused);
     count(MemoryPlan::new(spec, most, most, most).is_err());
     count(MemoryPlan::standard(spec, most).is_err());
-    // An encoder alone has no tokens to write, so any number of them is none.
+    // An encoder ignores the number of decoder tokens.
     count(MemoryPlan::new(spec, most, 1, most).map_or(0, |plan| plan.with_beams(most).bytes()) > arena.len() as u64);
     count(Session::new(model, arena, most).is_err());
     count(Session::new(model, &mut [], TOKENS).is_err());
@@ -107,7 +108,7 @@ fn wrong_calls(model: &Model<'_>, arena: &mut [u8]) -> usize {
         tokenizer.decode(black_box(&[u32::MAX, 0]), false, &mut |piece| _ = black_box(piece));
         tokenizer.pieces(black_box(u32::MAX), &mut |piece| _ = black_box(piece));
     }
-    // The beginnings of a prefix and of a grammar, with numbers that no memory has.
+    // Headers of a prefix and of a grammar with huge lengths.
     let (prefix, grammar) = (black_box(*b"KPFX\x01\0\x05\0\xff\xff\xff\xff"), black_box(*b"KGRM\x01\0\0\0"));
     let long = |beginning: &[u8]| {
         let mut bytes = [0xff; 256];

@@ -1,4 +1,4 @@
-//! An encoder guesses words that are missing.
+//! An encoder guesses masked words.
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::top;
@@ -11,7 +11,7 @@ use crate::{Board, bits, check};
 
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(home_words::BLOB, TOKENS);
 
 const SENTENCES: [&str; 3] =

@@ -1,4 +1,4 @@
-//! Flash in memory whose power can go at any write, for the example of an update.
+//! NOR flash emulated in memory, with power failures at any write, for the example `update`.
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
@@ -6,26 +6,26 @@ use embedded_storage::nor_flash::{
 
 use crate::slots::{MappedFlash, PAGE};
 
-/// Bytes of an erase.
+/// Bytes of a sector, the unit of erases.
 pub const SECTOR: usize = 4096;
 
-/// What a write leaves behind when the power goes while it is under way.
+/// The effect of a write during which the power fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Torn {
-    /// All is as before.
+    /// Nothing is written.
     Nothing,
-    /// Half of the bytes are written, and the one after them is neither old nor new.
+    /// Half of the bytes are written, and the next byte has an undefined value.
     Half,
-    /// All is written, and nobody is told.
+    /// All bytes are written, but the call returns an error.
     All,
 }
 
-/// Why flash did not do as it was told.
+/// The error of a flash operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FlashError {
-    /// The power is gone.
+    /// The power failed.
     PowerLost,
-    /// The call is not one that NOR flash takes.
+    /// The call is not allowed for NOR flash.
     Misused(NorFlashErrorKind),
 }
 
@@ -38,28 +38,28 @@ impl NorFlashError for FlashError {
     }
 }
 
-/// NOR flash: an erase makes all bits of a sector ones, and a write makes ones zeros.
+/// NOR flash: an erase sets all bits of a sector to one, and a write can only clear bits.
 pub struct Emulated<'f> {
     bytes: &'f mut [u8],
     /// Erases and writes so far.
     pub writes: u32,
-    /// The erase or write at which the power goes, and how.
+    /// The erase or write at which the power fails, and its effect.
     cut: Option<(u32, Torn)>,
 }
 
 impl<'f> Emulated<'f> {
-    /// Flash as its bytes are, with power that stays.
+    /// Flash with the given contents, whose power does not fail.
     pub fn new(bytes: &'f mut [u8]) -> Self {
         Self { bytes, writes: 0, cut: None }
     }
 
-    /// The power goes at an erase or a write, counted from 0.
+    /// Makes the power fail at an erase or write, counted from 0.
     pub fn cut_at(mut self, write: u32, torn: Torn) -> Self {
         self.cut = Some((write, torn));
         self
     }
 
-    /// Changes bytes, as far as the power lasts.
+    /// Changes bytes unless the power has failed.
     fn change(&mut self, at: usize, len: usize, change: impl Fn(usize, &mut u8)) -> Result<(), FlashError> {
         let this = self.writes;
         self.writes += 1;

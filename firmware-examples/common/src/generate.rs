@@ -8,9 +8,9 @@ use crate::models::stories;
 use crate::text::ids;
 use crate::{Board, bits, took};
 
-/// Tokens of the text, with what it begins with.
+/// Tokens of the text, including its beginning.
 pub const TOKENS: usize = 128;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(stories::BLOB, TOKENS);
 
 const BEGINNING: &str = "Once there was a brave little fox who lived near the river.";

@@ -1,5 +1,5 @@
-//! What single operations cost: linear layers as a token runs them and as a text of 64 tokens does,
-//! and a softmax.
+//! Measures the cost of single operations: linear layers for one token and for 64 tokens, a
+//! softmax, sampling, and loading a blob.
 
 use core::hint::black_box;
 
@@ -12,15 +12,15 @@ use kinglet::{Aligned, Error, MemoryPlan, Model, Session};
 use crate::models::home_intent;
 use crate::{Board, bits, count_of, measured, number};
 
-/// The widest layer.
+/// The width of the widest layer.
 const SIZE: usize = 384;
-/// As many as a short text has.
+/// The number of tokens of a short text.
 const TOKENS: usize = 64;
 /// Columns of a group of packed weights.
 const GROUP: usize = 64;
 const PACKED: WeightLayout = WeightLayout::Packed { group: GROUP as u8 };
 
-/// All that the operations need, which is too much for a stack.
+/// The buffers of the operations, which are too large for a stack.
 pub struct Memory {
     weights: Aligned<[i8; SIZE * SIZE]>,
     group_scales: Aligned<[u8; SIZE * SIZE / GROUP]>,
@@ -32,7 +32,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Zeros.
+    /// Buffers of zeros.
     pub const fn new() -> Self {
         Self {
             weights: Aligned([0; SIZE * SIZE]),
@@ -52,7 +52,7 @@ impl Default for Memory {
     }
 }
 
-/// A measurement with two places: hundredths of instructions for each of `units`.
+/// Prints a count per unit, in hundredths of instructions.
 fn each(board: &mut impl Board, what: &str, count: u64, units: u32) {
     let hundredths = match u32::try_from(count * 100) {
         Ok(hundreds) => hundreds / units.max(1),
@@ -136,8 +136,8 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     Ok(())
 }
 
-/// The most that a step takes of a sentence that is classified, or the logits after all of them,
-/// where the model reads a token at a time.
+/// Measures the longest step of classifying a sentence, including the logits at the end, with tiles
+/// of one token.
 fn longest_step(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     const TOKENS: usize = 11;
     let ids: [u32; TOKENS] = core::array::from_fn(|position| position as u32 * 37 + 1);
@@ -157,10 +157,10 @@ fn longest_step(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Logits of a small vocabulary.
+/// The size of a small vocabulary.
 const VOCABULARY: usize = 512;
 
-/// What it costs to choose one of 512 tokens, and to go over the hundred that were written before.
+/// Measures the cost of choosing one of 512 tokens, and of a repetition penalty for 100 tokens.
 fn sampling(board: &mut impl Board, next: &mut impl FnMut() -> u32) -> Result<(), Error> {
     const PLAIN: SamplerOptions = SamplerOptions { temperature: 0.8, seed: 1, ..SamplerOptions::GREEDY };
     const FILTERS: SamplerOptions = SamplerOptions { top_k: 40, top_p: 0.9, min_p: 0.05, ..PLAIN };
@@ -175,7 +175,7 @@ fn sampling(board: &mut impl Board, next: &mut impl FnMut() -> u32) -> Result<()
         ("the likeliest of 512 tokens with a penalty for 100", PENALTY, &seen[..]),
     ] {
         let mut sampler = Sampler::new(options)?;
-        // Sums of four numbers, some eight units apart.
+        // Sums of four random numbers: about normally distributed, within a range of 20.
         logits.iter_mut().for_each(|logit| *logit = (0..4).map(|_| (next() % (5 << 16)) as i32).sum());
         let start = board.count();
         let _ = sampler.sample(&mut logits, 16, seen)?;

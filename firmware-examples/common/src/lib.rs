@@ -1,8 +1,8 @@
-//! What the examples do, on every board and on the host alike: each module is one example, with its
-//! model, the arena that the model needs, and `run`.
+//! The examples, shared by all boards and the host. Most modules are one example, with the size of
+//! its `ARENA` and a function `run`.
 //!
-//! Lines that begin with `#` are measurements and differ from core to core; all others are equal
-//! everywhere.
+//! Output lines that begin with `#` are measurements and differ between cores; all other lines are
+//! equal everywhere.
 #![no_std]
 
 mod accuracy;
@@ -43,32 +43,32 @@ pub use lines::{Line, Lines, Serial, Terminal};
 use kinglet::golden::Fingerprint;
 use kinglet::{Aligned, Error, Model};
 
-/// What an example needs of the board that it runs on.
+/// The interface of an example to its board.
 pub trait Board {
-    /// What [`count`](Self::count) counts.
+    /// The unit of [`count`](Self::count).
     const UNIT: &'static str;
 
-    /// Writes text where the developer sees it.
+    /// Prints text for the developer.
     fn print(&mut self, text: &str);
 
-    /// Instructions, cycles or microseconds since the start, as the board has them.
+    /// Instructions, cycles or microseconds since the start, depending on the board.
     fn count(&mut self) -> u64;
 
-    /// Fills the unused stack with a pattern, where the board can tell.
+    /// Fills the unused stack with a pattern, if the board supports it.
     fn paint(&mut self) {}
 
-    /// The most bytes of stack that were in use since it was filled; 0 where the board cannot tell.
+    /// The maximum bytes of stack in use since [`paint`](Self::paint); 0 if the board cannot tell.
     fn painted(&mut self) -> u32 {
         0
     }
 }
 
-/// An arena for a model: a static that is as long as the blob says.
+/// An arena of `BYTES` bytes.
 pub type Arena<const BYTES: usize> = Aligned<[u8; BYTES]>;
 
-/// The program of an example on a board: `$entry` is the attribute of the function where the
-/// board's programs begin, and the crate `board` runs the example. An example that needs other
-/// memory than its arena says what, and how it runs in it.
+/// Defines the program of an example on a board. `$entry` is the attribute of the board's entry
+/// point, and the crate `board` runs the example. For an example that needs other memory than an
+/// arena, the second form takes the memory and a closure that runs the example in it.
 #[macro_export]
 macro_rules! program {
     ($entry:meta, kinglet_examples::$example:ident) => {
@@ -83,7 +83,7 @@ macro_rules! program {
         fn main() -> ! {
             let $lent = {
                 static mut MEMORY: $memory = $zeros;
-                // SAFETY: this runs once, and nothing else can name the memory.
+                // SAFETY: `main` runs once, and no other code can name the memory.
                 unsafe { &mut *&raw mut MEMORY }
             };
             board::run(|$board| $run)
@@ -91,20 +91,19 @@ macro_rules! program {
     };
 }
 
-/// The model checks itself: the golden vectors in its blob give the bits that they gave where it
-/// was made.
+/// Runs the model's golden vectors, which compare every layer with the converter's bits.
 fn check(board: &mut impl Board, model: &Model<'_>, arena: &mut [u8]) -> Result<(), Error> {
     model.self_test(arena)?;
     board.print("self test: PASS\n");
     Ok(())
 }
 
-/// A count in 32 bits: a division of 64 is a kilobyte of code on most of the boards.
+/// Saturates a count to 32 bits, because a 64-bit division is a kilobyte of code on most boards.
 fn count_of(count: u64) -> u32 {
     count.try_into().unwrap_or(u32::MAX)
 }
 
-/// Prints a measurement, which is not compared.
+/// Prints a measurement, which is not part of the expected output.
 fn measured(board: &mut impl Board, what: &str, value: u32) {
     board.print("# ");
     board.print(what);
@@ -113,8 +112,8 @@ fn measured(board: &mut impl Board, what: &str, value: u32) {
     board.print("\n");
 }
 
-/// The clock that a board's `Cargo.toml` says it has, in megahertz. A program with this in a
-/// constant does not compile without.
+/// The `clock` in a board's `Cargo.toml`, in megahertz. In a constant, a missing key is a compile
+/// error.
 pub const fn megahertz(manifest: &str) -> u32 {
     const KEY: &[u8] = b"\nclock = ";
     let (text, mut at) = (manifest.as_bytes(), 0);
@@ -139,12 +138,12 @@ pub const fn megahertz(manifest: &str) -> u32 {
     }
 }
 
-/// Prints how fast the core runs, in whole megahertz.
+/// Prints the core's clock in whole megahertz.
 pub fn clock(board: &mut impl Board, hertz: u32) {
     measured(board, "megahertz", hertz / 1_000_000);
 }
 
-/// Prints how long something took, in the board's unit.
+/// Prints the average time of `times` repetitions since `since`, in the board's unit.
 fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u32) {
     let count = count_of(board.count().saturating_sub(since)) / times.max(1);
     board.print("# ");
@@ -156,7 +155,7 @@ fn took<B: Board>(board: &mut B, what: &str, since: u64, times: u32) {
     board.print("\n");
 }
 
-/// Prints a fingerprint of exact logits: it is equal on every core, or something is wrong.
+/// Prints the fingerprint of the exact logits, which must be equal on every core.
 fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
     board.print("logits ");
     for shift in (0..8).rev() {
@@ -165,8 +164,7 @@ fn bits(board: &mut impl Board, fingerprint: Fingerprint) {
     board.print("\n");
 }
 
-/// Prints a number. Formatting with [`core::fmt`] would bring ten times the code, and ways to
-/// panic.
+/// Prints a number. [`core::fmt`] would need ten times the code, and could panic.
 pub fn number(board: &mut impl Board, value: u32) {
     if value >= 10 {
         number(board, value / 10);

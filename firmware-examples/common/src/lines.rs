@@ -1,14 +1,14 @@
-//! Lines of text: for a logger that takes whole ones, and from a terminal that sends them byte by
-//! byte.
+//! Lines of text: collects output for loggers that print whole lines, and reads input from a serial
+//! terminal.
 
 use heapless::String;
 
-/// Collects pieces of text until a line is whole.
+/// Collects pieces of text to lines.
 #[derive(Default)]
 pub struct Lines(String<512>);
 
 impl Lines {
-    /// Hands every line that `text` ends to `log`.
+    /// Appends text, and passes each completed line to `log`.
     pub fn print(&mut self, text: &str, mut log: impl FnMut(&str)) {
         for piece in text.split_inclusive(['\n']) {
             let (words, ends) = piece.strip_suffix('\n').map_or((piece, false), |words| (words, true));
@@ -25,30 +25,30 @@ impl Lines {
     }
 }
 
-/// The longest line that is read.
+/// A line of input.
 pub type Line = String<128>;
 
-/// Where a person types sentences and reads answers.
+/// A terminal where the user types sentences and reads answers.
 pub trait Terminal {
     /// Shows text.
     fn print(&mut self, text: &str);
 
-    /// The next line that is typed; nothing when there are no more.
+    /// The next line of input; `None` at the end.
     fn line(&mut self) -> Option<Line>;
 }
 
 /// A serial line, with a terminal at its other end.
 pub trait Serial {
-    /// Sends a byte. When nothing is at the other end there is no one to tell.
+    /// Sends a byte, and ignores errors.
     fn send(&mut self, byte: u8);
 
-    /// Waits for a byte; nothing when there will be no more.
+    /// Waits for a byte; `None` at the end of the input.
     fn receive(&mut self) -> Option<u8>;
 }
 
-/// Ctrl-D: the end of a transmission.
+/// Ctrl-D, the end of the input.
 const END: u8 = 4;
-/// What terminals send for the key that takes back a character.
+/// Terminals send one of these for the backspace key.
 const BACKSPACE: u8 = 8;
 const DELETE: u8 = 127;
 
@@ -62,7 +62,7 @@ impl<S: Serial> Terminal for S {
         }
     }
 
-    /// What is typed is shown; what does not fit is not taken, and empty lines are not lines.
+    /// Echoes the input, ignores characters beyond the maximum length, and skips empty lines.
     fn line(&mut self) -> Option<Line> {
         let mut line = Line::new();
         loop {

@@ -1,5 +1,5 @@
-//! The models, as `kinglet export` and `kinglet prefix` write them: constants, which take no memory
-//! and are not checked again on the board. `cargo xtask blobs --write` makes them anew.
+//! The models, as modules that `kinglet export` and `kinglet prefix` wrote. They are constants, so
+//! they use no RAM and are not checked at run time. `cargo xtask blobs --write` regenerates them.
 
 #[cfg(feature = "command")]
 #[path = "../models/home_command.rs"]

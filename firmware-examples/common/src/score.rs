@@ -1,4 +1,4 @@
-//! A decoder that reads from right to left says how likely sentences are.
+//! A decoder that reads from right to left computes the likelihood of sentences.
 
 use kinglet::golden::Fingerprint;
 use kinglet::task::score;
@@ -10,7 +10,7 @@ use crate::{Board, bits, check, number};
 
 /// Tokens of a text.
 pub const TOKENS: usize = 64;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(stories_backward::BLOB, TOKENS);
 
 const TEXTS: [&str; 3] = [

@@ -1,4 +1,4 @@
-//! A sentence encoder finds, among a hundred phrases, the one that means what a question asks.
+//! A sentence encoder finds, among a hundred phrases, the one with the meaning of a question.
 
 use kinglet::golden::Fingerprint;
 use kinglet::{Error, RunError, Session, arena_bytes};
@@ -9,17 +9,16 @@ use crate::{Board, bits, check, took};
 
 /// Tokens of a question.
 pub const TOKENS: usize = 32;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(search::BLOB, TOKENS);
 
-/// The phrases, one a line.
+/// The phrases, one per line.
 const PHRASES: &str = include_str!("../../../models/search/phrases.txt");
-/// Their vectors in the order of the lines, each of length one, in sixteen bits of which fifteen
-/// are behind the point. `cargo xtask blobs --write` has the host compute them, so that the board
-/// need not.
+/// The unit vectors of the phrases, in the order of the lines, as little-endian Q15.
+/// `cargo xtask blobs --write` computes them on the host.
 const VECTORS: &[u8] = include_bytes!("../models/search.vectors");
 
-/// What is asked.
+/// The questions.
 pub const QUESTIONS: [&str; 10] = [
     "There is water under the dish washer!",
     "My laundry machine makes knocking sounds",
@@ -33,14 +32,13 @@ pub const QUESTIONS: [&str; 10] = [
     "I dropped my telephone and the display broke",
 ];
 
-/// The phrases. A search for one character is done with `memchr`, which can panic; for one of a
-/// list it is not.
+/// The phrases. A `char` as pattern would use `memchr`, which can panic; an array of one does not.
 pub fn phrases() -> impl Iterator<Item = &'static str> {
     PHRASES.split_terminator(['\n'])
 }
 
-/// The phrase whose vector has the largest product with a question's: the smallest angle, because
-/// the phrases' vectors are of one length.
+/// The phrase whose vector has the largest dot product with a question's. This is the smallest
+/// angle, because the phrases' vectors have equal length.
 fn nearest(question: &[i32]) -> Option<&'static str> {
     let rows = VECTORS.as_chunks::<2>().0.chunks_exact(question.len().max(1));
     let product = |row: &[[u8; 2]]| -> i64 {
@@ -49,7 +47,7 @@ fn nearest(question: &[i32]) -> Option<&'static str> {
     phrases().zip(rows).max_by_key(|(_, row)| product(row)).map(|(phrase, _)| phrase)
 }
 
-/// The phrase that is nearest to a question; the question's vector goes to `see`.
+/// The phrase that is nearest to a question; `see` receives the question's vector.
 pub fn find(question: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, RunError> {
     let ids = ids(&search::TOKENIZER, question, arena)?;
     let mut session = Session::new(&search::MODEL, arena, TOKENS)?;

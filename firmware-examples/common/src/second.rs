@@ -1,4 +1,4 @@
-//! A second core that waits for work, for `Session::set_cores`.
+//! An implementation of `Cores` for a chip with two cores, the second of which waits for work.
 
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
@@ -8,34 +8,33 @@ use kinglet::Cores;
 
 type Work = *mut (dyn FnMut() + Send);
 
-/// The caller's core and one that [serves](Self::serve) it. Loads and stores are all that it asks
-/// of atomics, so that it serves a Cortex-M0+, too.
+/// The caller's core and a second one that runs [`serve`](Self::serve). It needs only atomic loads
+/// and stores, which a Cortex-M0+ has.
 pub struct SecondCore {
-    /// Work that was handed over and is not done.
+    /// Whether the second core has work that is not done.
     pending: AtomicBool,
     work: UnsafeCell<Option<Work>>,
 }
 
-// SAFETY: the caller's core writes `work` while nothing is pending, and the second one reads it
-// while something is; `pending` orders both.
+// SAFETY: the caller's core writes `work` only while `pending` is false, and the second core reads
+// it only while `pending` is true; acquire and release order these accesses.
 unsafe impl Sync for SecondCore {}
 
 impl SecondCore {
-    /// Without work.
+    /// A second core without work.
     pub const fn new() -> Self {
         Self { pending: AtomicBool::new(false), work: UnsafeCell::new(None) }
     }
 
-    /// Does what is pending, if something is. The second core calls this again and again, and no
-    /// other core does.
+    /// Does the pending work, if any. The second core calls this in a loop; no other core may call
+    /// it.
     pub fn serve(&self) {
         if !self.pending.load(Ordering::Acquire) {
             return spin_loop();
         }
-        // SAFETY: while work is pending the other core does not write it, and waits until it is
-        // done.
+        // SAFETY: while work is pending the other core waits, and does not write `work`.
         if let Some(work) = unsafe { *self.work.get() } {
-            // SAFETY: what the work borrows lives until `pending` is false.
+            // SAFETY: the borrows of the work are valid until `pending` is false.
             unsafe { (*work)() };
         }
         self.pending.store(false, Ordering::Release);
@@ -56,10 +55,10 @@ impl Cores for SecondCore {
     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]) {
         let Some((mine, theirs)) = work.split_first_mut() else { return };
         if let Some(theirs) = theirs.first_mut() {
-            // SAFETY: this function returns only when the second core has done the work, so what
-            // the work borrows lives as long as its pointer is used.
+            // SAFETY: this function returns only after the second core has done the work, so the
+            // borrows of the work outlive the pointer.
             let work = unsafe { core::mem::transmute::<&mut (dyn FnMut() + Send), Work>(*theirs) };
-            // SAFETY: nothing is pending, so the second core does not read it.
+            // SAFETY: nothing is pending, so the second core does not read `work`.
             unsafe { *self.work.get() = Some(work) };
             self.pending.store(true, Ordering::Release);
         }

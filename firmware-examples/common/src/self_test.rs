@@ -1,4 +1,4 @@
-//! A model's golden vectors: the bits of every layer are those of the host.
+//! Runs a model's golden vectors, which compare the bits of every layer with the host's.
 
 use kinglet::golden::Golden;
 use kinglet::{Error, Model, RunError, arena_bytes};
@@ -6,7 +6,7 @@ use kinglet::{Error, Model, RunError, arena_bytes};
 use crate::models::stories;
 use crate::{Board, number};
 
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(stories::BLOB, Golden::MAX_TOKENS);
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {

@@ -1,10 +1,11 @@
-//! Two slots in flash, of which one holds a whole model whenever the power goes.
+//! Updates of a model in two slots of flash. At any power failure at least one slot holds an intact
+//! model.
 //!
-//! A new blob goes to the slot that was not booted. It is read back, checked and tried there, and
-//! only then *sealed*: the seal, which is the last thing written, counts the updates and names the
-//! blob. A device boots the slot with the higher count, or the other one where that is not whole.
-//! A blob without a seal counts as update 0, so a factory flashes the first slot with a blob and
-//! nothing else.
+//! An update writes the new blob to the slot that was not booted. It reads the blob back, checks it
+//! and tests it, and only then writes the *seal*, which contains the number of the update and the
+//! blob's checksum. A device boots the slot with the higher number, or the other slot if that model
+//! is not intact. A blob without a seal is update 0, so a factory flashes the first slot with just
+//! a blob.
 
 use embedded_storage::nor_flash::NorFlash;
 use kinglet::format::blob::peek;
@@ -13,29 +14,29 @@ use kinglet::{Error, LoadError, Model};
 
 /// Flash whose bytes can be read in place, at a 16-byte boundary.
 pub trait MappedFlash: NorFlash {
-    /// All bytes.
+    /// The contents of the flash.
     fn mapped(&self) -> &[u8];
 }
 
-/// Bytes of a write: a multiple of the write sizes of common chips.
+/// The size of a write in bytes, a multiple of the write sizes of common chips.
 pub const PAGE: usize = 256;
 
-/// A model that was found in a slot.
+/// A model loaded from a slot.
 pub struct Booted<'f> {
     /// The slot: 0 or 1.
     pub slot: usize,
-    /// How many updates came before it.
+    /// The number of the update that wrote it.
     pub update: u32,
     /// The model.
     pub model: Model<'f>,
 }
 
-/// Why an update did not happen. The model that was booted stays the one that boots.
+/// The error of an update. The device keeps booting the old model.
 #[derive(Debug)]
 pub enum UpdateError<E> {
-    /// The flash says so.
+    /// An error of the flash driver.
     Flash(E),
-    /// The blob is not one, or not for this program.
+    /// The blob is malformed, or not for this program.
     Refused(Error),
     /// The blob is longer than a slot.
     TooLong,
@@ -47,7 +48,7 @@ impl<E> From<LoadError> for UpdateError<E> {
     }
 }
 
-/// The model to run: the newest that is whole.
+/// Loads the newest intact model.
 pub fn boot<F: MappedFlash>(flash: &F) -> Option<Booted<'_>> {
     let [first, second] = slots(flash);
     let order = if updates_of(second) > updates_of(first) { [1, 0] } else { [0, 1] };
@@ -57,10 +58,10 @@ pub fn boot<F: MappedFlash>(flash: &F) -> Option<Booted<'_>> {
     })
 }
 
-/// An update under way.
+/// An update in progress.
 pub struct Update<'f, F> {
     flash: &'f mut F,
-    /// Where its slot begins, and ends.
+    /// The start and the end of the slot.
     slot: (usize, usize),
     count: u32,
     written: usize,
@@ -68,8 +69,8 @@ pub struct Update<'f, F> {
 }
 
 impl<'f, F: MappedFlash> Update<'f, F> {
-    /// Begins an update with the first bytes of a blob, at least 64: looks whether it fits, and
-    /// erases the slot that was not booted.
+    /// Begins an update, given at least the first 64 bytes of the blob: checks that the blob fits,
+    /// and erases the slot that was not booted.
     pub fn begin(flash: &'f mut F, first: &[u8]) -> Result<Self, UpdateError<F::Error>> {
         let booted = boot(flash).map(|booted| (booted.slot, booted.update));
         let half = slot_len(flash);
@@ -78,7 +79,7 @@ impl<'f, F: MappedFlash> Update<'f, F> {
         if len > half.saturating_sub(PAGE) {
             return Err(UpdateError::TooLong);
         }
-        // The seal goes first, so that nothing that is half erased has one.
+        // The sector with the seal is erased first, so a half-erased slot never has a seal.
         for end in (slot.0..slot.1).step_by(F::ERASE_SIZE.max(1)).rev() {
             flash.erase(end as u32, (end + F::ERASE_SIZE) as u32).map_err(UpdateError::Flash)?;
         }
@@ -86,7 +87,7 @@ impl<'f, F: MappedFlash> Update<'f, F> {
         Ok(Self { flash, slot, count, written: 0, len })
     }
 
-    /// Writes the next bytes: [`PAGE`] of them, or the blob's last ones.
+    /// Writes the next [`PAGE`] bytes, or fewer at the end of the blob.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), UpdateError<F::Error>> {
         if bytes.len() > PAGE || bytes.len() + self.written > self.len {
             return Err(UpdateError::TooLong);
@@ -98,8 +99,7 @@ impl<'f, F: MappedFlash> Update<'f, F> {
         self.flash.write(at as u32, &page).map_err(UpdateError::Flash)
     }
 
-    /// Reads back what was written, has `accept` try the model, and seals the slot: from here on it
-    /// is the one that boots.
+    /// Checks the written blob, lets `accept` test the model, and seals the slot, which then boots.
     pub fn finish(self, accept: impl FnOnce(&Model<'_>) -> Result<(), Error>) -> Result<(), UpdateError<F::Error>> {
         let slot = self.flash.mapped().get(self.slot.0..self.slot.1).unwrap_or(&[]);
         let model = Model::from_slot(slot)?;
@@ -109,7 +109,7 @@ impl<'f, F: MappedFlash> Update<'f, F> {
     }
 }
 
-/// Bytes of a slot: half of the flash, in whole sectors.
+/// The size of a slot: half of the flash, rounded down to whole sectors.
 fn slot_len<F: NorFlash>(flash: &F) -> usize {
     let sectors = (flash.capacity() / 2).checked_div(F::ERASE_SIZE).unwrap_or(0);
     sectors * F::ERASE_SIZE
@@ -120,7 +120,7 @@ fn slots<F: MappedFlash>(flash: &F) -> [&[u8]; 2] {
     [0, len].map(|start| flash.mapped().get(start..start + len).unwrap_or(&[]))
 }
 
-/// A seal: the count, the checksum of the blob, and a checksum of both.
+/// A seal: the number of the update, the checksum of the blob, and a checksum of both.
 fn seal(count: u32, blob: u32) -> [u8; PAGE] {
     let [words @ .., _, _, _, _] = seal_words(count, blob, 0);
     let mut page = [0xff; PAGE];
@@ -133,7 +133,7 @@ fn seal_words(count: u32, blob: u32, sum: u32) -> [u8; 12] {
     [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
-/// How many updates came before what a slot holds: 0 where no seal names the blob.
+/// The number of the update that wrote a slot; 0 if it has no valid seal for its blob.
 fn updates_of(slot: &[u8]) -> u32 {
     let count = || {
         let at = slot.len().checked_sub(PAGE)?;

@@ -1,4 +1,4 @@
-//! An encoder finds the words that say where, how much and when.
+//! An encoder labels the words for places, amounts and times.
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
@@ -11,7 +11,7 @@ use crate::{Board, bits, check};
 
 /// Tokens of a sentence.
 pub const TOKENS: usize = 32;
-/// Bytes that the session needs.
+/// Bytes of the session's arena.
 pub const ARENA: usize = arena_bytes(home_slots::BLOB, TOKENS);
 
 const SENTENCES: [&str; 3] = [
@@ -33,7 +33,7 @@ pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
             let logits = session.logits_at(position)?;
             fingerprint.update(logits);
             let label = home_slots::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?");
-            // A word's first token has its label; special tokens have no text.
+            // The label of a word is that of its first token; special tokens have no text.
             if token.text.is_none() || token.continues {
                 continue;
             }

@@ -1,17 +1,16 @@
-//! Between text and tokens.
+//! Tokenization with the arena as scratch memory.
 
 use bytemuck::try_cast_slice_mut;
 use heapless::Vec;
 use kinglet::RunError;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 
-/// The longest text of the examples, in tokens.
+/// The maximum number of tokens of a text in the examples.
 pub const MAX_TOKENS: usize = 64;
 
-/// A text's tokens, with their places in it. They go to the caller's memory: it is a kilobyte, and
-/// stacks are small.
+/// The tokens of a text, with their offsets, in memory of the caller, which is about a kilobyte.
 ///
-/// Takes the arena for the tokenizer, as long as no session uses it.
+/// The arena is the tokenizer's scratch memory; no session may use it at that time.
 pub fn tokens<'t>(
     tokenizer: &Tokenizer<'_>,
     text: &str,
@@ -27,13 +26,13 @@ pub fn tokens<'t>(
 pub fn ids_of(tokens: &[Token]) -> Vec<u32, MAX_TOKENS> {
     let mut ids = Vec::new();
     for token in tokens {
-        // There is room for as many ids as tokens.
+        // `tokens` has at most MAX_TOKENS elements.
         _ = ids.push(token.id);
     }
     ids
 }
 
-/// The ids of a text's tokens. The tokens themselves are gone before a session begins.
+/// The ids of a text. Not inlined, so that the tokens leave the stack before a session runs.
 #[inline(never)]
 pub fn ids(tokenizer: &Tokenizer<'_>, text: &str, arena: &mut [u8]) -> Result<Vec<u32, MAX_TOKENS>, RunError> {
     tokens(tokenizer, text, arena, &mut [Token::default(); MAX_TOKENS]).map(ids_of)

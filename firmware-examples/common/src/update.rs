@@ -1,4 +1,4 @@
-//! A model is updated over the air, the power goes in the middle, and a whole model boots.
+//! Updates a model over the air while the power fails, and boots an intact model each time.
 
 use kinglet::format::blob::CHECKSUM_LEN;
 use kinglet::format::checksum::checksum;
@@ -11,18 +11,18 @@ use crate::slots::{PAGE, Update, UpdateError, boot};
 use crate::{Board, number};
 
 const BLOB: &[u8] = stories::BLOB;
-/// Bytes of a slot: the blob and a seal, in whole sectors.
+/// The size of a slot: the blob and a seal, rounded up to whole sectors.
 const SLOT: usize = (BLOB.len() + PAGE).next_multiple_of(SECTOR);
-/// Erases and writes of an update: the slot, the blob, its seal.
+/// The number of erases and writes of an update: the slot, the blob, its seal.
 pub const WRITES: u32 = (SLOT / SECTOR + BLOB.len().div_ceil(PAGE) + 1) as u32;
-/// How often the power goes.
+/// The number of power failures.
 const CUTS: u32 = 8;
 
-/// Memory of the example: what a server offers, flash with two slots, and an arena in which a new
-/// model is tried.
+/// Memory of the example: the offered blob, flash with two slots, and an arena for testing the
+/// model.
 pub struct Memory {
     offer: Aligned<[u8; BLOB.len()]>,
-    /// Two slots.
+    /// Flash with two slots.
     pub flash: Aligned<[u8; 2 * SLOT]>,
     arena: Aligned<[u8; Self::ARENA]>,
 }
@@ -30,7 +30,7 @@ pub struct Memory {
 impl Memory {
     const ARENA: usize = arena_bytes(BLOB, Golden::MAX_TOKENS);
 
-    /// Zeros.
+    /// Memory of zeros.
     pub const fn new() -> Self {
         Self { offer: Aligned([0; BLOB.len()]), flash: Aligned([0; 2 * SLOT]), arena: Aligned([0; Self::ARENA]) }
     }
@@ -42,7 +42,7 @@ impl Default for Memory {
     }
 }
 
-/// Makes a blob the one that ships, under another name: its model computes the same.
+/// Fills `blob` with the blob that ships, under another name; the model's results are equal.
 pub fn renamed(blob: &mut [u8], first_letter: u8) {
     blob.iter_mut().zip(BLOB).for_each(|(to, from)| *to = *from);
     let name = BLOB.windows(7).position(|bytes| bytes == b"stories").unwrap_or(0);
@@ -52,13 +52,13 @@ pub fn renamed(blob: &mut [u8], first_letter: u8) {
     }
 }
 
-/// A factory's flash: the blob that ships in the first slot, and nothing else.
+/// Flashes as a factory does: the blob that ships in the first slot, and nothing else.
 pub fn flashed(flash: &mut [u8]) {
     let bytes = BLOB.iter().copied().chain(core::iter::repeat(0xff));
     flash.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
 }
 
-/// Takes a blob into the slot that was not booted, a page at a time.
+/// Installs a blob in the slot that was not booted, page by page.
 pub fn install(
     flash: &mut Emulated<'_>,
     blob: &[u8],

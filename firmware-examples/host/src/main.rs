@@ -1,5 +1,5 @@
-//! Runs an example on the desktop: `cargo run --release -- generate`, or `talk`, which reads
-//! sentences from the terminal.
+//! Runs an example on the desktop: `cargo run --release -- generate`. `talk` reads sentences from
+//! the terminal.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ impl Board for Desktop {
     const UNIT: &'static str = "nanoseconds";
 
     fn print(&mut self, text: &str) {
-        // Whoever closed the other end does not want to hear more.
+        // Fails only if the reader has closed the pipe.
         _ = io::stdout().write_all(text.as_bytes());
     }
 
@@ -37,7 +37,7 @@ impl Terminal for Desktop {
     }
 }
 
-/// A blob and a length from the command line.
+/// Runs `checkpoint` with the blob and the number of tokens of the command line.
 fn checkpoint(desktop: &mut Desktop) -> Result<(), Error> {
     let mut words = std::env::args().skip(2);
     let blob = std::fs::read(words.next().unwrap_or_default()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! QEMU's Cortex-M machines as a board: text by semihosting, time by SysTick, which QEMU advances
-//! with each instruction.
+//! QEMU's Cortex-M machines as a board. Text is printed by semihosting; instructions are counted by
+//! SysTick, which QEMU advances with each instruction.
 #![no_std]
 
 mod serial;
@@ -15,23 +15,23 @@ use semihosting::sys::arm_compat::sys_writec;
 
 pub use serial::Uart;
 
-/// Nanoseconds of an instruction: `-icount shift=6`.
+/// Nanoseconds per instruction, from QEMU's option `-icount shift=6`.
 const INSTRUCTION_NS: u64 = 64;
-/// Megahertz of SysTick, as the build script knows it of the machine.
+/// SysTick's clock in megahertz, from the build script's table of machines.
 const CLOCK: u64 = match env!("SYSTICK_MHZ").as_bytes() {
     [tens, ones] => (*tens - b'0') as u64 * 10 + (*ones - b'0') as u64,
     _ => 0,
 };
 
-/// Instructions of a tick, `1000 / (CLOCK * INSTRUCTION_NS)`, as a factor and a shift: what is left
-/// below is a power of two.
+/// Instructions per tick, `1000 / (CLOCK * INSTRUCTION_NS)`, as a factor and a right shift, because
+/// the reduced denominator is a power of two.
 const RATIO: (u64, u32) = {
     let odd = CLOCK >> CLOCK.trailing_zeros();
     assert!(1000 % odd == 0, "the clock is no divisor of a microsecond");
     (1000 / odd, (CLOCK * INSTRUCTION_NS / odd).trailing_zeros())
 };
 
-/// How often SysTick, of 24 bits, has begun again.
+/// The number of overflows of SysTick, which has 24 bits.
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
 #[exception]
@@ -39,7 +39,7 @@ fn SysTick() {
     WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// Where the stack was painted.
+/// The top of the painted stack, as `paint` returned it.
 static PAINTED: AtomicUsize = AtomicUsize::new(0);
 
 /// The machine, with its clock running.
@@ -66,17 +66,17 @@ impl Board for Machine {
     }
 
     fn paint(&mut self) {
-        // SAFETY: the stack has far more memory than is painted.
+        // SAFETY: the stack is far larger than the painted area.
         PAINTED.store(unsafe { kinglet_examples::paint() }, Ordering::Relaxed);
     }
 
     fn painted(&mut self) -> u32 {
-        // SAFETY: the stack has far more memory than was painted.
+        // SAFETY: the stack is far larger than the painted area.
         unsafe { kinglet_examples::painted(PAINTED.load(Ordering::Relaxed)) }
     }
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -84,7 +84,7 @@ macro_rules! main {
     };
 }
 
-/// Runs an example and ends the emulation, with an error code when the example fails.
+/// Runs an example and ends the emulation, with an error code if the example fails.
 pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     let mut machine = Machine(());
     #[cfg(feature = "m55")]
@@ -102,13 +102,12 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     semihosting::process::exit(result.is_err().into())
 }
 
-/// Coprocessors 10 and 11 hold the vector registers; the other bit is for loops that count in a
-/// register.
+/// Enables the vector registers (coprocessors 10 and 11) and the low-overhead loops (in CCR).
 #[cfg(feature = "m55")]
 fn switch_on_vectors() {
     const CPACR: *mut u32 = 0xe000_ed88 as *mut u32;
     const CCR: *mut u32 = 0xe000_ed14 as *mut u32;
-    // SAFETY: registers of the core, which nobody else writes.
+    // SAFETY: these are registers of the core, and no other code writes them.
     unsafe {
         CPACR.write_volatile(CPACR.read_volatile() | 0xf << 20);
         CCR.write_volatile(CCR.read_volatile() | 1 << 19);
@@ -117,13 +116,13 @@ fn switch_on_vectors() {
     cortex_m::asm::isb();
 }
 
-/// The stack, and what it was filled with before it was used.
+/// The stack, which the startup code has painted.
 fn stack() -> Stack {
     unsafe extern "C" {
         static _stack_start: u32;
         static _stack_end: u32;
     }
-    // SAFETY: the linker says that this memory is the stack's.
+    // SAFETY: the linker script reserves this memory for the stack.
     unsafe { Stack::new(&raw const _stack_end, &raw const _stack_start, cortex_m_rt::STACK_PAINT_VALUE) }
 }
 

@@ -1,28 +1,28 @@
-//! The first serial line of the machine, a CMSDK UART: bytes are waited for, without interrupts.
+//! The machine's first serial line, a CMSDK UART, with polling instead of interrupts.
 
 use kinglet_examples::Serial;
 
-/// Where its registers are, as the build script knows it of the machine: data, state, control, and
-/// the divisor of the clock.
+/// The address of the UART's registers, from the build script's table of machines, and the offsets
+/// of its registers in words.
 const REGISTERS: *mut u32 = include!(concat!(env!("OUT_DIR"), "/serial.rs")) as *mut u32;
 const DATA: usize = 0;
 const STATE: usize = 1;
 const CONTROL: usize = 2;
 const DIVISOR: usize = 4;
 
-/// Bits of the state: there is no room for another byte, and there is a byte.
+/// Bits of the state register: the send buffer is full; a byte was received.
 const FULL: u32 = 1;
 const RECEIVED: u32 = 2;
-/// Bits of the control: send and receive.
+/// Bits of the control register: enable sending and receiving.
 const SWITCHED_ON: u32 = 3;
-/// The least that it takes.
+/// The minimum clock divisor.
 const CLOCKS_A_BIT: u32 = 16;
 
-/// The line, switched on.
+/// The enabled serial line.
 pub struct Uart(());
 
 impl Uart {
-    /// Switches it on.
+    /// Enables the line.
     pub fn new() -> Self {
         write(DIVISOR, CLOCKS_A_BIT);
         write(CONTROL, SWITCHED_ON);
@@ -49,11 +49,11 @@ impl Serial for Uart {
 }
 
 fn read(register: usize) -> u32 {
-    // SAFETY: a register of the machine, which nobody else uses.
+    // SAFETY: this is a register of the machine, and no other code uses it.
     unsafe { REGISTERS.wrapping_add(register).read_volatile() }
 }
 
 fn write(register: usize, value: u32) {
-    // SAFETY: a register of the machine, which nobody else uses.
+    // SAFETY: this is a register of the machine, and no other code uses it.
     unsafe { REGISTERS.wrapping_add(register).write_volatile(value) };
 }

@@ -1,4 +1,4 @@
-//! QEMU's `virt` machine as a board: text by semihosting, time by the counter of instructions.
+//! QEMU's `virt` machine as a board. Text is printed by semihosting; `instret` counts instructions.
 #![no_std]
 
 mod serial;
@@ -12,7 +12,7 @@ use semihosting::sys::arm_compat::sys_writec;
 
 pub use serial::Uart;
 
-/// Where the stack was painted.
+/// The top of the painted stack, as `paint` returned it.
 static PAINTED: AtomicUsize = AtomicUsize::new(0);
 
 /// The machine.
@@ -32,26 +32,26 @@ impl Board for Machine {
     }
 
     fn paint(&mut self) {
-        // SAFETY: the stack has far more memory than is painted.
+        // SAFETY: the stack is far larger than the painted area.
         PAINTED.store(unsafe { kinglet_examples::paint() }, Ordering::Relaxed);
     }
 
     fn painted(&mut self) -> u32 {
-        // SAFETY: the stack has far more memory than was painted.
+        // SAFETY: the stack is far larger than the painted area.
         unsafe { kinglet_examples::painted(PAINTED.load(Ordering::Relaxed)) }
     }
 }
 
-/// What the stack is filled with before it is used.
+/// The pattern that fills the unused stack.
 const PAINT: u32 = 0xcccc_cccc;
-/// Bytes of stack that are watched.
+/// Bytes of stack that are painted.
 const STACK: usize = 256 * 1024;
 
 unsafe extern "C" {
     static mut _stack_start: u32;
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -59,7 +59,7 @@ macro_rules! main {
     };
 }
 
-/// Runs an example and ends the emulation, with an error code when the example fails.
+/// Runs an example and ends the emulation, with an error code if the example fails.
 #[inline(never)]
 pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     paint();
@@ -69,22 +69,22 @@ pub fn run(example: impl FnOnce(&mut Machine) -> Result<(), Error>) -> ! {
     semihosting::process::exit(result.is_err().into())
 }
 
-/// Fills the stack below the frame at hand.
+/// Fills the stack below the current frame with the pattern.
 fn paint() {
     let here = 0_u32;
     let mut word = (&raw mut _stack_start).wrapping_byte_sub(STACK);
     let end = (&raw const here).wrapping_byte_sub(256).cast_mut();
     while word < end {
-        // SAFETY: this memory is the stack's, below all that is in use.
+        // SAFETY: this memory belongs to the stack, below all frames in use.
         unsafe { word.write_volatile(PAINT) };
         word = word.wrapping_add(1);
     }
 }
 
-/// The stack, as far as it is watched.
+/// The painted part of the stack.
 fn stack() -> Stack {
     let top = &raw const _stack_start;
-    // SAFETY: this memory is the stack's.
+    // SAFETY: this memory belongs to the stack.
     unsafe { Stack::new(top.wrapping_byte_sub(STACK), top, PAINT) }
 }
 

@@ -1,21 +1,21 @@
-//! The machine's serial line, an NS16550: bytes are waited for, without interrupts.
+//! The machine's serial line, an NS16550, with polling instead of interrupts.
 
 use kinglet_examples::Serial;
 
-/// Its registers, a byte each: data, and the state of the line.
+/// The address of the UART's registers, and their offsets in bytes.
 const REGISTERS: *mut u8 = 0x1000_0000 as *mut u8;
 const DATA: usize = 0;
 const STATE: usize = 5;
 
-/// Bits of the state: there is a byte, and there is room for another.
+/// Bits of the state register: a byte was received; the send buffer is empty.
 const RECEIVED: u8 = 1;
 const EMPTY: u8 = 1 << 5;
 
-/// The line, which is on when the machine starts.
+/// The serial line, which is enabled when the machine starts.
 pub struct Uart(());
 
 impl Uart {
-    /// The line as it is.
+    /// The serial line.
     pub fn new() -> Self {
         Self(())
     }
@@ -30,7 +30,7 @@ impl Default for Uart {
 impl Serial for Uart {
     fn send(&mut self, byte: u8) {
         while read(STATE) & EMPTY == 0 {}
-        // SAFETY: a register of the machine, which nobody else uses.
+        // SAFETY: this is a register of the machine, and no other code uses it.
         unsafe { REGISTERS.wrapping_add(DATA).write_volatile(byte) };
     }
 
@@ -41,6 +41,6 @@ impl Serial for Uart {
 }
 
 fn read(register: usize) -> u8 {
-    // SAFETY: a register of the machine, which nobody else uses.
+    // SAFETY: this is a register of the machine, and no other code uses it.
     unsafe { REGISTERS.wrapping_add(register).read_volatile() }
 }

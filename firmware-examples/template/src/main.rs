@@ -1,4 +1,4 @@
-//! A model on a {{chip}}: it checks itself, and then is given a text.
+//! Runs a model on a {{chip}}: first its self test, then a text.
 #![no_std]
 #![no_main]
 
@@ -18,11 +18,11 @@ mod model;
 use model::{ARENA, MAX_TOKENS, MODEL, TOKENIZER};
 
 const TEXT: &str = "Hello";
-/// The longest text, in tokens.
+/// The maximum number of tokens of `TEXT`.
 const LONGEST: usize = 32;
 
-/// The tokens of a text, and how many they are. The arena serves for this as long as no session has
-/// it.
+/// The token ids of a text, and their number. The arena is the tokenizer's scratch memory while no
+/// session uses it.
 fn tokens(text: &str, arena: &mut [u8]) -> Result<([u32; LONGEST], usize), RunError> {
     let scratch = try_cast_slice_mut(arena).map_err(|_| RunError::ArenaMisaligned)?;
     let mut tokens = [Token::default(); LONGEST];
@@ -30,7 +30,7 @@ fn tokens(text: &str, arena: &mut [u8]) -> Result<([u32; LONGEST], usize), RunEr
     Ok((tokens.map(|token| token.id), count))
 }
 
-/// A decoder writes what comes after the text, an encoder-decoder what becomes of it.
+/// Generates text: a decoder continues the given text, an encoder-decoder translates it.
 fn write(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), RunError> {
     let special = &MODEL.manifest().tokens;
     if MODEL.spec().encoder.is_some() {
@@ -52,7 +52,7 @@ fn write(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), RunError> {
     Ok(())
 }
 
-/// An encoder says what the text is.
+/// Classifies the text with an encoder.
 fn classify(session: &mut Session<'_, '_>, ids: &[u32]) -> Result<(), RunError> {
     session.encode(ids, &[])?;
     let label = argmax(session.logits()?) as usize;

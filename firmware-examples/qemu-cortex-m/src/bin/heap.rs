@@ -1,4 +1,4 @@
-//! The story of `generate` with the arena on a heap, as long as the text turns out to need it.
+//! Runs `generate` with its arena on a heap.
 #![no_std]
 #![no_main]
 
@@ -15,7 +15,7 @@ static HEAP: LlffHeap = LlffHeap::empty();
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [u8; 96 * 1024] = [0; 96 * 1024];
-    // SAFETY: this runs once, before anything is allocated, and nothing else uses the memory.
+    // SAFETY: this runs once, before any allocation, and no other code uses the memory.
     unsafe { HEAP.init(MEMORY.as_mut_ptr().addr(), MEMORY.len()) };
     board::run(|machine| generate::run(machine, &mut AlignedVec::zeroed(generate::ARENA)))
 }

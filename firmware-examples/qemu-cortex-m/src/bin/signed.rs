@@ -1,5 +1,5 @@
-//! A signed blob, named when this is built, is checked on the device, and so is a copy with one bit
-//! changed: what it takes, in instructions and stack.
+//! Checks the signature of a blob chosen at build time, and of a copy with one bit changed.
+//! Measures instructions and stack.
 #![no_std]
 #![no_main]
 
