@@ -1,10 +1,10 @@
-/** What is wrong, and what to do about it. */
+/** An error whose message states the problem and its remedy. */
 export class KingletError extends Error {
-  /** The number of the runtime's error in `docs/errors.md`, or null where the error is not the runtime's. */
+  /** The code of the runtime's error in `docs/errors.md`, or null if it is not an error of the runtime. */
   code: number | null;
 }
 
-/** A task, as the pipelines of `transformers` call it. */
+/** A task, with the name of the `transformers` pipeline. */
 export type Task =
   | "feature-extraction"
   | "sentence-similarity"
@@ -15,16 +15,16 @@ export type Task =
   | "question-answering"
   | "replaced-token-detection";
 
-/** A token of a text; `start` and `end` are places in the string. */
+/** A token of a text; `start` and `end` are offsets in the string. */
 export interface Token {
   id: number;
-  /** The segment it is in. */
+  /** The token's segment (token type). */
   type: number;
-  /** Which of two texts it is of, or neither. */
+  /** The text that the token is part of: 0, 1, or null for special tokens. */
   text: number | null;
   start: number;
   end: number;
-  /** It goes on with the word of the token before it. */
+  /** Whether the token continues the word of the previous token. */
   continues: boolean;
 }
 
@@ -41,7 +41,7 @@ export interface Entity {
 }
 
 export interface Mask {
-  /** The place of the mask among the tokens. */
+  /** The index of the mask token. */
   position: number;
   guesses: { token: number; text: string; score: number }[];
 }
@@ -50,9 +50,9 @@ export interface Step {
   token: number | null;
   /** The text that the token completes. */
   text: string;
-  /** Why the text has ended; null while it goes on. */
+  /** The reason for the end of the text; null before the end. */
   ended: "stop" | "length" | null;
-  /** What the token was chosen from, in fixed point. */
+  /** The logits that the token was chosen from, in fixed point. */
   logits?: Int32Array;
 }
 
@@ -62,26 +62,26 @@ export interface Fit {
   core: string;
   megahertz: number;
   fits: boolean;
-  /** Bytes; null where the blob does not fit. */
+  /** Bytes that are left; null if the blob does not fit. */
   flash_left: number | null;
-  /** The longest text that fits. */
+  /** The length of the longest text that fits, in tokens. */
   tokens: number | null;
   ram_left: number | null;
-  /** An estimate. */
+  /** The estimated time per token. */
   estimated_milliseconds_per_token: number;
 }
 
-/** How tokens are chosen; what is left out is as the checkpoint says. */
+/** Sampling options; the checkpoint's defaults apply to missing ones. */
 export interface GenerateOptions {
   maxNewTokens?: number;
-  /** 0 takes the likeliest token. */
+  /** 0 always takes the likeliest token. */
   temperature?: number;
   topK?: number;
   topP?: number;
   minP?: number;
   repetitionPenalty?: number;
   seed?: number;
-  /** What the output of an encoder-decoder begins with. */
+  /** The first tokens of an encoder-decoder's output. */
   decoderIds?: number[];
 }
 
@@ -90,22 +90,22 @@ export class Model {
   /** Opens a blob in a new instance of a compiled module. */
   static open(module: WebAssembly.Module, blob: Uint8Array): Promise<Model>;
   readonly task: Task;
-  /** The head's task, as the format calls it. */
+  /** The head's task, with its name in the blob format. */
   readonly head: string;
   readonly encoder: boolean;
   readonly decoder: boolean;
-  /** It reads texts from their end. */
+  /** Whether the model reads texts from their end. */
   readonly backward: boolean;
-  /** The longest text, in tokens. */
+  /** The maximum number of tokens of a text. */
   readonly positions: number;
-  /** Bits of a logit after the binary point. */
+  /** The number of fraction bits of a logit. */
   readonly fractionBits: number;
-  /** Outputs of the head. */
+  /** The number of outputs of the head. */
   readonly width: number;
-  /** Bytes of the blob. */
+  /** The size of the blob in bytes. */
   readonly bytes: number;
   readonly mask: number | null;
-  /** How a mask is written in a text. */
+  /** The text of the mask token. */
   readonly maskText: string | null;
   readonly tokenizer: boolean;
   readonly labels: string[];
@@ -128,8 +128,8 @@ export class Model {
   generate(input: string | Iterable<number>, options?: GenerateOptions): Generator<string, void, void>;
 }
 
-/** Opens a blob, with the module of this package. */
+/** Opens a blob with the module of this package. */
 export function load(blob: Uint8Array): Promise<Model>;
 
-/** The fingerprint of rows of integers, as boards print it; `before` is that of the rows before them. */
+/** The fingerprint of rows of integers, as boards print it; `before` is the fingerprint of the preceding rows. */
 export function fingerprint(rows: Iterable<Iterable<number>>, before?: string): string;

@@ -4,7 +4,7 @@ export { KingletError, Model, fingerprint } from "./kinglet.js";
 
 let compiled;
 
-/** Opens a blob, with the module that lies beside this file. */
+/** Opens a blob, with the module next to this file. */
 export async function load(blob) {
   compiled ??= WebAssembly.compile(await bytes(new URL("kinglet.wasm", import.meta.url)));
   return Model.open(await compiled, blob);

@@ -1,6 +1,6 @@
-// A model in an instance of the module. This file calls the module, and nothing else does: the page and the package have it from here.
+// A model in an instance of the WebAssembly module. Only this file calls the module; the page and the package use this file.
 
-/** What is wrong, and what to do about it. `code` is the number of the runtime's error, or null. */
+/** An error whose message states the problem and its remedy. `code` is the code of the runtime's error, or null. */
 export class KingletError extends Error {
   constructor({ message, code }) {
     super(message);
@@ -9,14 +9,14 @@ export class KingletError extends Error {
   }
 }
 
-/** The fingerprint (FNV-1a over 32-bit words) of rows of integers, as boards print it; `before` is that of the rows before them. */
+/** The fingerprint (FNV-1a over 32-bit words) of rows of integers, as boards print it; `before` is the fingerprint of the preceding rows. */
 export function fingerprint(rows, before = "811c9dc5") {
   let hash = parseInt(before, 16);
   for (const row of rows) for (const value of row) hash = Math.imul(hash ^ value, 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, "0");
 }
 
-/** A model that was opened. `Model.open` makes one. */
+/** An opened model; create it with `Model.open`. */
 export class Model {
   #exports;
   #broken = false;
@@ -31,27 +31,27 @@ export class Model {
     return model;
   }
 
-  /** Sizes of the blob's parts, its specification, special tokens, and where it came from. */
+  /** The sizes of the blob's parts, its specification, and its source. */
   inspect() {
     return this.#ask({ do: "inspect" });
   }
 
-  /** Runs the golden vectors in the blob: bits that differ throw an error. Returns how many there are. */
+  /** Runs the golden vectors in the blob, and returns their number. Throws an error if a bit differs. */
   selfTest() {
     return this.#ask({ do: "selfTest" }).vectors;
   }
 
-  /** Bytes of RAM for texts of a length: `{tokens, arena, cache}`. */
+  /** The bytes of RAM for texts of `tokens` tokens: `{tokens, arena, cache}`. */
   memory(tokens) {
     return this.#ask({ do: "memory", tokens });
   }
 
-  /** The boards that the blob fits, for texts of up to `tokens`, or as long as fit. */
+  /** The boards that the blob fits, for texts of up to `tokens` tokens, or for the longest text that fits. */
   fit(tokens = null) {
     return this.#ask({ do: "fit", tokens });
   }
 
-  /** The tokens of a text, with their places in it. */
+  /** The tokens of a text, with their offsets. */
   tokenize(text, { pair = null, addSpecialTokens = true, maxLength = null } = {}) {
     return this.#ask({ do: "tokenize", text, pair, yes: addSpecialTokens, tokens: maxLength });
   }
@@ -61,7 +61,7 @@ export class Model {
     return this.#ask({ do: "decode", ids: [...ids], yes: skipSpecialTokens });
   }
 
-  /** What the head makes of a text or of token ids, in fixed point: rows of integers with `fractionBits` fraction bits. */
+  /** The head's outputs for a text or token ids: rows of fixed-point integers with `fractionBits` fraction bits. */
   logits(input, { pair = null, decoderIds = [] } = {}) {
     const { ids, tokenTypes } = this.#read(input, pair);
     const { width } = this.#ask({ do: "logits", ids, tokenTypes, decoderIds: [...decoderIds] });
@@ -74,33 +74,33 @@ export class Model {
     return this.#ask({ do: "classify", text, pair }).slice(0, topK ?? undefined);
   }
 
-  /** The label of each token, and what words with labels name. */
+  /** The label of each token, and the entities that these form. */
   tag(text) {
     return this.#ask({ do: "tag", text });
   }
 
-  /** Guesses for each mask of a text, the likeliest first. */
+  /** The guesses for each mask of a text, the likeliest first. */
   fillMask(text, { topK = 5 } = {}) {
     return this.#ask({ do: "fillMask", text, tokens: topK });
   }
 
-  /** The part of `context` that answers `question`, or null. */
+  /** The span of `context` that answers `question`, or null. */
   answer(question, context, { maxLength = 30 } = {}) {
     const found = this.#ask({ do: "answer", text: question, pair: context, tokens: maxLength });
     return found && { ...found, answer: context.slice(found.start, found.end) };
   }
 
-  /** A text's vector. */
+  /** The vector of a text. */
   embed(text, { prompt = null } = {}) {
     return Float32Array.from(this.#ask({ do: "embed", text, pair: prompt }));
   }
 
-  /** The log-probability of each token in nats, null where a token has none. */
+  /** The log-probability of each token in nats, or null for tokens without one. */
   score(text) {
     return this.#ask({ do: "score", text });
   }
 
-  /** Tokens as they are written: `{token, text, ended, logits}`; `logits` only where they are asked for. */
+  /** Yields generated tokens: `{token, text, ended, logits}`; `logits` only if requested. */
   *steps(input, { logits = false, ...options } = {}) {
     this.#ask({ do: "begin", ...this.#read(input, null), options });
     for (let ended = null; !ended; ) {
@@ -110,12 +110,12 @@ export class Model {
     }
   }
 
-  /** Pieces of text as they are written. */
+  /** Yields pieces of generated text. */
   *generate(input, options = {}) {
     for (const { text } of this.steps(input, options)) if (text) yield text;
   }
 
-  /** A text or token ids as a request has them. */
+  /** A text or token ids, as fields of a request. */
   #read(input, pair) {
     if (typeof input !== "string") return { ids: [...input], tokenTypes: [] };
     const tokens = this.tokenize(input, { pair });

@@ -1,6 +1,6 @@
-// The examples that boards run, run here: one hash of logits for each, as `firmware-examples/expected` has it.
+// Runs the examples of the boards; each has a hash of logits, which `firmware-examples/expected` also has.
 
-/** What each model that ships is run with on boards: which example, its texts, and the rows of logits that count. */
+/** For each model that ships, the example that boards run, with its texts and its rows of logits. */
 export const EXAMPLES = {
   stories: {
     example: "generate",
@@ -49,7 +49,7 @@ export const EXAMPLES = {
 const lines = (printed) => printed.trimEnd().split("\n");
 const before = (printed, mark) => lines(printed).filter((line) => line.includes(mark)).map((line) => line.split(mark)[0]);
 
-/** The hash that boards print for a model that ships, and the one that it has here. */
+/** The hash that boards print for a model that ships, and the hash computed here. */
 export function hashes(model, name, printed, fingerprint) {
   const { texts, rows } = EXAMPLES[name];
   let here;

@@ -1,4 +1,4 @@
-// Keeps what the page has loaded, so that it opens without a network.
+// A service worker that caches the page's files, so that the page opens offline.
 
 const KEPT = "kinglet";
 
@@ -18,7 +18,7 @@ self.addEventListener("fetch", (event) => {
     }),
   );
 });
-// All of it, the first time that there is a network.
+// Caches all files on the first load.
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(KEPT).then((kept) => kept.addAll(FILES)));
 });

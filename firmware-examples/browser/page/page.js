@@ -1,4 +1,4 @@
-// The page: what is shown, and what is asked of the worker.
+// The user interface, and the calls to the worker.
 
 const $ = (id) => document.getElementById(id);
 const element = (name, properties = {}, ...children) => {
@@ -17,13 +17,13 @@ const SHIPPED = [
   { name: "search", title: "Search", about: "finds the phrase that a question means", context: PHRASES },
 ];
 
-/** Cores that must print the hash: each of them runs the examples in CI. */
+/** Cores that print the expected hash: CI runs the examples on each. */
 const CORES = "Cortex-M0+, M3, M4F, M7, M33, M55 and RISC-V RV32IMC";
 
-// Data that lies beside the page in scripts, which a page may load from a folder too.
+// Data in scripts next to the page, because a page opened from a folder can load scripts only.
 
 const waiting = new Map();
-/** Scripts in `data/` call this with what they hold, in base 64. */
+/** Scripts in `data/` call this function with their contents in base 64. */
 globalThis.kinglet = (name, text) => waiting.get(name)?.(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
 const loaded = new Map();
 function data(name) {
@@ -64,7 +64,7 @@ class Remote {
     };
   }
 
-  /** Calls a method; `tell` gets what it says before it is done. */
+  /** Calls a method; `tell` receives intermediate results. */
   ask(method, given = {}, tell) {
     const id = ++this.#last;
     const answer = new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject, tell }));
@@ -182,7 +182,7 @@ async function board() {
   const most = model.positions;
   $("length").max = most;
   $("length").value = Math.min(most, 64);
-  // RAM grows in steps: every length of a short model, and a hundred of a long one.
+  // RAM grows in steps: shows every length of a short model, and a hundred lengths of a long one.
   const tokens = [...new Set(Array.from({ length: 101 }, (_, step) => Math.max(1, Math.round((step * most) / 100))))];
   curve(await remote.ask("memory", { tokens }), most);
   await length();
@@ -236,7 +236,7 @@ async function length() {
 }
 $("length").oninput = length;
 
-// The same bits.
+// Comparison with boards.
 
 async function bits(name) {
   const row = (term, text, className = "") => [element("dt", { textContent: term }), element("dd", { textContent: text, className })];
@@ -255,7 +255,7 @@ async function bits(name) {
   note.textContent = `The hash of all logits of the example “${example}”, as ${CORES} print it.`;
 }
 
-// Where models come from.
+// Sources of models.
 
 async function attempt(work) {
   try {
@@ -282,7 +282,7 @@ async function file(given) {
   await attempt(async () => open(given.name, new Uint8Array(await given.arrayBuffer())));
 }
 
-/** Converts files of a checkpoint, given with their paths, and opens the blob. */
+/** Converts a checkpoint, given as files with their paths, and opens the blob. */
 async function convert(title, files) {
   for (const choice of document.getElementsByName("model")) choice.checked = false;
   if (!files.some(([path]) => path.split("/").at(-1) === "config.json")) {
@@ -308,7 +308,7 @@ async function convert(title, files) {
   other.end();
 }
 
-/** The files below a dropped folder, with their paths from it. */
+/** The files below a dropped folder, with their relative paths. */
 async function below(folder, before = "") {
   const reader = folder.createReader();
   const found = [];
@@ -324,7 +324,7 @@ async function below(folder, before = "") {
 
 $("blob").onchange = ({ target }) => {
   if (target.files[0]) file(target.files[0]);
-  // So that one file can be opened twice.
+  // Allows opening a file again.
   target.value = "";
 };
 $("folder").onchange = ({ target }) => {

@@ -1,11 +1,11 @@
-// Tasks: what each asks for, and how its answer is shown.
+// Tasks: the input form and the display of the answer.
 
 const kilobytes = (bytes) => (bytes >= 1e6 ? `${(bytes / 1e6).toFixed(2)} MB` : `${(bytes / 1e3).toFixed(1)} KB`);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const rounded = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(1));
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-/** A list of names with bars; `show` writes the number. */
+/** A list of names with bars; `show` formats the numbers. */
 function bars(rows, show = percent) {
   const list = element("ol", { className: "bars" });
   for (const { label, score } of rows) {
@@ -143,14 +143,14 @@ const OF_HEAD = {
   "question-answering": ["answer"],
 };
 
-/** What a model can do: its head says it. */
+/** The tasks of a model, which depend on its head. */
 function tasksOf({ task: head, encoder, backward }) {
   if (head !== "text-generation") return OF_HEAD[head];
   if (encoder) return ["write"];
   return backward ? ["score", "write"] : ["write", "score"];
 }
 
-/** Texts to begin with, for a model that does not ship. */
+/** Initial texts for models that do not ship with Kinglet. */
 function sample(name) {
   const { maskText } = model;
   const [text, context] = {

@@ -1,4 +1,4 @@
-// As much of WASI (preview 1) as a command needs that reads files and writes one, all of them in memory.
+// The part of WASI (preview 1) that the command line needs, with files in memory.
 
 const ERRNO = { success: 0, badf: 8, exist: 20, inval: 28, isdir: 31, noent: 44, nosys: 52, notdir: 54, notempty: 55 };
 const KIND = { device: 2, directory: 3, file: 4 };
@@ -17,7 +17,7 @@ export class Wasi {
   #root = new Map();
   #lines = new TextDecoder();
 
-  /** `files` are bytes by path. `print` gets what the program prints, and whether it is an error. */
+  /** `files` maps paths to bytes. `print` receives the program's output, and whether it is an error. */
   constructor(args, files, print) {
     this.args = args;
     this.print = print;
@@ -41,13 +41,13 @@ export class Wasi {
     }
   }
 
-  /** The bytes of a file, or nothing. */
+  /** The bytes of a file, or undefined. */
   read(path) {
     const file = this.#node(path);
     return file?.bytes?.subarray(0, file.length);
   }
 
-  /** The folder that a path lies in, with its name there. */
+  /** The folder of a path, and the last component of the path. */
   #parent(path, make = false) {
     const names = path.split("/").filter((name) => name && name !== ".");
     const name = names.pop();

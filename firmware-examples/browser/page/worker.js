@@ -1,11 +1,11 @@
-// What runs beside the page, so that it stays awake: the model, and conversions.
+// Runs the model and conversions in a worker, so that the page stays responsive.
 
 let model;
 let stopped = false;
 
 const methods = {
   async open({ module, blob }) {
-    // What was open stays until this one is.
+    // The previous model stays open if this one fails to open.
     model = await Model.open(module, blob);
     return { ...model, inspected: model.inspect() };
   },
@@ -22,7 +22,7 @@ const methods = {
     const rows = model.logits(text);
     return { tokens: rows.length, width: rows[0]?.length ?? 0, fingerprint: fingerprint(rows) };
   },
-  /** How near other texts are to the first: the cosines of their vectors. */
+  /** The cosine similarities of the other texts to the first. */
   nearest({ text, others }) {
     const unit = (vector) => vector.map((x) => x / Math.hypot(...vector));
     const wanted = unit(model.embed(text));
@@ -33,7 +33,7 @@ const methods = {
     stopped = false;
     let [tokens, awake, start] = [0, performance.now(), 0];
     for (const step of model.steps(text, options)) {
-      // The first token waits for the text to be read.
+      // The time of the first token includes reading the text.
       start ||= performance.now();
       tokens += step.token === null ? 0 : 1;
       tell(step.text);

@@ -1,9 +1,9 @@
-//! Kinglet for a web page and for Node. An instance of this module holds one model.
+//! The WebAssembly module for web pages and Node. An instance of it holds one model.
 //!
-//! The caller writes bytes where `input` says. `open` takes them as a blob, `call` as a request in
-//! JSON ([`Request`]). Both leave an answer in JSON, which is an object with the field `error`
-//! where they return false; a request for numbers leaves these, too. `npm/kinglet.js` is all that
-//! calls this.
+//! The caller writes bytes to the memory that `input` returns. `open` reads them as a blob, `call`
+//! as a request in JSON ([`Request`]). Both store an answer in JSON; if they return false, it is an
+//! object with the field `error`. Some requests also store numbers. Only `npm/kinglet.js` calls
+//! these functions.
 
 #[allow(unused_imports)]
 #[path = "../../../converter/src/fit/mod.rs"]
@@ -25,7 +25,7 @@ use opened::Opened;
 use request::Request;
 use writing::Writing;
 
-/// What the instance holds between two calls.
+/// The state of the instance between calls.
 #[derive(Default)]
 struct State {
     input: Option<AlignedVec>,
@@ -39,13 +39,13 @@ thread_local! {
     static STATE: RefCell<State> = RefCell::default();
 }
 
-/// Memory for the caller to write `len` bytes to, at a 16-byte boundary.
+/// Allocates an input buffer of `len` bytes at a 16-byte boundary.
 #[unsafe(no_mangle)]
 pub extern "C" fn input(len: usize) -> *mut u8 {
     STATE.with_borrow_mut(|state| state.input.insert(AlignedVec::zeroed(len)).as_mut_ptr())
 }
 
-/// Takes the input as a blob, once in an instance.
+/// Opens the input as a blob. An instance can do this once.
 #[unsafe(no_mangle)]
 pub extern "C" fn open() -> bool {
     STATE.with_borrow_mut(|state| {
@@ -58,7 +58,7 @@ pub extern "C" fn open() -> bool {
     })
 }
 
-/// Takes the input as a request.
+/// Carries out the input as a request.
 #[unsafe(no_mangle)]
 pub extern "C" fn call() -> bool {
     STATE.with_borrow_mut(|state| {
@@ -68,25 +68,25 @@ pub extern "C" fn call() -> bool {
     })
 }
 
-/// Where the answer lies, in UTF-8.
+/// The address of the answer, in UTF-8.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer() -> *const u8 {
     STATE.with_borrow(|state| state.answer.as_ptr())
 }
 
-/// Bytes of the answer.
+/// The length of the answer in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer_len() -> usize {
     STATE.with_borrow(|state| state.answer.len())
 }
 
-/// Where the numbers lie that an answer came with.
+/// The address of the answer's numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn numbers() -> *const i32 {
     STATE.with_borrow(|state| state.numbers.as_ptr())
 }
 
-/// How many numbers there are.
+/// The number of the answer's numbers.
 #[unsafe(no_mangle)]
 pub extern "C" fn numbers_len() -> usize {
     STATE.with_borrow(|state| state.numbers.len())
@@ -100,7 +100,7 @@ impl State {
         request.carry_out(opened, &mut self.writing, &mut self.numbers)
     }
 
-    /// Leaves an answer; says whether it is one.
+    /// Stores an answer or an error. Returns false for an error.
     fn tell(&mut self, answer: Result<Value>) -> bool {
         let good = answer.is_ok();
         self.answer = answer.unwrap_or_else(|error| json!({ "error": told(&error) })).to_string();
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-/// An error, with the runtime's code where the runtime is the cause.
+/// An error as JSON, with the runtime's code if the runtime is the cause.
 fn told(error: &anyhow::Error) -> Value {
     let code = error.chain().find_map(|cause| {
         let run = cause.downcast_ref::<RunError>().map(RunError::code);

@@ -1,5 +1,5 @@
-//! A blob that was opened. It stays as long as its instance, so that what reads it may be kept
-//! between two calls.
+//! An opened blob. It is leaked, because it lives as long as its instance; sessions and decoders
+//! that borrow it can then be kept between calls.
 
 use anyhow::{Result, anyhow};
 use kinglet::format::blob::FORMAT_VERSION;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::fit::{BOARDS, Fit};
 
-/// The most tokens that go through a layer together.
+/// The maximum number of tokens per tile.
 const TILE: usize = 32;
 
-/// A model with its tokenizer, for as long as the instance is there.
+/// A model and its tokenizer.
 pub(crate) struct Opened {
     bytes: usize,
     pub(crate) model: &'static Model<'static>,
@@ -25,7 +25,7 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(crate) fn read(blob: AlignedVec) -> Result<Self> {
-        // Checked before it is kept for good.
+        // Only a valid blob is leaked.
         Model::from_bytes(&blob)?;
         let blob: &'static [u8] = Box::leak(Box::new(blob));
         let model: &'static Model<'static> = Box::leak(Box::new(Model::from_bytes(blob)?));
@@ -41,7 +41,7 @@ impl Opened {
         self.tokenizer.ok_or_else(|| anyhow!("the model has no tokenizer\ngive token ids"))
     }
 
-    /// What has to be known of a model before it runs.
+    /// The properties of the model that the JavaScript code uses.
     pub(crate) fn about(&self) -> Value {
         let (spec, tokens) = (self.model.spec(), &self.model.manifest().tokens);
         json!({
@@ -85,7 +85,7 @@ impl Opened {
         })
     }
 
-    /// The longest text, in tokens.
+    /// The maximum number of tokens of a text.
     pub(crate) fn positions(&self) -> usize {
         let stacks = [self.model.spec().encoder, self.model.spec().decoder].into_iter().flatten();
         stacks.map(|stack| stack.max_positions as usize).min().unwrap_or(1)
@@ -102,25 +102,25 @@ impl Opened {
         Ok(BOARDS.iter().map(|board| Fit::new(board, self.bytes as u64, spec, tokens).json()).collect())
     }
 
-    /// Runs the golden vectors in the blob, and says how many there are.
+    /// Runs the golden vectors in the blob, and returns their number.
     pub(crate) fn self_test(&self) -> Result<Value> {
         let plan = MemoryPlan::standard(self.model.spec(), self.positions().min(Golden::MAX_TOKENS))?;
         self.model.self_test(&mut arena(&plan)?)?;
         Ok(json!({ "vectors": Golden::all(self.model.golden_section()).count() }))
     }
 
-    /// Memory for `source` tokens that an encoder reads, and `target` tokens of a decoder.
+    /// The memory plan for `source` tokens of the encoder and `target` tokens of the decoder.
     pub(crate) fn plan(&self, source: usize, target: usize) -> Result<MemoryPlan> {
         Ok(MemoryPlan::new(self.model.spec(), target, source, target.max(source).clamp(1, TILE))?)
     }
 
-    /// Hands a session with room for a text to `run`.
+    /// Calls `run` with a session for a text of `tokens` tokens.
     pub(crate) fn with_session<T>(
         &self,
         tokens: usize,
         run: impl FnOnce(&mut Session<'_, '_>) -> Result<T, RunError>,
     ) -> Result<T> {
-        // A stack that is not there needs no room.
+        // A missing stack needs no memory.
         let (source, target) = (self.source(tokens), if self.model.spec().decoder.is_some() { tokens } else { 0 });
         let plan = self.plan(source, target)?;
         let mut arena = arena(&plan)?;
@@ -131,8 +131,8 @@ impl Opened {
         if self.model.spec().encoder.is_some() { tokens } else { 0 }
     }
 
-    /// What the head makes of tokens: a row for each of them in the order of the text, or one where
-    /// it pools. Returns the rows one after the other, and the values of each.
+    /// The head's outputs: one row per token in the order of the text, or a single row if the head
+    /// pools. Returns the concatenated rows, and the length of a row.
     pub(crate) fn rows(&self, mut ids: Vec<u32>, types: &[u8], mut decoder_ids: Vec<u32>) -> Result<(Vec<i32>, usize)> {
         let (spec, tokens) = (self.model.spec(), &self.model.manifest().tokens);
         let (pools, backward) = (spec.head.pooling != Pooling::None, spec.direction == Direction::Backward);
@@ -141,7 +141,8 @@ impl Opened {
             ids.reverse();
         }
         if reads && writes && decoder_ids.is_empty() {
-            // A model that writes begins to; any other reads the text once more, one token later.
+            // A generating decoder begins with its start token. The decoder of any other model
+            // reads the encoder's text again, shifted right by one token.
             let begins = spec.head.task == Task::CausalLm;
             let start = if begins { tokens.decoder_start.or(tokens.bos) } else { shifted_start(tokens, &ids) };
             decoder_ids.push(start.ok_or_else(no_start)?);
@@ -179,16 +180,16 @@ impl Opened {
     }
 }
 
-/// Memory of the size that a plan says.
+/// Allocates the memory of a plan.
 pub(crate) fn arena(plan: &MemoryPlan) -> Result<AlignedVec> {
     Ok(AlignedVec::zeroed(usize::try_from(plan.bytes())?))
 }
 
 pub(crate) fn no_start() -> anyhow::Error {
-    anyhow!("the model says no token that its output begins with\ngive `decoderIds`")
+    anyhow!("the model has no token that its output begins with\ngive `decoderIds`")
 }
 
-/// How a token is written in the vocabulary.
+/// The spelling of a token in the vocabulary.
 fn spelling(tokenizer: &Tokenizer<'_>, id: u32) -> String {
     let mut bytes = Vec::new();
     tokenizer.pieces(id, &mut |piece| bytes.extend_from_slice(piece));

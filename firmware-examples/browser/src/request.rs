@@ -1,4 +1,4 @@
-//! What a model can be asked.
+//! The requests that a model can carry out.
 
 use anyhow::Result;
 use kinglet::tokenizer::EncodeOptions;
@@ -10,15 +10,15 @@ use crate::tasks;
 use crate::text::Places;
 use crate::writing::{Options, Writing};
 
-/// A request: `do` says which, and what it takes is among the other fields. One structure for all
-/// of them is a tenth of the code of one for each.
+/// A request. `do` is its name, and the other fields are its arguments. One structure for all
+/// requests takes a tenth of the code of one for each.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Request {
     r#do: String,
     #[serde(default)]
     text: String,
-    /// A second text; a context; a prompt.
+    /// The second text, the context or the prompt.
     pair: Option<String>,
     #[serde(default)]
     ids: Vec<u32>,
@@ -26,9 +26,10 @@ pub(crate) struct Request {
     token_types: Vec<u8>,
     #[serde(default)]
     decoder_ids: Vec<u32>,
-    /// A number of tokens: of a text, of an answer, of guesses.
+    /// The maximum number of tokens of a text or answer, or the number of guesses.
     tokens: Option<usize>,
-    /// Special tokens are added, or skipped; logits are wanted.
+    /// Whether to add special tokens (`tokenize`), to skip them (`decode`), or to return logits
+    /// (`next`).
     #[serde(default)]
     yes: bool,
     options: Option<Options>,
@@ -44,7 +45,7 @@ impl Request {
         let Self { text, pair, ids, token_types, decoder_ids, tokens, yes, options, .. } = self;
         let pair = pair.as_deref();
         match self.r#do.as_str() {
-            // What is in the blob.
+            // The contents of the blob.
             "inspect" => Ok(opened.inspect()),
             // The golden vectors.
             "selfTest" => opened.self_test(),
@@ -59,7 +60,7 @@ impl Request {
                 Ok(tokens.iter().map(|token| places.json(token)).collect())
             }
             "decode" => Ok(opened.tokenizer()?.decode_to_string(&ids, yes).into()),
-            // What the head makes of tokens, as numbers.
+            // The head's outputs, as numbers.
             "logits" => {
                 let (rows, width) = opened.rows(ids, &token_types, decoder_ids)?;
                 *numbers = rows;
@@ -71,13 +72,12 @@ impl Request {
             "answer" => tasks::answer(opened, &text, pair.unwrap_or_default(), tokens.unwrap_or(30)),
             "embed" => tasks::embed(opened, &text, pair),
             "score" => tasks::score(opened, &text),
-            // Begins to write.
+            // Begins to generate.
             "begin" => {
                 *writing = Some(Writing::begin(opened, ids, &token_types, &options.unwrap_or_default())?);
                 Ok(Value::Null)
             }
-            // The next token of what is written, with the logits that it was chosen from as
-            // numbers.
+            // The next generated token; the logits that it was chosen from are numbers.
             "next" => match writing {
                 Some(text) => text.next(opened, yes.then_some(numbers)),
                 None => Err(anyhow::anyhow!("nothing is being written")),
@@ -87,7 +87,7 @@ impl Request {
     }
 }
 
-/// A text as the model reads it: cut to what it takes.
+/// The tokens of a text, truncated to the maximum number of tokens.
 pub(crate) fn read(opened: &Opened, text: &str, pair: Option<&str>) -> Result<Vec<kinglet::tokenizer::Token>> {
     let options = EncodeOptions { max_length: Some(opened.positions()), ..EncodeOptions::default() };
     Ok(opened.tokenizer()?.encode_to_vec(text, pair, &options)?)

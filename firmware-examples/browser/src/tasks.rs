@@ -1,4 +1,4 @@
-//! What models are used for, as the runtime does it.
+//! The tasks of the runtime, with results in JSON.
 
 use anyhow::{Context, Result};
 use kinglet::format::spec::Task;
@@ -11,7 +11,7 @@ use crate::opened::Opened;
 use crate::request::read;
 use crate::text::{Places, ids, types};
 
-/// The name of an output.
+/// The name of an output of the head.
 fn label(opened: &Opened, index: usize) -> String {
     opened.model.labels().nth(index).map_or_else(|| format!("LABEL_{index}"), str::to_owned)
 }
@@ -20,7 +20,7 @@ fn outputs(opened: &Opened) -> usize {
     opened.model.spec().head.num_outputs as usize
 }
 
-/// Every label with its score, the largest first; the numbers of a regression as they come.
+/// All labels with their scores, the largest first; the numbers of a regression in their order.
 pub(crate) fn classify(opened: &Opened, text: &str, pair: Option<&str>) -> Result<Value> {
     let tokens = read(opened, text, pair)?;
     let mut scores = vec![0.0; outputs(opened)];
@@ -34,7 +34,7 @@ pub(crate) fn classify(opened: &Opened, text: &str, pair: Option<&str>) -> Resul
     Ok(found.into_iter().map(|(index, score)| json!({ "label": label(opened, index), "score": score })).collect())
 }
 
-/// The tokens with the likeliest label of each, and the entities that words with labels make.
+/// The tokens with their likeliest labels, and the entities that these form.
 pub(crate) fn tag(opened: &Opened, text: &str) -> Result<Value> {
     let tokens = read(opened, text, None)?;
     let places = Places::new(text, None);
@@ -71,7 +71,7 @@ pub(crate) fn tag(opened: &Opened, text: &str) -> Result<Value> {
     Ok(json!({ "tokens": labels, "entities": found.iter().map(entity).collect::<Vec<_>>() }))
 }
 
-/// For each mask of a text the likeliest tokens.
+/// The likeliest tokens for each mask of a text.
 pub(crate) fn fill_mask(opened: &Opened, text: &str, top_k: usize) -> Result<Value> {
     let tokenizer = opened.tokenizer()?;
     let spec = opened.model.spec();
@@ -92,7 +92,7 @@ pub(crate) fn fill_mask(opened: &Opened, text: &str, top_k: usize) -> Result<Val
     Ok(masks.into())
 }
 
-/// The span of the context that answers a question; null where no answer is likelier.
+/// The span of the context that answers a question; null if "no answer" is likelier.
 pub(crate) fn answer(opened: &Opened, question: &str, context: &str, max_length: usize) -> Result<Value> {
     let tokens = read(opened, question, Some(context))?;
     let places = Places::new(question, Some(context));
@@ -109,7 +109,7 @@ pub(crate) fn answer(opened: &Opened, question: &str, context: &str, max_length:
     }))
 }
 
-/// A text's vector; `prompt` stands before it, or else the model's default.
+/// The vector of a text after `prompt`, or after the model's default prompt.
 pub(crate) fn embed(opened: &Opened, text: &str, prompt: Option<&str>) -> Result<Value> {
     let default = || opened.model.prompts().find(|(name, _)| Some(*name) == opened.model.default_prompt());
     let before = prompt.or_else(|| default().map(|(_, text)| text)).unwrap_or_default();
@@ -125,7 +125,7 @@ pub(crate) fn embed(opened: &Opened, text: &str, prompt: Option<&str>) -> Result
     Ok(vector.into())
 }
 
-/// The log-probability of each token, in nats, where it has one.
+/// The log-probability of each token in nats, or null for tokens without one.
 pub(crate) fn score(opened: &Opened, text: &str) -> Result<Value> {
     let tokens = read(opened, text, None)?;
     let places = Places::new(text, None);

@@ -1,4 +1,4 @@
-//! Text to tokens and back, with places as JavaScript counts them.
+//! Tokens with offsets in UTF-16 units, as JavaScript counts them.
 
 use kinglet::tokenizer::Token;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ pub(crate) fn types(tokens: &[Token]) -> Vec<u8> {
     tokens.iter().map(|token| token.type_id).collect()
 }
 
-/// Places in a text, and in one that goes with it.
+/// Converts byte offsets in a text and in its pair to UTF-16 offsets.
 pub(crate) struct Places([Vec<usize>; 2]);
 
 impl Places {
@@ -19,7 +19,7 @@ impl Places {
         Self([units(text), units(pair.unwrap_or_default())])
     }
 
-    /// The UTF-16 units that a token stands for; a token of no text stands for none.
+    /// The UTF-16 offsets of a token; (0, 0) for a special token.
     pub(crate) fn of(&self, token: &Token) -> (usize, usize) {
         let Some(units) = token.text.and_then(|text| self.0.get(usize::from(text))) else { return (0, 0) };
         let at = |byte: u32| units.get(byte as usize).copied().unwrap_or(0);
@@ -35,7 +35,7 @@ impl Places {
     }
 }
 
-/// For each byte of a text, and for its end, the UTF-16 units before it.
+/// The number of UTF-16 units before each byte of a text, and before its end.
 fn units(text: &str) -> Vec<usize> {
     let mut units = Vec::with_capacity(text.len() + 1);
     let mut before = 0;

@@ -1,4 +1,4 @@
-//! A text that is being written, a token at each call.
+//! Text generation, one token per call.
 
 use anyhow::Result;
 use kinglet::format::spec::{Direction, Task};
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::opened::{Opened, arena, no_start};
 
-/// The longest text, in tokens.
+/// The maximum number of tokens of a text.
 const MAX_TEXT: usize = 1 << 15;
 
-/// How to choose tokens. What is not said is as the checkpoint says.
+/// Sampling options. The checkpoint's defaults apply to missing ones.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Options {
@@ -29,7 +29,7 @@ pub(crate) struct Options {
     decoder_ids: Vec<u32>,
 }
 
-/// A text with all that its next token depends on.
+/// The state of a text that is being generated.
 pub(crate) struct Writing {
     arena: AlignedVec,
     session: Suspended,
@@ -59,7 +59,7 @@ impl Writing {
         let (begun, limit) = (begins.len(), (stack.max_positions as usize).min(MAX_TEXT - 1));
         let room = limit.checked_sub(begun).ok_or(RunError::TooManyTokens { limit, given: begun })?;
         let said = options.max_new_tokens.or_else(|| defaults.max_new_tokens_after(begun));
-        // The last token that is written need not be read.
+        // The model does not have to read the last generated token.
         let most = said.map_or(room, |said| said.min(room + 1));
         let rules = GenerateOptions {
             stop: &tokens.eos,
@@ -69,7 +69,7 @@ impl Writing {
             min_new_tokens: defaults.min_new_tokens_after(begun),
             no_repeat_ngram_size: defaults.no_repeat_ngram_size.into(),
             forced_bos: tokens.forced_bos,
-            // A length that is merely what there is room for is not the text's end.
+            // The end is forced only at a length that was asked for, not where the room ends.
             forced_eos: tokens.forced_eos.filter(|_| said.is_some()),
             ..GenerateOptions::new(most)
         };
@@ -93,22 +93,22 @@ impl Writing {
         let session = session.suspend();
         let mut decoder = opened.tokenizer().ok().map(|tokenizer| tokenizer.decoder(true));
         if let (Some(decoder), None) = (&mut decoder, spec.encoder) {
-            // What a token is written as may depend on the tokens before it.
+            // The text of a token may depend on the tokens before it.
             begins.iter().for_each(|&id| decoder.push(id, &mut |_| ()));
         }
         let generation = Generation::new(rules, &text);
         Ok(Self { arena, session, text, begun, generation, sampler, decoder })
     }
 
-    /// The next token, the text that it completes, and why the text has ended, if it has. `logits`
-    /// gets what the token was chosen from.
+    /// The next token, the text that it completes, and the reason if the text has ended. `logits`
+    /// receives the logits that the token was chosen from.
     pub(crate) fn next(&mut self, opened: &Opened, mut logits: Option<&mut Vec<i32>>) -> Result<Value> {
         let mut session = Session::resume(opened.model, &mut self.arena, &self.session)?;
         let token = loop {
             match self.generation.advance(&mut session, &mut *self.text, &mut self.sampler)? {
                 Progress::Token(token) => break Some(token),
                 Progress::Ended(_) => break None,
-                // All that is written has been read: the next token is chosen.
+                // The session has read the whole text, so the next step chooses a token.
                 Progress::Working if session.position() == self.text.len() => {
                     if let Some(logits) = &mut logits {
                         logits.clear();
@@ -128,7 +128,7 @@ impl Writing {
         if ended.is_some() {
             let decoder = self.decoder.take();
             if backward {
-                // What was written last is read first.
+                // The last generated token is the first of the text.
                 let read: Vec<u32> = self.text.iter().skip(self.begun).rev().copied().collect();
                 piece = decoder
                     .and(opened.tokenizer().ok())
