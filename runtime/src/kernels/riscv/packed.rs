@@ -1,132 +1,125 @@
-//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a
-//! product.
+//! Products over packed weights of four bits, as they lie: a product, a sum and a shift for a
+//! weight.
 //!
-//! Weights are offset by 8, so the sums of a group begin with -8 times that of its activations.
+//! `words` says what factors and shifted words are. A tile of 32 weights takes twelve loads: 104
+//! instructions.
 
 use core::arch::naked_asm;
 
 use crate::kernels::table::Weights;
-use crate::kernels::words;
+use crate::kernels::words::{self, Factor, OneGroup};
 
-/// Four bits of t4, from bit `$low` on, times an activation.
-macro_rules! nibble {
-    ($sum:expr, $low:expr, $x:expr) => {
+/// The products of the weights that the words of four rows are shifted to.
+macro_rules! products {
+    ($factor:literal) => {
         lines!(
-            concat!(".if ", $low, " != 0"),
-            concat!("srli t5, t4, ", $low),
-            ".endif",
-            concat!(".if ", $low, " == 0"),
-            "andi t5, t4, 15",
-            concat!(".elseif ", $low, " != 28"),
-            "andi t5, t5, 15",
-            ".endif",
-            concat!("mul t5, t5, ", $x),
-            concat!("add ", $sum, ", ", $sum, ", t5")
+            concat!("mul t0, t3, ", $factor),
+            "add s4, s4, t0",
+            concat!("mul t0, t4, ", $factor),
+            "add s5, s5, t0",
+            concat!("mul t0, t5, ", $factor),
+            "add s6, s6, t0",
+            concat!("mul t0, t6, ", $factor),
+            "add s7, s7, t0"
         )
     };
 }
 
-/// Four columns of the row at `$at`, from bit `$low` of its word on.
-macro_rules! nibbles {
-    ($sum:expr, $at:expr, $low:expr) => {
-        lines!(
-            concat!("lw t4, ", $at, "(a0)"),
-            nibble!($sum, $low, "t0"),
-            nibble!($sum, concat!($low, " + 16"), "t1"),
-            nibble!($sum, concat!($low, " + 4"), "t2"),
-            nibble!($sum, concat!($low, " + 20"), "t3")
-        )
+/// Shifts the words of four rows to the next weight.
+macro_rules! next {
+    () => {
+        "
+          srli t3, t3, 4
+          srli t4, t4, 4
+          srli t5, t5, 4
+          srli t6, t6, 4
+        "
     };
 }
 
-/// Four columns of four rows, from bit `$low` of their words on; `$at` is where their activations
-/// are.
+/// Half of a tile's columns; `$at` is where their factors are.
 macro_rules! four_columns {
-    ($at:expr, $low:expr) => {
+    ($at:literal) => {
         lines!(
-            concat!("lh t0, ", $at, "(s8)"),
-            concat!("lh t1, ", $at, " + 2(s8)"),
-            concat!("lh t2, ", $at, " + 4(s8)"),
-            concat!("lh t3, ", $at, " + 6(s8)"),
-            nibbles!("s4", "0", $low),
-            nibbles!("s5", "4", $low),
-            nibbles!("s6", "8", $low),
-            nibbles!("s7", "12", $low)
+            concat!("lw s0, ", $at, "(a7)"),
+            concat!("lw s1, ", $at, " + 4(a7)"),
+            concat!("lw s2, ", $at, " + 8(a7)"),
+            concat!("lw s3, ", $at, " + 12(a7)"),
+            products!("s0"),
+            next!(),
+            products!("s1"),
+            next!(),
+            products!("s2"),
+            next!(),
+            products!("s3")
         )
     };
 }
 
-/// The products of one token.
+/// A row's sum times its scale, added to what there is.
+macro_rules! add_row {
+    ($sum:literal, $scale:literal, $at:literal) => {
+        lines!(
+            concat!("lbu t0, ", $scale, "(a4)"),
+            concat!("lw t3, ", $at, "(a2)"),
+            concat!("mul t0, t0, ", $sum),
+            "add t3, t3, t0",
+            concat!("sw t3, ", $at, "(a2)")
+        )
+    };
+}
+
+/// Adds a group of columns of one token to the sums of all rows.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and
-/// `out` has room for `4 * blocks` sums. `scales` has four bytes and `beginnings` a word for each
-/// group, the former for each block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
+/// `weights`, `factors` and `sums` point to what [`words::packed`] gives with `group`.
 #[unsafe(naked)]
-unsafe extern "C" fn one_token(
-    weights: *const u8,
-    x: *const i16,
-    out: *mut i32,
-    tiles: usize,
-    tiles_in_group: usize,
-    scales: *const u8,
-    beginnings: *const i32,
-    blocks: usize,
-) {
+unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums: *mut i32, group: &OneGroup) {
     naked_asm!(
         ".option push",
         ".option arch, +m",
         save!(),
         "
+          lw s8, 0(a3)
+          lw s9, 4(a3)
+          lw s10, 8(a3)
+          lw a4, 12(a3)
+          lw a5, 16(a3)
+          lw a6, 20(a3)
+          // Bytes to the next block.
+          sub t0, s8, a1
+          srli t0, t0, 1
+          sub s10, s10, t0
         1:
-          mv s8, a1
-          mv s9, a6
-          mv s10, a3
-          li s0, 0
-          li s1, 0
-          li s2, 0
-          li s3, 0
+          mv a7, a1
+          mv s4, s9
+          mv s5, s9
+          mv s6, s9
+          mv s7, s9
         2:
-          lw s4, 0(s9)
-          addi s9, s9, 4
-          mv s5, s4
-          mv s6, s4
-          mv s7, s4
-          mv s11, a4
-          bgeu s10, a4, 3f
-          mv s11, s10
-        3:
-          sub s10, s10, s11
-        4:
+          // A tile: a word of eight columns for each of four rows.
+          lw t3, 0(a0)
+          lw t4, 4(a0)
+          lw t5, 8(a0)
+          lw t6, 12(a0)
         ",
-        four_columns!("0", "0"),
-        four_columns!("8", "8"),
+        four_columns!("0"),
+        next!(),
+        four_columns!("16"),
         "
           addi a0, a0, 16
-          addi s8, s8, 16
-          addi s11, s11, -1
-          bnez s11, 4b
-          lbu t0, 0(a5)
-          lbu t1, 1(a5)
-          lbu t2, 2(a5)
-          lbu t3, 3(a5)
-          addi a5, a5, 4
-          mul s4, s4, t0
-          mul s5, s5, t1
-          mul s6, s6, t2
-          mul s7, s7, t3
-          add s0, s0, s4
-          add s1, s1, s5
-          add s2, s2, s6
-          add s3, s3, s7
-          bnez s10, 2b
-          sw s0, 0(a2)
-          sw s1, 4(a2)
-          sw s2, 8(a2)
-          sw s3, 12(a2)
+          addi a7, a7, 32
+          bne a7, s8, 2b
+        ",
+        add_row!("s4", "0", "0"),
+        add_row!("s5", "1", "4"),
+        add_row!("s6", "2", "8"),
+        add_row!("s7", "3", "12"),
+        "
+          add a0, a0, s10
+          add a4, a4, a5
           addi a2, a2, 16
-          addi a7, a7, -1
-          bnez a7, 1b
+          bne a2, a6, 1b
         ",
         restore!(),
         ".option pop",
@@ -135,21 +128,9 @@ unsafe extern "C" fn one_token(
 }
 
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
-pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
-    words::packed(out, x, packed, cols, |out, x, groups| {
-        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
-        // beginning for each group, and writes the sums: `words` gives sizes that the slices have.
-        unsafe {
-            one_token(
-                packed.bytes.as_ptr().cast(),
-                x.as_ptr(),
-                out.as_mut_ptr(),
-                groups.tiles,
-                groups.tiles_in_group,
-                packed.scales.as_ptr(),
-                groups.beginnings.as_ptr(),
-                groups.blocks,
-            );
-        }
+pub(super) fn packed<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize) -> bool {
+    words::packed(out, x, packed, cols, |weights, factors, sums, group| {
+        // SAFETY: these are what `words` gives.
+        unsafe { one_group(weights.as_ptr().cast(), factors.as_ptr(), sums.as_mut_ptr(), group) };
     })
 }

@@ -16,10 +16,14 @@ use crate::kernels::table::{Kernels, Products};
 /// The set for this target.
 pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
-    products8: Products { tiles: tiles::tiles8, ..scalar::SCALAR.products8 },
+    products8: Products {
+        tiles: tiles::tiles8,
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed) } else { None },
+        ..scalar::SCALAR.products8
+    },
     products16: Products {
         tiles: tiles::tiles16,
-        packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
+        packed: if features::PACKED_WEIGHTS { Some(packed::packed) } else { None },
         ..scalar::SCALAR.products16
     },
     requantize: rows::requantize,

@@ -1,118 +1,121 @@
-//! Products over packed weights of four bits, as they lie: a weight is a field of bits and a
-//! product.
+//! Products over packed weights of four bits, as they lie: a product and a shift for a weight.
 //!
-//! Weights are offset by 8, so the sums of a group begin with -8 times that of its activations.
+//! `words` says what factors and shifted words are. A tile of 32 weights takes two loads of factors
+//! and one of weights: 63 instructions.
 
 use core::arch::naked_asm;
 
 use crate::kernels::table::Weights;
-use crate::kernels::words;
+use crate::kernels::words::{self, Factor, OneGroup};
 
-/// What [`one_token`] takes besides three pointers.
-#[repr(C)]
-struct OneToken {
-    /// Blocks of four rows.
-    blocks: usize,
-    /// Tiles in a row, of eight columns.
-    tiles: usize,
-    tiles_in_group: usize,
-    scales: *const u8,
-    /// With what the sums of each group begin.
-    beginnings: *const i32,
-}
-
-/// Two columns of a row.
-macro_rules! nibbles {
-    ($sum:expr, $word:expr, $low:expr) => {
+/// The products of the weights that the words of four rows are shifted to.
+macro_rules! products {
+    ($factor:literal) => {
         lines!(
-            concat!("ubfx r12, ", $word, ", #", $low, ", #4"),
-            concat!("mla ", $sum, ", r12, r2, ", $sum),
-            concat!("ubfx r12, ", $word, ", #", $low, " + 16, #4"),
-            concat!("mla ", $sum, ", r12, r3, ", $sum)
+            concat!("mla r6, r2, ", $factor, ", r6"),
+            concat!("mla r7, r3, ", $factor, ", r7"),
+            concat!("mla r8, r4, ", $factor, ", r8"),
+            concat!("mla r9, r5, ", $factor, ", r9")
         )
     };
 }
 
-/// Two columns of four rows.
-macro_rules! two_columns {
-    ($low:expr) => {
+/// Shifts the words of four rows to the next weight.
+macro_rules! next {
+    () => {
+        "
+          lsrs r2, r2, #4
+          lsrs r3, r3, #4
+          lsrs r4, r4, #4
+          lsrs r5, r5, #4
+        "
+    };
+}
+
+/// A tile: a word of eight columns for each of four rows.
+macro_rules! tile {
+    () => {
         lines!(
-            "
-              ldrsh r2, [r1], #4
-              ldrsh r3, [r1, #-2]
-            ",
-            nibbles!("r4", "r8", $low),
-            nibbles!("r5", "r9", $low),
-            nibbles!("r6", "r10", $low),
-            nibbles!("r7", "r11", $low)
+            "ldmia r0!, {r2-r5}",
+            "ldmia r1!, {r10-r12, lr}",
+            products!("r10"),
+            next!(),
+            products!("r11"),
+            next!(),
+            products!("r12"),
+            next!(),
+            products!("lr"),
+            next!(),
+            "ldmia r1!, {r10-r12, lr}",
+            products!("r10"),
+            next!(),
+            products!("r11"),
+            next!(),
+            products!("r12"),
+            next!(),
+            products!("lr")
         )
     };
 }
 
-/// Adds the products of one token to `sums`.
+/// Adds a group of columns of one token to the sums of all rows.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes, at a word's boundary, `x` has `8 * tiles` values, and
-/// `sums` has `4 * blocks`. `scales` has four bytes and `beginnings` a word for each group, the
-/// former for each block. Neither `tiles`, `tiles_in_group` nor `blocks` is 0.
+/// `weights`, `factors` and `sums` point to what [`words::packed`] gives with `group`.
 #[unsafe(naked)]
-unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32, shape: &OneToken) {
+unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums: *mut i32, group: &OneGroup) {
     naked_asm!(
         "
           push {r4-r11, lr}
-          ldm r3, {r4-r8}
-          // x, sums, blocks, tiles of a row, of a group, scales, beginnings; tiles left, the
-          // group's beginning
-          sub sp, #36
-          stm sp, {r1, r2, r4-r8}
+          ldm r3, {r4-r9}
+          // A block begins with these, in the order of its registers: the factors, four sums, and
+          // where the loop is entered: an odd tile comes before its turns of two. Then follow the
+          // sums, the scales, the end of the factors, bytes to the next block and to its scales,
+          // and the end of the sums.
+          sub sp, #48
+          subs r10, r4, r1
+          sub r6, r6, r10, lsr #1
+          tst r10, #32
+          ite eq
+          ldreq r10, =2f + 1
+          ldrne r10, =3f + 1
+          strd r1, r5, [sp]
+          strd r5, r5, [sp, #8]
+          strd r5, r10, [sp, #16]
+          strd r2, r7, [sp, #24]
+          strd r4, r6, [sp, #32]
+          strd r8, r9, [sp, #40]
         1:
-          ldr r1, [sp]
-          ldr r2, [sp, #24]
-          ldr r3, [sp, #12]
+          ldm sp, {r1, r6-r9, pc}
         2:
-          ldr r4, [r2], #4
-          ldr lr, [sp, #16]
-          cmp r3, lr
-          it lo
-          movlo lr, r3
-          sub r3, r3, lr
-          strd r3, r2, [sp, #28]
-          mov r5, r4
-          mov r6, r4
-          mov r7, r4
-        3:
-          ldmia r0!, {r8-r11}
         ",
-        two_columns!("0"),
-        two_columns!("4"),
-        two_columns!("8"),
-        two_columns!("12"),
+        tile!(),
+        "3:",
+        tile!(),
         "
-          subs lr, lr, #1
-          bne 3b
-          ldrd r3, r2, [sp, #16]
-          ldr r3, [r2], #4
-          str r2, [sp, #20]
-          ldr r2, [sp, #4]
-          ldm r2, {r8-r11}
-          uxtb r12, r3
-          mla r8, r4, r12, r8
-          ubfx r12, r3, #8, #8
-          mla r9, r5, r12, r9
-          ubfx r12, r3, #16, #8
-          mla r10, r6, r12, r10
-          lsrs r3, r3, #24
-          mla r11, r7, r3, r11
-          stm r2, {r8-r11}
-          ldrd r3, r2, [sp, #28]
-          cmp r3, #0
+          ldr r2, [sp, #32]
+          cmp r1, r2
           bne 2b
-          ldrd r2, r3, [sp, #4]
-          adds r2, r2, #16
-          subs r3, r3, #1
-          strd r2, r3, [sp, #4]
+          ldrd r1, r2, [sp, #24]
+          ldr r3, [r2]
+          ldm r1, {r10-r12, lr}
+          uxtb r4, r3
+          mla r10, r6, r4, r10
+          ubfx r4, r3, #8, #8
+          mla r11, r7, r4, r11
+          ubfx r4, r3, #16, #8
+          mla r12, r8, r4, r12
+          lsrs r3, r3, #24
+          mla lr, r9, r3, lr
+          stmia r1!, {r10-r12, lr}
+          ldrd r3, r4, [sp, #36]
+          add r0, r3
+          add r2, r4
+          strd r1, r2, [sp, #24]
+          ldr r3, [sp, #44]
+          cmp r1, r3
           bne 1b
-          add sp, #36
+          add sp, #48
           pop {r4-r11, pc}
         ",
         options(raw)
@@ -120,18 +123,9 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i16, sums: *mut i32
 }
 
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
-pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
-    words::packed(out, x, packed, cols, |out, x, groups| {
-        out.fill(0);
-        let shape = OneToken {
-            blocks: groups.blocks,
-            tiles: groups.tiles,
-            tiles_in_group: groups.tiles_in_group,
-            scales: packed.scales.as_ptr(),
-            beginnings: groups.beginnings.as_ptr(),
-        };
-        // SAFETY: it reads the weights, at a word's boundary, the activations, the scales, and a
-        // beginning for each group, and adds to the sums: `words` gives sizes that the slices have.
-        unsafe { one_token(packed.bytes.as_ptr().cast(), x.as_ptr(), out.as_mut_ptr(), &shape) };
+pub(super) fn packed<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize) -> bool {
+    words::packed(out, x, packed, cols, |weights, factors, sums, group| {
+        // SAFETY: these are what `words` gives.
+        unsafe { one_group(weights.as_ptr().cast(), factors.as_ptr(), sums.as_mut_ptr(), group) };
     })
 }
