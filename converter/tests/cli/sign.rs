@@ -54,6 +54,6 @@ fn a_blob_that_was_changed_or_signed_by_another_is_refused() {
     assert!(refused(&["verify", &blob, "--key", &public]).contains("kinglet sign"));
     assert!(refused(&["verify", &signed, "--key", &key]).contains("not a public key"));
     let again = path(&folder, "again");
-    assert!(refused(&["sign", &blob, "--key", &public, "--counter", "7", "-o", &again]).contains("no private key"));
+    assert!(refused(&["sign", &blob, "--key", &public, "--counter", "7", "-o", &again]).contains("not a private key"));
     assert!(refused(&["sign", &blob, "--key", &key, "--counter", "7", "-o", &signed]).contains("exists already"));
 }
