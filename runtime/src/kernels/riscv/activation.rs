@@ -1,13 +1,13 @@
-//! Activations.
+//! Activation functions.
 
 use core::arch::naked_asm;
 
 use crate::kernels::{scalar, words};
 
-/// From the index `beyond` on `table` has no pair of entries, and `last` is added.
+/// Rectifies all values. Beyond the table, from index `beyond` on, adds `last`.
 ///
 /// # Safety
-/// `values` ends at `end`, and has a value at least; `table` has `beyond + 1` entries.
+/// `values` ends at `end`, and has at least one value; `table` has `beyond + 1` entries.
 #[unsafe(naked)]
 unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *const i16, beyond: usize, last: i32) {
     naked_asm!(
@@ -41,7 +41,7 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *con
           bne a0, a1, 1b
           ret
         3:
-          // The first is not negative, so the sum can only be too large.
+          // t0 is not negative, so the sum can only overflow upward.
           add t1, t0, a4
           slti t2, a4, 0
           slt t3, t1, t0
@@ -61,7 +61,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let range = values.as_mut_ptr_range();
-    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the
-    // first is not the last.
+    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries, of which
+    // the first is not the table's last entry.
     unsafe { rectify_loop(range.start, range.end, table.as_ptr(), from, value) };
 }

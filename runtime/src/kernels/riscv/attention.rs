@@ -1,11 +1,11 @@
-//! Attention: products of queries and keys, and sums of values.
+//! Attention: products of queries and keys, and weighted sums of values.
 
 use core::arch::naked_asm;
 
 use crate::kernels::scalar;
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns
-/// of all keys at a time.
+/// Adds the products of a query with keys, whose columns are `$size` bytes and are loaded by
+/// `$load`: eight columns of all keys at a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -87,10 +87,10 @@ unsafe extern "C" fn scores8_loop(
     naked_asm!(".option push", ".option arch, +m", scores!("lb", "1"), ".option pop", options(raw))
 }
 
-/// As [`scores8_loop`], over keys of sixteen bits.
+/// [`scores8_loop`] over 16-bit keys.
 ///
 /// # Safety
-/// As of [`scores8_loop`].
+/// The contract of [`scores8_loop`].
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_loop(
     out: *mut i32,
@@ -183,7 +183,8 @@ unsafe extern "C" fn weighted_sum_loop(
     )
 }
 
-/// Whether the loops take rows of this width, and there are some and as many as wanted.
+/// Whether the loops support rows of `width` values, and `rows` values hold `count` such rows, at
+/// least one.
 fn fits(count: usize, rows: usize, width: usize) -> bool {
     count > 0 && width > 0 && width.is_multiple_of(8) && rows >= count * width
 }

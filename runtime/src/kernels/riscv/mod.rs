@@ -1,5 +1,5 @@
-//! RISC-V with integer multiplication (RV32IM): one product to an instruction, and registers for
-//! two tiles.
+//! Kernels for RISC-V with integer multiplication (RV32IM): one product per instruction, and
+//! registers for two tiles.
 #![allow(unsafe_code)]
 
 #[macro_use]
@@ -15,7 +15,7 @@ use super::scalar;
 use super::table::{Kernels, Products};
 use crate::features;
 
-/// The set for this target.
+/// The kernel set for RV32IM.
 pub(crate) static RISCV: Kernels = Kernels {
     name: "riscv-m",
     products8: Products {

@@ -1,4 +1,4 @@
-//! Rows of fixed-point values: accumulators become values again.
+//! Rows of fixed-point values: requantization.
 
 use core::arch::naked_asm;
 

@@ -1,6 +1,6 @@
-//! Text that functions in assembly have in common.
+//! Macros for text that assembly functions share.
 
-/// Saves the registers that a function must leave as they were.
+/// Saves the callee-saved registers.
 macro_rules! save {
     () => {
         "

@@ -1,6 +1,6 @@
-//! Products over weights in tiles of four rows by four columns.
+//! Products over tiled weights, of four rows by four columns.
 //!
-//! A weight is a load, a product and a sum, and eight rows share what activations cost: 104
+//! A weight takes a load, a product and a sum, and eight rows share the loads of activations: 104
 //! instructions for the 32 products of two tiles.
 
 use core::arch::naked_asm;
@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 use crate::format::places::TILE;
 use crate::kernels::{scalar, words};
 
-/// A row of a tile, by the activations in s0 to s3.
+/// A row of a tile, times the activations in s0 to s3.
 macro_rules! row {
     ($sum:expr, $from:expr, $at:expr) => {
         lines!(
@@ -30,7 +30,7 @@ macro_rules! row {
     };
 }
 
-/// The activations of a tile.
+/// Loads the activations of a tile.
 macro_rules! columns {
     () => {
         "
@@ -43,7 +43,7 @@ macro_rules! columns {
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
 /// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room
@@ -128,12 +128,12 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
     )
 }
 
-/// As [`tiles16`], over bytes, which are widened first.
+/// [`tiles16`] over 8-bit activations, which are widened first.
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     scalar::widened(out, x, weights, cols, tiles16);
 }
 
-/// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     words::tiles16(out, x, weights, cols, |out, x| {
         // SAFETY: it reads as many weights as sums times activations, and the activations, at least
