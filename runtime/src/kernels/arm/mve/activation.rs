@@ -1,4 +1,4 @@
-//! Activations and gates.
+//! Activation functions and gates.
 
 use core::arch::naked_asm;
 
@@ -63,8 +63,8 @@ unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, count: usize
         1:
           vldrw.u32 q1, [r1], #16
           vldrw.u32 q0, [r0]
-          // The lower half is rounded; the upper one is shifted left, and saturates. Adding the
-          // lower one to that goes wrong where it was too low.
+          // The low half is shifted right with rounding; the high half is shifted left and
+          // saturates. Adding both is wrong if the high half has saturated at the lower end.
           vmulh.s32 q2, q0, q1
           vmul.i32 q0, q0, q1
           vqshl.s32 q1, q2, q3

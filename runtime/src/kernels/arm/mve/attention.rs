@@ -1,4 +1,4 @@
-//! Attention: scores of keys, and sums of values by their weights.
+//! Attention: products of queries and keys, and weighted sums of values.
 
 use core::arch::naked_asm;
 
@@ -7,8 +7,8 @@ use super::super::arguments::Rows;
 use super::products::{BYTES_BY_16, HALFWORDS};
 use crate::kernels::scalar;
 
-/// The products of a query of eight columns with keys, which `$load` reads: four keys at a time,
-/// then one.
+/// Computes the products of a query of eight columns with keys, which are loaded by `$load`: four
+/// keys at a time, then one.
 macro_rules! scores_of_8 {
     ($load:expr, $step:expr) => {
         lines!(
@@ -47,7 +47,7 @@ macro_rules! scores_of_8 {
     };
 }
 
-/// Scores of keys of eight columns, a byte each.
+/// Computes the scores of 8-bit keys of eight columns.
 ///
 /// # Safety
 /// `query` has eight values, `keys` has `8 * count`, and `out` has room for `count` scores.
@@ -56,10 +56,10 @@ unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const
     naked_asm!(cpu!(), scores_of_8!("vldrb.s16", "8"), options(raw))
 }
 
-/// Scores of keys of eight columns of sixteen bits.
+/// Computes the scores of 16-bit keys of eight columns.
 ///
 /// # Safety
-/// As of [`scores8_of_8`].
+/// The contract of [`scores8_of_8`].
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
     naked_asm!(cpu!(), scores_of_8!("vldrh.u16", "16"), options(raw))
@@ -100,7 +100,7 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
     )
 }
 
-/// Sums of values of eight columns.
+/// Adds weighted values of eight columns to `out`.
 ///
 /// # Safety
 /// `out` has eight sums, `weights` has `count` values, and `values` has `8 * count`.

@@ -1,11 +1,11 @@
-//! Products over matrices whose rows lie one after another.
+//! Products over row-major matrices.
 
 use core::arch::naked_asm;
 
 use super::products::{BLOCK, BYTES, BYTES_BY_16};
 use crate::kernels::scalar;
 
-/// A row of 64 weights, by activations that stay in four registers.
+/// A row of 64 weights, times activations that stay in four registers.
 macro_rules! row_of_64 {
     ($sum:expr) => {
         lines!(
@@ -23,7 +23,7 @@ macro_rules! row_of_64 {
     };
 }
 
-/// The products of rows of 64 columns with a token of bytes.
+/// Computes the products of rows of 64 columns with a token of 8-bit activations.
 ///
 /// # Safety
 /// `weights` has `256 * blocks` values, `x` has 64, and `out` has room for `4 * blocks` sums;
@@ -56,7 +56,7 @@ unsafe extern "C" fn rows8_of_64(weights: *const i8, x: *const i8, out: *mut i32
     )
 }
 
-/// Half a row of 64 weights, by the upper and lower bytes of 32 activations.
+/// Half a row of 64 weights, times the high and low bytes of 32 activations.
 macro_rules! half_row {
     ($sum:expr, $first:expr) => {
         lines!(
@@ -73,7 +73,7 @@ macro_rules! half_row {
     };
 }
 
-/// 32 activations as bytes: 256 times the upper one, and a lower one that has a sign.
+/// Splits 32 activations into signed bytes, `256 * high + low`.
 macro_rules! bytes {
     () => {
         "
@@ -91,11 +91,11 @@ macro_rules! bytes {
     };
 }
 
-/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte:
-/// where it is 127, products may be missing.
+/// Computes the products of rows of 64 columns with a token of 16-bit activations. Returns the
+/// largest high byte: if it is 127, [`add_missing`] must correct the sums.
 ///
 /// # Safety
-/// As of [`rows8_of_64`].
+/// The contract of [`rows8_of_64`].
 #[unsafe(naked)]
 unsafe extern "C" fn rows16_of_64(weights: *const i8, x: *const i16, out: *mut i32, blocks: usize) -> i32 {
     naked_asm!(
@@ -142,10 +142,10 @@ unsafe extern "C" fn rows16_of_64(weights: *const i8, x: *const i16, out: *mut i
     )
 }
 
-/// Columns of the rows that have loops of their own, with activations in registers.
+/// The width of rows that have loops of their own, with activations in registers.
 const WIDTH: usize = 64;
 
-/// See [`Kernels::matmul8`](crate::kernels::Kernels::matmul8).
+/// See [`Products::rows`](crate::kernels::table::Products::rows).
 pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
@@ -161,7 +161,7 @@ pub(super) fn matmul8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     }
 }
 
-/// See [`Kernels::matmul16`](crate::kernels::Kernels::matmul16).
+/// See [`Products::rows`](crate::kernels::table::Products::rows).
 pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     if cols == WIDTH && rows > 0 && rows.is_multiple_of(BLOCK) {
@@ -180,9 +180,9 @@ pub(super) fn matmul16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) 
     }
 }
 
-/// Adds what products of bytes lack where an activation is next to the largest: such a value is no
-/// two bytes with signs, as 127 for the upper one and a lower one below 0 are 256 too little.
-/// `place` is where the weight of a row and a column lies, given the columns.
+/// Corrects sums for activations from `127 * 256 + 128` on. They are not the sum of two signed
+/// bytes: the high byte saturates at 127, and with a negative low byte that is 256 too small.
+/// `place` returns the offset of a weight, given its row, its column and the number of columns.
 #[cold]
 #[inline(never)]
 pub(super) fn add_missing(out: &mut [i32], x: &[i16], weights: &[i8], place: impl Fn(usize, usize, usize) -> usize) {

@@ -1,9 +1,9 @@
-//! The vector extension of Cortex-M55 and M85 (Helium): sixteen products of bytes, or eight of
-//! 16-bit values, to an instruction.
+//! Kernels for the vector extension of Cortex-M55 and M85 (MVE, Helium): sixteen products of bytes,
+//! or eight of 16-bit values, per instruction.
 //!
-//! Matrices may lie row after row (`--target m55`), which takes a few percent fewer instructions,
-//! or in tiles. Activations of sixteen bits are multiplied as two bytes where that is fewer. Loops
-//! count in a register and leave out the lanes beyond the end, so no length is special.
+//! Matrices may be row-major (`--target m55`), which takes a few percent fewer instructions, or
+//! tiled. 16-bit activations are multiplied as two bytes if that takes fewer instructions. Loops
+//! are tail-predicated, so that no length is a special case.
 #![allow(unsafe_code)]
 
 mod activation;
@@ -19,7 +19,7 @@ use super::dsp::DSP;
 use crate::features;
 use crate::kernels::table::{Kernels, Products};
 
-/// The set for this target, whose user says that it has the extension.
+/// The kernel set for MVE. The feature `mve` promises that the core has it.
 pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
     products8: Products { rows: matmul::matmul8, tiles: tiles::tiles8, ..DSP.products8 },

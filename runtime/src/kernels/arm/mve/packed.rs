@@ -1,10 +1,10 @@
-//! Products over packed weights of four bits, as they lie: 32 columns of four rows at a time, which
-//! `VLD4` brings apart by rows.
+//! Products over packed 4-bit weights, without unpacking: 32 columns of four rows at a time, which
+//! `VLD4` deinterleaves by rows.
 //!
-//! Half of a row's weights are the lower four bits of sixteen bytes, and half the upper ones. A
-//! product of bytes does sixteen at once, so activations of sixteen bits are multiplied as two
-//! bytes: the lower without a sign, like the weights, and the upper with one. Weights are offset by
-//! 8, so the sums of 32 columns begin with -8 times that of their activations.
+//! Half of a row's weights are the low nibbles of sixteen bytes, half the high nibbles. 16-bit
+//! activations are multiplied as two bytes, sixteen per instruction: the low bytes unsigned, as
+//! weights are, the high bytes signed. Weights carry an offset of 8, so the sums of 32 columns
+//! begin at -8 times the sum of their activations.
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -15,20 +15,20 @@ use crate::kernels::table::Weights;
 
 /// Columns that are multiplied together.
 const COLUMNS: usize = 32;
-/// Words of an [`Apart`]: two bytes of each activation, and the beginning.
+/// Words of an [`Apart`]: two bytes of each activation, and the initial sum.
 const WORDS: usize = COLUMNS / 2 + 1;
-/// Blocks of columns of the widest row that is multiplied without being unpacked.
+/// Blocks of columns of the widest row that is multiplied in packed form.
 const BLOCKS: usize = 32;
 
-/// Activations of 32 columns: the lower bytes of those whose weights are lower bits, their upper
-/// bytes, and these two of the others; then with what their sums begin. Blocks beyond the last
-/// column are never written.
+/// Activations of 32 columns: the low bytes, then the high bytes, of those whose weights are low
+/// nibbles; the low and high bytes of the others; then the initial sum. Blocks beyond the last
+/// column are uninitialized.
 type Apart = MaybeUninit<[i32; WORDS]>;
 
-/// Brings activations apart.
+/// Splits activations into [`Apart`] blocks.
 ///
 /// # Safety
-/// `x` has `32 * blocks` values, at a word's boundary, and `apart` has room for `blocks` blocks;
+/// `x` has `32 * blocks` values, at a word boundary, and `apart` has room for `blocks` blocks;
 /// `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn bring_apart(apart: *mut Apart, x: *const i16, blocks: usize) {
@@ -69,19 +69,19 @@ unsafe extern "C" fn bring_apart(apart: *mut Apart, x: *const i16, blocks: usize
     )
 }
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
     /// The address where the activations end.
     end: usize,
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
-    /// Whether a group has 64 columns, not 32.
+    /// Whether a group has 64 columns rather than 32.
     wide_groups: u32,
     out: *mut i32,
 }
 
-/// Sixteen lower weights of a row, by both bytes of their activations.
+/// Sixteen low-nibble weights of a row, times both bytes of their activations.
 macro_rules! lower {
     ($row:literal, $low:literal, $high:literal) => {
         lines!(
@@ -92,7 +92,7 @@ macro_rules! lower {
     };
 }
 
-/// Sixteen upper weights of a row.
+/// Sixteen high-nibble weights of a row, times both bytes of their activations.
 macro_rules! upper {
     ($row:literal, $low:literal, $high:literal) => {
         lines!(
@@ -103,12 +103,12 @@ macro_rules! upper {
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
-/// `x` has all blocks of columns of a row up to `end`, at least one, as [`bring_apart`] writes
-/// them. `weights` has 64 bytes for each of these, for each block of rows, at a word's boundary.
-/// `scales` has four bytes for each group, for each block of rows, and `out` has room for
+/// `x` has all blocks of columns of a row up to `end`, at least one, written by [`bring_apart`].
+/// `weights` has 64 bytes for each block of columns of each block of rows, at a word boundary.
+/// `scales` has four bytes for each group of each block of rows, and `out` has room for
 /// `4 * blocks` sums; `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const u8, x: *const Apart, scales: *const u8, by: &OneToken) {
@@ -118,14 +118,14 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const Apart, scales: *con
           push {r4-r11, lr}
           vpush {d8-d15}
           ldm r3, {r4, r6, r8, r10}
-          // The activations, blocks and sums; the sums of a block.
+          // On the stack: activations, number of blocks, out; then the sums of a block.
           sub sp, #32
           str r1, [sp]
           strd r6, r10, [sp, #4]
           mov r11, r4
           mov r5, r2
           mov r1, r0
-          // What the scales advance by: 4, or 0 and 4 by turns where groups are wide.
+          // The step of `scales` per block of columns: 4, or alternating 0 and 4 for wide groups.
           lsl r9, r8, #2
           rsb r7, r9, #4
           vmov.i8 q7, #15
@@ -202,8 +202,8 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: u
     let mut apart = [const { Apart::uninit() }; BLOCKS];
     let Some(apart) = apart.get_mut(..of_columns) else { return false };
     for (x, out) in scalar::tokens(x, cols, out, TILE * blocks) {
-        // SAFETY: the first reads `cols` activations at a word's boundary, and writes a block for
-        // each 32 of them. The second reads these, `blocks` blocks of packed weights at a word's
+        // SAFETY: the first reads `cols` activations at a word boundary, and writes a block for
+        // each 32 of them. The second reads these, `blocks` blocks of packed weights at a word
         // boundary, and the scales of their groups, and writes `4 * blocks` sums.
         unsafe {
             bring_apart(apart.as_mut_ptr(), x.as_ptr(), of_columns);

@@ -1,18 +1,18 @@
-//! Products of rows with a vector, whether the rows are weights or keys: a vector of activations
-//! meets four rows.
+//! Products of rows, which are weights or keys, with a vector: each load of the vector is
+//! multiplied by four rows.
 
 use core::arch::naked_asm;
 
-/// How many rows [`Product::rows`] multiplies.
+/// The shape of the rows of [`Product::rows`].
 #[repr(C)]
 pub(super) struct Rows {
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
     cols: usize,
 }
 
-/// The products of blocks of four rows, whose values `$load` reads, with a vector, which `$load_x`
-/// reads.
+/// Computes the products of blocks of four rows, loaded by `$load`, with a vector, loaded by
+/// `$load_x`.
 macro_rules! rows {
     ($lanes:expr, $load_x:expr, $load:expr, $step_x:expr, $step:expr, $product:expr, $scale:expr) => {
         lines!(
@@ -58,7 +58,7 @@ macro_rules! rows {
     };
 }
 
-/// The product of a row with a vector.
+/// Computes the product of a row with a vector.
 macro_rules! dot {
     ($lanes:expr, $load_x:expr, $load:expr, $step_x:expr, $step:expr, $product:expr) => {
         lines!(
@@ -81,7 +81,7 @@ macro_rules! dot {
     };
 }
 
-/// The products of rows of bytes with a vector of bytes.
+/// Computes the products of 8-bit rows with an 8-bit vector.
 ///
 /// # Safety
 /// `rows` has `4 * blocks * cols` values, `x` has `cols`, and `out` has room for `4 * blocks` sums.
@@ -91,25 +91,25 @@ unsafe extern "C" fn rows8(rows: *const i8, x: *const i8, out: *mut i32, shape: 
     naked_asm!(cpu!(), rows!("8", "vldrb.u8", "vldrb.u8", "16", "16", "vmladava.s8", "0"), options(raw))
 }
 
-/// The products of rows of bytes with a vector of sixteen bits.
+/// Computes the products of 8-bit rows with a 16-bit vector.
 ///
 /// # Safety
-/// As of [`rows8`].
+/// The contract of [`rows8`].
 #[unsafe(naked)]
 unsafe extern "C" fn rows16(rows: *const i8, x: *const i16, out: *mut i32, shape: &Rows) {
     naked_asm!(cpu!(), rows!("16", "vldrh.u16", "vldrb.s16", "16", "8", "vmladava.s16", "0"), options(raw))
 }
 
-/// The products of rows of sixteen bits with a vector of sixteen bits.
+/// Computes the products of 16-bit rows with a 16-bit vector.
 ///
 /// # Safety
-/// As of [`rows8`].
+/// The contract of [`rows8`].
 #[unsafe(naked)]
 unsafe extern "C" fn keys16(rows: *const i16, x: *const i16, out: *mut i32, shape: &Rows) {
     naked_asm!(cpu!(), rows!("16", "vldrh.u16", "vldrh.u16", "16", "16", "vmladava.s16", "1"), options(raw))
 }
 
-/// The product of a row of bytes with a vector of bytes.
+/// Computes the product of an 8-bit row with an 8-bit vector.
 ///
 /// # Safety
 /// `row` and `x` have `cols` values.
@@ -118,7 +118,7 @@ unsafe extern "C" fn dot8(row: *const i8, x: *const i8, cols: usize) -> i32 {
     naked_asm!(cpu!(), dot!("8", "vldrb.u8", "vldrb.u8", "16", "16", "vmladava.s8"), options(raw))
 }
 
-/// The product of a row of bytes with a vector of sixteen bits.
+/// Computes the product of an 8-bit row with a 16-bit vector.
 ///
 /// # Safety
 /// `row` and `x` have `cols` values.
@@ -127,7 +127,7 @@ unsafe extern "C" fn dot16(row: *const i8, x: *const i16, cols: usize) -> i32 {
     naked_asm!(cpu!(), dot!("16", "vldrh.u16", "vldrb.s16", "16", "8", "vmladava.s16"), options(raw))
 }
 
-/// The product of a row of sixteen bits with a vector of sixteen bits.
+/// Computes the product of a 16-bit row with a 16-bit vector.
 ///
 /// # Safety
 /// `row` and `x` have `cols` values.
@@ -136,24 +136,24 @@ unsafe extern "C" fn dot_key16(row: *const i16, x: *const i16, cols: usize) -> i
     naked_asm!(cpu!(), dot!("16", "vldrh.u16", "vldrh.u16", "16", "16", "vmladava.s16"), options(raw))
 }
 
-/// Rows to a block.
+/// Rows per block.
 pub(super) const BLOCK: usize = 4;
 
-/// How blocks of rows are multiplied by a vector, and how one row is.
+/// The loops that multiply blocks of rows, and single rows, by a vector.
 pub(super) struct Product<X, W> {
     rows: unsafe extern "C" fn(*const W, *const X, *mut i32, &Rows),
     dot: unsafe extern "C" fn(*const W, *const X, usize) -> i32,
 }
 
-/// Rows and a vector of bytes.
+/// 8-bit rows and an 8-bit vector.
 pub(super) const BYTES: Product<i8, i8> = Product { rows: rows8, dot: dot8 };
-/// Rows of bytes and a vector of sixteen bits.
+/// 8-bit rows and a 16-bit vector.
 pub(super) const BYTES_BY_16: Product<i16, i8> = Product { rows: rows16, dot: dot16 };
-/// Rows and a vector of sixteen bits.
+/// 16-bit rows and a 16-bit vector.
 pub(super) const HALFWORDS: Product<i16, i16> = Product { rows: keys16, dot: dot_key16 };
 
 impl<X, W> Product<X, W> {
-    /// `out[row] = rows[row] . x`, as many rows as both have.
+    /// `out[row] = rows[row] . x`, for as many rows as both slices have.
     #[inline(always)]
     pub(super) fn run(&self, out: &mut [i32], x: &[X], rows: &[W]) {
         let cols = x.len();

@@ -1,8 +1,8 @@
-//! Rows of fixed-point values: quantizing and back, norms, sums, rotations.
+//! Rows of fixed-point values: quantization, requantization, norms, sums, rotations.
 //!
-//! `VQRSHL` by a negative number shifts right and rounds half up, as if the sum with one half had
-//! more bits; by a positive one it shifts left and saturates: all that
-//! [`shift_round`](crate::fixed::shift_round) does. `VMULH` is the high half of a product.
+//! `VQRSHL` by a negative number shifts right and rounds half up without overflow; by a positive
+//! number it shifts left and saturates. Both are what [`shift_round`](crate::fixed::shift_round)
+//! does. `VMULH` is the high half of a product.
 
 use core::arch::naked_asm;
 
@@ -13,21 +13,21 @@ use crate::kernels::scalar;
 use crate::kernels::scalar::rows::scale8;
 use crate::kernels::table::{NormRow, Requantize};
 
-/// How accumulators become values.
+/// The conversion of accumulators to values.
 #[repr(C)]
 struct Shifts {
-    /// By how much accumulators are shifted left.
+    /// The left shift of accumulators.
     headroom: i32,
-    /// By how much products are shifted left, or right if it is negative.
+    /// The left shift of products; negative shifts right.
     shift: i32,
 }
 
-/// How accumulators become values where the row has a multiplier, too.
+/// The conversion of accumulators to values for a row with a multiplier.
 #[repr(C)]
 struct ShiftsAndRow {
-    /// By how much accumulators are shifted left.
+    /// The left shift of accumulators.
     headroom: i32,
-    /// By how much products are shifted left, or right if it is negative.
+    /// The left shift of products; negative shifts right.
     shift: i32,
     /// The multiplier of the row.
     row: i32,
@@ -60,7 +60,7 @@ unsafe extern "C" fn requantize_row(accumulators: *mut i32, multipliers: *const 
     )
 }
 
-/// As [`requantize_row`], for a row whose multiplier is a power of two.
+/// [`requantize_row`] for a row whose multiplier is a power of two.
 ///
 /// # Safety
 /// `accumulators` and `multipliers` have `count` values.
@@ -109,7 +109,7 @@ unsafe extern "C" fn add_loop(values: *mut i32, others: *const i32, count: usize
     )
 }
 
-/// Subtracts `center`, and saturates.
+/// Subtracts `center` from all values, saturating.
 ///
 /// # Safety
 /// `values` has `count` values.
@@ -132,7 +132,7 @@ unsafe extern "C" fn subtract(values: *mut i32, count: usize, center: i32) {
     )
 }
 
-/// The largest magnitude.
+/// Returns the largest magnitude.
 ///
 /// # Safety
 /// `values` has `count` values.
@@ -156,7 +156,7 @@ unsafe extern "C" fn abs_max(values: *const i32, count: usize) -> u32 {
     )
 }
 
-/// What has as many bits as the largest magnitude.
+/// Returns a value with as many bits as the largest magnitude.
 ///
 /// # Safety
 /// `values` has `count` values.
@@ -182,13 +182,13 @@ unsafe extern "C" fn bits(values: *const i32, count: usize) -> i32 {
     )
 }
 
-/// How a row becomes bytes: see [`scale8`].
+/// The quantization of a row to bytes: see [`scale8`].
 #[repr(C)]
 struct Bytes {
-    /// By how much values are shifted left, or right if it is negative.
+    /// The left shift of values; negative shifts right.
     lift: i32,
     inverse: i32,
-    /// By how much the products with `inverse` are shifted left, which is negative: to the right.
+    /// The left shift of the products with `inverse`: negative, so that it shifts right.
     shift: i32,
 }
 
@@ -216,7 +216,8 @@ unsafe extern "C" fn quantize8_loop(out: *mut i8, values: *const i32, count: usi
     )
 }
 
-/// Shifts values left, or right if `shift` is negative, and rounds them half up, to 32,767 at most.
+/// Shifts values left by `shift`, or right with rounding if it is negative, and saturates them at
+/// 32,767.
 ///
 /// # Safety
 /// `values` has `count` values, and `out` has room for them.
@@ -266,7 +267,7 @@ unsafe extern "C" fn sum(values: *const i32, count: usize) -> i64 {
     )
 }
 
-/// Narrows values in place as [`quantize16_loop`] does, and returns the sum of their squares.
+/// Applies [`quantize16_loop`] to values in place, and returns the sum of their squares.
 ///
 /// # Safety
 /// `values` has `count` values.
@@ -297,7 +298,8 @@ unsafe extern "C" fn squares(values: *mut i32, count: usize, shift: i32) -> u64 
     )
 }
 
-/// `values[i] *= factor`, then the high half of `values[i] * weights[i]`, shifted and rounded.
+/// Multiplies values by `factor`, then replaces each by the high half of its product with its
+/// weight, shifted and rounded.
 ///
 /// # Safety
 /// `values` and `weights` have `count` values.
@@ -324,18 +326,18 @@ unsafe extern "C" fn scale_loop(values: *mut i32, weights: *const i32, count: us
     )
 }
 
-/// What [`rotate_loop`] takes besides two pointers.
+/// Arguments of [`rotate_loop`] in addition to two pointers.
 #[repr(C)]
 struct Heads {
-    /// Pairs that are rotated at the beginning of each head.
+    /// The number of pairs to rotate in each head.
     pairs: usize,
     head_dim: usize,
     count: usize,
 }
 
 /// # Safety
-/// `values` has `count` heads of `head_dim` values, of which `2 * pairs` are rotated, and `angles`
-/// has `2 * pairs`, at a word's boundary. Neither `pairs` nor `count` is 0.
+/// `values` has `count` heads of `head_dim` values, at least `2 * pairs`, and `angles` has
+/// `2 * pairs` values, at a word boundary. Neither `pairs` nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rotate_loop(values: *mut i32, angles: *const i16, heads: &Heads) {
     naked_asm!(
@@ -356,8 +358,8 @@ unsafe extern "C" fn rotate_loop(values: *mut i32, angles: *const i16, heads: &H
           vmaxv.s32 r6, q0
           vminv.s32 r7, q0
           letp lr, 2b
-          // Bits beyond fourteen are shifted out, and a product with fifteen bits is shifted back
-          // by fifteen, less those.
+          // Shift out the bits beyond 14, and shift the products with Q15 angles right by 15
+          // minus that number.
           orn r6, r6, r7
           clz r6, r6
           subs r7, r6, #18
@@ -403,14 +405,14 @@ pub(super) fn add(row: &mut [i32], others: &[i32]) {
     unsafe { add_loop(row.as_mut_ptr(), others.as_ptr(), row.len().min(others.len())) };
 }
 
-/// A value that has as many bits as any of the row.
+/// A value with as many bits as the row's largest magnitude.
 fn widest(row: &[i32]) -> i32 {
     // SAFETY: it reads the slice.
     unsafe { bits(row.as_ptr(), row.len()) }
 }
 
-/// The shift of vectors that does what [`shift_round`](crate::fixed::shift_round) does: right is
-/// negative.
+/// The argument of `VQRSHL` for [`shift_round`](crate::fixed::shift_round) by `shift`: negative
+/// shifts right.
 fn shift_of(shift: i32) -> i32 {
     -shift.clamp(-31, 32)
 }
@@ -437,7 +439,7 @@ pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     // SAFETY: it reads the slice.
     let largest = unsafe { abs_max(row.as_ptr(), row.len()) }.min(i32::MAX as u32);
     let (scale, lift, inverse, shift) = scale8(largest);
-    // Left by `lift`, and right by fifteen.
+    // Left by `lift`, then right by 15.
     let by = Bytes { lift: lift as i32 - 15, inverse, shift: -(shift as i32) };
     // SAFETY: it reads and writes as many values as the shorter slice has.
     unsafe { quantize8_loop(out.as_mut_ptr(), row.as_ptr(), out.len().min(row.len()), &by) };
@@ -446,7 +448,7 @@ pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
 
 /// See [`quantize16`](crate::kernels::scalar::rows::quantize16).
 pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
-    // The scale depends on nothing but the number of bits.
+    // The scale depends only on the number of bits.
     let scale = scalar::rows::quantize16(&mut [], &[widest(row)], bits);
     // SAFETY: it reads and writes as many values as the shorter slice has.
     unsafe { quantize16_loop(out.as_mut_ptr(), row.as_ptr(), out.len().min(row.len()), -scale.power()) };
@@ -482,8 +484,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
         return (scalar::SCALAR.rotate)(row, angles, head_dim);
     }
     if count > 0 && pairs > 0 && 2 * pairs <= head_dim {
-        // SAFETY: it reads `pairs` pairs of angles at a word's boundary, and reads and writes twice
-        // as many values at the beginning of each head.
+        // SAFETY: it reads `pairs` pairs of angles at a word boundary, and reads and writes
+        // `2 * pairs` values at the beginning of each head.
         unsafe { rotate_loop(row.as_mut_ptr(), angles.as_ptr(), &Heads { pairs, head_dim, count }) };
     }
 }

@@ -1,4 +1,4 @@
-//! Scores become weights: they get their keys' scales, and powers of two are made of them.
+//! Softmax: scales scores by their keys' scales, and computes their exponentials.
 
 use core::arch::naked_asm;
 
@@ -7,16 +7,16 @@ use super::super::arguments::Powers;
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar::softmax::EXP2;
 
-/// How products become scores.
+/// The conversion of products to scores.
 #[repr(C)]
 struct Shifts {
-    /// By how much products are shifted left first, which is negative: to the right.
+    /// The first left shift of products: negative, so that it shifts right.
     narrow: i32,
-    /// Subtracted from the exponents of the keys' scales: the difference shifts products left.
+    /// The number subtracted from the exponent of a key's scale to give the second left shift.
     exponent: i32,
 }
 
-/// Returns the largest score.
+/// Scales the scores, and returns the largest.
 ///
 /// # Safety
 /// `scores` and `keys` have `count` values.
@@ -28,7 +28,7 @@ unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count
           push {r4, lr}
           vpush {d8-d9}
           ldm r3, {r3, r4}
-          // 2^30 - 1, which no score exceeds
+          // MAX_SCORE: 2^30 - 1
           mvn r12, #0xc0000000
           vdup.32 q3, r12
           vneg.s32 q4, q3
@@ -58,10 +58,10 @@ unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count
     )
 }
 
-/// Returns the sum of the powers.
+/// Replaces scores by weights, and returns the sum of the exponentials.
 ///
 /// # Safety
-/// `scores` and `values` have `count` values, and `by.table` has 512.
+/// `scores` and `values` have `count` values, and `by.table` has 512 entries.
 #[unsafe(naked)]
 unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: usize, by: &Powers) -> u32 {
     naked_asm!(
@@ -78,7 +78,7 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: us
         1:
           vldrw.u32 q0, [r0]
           vsub.i32 q0, q3, q0
-          // Bits 7 to 15 are the table's index, and those above are how far the power is shifted.
+          // Bits 7 to 15 are the index of the table, the bits above are the right shift.
           vshl.i32 q1, q0, #16
           vshr.s32 q0, q0, #16
           vshr.u32 q1, q1, #23
@@ -110,8 +110,8 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: us
 /// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).
 pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let count = scores.len().min(keys.len());
-    // A lane's shift has eight bits, and all beyond 31 give one result. 17 is the bias of
-    // exponents.
+    // A lane's shift has eight bits, and all shifts beyond 31 have one result. 17 is the bias
+    // of exponents.
     let by = Shifts { narrow: -((factor.narrow & 31) as i32), exponent: factor.shift.clamp(-64, 64) + 17 };
     // SAFETY: it reads and writes `count` scores, and reads as many scales.
     unsafe { scale_scores_loop(scores.as_mut_ptr(), keys.as_ptr(), count, &by) }
@@ -121,7 +121,7 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
 pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let count = scores.len().min(values.len());
     // SAFETY: it reads and writes `count` scores, and reads as many scales, and entries of the
-    // table at nine bits: 512.
+    // table at 9-bit indices: it has 512.
     unsafe {
         powers_loop(scores.as_mut_ptr(), values.as_ptr(), count, &Powers { largest, lowered, table: EXP2.as_ptr() })
     }

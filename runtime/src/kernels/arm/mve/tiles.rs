@@ -1,6 +1,6 @@
-//! Products over weights in tiles of four rows by four columns: a load of four registers gives each
-//! a row of sixteen weights. The activations are brought into the order of a tile's columns first,
-//! and those of sixteen bits are split into bytes.
+//! Products over tiled weights: `VLD4` deinterleaves four tiles into four registers, each with
+//! sixteen weights of a row. Activations are reordered to the column order of a tile first, and
+//! 16-bit activations are split into bytes.
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -9,7 +9,7 @@ use super::matmul::add_missing;
 use crate::format::places::{TILE, tile_place};
 use crate::kernels::scalar;
 
-/// Label 9: the offsets of the columns of four tiles, `$bytes` bytes each.
+/// Label 9: the offsets of the columns of four tiles, for activations of `$bytes` bytes.
 macro_rules! order {
     ($bytes:literal) => {
         lines!(
@@ -22,7 +22,7 @@ macro_rules! order {
     };
 }
 
-/// Brings bytes into the order of a tile's columns.
+/// Reorders bytes to the column order of a tile.
 ///
 /// # Safety
 /// `x` has `count` values, a multiple of four, and `out` has room for them.
@@ -48,8 +48,8 @@ unsafe extern "C" fn order8(out: *mut i8, x: *const i8, count: usize) {
     )
 }
 
-/// Brings values into the order of a tile's columns, as lower and upper bytes. Returns the largest
-/// upper byte.
+/// Reorders values to the column order of a tile, split into low and high bytes. Returns the
+/// largest high byte.
 ///
 /// # Safety
 /// `x` has `count` values, a multiple of four, and `lower` and `upper` have room for them.
@@ -84,7 +84,7 @@ unsafe extern "C" fn order16(lower: *mut i8, x: *const i16, count: usize, upper:
     )
 }
 
-/// Four tiles: a row each in q0 to q3.
+/// Loads four tiles: q0 to q3 hold a row each.
 macro_rules! four_tiles {
     ($at:expr) => {
         lines!(
@@ -96,7 +96,7 @@ macro_rules! four_tiles {
     };
 }
 
-/// Fewer than four tiles, as many as a predicate says; the place of each is in q6.
+/// Loads fewer than four tiles, under a predicate, at the offsets in q6.
 macro_rules! few_tiles {
     ($at:expr) => {
         lines!(
@@ -116,7 +116,7 @@ macro_rules! few_tiles {
     };
 }
 
-/// Four rows by the activations in `$x`.
+/// Multiplies four rows by the activations in `$x`.
 macro_rules! products {
     ($product:expr, $x:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
         lines!(
@@ -128,24 +128,24 @@ macro_rules! products {
     };
 }
 
-/// Blocks of four rows, or some columns of them.
+/// The shape of a panel: all rows and a range of columns.
 #[repr(C)]
 struct Panel {
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
-    /// Columns over sixteen: four tiles.
+    /// The number of columns, divided by sixteen: groups of four tiles.
     fours: usize,
-    /// Columns that are left.
+    /// The remaining columns.
     rest: usize,
-    /// Bytes from behind the last four tiles of a block to the next block.
+    /// Bytes from the end of a block's last group of four tiles to the next block.
     to_next: usize,
 }
 
-/// Adds the products of a token of bytes to `out`.
+/// Adds the products of a token of 8-bit activations to `out`.
 ///
 /// # Safety
-/// `weights` has `panel`, at a word's boundary, `x` has its columns, ordered, and `out` has `4 *
-/// blocks` sums; `blocks` is not 0.
+/// `weights` has the weights of `panel`, at a word boundary, `x` has an activation for each of its
+/// columns, reordered, and `out` has `4 * blocks` sums; `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token8(weights: *const i8, x: *const i8, out: *mut i32, panel: &Panel) {
     naked_asm!(
@@ -189,11 +189,10 @@ unsafe extern "C" fn one_token8(weights: *const i8, x: *const i8, out: *mut i32,
     )
 }
 
-/// Adds the products of a token of sixteen bits, of which there are the lower and upper bytes, to
-/// `out`.
+/// Adds the products of a token of 16-bit activations, split into low and high bytes, to `out`.
 ///
 /// # Safety
-/// As of [`one_token8`], for `lower` and `upper`.
+/// The contract of [`one_token8`], where both `lower` and `upper` take the place of `x`.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token16(weights: *const i8, lower: *const i8, upper: *const i8, out: *mut i32, panel: &Panel) {
     naked_asm!(
@@ -258,11 +257,11 @@ unsafe extern "C" fn one_token16(weights: *const i8, lower: *const i8, upper: *c
     )
 }
 
-/// The products of rows of 64 columns with a token of bytes.
+/// Computes the products of rows of 64 columns with a token of 8-bit activations.
 ///
 /// # Safety
-/// `weights` has `256 * blocks` values, at a word's boundary, `x` has 64, and `out` has room for `4
-/// * blocks` sums; `blocks` is not 0.
+/// `weights` has `256 * blocks` values, at a word boundary, `x` has 64 values, and `out` has room
+/// for `4 * blocks` sums; `blocks` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn tiles8_of_64(weights: *const i8, x: *const i8, out: *mut i32, blocks: usize) {
     naked_asm!(
@@ -301,7 +300,7 @@ unsafe extern "C" fn tiles8_of_64(weights: *const i8, x: *const i8, out: *mut i3
     )
 }
 
-/// 32 activations, in order, as bytes.
+/// Splits 32 activations, reordered, into bytes.
 macro_rules! bytes {
     ($x:expr, $other:expr) => {
         lines!(
@@ -325,7 +324,7 @@ macro_rules! bytes {
     };
 }
 
-/// Half of four rows of 64 weights.
+/// Multiplies half of four rows of 64 weights.
 macro_rules! half_rows {
     ($first:expr) => {
         lines!(
@@ -347,11 +346,11 @@ macro_rules! half_rows {
     };
 }
 
-/// The products of rows of 64 columns with a token of sixteen bits. Returns the largest upper byte:
-/// where it is 127, products may be missing.
+/// Computes the products of rows of 64 columns with a token of 16-bit activations. Returns the
+/// largest high byte: if it is 127, [`add_missing`] must correct the sums.
 ///
 /// # Safety
-/// As of [`tiles8_of_64`].
+/// The contract of [`tiles8_of_64`].
 #[unsafe(naked)]
 unsafe extern "C" fn tiles16_of_64(weights: *const i8, x: *const i16, out: *mut i32, blocks: usize) -> i32 {
     naked_asm!(
@@ -400,25 +399,25 @@ unsafe extern "C" fn tiles16_of_64(weights: *const i8, x: *const i16, out: *mut 
     )
 }
 
-/// Columns of the rows that have loops of their own, with activations in registers.
+/// The width of rows that have loops of their own, with activations in registers.
 const WIDTH: usize = 64;
-/// Columns whose activations are brought into order at a time, on the stack.
+/// Columns whose activations are reordered on the stack at a time.
 const PANEL: usize = 512;
 
 type Ordered = MaybeUninit<[i8; PANEL]>;
 
-/// The panels of a row of activations: where each begins in a block of rows, its activations, and
-/// its shape.
+/// Splits a row of activations into panels: the offset of a panel's first tile in a block, its
+/// activations, and its shape.
 fn panels<X>(x: &[X], blocks: usize) -> impl Iterator<Item = (usize, &[X], Panel)> {
     let cols = x.len();
     x.chunks(PANEL).enumerate().map(move |(index, x)| {
-        // The loop does not pass the tiles of the columns that are left.
+        // The loop does not advance over the tiles of the remaining columns.
         let to_next = TILE * (cols - x.len() + x.len() % 16);
         (index * PANEL * TILE, x, Panel { blocks, fours: x.len() / 16, rest: x.len() % 16, to_next })
     })
 }
 
-/// Whether the loops take such weights.
+/// Whether the loops support the weights.
 fn fits(weights: &[i8], cols: usize) -> bool {
     !weights.is_empty()
         && cols > 0
@@ -428,7 +427,7 @@ fn fits(weights: &[i8], cols: usize) -> bool {
         && weights.as_ptr().addr().is_multiple_of(4)
 }
 
-/// See [`Kernels::tiles8`](crate::kernels::Kernels::tiles8).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
         return scalar::tiles_at_places(out, x, weights, cols);
@@ -458,7 +457,7 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     }
 }
 
-/// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if !fits(weights, cols) {
         return scalar::tiles_at_places(out, x, weights, cols);
