@@ -1,27 +1,26 @@
-//! What loops of several Cortex-M sets take besides pointers and a count: in one register, as the
-//! address of a structure.
+//! Defines arguments that loops of several Cortex-M sets share. They are passed as the address of a
+//! structure, in one register.
 
-/// What a table of an activation says beyond its entries.
+/// The values of an activation's table beyond its end.
 #[repr(C)]
 pub(super) struct Beyond {
     /// The index from which on there is no pair of entries.
     pub(super) from: usize,
-    /// What is added there: the last entry.
+    /// The last entry, which is added from there on.
     pub(super) value: i32,
 }
 
-/// How a row is scaled.
+/// The scaling of a row.
 #[cfg(any(not(kinglet_dsp), feature = "mve"))]
 #[repr(C)]
 pub(super) struct Scaling {
-    /// What values are multiplied by.
+    /// The factor of all values.
     pub(super) factor: i32,
-    /// By how much products are shifted: to the right without vectors, and with them to the left,
-    /// or to the right if it is negative.
+    /// The shift of products: right in sets without vectors; in MVE left, or right if negative.
     pub(super) shift: i32,
 }
 
-/// How scores become weights.
+/// The conversion of scores to weights.
 #[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), feature = "mve"))]
 #[repr(C)]
 pub(super) struct Powers {
@@ -31,13 +30,13 @@ pub(super) struct Powers {
     pub(super) table: *const u16,
 }
 
-/// Rows of keys or values.
+/// The shape of keys or values.
 #[cfg(not(kinglet_thumb1))]
 #[repr(C)]
 pub(super) struct Rows {
     pub(super) count: usize,
-    /// Bytes of a row.
+    /// Bytes per row.
     pub(super) bytes: usize,
-    /// Columns of a row, over eight.
+    /// Columns per row, divided by eight.
     pub(super) blocks: usize,
 }

@@ -1,4 +1,4 @@
-//! Cortex-M: a folder for each instruction set, with a file for each idea.
+//! Kernels for Cortex-M: a folder for each instruction set, and a file for each group of kernels.
 
 mod arguments;
 #[cfg(kinglet_dsp)]
@@ -12,7 +12,7 @@ pub(crate) mod thumb2;
 
 use super::table::Kernels;
 
-/// The set of this core.
+/// The kernel set for this core.
 pub(crate) const KERNELS: &Kernels = {
     #[cfg(all(kinglet_dsp, feature = "mve"))]
     let set = &mve::MVE;

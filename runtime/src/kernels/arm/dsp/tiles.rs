@@ -226,7 +226,7 @@ fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize, wide:
     }
 }
 
-/// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles16(out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);

@@ -1,4 +1,4 @@
-//! Activations and gates.
+//! Activation functions and gates.
 
 use core::arch::naked_asm;
 
@@ -8,7 +8,7 @@ use crate::fixed::multiply;
 use crate::kernels::{scalar, words};
 
 /// # Safety
-/// `values` ends at `end`, and has a value at least; `table` has `beyond.from + 1` entries.
+/// `values` ends at `end`, and has at least one value; `table` has `beyond.from + 1` entries.
 #[unsafe(naked)]
 unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *const i16, beyond: &Beyond) {
     naked_asm!(
@@ -44,7 +44,7 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *con
           bne 1b
           pop {r4-r7, pc}
         3:
-          // The first is not negative, so the sum can only be too large.
+          // r4 is not negative, so the sum can only overflow upward.
           mov r5, r12
           adds r4, r4, r5
           bvc 2b
@@ -57,11 +57,11 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, end: *const i32, table: *con
     )
 }
 
-/// Multiplies values by their gates, which have sixteen fraction bits, up to the first factor of
-/// more than 23 bits. Returns where that is, or `end`.
+/// Multiplies values by their gates, with 16 fraction bits, up to the first pair with a factor of
+/// more than 23 bits. Returns the address of that value, or `end`.
 ///
 /// # Safety
-/// `values` ends at `end`, and has a value at least; `gates` has as many.
+/// `values` ends at `end`, and has at least one value; `gates` has as many.
 #[unsafe(naked)]
 unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, end: *const i32) -> *const i32 {
     naked_asm!(
@@ -111,8 +111,8 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let (range, beyond) = (values.as_mut_ptr_range(), Beyond { from, value });
-    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries of which the
-    // first is not the last.
+    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries, of which
+    // the first is not the table's last entry.
     unsafe { rectify_loop(range.start, range.end, table.as_ptr(), &beyond) };
 }
 
@@ -127,7 +127,7 @@ pub(super) fn gate(values: &mut [i32], gates: &[i32], fraction_bits: u32) {
         // SAFETY: it reads and writes values, at least one, and reads as many gates.
         let met = unsafe { gate_loop(range.start, gates.as_ptr(), range.end) };
         let done = (met.addr() - range.start.addr()) / size_of::<i32>();
-        // The product with a large factor is left to the definition.
+        // A product with a large factor is computed in Rust.
         let Some([value, others @ ..]) = values.get_mut(done..) else { return };
         let Some([gate, other_gates @ ..]) = gates.get(done..) else { return };
         *value = multiply(*value, *gate, fraction_bits);

@@ -1,5 +1,5 @@
-//! Attention: scores of keys, and sums of values by their weights. Four keys, or four columns of a
-//! value, take the steps of a tile's four rows.
+//! Attention: products of queries and keys, and weighted sums of values. Four keys, or four columns
+//! of a value, are multiplied as the four rows of a tile are.
 
 use core::arch::naked_asm;
 
@@ -7,17 +7,17 @@ use super::widened::{COLUMNS, Word, end_of, widen16};
 use crate::format::places::TILE;
 use crate::kernels::scalar;
 
-/// What loops over keys take besides three pointers.
+/// Arguments of the loops over keys in addition to three pointers.
 #[repr(C)]
 struct Keys {
     /// The address where the scores end.
     end: usize,
-    /// Bytes of a key.
+    /// Bytes per key.
     bytes: usize,
 }
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: four keys at
-/// a time.
+/// Computes the products of a query with keys, whose columns are `$size` bytes and are loaded by
+/// `$load`: four keys at a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -75,36 +75,36 @@ macro_rules! scores {
 
 /// # Safety
 /// `out` ends at `end`, and has room for a multiple of four scores, which is not 0. `keys` has
-/// `bytes` for each of them, and `query` a word for each column, all written; the columns are a
-/// multiple of four, and not 0.
+/// `bytes` bytes for each score, and `query` has an initialized word for each column; the number of
+/// columns is a multiple of four, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(keys: *const i8, query: *const Word, out: *mut i32, shape: &Keys) {
     naked_asm!(scores!("ldrsb", "1"), options(raw))
 }
 
-/// As [`scores8_loop`], over keys of sixteen bits.
+/// [`scores8_loop`] over 16-bit keys.
 ///
 /// # Safety
-/// As of [`scores8_loop`].
+/// The contract of [`scores8_loop`].
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_loop(keys: *const i16, query: *const Word, out: *mut i32, shape: &Keys) {
     naked_asm!(scores!("ldrsh", "2"), options(raw))
 }
 
-/// What [`weighted_sum_loop`] takes besides three pointers.
+/// Arguments of [`weighted_sum_loop`] in addition to three pointers.
 #[repr(C)]
 struct Values {
     /// The address where the sums end.
     end: usize,
     /// The address where the weights end.
     weights_end: usize,
-    /// Bytes of a value.
+    /// Bytes per value.
     bytes: usize,
 }
 
 /// # Safety
-/// `sums` ends at `end` and has `bytes` values, a multiple of four; `weights` ends at
-/// `weights_end`, and `values` has `bytes` for each weight. Neither has none.
+/// `sums` ends at `end` and has `bytes` values, a multiple of four and not 0; `weights` ends at
+/// `weights_end` and has at least one weight; `values` has `bytes` bytes for each weight.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(values: *const i8, weights: *const i32, sums: *mut i32, shape: &Values) {
     naked_asm!(
@@ -175,8 +175,8 @@ fn scores<K>(
     }
     let mut words = [const { Word::uninit() }; COLUMNS];
     widen16(&mut words, query);
-    // Where the count is no multiple of four, the last four are computed again: they are written,
-    // not added to.
+    // If the count is not a multiple of four, a second pass computes the last four scores: scores
+    // are written, not accumulated, so an overlap is harmless.
     let last = if count.is_multiple_of(TILE) { 0 } else { TILE };
     for (first, count) in [(0, count / TILE * TILE), (count - TILE, last)] {
         let (Some(out), Some(keys)) = (out.get_mut(first..first + count), keys.get(first * width..)) else { return };

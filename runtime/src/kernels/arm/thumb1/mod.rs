@@ -1,5 +1,5 @@
-//! Cortex-M0 and M0+: eight registers that compute, loads of signed bytes only with a register for
-//! offset, no multiply and add.
+//! Kernels for Cortex-M0 and M0+: eight low registers, loads of signed bytes only with a register
+//! offset, no multiply-accumulate.
 #![allow(unsafe_code)]
 
 #[macro_use]
@@ -17,7 +17,7 @@ use crate::features;
 use crate::kernels::scalar;
 use crate::kernels::table::{Kernels, Products};
 
-/// The set for this target.
+/// The kernel set for Armv6-M and Armv8-M Baseline.
 pub(crate) static THUMB1: Kernels = Kernels {
     name: "arm-thumb1",
     products8: Products {

@@ -1,7 +1,7 @@
-//! Rows of fixed-point values: quantizing and back, norms, rotations.
+//! Rows of fixed-point values: quantization, requantization, norms, rotations.
 //!
-//! To shift and round, `ASRS` leaves the last bit that it shifts out in the carry, and `ADCS` adds
-//! it.
+//! A rounding shift is `ASRS`, which leaves the last bit shifted out in the carry, and `ADCS`,
+//! which adds it.
 
 use core::arch::naked_asm;
 
@@ -11,11 +11,12 @@ use crate::fixed::{Scale, mul_high, shift_round};
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{scalar, words};
 
-/// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded.
+/// Replaces each accumulator by the high half of its product with its multiplier, shifted and
+/// rounded.
 ///
 /// # Safety
-/// `multipliers` ends at `end`, and has a value at least; `accumulators` has as many, of `2^30` at
-/// most. `shift` is from 1 to 31.
+/// `multipliers` ends at `end`, and has at least one value; `accumulators` has as many values, of
+/// magnitude at most `2^30`. `shift` is from 1 to 31.
 #[unsafe(naked)]
 unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const i32, end: *const i32, shift: i32) {
     naked_asm!(
@@ -25,8 +26,8 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
         1:
           ldr r4, [r0]
           ldmia r1!, {r5}
-          // The high half of their product, of four products of halves. The low half of the
-          // accumulator has a sign, so that no sum overflows.
+          // The high half of the product, from four products of halves. The low half of the
+          // accumulator is signed, so that no sum overflows.
           sxth r6, r4
           subs r4, r4, r6
           asrs r4, r4, #16
@@ -54,11 +55,12 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
     )
 }
 
-/// `values[i] *= factor`, then the high half of `values[i] * multipliers[i]`, shifted and rounded.
+/// Multiplies values by `factor`, then replaces each by the high half of its product with its
+/// multiplier, shifted and rounded.
 ///
 /// # Safety
-/// `multipliers` ends at `end`, and has a value at least; `values` has as many. `by.shift` is from
-/// 1 to 31.
+/// `multipliers` ends at `end`, and has at least one value; `values` has as many. `by.shift` is
+/// from 1 to 31.
 #[unsafe(naked)]
 unsafe extern "C" fn scale_loop(values: *mut i32, multipliers: *const i32, end: *const i32, by: &Scaling) {
     naked_asm!(
@@ -71,7 +73,7 @@ unsafe extern "C" fn scale_loop(values: *mut i32, multipliers: *const i32, end: 
           ldr r4, [r0]
           ldmia r1!, {r5}
           muls r4, r2
-          // The high half of their product, of four products of halves.
+          // The high half of the product, from four products of halves.
           uxth r6, r4
           asrs r4, r4, #16
           uxth r7, r5
@@ -102,10 +104,11 @@ unsafe extern "C" fn scale_loop(values: *mut i32, multipliers: *const i32, end: 
     )
 }
 
-/// Shifts values and rounds them half up, to 32,767 at most, and returns the sum of their squares.
+/// Shifts values right with rounding, saturates them at 32,767, and returns the sum of their
+/// squares.
 ///
 /// # Safety
-/// `row` ends at `end`, and has a value at least; `shift` is from 1 to 31.
+/// `row` ends at `end`, and has at least one value; `shift` is from 1 to 31.
 #[unsafe(naked)]
 unsafe extern "C" fn squares(row: *mut i32, end: *const i32, shift: u32) -> u64 {
     naked_asm!(
@@ -138,8 +141,8 @@ unsafe extern "C" fn squares(row: *mut i32, end: *const i32, shift: u32) -> u64 
     )
 }
 
-/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the
-/// rest of fifteen.
+/// Shifts pairs of values right by `narrow`, rotates them, and shifts the products right by
+/// `15 - narrow`.
 ///
 /// # Safety
 /// `first` ends where `second` begins, and both have as many values as there are pairs of `angles`,
@@ -191,7 +194,7 @@ unsafe extern "C" fn rotate_loop(first: *mut i32, second: *mut i32, angles: *con
     )
 }
 
-/// What has as many bits as the largest magnitude of a row.
+/// Returns a value with as many bits as the largest magnitude of a row.
 ///
 /// # Safety
 /// `row` has `2 * pairs` values, and that is not 0.
@@ -219,7 +222,7 @@ unsafe extern "C" fn magnitudes(row: *const i32, pairs: usize) -> u32 {
     )
 }
 
-/// A value, shifted, rounded and 32,767 at most, goes to `$at`.
+/// Shifts and rounds a value, saturates it at 32,767, and stores it at `$at`.
 macro_rules! narrowed {
     ($x:expr, $at:expr) => {
         lines!(
@@ -234,7 +237,7 @@ macro_rules! narrowed {
     };
 }
 
-/// Shifts values and rounds them half up, to 32,767 at most.
+/// Shifts values right with rounding, and saturates them at 32,767.
 ///
 /// # Safety
 /// `row` has `2 * pairs` values, and that is not 0; `out` has room for them. `shift` is from 1 to
@@ -288,7 +291,7 @@ fn magnitude_bits(row: &[i32]) -> u32 {
     if row.is_empty() || !row.len().is_multiple_of(2) {
         return 0;
     }
-    // SAFETY: it reads the row, which has a pair at least.
+    // SAFETY: it reads the row, which has at least one pair.
     32 - unsafe { magnitudes(row.as_ptr(), row.len() / 2) }.leading_zeros()
 }
 
@@ -298,7 +301,7 @@ pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     if shift == 0 || out.len() != row.len() {
         return (scalar::SCALAR.quantize16)(out, row, bits);
     }
-    // SAFETY: it reads the row, which has a pair at least, and writes as many values.
+    // SAFETY: it reads the row, which has at least one pair, and writes as many values.
     unsafe { narrow(out.as_mut_ptr(), row.as_ptr(), row.len() / 2, shift) };
     Scale::power_of_two(shift)
 }
@@ -310,13 +313,13 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
         return (scalar::SCALAR.norm)(row, by);
     };
     let range = row.as_mut_ptr_range();
-    // SAFETY: it reads and writes the row, in which there is a value with some bits.
+    // SAFETY: it reads and writes the row, which is not empty: a value has more than 15 bits.
     let squares = unsafe { squares(range.start, range.end, narrow) };
     let (inverse, shift) = by.inverse(squares, narrow);
     let ends = weights.as_ptr_range();
     if (1..=31).contains(&shift) {
         let scaling = Scaling { factor: inverse, shift };
-        // SAFETY: it reads and writes the row, which has a value at least, and reads as many
+        // SAFETY: it reads and writes the row, which has at least one value, and reads as many
         // weights.
         unsafe { scale_loop(range.start, ends.start, ends.end, &scaling) };
     } else {
@@ -334,8 +337,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
         let narrow = head.get(..2 * pairs).map_or(0, magnitude_bits).saturating_sub(14);
         let (first, second) = head.split_at_mut_checked(pairs).unwrap_or((&mut [], &mut []));
         if (1..=14).contains(&narrow) {
-            // SAFETY: it reads and writes `pairs` values of both parts; some value has some bits,
-            // so `pairs` is not 0.
+            // SAFETY: it reads and writes `pairs` values of both halves; a value has more than 14
+            // bits, so `pairs` is not 0.
             unsafe { rotate_loop(first.as_mut_ptr(), second.as_mut_ptr(), angles.as_ptr(), narrow) };
         } else {
             (scalar::SCALAR.rotate)(head, angles, head_dim);

@@ -1,10 +1,10 @@
-//! Scores become weights: powers of two.
+//! Softmax: replaces scores by weights.
 
 use core::arch::naked_asm;
 
 use crate::kernels::scalar::softmax::EXP2;
 
-/// What [`powers_loop`] takes besides two pointers and the largest score.
+/// Arguments of [`powers_loop`] in addition to two pointers and the largest score.
 #[repr(C)]
 struct Powers {
     end: *const i32,
@@ -12,11 +12,11 @@ struct Powers {
     table: *const u16,
 }
 
-/// Returns the sum of the powers.
+/// Replaces scores by weights, and returns the sum of the exponentials.
 ///
 /// # Safety
-/// `scores` ends at `by.end`, and has a value at least; `values` has as many, and `by.table` has
-/// 512.
+/// `scores` ends at `by.end`, and has at least one value; `values` has as many, and `by.table` has
+/// 512 entries.
 #[unsafe(naked)]
 unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, largest: i32, by: &Powers) -> u32 {
     naked_asm!(
@@ -47,7 +47,7 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, largest: 
           lsls r6, r6, #21
           lsrs r6, r6, #21
           muls r5, r6
-          // A register shifts by its low byte, by more than 31 to zero.
+          // The shift is the register's low byte; more than 31 gives 0.
           mov r6, r9
           subs r6, r6, r7
           lsrs r5, r6
@@ -72,6 +72,6 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     let Some(scores) = scores.get_mut(..count).filter(|scores| !scores.is_empty()) else { return 0 };
     let by = Powers { end: scores.as_ptr_range().end, lowered, table: EXP2.as_ptr() };
     // SAFETY: it reads and writes the scores, at least one, and reads as many scales, and entries
-    // of the table at nine bits.
+    // of the table at 9-bit indices: it has 512.
     unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), largest, &by) }
 }

@@ -1,6 +1,6 @@
-//! Text that functions in assembly have in common.
+//! Macros for text that assembly functions share.
 
-/// Saves the registers that a function must leave as they were.
+/// Saves the callee-saved registers.
 macro_rules! save {
     () => {
         "
@@ -28,14 +28,14 @@ macro_rules! restore {
     };
 }
 
-/// r5 times the value that `$load` reads at r4 from `$from`, added to `$sum`.
+/// Adds to `$sum` the product of r5 and the value that `$load` reads at `$from` plus r4.
 macro_rules! product {
     ($load:expr, $from:literal, $sum:literal) => {
         lines!(concat!($load, " r6, [", $from, ", r4]"), "muls r6, r5", concat!("add ", $sum, ", r6"))
     };
 }
 
-/// r5 times the values at r4 from r0 to r3; the sums are in r8 to r11.
+/// Adds to r8 to r11 the products of r5 and the values at r0 to r3, each plus r4.
 macro_rules! four_products {
     ($load:expr) => {
         lines!(
@@ -47,7 +47,7 @@ macro_rules! four_products {
     };
 }
 
-/// Begins four sums with 0.
+/// Clears four sums.
 macro_rules! no_sums {
     () => {
         "
@@ -60,7 +60,7 @@ macro_rules! no_sums {
     };
 }
 
-/// Loads four sums from the address that lies on the stack at `$at`.
+/// Loads four sums from the address stored on the stack at `$at`.
 macro_rules! load_sums {
     ($at:expr) => {
         lines!(
@@ -77,8 +77,8 @@ macro_rules! load_sums {
     };
 }
 
-/// Stores four sums at the address that lies on the stack at `$at`, and advances it; r7 has it,
-/// too.
+/// Stores four sums at the address stored on the stack at `$at`, and advances it. Leaves the new
+/// address in r7, too.
 macro_rules! store_sums {
     ($at:expr) => {
         lines!(

@@ -1,7 +1,7 @@
-//! Products over weights in tiles of four rows by four columns.
+//! Products over tiled weights, of four rows by four columns.
 //!
-//! The four rows of a tile have a pointer each and share an offset. Activations are widened to
-//! words first: 56 instructions for the 16 products of a tile.
+//! The four rows of a tile have a pointer each and share an offset register. Activations are
+//! widened to words first. The 16 products of a tile take 56 instructions.
 
 use core::arch::naked_asm;
 
@@ -9,52 +9,52 @@ use super::widened::{COLUMNS, Word, end_of, widen, widen16};
 use crate::format::places::TILE;
 use crate::kernels::scalar;
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
     /// The address where the sums end.
     end: usize,
-    /// Bytes of a block that are read.
+    /// Bytes to read of each block.
     read_bytes: usize,
     /// Bytes from a block to the next.
     block_bytes: usize,
-    /// 0 where sums begin anew; else the products are added to them.
+    /// 0 to overwrite the sums; otherwise products are added to them.
     add: usize,
 }
 
-/// A column of a tile; `$next` is how far the next one is.
+/// A column of a tile; the next one is `$next` bytes further.
 macro_rules! column {
     ($next:expr) => {
         lines!("ldmia r7!, {r5}", four_products!("ldrsb"), concat!("adds r4, #", $next))
     };
 }
 
-/// The columns of a tile, and on to the next one.
+/// The columns of a tile. Advances to the next tile.
 macro_rules! tile {
     () => {
         lines!(column!("1"), column!("1"), column!("1"), column!("13"))
     };
 }
 
-/// The products of one token, or of some of its columns.
+/// Computes the products of one token, or of a range of its columns.
 ///
 /// # Safety
-/// `sums` ends at `end`, and has four values for each block, at least one. `weights` has
+/// `sums` ends at `end`, and has four values for each block, at least one block. `weights` has
 /// `read_bytes` bytes at every multiple of `block_bytes`, for each block. `x` has `read_bytes / 4`
-/// values, all written. `read_bytes` is a multiple of 16, and not 0.
+/// initialized values. `read_bytes` is a multiple of 16, and not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const Word, sums: *mut i32, shape: &OneToken) {
     naked_asm!(
         save!(),
         "
           ldmia r3!, {r4-r7}
-          // x, sums, their end, whether to add
+          // On the stack: x, sums, end, add.
           sub sp, #16
           str r1, [sp]
           str r2, [sp, #4]
           str r4, [sp, #8]
           str r7, [sp, #12]
-          // The offset goes up to zero from the end of each row.
+          // The offset counts up to zero, relative to the end of each row.
           adds r0, r0, r5
           adds r1, r0, #4
           movs r2, r0
@@ -112,12 +112,12 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const Word, sums: *mut i3
     )
 }
 
-/// See [`Kernels::tiles8`](crate::kernels::Kernels::tiles8).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     tiles(out, x, weights, cols, widen, scalar::SCALAR.products8.tiles);
 }
 
-/// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     tiles(out, x, weights, cols, widen16, scalar::SCALAR.products16.tiles);
 }
@@ -130,7 +130,7 @@ fn tiles<X>(
     widen: fn(&mut [Word; COLUMNS], &[X]),
     definition: fn(&mut [i32], &[X], &[i8], usize),
 ) {
-    // One token is what is most often asked for, and needs no division.
+    // One token is the most common case, and needs no division.
     let one = x.len() == cols && cols > 0 && out.len() * cols == weights.len();
     let rows = if one { out.len() } else { weights.len() / cols.max(1) };
     if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) {

@@ -1,4 +1,4 @@
-//! Activations.
+//! Activation functions.
 
 use core::arch::naked_asm;
 
@@ -50,7 +50,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let beyond = Beyond { from, value };
-    // SAFETY: it reads and writes all values, of which there are some, and reads pairs of entries
-    // of which the first is not the last.
+    // SAFETY: it reads and writes all values, at least one, and reads pairs of entries, of which
+    // the first is not the table's last entry.
     unsafe { rectify_loop(values.as_mut_ptr(), values.len(), table.as_ptr(), &beyond) };
 }

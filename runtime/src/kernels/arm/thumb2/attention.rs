@@ -1,4 +1,4 @@
-//! Attention: scores of keys, and sums of values by their weights.
+//! Attention: products of queries and keys, and weighted sums of values.
 
 use core::arch::naked_asm;
 
@@ -6,8 +6,8 @@ use super::super::arguments::Rows;
 
 use crate::kernels::scalar;
 
-/// The products of a query with keys whose columns `$load` reads, `$size` bytes each: eight columns
-/// of all keys at a time.
+/// Adds the products of a query with keys, whose columns are `$size` bytes and are loaded by
+/// `$load`: eight columns of all keys at a time.
 macro_rules! scores {
     ($load:expr, $size:expr) => {
         lines!(
@@ -72,25 +72,25 @@ macro_rules! scores {
 /// Adds the products of a query with keys to `out`.
 ///
 /// # Safety
-/// `query` has `8 * blocks` values, `keys` has `shape`, and `out` has `count` sums. Neither `count`
-/// nor `blocks` is 0.
+/// `query` has `8 * blocks` values, `keys` has the rows of `shape`, and `out` has `count` sums.
+/// Neither `count` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const i8, shape: &Rows) {
     naked_asm!(scores!("ldrsb", "1"), options(raw))
 }
 
-/// As [`scores8_loop`], over keys of sixteen bits.
+/// [`scores8_loop`] over 16-bit keys.
 ///
 /// # Safety
-/// As of [`scores8_loop`].
+/// The contract of [`scores8_loop`].
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *const i16, shape: &Rows) {
     naked_asm!(scores!("ldrsh", "2"), options(raw))
 }
 
 /// # Safety
-/// `out` has `8 * blocks` sums, `weights` has `count` values, and `values` has `shape`. Neither
-/// `count` nor `blocks` is 0.
+/// `out` has `8 * blocks` sums, `weights` has `count` values, and `values` has the rows of `shape`.
+/// Neither `count` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Rows) {
     naked_asm!(
@@ -142,7 +142,8 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
     )
 }
 
-/// Some rows, if there are any, as wide as the loops take them.
+/// The shape of `count` rows of `width` values, or `None` if the loops do not support it or there
+/// are fewer than `count * width` values.
 fn shape(count: usize, rows: usize, width: usize, row_bytes: usize) -> Option<Rows> {
     let fits = count > 0 && width > 0 && width.is_multiple_of(8) && rows >= count * width;
     fits.then_some(Rows { count, bytes: row_bytes, blocks: width / 8 })
@@ -154,7 +155,7 @@ pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
         return (scalar::SCALAR.scores8)(out, query, keys);
     };
     out.fill(0);
-    // SAFETY: it reads the query and a key as long as it for each score, and adds to the scores.
+    // SAFETY: it reads the query and a key of its length for each score, and adds to the scores.
     unsafe { scores8_loop(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &shape) };
 }
 
@@ -164,7 +165,7 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
         return (scalar::SCALAR.scores16)(out, query, keys);
     };
     out.fill(0);
-    // SAFETY: it reads the query and a key as long as it for each score, and adds to the scores.
+    // SAFETY: it reads the query and a key of its length for each score, and adds to the scores.
     unsafe { scores16_loop(out.as_mut_ptr(), query.as_ptr(), keys.as_ptr(), &shape) };
 }
 
@@ -173,6 +174,6 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     let Some(shape) = shape(weights.len(), values.len(), out.len(), out.len()) else {
         return (scalar::SCALAR.weighted_sum)(out, weights, values);
     };
-    // SAFETY: it reads the weights and a value as long as the sums for each, and adds to the sums.
+    // SAFETY: it reads the weights and, for each, a value of `out`'s length, and adds to the sums.
     unsafe { weighted_sum_loop(out.as_mut_ptr(), weights.as_ptr(), values.as_ptr(), &shape) };
 }

@@ -1,5 +1,5 @@
-//! Cortex-M3, and other cores of Armv7-M and Armv8-M Mainline without the DSP extension: one
-//! product to an instruction.
+//! Kernels for Cortex-M3, and for other cores of Armv7-M and Armv8-M Mainline without the DSP
+//! extension: one product per instruction.
 #![allow(unsafe_code)]
 
 mod activation;
@@ -13,7 +13,7 @@ use crate::features;
 use crate::kernels::scalar;
 use crate::kernels::table::{Kernels, Products};
 
-/// The set for this target.
+/// The kernel set for Armv7-M and Armv8-M Mainline without the DSP extension.
 pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
     products8: Products {

@@ -1,4 +1,4 @@
-//! Rows of fixed-point values: quantizing and back, norms, rotations.
+//! Rows of fixed-point values: quantization, requantization, norms, rotations.
 
 use core::arch::naked_asm;
 
@@ -15,8 +15,8 @@ macro_rules! scaled {
     };
 }
 
-/// The high half of `accumulators[i] * multipliers[i]`, shifted and rounded: four values at a time,
-/// then one.
+/// Replaces each accumulator by the high half of its product with its multiplier, shifted and
+/// rounded: four values at a time, then one.
 ///
 /// # Safety
 /// `accumulators` and `multipliers` have `count` values; `shift` is from 1 to 31.
@@ -58,7 +58,7 @@ unsafe extern "C" fn requantize_loop(accumulators: *mut i32, multipliers: *const
     )
 }
 
-/// What has as many bits as the largest magnitude of a row.
+/// Returns a value with as many bits as the largest magnitude of a row.
 ///
 /// # Safety
 /// `row` has `count` values.
@@ -100,14 +100,14 @@ unsafe extern "C" fn magnitudes(row: *const i32, count: usize) -> u32 {
     )
 }
 
-/// A value, shifted, rounded and saturated to sixteen bits.
+/// Shifts and rounds a value, and saturates it to 16 bits.
 macro_rules! narrowed {
     ($x:expr) => {
         lines!(round!($x, "r3"), concat!("ssat ", $x, ", #16, ", $x))
     };
 }
 
-/// Shifts values, rounds them half up, and saturates them to sixteen bits.
+/// Shifts values right with rounding, and saturates them to 16 bits.
 ///
 /// # Safety
 /// `row` has `count` values, and `out` has room for them; `shift` is from 1 to 31.
@@ -151,7 +151,7 @@ unsafe extern "C" fn narrow(out: *mut i16, row: *const i32, count: usize, shift:
     )
 }
 
-/// Narrows values in place as [`narrow`] does, and returns the sum of their squares.
+/// Applies [`narrow`] to values in place, and returns the sum of their squares.
 ///
 /// # Safety
 /// `row` has `count` values, and that is not 0; `shift` is from 1 to 31.
@@ -181,7 +181,8 @@ unsafe extern "C" fn squares(row: *mut i32, count: usize, shift: u32) -> u64 {
     )
 }
 
-/// `row[i] *= factor`, then the high half of `row[i] * weights[i]`, shifted and rounded.
+/// Multiplies values by `factor`, then replaces each by the high half of its product with its
+/// weight, shifted and rounded.
 ///
 /// # Safety
 /// `row` and `weights` have `count` values, and that is not 0; `by.shift` is from 1 to 31.
@@ -209,8 +210,8 @@ unsafe extern "C" fn scale_loop(row: *mut i32, weights: *const i32, count: usize
     )
 }
 
-/// Rotates pairs of values after they are shifted right by `narrow`, and shifts the products by the
-/// rest of fifteen.
+/// Shifts pairs of values right by `narrow`, rotates them, and shifts the products right by
+/// `15 - narrow`.
 ///
 /// # Safety
 /// `values` and `angles` have `2 * pairs` values, and `pairs` is not 0; `narrow` is from 1 to 14.
@@ -280,12 +281,12 @@ pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
     if by.centered || narrow == 0 || row.len() > by.weights.len() {
         return (scalar::SCALAR.norm)(row, by);
     }
-    // SAFETY: it reads and writes the row, in which there is a value with some bits.
+    // SAFETY: it reads and writes the row, which is not empty: a value has more than 15 bits.
     let squares = unsafe { squares(row.as_mut_ptr(), row.len(), narrow) };
     let (inverse, shift) = by.inverse(squares, narrow);
     if (1..=31).contains(&shift) {
         let scaling = Scaling { factor: inverse, shift };
-        // SAFETY: it reads and writes the row, in which there is some value, and reads as many
+        // SAFETY: it reads and writes the row, which is not empty, and reads as many
         // weights.
         unsafe { scale_loop(row.as_mut_ptr(), by.weights.as_ptr(), row.len(), &scaling) };
     } else {
@@ -305,8 +306,8 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
             (scalar::SCALAR.rotate)(head, angles, head_dim);
             continue;
         }
-        // SAFETY: it reads and writes `2 * pairs` values; some value has some bits, so `pairs` is
-        // not 0.
+        // SAFETY: it reads and writes `2 * pairs` values; a value has more than 14 bits, so `pairs`
+        // is not 0.
         unsafe { rotate_loop(head.as_mut_ptr(), angles.as_ptr(), pairs, narrow) };
     }
 }
@@ -317,7 +318,7 @@ pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     if shift == 0 || out.len() != row.len() {
         return (scalar::SCALAR.quantize16)(out, row, bits);
     }
-    // SAFETY: it reads a row of some values and writes as many.
+    // SAFETY: it reads the row and writes as many values.
     unsafe { narrow(out.as_mut_ptr(), row.as_ptr(), row.len(), shift) };
     Scale::power_of_two(shift)
 }

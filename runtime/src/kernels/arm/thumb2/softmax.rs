@@ -1,4 +1,4 @@
-//! Scores become weights: powers of two.
+//! Softmax: replaces scores by weights.
 
 use core::arch::naked_asm;
 
@@ -6,10 +6,10 @@ use super::super::arguments::Powers;
 
 use crate::kernels::scalar::softmax::EXP2;
 
-/// Returns the sum of the powers.
+/// Replaces scores by weights, and returns the sum of the exponentials.
 ///
 /// # Safety
-/// `scores` and `values` have `count` values, and that is not 0; `by.table` has 512.
+/// `scores` and `values` have `count` values, and that is not 0; `by.table` has 512 entries.
 #[unsafe(naked)]
 unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: usize, by: &Powers) -> u32 {
     naked_asm!(
@@ -26,7 +26,7 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: us
           lsr r8, r8, r7
           add r6, r6, r8
           ldrh r9, [r1], #2
-          // A register shifts by its low byte, by more than 31 to zero.
+          // The shift is the register's low byte; more than 31 gives 0.
           sub r10, r4, r9, lsr #11
           ubfx r9, r9, #0, #11
           mul r9, r8, r9
@@ -47,8 +47,8 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     if count == 0 {
         return 0;
     }
-    // SAFETY: it reads and writes `count` scores, reads as many scales, and all places of the table
-    // that nine bits reach.
+    // SAFETY: it reads and writes `count` scores, and reads as many scales, and entries of the
+    // table at 9-bit indices: it has 512.
     unsafe {
         powers_loop(scores.as_mut_ptr(), values.as_ptr(), count, &Powers { largest, lowered, table: EXP2.as_ptr() })
     }

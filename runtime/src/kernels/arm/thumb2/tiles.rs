@@ -1,30 +1,30 @@
-//! Products over weights in tiles of four rows by four columns.
+//! Products over tiled weights, of four rows by four columns.
 //!
-//! A weight is one load and one `MLA`, and eight rows share what activations cost: 71 instructions
-//! for the 32 products of two tiles.
+//! A weight takes one load and one `MLA`, and eight rows share the loads of activations: 71
+//! instructions for the 32 products of two tiles.
 
 use core::arch::naked_asm;
 
 use crate::format::places::TILE;
 use crate::kernels::{scalar, words};
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
     /// Bytes of a block of four rows.
     block_bytes: usize,
-    /// Blocks of four rows.
+    /// The number of blocks.
     blocks: usize,
 }
 
-/// A weight times an activation.
+/// Adds a weight times an activation to `$sum`.
 macro_rules! product {
     ($sum:expr, $from:expr, $x:expr, $at:expr) => {
         lines!(concat!("ldrsb r12, [", $from, ", #", $at, "]"), concat!("mla ", $sum, ", r12, ", $x, ", ", $sum))
     };
 }
 
-/// Two columns of four rows, but for their first product.
+/// Two columns of four rows, except their first product.
 macro_rules! columns {
     ($from:expr, $a:expr, $b:expr, $c:expr, $d:expr, $at:expr) => {
         lines!(
@@ -39,14 +39,14 @@ macro_rules! columns {
     };
 }
 
-/// The last product of a tile, whose load goes on to the next.
+/// The last product of a tile, whose load advances to the next tile.
 macro_rules! last_product {
     ($sum:expr, $from:expr) => {
         lines!(concat!("ldrsb r12, [", $from, "], #16"), concat!("mla ", $sum, ", r12, r2, ", $sum))
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
 /// `weights` has `block_bytes * blocks` bytes, `x` has `block_bytes / 4` values, and `out` has room
@@ -57,7 +57,7 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
         "
           push {r4-r11, lr}
           ldrd r3, r4, [r3]
-          // x, its end, bytes of a block, out, blocks
+          // On the stack: x, its end, block_bytes, out, blocks.
           sub sp, #20
           add r5, r1, r3, lsr #1
           strd r1, r5, [sp]
@@ -104,7 +104,7 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
           strd r2, r3, [sp, #12]
           bhs 1b
         3:
-          // The count is now -2, and no block is left, or -1, and one is.
+          // The count is -2 if no block is left, or -1 if one is.
           ldr r3, [sp, #16]
           lsls r3, r3, #31
           beq 5f
@@ -138,12 +138,12 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
     )
 }
 
-/// As [`tiles16`], over bytes, which are widened first.
+/// [`tiles16`] over 8-bit activations, which are widened first.
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     scalar::widened(out, x, weights, cols, tiles16);
 }
 
-/// See [`Kernels::tiles16`](crate::kernels::Kernels::tiles16).
+/// See [`Products::tiles`](crate::kernels::table::Products::tiles).
 pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     words::tiles16(out, x, weights, cols, |out, x| {
         let shape = OneToken { block_bytes: TILE * cols, blocks: out.len() / TILE };
