@@ -1,4 +1,4 @@
-//! Activations and gates: two values at a time, after one where their count is odd.
+//! Activation functions and gates: two values at a time, after a single one if their count is odd.
 
 use core::arch::naked_asm;
 
@@ -36,7 +36,7 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const 
           lsr r9, r7, #10
           cmp r9, r3
           bhs 4f
-          // Two neighbours, times 1024 less the fraction and the fraction.
+          // Two neighbouring entries, times `1024 - fraction` and `fraction`.
           ldr r8, [r2, r8, lsl #1]
           ldr r9, [r2, r9, lsl #1]
           ubfx r6, r6, #0, #10
@@ -121,7 +121,7 @@ unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, count: usize
           lsr r12, r12, r3
           lsl lr, r11, r8
           orr r12, r12, lr
-          // What is left of the upper half must be its sign.
+          // The rest of the high half must be its sign, or the result saturates.
           asr lr, r11, r6
           cmp lr, r11, asr #31
           bne 4f
@@ -177,8 +177,8 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         return;
     }
     let beyond = Beyond { from: table.len().saturating_sub(1), value: last };
-    // SAFETY: it reads and writes `values`, and reads pairs of entries of which the first is not
-    // the last.
+    // SAFETY: it reads and writes `values`, and reads pairs of entries, of which the first is not
+    // the table's last entry.
     unsafe { rectify_loop(values.as_mut_ptr(), values.len(), table.as_ptr(), &beyond) };
 }
 

@@ -1,4 +1,4 @@
-//! Attention: scores of keys, and sums of values by their weights.
+//! Attention: products of queries and keys, and weighted sums of values.
 
 use core::arch::naked_asm;
 
@@ -6,10 +6,10 @@ use super::super::arguments::Rows;
 
 use crate::kernels::scalar;
 
-/// Sums of values of eight columns.
+/// Adds weighted values of eight columns to `out`.
 ///
 /// # Safety
-/// `out` has eight sums, `weights` has `count` values, and `values` has `8 * count`, at a word's
+/// `out` has eight sums, `weights` has `count` values, and `values` has `8 * count`, at a word
 /// boundary; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, values: *const i8, count: usize) {
@@ -88,7 +88,7 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
         "
           push {r4-r11, lr}
           ldmia r3, {r4-r6}
-          // out, weights, values, count, head_dim, blocks
+          // On the stack: out, weights, values, count, head_dim, blocks.
           sub sp, #24
           stm sp, {r0-r2, r4-r6}
         1:
@@ -134,7 +134,7 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
     )
 }
 
-/// Scores of keys of eight columns.
+/// Computes the scores of 16-bit keys of eight columns.
 ///
 /// # Safety
 /// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
@@ -162,11 +162,11 @@ unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *cons
     )
 }
 
-/// What loops over keys take besides three pointers.
+/// Arguments of the loops over keys in addition to three pointers.
 #[repr(C)]
 struct Keys {
     count: usize,
-    /// Columns of a key over those of a turn: four of sixteen bits, or eight of eight.
+    /// Iterations per key: its columns divided by four, or by eight for 8-bit keys.
     turns: usize,
 }
 
@@ -201,14 +201,14 @@ unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *cons
     )
 }
 
-/// Scores of keys of eight columns, a byte each.
+/// Computes the scores of 8-bit keys of eight columns.
 ///
 /// # Safety
 /// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
 /// room for `count` scores.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const i8, count: usize) {
-    /// A key's score, of which `$low` and `$high` are the bytes.
+    /// The score of a key whose bytes are in `$low` and `$high`.
     macro_rules! score {
         ($score:literal, $low:literal, $high:literal) => {
             lines!(
@@ -228,7 +228,7 @@ unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const
         "
           push {r4-r11, lr}
           ldm r1, {r8-r11}
-          // Columns 0 and 2, 1 and 3: as the bytes of a key become pairs.
+          // Pairs of columns 0 and 2, 1 and 3, as `SXTB16` extracts them from a key.
           pkhbt r4, r8, r9, lsl #16
           pkhtb r5, r9, r8, asr #16
           pkhbt r6, r10, r11, lsl #16
@@ -270,8 +270,8 @@ unsafe extern "C" fn scores8_loop(out: *mut i32, query: *const i16, keys: *const
         "
           push {r4-r11, lr}
           ldmia r3, {r3, r4}
-          // The query goes to the stack, in pairs of columns 0 and 2, 1 and 3: as the bytes of a
-          // key become pairs.
+          // Store the query on the stack, in pairs of columns 0 and 2, 1 and 3, as `SXTB16`
+          // extracts them from a key.
           sub r5, sp, r4, lsl #4
           mov sp, r5
           mov r6, r4
@@ -334,8 +334,8 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// How many keys there are; `None` where the loops do not take them or the query: rows must have a
-/// multiple of `columns`, and begin at a word's boundary.
+/// The number of keys, or `None` if the loops do not support the arguments: rows must have a
+/// multiple of `columns` values and begin at a word boundary.
 fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K], columns: usize) -> Option<usize> {
     let head_dim = query.len();
     let count = out.len().min(keys.len() / head_dim.max(1));

@@ -1,6 +1,7 @@
-//! The DSP extension of Cortex-M4, M7 and M33: two products of 16-bit values to an instruction.
+//! Kernels for the DSP extension of Cortex-M4, M7 and M33: two products of 16-bit values per
+//! instruction.
 //!
-//! The compiler never makes an `SMLAD` of a loop, so these loops are written by hand.
+//! The compiler does not generate `SMLAD` from loops, so these loops are written by hand.
 #![allow(unsafe_code)]
 
 mod activation;
@@ -15,7 +16,7 @@ use crate::features;
 use crate::kernels::scalar;
 use crate::kernels::table::{Kernels, Products};
 
-/// The set for this target, which has the extension.
+/// The kernel set for the DSP extension.
 pub(crate) static DSP: Kernels = Kernels {
     name: "arm-dsp",
     products8: Products {

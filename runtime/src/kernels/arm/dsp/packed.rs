@@ -1,8 +1,8 @@
-//! Products over packed weights of four bits, as they lie.
+//! Products over packed 4-bit weights, without unpacking.
 //!
-//! Bits 0 to 3 and 16 to 19 of a word, shifted, are a pair of neighbours. They are offset by 8, so
-//! the sum of a group begins with -8 times that of its activations. A group's sum times its scale
-//! is added to the row's.
+//! Bits 0 to 3 and 16 to 19 of a word, after a shift, are two neighbouring columns. Weights carry
+//! an offset of 8, so the sum of a group begins at -8 times the sum of its activations. A group's
+//! sum times its scale is added to the row's sum.
 
 use core::arch::naked_asm;
 
@@ -10,19 +10,19 @@ use crate::format::places::TILE;
 use crate::kernels::scalar;
 use crate::kernels::table::Weights;
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
-    /// Bytes of the activations with what their groups begin with.
+    /// Bytes of the activations and the initial sums of their groups.
     x_bytes: usize,
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
-    /// 1 where groups have 64 columns, 0 where they have 32.
+    /// 1 if groups have 64 columns, 0 if they have 32.
     wide_groups: u32,
     out: *mut i32,
 }
 
-/// Two pairs of a row, `$shift` bits up.
+/// Two pairs of columns of a row, at bit `$shift`.
 macro_rules! pairs {
     ($row:literal, $sum:literal, $shift:literal) => {
         concat!(
@@ -85,13 +85,13 @@ macro_rules! four_tiles {
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
-/// `x` has `x_bytes` bytes as [`with_beginnings`] writes them, of groups as wide as `wide_groups`
-/// says. `weights` has a tile of 16 bytes for every 16 bytes of activations in each block, and
-/// `scales` four bytes for each group and block, all at a word's boundary. `out` has room for `4 *
-/// blocks` sums, and neither is 0.
+/// `x` has `x_bytes` bytes written by [`with_beginnings`], with groups of the width that
+/// `wide_groups` selects. `weights` has a tile of 16 bytes for every 16 bytes of activations in
+/// each block, and `scales` has four bytes for each group and block, all at a word boundary. `out`
+/// has room for `4 * blocks` sums. Neither `x_bytes` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const u8, x: *const i32, scales: *const u8, by: &OneToken) {
     naked_asm!(
@@ -99,7 +99,8 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i32, scales: *const
         "
           push {r4-r11, lr}
           ldm r3, {r4-r7}
-          // Where a group goes on after four tiles, scales, four sums, x, its end, blocks, out
+          // On the stack: the address at which a group continues after four tiles, scales, four
+          // sums, x, its end, blocks, out.
           sub sp, #40
           str r2, [sp, #4]
           adds r4, r1, r4
@@ -165,11 +166,11 @@ unsafe extern "C" fn one_token(weights: *const u8, x: *const i32, scales: *const
     )
 }
 
-/// Writes each group of activations after -8 times their sum.
+/// Copies each group of activations, preceded by -8 times its sum.
 ///
 /// # Safety
-/// `x` has `groups * group` values, at a word's boundary, and `to` has room for them and `groups`
-/// words; `group` is a multiple of 8, and neither is 0.
+/// `x` has `groups * group` values, at a word boundary, and `to` has room for them and `groups`
+/// words; `group` is a multiple of 8. Neither `groups` nor `group` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn with_beginnings(to: *mut i32, x: *const i16, groups: usize, group: usize) {
     naked_asm!(
@@ -202,7 +203,7 @@ unsafe extern "C" fn with_beginnings(to: *mut i32, x: *const i16, groups: usize,
     )
 }
 
-/// Words of activations and beginnings of the widest row that is multiplied without unpacking it.
+/// Words of activations and initial sums of the widest row that is multiplied in packed form.
 const WORDS: usize = 512;
 
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
@@ -224,9 +225,9 @@ pub(super) fn packed16(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: u
     }
     let mut begun = [0; WORDS];
     for (x, out) in scalar::tokens(x, cols, out, TILE * blocks) {
-        // SAFETY: the first reads `cols` activations at a word's boundary, and writes them and a
+        // SAFETY: the first reads `cols` activations at a word boundary, and writes them and a
         // word for each group, for which `begun` has room. The second reads these, `blocks` blocks
-        // of packed weights, and the scales of their groups, all at a word's boundary, and writes
+        // of packed weights, and the scales of their groups, all at a word boundary, and writes
         // `4 * blocks` sums.
         unsafe {
             with_beginnings(begun.as_mut_ptr(), x.as_ptr(), groups, group);

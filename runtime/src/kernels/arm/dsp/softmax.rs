@@ -1,21 +1,21 @@
-//! Scores become weights: they get their keys' scales, and powers of two are made of them.
+//! Softmax: scales scores by their keys' scales, and computes their exponentials.
 
 use core::arch::naked_asm;
 
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar::softmax::EXP2;
 
-/// How a product becomes a score.
+/// The conversion of a product to a score.
 #[repr(C)]
 struct Shifts {
-    /// By how much a product is shifted right first.
+    /// The first right shift of a product.
     narrow: u32,
-    /// By how much it is shifted right in the end, besides what the bits of a key's scale say;
-    /// negative sums shift left.
+    /// The second right shift, before the biased exponent of the key's scale is subtracted; a
+    /// negative difference shifts left.
     shift: i32,
 }
 
-/// Returns the largest score.
+/// Scales the scores, and returns the largest.
 ///
 /// # Safety
 /// `scores` and `keys` have `count` values, and `count` is not 0.
@@ -92,7 +92,7 @@ unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count
           qadd r5, r5, r5
           adds r8, r8, #1
           bne 9b
-          // Both signs have the bound 2^30 - 1.
+          // The bound is 2^30 - 1 for both signs.
           ssat r5, #31, r5
           cmp r5, #0xc0000000
           it eq
@@ -103,7 +103,7 @@ unsafe extern "C" fn scale_scores_loop(scores: *mut i32, keys: *const u16, count
     )
 }
 
-/// What [`powers_loop`] takes besides three pointers.
+/// Arguments of [`powers_loop`] in addition to three pointers.
 #[repr(C)]
 struct Powers {
     largest: i32,
@@ -111,13 +111,13 @@ struct Powers {
     count: usize,
 }
 
-/// Returns the sum of the powers.
+/// Replaces scores by weights, and returns the sum of the exponentials.
 ///
 /// # Safety
-/// `scores` and `values` have `count` values, and `table` has 512.
+/// `scores` and `values` have `count` values, and `table` has 512 entries.
 #[unsafe(naked)]
 unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *const u16, by: &Powers) -> u32 {
-    /// A score in `$x` becomes a weight.
+    /// Converts the score in `$x` to a weight.
     macro_rules! weight {
         ($x:literal) => {
             lines!(
@@ -173,7 +173,7 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
     if count == 0 {
         return i32::MIN;
     }
-    // 17 is a scale's bias; beyond 255 a shift would count as less.
+    // 17 is the bias of a scale's exponent. A shift uses the register's low byte: cap it at 255.
     let by = Shifts { narrow: factor.narrow & 31, shift: (factor.shift + 17).min(255) };
     // SAFETY: it reads `count` values of both slices, and writes as many scores.
     unsafe { scale_scores_loop(scores.as_mut_ptr(), keys.as_ptr(), count, &by) }
@@ -182,7 +182,7 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
 /// See [`Kernels::powers`](crate::kernels::Kernels::powers).
 pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let by = Powers { largest, lowered, count: scores.len().min(values.len()) };
-    // SAFETY: it reads `count` values of both slices, and entries of the table at nine bits, and
-    // writes `count` scores.
+    // SAFETY: it reads `count` values of both slices, and entries of the table at 9-bit indices,
+    // of which it has 512, and writes `count` scores.
     unsafe { powers_loop(scores.as_mut_ptr(), values.as_ptr(), EXP2.as_ptr(), &by) }
 }
