@@ -8,6 +8,7 @@ mod activation;
 mod attention;
 mod packed;
 mod paired;
+mod quantize;
 mod rows;
 mod softmax;
 mod tiles;
@@ -32,8 +33,8 @@ pub(crate) static DSP: Kernels = Kernels {
     },
     requantize: rows::requantize,
     add: rows::add,
-    quantize8: rows::quantize8,
-    quantize16: rows::quantize16,
+    quantize8: quantize::quantize8,
+    quantize16: quantize::quantize16,
     norm: rows::norm,
     rotate: rows::rotate,
     rectify: activation::rectify,

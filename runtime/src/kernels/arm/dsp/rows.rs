@@ -1,152 +1,14 @@
-//! Rows of fixed-point values: quantizing and back, norms, sums, rotations, gates, activations.
+//! Rows of fixed-point values: accumulators made of them, norms, sums, rotations.
 //!
 //! Loops take four values at a time, then one.
 
 use core::arch::naked_asm;
 
-use crate::fixed::{Scale, shift_round};
-use crate::kernels::scalar::rows::scale8;
+use super::quantize::{bits_of, magnitude};
+use crate::fixed::{mean, shift_round};
 use crate::kernels::table::{NormRow, Requantize};
 
-/// What has as many bits as the largest magnitude of a row.
-///
-/// # Safety
-/// `row` has `count` values.
-#[unsafe(naked)]
-unsafe extern "C" fn magnitude(row: *const i32, count: usize) -> u32 {
-    naked_asm!(
-        "
-          push {r4-r10, lr}
-          movs r2, #0
-        ",
-        many_then_one!(
-            8,
-            "r1",
-            lines!(
-                "ldmia r0!, {r3-r10}",
-                each!("r3, r4, r5, r6, r7, r8, r9, r10", lines!(r"eor \x, \x, \x, asr #31", r"orr r2, r2, \x"))
-            ),
-            lines!("ldr r3, [r0], #4", "eor r3, r3, r3, asr #31", "orrs r2, r3")
-        ),
-        "
-          mov r0, r2
-          pop {r4-r10, pc}
-        ",
-        options(raw)
-    )
-}
-
-/// The largest magnitude of a row; that of the smallest number counts as one less.
-///
-/// # Safety
-/// `row` has `count` values.
-#[unsafe(naked)]
-unsafe extern "C" fn largest(row: *const i32, count: usize) -> u32 {
-    macro_rules! larger {
-        ($registers:literal) => {
-            each!(
-                $registers,
-                r"
-                  eor r7, \x, \x, asr #31
-                  sub r7, r7, \x, asr #31
-                  cmp r7, r2
-                  it hi
-                  movhi r2, r7
-                "
-            )
-        };
-    }
-    naked_asm!(
-        "
-          push {r4-r7, lr}
-          movs r2, #0
-        ",
-        many_then_one!(
-            4,
-            "r1",
-            lines!("ldmia r0!, {r3-r6}", larger!("r3, r4, r5, r6")),
-            lines!("ldr r3, [r0], #4", larger!("r3"))
-        ),
-        "
-          sub r0, r2, r2, lsr #31
-          pop {r4-r7, pc}
-        ",
-        options(raw)
-    )
-}
-
-/// How a row becomes bytes: see [`scale8`].
-#[repr(C)]
-struct Bytes {
-    /// By how much values are shifted left, before they lose fifteen bits.
-    lift: u32,
-    inverse: i32,
-    /// One half of what `shift` shifts out.
-    half: i32,
-    /// By how much the products with `inverse` are shifted right.
-    shift: u32,
-}
-
-/// # Safety
-/// `row` has `count` values, and `out` has room for them.
-#[unsafe(naked)]
-unsafe extern "C" fn narrow8(out: *mut i8, row: *const i32, count: usize, by: &Bytes) {
-    macro_rules! narrowed {
-        ($registers:literal) => {
-            each!(
-                $registers,
-                r"
-                  lsl \x, \x, r8
-                  asr \x, \x, #15
-                  mla \x, \x, r9, r10
-                  asr \x, \x, r11
-                  strb \x, [r0], #1
-                "
-            )
-        };
-    }
-    naked_asm!(
-        "
-          push {r4-r11, lr}
-          ldm r3, {r8-r11}
-        ",
-        many_then_one!(
-            4,
-            "r2",
-            lines!("ldmia r1!, {r4-r7}", narrowed!("r4, r5, r6, r7")),
-            lines!("ldr r4, [r1], #4", narrowed!("r4"))
-        ),
-        "pop {r4-r11, pc}",
-        options(raw)
-    )
-}
-
-/// Shifts values, rounds them half up, and saturates them to sixteen bits.
-///
-/// # Safety
-/// `row` has `count` values, and `out` has room for them; `shift` is below 32.
-#[unsafe(naked)]
-unsafe extern "C" fn narrow16(out: *mut i16, row: *const i32, count: usize, shift: u32) {
-    macro_rules! narrowed {
-        ($registers:literal) => {
-            each!($registers, lines!(round!(r"\x", "r3"), r"ssat \x, #16, \x", r"strh \x, [r0], #2"))
-        };
-    }
-    naked_asm!(
-        cpu!(),
-        "push {r4-r7, lr}",
-        many_then_one!(
-            4,
-            "r2",
-            lines!("ldmia r1!, {r4-r7}", narrowed!("r4, r5, r6, r7")),
-            lines!("ldr r4, [r1], #4", narrowed!("r4"))
-        ),
-        "pop {r4-r7, pc}",
-        options(raw)
-    )
-}
-
-/// Narrows values in place as [`narrow16`] does, and returns the sum of their squares.
+/// Shifts values in place, rounds them half up and saturates them to sixteen bits, and returns the sum of their squares.
 ///
 /// # Safety
 /// `row` has `count` values; `shift` is below 32.
@@ -245,35 +107,146 @@ unsafe extern "C" fn scale_loop(row: *mut i32, multipliers: *const i32, count: u
     )
 }
 
+/// How accumulators become fixed-point values.
+#[repr(C)]
+struct Rounding {
+    /// By how much products are shifted right, at most 30.
+    shift: u32,
+    /// One half of what `shift` shifts out. No high half of a product is above 2^30, so this is
+    /// added to it in 32 bits.
+    half: i32,
+    /// What is added in the end.
+    biases: *const i32,
+}
+
+/// The text of a function that takes the high half of `row[i] * multipliers[i]`, shifted and
+/// rounded. `$fours` and `$ones` are what else is done to four values and to one.
+macro_rules! requantize_text {
+    ($fours:expr, $ones:expr) => {
+        lines!(
+            cpu!(),
+            "push {r4-r11, lr}",
+            "ldm r3, {r3, r12, lr}",
+            many_then_one!(
+                4,
+                "r2",
+                lines!(
+                    "ldm r0, {r4-r7}",
+                    "ldmia r1!, {r8-r11}",
+                    "smmla r4, r4, r8, r12",
+                    "smmla r5, r5, r9, r12",
+                    "smmla r6, r6, r10, r12",
+                    "smmla r7, r7, r11, r12",
+                    each!("r4, r5, r6, r7", r"asr \x, \x, r3"),
+                    $fours,
+                    "stmia r0!, {r4-r7}"
+                ),
+                lines!(
+                    "ldr r4, [r0]",
+                    "ldr r8, [r1], #4",
+                    "smmla r4, r4, r8, r12",
+                    "asr r4, r4, r3",
+                    $ones,
+                    "str r4, [r0], #4"
+                )
+            ),
+            "pop {r4-r11, pc}"
+        )
+    };
+}
+
 /// The high half of `row[i] * multipliers[i]`, shifted and rounded.
 ///
 /// # Safety
 /// `row` and `multipliers` have `count` values.
 #[unsafe(naked)]
-unsafe extern "C" fn requantize_loop(row: *mut i32, multipliers: *const i32, count: usize, shift: u32) {
-    macro_rules! scaled {
-        ($x:literal, $multiplier:literal) => {
-            lines!(concat!("smmul ", $x, ", ", $x, ", ", $multiplier), round!($x, "r3"))
+unsafe extern "C" fn requantize_loop(row: *mut i32, multipliers: *const i32, count: usize, by: &Rounding) {
+    naked_asm!(requantize_text!("", ""), options(raw))
+}
+
+/// As [`requantize_loop`], with a bias added to each value, saturated.
+///
+/// # Safety
+/// `row`, `multipliers` and `by.biases` have `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn requantize_with_biases(row: *mut i32, multipliers: *const i32, count: usize, by: &Rounding) {
+    naked_asm!(
+        requantize_text!(
+            "
+              ldmia lr!, {r8-r11}
+              qadd r4, r4, r8
+              qadd r5, r5, r9
+              qadd r6, r6, r10
+              qadd r7, r7, r11
+            ",
+            "
+              ldr r8, [lr], #4
+              qadd r4, r4, r8
+            "
+        ),
+        options(raw)
+    )
+}
+
+/// The sum of a row.
+///
+/// # Safety
+/// `row` has `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn total(row: *const i32, count: usize) -> i64 {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r11, lr}
+          movs r2, #0
+          mov r3, r2
+          mov lr, #1
+        ",
+        many_then_one!(
+            8,
+            "r1",
+            lines!("ldmia r0!, {r4-r11}", each!("r4, r5, r6, r7, r8, r9, r10, r11", r"smlal r2, r3, \x, lr")),
+            "
+              ldr r4, [r0], #4
+              smlal r2, r3, r4, lr
+            "
+        ),
+        "
+          mov r0, r2
+          mov r1, r3
+          pop {r4-r11, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// Subtracts `center` from values, saturated, and returns what [`magnitude`] does of the results.
+///
+/// # Safety
+/// `row` has `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn center_loop(row: *mut i32, count: usize, center: i32) -> u32 {
+    macro_rules! centered {
+        ($registers:literal) => {
+            each!($registers, lines!(r"qsub \x, \x, r2", r"eor r12, \x, \x, asr #31", r"orr r3, r3, r12"))
         };
     }
     naked_asm!(
         cpu!(),
-        "push {r4-r11, lr}",
+        "
+          push {r4-r7, lr}
+          movs r3, #0
+        ",
         many_then_one!(
             4,
-            "r2",
-            lines!(
-                "ldm r0, {r4-r7}",
-                "ldmia r1!, {r8-r11}",
-                scaled!("r4", "r8"),
-                scaled!("r5", "r9"),
-                scaled!("r6", "r10"),
-                scaled!("r7", "r11"),
-                "stmia r0!, {r4-r7}"
-            ),
-            lines!("ldr r4, [r0]", "ldr r8, [r1], #4", scaled!("r4", "r8"), "str r4, [r0], #4")
+            "r1",
+            lines!("ldm r0, {r4-r7}", centered!("r4, r5, r6, r7"), "stmia r0!, {r4-r7}"),
+            lines!("ldr r4, [r0]", centered!("r4"), "str r4, [r0], #4")
         ),
-        "pop {r4-r11, pc}",
+        "
+          mov r0, r3
+          pop {r4-r7, pc}
+        ",
         options(raw)
     )
 }
@@ -420,54 +393,40 @@ pub(super) fn add(row: &mut [i32], other: &[i32]) {
 
 /// See [`Requantize::apply`].
 pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
+    let count = accumulators.len().min(multipliers.len());
     // Where the shift is longer than the headroom, that need not be used: no bit is lost, and none
     // is gained.
-    match (by.row, by.shift.checked_sub_unsigned(by.headroom)) {
-        (None, Some(shift @ 1..)) if by.shift < 32 => {
-            let count = accumulators.len().min(multipliers.len());
-            // SAFETY: it reads `count` values of both slices, and writes as many.
-            unsafe {
-                requantize_loop(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, shift.cast_unsigned());
-            }
+    if let (None, Some(shift @ 1..=30)) = (by.row, by.shift.checked_sub_unsigned(by.headroom))
+        && by.shift < 32
+    {
+        let rounding = Rounding { shift: shift.cast_unsigned(), half: 1 << (shift - 1), biases: biases.as_ptr() };
+        let with_biases = biases.len() >= count;
+        let multiply = if with_biases { requantize_with_biases } else { requantize_loop };
+        // SAFETY: it reads `count` values of all slices that it takes, and writes as many.
+        unsafe { multiply(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, &rounding) };
+        if with_biases {
+            return;
         }
-        _ => scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0)),
+    } else {
+        scale(accumulators, multipliers, by.shift, 1 << by.headroom, by.row.unwrap_or(0));
     }
     if !biases.is_empty() {
         add(accumulators, biases);
     }
 }
 
-/// See [`magnitude_bits`](crate::fixed::magnitude_bits).
-fn magnitude_bits(row: &[i32]) -> u32 {
-    // SAFETY: it reads a slice.
-    32 - unsafe { magnitude(row.as_ptr(), row.len()) }.leading_zeros()
-}
-
-/// See [`quantize8`](crate::kernels::scalar::rows::quantize8).
-pub(super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
-    // SAFETY: it reads a slice.
-    let largest = unsafe { largest(row.as_ptr(), row.len()) };
-    let (scale, lift, inverse, shift) = scale8(largest);
-    let by = Bytes { lift, inverse, half: 1 << (shift - 1), shift };
-    // SAFETY: it reads as many values as it writes bytes, and both slices have them.
-    unsafe { narrow8(out.as_mut_ptr(), row.as_ptr(), row.len().min(out.len()), &by) };
-    scale
-}
-
-/// See [`quantize16`](crate::kernels::scalar::rows::quantize16).
-pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
-    let shift = magnitude_bits(row).saturating_sub(bits);
-    // SAFETY: it reads as many values as it writes halfwords, and both slices have them.
-    unsafe { narrow16(out.as_mut_ptr(), row.as_ptr(), row.len().min(out.len()), shift) };
-    Scale::power_of_two(shift)
-}
-
 /// See [`NormRow::apply`].
 pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
-    if by.centered {
-        NormRow::center(row);
-    }
-    let narrow = magnitude_bits(row).saturating_sub(15);
+    // SAFETY: they read a slice, and one writes it.
+    let magnitude = unsafe {
+        if by.centered {
+            let center = mean(total(row.as_ptr(), row.len()), row.len() as u32);
+            center_loop(row.as_mut_ptr(), row.len(), center)
+        } else {
+            magnitude(row.as_ptr(), row.len())
+        }
+    };
+    let narrow = bits_of(magnitude).saturating_sub(15);
     // SAFETY: it reads and writes a slice.
     let squares = unsafe { squares(row.as_mut_ptr(), row.len(), narrow) };
     let (inverse, shift) = by.inverse(squares, narrow);
