@@ -1,4 +1,4 @@
-// Runs a program for WASI under Node: `node xtask/wasi.mjs PROGRAM ARGUMENTS`. It sees its arguments and writes text, no more.
+// Runs a WASI program under Node: `node xtask/wasi.mjs PROGRAM ARGUMENTS`. The program can read its arguments and print, but has no files.
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";
 

@@ -1,5 +1,5 @@
-//! One table of what things cost: instructions on the cores that QEMU has, time on this machine,
-//! and beside each what it costs elsewhere and the least that it can cost.
+//! Measures operations and models: instructions on the emulated cores, and time on this machine.
+//! The table also has figures of other implementations, and lower bounds.
 
 mod elsewhere;
 
@@ -24,28 +24,26 @@ pub(crate) struct Bench {
     /// Only the cores whose name contains this.
     #[arg(long, default_value = "")]
     core: String,
-    /// A decoder's checkpoint to measure besides, such as stories260K, which does not ship; with
-    /// keys in 8 bits.
+    /// Also measure a decoder's checkpoint, such as stories260K, with 8-bit keys.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
-    /// An encoder's checkpoint to measure on this machine, such as one that
+    /// Also measure an encoder's checkpoint on this machine, such as one that
     /// `benches/peers/checkpoint.py` makes.
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<PathBuf>,
-    /// Write what the cores counted to converter/src/fit/counts.json, and the table to
+    /// Write the measurements to converter/src/fit/counts.json, and the table to
     /// docs/performance.md.
     #[arg(long)]
     bless: bool,
 }
 
-/// Runs of what is measured in time, of which the median counts.
+/// The number of timed runs, of which the median is taken.
 const RUNS: usize = 9;
 
-/// Lengths that an encoder is measured at.
+/// The numbers of tokens that an encoder is measured with.
 const LENGTHS: &str = "8,32,128,256";
 
-/// A row of the table: what was measured, where the cores' counts of it are kept, and a figure of
-/// this machine.
+/// A row of the table: a label, the key of the cores' measurements, and a figure of this machine.
 struct Row {
     what: String,
     /// A program and a quantity of [`Counted`].
@@ -54,7 +52,7 @@ struct Row {
 }
 
 impl Row {
-    /// What a core counted: instructions, or hundredths of them.
+    /// A core's measurement, formatted.
     fn on(&self, counted: &Counted, core: &str) -> String {
         let Some((program, what)) = &self.counted else { return String::new() };
         match counted.get(core, program, what) {
@@ -64,12 +62,12 @@ impl Row {
     }
 }
 
-/// How the name of a quantity ends that is in hundredths.
+/// The suffix of quantities in hundredths.
 const HUNDREDTHS: &str = ", hundredths of instructions";
 
 pub(crate) fn run(options: &Bench) -> Result<()> {
     let mut counted = Counted::read()?;
-    // The models first: with them the programs that run here are built.
+    // The models come first, because they build the programs that run on this machine.
     let models = models(&options.core, &mut counted)?;
     for (core, counts) in kernels(&options.core)? {
         counted.add(core, KERNELS, &counts);
@@ -91,7 +89,7 @@ pub(crate) fn run(options: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Single operations, for each product or element.
+/// The single operations, measured per product or element.
 fn operations() -> Vec<Row> {
     let row = |what: &str| Row {
         what: what.to_owned(),
@@ -119,7 +117,7 @@ const MODELS: [(&str, &str, &str); 3] = [
     ("command", "a sentence", "commands: per sentence"),
 ];
 
-/// A decoder that is not in the examples, at 128 positions.
+/// Measures a decoder that is not in the examples, at 128 positions.
 fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
     for (core, counts) in checkpoint::run(folder, &[], only)? {
         counted.add(core, &name(folder), &counts);
@@ -129,7 +127,7 @@ fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
     Ok(Row { what: format!("{}: per token", name(folder)), counted, here })
 }
 
-/// An encoder on this machine, with what is fastest on it.
+/// Measures an encoder on this machine, with the fastest options for x86-64.
 fn encoder(folder: &Path) -> Result<Vec<Row>> {
     let (blob, checkpoint) = (target_folder("encoder.kinglet"), folder.to_string_lossy());
     let options = ["--activations", "a8", "--target", "x86", "--no-calibration", "--no-tokenizer", "--force"];
@@ -166,7 +164,7 @@ fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What was measured, each with what is known of it elsewhere beneath.
+/// Formats the table: each measurement, followed by the figures of other implementations.
 fn table(rows: &[Row], counted: &Counted) -> String {
     let cores = CORES.map(|core| core.name);
     let mut table = format!(

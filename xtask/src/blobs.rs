@@ -1,4 +1,4 @@
-//! The blobs that the firmware examples embed are what the models that ship convert to.
+//! Checks that converting the models that ship yields the blobs that the firmware examples embed.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cargo::{kinglet, kinglet_output, root};
 use crate::programs::folder_of;
 
-/// The checkpoints that ship, and how their blobs are made.
+/// The checkpoints that ship, the names of their blobs, and the options of their conversion.
 const BLOBS: [(&str, &str, &[&str]); 7] = [
     ("models/stories", "stories", &["--keys", "16"]),
     ("models/stories-backward", "stories-backward", &["--keys", "16"]),
@@ -20,21 +20,21 @@ const BLOBS: [(&str, &str, &[&str]); 7] = [
     ("models/search", "search", &["--calibration", PHRASES]),
 ];
 
-/// The prefix of an example, and the text that it is of.
+/// The prefix of the example `chat`: its model, its name and its text.
 const PREFIX: (&str, &str, &str) =
     ("stories", "stories-once", "There was once a kind girl named Mia who liked to play in the forest.");
 
-/// What is said in a home is like none of the texts that models are calibrated on otherwise.
+/// Commands for a home do not resemble the default calibration texts.
 const IDS: &[&str] = &["--calibration-ids"];
 
-/// What is searched, a phrase on each line.
+/// The phrases of the example `search`, one per line.
 const PHRASES: &str = "models/search/phrases.txt";
 
 /// The file with the vectors of the phrases.
 const VECTORS: &str = "search.vectors";
 
-/// Converts the models that ship and exports them again: the bytes must equal the ones that the
-/// examples embed.
+/// Converts and exports the models that ship, and compares the files with those that the examples
+/// embed, or replaces them.
 pub(crate) fn check(write: bool) -> Result<()> {
     let kept = folder_of("common").join("models");
     let made = if write { kept.clone() } else { root().join("target/models") };
@@ -54,7 +54,7 @@ pub(crate) fn check(write: bool) -> Result<()> {
     compare(&kept, &made, name, "prefix")
 }
 
-/// Compares a file and the module that embeds it with the examples' own.
+/// Compares a file, and the module that embeds it, with the examples' files.
 fn compare(kept: &Path, made: &Path, name: &str, extension: &str) -> Result<()> {
     for file in [format!("{name}.{extension}"), format!("{}.rs", name.replace('-', "_"))] {
         compare_file(kept, made, &file)?;
@@ -68,8 +68,7 @@ fn compare_file(kept: &Path, made: &Path, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// The vectors that a blob makes of [`PHRASES`], in sixteen bits of which fifteen are behind the
-/// point.
+/// The vectors of [`PHRASES`] as little-endian Q15.
 fn vectors(blob: &str) -> Result<Vec<u8>> {
     let printed = kinglet_output(&["embed", blob, "--input", PHRASES, "--json"])?;
     let mut bytes = Vec::new();

@@ -1,8 +1,8 @@
-//! The boards that no emulator has: their programs are built, and what each chip looks for when it
-//! starts must be where it looks.
+//! Builds the programs of boards that are not emulated, and checks that the boot code of each chip
+//! would find them.
 //!
-//! A folder in `firmware-examples` is such a board when its `Cargo.toml` says in
-//! `[package.metadata.kinglet]` what the board has.
+//! A folder in `firmware-examples` is a board if its `Cargo.toml` describes the hardware in
+//! `[package.metadata.kinglet]`.
 
 use core::ops::Range;
 use std::fs;
@@ -24,23 +24,23 @@ pub(crate) struct Board {
     programs: Vec<String>,
 }
 
-/// Where a chip has its memory.
+/// The memory regions of a chip.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) flash: Range<u64>,
     pub(crate) ram: Range<u64>,
 }
 
-/// What a chip looks for when it starts.
+/// The data that a chip's boot code expects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Boot {
-    /// A stack pointer and a reset vector, where the flash begins.
+    /// A stack pointer and a reset vector at the beginning of the flash.
     Vectors,
-    /// RP2040: 256 bytes that set up the flash, with their checksum, and the vectors after them.
+    /// RP2040: 256 bytes of code that set up the flash, including their checksum, then the vectors.
     Boot2,
-    /// RP2350: a block in the first 4 KiB, beside the vectors.
+    /// RP2350: the vectors, and a start block in the first 4 KiB.
     StartBlock,
-    /// ESP32: a description of the application, before all else that is read from flash.
+    /// ESP32: an application descriptor at the beginning of the first flash segment.
     ApplicationDescriptor,
 }
 
@@ -57,7 +57,7 @@ impl Boot {
     }
 }
 
-/// All boards, by their folders' names.
+/// All boards, in the order of their folders' names.
 pub(crate) fn all() -> Result<Vec<Board>> {
     let mut boards = Vec::new();
     for entry in fs::read_dir(folder_of(""))? {
@@ -73,7 +73,7 @@ pub(crate) fn all() -> Result<Vec<Board>> {
     Ok(boards)
 }
 
-/// Builds and checks the boards whose folder's name contains this.
+/// Builds and checks the boards whose folder name contains `name`.
 pub(crate) fn build(name: &str) -> Result<()> {
     let boards: Vec<Board> = all()?.into_iter().filter(|board| board.folder.contains(name)).collect();
     ensure!(!boards.is_empty(), "no folder of a board has a name with \"{name}\"");
@@ -102,7 +102,7 @@ fn board(folder: String) -> Result<Board> {
 }
 
 impl Board {
-    /// Builds all programs, and looks at each of them as the chip will.
+    /// Builds and checks all programs.
     fn build(&self) -> Result<()> {
         let folder = folder_of(&self.folder);
         let release = programs::build(&folder, &self.target, "", &[])?;
@@ -116,17 +116,17 @@ impl Board {
     }
 }
 
-/// Looks at a program as a chip will.
+/// Checks that a chip's boot code would start a program.
 pub(crate) fn check(program: &Path, memory: &Memory, boot: Boot) -> Result<()> {
     let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
     Image::of(&object::File::parse(bytes.as_slice())?)?.check(memory, boot).context(program.display().to_string())
 }
 
-/// What is loaded of a program.
+/// The loaded sections of a program.
 #[derive(Clone, Debug, Default)]
 struct Image {
     sections: Vec<Section>,
-    /// Where the linker put the end of the stack.
+    /// The initial stack pointer, which is the end of RAM.
     stack_start: u64,
 }
 
@@ -135,7 +135,7 @@ struct Section {
     name: String,
     address: u64,
     size: u64,
-    /// Empty where the section is not in the file.
+    /// The contents; empty for sections such as `.bss`.
     bytes: Vec<u8>,
 }
 
@@ -154,7 +154,7 @@ impl Image {
     fn of(file: &object::File<'_>) -> Result<Self> {
         let mut image = Self::default();
         for section in file.sections() {
-            // The allocated ones: all else is for debuggers.
+            // Other sections are for debuggers, and not loaded.
             let object::SectionFlags::Elf { sh_flags } = section.flags() else { continue };
             if sh_flags & u64::from(object::elf::SHF_ALLOC) != 0 && section.size() > 0 {
                 let (name, address) = (section.name()?.to_owned(), section.address());
@@ -185,7 +185,7 @@ impl Image {
         }
         for name in [".text", ".rodata"] {
             let section = self.section(name)?;
-            // An ESP32 has its code mapped elsewhere.
+            // An ESP32 maps code to other addresses.
             let mapped = boot == Boot::ApplicationDescriptor && name == ".text";
             ensure!(mapped || inside(&section.range(), flash), "{name} is not in flash");
         }
@@ -204,15 +204,15 @@ impl Image {
                 let first = flash.start..flash.start + 4096;
                 ensure!(inside(&section.range(), &first), ".start_block is at {:#x}", section.address);
                 let (begin, end) = (section.word(0)?, section.word(section.bytes.len() / 4 - 1)?);
-                ensure!((begin, end) == (0xffff_ded3, 0xab12_3579), ".start_block has not the marks of one");
+                ensure!((begin, end) == (0xffff_ded3, 0xab12_3579), ".start_block lacks its marks");
                 self.vectors(memory, flash.start)
             }
             Boot::ApplicationDescriptor => {
                 let section = self.section(".flash.appdesc")?;
-                // A header of 24 bytes is before the first segment, and one of 8 in it.
+                // The image header has 24 bytes, and the segment header 8.
                 ensure!(section.address == flash.start + 32, ".flash.appdesc is at {:#x}", section.address);
                 ensure!(section.bytes.len() == 256, ".flash.appdesc has {} bytes", section.bytes.len());
-                ensure!(section.word(0)? == 0xabcd_5432, ".flash.appdesc has not the mark of one");
+                ensure!(section.word(0)? == 0xabcd_5432, ".flash.appdesc lacks its mark");
                 Ok(())
             }
         }
@@ -233,7 +233,7 @@ fn inside(inner: &Range<u64>, outer: &Range<u64>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// CRC-32 as the boot ROM of the RP2040 has it: most significant bits first, and not inverted.
+/// CRC-32/MPEG-2, which the boot ROM of the RP2040 uses: most significant bit first, not inverted.
 fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 })
@@ -251,7 +251,7 @@ mod tests {
         Section { name: name.to_owned(), address, size: bytes.len() as u64, bytes }
     }
 
-    /// A program that starts on each kind of chip.
+    /// A program that starts on a chip of this kind.
     fn good(boot: Boot) -> Image {
         let mut vectors = 0x1000_0000;
         let mut sections = Vec::new();
@@ -283,7 +283,7 @@ mod tests {
 
     const KINDS: [Boot; 4] = [Boot::Vectors, Boot::Boot2, Boot::StartBlock, Boot::ApplicationDescriptor];
 
-    /// What is said of a good program after a change to one of its sections.
+    /// The error of a good program after a change to one of its sections.
     fn spoilt(boot: Boot, name: &str, change: impl FnOnce(&mut Section)) -> String {
         let mut image = good(boot);
         change(image.sections.iter_mut().find(|section| section.name == name).expect("it has this section"));
@@ -311,8 +311,7 @@ mod tests {
             image.sections.retain(|section| section.name != name);
             let said = image.check(&MEMORY, boot).expect_err("it cannot start").to_string();
             assert!(said.contains(name) && said.contains("not there"), "{boot:?}: {said}");
-            // The linker leaves an empty section where a crate's name for it is another one than
-            // the HAL's.
+            // If a crate and the HAL name a section differently, the linker leaves it empty.
             assert!(spoilt(boot, name, |section| section.bytes.clear()).contains("empty"), "{boot:?}");
             assert!(spoilt(boot, name, |section| section.address += 8192).contains(" at 0x"), "{boot:?}");
         }

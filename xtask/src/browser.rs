@@ -1,4 +1,4 @@
-//! The page and the npm package, made of the modules, and run: in Chromium, and in Node.
+//! Builds the web page and the npm package, and tests them in Chromium and in Node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,28 +15,28 @@ use crate::programs::folder_of;
 
 #[derive(Args, Default)]
 pub(crate) struct Browser {
-    /// Write the page and the package, and say where they are.
+    /// Only write the page and the package, and print their paths.
     #[arg(long)]
     build: bool,
-    /// A folder for pictures of the page.
+    /// A folder for screenshots of the page.
     #[arg(long)]
     screenshots: Option<PathBuf>,
 }
 
-/// The most bytes of the module that runs models.
+/// The maximum size in bytes of the module that runs models.
 const MOST_BYTES: usize = 400_000;
 
 /// The models that the page offers.
 const MODELS: [&str; 7] =
     ["stories", "home-intent", "home-slots", "home-command", "home-words", "stories-backward", "search"];
 
-/// The examples whose output on boards the page has beside its own.
+/// The examples whose output the page compares with that of boards.
 const EXAMPLES: [&str; 7] = ["generate", "classify", "tag", "command", "fill_mask", "score", "search"];
 
-/// The texts, one a line, among which the page's search begins.
+/// The initial texts of the page's search, one per line.
 const PHRASES: &str = "models/search/phrases.txt";
 
-/// The checkpoint that the test converts in the page. It is converted here with the page's options.
+/// The checkpoint that the test converts in the page and, for comparison, on this machine.
 const CHECKPOINT: &str = "models/home/intent";
 
 pub(crate) fn run(options: &Browser) -> Result<()> {
@@ -50,8 +50,7 @@ pub(crate) fn run(options: &Browser) -> Result<()> {
     if options.build { Ok(()) } else { check(&page, &package, options) }
 }
 
-/// Both programs run in a release that is small, and with the vectors that every browser of today
-/// has.
+/// Builds the WebAssembly module that runs models, and returns its path.
 fn module(out: &Path) -> Result<PathBuf> {
     let out = out.join("module");
     let folder = out.to_string_lossy();
@@ -59,7 +58,7 @@ fn module(out: &Path) -> Result<PathBuf> {
     Ok(out.join("wasm32-unknown-unknown/release/kinglet_wasm.wasm"))
 }
 
-/// The command line as a module for WASI: it reads files, which a module without a system cannot.
+/// Builds the command line for WASI, because it reads files, and returns its path.
 fn converter(out: &Path) -> Result<PathBuf> {
     let package = ["--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet"];
     let folder = out.to_string_lossy();
@@ -81,14 +80,15 @@ fn write_package(package: &Path, module: &[u8]) -> Result<()> {
     Ok(fs::write(package.join("kinglet.wasm"), module)?)
 }
 
-/// A page loads scripts from a folder, and nothing else: what is no script becomes one.
+/// Writes the page. All other files become scripts, because a page opened from a folder can load
+/// scripts only.
 fn write_page(page: &Path, module: &[u8], converter: &[u8]) -> Result<()> {
     fs::create_dir_all(page.join("data"))?;
     let sources = folder_of("browser");
     let source = |name: &str| -> Result<String> {
         let text = fs::read_to_string(sources.join(name)).with_context(|| format!("reading {name}"))?;
         ensure!(!text.contains("</script"), "{name} ends the script that it becomes");
-        // In a page all scripts are one module.
+        // The scripts are concatenated in the page, so they need no exports.
         Ok(text.replace("\nexport ", "\n"))
     };
     let mut expected = Map::new();

@@ -1,5 +1,5 @@
-//! The C interface: archives for every kind of core, and its samples, which must print what the
-//! examples in Rust print.
+//! Builds the C library for every kind of core, and compares the output of its samples with that of
+//! the Rust examples.
 
 mod archive;
 mod package;
@@ -24,8 +24,8 @@ pub(crate) struct Archives {
     /// Only the targets whose name contains this.
     #[arg(long, default_value = "")]
     target: String,
-    /// Build and run the samples in place of the package, and compare what they print with the
-    /// examples in Rust.
+    /// Test instead of writing the package: run the samples, and compare their output with that of
+    /// the Rust examples.
     #[arg(long)]
     check: bool,
     /// Write the sizes of the samples to converter/src/fit/counts.json, and their table to
@@ -34,9 +34,9 @@ pub(crate) struct Archives {
     bless: bool,
 }
 
-/// What a machine's samples are compiled with.
+/// A machine that samples run on, and their compiler.
 struct Machine {
-    /// The core of the firmware examples that runs them; none for this computer.
+    /// The emulated core; `None` for the host.
     core: Option<&'static str>,
     target: &'static str,
     compiler: &'static str,
@@ -75,13 +75,14 @@ const MACHINES: [Machine; 4] = [
     },
 ];
 
-/// The samples, their models, the longest text, and the example in Rust whose output is theirs.
+/// The samples, their models, the maximum number of tokens, and the Rust examples with equal
+/// output.
 const SAMPLES: [(&str, &str, &str, &str); 2] =
     [("intents", "home-intent", "32", "classify"), ("story", "stories", "128", "generate")];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
-/// Makes a package of the header and an archive for each target, and says where they are.
+/// Writes the package with the header and an archive per target, and prints their paths.
 pub(crate) fn archives(options: &Archives) -> Result<()> {
     if options.check {
         return check(options.bless);
@@ -95,9 +96,9 @@ pub(crate) fn archives(options: &Archives) -> Result<()> {
     Ok(())
 }
 
-/// The header is current, misuse is refused, and the samples print what the examples in Rust print.
+/// Checks the header, tests that misuse is refused, and compares the samples with the Rust examples.
 ///
-/// `bless` writes the samples' sizes down.
+/// With `bless`, it writes the sizes of the samples to the files made from them.
 pub(crate) fn check(bless: bool) -> Result<()> {
     let out = target_folder("c");
     cargo_in(&folder(), &["fmt", "--check"], &[])?;
@@ -150,7 +151,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Compiles a sample as C and as C++, and links the former.
+    /// Compiles a sample as C and as C++, and links the C version.
     fn build(&self, sample: &str, model: Option<&str>, archive: &Path, program: &Path) -> Result<()> {
         let (folder, out) = (folder(), archive.ancestors().nth(3).context("an archive lies in three folders")?);
         let mut objects = Vec::new();

@@ -1,4 +1,4 @@
-//! Calls of cargo, each of which is told.
+//! Runs cargo, and prints each call.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-/// The project's folder.
+/// The project's root folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project's folder")
 }
 
-/// A folder or a file in the project's `target`.
+/// The path of a folder or file in the project's `target`.
 pub(crate) fn target_folder(name: &str) -> String {
     root().join("target").join(name).to_string_lossy().into_owned()
 }
 
-/// What cargo prints in a folder.
+/// The output of cargo, run in a folder.
 pub(crate) fn output_of(folder: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(env!("CARGO"));
     let output = command.args(arguments).current_dir(folder).stderr(Stdio::inherit()).output()?;
@@ -24,18 +24,18 @@ pub(crate) fn output_of(folder: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Runs cargo in the project's folder.
+/// Runs cargo in the project's root folder.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     cargo_in(root(), arguments, environment)
 }
 
-/// Runs `kinglet` in the profile of the tests, which is compiled sooner than a release, and fast
+/// Runs `kinglet`, built in the `dev` profile, which compiles faster than a release and is fast
 /// enough for a small model.
 pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
     cargo(&[&KINGLET, arguments].concat(), &[])
 }
 
-/// What `kinglet` prints.
+/// The output of `kinglet`.
 pub(crate) fn kinglet_output(arguments: &[&str]) -> Result<String> {
     output_of(root(), &[&KINGLET, arguments].concat())
 }
@@ -43,7 +43,8 @@ pub(crate) fn kinglet_output(arguments: &[&str]) -> Result<String> {
 const KINGLET: [&str; 8] =
     ["run", "--quiet", "--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet", "--"];
 
-/// Runs cargo in a folder, whose own configuration counts, and says what ran and how long it took.
+/// Runs cargo in a folder, with the folder's own configuration, and prints the call and its
+/// duration.
 pub(crate) fn cargo_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let told = arguments.join(" ");
     eprintln!("$ cargo {told}");

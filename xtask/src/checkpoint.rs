@@ -1,4 +1,4 @@
-//! A checkpoint that need not ship with the project, on every core.
+//! Runs any checkpoint, such as one that does not ship with the project, on every emulated core.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +11,8 @@ use crate::machines::{CORES, Core};
 use crate::programs::build_one;
 use crate::table::grouped;
 
-/// How a checkpoint is converted, what its firmware must have, and on which cores it runs. The last
-/// is left for this machine.
+/// Options of the conversion, features of the firmware, and cores. The blob of the last row remains
+/// for measurements on the host.
 const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
     (&["--target", "m55", "--activations", "a8"], "checkpoint", &["M55"]),
     (&["--target", "m55"], "checkpoint", &["M55"]),
@@ -21,8 +21,8 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
 ];
 
 /// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
-/// `given` are options for its conversion. Returns the counts at the shorter length with 16-bit
-/// activations.
+/// `given` has additional options for the conversion. Returns the measurements at the shorter
+/// length with 16-bit activations.
 pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {
@@ -37,7 +37,7 @@ pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'
     Ok(rows)
 }
 
-/// A checkpoint, converted with these options, on some cores, with firmware of these features.
+/// Converts a checkpoint and runs it on some cores.
 fn converted(
     folder: &Path,
     options: &[&str],

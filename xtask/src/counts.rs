@@ -1,5 +1,5 @@
-//! What the emulated cores counted: one file, which the pages and the estimates of `kinglet fit`
-//! are made from.
+//! The measurements on emulated cores, in one file. Tables in `docs/` and the estimates of
+//! `kinglet fit` are made from it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,18 @@ use crate::emulate::{Counts, Measured};
 
 const FILE: &str = "converter/src/fit/counts.json";
 
-/// The programs whose counts are kept.
+/// The programs whose measurements are stored.
 const KEPT: [&str; 5] = ["generate", "classify", "command", "bench", "calls"];
 
-/// What each core counted, by program and quantity, such as `generate: instructions a token`.
+/// The measurements of each core, by program and quantity, such as `generate: instructions a
+/// token`.
 #[derive(Default)]
 pub(crate) struct Counted {
     cores: BTreeMap<String, Counts>,
 }
 
 impl Counted {
-    /// The file as it is.
+    /// Reads the file.
     pub(crate) fn read() -> Result<Self> {
         let text = fs::read_to_string(root().join(FILE)).with_context(|| format!("reading {FILE}"))?;
         let mut file: Value = serde_json::from_str(&text).with_context(|| format!("reading {FILE}"))?;
@@ -35,21 +36,21 @@ impl Counted {
         fs::write(root().join(FILE), text + "\n").with_context(|| format!("writing {FILE}"))
     }
 
-    /// Replaces what a core counted of a program.
+    /// Replaces a core's measurements of a program.
     pub(crate) fn add(&mut self, core: &str, program: &str, counts: &Counts) {
         let kept = self.cores.entry(core.to_owned()).or_default();
         kept.retain(|what, _| what.split_once(": ").is_none_or(|(of, _)| of != program));
         kept.extend(counts.iter().map(|(what, count)| (format!("{program}: {what}"), *count)));
     }
 
-    /// Replaces what a core counted of the examples, and the sizes of their programs.
+    /// Replaces a core's measurements of the examples, and the sizes of their programs.
     pub(crate) fn add_examples(&mut self, core: &str, examples: &BTreeMap<&str, Measured>) {
         for (example, measured) in examples.iter().filter(|(example, _)| KEPT.contains(example)) {
             self.add_sizes(core, example, measured);
         }
     }
 
-    /// Replaces the counts of a program on a core, and its sizes.
+    /// Replaces a core's measurements of a program, and its sizes.
     pub(crate) fn add_sizes(&mut self, core: &str, program: &str, measured: &Measured) {
         let mut counts = measured.values.clone();
         let sizes = [
@@ -61,7 +62,7 @@ impl Counted {
         self.add(core, program, &counts);
     }
 
-    /// What a core counted.
+    /// A measurement.
     pub(crate) fn get(&self, core: &str, program: &str, what: &str) -> Option<u64> {
         self.cores.get(core)?.get(&format!("{program}: {what}")).copied()
     }

@@ -1,5 +1,5 @@
-//! What takes longer than CI has: Miri, sanitizers, 32-bit builds, random models on other
-//! processors, faults at every system call. Each part writes what it found into `docs/security.md`.
+//! Runs the checks that are too slow for CI: Miri, sanitizers, 32-bit builds, random models on
+//! other processors, faults in system calls. Each part records its result in `docs/security.md`.
 
 use std::fs;
 use std::path::Path;
@@ -11,22 +11,22 @@ use clap::{Args, ValueEnum};
 
 use crate::cargo::{root, target_folder};
 
-/// What to do.
+/// Options of `cargo xtask deep`.
 #[derive(Args)]
 pub(crate) struct Deep {
-    /// Which of them; all unless it is said.
+    /// The parts to run; all by default.
     parts: Vec<Part>,
-    /// Random models: how many seeds are tried on each machine.
+    /// The number of random models on each machine.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// Fuzz targets: how many times as many inputs as in CI.
+    /// The number of fuzz inputs, as a multiple of CI's.
     #[arg(long, default_value_t = 20)]
     times: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The fuzz targets with more inputs of seeds, optimized and with overflow checks.
+    /// The fuzz targets with more inputs than in CI, optimized and with overflow checks.
     Fuzz,
     /// Random models with every kernel set here, in a 32-bit build, on emulated Arm and in Node.
     Random,
@@ -34,22 +34,21 @@ enum Part {
     Miri,
     /// The runtime's unit tests with the address sanitizer.
     Address,
-    /// The tests of threads with the thread sanitizer.
+    /// The thread tests with the thread sanitizer.
     Thread,
-    /// The runtime's unit tests on 32 bits.
+    /// The runtime's unit tests in a 32-bit build.
     Narrow,
-    /// Every system call that writes fails once in a conversion: needs strace.
+    /// Conversions in which one system call on files fails; needs strace.
     Faults,
     /// Every code point through every small tokenizer.
     Unicode,
 }
 
-/// A target of 32 bits whose programs run here, and that Rust's own linker links.
+/// A 32-bit target whose programs run on this machine, and that Rust's bundled linker can link.
 const NARROW: &str = "i686-unknown-linux-musl";
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// Machines that random models run on: what is said of them, their target, flags, and what runs
-/// them.
+/// The machines for random models: name, target, compiler flags, and emulator.
 const MACHINES: [(&str, &str, &str, &str); 5] = [
     ("i686", NARROW, "", ""),
     ("AArch64 with SDOT", "aarch64-unknown-linux-musl", "", "qemu-aarch64 -cpu max"),
@@ -81,7 +80,7 @@ impl Part {
     fn run(self, options: &Deep) -> Result<String> {
         let unit_tests = ["--package", "kinglet", "--features", "std", "--lib"];
         let build_std = ["-Zbuild-std", "--target", HOST];
-        // What is optimized without checks is not what is looked at.
+        // Release builds have no such checks by default.
         let checked =
             [("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"), ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")];
         match self {
@@ -96,12 +95,12 @@ impl Part {
                 tests(self, &arguments, &[checked[0], checked[1], ("KINGLET_EXHAUSTIVE", "1")])
             }
             Self::Miri => {
-                // Tests that go through all numbers would take days. Rayon's threads hold each
-                // other's memory in ways that Stacked Borrows does not know.
+                // Exhaustive tests would take days. Rayon violates Stacked Borrows but not Tree
+                // Borrows.
                 let environment =
                     [("MIRIFLAGS", "-Zmiri-tree-borrows -Zmiri-symbolic-alignment-check -Zmiri-ignore-leaks")];
                 let skip = MIRI_SKIPS.iter().flat_map(|test| ["--skip", test]);
-                // The root of a processor is assembly, which Miri does not know.
+                // libm computes square roots in assembly, which Miri does not support.
                 let soft = ["--package", "kinglet", "--features", "std,libm/force-soft-floats", "--lib", "--"];
                 let arguments: Vec<&str> = ["miri", "test"].into_iter().chain(soft).chain(skip).collect();
                 tests(self, &arguments, &environment)
@@ -129,7 +128,7 @@ impl Part {
     }
 }
 
-/// Tests of numbers by the million, or of files that Miri does not read.
+/// Tests that loop over millions of numbers, or read files, which Miri does not allow.
 const MIRI_SKIPS: [&str; 12] = [
     "exhaustive",
     "page_of_errors",
@@ -145,7 +144,7 @@ const MIRI_SKIPS: [&str; 12] = [
     "sums_are_those",
 ];
 
-/// Runs tests, and says how many passed.
+/// Runs tests, and returns how many passed, as text.
 fn tests(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
     let printed = output(part, arguments, environment)?;
     let passed = printed
@@ -156,7 +155,7 @@ fn tests(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result
     Ok(format!("{passed} tests pass"))
 }
 
-/// What cargo prints when it succeeds.
+/// The output of cargo.
 fn output(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
     cargo(part.toolchain(), arguments, environment)
 }
@@ -165,8 +164,7 @@ fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> R
     let told = arguments.join(" ");
     eprintln!("$ cargo {toolchain} {told}");
     let mut command = Command::new("cargo");
-    // A toolchain of its own is asked of rustup, which the variables of this one would keep from
-    // it.
+    // These variables of the current toolchain would override the toolchain in the arguments.
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").arg(toolchain).args(arguments);
     let folder = target_folder(&format!("deep{toolchain}"));
     let environment = environment.iter().copied().chain([("CARGO_TARGET_DIR", folder.as_str())]);
@@ -177,7 +175,7 @@ fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> R
     Ok(printed)
 }
 
-/// Random models give equal lines everywhere.
+/// Runs random models on every machine, and compares their output.
 fn random(seeds: u64) -> Result<String> {
     let count = seeds.to_string();
     let wanted = run_random(HOST, "", "", &count)?;
@@ -220,7 +218,7 @@ fn compiler(toolchain: &str) -> Result<String> {
     Ok(said.split(" (").next().unwrap_or(&said).trim().to_owned())
 }
 
-/// Puts what a part found into its row of `docs/security.md`.
+/// Writes the result of a part into its row of `docs/security.md`.
 fn record(part: &str, found: &str) -> Result<()> {
     println!("{part}: {found}");
     let path = Path::new(root()).join("docs/security.md");

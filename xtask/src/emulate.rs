@@ -1,5 +1,5 @@
-//! Programs in QEMU, and what they say of themselves. Lines that begin with `#` are measurements:
-//! they are not compared.
+//! Runs programs in QEMU and reads their output. Lines that begin with `#` are measurements, and
+//! are not compared.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::machines::Core;
 
 const CORTEX_M: &str = "qemu-system-arm -nographic -icount shift=6,align=off,sleep=off -machine";
 
-/// What a program counted of itself, by what it counted.
+/// The measurements of a program, by name.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// What a firmware measured of itself, and its sizes.
+/// The measurements of a firmware program, and the sizes of its sections in bytes.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) values: Counts,
@@ -25,13 +25,13 @@ pub(crate) struct Measured {
     pub(crate) memory: u64,
 }
 
-/// A machine with a core, and a program in it.
+/// The QEMU command that runs a program on a core.
 pub(crate) fn emulator(core: &Core, program: &Path) -> Command {
     let options = match core.qemu {
         "virt" => "qemu-system-riscv32 -nographic -icount shift=0 -cpu rv32 -bios none -machine virt".to_owned(),
         machine => format!("{CORTEX_M} {machine}"),
     };
-    // Where a program hangs, the emulator must not.
+    // Ends the emulator if the program hangs.
     let mut command = Command::new("timeout");
     command.arg("300").args(options.split_whitespace());
     command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
@@ -40,19 +40,19 @@ pub(crate) fn emulator(core: &Core, program: &Path) -> Command {
 
 pub(crate) fn emulate(core: &Core, program: &Path) -> Result<String> {
     let output = emulator(core, program).output().context("running QEMU: is it installed?")?;
-    // Semihosting writes to one or the other.
+    // Depending on its version, QEMU's semihosting writes to standard output or standard error.
     let printed = [output.stdout, output.stderr].concat();
     let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;
     ensure!(output.status.success(), "{} on {}: {}\n{printed}", program.display(), core.name, output.status);
     Ok(printed)
 }
 
-/// The lines that must be equal on every machine.
+/// The lines without measurements, which must be equal on every machine.
 pub(crate) fn compared(printed: &str) -> String {
     printed.lines().filter(|line| !line.starts_with('#')).fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// The lines that are not compared.
+/// The measurements in a program's output.
 pub(crate) fn counts(printed: &str) -> Result<Counts> {
     let lines = printed.lines().filter_map(|line| line.strip_prefix("# "));
     let each = lines.map(|line| {

@@ -1,5 +1,5 @@
-//! The examples with an executor: built, run on an emulated Cortex-M4, and compared with what they
-//! must print. They are projects of their own, and may panic, as their executors may.
+//! Builds the RTIC and embassy examples, runs them on an emulated Cortex-M4, and compares their
+//! output. They may panic, because their executors may.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::emulate::{compared, emulate};
 use crate::machines::CORES;
 use crate::programs::{build, folder_of};
 
-/// Their folders, and their programs.
+/// The folders and program names of these examples.
 pub(crate) const FOLDERS: [(&str, &str); 2] = [("rtic", "rtic-classifier"), ("embassy", "embassy-classifier")];
 
 pub(crate) fn check() -> Result<()> {

@@ -1,5 +1,5 @@
-//! Builds the firmware examples, runs them on emulated cores, and compares what they print with
-//! what the host prints.
+//! Builds the firmware examples, runs them on emulated cores, and compares their output with the
+//! host's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,39 +20,39 @@ use crate::{boards, checkpoint, executors, signed, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
-    /// Write what the host prints to the expected files in place of comparing, what the cores
-    /// counted to converter/src/fit/counts.json, and its table to docs/boards.md.
+    /// Write the host's output to the expected files instead of comparing it, the measurements to
+    /// converter/src/fit/counts.json, and their tables to docs/boards.md.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.
     #[arg(long, default_value = "")]
     core: String,
-    /// Count what single operations cost on each core, too.
+    /// Also measure single operations on each core.
     #[arg(long)]
     kernels: bool,
-    /// A checkpoint to run on all cores besides, such as one that may not ship: of a decoder, which
-    /// writes, or of a sentence encoder, which searches phrases.
+    /// Also run this checkpoint on all cores: a decoder, which generates text, or a sentence
+    /// encoder, which searches phrases.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
     /// Options of `kinglet convert` for that checkpoint, such as `--vocabulary-size 8000`.
     #[arg(last = true, requires = "checkpoint")]
     conversion: Vec<String>,
-    /// Leave out the boards that are only built.
+    /// Skip the boards that are not emulated.
     #[arg(long)]
     emulated_only: bool,
-    /// Only build and check the boards whose folder's name contains this.
+    /// Only build and check the boards whose folder name contains this.
     #[arg(long, conflicts_with = "emulated_only")]
     board: Option<String>,
 }
 
 impl Firmware {
-    /// All programs on all cores, single operations too, and all boards.
+    /// All programs and single operations on all cores, and all boards.
     pub(crate) fn all() -> Self {
         Self { kernels: true, ..Self::default() }
     }
 }
 
-/// Formatting, which the workspace's own check leaves out.
+/// Checks the formatting of packages outside the workspace.
 pub(crate) fn lint() -> Result<()> {
     let boards = boards::all()?;
     let folders =
@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     Ok(())
 }
 
-/// What each example prints on the host, which is what the expected files say.
+/// Runs the examples on the host, compares their output with the expected files, and returns it.
 fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
     let target = target_folder("host");
     cargo_in(&folder_of("host"), &["build", "--quiet", "--release", "--target-dir", &target], &[])?;
@@ -125,10 +125,10 @@ fn on_the_host(bless: bool) -> Result<BTreeMap<&'static str, String>> {
     Ok(expected)
 }
 
-/// The program that counts single operations.
+/// The program that measures single operations.
 pub(crate) const KERNELS: &str = "kernels";
 
-/// Single operations on every core, as the host has them: what each core counted.
+/// Measures single operations on every core, and compares their results with the host's.
 pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let wanted = Command::new(format!("{}/release/host", target_folder("host"))).arg("kernels").output()?;
     let wanted = compared(&String::from_utf8(wanted.stdout)?);
@@ -142,7 +142,7 @@ pub(crate) fn kernels(only: &str) -> Result<Vec<(&'static str, Counts)>> {
     Ok(rows)
 }
 
-/// The one example with a heap writes the story that the others write.
+/// Checks that the example with a heap writes the story of `generate`.
 fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
     let core = &CORES[2];
     let printed = compared(&emulate(core, &build_one(core, "heap", "heap", &[])?)?);
@@ -153,12 +153,12 @@ fn with_a_heap(expected: &BTreeMap<&'static str, String>) -> Result<()> {
 /// The folders of a core's programs.
 struct Programs {
     all: PathBuf,
-    /// Those of [`LEAN`], built for their size.
+    /// The programs of [`LEAN`], built with minimal features.
     lean: PathBuf,
 }
 
 impl Programs {
-    /// Builds them.
+    /// Builds the programs of a core.
     fn of(core: &Core) -> Result<Self> {
         let all = build(&folder_of(core.folder), core.target, core.features, core.environment())?;
         Ok(Self { all, lean: build_lean(core)? })
@@ -190,7 +190,7 @@ impl Programs {
     }
 }
 
-/// Some examples on every core: what each counted of itself.
+/// Runs some examples on every core, and returns their measurements.
 pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, BTreeMap<&'static str, Measured>)>> {
     let mut expected = on_the_host(false)?;
     expected.retain(|example, _| names.contains(example));
@@ -198,7 +198,7 @@ pub(crate) fn examples(names: &[&str], only: &str) -> Result<Vec<(&'static str, 
     cores.map(|core| Ok((core.name, Programs::of(core)?.run(core, &expected)?))).collect()
 }
 
-/// An example on this machine, as it was built for [`examples`]: what it counted of itself.
+/// Runs an example on the host, as built by [`examples`], and returns its measurements.
 pub(crate) fn here(arguments: &[&str]) -> Result<Counts> {
     let output = Command::new(format!("{}/release/host", target_folder("host"))).args(arguments).output()?;
     ensure!(output.status.success(), "{arguments:?} fails on the host");

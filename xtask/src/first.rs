@@ -1,5 +1,4 @@
-//! The README's program: built and run as the README says, with a model that `kinglet export`
-//! writes.
+//! Builds and runs the README's program, with a model that `kinglet export` writes.
 
 use std::fs;
 use std::process::Command;

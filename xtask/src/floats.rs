@@ -1,8 +1,9 @@
-//! Reads off a linked program that the way from tokens to logits has no floating point in it.
+//! Checks that a linked program contains no floating-point code between tokens and logits, and no
+//! heap.
 //!
-//! A Cortex-M0+ has no floating-point unit, so every float operation there is a call of a library
-//! function whose name gives it away. A second program, which does compute a float, must be found
-//! out: otherwise the check itself is broken.
+//! A Cortex-M0+ has no floating-point unit, so every float operation is a call of a library
+//! function with a known name. As a control, the check must find such calls in a second program,
+//! which does use floats.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use object::{Object, ObjectSymbol};
 
 use crate::cargo::{cargo, target_folder};
 
-/// How the names of soft-float and conversion functions begin, by the Arm run-time ABI and by
+/// Prefixes of the names of soft-float and conversion functions in the Arm run-time ABI and in
 /// compiler-rt.
 const FLOAT: [&str; 22] = [
     "__aeabi_f",
@@ -57,7 +58,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The names of all functions of the probe, linked without what is not used.
+/// The names of all functions that are linked into the probe.
 fn symbols(features: &str) -> Result<Vec<String>> {
     let target = "thumbv6m-none-eabi";
     let folder = target_folder("probe");

@@ -1,10 +1,10 @@
-//! The law of the floors: a room of a crate imports rooms of lower floors only, and files do not
-//! import each other in a circle. A room is a module at the crate's root, with what lies in its
-//! folder.
+//! Checks the layering of modules. The layers are called floors, and a module at the crate's root,
+//! with all modules below it, is called a room. A room may import rooms of lower floors only, and
+//! files must not import each other in a cycle.
 //!
-//! The sources are read as tokens, so that imports inside macros and paths inside expressions count
-//! like `use` lines. A name that a module passes on counts as the module's where it is defined.
-//! Tests may import anything.
+//! The sources are parsed as tokens, so imports inside macros and paths in expressions are checked
+//! like `use` items. A re-exported name counts as an import of the module that defines it. Tests
+//! may import anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The crates that keep the law: the folder of their sources, and their floors.
+/// The checked crates: the folder of their sources, and their floors.
 const CRATES: [(&str, &[&[&str]]); 3] = [("runtime/src", RUNTIME), ("converter/src", CONVERTER), ("xtask/src", XTASK)];
 
-/// The rooms of the runtime, the ground floor first. Rooms of one floor do not know each other.
+/// The rooms of the runtime, lowest floor first. Rooms of one floor do not import each other.
 const RUNTIME: &[&[&str]] = &[
     &["error", "features", "fixed"],
     &["format"],
@@ -62,13 +62,13 @@ const XTASK: &[&[&str]] = &[
     &["bench"],
 ];
 
-/// A module as the path from the crate's root to it.
+/// The path of a module from the crate's root.
 type Module = Vec<String>;
 
 /// Checks every crate of [`CRATES`].
 ///
 /// # Errors
-/// One line for each import that the law forbids.
+/// One line for each forbidden import.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
     for (folder, floors) in CRATES {
@@ -84,7 +84,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Rust files below a folder, with their paths from it.
+/// The Rust files below a folder, with their relative paths.
 fn sources(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -104,7 +104,7 @@ fn sources(folder: &Path) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// What a crate's sources do against the law, a line for each fault.
+/// The forbidden imports of a crate, one line each.
 fn faults_of(sources: &[(String, String)], floors: &[&[&str]]) -> Result<Vec<String>> {
     let crate_ = Crate::read(sources)?;
     let arrows = crate_.arrows();
@@ -133,8 +133,8 @@ fn floor_of(floors: &[&[&str]], room: &str) -> Option<usize> {
     floors.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// The arrows between the files and folders that lie in a module's folder, and the module's own
-/// file.
+/// The imports between the direct children of a module's folder, and between these and the module's
+/// own file.
 fn between(folder: &Module, arrows: &BTreeSet<(Module, Module)>) -> BTreeMap<String, BTreeSet<String>> {
     let child = |module: &Module| match module.strip_prefix(folder.as_slice())? {
         [] if folder.is_empty() => None,
@@ -151,9 +151,9 @@ fn between(folder: &Module, arrows: &BTreeSet<(Module, Module)>) -> BTreeMap<Str
     graph
 }
 
-/// A circle in a graph, if it has one, from a node back to itself.
+/// A cycle in a graph, if it has one; its first node is also the last.
 fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
-    // Nodes that no arrow leaves, or whose arrows all end in such nodes, are in no circle.
+    // A node without outgoing edges is not in a cycle; remove such nodes until none is left.
     let mut graph = graph.clone();
     loop {
         let known = graph.keys().cloned().collect::<BTreeSet<_>>();
@@ -175,19 +175,19 @@ fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     }
 }
 
-/// The files of a crate, but for those of tests, each with the paths that it names.
+/// The files of a crate, except those of tests, with the paths that each contains.
 struct Crate {
     modules: BTreeMap<Module, Vec<Named>>,
 }
 
-/// A path that a file names.
+/// A path in a file.
 #[derive(Debug)]
 struct Named {
-    /// From the crate's root.
+    /// The path from the crate's root.
     path: Module,
-    /// What it is called here, when it is imported.
+    /// The local name, if it is an import.
     called: Option<String>,
-    /// Whether it is imported to be passed on.
+    /// Whether it is a re-export.
     passed_on: bool,
 }
 
@@ -204,22 +204,22 @@ impl Crate {
             let tokens = text.parse::<TokenStream>().map_err(|e| anyhow::anyhow!("{file}: {e}"))?;
             let mut reader = Reader { modules: &modules, named: Vec::new(), tests: &mut tests };
             reader.read(tokens, &module(file), false);
-            // A library and a program of one package have one root here.
+            // The library and the program of a package share their root module.
             read.entry(module(file)).or_insert_with(Vec::new).extend(reader.named);
         }
         read.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
         Ok(Self { modules: read })
     }
 
-    /// Which file imports which.
+    /// The imports between files, as pairs of importing and imported module.
     fn arrows(&self) -> BTreeSet<(Module, Module)> {
         let mut arrows = BTreeSet::new();
         for (from, named) in &self.modules {
             for name in named {
                 let to = self.home(&name.path, &mut BTreeSet::new());
-                // A module that only passes on what is below it does not use it.
+                // Re-exporting a name of a child module is not a use.
                 let passes_on = name.passed_on && to.starts_with(from);
-                // The root knows everything, and what others name there are exported macros.
+                // The root may import everything; paths to the root are exported macros.
                 let has_root = from.is_empty() || to.is_empty();
                 if to != *from && !has_root && !passes_on {
                     arrows.insert((from.clone(), to));
@@ -229,7 +229,7 @@ impl Crate {
         arrows
     }
 
-    /// The module in whose file the thing at a path is defined.
+    /// The module that defines the item at a path, following re-exports.
     fn home(&self, path: &Module, seen: &mut BTreeSet<Module>) -> Module {
         let known = |len: &usize| path.get(..*len).is_some_and(|module| self.modules.contains_key(module));
         let len = (0..=path.len()).rev().find(known).unwrap_or(0);
@@ -248,13 +248,13 @@ impl Crate {
 struct Reader<'a> {
     modules: &'a BTreeSet<Module>,
     named: Vec<Named>,
-    /// Modules that are there for tests only.
+    /// Modules that are compiled for tests only.
     tests: &'a mut BTreeSet<Module>,
 }
 
 impl Reader<'_> {
-    /// `at` is the module in which the tokens stand. In a macro it is unknown, so `super` says
-    /// nothing.
+    /// Reads tokens in the module `at`. Inside a macro definition the module is unknown, so `super`
+    /// is ignored.
     fn read(&mut self, tokens: TokenStream, at: &Module, in_macro: bool) {
         let tokens = tokens.into_iter().collect::<Vec<_>>();
         let mut i = 0;
@@ -275,7 +275,7 @@ impl Reader<'_> {
                     i += item.len();
                 }
                 TokenTree::Group(group) => {
-                    // `pub(in path)` imports nothing.
+                    // `pub(in path)` is not an import.
                     let restricts = group.stream().into_iter().next().is_some_and(|token| is_word(&token, "in"));
                     if !restricts {
                         self.read(group.stream(), at, in_macro);
@@ -316,7 +316,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The tree of a `use`, below a path.
+    /// Reads the tree of a `use` item below the path `above`.
     fn import(&mut self, tree: &[TokenTree], above: &[String], place: &Place<'_>) {
         for tree in tree.split(|token| is_mark(token, ',')) {
             let (steps, len) = path(tree);
@@ -337,7 +337,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Keeps a path that leads into this crate.
+    /// Records a path if it refers to this crate.
     fn name(&mut self, path: &[String], called: Option<String>, place: &Place<'_>) {
         let Some(first) = path.first() else { return };
         let supers = path.iter().take_while(|step| *step == "super").count();
@@ -357,14 +357,14 @@ impl Reader<'_> {
     }
 }
 
-/// Where a path stands.
+/// The context of a path.
 struct Place<'a> {
     at: &'a Module,
     in_macro: bool,
     passed_on: bool,
 }
 
-/// The words of a path at the front of some tokens, and how many tokens it takes.
+/// The segments of a path at the beginning of `tokens`, and the number of its tokens.
 fn path(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     let (mut words, mut len) = (Vec::new(), 0);
     while let Some(TokenTree::Ident(word)) = tokens.get(len) {
@@ -379,13 +379,13 @@ fn path(tokens: &[TokenTree]) -> (Vec<String>, usize) {
     (words, len)
 }
 
-/// Whether an attribute's brackets keep an item for tests.
+/// Whether an attribute restricts an item to tests.
 fn is_test(brackets: &TokenTree) -> bool {
     let text = brackets.to_string().replace(char::is_whitespace, "");
     text.starts_with("[cfg(test)") || text.starts_with("[cfg(all(test,")
 }
 
-/// Tokens up to the end of an item: its body, or its semicolon.
+/// The number of tokens of an item, up to its body or its semicolon.
 fn item_len(tokens: &[TokenTree]) -> usize {
     let ends = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,

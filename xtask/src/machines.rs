@@ -1,4 +1,4 @@
-//! The cores that QEMU emulates, and the programs that run on them: data.
+//! The emulated cores, and the programs that run on them.
 
 /// A core that QEMU emulates.
 pub(crate) struct Core {
@@ -10,16 +10,17 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// What cargo is told of the core besides its target, which is the one of the Cortex-M33: that
-    /// loops may count in a register, that there are selects, and vectors.
+    /// Environment variables for building. The Cortex-M55 shares its target with the Cortex-M33, so
+    /// the compiler must be told its processor, which has vectors, low-overhead loops and
+    /// conditional selects.
     pub(crate) fn environment(&self) -> &'static [(&'static str, &'static str)] {
         const CORTEX_M55: (&str, &str) =
             ("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABIHF_RUSTFLAGS", "-C target-cpu=cortex-m55");
         if self.has_vectors() { &[CORTEX_M55] } else { &[] }
     }
 
-    /// Whether an example is built for it: `calls` asks for the feature of its name, which a core has
-    /// whose flash has room for two models.
+    /// Whether an example is built for the core. `calls` needs flash for two models; cores that
+    /// have it list the feature of this name.
     pub(crate) fn builds(&self, example: &str) -> bool {
         example != "calls" || self.features.split(',').any(|feature| feature == example)
     }
@@ -93,6 +94,6 @@ pub(crate) const EXAMPLES: [&str; 15] = [
     "accuracy_commands",
 ];
 
-/// Those whose code is measured: they are built without the parts of the runtime that their models
-/// do not have.
+/// The examples whose code size is measured. They are built without the parts of the runtime that
+/// their models do not use.
 pub(crate) const LEAN: [&str; 2] = ["generate", "classify"];

@@ -1,4 +1,5 @@
-//! The commands that CI and people run. What CI does is here, so that it can be done at a desk.
+//! `cargo xtask`: the tasks of CI and of developers. CI itself only calls `cargo xtask ci`, so
+//! every check can be run locally.
 
 mod bench;
 mod blobs;
@@ -31,7 +32,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cargo::{cargo, kinglet, root, target_folder};
 
-/// Where the runtime must build without a default feature, and clippy has nothing to say.
+/// The targets for which the runtime must build without default features, and pass clippy.
 const TARGETS: [&str; 7] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
@@ -42,8 +43,8 @@ const TARGETS: [&str; 7] = [
     "wasm32-unknown-unknown",
 ];
 
-/// Programs that run or compile what this machine's Rust does not, and the packages of Debian that
-/// have them.
+/// Emulators, compilers and interpreters that the tests need, and the Debian packages that contain
+/// them.
 const EMULATORS: [(&str, &str); 10] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
@@ -66,45 +67,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// All that follows, in order: what a change must pass.
+    /// Run all checks that a change must pass.
     Ci,
-    /// Formatting, the floors of the runtime and the converter, lints and documentation.
+    /// Check formatting, module layers (floors), lints and documentation.
     Lint,
-    /// All tests that need Rust alone.
+    /// Run all tests that need Rust only.
     Test,
-    /// Firmware on emulated cores, the runtime on 64-bit Arm and in WebAssembly, and exports to C:
-    /// all that needs more than Rust.
+    /// Run the tests that need other tools: firmware on emulated cores, the runtime on 64-bit Arm
+    /// and in WebAssembly, and the C library.
     Emulators,
-    /// Write the pages of `docs/` that are made from the program.
+    /// Generate the pages of `docs/` that are made from the program.
     Docs,
-    /// The runtime for every supported target.
+    /// Build the runtime for every supported target.
     Targets,
-    /// No floating point between tokens and logits, and no heap: read off the symbols of a
-    /// Cortex-M0+ program.
+    /// Check, by the symbols of a Cortex-M0+ program, that nothing between tokens and logits uses
+    /// floating point or a heap.
     Floats,
-    /// The firmware examples: built for every board, and run on every core that QEMU has.
+    /// Build the firmware examples for every board, and run them on every emulated core.
     Firmware(firmware::Firmware),
-    /// The C library: a package with the header and an archive for every kind of core.
+    /// Build the package of the C library: the header, and an archive for every kind of core.
     C(c::Archives),
-    /// The page and the npm package: made, and run in Chromium and in Node.
+    /// Build the page and the npm package, and test them in Chromium and in Node.
     Browser(browser::Browser),
-    /// The Python package: its wheel in a fresh virtual environment, and its tests.
+    /// Build the Python wheel, and test it in a fresh virtual environment.
     Python,
-    /// What single operations and whole models cost, on every core and here, beside what others
-    /// reach: one table.
+    /// Measure single operations and whole models on every core and on this machine, and print them
+    /// in one table with figures of other implementations.
     Bench(bench::Bench),
-    /// The runtime's tests and the examples on emulated 64-bit Arm processors and in WebAssembly.
+    /// Run the runtime's tests and the examples on emulated 64-bit Arm and in WebAssembly.
     Portable,
-    /// The blobs in the firmware examples: converted again, and compared; or written anew.
+    /// Convert the models that ship, and compare them with the blobs in the firmware examples.
     Blobs {
-        /// Write them.
+        /// Replace the blobs instead of comparing.
         #[arg(long)]
         write: bool,
     },
-    /// Convert the model that ships with the project, and have it tell a story.
+    /// Convert a model that ships with the project, and let it write a story.
     Demo,
-    /// What takes longer than CI has: Miri, sanitizers, random models on other processors; the
-    /// figures go to `docs/security.md`.
+    /// Run the checks that are too slow for CI, such as Miri, sanitizers and random models on other
+    /// processors, and record the results in `docs/security.md`.
     Deep(deep::Deep),
 }
 
@@ -140,7 +141,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Writes the pages that tests hold to the program.
+/// Generates the pages that tests compare with the program.
 fn docs() -> Result<()> {
     let bless = [("KINGLET_BLESS", "1")];
     cargo(&["test", "--quiet", "--package", "kinglet", "--lib", "error::page"], &bless)?;
@@ -157,26 +158,26 @@ fn lint() -> Result<()> {
     cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// Lints, of which none may be found, and no function of a younger library than `rust-version` has.
+/// Runs clippy. Warnings are errors, and so are library functions newer than `rust-version`.
 fn clippy(of: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let deny = ["--", "-D", "warnings", "-D", "clippy::incompatible_msrv"];
     cargo(&[&["clippy"], of, &deny].concat(), environment)
 }
 
-/// Without the client of the Hub, which takes longer to compile than all other crates that the
-/// converter is made of, and without the benchmarks.
+/// Runs the tests without the benchmarks and without the Hub client, which takes longer to compile
+/// than all other dependencies of the converter together.
 fn test() -> Result<()> {
     cargo(&["test", "--workspace", "--exclude", "kinglet-benches", "--no-default-features"], &[])?;
-    // Cores of a microcontroller, for which there are threads with `std`.
+    // The feature `cores` is compiled without `std` only, so it needs a run of its own.
     cargo(&["test", "--package", "kinglet", "--lib", "--features", "cores", "threads::cores"], &[])
 }
 
-/// The client of the Hub, against a server that the tests start.
+/// Tests the Hub client against a local server that the tests start.
 fn hub() -> Result<()> {
     cargo(&["test", "--package", "kinglet-convert", "--lib", "--test", "cli", "hub"], &[])
 }
 
-/// Whatever needs another processor or another compiler.
+/// Runs the tests that need another processor or compiler.
 fn emulators() -> Result<()> {
     for (program, package) in EMULATORS {
         let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
@@ -194,7 +195,7 @@ fn targets() -> Result<()> {
         cargo(&["build", "--package", "kinglet", "--release", "--target", target], &[])?;
         clippy(&["--package", "kinglet", "--target", target], &[])?;
     }
-    // Code for units that a target does not promise.
+    // Code for instruction set extensions that a target does not imply.
     clippy(&["--package", "kinglet", "--target", "thumbv8m.main-none-eabihf", "--features", "mve"], &[])?;
     let vectors = [("RUSTFLAGS", "-C target-feature=+simd128")];
     clippy(&["--package", "kinglet", "--target", "wasm32-unknown-unknown"], &vectors)?;

@@ -1,5 +1,5 @@
-//! The runtime on processors that this machine does not have: its own tests, and the examples,
-//! which must print what they print on the host.
+//! Runs the runtime's tests and the examples on emulated 64-bit Arm and in WebAssembly, and
+//! compares the examples' output with the host's.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::emulate::compared;
 use crate::machines::EXAMPLES;
 use crate::programs::folder_of;
 
-/// What a build is for, and what runs it.
+/// A target, and the emulator for it.
 struct Machine {
     name: &'static str,
     target: &'static str,
@@ -20,13 +20,12 @@ struct Machine {
     runs_in: &'static str,
 }
 
-/// Static programs, which the linker that comes with Rust links.
+/// A target with static linking, which Rust's bundled linker can link.
 const ARM: &str = "aarch64-unknown-linux-musl";
 const WASI: &str = "wasm32-wasip1";
 const NODE: &str = "node --no-warnings xtask/wasi.mjs";
 
-/// With the products of bytes that 64-bit Arm may have and without them, with WebAssembly's vectors
-/// and without them.
+/// 64-bit Arm with and without dot products, WebAssembly with and without SIMD.
 const MACHINES: [Machine; 4] = [
     Machine { name: "AArch64 with SDOT", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu max" },
     Machine { name: "Cortex-A53", target: ARM, flags: "", runs_in: "qemu-aarch64 -cpu cortex-a53" },
@@ -42,7 +41,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What a command prints, if it succeeds.
+/// The output of a command.
 fn output(command: &mut Command, folder: &Path) -> Result<String> {
     let output =
         command.current_dir(folder).output().with_context(|| format!("running {command:?}: is it installed?"))?;
@@ -56,18 +55,19 @@ fn output(command: &mut Command, folder: &Path) -> Result<String> {
     Ok(printed)
 }
 
-/// One folder for all, so that what runs in the compiler is built once.
+/// The target folder. All machines share it, so that procedural macros are built once.
 fn out() -> String {
     target_folder("portable")
 }
 
 impl Machine {
-    /// The runtime's own tests, among them those of the kernels: every set against the definition.
+    /// Runs the runtime's unit tests, including those that compare every kernel set with the scalar
+    /// set.
     fn tests(&self) -> Result<()> {
         self.cargo("", &["test", "--quiet", "--release", "--package", "kinglet", "--features", "std", "--lib"])
     }
 
-    /// Whole models: tokens, text, and the bits of logits.
+    /// Runs the examples: tokens, text and the bits of logits of whole models.
     fn examples(&self) -> Result<()> {
         self.cargo("firmware-examples/host", &["build", "--quiet", "--release"])?;
         let suffix = if self.target == WASI { ".wasm" } else { "" };
@@ -86,7 +86,7 @@ impl Machine {
         let runner = self.runs_in.replace("xtask/", &format!("{}/xtask/", root().display()));
         let variable = format!("CARGO_TARGET_{}", self.target.replace('-', "_").to_uppercase());
         let (run, link) = (format!("{variable}_RUNNER"), format!("{variable}_LINKER"));
-        // In one profile, tests and examples share their compiled dependencies.
+        // Tests and examples use one profile, so they share compiled dependencies.
         let environment = [
             (run.as_str(), runner.as_str()),
             (&link, "rust-lld"),

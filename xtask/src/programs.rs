@@ -1,4 +1,4 @@
-//! Firmware as cargo builds it: where its sources lie, and where its programs do.
+//! Builds firmware, and returns the paths of its sources and programs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use anyhow::Result;
 use crate::cargo::{cargo_in, root, target_folder};
 use crate::machines::{Core, LEAN};
 
-/// The folder of `target` for all firmware: what every board depends on is compiled once for each
-/// target, and what runs in the compiler once.
+/// The folder in `target` for all firmware. Boards share it, so that their dependencies are
+/// compiled once per target, and procedural macros once.
 pub(crate) const FIRMWARE: &str = "firmware";
 
-/// Where a folder of firmware lies.
+/// The path of a folder in `firmware-examples`.
 pub(crate) fn folder_of(name: &str) -> PathBuf {
     root().join("firmware-examples").join(name)
 }
 
-/// Builds the programs whose code is measured, and says where they are.
+/// Builds the programs whose code size is measured, and returns their folder.
 pub(crate) fn build_lean(core: &Core) -> Result<PathBuf> {
     let Core { folder, target, features, .. } = core;
     let bins = LEAN.map(|name| ["--bin", name]).concat();
@@ -24,7 +24,7 @@ pub(crate) fn build_lean(core: &Core) -> Result<PathBuf> {
     build_with(&folder_of(folder), target, "lean", &options, core.environment())
 }
 
-/// Builds one program that needs a feature of its own, and says where it is.
+/// Builds a program that needs an additional feature, and returns its path.
 pub(crate) fn build_one(core: &Core, program: &str, feature: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
     let Core { folder, target, features, .. } = core;
     let features = [feature, features].join(",");
@@ -32,13 +32,13 @@ pub(crate) fn build_one(core: &Core, program: &str, feature: &str, environment: 
     Ok(build_with(&folder_of(folder), target, FIRMWARE, &options, environment)?.join(program))
 }
 
-/// Builds a folder's programs and says where they are.
+/// Builds all programs of a folder, and returns the folder with the results.
 pub(crate) fn build(folder: &Path, target: &str, features: &str, environment: &[(&str, &str)]) -> Result<PathBuf> {
     build_with(folder, target, FIRMWARE, &["--bins", "--features", features], environment)
 }
 
-/// Builds programs of a folder in a folder of `target`, and says where they are. They stay there
-/// until programs of equal names are built for that target.
+/// Builds programs in a folder of `target`, and returns the folder with the results. A later build
+/// of programs with equal names for that target overwrites them.
 fn build_with(
     folder: &Path,
     target: &str,

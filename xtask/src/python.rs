@@ -1,4 +1,5 @@
-//! The Python package: its wheel in a fresh virtual environment, and the tests against that.
+//! Builds the wheel of the Python package, installs it into a fresh virtual environment, and runs
+//! the tests there.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{cargo_in, root, target_folder};
 
-/// What builds the wheel and runs its tests, from PyPI.
+/// The packages from PyPI that build and test the wheel.
 const TOOLS: [&str; 4] = ["maturin>=1.8,<2", "mypy", "numpy", "pytest"];
 
 pub(crate) fn check() -> Result<()> {
@@ -22,7 +23,7 @@ pub(crate) fn check() -> Result<()> {
     let program = |name: &str| format!("{environment}/bin/{name}");
     let pip = program("pip");
     run(&folder, &out, &pip, &[&["install", "--quiet"], &TOOLS[..]].concat())?;
-    // Whole models run in the tests: the profile of all tests is compiled sooner than a release.
+    // The `dev` profile compiles faster than a release, and is fast enough for the tests.
     run(&folder, &out, &program("maturin"), &["build", "--quiet", "--profile", "dev", "--out", &wheels])?;
     let wheel = fs::read_dir(&wheels)?.next().context("maturin wrote no wheel")??.path();
     run(&folder, &out, &pip, &["install", "--quiet", &wheel.to_string_lossy()])?;
@@ -30,7 +31,7 @@ pub(crate) fn check() -> Result<()> {
     run(&folder, &out, &program("pytest"), &["--quiet"])
 }
 
-/// Runs a program, for which cargo builds in `out`.
+/// Runs a program, with `out` as cargo's target folder.
 fn run(folder: &Path, out: &str, program: &str, arguments: &[&str]) -> Result<()> {
     eprintln!("$ {program} {}", arguments.join(" "));
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! A blob that `kinglet sign` signs, checked by firmware.
+//! Tests that firmware accepts a blob signed by `kinglet sign`, and refuses a modified one.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::emulate::{compared, emulate};
 use crate::machines::CORES;
 use crate::programs::{build_one, folder_of};
 
-/// A key for this check alone, and its public half.
+/// A key that is used for this test only, and its public key.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIDJN+/txe52V7zR9gOLkMVHbaIW3cdedWbB6MUjdTl23\n\
     -----END PRIVATE KEY-----\n";

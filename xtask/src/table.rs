@@ -1,4 +1,4 @@
-//! Tables for pages of the project.
+//! Tables for pages in `docs/`.
 
 use core::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::cargo::root;
 use crate::counts::Counted;
 use crate::machines::CORES;
 
-/// The table for docs/boards.md.
+/// The table of measurements per core in docs/boards.md.
 pub(crate) fn of_cores(counted: &Counted) -> String {
     const COLUMNS: [(&str, &str); 8] = [
         ("generate", "instructions a token"),
@@ -22,7 +22,7 @@ pub(crate) fn of_cores(counted: &Counted) -> String {
         ("classify", "bytes of code"),
     ];
     let mut table = String::from(
-        "| core | instructions: a story's token | a sentence classified | a sentence to a command | `generate`: code | model and tables | static RAM | stack | `classify`: code |\n|---|---|---|---|---|---|---|---|---|\n",
+        "| core | instructions: a token of a story | classifying a sentence | translating a sentence to a command | `generate`: code | model and tables | static RAM | stack | `classify`: code |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for core in &CORES {
         let figure =
@@ -32,7 +32,7 @@ pub(crate) fn of_cores(counted: &Counted) -> String {
     table
 }
 
-/// The calls whose stack is on docs/boards.md and in `kinglet inspect`.
+/// The calls whose stack use is listed in docs/boards.md and by `kinglet inspect`.
 pub(crate) const CALLS: [&str; 10] = [
     "Model::from_bytes",
     "Model::from_bytes, and the model",
@@ -46,7 +46,7 @@ pub(crate) const CALLS: [&str; 10] = [
     "Session::logits",
 ];
 
-/// The table of stacks for docs/boards.md.
+/// The table of stack use in docs/boards.md.
 pub(crate) fn of_calls(counted: &Counted) -> String {
     let names: Vec<&str> = CORES.iter().map(|core| core.name).collect();
     let mut table = format!("| bytes of stack | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
@@ -75,7 +75,7 @@ pub(crate) fn of_c(counted: &Counted) -> String {
     table
 }
 
-/// A number with commas.
+/// Formats a number with commas.
 pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let first = digits.len() % 3;
@@ -84,7 +84,7 @@ pub(crate) fn grouped(value: u64) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// Puts a table between its marks in a file of the project.
+/// Replaces the table between two marks in a file of the project.
 pub(crate) fn write(file: &str, name: &str, table: &str) -> Result<()> {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
     let path = root().join(file);

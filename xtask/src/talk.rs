@@ -1,5 +1,5 @@
-//! A conversation with the example that reads sentences from a line, on this machine and over the
-//! serial lines of cores.
+//! Tests the example `talk`, which answers typed sentences, on the host and over the serial lines
+//! of emulated cores.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::emulate::emulator;
 use crate::machines::Core;
 use crate::programs::folder_of;
 
-/// What a person types, and what comes back.
+/// The typed input and the expected output of `talk`.
 pub(crate) struct Conversation {
     typed: String,
     answered: String,
 }
 
-/// A conversation with the example that reads sentences from a line.
+/// Runs `talk` on the host, and compares its output with the expected file.
 pub(crate) fn here(bless: bool) -> Result<Conversation> {
     let (typed, answered) = (folder_of("expected").join("talk.in.txt"), folder_of("expected").join("talk.txt"));
     let output = Command::new(format!("{}/release/host", target_folder("host")))
@@ -35,11 +35,11 @@ pub(crate) fn here(bless: bool) -> Result<Conversation> {
     Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
 }
 
-/// The conversation over a core's serial line, which shows what is typed, too.
+/// Runs `talk` over a core's serial line, which also echoes the input.
 pub(crate) fn on_core(core: &Core, program: &Path, conversation: &Conversation) -> Result<()> {
     const BACKSPACE: &str = "\u{8}";
     const END: &str = "\u{4}";
-    // A key that is taken back leaves no trace but on the way.
+    // Also types a character and deletes it, which changes the echo but not the answer.
     let typed = conversation.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
     let shown = conversation.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
     let mut answers = conversation.answered.lines();

@@ -1,4 +1,4 @@
-//! The template for a project of one's own becomes projects that build.
+//! Creates projects from the firmware template, and builds them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -9,12 +9,12 @@ use crate::boards::{self, Boot, Memory};
 use crate::cargo::{cargo_in, kinglet, root, target_folder};
 use crate::programs::{FIRMWARE, folder_of};
 
-/// Where both chips' memory is said to begin.
+/// The start addresses of flash and RAM in both projects.
 const FLASH_START: u64 = 0x0800_0000;
 const RAM_START: u64 = 0x2000_0000;
 
-/// What a newcomer does, away from this project: makes a project of the template, exports a blob
-/// into it, and builds.
+/// Follows the steps of a new user in a temporary folder: creates a project from the template,
+/// exports a blob into it, and builds it.
 pub(crate) fn check() -> Result<()> {
     const ANSWERS: [(&str, &str, &str, &str, &str); 2] = [
         ("stories", "STM32F446RETx", "thumbv7em-none-eabihf", "512K", "128K"),
@@ -69,13 +69,13 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The runtime that the default answer names, seen from a project.
+/// The path of the runtime in the template's default answer, relative to a project.
 fn where_kinglet_is(project: &Path) -> Result<PathBuf> {
     let questions = fs::read_to_string(folder_of("template").join("cargo-generate.toml"))?;
     let (_, question) = questions.split_once("[placeholders.kinglet]").context("the template asks for kinglet")?;
     let path = question.lines().find_map(|line| line.strip_prefix("default = 'path = \"")?.strip_suffix("\"'"));
     let path = path.context("the default answer for kinglet is no path, and no registry has it yet")?;
-    // The project is not there, so the way out of it is not walked but read.
+    // The project does not exist, so its `..` cannot be resolved by the file system.
     let path = path.strip_prefix("../").context("the default answer does not lead out of the project")?;
     let path = project.parent().context("a project is in a folder")?.join(path);
     let manifest = fs::read_to_string(path.join("Cargo.toml")).context("nothing is where the default answer leads")?;
@@ -83,7 +83,7 @@ fn where_kinglet_is(project: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Memory from answers such as `512K` and `1M`.
+/// Parses answers such as `512K` and `1M`.
 fn memory(flash: &str, ram: &str) -> Result<Memory> {
     let bytes = |answer: &str| -> Result<u64> {
         let (number, unit) = answer.split_at(answer.len() - 1);

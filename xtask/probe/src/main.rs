@@ -1,4 +1,5 @@
-//! Everything between texts and logits, and nothing else, called as firmware would.
+//! A program that calls everything between texts and logits, and nothing else, for `cargo xtask
+//! floats`.
 #![no_std]
 #![no_main]
 
@@ -38,13 +39,13 @@ fn run(blob: &[u8], arena: &mut [u8], ids: &[u32]) -> Result<u32, Error> {
     {
         let mut vector = [0.0; 4];
         kinglet::task::embed(&mut session, ids, &[], &mut vector)?;
-        // Floats that nobody looks at would not be computed.
+        // Otherwise the compiler would remove the computation.
         black_box(&vector);
     }
     Ok(token)
 }
 
-/// Where the linker begins.
+/// The entry point.
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     let mut arena = [0; 64];

@@ -1,4 +1,4 @@
-//! The archive of the C library for a target, and the programs that work on it.
+//! Builds the C library for a target, and runs C tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{cargo_in, root, target_folder};
 
-/// Targets that archives are made for. Those without `hf` are for soft and softfp calls of
-/// functions.
+/// The targets of the library. Arm targets without `hf` have the soft and softfp calling
+/// conventions.
 pub(super) const TARGETS: [&str; 9] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
@@ -21,12 +21,12 @@ pub(super) const TARGETS: [&str; 9] = [
     "x86_64-unknown-linux-gnu",
 ];
 
-/// Where the sources of the library lie.
+/// The folder of the library's sources.
 pub(super) fn folder() -> PathBuf {
     root().join("bindings/c")
 }
 
-/// Builds the archive for a target, and says where it is.
+/// Builds the static library for a target, and returns its path.
 pub(super) fn archive(target: &str, features: &str) -> Result<PathBuf> {
     let out = target_folder("c");
     let build = ["build", "--quiet", "--release", "--target", target, "--target-dir", &out, "--features", features];
@@ -34,7 +34,7 @@ pub(super) fn archive(target: &str, features: &str) -> Result<PathBuf> {
     Ok(Path::new(&out).join(target).join("release/libkinglet_c.a"))
 }
 
-/// What a command prints, when it succeeds.
+/// The output of a command.
 pub(super) fn succeed(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("running {command:?}: is it installed?"))?;
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -1,5 +1,4 @@
-//! The package of the C library: one folder that CMake, Zephyr, ESP-IDF and Arduino each take as it
-//! is.
+//! The package of the C library: a folder that CMake, Zephyr, ESP-IDF and Arduino can use directly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,8 @@ use super::archive::{TARGETS, archive, folder, succeed};
 use crate::cargo::target_folder;
 use crate::programs::folder_of;
 
-/// Where Arduino looks for the archive of a core and of its way to call functions, and which of
-/// ours that is.
+/// The folders in which Arduino looks for the archive of a core and calling convention, and the
+/// targets of these archives.
 const ARDUINO: [(&str, &str); 9] = [
     ("cortex-m0plus", "thumbv6m-none-eabi"),
     ("cortex-m3", "thumbv7m-none-eabi"),
@@ -25,7 +24,7 @@ const ARDUINO: [(&str, &str); 9] = [
     ("esp32c3", "riscv32imc-unknown-none-elf"),
 ];
 
-/// Writes the package with the archives for `targets`; where it is.
+/// Writes the package with the archives for `targets`, and returns its path.
 pub(crate) fn write(targets: &[&str]) -> Result<PathBuf> {
     let package = PathBuf::from(target_folder("c/kinglet"));
     copy(&folder().join("package"), &package)?;
@@ -58,8 +57,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A project of CMake's that takes the package in either way, and prints what the example in Rust
-/// prints.
+/// A CMake project that uses the package as a subdirectory or through `find_package`.
 const PROJECT: &str = r#"cmake_minimum_required(VERSION 3.13)
 project(firmware C)
 if(AS_SUBDIRECTORY)
@@ -72,7 +70,8 @@ target_include_directories(firmware PRIVATE ${MODELS} ${SAMPLE})
 target_link_libraries(firmware PRIVATE kinglet::kinglet)
 "#;
 
-/// The package as CMake's users take it, and what Zephyr, ESP-IDF and Arduino read of it.
+/// Builds and runs a program with both CMake methods, and checks the descriptions for Zephyr, ESP-IDF
+/// and Arduino.
 pub(crate) fn check(models: &Path) -> Result<()> {
     let package = write(&["x86_64-unknown-linux-gnu"])?;
     let wanted = fs::read_to_string(folder_of("expected").join("classify.txt"))?;
@@ -96,8 +95,7 @@ pub(crate) fn check(models: &Path) -> Result<()> {
     sketch(&package, models)
 }
 
-/// Every file that a description names is there, and every archive that it chooses is one that is
-/// made.
+/// Checks that the files and archives named in the package's descriptions exist.
 fn structure(package: &Path) -> Result<()> {
     let read = |name: &str| fs::read_to_string(package.join(name)).with_context(|| format!("reading {name}"));
     let module = read("zephyr/module.yml")?;
@@ -122,13 +120,12 @@ fn structure(package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a sketch has of Arduino.
+/// A header with the part of Arduino that the sketch uses.
 const ARDUINO_H: &str = "#include <stddef.h>\n#include <stdint.h>\nextern \"C\" size_t strlen(const char *);\n\
     struct Port { void begin(long); size_t write(const uint8_t *, size_t); void println(); void println(int); };\n\
     extern Port Serial;\nvoid delay(unsigned long);\n";
 
-/// The sketch and the samples compile for a core, as the builds of Arduino, Zephyr and ESP-IDF
-/// compile them.
+/// Compiles the sketch and the samples, as the builds of Arduino, Zephyr and ESP-IDF would.
 fn sketch(package: &Path, models: &Path) -> Result<()> {
     let out = models.join("sketch");
     fs::create_dir_all(&out)?;

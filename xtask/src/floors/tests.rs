@@ -1,4 +1,4 @@
-//! The law, broken in every way that was thought of.
+//! Tests of the layering check, with imports written in many forms.
 
 use super::*;
 
