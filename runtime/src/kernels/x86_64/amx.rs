@@ -1,13 +1,13 @@
-//! Products over tiles of weights with AMX: sixteen tokens by sixteen rows by 64 bytes to an
+//! Products over tiled weights with AMX: sixteen tokens by sixteen rows by 64 bytes per
 //! instruction.
 //!
-//! The weights of 32 rows serve the tokens of a group after each other. A word of four columns of
-//! each row must follow another's: so they lie in wide tiles, and those of other tiles are brought
-//! into that order, as in `vnni`. Activations of sixteen bits are two planes of bytes, the upper
-//! ones signed and the lower ones not, each with sums of its own.
+//! The weights of 32 rows are multiplied by one group of tokens after another. AMX wants, for
+//! sixteen rows, one word of four columns after another: wide tiles are stored so; other tiles are
+//! copied into a panel, as in `vnni`. 16-bit activations are split into two planes, signed high
+//! bytes and unsigned low bytes, with separate sums.
 //!
-//! The instructions have no stable names in Rust, so the innermost loop is assembly. An operating
-//! system lends the registers only to those who ask for them: see [`detected`].
+//! AMX has no stable intrinsics in Rust, so the innermost loop is assembly. A process must request
+//! the tile registers from the operating system: see [`detected`].
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -21,13 +21,13 @@ use super::vnni::{AVX512_VNNI, panel, wide};
 use crate::format::places::{TILE, wide_tile_place};
 use crate::kernels::table::{Kernels, Products};
 
-/// The set, on a processor and an operating system that have it.
+/// The set, if the processor and the operating system support it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
     static DETECTED: LazyLock<bool> = LazyLock::new(detected);
     DETECTED.then_some(&AMX)
 }
 
-/// Private, so that [`kernels`] alone hands it out.
+/// Private: only [`kernels`] hands it out.
 static AMX: Kernels = Kernels {
     name: "amx",
     products8: Products {
@@ -49,29 +49,31 @@ static AMX: Kernels = Kernels {
     ..AVX512_VNNI
 };
 
-/// Whether the processor has tiles of bytes, and the operating system lends them to this process
-/// when it is asked.
+/// Whether the processor has AMX with INT8, and the operating system grants the tile registers to
+/// this process. Requests them.
 fn detected() -> bool {
-    /// Of the features of leaf 7: tiles, and their products of bytes.
+    /// AMX-TILE and AMX-INT8, in EDX of CPUID leaf 7.
     const TILES: u32 = 1 << 24 | 1 << 25;
     const XSAVE_IN_USE: u32 = 1 << 27;
-    /// Of the registers that the operating system keeps: the tiles' shape and their contents.
+    /// XTILECFG and XTILEDATA, in XCR0: the operating system saves the tiles' configuration and
+    /// contents.
     const KEPT: u64 = 0b11 << 17;
     if super::vnni::kernels()[0].is_none() || __cpuid(0).eax < 7 || __cpuid(1).ecx & XSAVE_IN_USE == 0 {
         return false;
     }
-    // SAFETY: the processor has XGETBV, as bit 27 said.
+    // SAFETY: the processor has XGETBV, because bit 27 of ECX is set.
     __cpuid_count(7, 0).edx & TILES == TILES && unsafe { _xgetbv(0) } & KEPT == KEPT && lent()
 }
 
-/// Asks the operating system for the tiles' contents, 8 KB for each thread that uses them.
+/// Requests the tile registers from the operating system, which saves 8 KB for each thread that
+/// uses them. Returns whether they were granted.
 #[cfg(target_os = "linux")]
 fn lent() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
     const XFEATURE_XTILEDATA: i64 = 18;
     let mut result = ARCH_PRCTL;
-    // SAFETY: the call changes what this process may use, and no memory.
+    // SAFETY: the call changes a permission of this process, and no memory.
     unsafe {
         asm!("syscall", inout("rax") result, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XFEATURE_XTILEDATA, out("rcx") _,
             out("r11") _, options(nostack));
@@ -84,18 +86,18 @@ fn lent() -> bool {
     false
 }
 
-/// Rows of a tile, and words of four bytes in each.
+/// Rows of a tile register, and 4-byte words per row.
 const SIDE: usize = 16;
-/// Bytes of a row of a tile.
+/// Bytes of a row of a tile register: the columns of a step.
 const STEP: usize = 4 * SIDE;
-/// Columns that a panel holds.
+/// Columns of a panel.
 const COLUMNS: usize = 768;
-/// Fewer tokens are not worth the trouble.
+/// The fewest tokens for which AMX pays off.
 const LEAST_TOKENS: usize = 2;
-/// Tokens that a panel serves.
+/// Tokens that are multiplied by one panel.
 const TOGETHER: usize = 128;
 
-/// Tiles' shapes, as the instruction that sets them reads them.
+/// The operand of `LDTILECFG`.
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -106,8 +108,8 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// Tiles 0 to 3 hold sums, 4 and 5 activations, of `first` and `second` tokens, and 6 and 7
-    /// weights. Each tile of activations has two of sums.
+    /// Tiles 0 to 3 hold sums, two for each tile of activations; tiles 4 and 5 hold activations of
+    /// `first` and `second` tokens; tiles 6 and 7 hold weights.
     fn new(first: usize, second: usize) -> Self {
         let mut all = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         let tokens = [first, first, second, second, first, second, SIDE, SIDE];
@@ -118,12 +120,12 @@ impl Configuration {
         all
     }
 
-    /// Makes this the configuration of the thread's tiles.
+    /// Configures the thread's tile registers.
     ///
     /// # Safety
-    /// The processor has AMX, and the operating system lends its registers.
+    /// The processor has AMX, and the operating system has granted its registers.
     unsafe fn set(&self) {
-        // SAFETY: 64 bytes are read, and say what the processor can do.
+        // SAFETY: 64 bytes are read, and they are a valid configuration.
         unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, readonly)) };
     }
 }
@@ -132,16 +134,16 @@ impl Configuration {
 #[repr(align(64))]
 struct Panel([[[[u8; 4]; SIDE]; 2]; COLUMNS / 4]);
 
-/// The sums of two tiles of activations by two of weights.
+/// The sums of two tiles of activations by two tiles of weights.
 #[repr(align(64))]
 struct Sums([[[[i32; SIDE]; SIDE]; 2]; 2]);
 
-/// What activations are multiplied from: rows of bytes, one after the other, padded to whole steps.
+/// Activations: rows of bytes, one after the other, padded to whole steps.
 #[derive(Clone, Copy)]
 struct Rows {
     first: *const u8,
     stride: usize,
-    /// Rows from a plane to the next one.
+    /// Rows from one plane to the next.
     next_plane: usize,
 }
 
@@ -151,41 +153,42 @@ impl Rows {
     }
 }
 
-/// The weights of 32 rows, sixteen from each of `halves` on. Words of four columns of sixteen rows
-/// follow each other, `apart` bytes from word to word.
+/// The weights of 32 rows, sixteen at each of `halves`: the words of four columns of sixteen rows,
+/// with a stride of `apart` bytes between groups of columns.
 #[derive(Clone, Copy)]
 struct Weights {
     halves: [*const u8; 2],
     apart: usize,
 }
 
-/// Activations of either width.
+/// 8-bit or 16-bit activations.
 trait Activations: bytemuck::Pod {
-    /// Tokens whose sums are in tiles at a time: with two planes each has two tiles.
+    /// Tokens whose sums are in tiles at a time. With two planes, each token has sums in two tiles.
     const GROUP: usize;
 
-    /// Rows as they lie in `x`, `cols` apart, where the products can read them there.
+    /// The rows in `x`, with stride `cols`, if they can be multiplied in place.
     fn as_they_lie(x: &[Self], cols: usize, columns: &Range<usize>) -> Option<Rows>;
 
-    /// Writes rows of columns to the planes that they are multiplied from.
+    /// Copies the columns of all rows to planes.
     fn fill<const TOKENS: usize>(planes: &mut Planes<TOKENS>, x: &[Self], cols: usize, columns: &Range<usize>);
 
-    /// Where the two tiles of activations of a group begin, and how many tokens each has, at least
-    /// one. The group begins with row `first`, and `left` rows are left.
+    /// The addresses of a group's two tiles of activations, and the number of tokens of each, at
+    /// least one. The group begins with row `first`, and `left` rows are left.
     fn tiles(rows: Rows, first: usize, left: usize) -> [(*const u8, usize); 2];
 
+    /// Multiplies two tiles of activations by two tiles of weights, over `steps` steps.
+    ///
     /// # Safety
-    /// The tiles are configured. `x` points to the first rows of two tiles; the others follow
-    /// `stride` bytes apart, each of `steps` steps. There are weights for `steps` steps.
+    /// The tiles are configured. `x` points to the first rows of two tiles; the other rows follow
+    /// at a stride of `stride` bytes, each of `steps` steps. `weights` has `steps` steps.
     unsafe fn multiply(sums: &mut Sums, x: [*const u8; 2], stride: usize, weights: Weights, steps: usize);
 }
 
-/// Defines the innermost loop: the instruction for the second tile of activations is named.
+/// Defines the innermost loop. `$second` is the instruction for the second tile of activations.
 macro_rules! multiply {
     ($second:literal) => {
         unsafe fn multiply(sums: &mut Sums, [x, y]: [*const u8; 2], stride: usize, weights: Weights, steps: usize) {
-            // SAFETY: what is read is there, as the caller says, and each tile of sums has a
-            // kilobyte.
+            // SAFETY: the caller guarantees what is read, and each tile of sums has a kilobyte.
             unsafe {
                 asm!(
                     "tilezero tmm0",
@@ -283,7 +286,7 @@ impl Activations for i16 {
     multiply!("tdpbusd");
 }
 
-/// Bytes of activations: of those of sixteen bits the upper ones, then the lower ones.
+/// The planes of activations: one of bytes, or the high bytes and the low bytes.
 #[repr(align(64))]
 struct Planes<const TOKENS: usize>([[[MaybeUninit<u8>; COLUMNS]; TOKENS]; 2]);
 
@@ -319,7 +322,7 @@ fn wide_tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     products::<_, true>(out, x, weights, cols);
 }
 
-/// Weights are multiplied as they lie, or from a panel.
+/// Multiplies weights in place, or from a panel.
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn products<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let shape = Shape::new(out, x, weights, cols);
@@ -330,7 +333,7 @@ fn products<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights:
     }
 }
 
-/// Not inlined, as most products need no panel, which takes a page of stack after the other.
+/// Not inlined: most products need no panel, whose stack is probed page by page.
 #[inline(never)]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn from_panel<X: Activations, const WIDE: bool>(out: &mut [i32], x: &[X], weights: &[i8], shape: Shape) {
@@ -363,11 +366,11 @@ fn by_columns<X: Activations, const WIDE: bool>(
             }
         }
     }
-    // SAFETY: nothing is left in the tiles.
+    // SAFETY: the contents of the tiles are not needed any more.
     unsafe { asm!("tilerelease", options(nomem, nostack)) };
 }
 
-/// Some columns of all rows of weights, and how many tokens meet them.
+/// A range of columns of all rows of weights, and the shape of the product.
 struct Part<'w> {
     weights: &'w [i8],
     columns: Range<usize>,
@@ -375,8 +378,8 @@ struct Part<'w> {
 }
 
 impl Part<'_> {
-    /// The weights of 32 rows, of which there may be but sixteen, from a block of four on. From a
-    /// panel of theirs, if there is one.
+    /// The weights of 32 rows from block `block` on, or of sixteen if there are no more. Copies
+    /// them to `panel` if there is one.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn weights<const WIDE: bool>(&self, block: usize, panel: Option<&mut Panel>) -> Option<Weights> {
         let Self { weights, columns, shape } = self;
@@ -389,7 +392,7 @@ impl Part<'_> {
             return Some(Weights { halves: [first, half(TILE * block + SIDE).unwrap_or(first)], apart: STEP });
         };
         let (words, rest) = panel.0.split_at_mut(columns.len() / 4);
-        // What follows the last column to the end of a step is zero.
+        // Pad the last step with zeros.
         rest.iter_mut().take(SIDE).for_each(|word| *word = [[[0; 4]; SIDE]; 2]);
         let weights = weights.get(TILE * shape.cols * block..)?;
         panel::avx512::fill_with::<1, WIDE>(words, weights, shape.cols, columns, 0);
@@ -398,16 +401,16 @@ impl Part<'_> {
     }
 }
 
-/// The registers, and what is moved out of them.
+/// The state of the tile registers.
 struct Tiles {
-    /// Tokens that they have been configured for.
+    /// The number of tokens that they are configured for.
     configured: usize,
     sums: Sums,
 }
 
 impl Tiles {
-    /// Activations are written to planes first. Not inlined, because planes take a page of stack
-    /// after the other.
+    /// Multiplies activations that are copied to planes first. Not inlined, because the planes'
+    /// stack is probed page by page.
     #[inline(never)]
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn by_planes<X: Activations, const WIDE: bool, const TOKENS: usize>(
@@ -423,7 +426,7 @@ impl Tiles {
         self.blocks::<X, WIDE>(out, rows, part, panel);
     }
 
-    /// All rows of weights, 32 at a time.
+    /// Multiplies all rows of weights, 32 at a time.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
     fn blocks<X: Activations, const WIDE: bool>(
         &mut self,
@@ -440,13 +443,13 @@ impl Tiles {
                 let left = X::GROUP.min(tokens - group);
                 let [(first_tile, first_rows), (second_tile, second_rows)] = X::tiles(x, group, left);
                 if left != self.configured {
-                    // SAFETY: only the entries of this set's table come here, so AMX was detected
-                    // and is lent.
+                    // SAFETY: only the entries of this set's table call this, so AMX was detected
+                    // and its registers granted.
                     unsafe { Configuration::new(first_rows, second_rows).set() };
                     self.configured = left;
                 }
-                // SAFETY: the tiles were configured for as many tokens as are left; their
-                // activations have as many steps, and so have the weights.
+                // SAFETY: the tiles are configured for the tokens that are left; activations and
+                // weights have `steps` steps.
                 unsafe { X::multiply(&mut self.sums, [first_tile, second_tile], x.stride, weights, steps) };
                 let to = out.get_mut(group * rows + TILE * block..).unwrap_or(&mut []);
                 let shape = (left, rows, TILE * (blocks - block));
@@ -456,8 +459,8 @@ impl Tiles {
     }
 }
 
-/// Stores sums, or adds them to those in `to`, which begins with the first token's; the next
-/// token's follow `rows` later. `rows_left` rows are left of each.
+/// Stores sums to `to`, or adds them if `add`. `to` begins with the first token's sums, and tokens
+/// have a stride of `rows`. Each token has `rows_left` rows left.
 #[target_feature(enable = "avx512f")]
 fn store(
     to: &mut [i32],
@@ -475,7 +478,7 @@ fn store(
                 sums = _mm512_add_epi32(_mm512_slli_epi32::<8>(sums), load(&second[half][token]));
             }
             let lanes = ((1_u32 << to.len()) - 1) as u16;
-            // SAFETY: as many lanes are read and written as there are.
+            // SAFETY: the mask limits reads and writes to `to`.
             unsafe {
                 let before = if add { _mm512_maskz_loadu_epi32(lanes, to.as_ptr()) } else { _mm512_setzero_si512() };
                 _mm512_mask_storeu_epi32(to.as_mut_ptr(), lanes, _mm512_add_epi32(before, sums));

@@ -1,4 +1,4 @@
-//! x86-64: chosen when the program runs, by what the processor has.
+//! Kernels for x86-64, selected at run time by the processor's features.
 
 #[cfg(feature = "std")]
 mod amx;

@@ -1,4 +1,4 @@
-//! What several sets of this architecture do with vectors, and with products of any layout.
+//! Helpers for vectors and products that several sets of this architecture share.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -6,15 +6,15 @@ use core::arch::x86_64::*;
 use crate::format::places::TILE;
 use crate::kernels::scalar::softmax::EXP2;
 
-/// Of a product whose slices are as long as it says.
+/// The shape of a product, consistent with the lengths of its slices.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) tokens: usize,
-    /// Whole blocks of four rows.
+    /// The number of whole blocks of four rows.
     pub(super) blocks: usize,
-    /// From one token's sums to the next one's.
+    /// The number of rows: the stride of tokens in the sums.
     pub(super) rows: usize,
-    /// A multiple of four.
+    /// The number of columns, a multiple of four.
     pub(super) cols: usize,
 }
 
@@ -28,16 +28,17 @@ impl Shape {
     }
 }
 
-/// How far ahead one token's products ask for weights of a matrix that is far, which the processor
-/// by itself does too late.
+/// The distance in bytes at which products of one token prefetch the weights of a large matrix,
+/// because the hardware prefetcher is too late.
 pub(super) const FAR_AHEAD: usize = 16384;
-/// The weights of a matrix that is not asked for: it is probably near, and asking takes its time.
+/// The largest matrix, in bytes, that is not prefetched: it is probably cached, and prefetches cost
+/// time.
 pub(super) const NEAR: usize = 65536;
 
-/// Asks for what lies somewhere, and may not be there.
+/// Prefetches an address, which need not be valid.
 #[inline(always)]
 pub(super) fn ask_for(address: *const i8) {
-    // SAFETY: a hint, which does nothing but to load a cache.
+    // SAFETY: a prefetch is a hint that accesses no memory architecturally.
     #[allow(unused_unsafe)]
     unsafe {
         _mm_prefetch::<_MM_HINT_T0>(address);
@@ -58,7 +59,7 @@ pub(super) fn store_words(to: &mut [i32; 8], words: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
 }
 
-/// The sum of eight lanes.
+/// The sum of all lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn lanes_sum(lanes: __m256i) -> i32 {
@@ -67,7 +68,7 @@ pub(super) fn lanes_sum(lanes: __m256i) -> i32 {
     _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
 }
 
-/// A block's four sums go where they belong, or are added to what is there.
+/// Stores the four sums of a block, or adds them if `add`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
@@ -79,21 +80,21 @@ pub(super) fn store_block(to: &mut [i32; TILE], sums: __m128i, add: bool) {
     }
 }
 
-/// The lower halves of two vectors plus the upper ones.
+/// The low halves of two vectors plus their high halves.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn halves(a: __m256i, b: __m256i) -> __m256i {
     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
 }
 
-/// A mask of the first `count` of sixteen lanes; of all when there are more.
+/// A mask of the first `count` lanes, at most sixteen.
 #[cfg(any(test, feature = "std"))]
 #[inline(always)]
 pub(super) fn lanes(count: usize) -> __mmask16 {
     ((1_u32 << count.min(16)) - 1) as u16
 }
 
-/// The powers with a halfword in front of them, so that each is the upper half of a word.
+/// [`EXP2`] after one halfword, so that each entry is the high half of an unaligned word.
 pub(super) static GATHERED: [u16; 513] = {
     let mut table = [0; 513];
     let mut i = 0;

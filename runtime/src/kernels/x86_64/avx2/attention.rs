@@ -1,4 +1,4 @@
-//! Attention and activations with AVX2: eight keys at a time for their scores and powers, eight or
+//! Attention and activations with AVX2: eight keys at a time for scores and exponentials, eight or
 //! sixteen columns for the weighted sum, eight values for a table.
 #![allow(unsafe_code)]
 
@@ -8,33 +8,33 @@ use super::super::vectors::{GATHERED, lanes_sum, load_words, store_words};
 use crate::kernels::attend::ScoreFactor;
 use crate::kernels::scalar;
 
-/// Eight or sixteen values that lie together, as sixteen-bit lanes.
+/// A key's value type, of which eight or sixteen load into 16-bit lanes.
 trait Wide: Copy + Into<i32> {
-    /// Sixteen values: see [`load`].
+    /// Loads sixteen values: see [`load`].
     ///
     /// # Safety
     /// The processor has AVX2.
     unsafe fn load(values: &[Self; 16]) -> __m256i;
-    /// Eight values: see [`load_half`].
+    /// Loads eight values: see [`load_half`].
     ///
     /// # Safety
     /// The processor has AVX2.
     unsafe fn load_half(values: &[Self; 8]) -> __m128i;
 }
 
-/// Sixteen values.
+/// Loads sixteen values into 16-bit lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load<K: Wide>(values: &[K; 16]) -> __m256i {
-    // SAFETY: who calls this has AVX2.
+    // SAFETY: `target_feature` guarantees AVX2.
     unsafe { K::load(values) }
 }
 
-/// Eight values.
+/// Loads eight values into 16-bit lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_half<K: Wide>(values: &[K; 8]) -> __m128i {
-    // SAFETY: who calls this has AVX2.
+    // SAFETY: `target_feature` guarantees AVX2.
     unsafe { K::load_half(values) }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     }
 }
 
-/// Whether the head is one of whole lanes, and the scores are done.
+/// Computes the scores if `head_dim` is a multiple of eight. Returns whether it did.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
@@ -130,7 +130,8 @@ fn scores<K: Wide>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
     true
 }
 
-/// Scores of heads of `16 * N` columns, eight keys at a time. Returns false for other heads.
+/// Computes the scores of heads of `16 * N` columns, eight keys at a time. Returns `false` for
+/// other heads.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]) -> bool {
@@ -161,7 +162,7 @@ fn scores_of<K: Wide, const N: usize>(out: &mut [i32], query: &[i16], keys: &[K]
     true
 }
 
-/// The products of a query and a key, in eight sums.
+/// The product of a query and a key, in eight partial sums.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m256i {
@@ -172,7 +173,8 @@ fn dot<K: Wide, const N: usize>(query: &[__m256i; N], key: &[[K; 16]; N]) -> __m
     sum
 }
 
-/// Heads of eight: two keys are one load, and eight keys are one row of results.
+/// Computes the scores of heads of eight columns: a load is two keys, and a result vector eight
+/// scores.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
@@ -185,7 +187,7 @@ fn scores_of_8<K: Wide>(out: &mut [i32], query: &[i16; 8], keys: &[K]) {
         let [a, b, c, d] = pairs;
         let (a, b) = (_mm256_madd_epi16(twice, load(a)), _mm256_madd_epi16(twice, load(b)));
         let (c, d) = (_mm256_madd_epi16(twice, load(c)), _mm256_madd_epi16(twice, load(d)));
-        // Keys 0, 2, 4, 6 in the lower half, the others in the upper one.
+        // The low half has keys 0, 2, 4, 6, the high half keys 1, 3, 5, 7.
         let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         store_words(out, _mm256_permutevar8x32_epi32(sums, order));
@@ -220,7 +222,7 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// Heads of eight: two rows are one load.
+/// The weighted sum of heads of eight columns: a load is two rows.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
@@ -242,8 +244,8 @@ fn weighted_sum_of_8(out: &mut [i32; 8], weights: &[i32], values: &[i8]) {
     }
 }
 
-/// `8 * N` columns of a weighted sum: `values` begins with the first row's, and the next row's
-/// follow `width` later.
+/// `8 * N` columns of a weighted sum. `values` begins with the first row's columns; rows have a
+/// stride of `width`.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i8], width: usize) {
@@ -279,7 +281,7 @@ fn columns<const N: usize>(out: &mut [[i32; 8]; N], weights: &[i32], values: &[i
     }
 }
 
-/// Neighbouring weights, which have fifteen bits, in one word.
+/// Packs pairs of weights, which have 15 bits, into words.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn neighbours(weights: &[i32; 16]) -> [i32; 8] {
@@ -294,7 +296,7 @@ fn neighbours(weights: &[i32; 16]) -> [i32; 8] {
     pairs
 }
 
-/// Two rows times two weights.
+/// Adds two rows times two weights to `sums`.
 ///
 /// # Safety
 /// Each row has `8 * N` columns.
@@ -303,14 +305,14 @@ fn neighbours(weights: &[i32; 16]) -> [i32; 8] {
 unsafe fn add_pair<const N: usize>(sums: &mut [__m256i; N], weights: i32, a: *const i8, b: *const i8) {
     let weights = _mm256_set1_epi32(weights);
     for (eight, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: they are read at any alignment.
+        // SAFETY: each row has eight bytes here, which are read at any alignment.
         let [a, b] = unsafe { [_mm_loadl_epi64(a.add(8 * eight).cast()), _mm_loadl_epi64(b.add(8 * eight).cast())] };
         let columns = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
         *sums = _mm256_add_epi32(*sums, _mm256_madd_epi16(columns, weights));
     }
 }
 
-/// Eight scales, a word each.
+/// Loads eight scales into 32-bit lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_scales(scales: &[u16; 8]) -> __m256i {
@@ -321,7 +323,7 @@ fn load_scales(scales: &[u16; 8]) -> __m256i {
 #[target_feature(enable = "avx2")]
 pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let narrow = _mm_cvtsi32_si128(factor.narrow as i32);
-    // A scale's exponent is its upper five bits less 17.
+    // A scale's exponent is its high five bits minus 17.
     let shift = _mm256_set1_epi32(factor.shift + 17);
     let mut largest = _mm256_set1_epi32(i32::MIN);
     let (eights, rest) = scores.as_chunks_mut::<8>();
@@ -331,13 +333,13 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
         let scales = load_scales(bits);
         let shifts = _mm256_sub_epi32(shift, _mm256_srli_epi32::<11>(scales));
         if _mm256_movemask_ps(_mm256_castsi256_ps(shifts)) != 0 {
-            // A shift to the left is rare.
+            // A left shift is rare.
             rare = rare.max((scalar::SCALAR.scale_scores)(eight, bits, factor));
             continue;
         }
         let mantissas = _mm256_and_si256(scales, _mm256_set1_epi32(0x7ff));
         let product = _mm256_mullo_epi32(_mm256_sra_epi32(load_words(eight), narrow), mantissas);
-        // A shift by 32 and more leaves the sign, here as in the definition.
+        // A shift by 32 or more leaves the sign, as in the reference kernel.
         let scaled = _mm256_srav_epi32(product, shifts);
         largest = _mm256_max_epi32(largest, scaled);
         store_words(eight, scaled);
@@ -360,14 +362,14 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
     for (eight, bits) in eights.iter_mut().zip(scales) {
         let z = _mm256_sub_epi32(_mm256_set1_epi32(largest), load_words(eight));
         let index = _mm256_and_si256(_mm256_srli_epi32::<7>(z), _mm256_set1_epi32(511));
-        // Two neighbours are read for each, the second of which is dropped: none is read behind the
-        // last.
+        // Each gather reads two neighbouring halfwords and uses the second, so that it does not
+        // read past the end of the table.
         let index = _mm256_sub_epi32(index, _mm256_set1_epi32(1));
-        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from
-        // -1 to 510.
+        // SAFETY: the table has 512 halfwords after the first one, and every index is from -1 to
+        // 510.
         let powers = unsafe { _mm256_i32gather_epi32::<2>(GATHERED.as_ptr().add(1).cast(), index) };
         let powers = _mm256_srli_epi32::<16>(powers);
-        // Sixteen bits: shifted by sixteen or more nothing is left.
+        // Powers have 16 bits: a shift by 16 or more gives 0.
         let powers = _mm256_srlv_epi32(powers, _mm256_srli_epi32::<16>(z));
         sums = _mm256_add_epi32(sums, powers);
         let bits = load_scales(bits);
@@ -384,15 +386,14 @@ pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: 
 
 #[target_feature(enable = "avx2")]
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
-    // The last index that has a neighbour.
+    // The last index with a successor.
     let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let (eights, rest) = values.as_chunks_mut::<8>();
     for eight in eights {
         let x = load_words(eight);
-        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the
-        // definition.
+        // The magnitude of `i32::MIN` saturates at `i32::MAX`, as in the reference kernel.
         let magnitude = _mm256_min_epu32(_mm256_abs_epi32(x), _mm256_set1_epi32(i32::MAX));
         let wanted = _mm256_srli_epi32::<10>(magnitude);
         let index = _mm256_min_epi32(wanted, _mm256_set1_epi32(end));
@@ -407,7 +408,7 @@ pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
         let even = _mm256_blendv_epi8(between, high, beyond);
         let positive = _mm256_max_epi32(x, _mm256_setzero_si256());
         let sum = _mm256_add_epi32(positive, even);
-        // What overflows became negative though neither term was.
+        // Overflow: the sum is negative, but neither term is.
         let over =
             _mm256_andnot_si256(even, _mm256_and_si256(sum, _mm256_cmpgt_epi32(positive, _mm256_setzero_si256())));
         let over = _mm256_srai_epi32::<31>(over);

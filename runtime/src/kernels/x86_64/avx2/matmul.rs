@@ -1,14 +1,13 @@
-//! Products over weights that lie row by row: sixteen columns of four rows meet two tokens at a
-//! time.
+//! Products over row-major weights: sixteen columns of four rows by two tokens at a time.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 
 use super::super::vectors::lanes_sum;
 
-/// Tokens whose rows are multiplied together, so that widened weights serve more than once.
+/// Tokens that are multiplied together, to reuse widened weights.
 const TOKENS: usize = 2;
-/// Rows of weights that are multiplied together, so that activations do.
+/// Rows of weights that are multiplied together, to reuse activations.
 const ROWS: usize = 4;
 
 /// Defines a matrix product over one width of activations.
@@ -53,7 +52,7 @@ macro_rules! matmul {
 matmul!(matmul8, i8, load8);
 matmul!(matmul16, i16, load16);
 
-/// Cuts a slice into rows; those beyond its end are empty.
+/// Splits a slice into rows; rows past its end are empty.
 #[inline(always)]
 fn split<T, const N: usize>(all: &[T], cols: usize) -> [&[T]; N] {
     let mut rows = all.chunks_exact(cols);

@@ -1,8 +1,8 @@
-//! AVX2: sixteen products of 16-bit values to an instruction.
+//! Kernels for AVX2: sixteen products of 16-bit values per instruction.
 //!
 //! Int8 weights are widened to 16 bits and multiplied with `VPMADDWD`, which is exact. `VPMADDUBSW`
-//! would take bytes as they are, but it saturates at 2 * 127 * 255 and so differs from the scalar
-//! definition.
+//! would multiply bytes directly, but its 16-bit sums saturate, so that results would differ from
+//! the scalar kernels.
 #![allow(unsafe_code)]
 
 mod attention;
@@ -15,12 +15,12 @@ use crate::kernels::table::{Kernels, Products};
 
 cpufeatures::new!(detected, "avx2");
 
-/// The set, on a processor that has it.
+/// The set, if the processor supports it.
 pub(crate) fn kernels() -> Option<&'static Kernels> {
     detected::get().then_some(&AVX2)
 }
 
-/// Handed out by [`kernels`] alone, and part of what `vnni` hands out: whoever holds it runs on a
+/// Handed out only by [`kernels`], and used in the tables of `vnni`, so that every holder runs on a
 /// processor with AVX2.
 pub(super) static AVX2: Kernels = Kernels {
     name: "avx2",

@@ -1,14 +1,14 @@
-//! Products of one token over packed weights: they are not unpacked to bytes, but multiplied as
-//! they are, and the sums of a group by its scale.
+//! Products of one token over packed weights, without unpacking: nibbles are multiplied directly,
+//! and the sums of a group by its scale.
 //!
-//! A vector is two tiles as they lie, eight columns of four rows each. The token's columns are
-//! brought into the order of lower and of upper half bytes once, their upper bytes apart from the
-//! lower ones. Weights are not negative, as they are raised by eight, which is taken off each
-//! group. They have four bits, so that `VPMADDUBSW` is exact where there is no VNNI.
+//! A vector is two tiles, each of eight columns of four rows. The token's columns are reordered
+//! once to match low and high nibbles, and split into high and low bytes. Weights carry an offset
+//! of 8, which makes them unsigned and is subtracted from each group's sum. With 4-bit weights,
+//! `VPMADDUBSW` does not saturate, so that it replaces VNNI.
 #![allow(unsafe_code)]
 
-/// Defines the products with some set of instructions, of which `dot` adds to each lane the
-/// products of four unsigned and four signed bytes, the ones or the others of at most four bits.
+/// Defines the products for `$features`. `$dot` adds to each lane the products of four unsigned and
+/// four signed bytes, where one of the factors has at most four bits.
 macro_rules! products {
     ($features:literal, $dot:expr) => {
         use core::arch::x86_64::*;
@@ -23,18 +23,19 @@ macro_rules! products {
         /// Columns that are multiplied at a time.
         const COLUMNS: usize = 2048;
 
-        /// Columns in the order of tiles, a lane's for each of its rows.
+        /// Sixteen columns of a token in the order of tiles, repeated for each of their rows.
         #[derive(Clone, Copy)]
         struct Columns {
-            /// Upper bytes of the columns whose weights are lower half bytes, then of the others.
+            /// The high bytes of columns whose weights are low nibbles, then of the others.
             upper: [__m256i; 2],
-            /// Their lower bytes.
+            /// The low bytes, in the order of `upper`.
             lower: [__m256i; 2],
-            /// What eight in each weight makes, negative.
+            /// The correction for the weights' offset: -8 times the columns' sum.
             less: __m256i,
         }
 
-        /// Says whether it could: for one token.
+        /// Computes the product if `x` is one token and the sizes are supported. Returns whether it
+        /// did.
         #[target_feature(enable = $features)]
         pub(in super::super) fn product(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) -> bool {
             let one = x.len() < 2 * cols && cols.is_multiple_of(PACKED_COLS);
@@ -46,7 +47,7 @@ macro_rules! products {
             true
         }
 
-        /// Of `G` vectors.
+        /// The product for groups of `G` vectors.
         #[inline]
         #[target_feature(enable = $features)]
         fn by_groups<const G: usize>(out: &mut [i32], x: &[i16], packed: &Weights<'_>, cols: usize) {
@@ -69,17 +70,17 @@ macro_rules! products {
             }
         }
 
-        /// Brings columns into order; the last vector is filled up with zeros.
+        /// Reorders columns; pads the last vector with zeros.
         #[inline]
         #[target_feature(enable = $features)]
         fn arrange<'s>(space: &'s mut [MaybeUninit<Columns>; COLUMNS / WIDTH], x: &[i16]) -> &'s [Columns] {
-            // Of a tile's columns 0, 4, 1, 5 and 2, 6, 3, 7.
+            // Select a tile's columns 0, 4, 1, 5 and 2, 6, 3, 7.
             let lower = [_mm256_set1_epi32(0x0a02_0800), _mm256_set1_epi32(0x0e06_0c04)];
             let upper = lower.map(|order| _mm256_add_epi8(order, _mm256_set1_epi8(1)));
             let eight = _mm256_set1_epi8(8);
             let mut vectors = 0;
             for (x, to) in x.chunks(WIDTH).zip(&mut *space) {
-                // SAFETY: as many values are read as there are, at any alignment.
+                // SAFETY: sixteen values are read, or the remaining eight, at any alignment.
                 let x = unsafe {
                     match x.first_chunk::<WIDTH>() {
                         Some(whole) => _mm256_loadu_si256(whole.as_ptr().cast()),
@@ -98,19 +99,19 @@ macro_rules! products {
             unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), vectors) }
         }
 
-        /// Some columns of a token.
+        /// A range of columns of a token.
         struct Part<'a> {
             columns: &'a [Columns],
-            /// Whether the last vector is half of one.
+            /// Whether only half of the last vector is used.
             half: bool,
-            /// The first of the columns, out of `cols`.
+            /// The first column of the range, of `cols` columns.
             start: usize,
             cols: usize,
         }
 
         impl Part<'_> {
-            /// The sums of a block of four rows, of which each half has a part of each row's. There
-            /// are `G` vectors to a group.
+            /// The sums of a block of four rows, each split between the halves of the vector. A
+            /// group has `G` vectors.
             #[inline]
             #[target_feature(enable = $features)]
             fn sums<const G: usize>(&self, packed: &Weights<'_>, block: usize) -> __m256i {
@@ -155,8 +156,8 @@ macro_rules! products {
             }
         }
 
-        /// The sums of a group, with upper bytes and with lower ones, of lower half bytes and of
-        /// upper ones.
+        /// The sums of a group: with high bytes and with low bytes, each for low nibbles and for
+        /// high nibbles.
         struct Sums {
             upper: [__m256i; 2],
             lower: [__m256i; 2],

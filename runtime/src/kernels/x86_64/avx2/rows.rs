@@ -1,11 +1,10 @@
-//! The definitions of what is done to rows of fixed-point values, compiled for AVX2: the compiler
-//! makes vectors of them by itself.
+//! The scalar kernels over rows, compiled for AVX2, for which the compiler vectorizes them.
 
 use crate::fixed::Scale;
 use crate::kernels::scalar;
 use crate::kernels::table::{NormRow, Requantize};
 
-/// Compiles definitions for some features.
+/// Compiles the scalar kernels for `$features`.
 macro_rules! compiled {
     ($features:literal) => {
         #[target_feature(enable = $features)]

@@ -1,9 +1,9 @@
-//! Products over tiles of weights with AVX2, narrow ones and wide ones.
+//! Products over tiled weights, narrow or wide, with AVX2.
 //!
-//! Several tokens at a time: eight rows of weights are widened once, with their columns in order,
-//! and then serve all tokens, of which each step broadcasts four columns. What is left in the
-//! innermost loop are multiplications and additions. One token at a time: weights are widened on
-//! the way, and the token's columns put in the order of a tile first.
+//! For several tokens, eight rows of weights are widened once, with their columns in order, to a
+//! panel that all tokens are multiplied by: each step broadcasts four columns of a token, so that
+//! the innermost loop only multiplies and adds. For one token, weights are widened in the loop, and
+//! the token's columns are reordered first.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -13,15 +13,14 @@ use core::ops::Range;
 use super::super::vectors::{Shape, ask_for, store_block};
 use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
-/// Columns that are multiplied at a time: the panel and the columns of six tokens then fit a
-/// first-level cache.
+/// Columns that are multiplied at a time: the panel and the columns of six tokens fit the L1 cache.
 const COLUMNS: usize = 768;
-/// Tokens whose sums are held in registers, for two blocks of rows.
+/// Tokens whose sums, for two blocks of rows, are held in registers.
 const TOKENS: usize = 6;
 /// Tokens whose bytes are widened together.
 const WIDENED: usize = 32;
 
-/// Two blocks of four rows: for each four columns their tiles, sixteen bits a weight.
+/// Two blocks of four rows: the two tiles of each four columns, widened to 16 bits.
 #[repr(align(32))]
 struct Panel([[i16; 32]; COLUMNS / TILE]);
 
@@ -77,7 +76,7 @@ pub(super) fn wide_tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize
 struct Reordered([MaybeUninit<[i16; TILE]>; COLUMNS / TILE]);
 
 impl Reordered {
-    /// Most are never written: many matrices are narrow.
+    /// Uninitialized, because many matrices are narrower.
     #[inline(always)]
     fn uninit() -> Self {
         Self([MaybeUninit::uninit(); COLUMNS / TILE])
@@ -89,12 +88,12 @@ impl Reordered {
         for (&[a, b, c, d], to) in words.iter().zip(&mut self.0) {
             to.write([a, c, b, d].map(Into::into));
         }
-        // SAFETY: as many words as `x` has were just written, up to the length of `self.0`.
+        // SAFETY: the first `words.len()` elements, up to the capacity, were just written.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), words.len().min(self.0.len())) }
     }
 }
 
-/// Widens bytes, few enough tokens and columns at a time to stay in the second-level cache.
+/// Widens bytes, of so few tokens and columns at a time that they stay in the L2 cache.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
 fn several8<const WIDE: bool>(out: &mut [i32], x: &[i8], weights: &[i8], shape: Shape) {
@@ -117,7 +116,7 @@ fn several8<const WIDE: bool>(out: &mut [i32], x: &[i8], weights: &[i8], shape: 
     }
 }
 
-/// Some columns of all tokens: `x` holds those columns alone.
+/// Multiplies all tokens, a range of columns at a time.
 #[target_feature(enable = "avx2")]
 fn several<const WIDE: bool>(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape) {
     for start in (0..shape.cols).step_by(COLUMNS) {
@@ -126,8 +125,8 @@ fn several<const WIDE: bool>(out: &mut [i32], x: &[i16], weights: &[i8], shape: 
     }
 }
 
-/// Some columns of all tokens: `x` begins with them, and the next token's follow after `stride`
-/// values.
+/// Multiplies a range of columns of all tokens. `x` begins with the first token's columns; tokens
+/// have a stride of `stride` values.
 #[target_feature(enable = "avx2")]
 fn columns<const WIDE: bool>(
     out: &mut [i32],
@@ -151,8 +150,8 @@ fn columns<const WIDE: bool>(
             let tiles = weights.get(place..).unwrap_or(&[]).as_chunks().0;
             widen::<WIDE>(tiles.iter().step_by(apart), panel, half);
         }
-        // The panel after this one, on its way while this one is multiplied; half of the next wide
-        // tiles, of which this one and its neighbour are two halves.
+        // Prefetch the next panel's weights while this panel is multiplied. Two panels share a row
+        // of wide tiles, and each of them prefetches half of the next row.
         let next = block + if WIDE { WIDE_TILE_ROWS / TILE } else { 2 };
         let mut next = Upcoming::new(weights, (TILE * next * cols, TILE * cols), &range, groups);
         let mut first = 0;
@@ -175,8 +174,8 @@ fn columns<const WIDE: bool>(
     }
 }
 
-/// The weights of the next panel, asked for a part at a time: memory is slower than what a whole
-/// panel asks at once.
+/// The weights of the next panel, prefetched a part at a time: prefetching a whole panel at once
+/// would exceed the memory's bandwidth.
 struct Upcoming<'w> {
     halves: [&'w [i8]; 2],
     part: usize,
@@ -200,10 +199,10 @@ impl<'w> Upcoming<'w> {
     }
 }
 
-/// Tiles of four rows, or such parts of wide tiles, become one half of a panel.
+/// Widens tiles of four rows, or quarters of wide tiles, to one half of a panel.
 #[target_feature(enable = "avx2")]
 fn widen<'w, const WIDE: bool>(tiles: impl Iterator<Item = &'w [i8; 16]>, panel: &mut [[i16; 32]], half: usize) {
-    // Columns 0, 2, 1, 3 of a row.
+    // Restore the order of columns 0, 2, 1, 3.
     let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
     for (tile, to) in tiles.zip(panel) {
         // SAFETY: sixteen bytes are read, at any alignment.
@@ -216,9 +215,9 @@ fn widen<'w, const WIDE: bool>(tiles: impl Iterator<Item = &'w [i8; 16]>, panel:
     }
 }
 
-/// `T` tokens by a panel: `out` begins with the first token's sums, and the next one's follow after
-/// `rows`. There are four of them, or eight where `both` halves of the panel are rows, and they are
-/// added to what is there where it says so.
+/// Multiplies `T` tokens by a panel. `to` is `(out, rows, both, add)`: `out` begins with the first
+/// token's sums, and tokens have a stride of `rows`; a token has eight sums if `both` halves of the
+/// panel are in use, else four; they are added to `out` if `add`.
 #[target_feature(enable = "avx2")]
 fn multiply<const T: usize>(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
     let mut four: [&[[i16; TILE]]; T] = [&[]; T];
@@ -243,8 +242,8 @@ fn multiply<const T: usize>(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (
     store(sums, to);
 }
 
-/// What `multiply` would do for six tokens, whose sums leave four registers: the compiler takes
-/// more, and keeps a sum in memory.
+/// [`multiply`] for six tokens, whose sums leave four registers. In assembly, because the compiler
+/// uses more and spills a sum.
 #[target_feature(enable = "avx2")]
 fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], usize, bool, bool)) {
     let most = x.len().checked_sub(5 * stride);
@@ -274,8 +273,8 @@ fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], 
             )
         };
     }
-    // SAFETY: it reads a panel's words, and as many of each token, of which the last was found to
-    // have them.
+    // SAFETY: it reads the panel's words, and as many of each token: the check above guarantees
+    // that the last token has them.
     unsafe {
         core::arch::asm!(
             "2:",
@@ -306,13 +305,13 @@ fn multiply_six(panel: &[[i16; 32]], x: &[i16], stride: usize, to: (&mut [i32], 
     store(sums, to);
 }
 
-/// Sums of two blocks go where they belong.
+/// Stores the sums of two blocks: see [`multiply`].
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut [i32], usize, bool, bool)) {
     for (token, [first, second]) in sums.into_iter().enumerate() {
         let Some(out) = out.get_mut(token * rows..) else { return };
-        // Each row's two sums are neighbours.
+        // The two partial sums of a row are neighbouring lanes.
         let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(first, second));
         if let (true, Some(to)) = (both, out.first_chunk_mut::<8>()) {
             // SAFETY: eight words, and neither access needs an alignment.
@@ -327,8 +326,8 @@ fn store<const T: usize>(sums: [[__m256i; 2]; T], (out, rows, both, add): (&mut 
     }
 }
 
-/// Some columns of one token, in the order of a tile. Weights are read as they lie, which is what
-/// memory is fastest at.
+/// Multiplies a range of columns of one token, reordered to match tiles. Weights are read
+/// sequentially.
 #[target_feature(enable = "avx2")]
 fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: usize) {
     let add = start > 0;
@@ -353,7 +352,7 @@ fn one(out: &mut [i32], x: &[[i16; TILE]], weights: &[i8], shape: Shape, start: 
     }
 }
 
-/// Some columns of one token, from `start` on, by wide tiles, which are read as they lie.
+/// Multiplies the columns of a token from `start` on by wide tiles, which are read sequentially.
 #[target_feature(enable = "avx2")]
 fn one_by_wide_tiles(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape, start: usize) {
     let add = start > 0;
@@ -374,10 +373,11 @@ fn one_by_wide_tiles(out: &mut [i32], x: &[i16], weights: &[i8], shape: Shape, s
     }
 }
 
-/// How far ahead weights are asked for, which the processor by itself does too late.
+/// The distance in bytes at which weights are prefetched, because the hardware prefetcher is too
+/// late.
 const AHEAD: usize = 2048;
 
-/// The sums of four rows, two for each.
+/// The sums of four rows, each in two partial sums.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot_block(x: &[[i16; TILE]], block: &[i8]) -> __m256i {

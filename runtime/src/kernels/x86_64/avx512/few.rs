@@ -1,9 +1,8 @@
-//! Attention of a few queries with heads of eight, with AVX-512 VNNI: each goes through the keys
-//! and values as they lie.
+//! Attention of a few queries with heads of eight columns, with AVX-512 VNNI: reads keys and values
+//! in place for each query.
 //!
-//! Keys and values are multiplied byte by byte: queries of sixteen bits are cut into an upper byte,
-//! signed, which meets keys that have 128 added, and a lower one, unsigned, which meets keys as
-//! they are.
+//! Products are of bytes: 16-bit queries are split into a signed high byte, which is multiplied by
+//! keys with an offset of 128, and an unsigned low byte, which is multiplied by the keys.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -16,14 +15,14 @@ use crate::kernels::scalar;
 use crate::kernels::scalar::rows::quantize16;
 use crate::kernels::scalar::softmax::{Normalizer, lowered_by, spare_bits};
 
-/// Keys at a time.
+/// Keys that are processed at a time.
 const LANES: usize = 16;
 /// Columns of a head.
 const WIDTH: usize = 8;
-/// Keys whose scores there is room for.
+/// The most keys.
 const KEYS: usize = 1024;
 
-/// Scores of keys.
+/// The scores of a query.
 type Scores = [MaybeUninit<[i32; LANES]>; KEYS / LANES];
 
 /// See [`Kernels::attend`](crate::kernels::Kernels::attend).
@@ -55,8 +54,8 @@ pub(in super::super) fn attend(head: &Head<'_>, queries: &mut Queries<'_>) -> bo
     true
 }
 
-/// Some queries, and the keys and values that they see, of which there are as many, and as many
-/// scales.
+/// Attends `Q` queries to the keys and values that they see. Keys, values and scales have equal
+/// lengths.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn several<const Q: usize>(
@@ -78,7 +77,7 @@ fn several<const Q: usize>(
     let largest = scores(&mut space, &quantized, keys, &factors);
     let top_scale = largest_scale(values.1);
     let count = values.0.len();
-    // SAFETY: `scores` wrote one for each key, of which there are as many as values.
+    // SAFETY: `scores` wrote a score for each key, and there are as many keys as values.
     let scores = space
         .each_ref()
         .map(|space| unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), count.div_ceil(LANES)) });
@@ -101,7 +100,7 @@ fn largest_scale(scales: &[u16]) -> u16 {
     _mm512_reduce_max_epi32(largest) as u16
 }
 
-/// The scores of queries, and the largest of each.
+/// Computes the scores of queries, and returns the largest of each.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn scores<const Q: usize>(
@@ -119,7 +118,7 @@ fn scores<const Q: usize>(
         let more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), sign, *upper);
         *less = _mm512_sub_epi32(_mm512_setzero_si512(), more);
     }
-    // A scale's exponent is its upper five bits less 17.
+    // A scale's exponent is its high five bits minus 17.
     let shifts = factors.each_ref().map(|factor| _mm512_set1_epi32(factor.shift + 17));
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
@@ -127,16 +126,16 @@ fn scores<const Q: usize>(
     let mut rare = [i32::MIN; Q];
     for (block, (keys, scales)) in keys.chunks(LANES).zip(scales.chunks(LANES)).enumerate() {
         let there = lanes(keys.len());
-        // Eight keys each.
+        // Two vectors of eight keys.
         let [a, b] = [0, 8].map(|first| {
             let from: *const i64 = keys.as_ptr().wrapping_add(first).cast();
-            // SAFETY: as many keys are read as there are.
+            // SAFETY: the mask limits the read to `keys`.
             unsafe { _mm512_maskz_loadu_epi64((there >> first) as u8, from) }
         });
         let bits = load_scales(scales);
         let (exponents, mantissas) = (_mm512_srli_epi32::<11>(bits), _mm512_and_si512(bits, _mm512_set1_epi32(0x7ff)));
         for (query, [upper, lower, less]) in bytes.into_iter().enumerate() {
-            // Of each key the sums of its two halves.
+            // For each key, two partial sums.
             let [a, b] = [a, b].map(|keys| {
                 let upper = _mm512_dpbusd_epi32(less, _mm512_xor_si512(keys, sign), upper);
                 _mm512_dpbusd_epi32(_mm512_slli_epi32::<8>(upper), lower, keys)
@@ -146,7 +145,7 @@ fn scores<const Q: usize>(
             let Some(to) = space[query].get_mut(block) else { continue };
             let to = to.write([0; LANES]);
             if _mm512_movepi32_mask(shifts) & there != 0 {
-                // A shift to the left is rare.
+                // A left shift is rare.
                 store(to, dots);
                 let (there, _) = to.split_at_mut(scales.len());
                 rare[query] = rare[query].max((scalar::SCALAR.scale_scores)(there, scales, factors[query]));
@@ -154,7 +153,7 @@ fn scores<const Q: usize>(
             }
             let narrow = _mm_cvtsi32_si128(factors[query].narrow as i32);
             let product = _mm512_mullo_epi32(_mm512_sra_epi32(dots, narrow), mantissas);
-            // A shift by 32 and more leaves the sign, here as in the definition.
+            // A shift by 32 or more leaves the sign, as in the reference kernel.
             let scaled = _mm512_srav_epi32(product, shifts);
             largest[query] = _mm512_mask_max_epi32(largest[query], there, largest[query], scaled);
             store(to, scaled);
@@ -167,8 +166,7 @@ fn scores<const Q: usize>(
     all
 }
 
-/// The sums of the values, weighted by the powers of their scores less the largest one, and the
-/// sums of the powers.
+/// The sums of values weighted by `2^(score - largest)`, and the sums of these exponentials.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn weighted_sums<const Q: usize>(
@@ -177,8 +175,8 @@ fn weighted_sums<const Q: usize>(
     (largest, lowered): ([i32; Q], u32),
 ) -> ([[i32; WIDTH]; Q], [u32; Q]) {
     let lowered = _mm512_set1_epi32(lowered as i32);
-    // Bytes of two values by turns.
-    let by_turns = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
+    // Interleaves the bytes of two values.
+    let interleaving = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
     let first_pairs = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
     let mut totals = [_mm512_setzero_si512(); Q];
     let mut sums = [[_mm512_setzero_si512(); 2]; Q];
@@ -187,9 +185,9 @@ fn weighted_sums<const Q: usize>(
         let mut words = [_mm512_setzero_si512(); 4];
         for (four, words) in words.iter_mut().enumerate() {
             let from: *const i64 = values.as_ptr().wrapping_add(4 * four).cast();
-            // SAFETY: as many values are read as there are.
+            // SAFETY: the mask limits the read to `values`.
             let bytes = unsafe { _mm256_maskz_loadu_epi64((there >> (4 * four)) as u8, from) };
-            *words = _mm512_cvtepi8_epi16(_mm256_shuffle_epi8(bytes, by_turns));
+            *words = _mm512_cvtepi8_epi16(_mm256_shuffle_epi8(bytes, interleaving));
         }
         let bits = load_scales(scales);
         let lowered = _mm512_sub_epi32(lowered, _mm512_srli_epi32::<11>(bits));
@@ -200,13 +198,13 @@ fn weighted_sums<const Q: usize>(
             let scores = unsafe { _mm512_loadu_epi32(scores.as_ptr()) };
             let z = _mm512_sub_epi32(_mm512_set1_epi32(largest[query]), scores);
             let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
-            // Two neighbours are read for each, the second of which is dropped: none is read behind
-            // the last.
+            // Each gather reads two neighbouring halfwords and uses the second, so that it does not
+            // read past the end of the table.
             let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
-            // SAFETY: the table has 512 halfwords after the one in front of it, and every index is
-            // from -1 to 510.
+            // SAFETY: the table has 512 halfwords after the first one, and every index is from -1
+            // to 510.
             let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
-            // Sixteen bits: shifted by sixteen or more nothing is left.
+            // Powers have 16 bits: a shift by 16 or more gives 0.
             let powers = _mm512_srli_epi32::<16>(powers);
             let powers = _mm512_maskz_srlv_epi32(there, powers, _mm512_srli_epi32::<16>(z));
             *totals = _mm512_add_epi32(*totals, powers);

@@ -1,7 +1,7 @@
 //! Attention of several queries to one head's keys, with AVX-512 VNNI.
 //!
 //! Keys and values are widened and reordered once for all queries. Scores and weighted sums then
-//! take instructions of 32 products each, and no sum is spread over lanes.
+//! take 32 products per instruction, and no sum is spread over lanes.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -14,28 +14,28 @@ use crate::kernels::scalar;
 use crate::kernels::scalar::rows::quantize16;
 use crate::kernels::scalar::softmax::{Normalizer, largest_scale, lowered_by, spare_bits};
 
-/// Words of a vector, of two values of sixteen bits each.
+/// Words of a vector, each of two 16-bit values.
 const LANES: usize = 16;
-/// Keys that panels have room for, at most.
+/// The largest capacity of a panel in keys.
 const KEYS: usize = 512;
-/// The capacity of the panels for few keys: larger panels touch more pages of the stack.
+/// The smaller capacity of a panel in keys, which touches fewer pages of the stack.
 const FEW_KEYS: usize = 64;
-/// Columns of a head that panels have room for.
+/// The widest head.
 const WIDTH: usize = 64;
-/// Queries whose sums are held in registers, two vectors each.
+/// Queries whose sums, two vectors each, are held in registers.
 const QUERIES: usize = 8;
-/// Fewer queries do not pay for the panels.
+/// The fewest queries for which panels pay off.
 const LEAST_QUERIES: usize = 4;
 
 /// Two vectors.
 type Pair = [[i32; LANES]; 2];
 
-/// Of keys two columns of 32 keys, then their next two columns; of values 32 columns of two keys,
-/// then the next two keys.
+/// A panel of keys has two columns of 32 keys, then the next two columns; a panel of values has 32
+/// columns of two keys, then those of the next two keys.
 #[repr(align(64))]
 struct Panel<const KEYS: usize>([MaybeUninit<Pair>; KEYS]);
 
-/// The widest head's columns, by twos, of 32 keys each, are as many pairs as there are keys.
+/// For the widest head, a panel has as many pairs as keys.
 const _: () = assert!(KEYS * WIDTH * size_of::<i16>() == KEYS * size_of::<Pair>());
 
 impl<const KEYS: usize> Panel<KEYS> {
@@ -44,7 +44,7 @@ impl<const KEYS: usize> Panel<KEYS> {
     }
 }
 
-/// Calls a function for as many queries as there are.
+/// Calls a function with the number of queries as a constant.
 macro_rules! by_count {
     ($count:expr, $function:ident($($argument:expr),*)) => {
         match $count {
@@ -98,7 +98,7 @@ fn attend_to<const KEYS: usize>(head: &Head<'_>, queries: &mut Queries<'_>) {
             let visible = queries.visible(first + index);
             seen = seen.start.min(visible.start)..seen.end.max(visible.end);
         }
-        // By pairs, as weights meet values.
+        // Round to pairs of keys, which the products of weights and values take.
         let seen = seen.start & !1..seen.end.min(keys).next_multiple_of(2);
         by_count!(count, products(&mut scores, &quantized, key_panel, width, &seen));
         let mut normalizers = [Normalizer::default(); QUERIES];
@@ -132,7 +132,7 @@ fn attend_to<const KEYS: usize>(head: &Head<'_>, queries: &mut Queries<'_>) {
     }
 }
 
-/// As [`Head`] says.
+/// Quantizes a query as [`Head`] specifies. Returns the exponent of its unit.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn quantize(head: &Head<'_>, quantized: &mut [i16; WIDTH], row: &[i32]) -> i32 {
@@ -144,10 +144,10 @@ fn quantize(head: &Head<'_>, quantized: &mut [i16; WIDTH], row: &[i32]) -> i32 {
     scale.power() + head.query_power
 }
 
-/// For 32 keys at a time two columns after the other; keys that lack are zero.
+/// Fills a panel of keys: pairs of columns of 32 keys at a time. Missing keys are zero.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn fill_keys<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, keys: &[i8], width: usize) -> &'p [Pair] {
-    // Two of a lane's four bytes become the upper halves of its two words.
+    // Move two of a lane's four bytes to the high bytes of its two halfwords.
     let first_two = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
     let last_two = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
     let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -162,12 +162,12 @@ fn fill_keys<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, keys: &[i8], wid
             let there = ((1_u64 << count.saturating_sub(first).min(LANES)) - 1) as u16;
             for (four, to) in to.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 let from = keys.as_ptr().wrapping_add(first * width + 4 * four);
-                // SAFETY: four bytes of each key that is there are read.
+                // SAFETY: the mask limits the read to four bytes of each existing key.
                 let bytes =
                     unsafe { _mm512_mask_i32gather_epi32::<1>(_mm512_setzero_si512(), there, rows, from.cast()) };
                 for (to, two) in to.iter_mut().zip([first_two, last_two]) {
                     let words = _mm512_srai_epi16::<8>(_mm512_shuffle_epi8(bytes, two));
-                    // SAFETY: the half of a pair is written, at any alignment.
+                    // SAFETY: half of a pair is written, at any alignment.
                     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast::<[i32; LANES]>().add(half).cast(), words) };
                 }
             }
@@ -178,7 +178,7 @@ fn fill_keys<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, keys: &[i8], wid
     unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled) }
 }
 
-/// For 32 columns at a time two keys' values after the other; values that lack are zero.
+/// Fills a panel of values: pairs of keys, 32 columns at a time. Missing values are zero.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn fill_values<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, values: &[i8], width: usize) -> &'p [Pair] {
     let (keys, _) = values.as_chunks::<LANES>();
@@ -209,7 +209,7 @@ fn fill_values<'p, const KEYS: usize>(panel: &'p mut Panel<KEYS>, values: &[i8],
     unsafe { core::slice::from_raw_parts(panel.0.as_ptr().cast(), filled) }
 }
 
-/// `Q` queries by the keys that they see, 32 at a time.
+/// Multiplies `Q` queries by the keys that they see, 32 at a time.
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn products<const Q: usize, const KEYS: usize>(
     scores: &mut [[i32; KEYS]; QUERIES],
@@ -253,8 +253,8 @@ fn weighted_sums<const Q: usize, const KEYS: usize>(
     }
 }
 
-/// Sums of products of two values, over the pairs of a panel: lane by lane with `T` rows, which
-/// have a word for each pair at least.
+/// Sums products over the pairs of a panel, lane by lane, for `T` rows. Each row must have a word
+/// for each pair.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn dot<const T: usize>(panel: &[Pair], rows: [&[[i16; 2]]; T]) -> [[__m512i; 2]; T] {
@@ -279,7 +279,7 @@ fn dot<const T: usize>(panel: &[Pair], rows: [&[[i16; 2]]; T]) -> [[__m512i; 2];
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let narrow = _mm_cvtsi32_si128(factor.narrow as i32);
-    // A scale's exponent is its upper five bits less 17.
+    // A scale's exponent is its high five bits minus 17.
     let shift = _mm512_set1_epi32(factor.shift + 17);
     let mut largest = _mm512_set1_epi32(i32::MIN);
     let mut rare = i32::MIN;
@@ -288,58 +288,58 @@ fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
         let scales = load_scales(keys);
         let shifts = _mm512_sub_epi32(shift, _mm512_srli_epi32::<11>(scales));
         if _mm512_movepi32_mask(shifts) & there != 0 {
-            // A shift to the left is rare.
+            // A left shift is rare.
             rare = rare.max((scalar::SCALAR.scale_scores)(scores, keys, factor));
             continue;
         }
         let mantissas = _mm512_and_si512(scales, _mm512_set1_epi32(0x7ff));
-        // SAFETY: as many lanes are read as there are scores.
+        // SAFETY: the mask limits the read to `scores`.
         let dots = unsafe { _mm512_maskz_loadu_epi32(there, scores.as_ptr()) };
         let product = _mm512_mullo_epi32(_mm512_sra_epi32(dots, narrow), mantissas);
-        // A shift by 32 and more leaves the sign, here as in the definition.
+        // A shift by 32 or more leaves the sign, as in the reference kernel.
         let scaled = _mm512_srav_epi32(product, shifts);
         largest = _mm512_mask_max_epi32(largest, there, largest, scaled);
-        // SAFETY: as many lanes are written as there are scores.
+        // SAFETY: the mask limits the write to `scores`.
         unsafe { _mm512_mask_storeu_epi32(scores.as_mut_ptr(), there, scaled) };
     }
     rare.max(_mm512_reduce_max_epi32(largest))
 }
 
-/// See [`Kernels::powers`](crate::kernels::Kernels::powers); weights have sixteen bits here.
+/// See [`Kernels::powers`](crate::kernels::Kernels::powers). Writes 16-bit weights.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn powers(weights: &mut [i16], scores: &[i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let mut sums = _mm512_setzero_si512();
     let lowered = _mm512_set1_epi32(lowered as i32);
     for ((weights, scores), values) in weights.chunks_mut(LANES).zip(scores.chunks(LANES)).zip(values.chunks(LANES)) {
         let there = lanes(weights.len().min(scores.len()));
-        // SAFETY: as many lanes are read as there are scores.
+        // SAFETY: the mask limits the read to `scores`.
         let scores = unsafe { _mm512_maskz_loadu_epi32(there, scores.as_ptr()) };
         let z = _mm512_sub_epi32(_mm512_set1_epi32(largest), scores);
         let index = _mm512_and_si512(_mm512_srli_epi32::<7>(z), _mm512_set1_epi32(511));
-        // Two neighbours are read for each, the second of which is dropped: none is read behind the
-        // last.
+        // Each gather reads two neighbouring halfwords and uses the second, so that it does not
+        // read past the end of the table.
         let index = _mm512_sub_epi32(index, _mm512_set1_epi32(1));
-        // SAFETY: the table has 512 halfwords after the one in front of it, and every index is from
-        // -1 to 510.
+        // SAFETY: the table has 512 halfwords after the first one, and every index is from -1 to
+        // 510.
         let powers = unsafe { _mm512_i32gather_epi32::<2>(index, GATHERED.as_ptr().add(1).cast()) };
         let powers = _mm512_srli_epi32::<16>(powers);
-        // Sixteen bits: shifted by sixteen or more nothing is left.
+        // Powers have 16 bits: a shift by 16 or more gives 0.
         let powers = _mm512_maskz_srlv_epi32(there, powers, _mm512_srli_epi32::<16>(z));
         sums = _mm512_add_epi32(sums, powers);
         let scales = load_scales(values);
         let products = _mm512_mullo_epi32(powers, _mm512_and_si512(scales, _mm512_set1_epi32(0x7ff)));
         let found = _mm512_srlv_epi32(products, _mm512_sub_epi32(lowered, _mm512_srli_epi32::<11>(scales)));
-        // SAFETY: as many lanes are written as there are weights.
+        // SAFETY: the mask limits the write to `weights`.
         unsafe { _mm256_mask_storeu_epi16(weights.as_mut_ptr(), there, _mm512_cvtepi32_epi16(found)) };
     }
     _mm512_reduce_add_epi32(sums) as u32
 }
 
-/// At most sixteen scales, a word each.
+/// Loads up to sixteen scales into 32-bit lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(super) fn load_scales(scales: &[u16]) -> __m512i {
-    // SAFETY: as many lanes are read as there are scales.
+    // SAFETY: the mask limits the read to `scales`.
     _mm512_cvtepu16_epi32(unsafe { _mm256_maskz_loadu_epi16(lanes(scales.len()), scales.as_ptr().cast()) })
 }
 

@@ -1,5 +1,5 @@
-//! What AVX-512 does to rows of fixed-point values, and attention with its VNNI: parts of the sets
-//! that `vnni` and `amx` hand out.
+//! Kernels with AVX-512 for rows of fixed-point values, and with VNNI for attention. They are in
+//! the sets of `vnni` and `amx`.
 
 #[cfg(feature = "std")]
 pub(super) mod few;

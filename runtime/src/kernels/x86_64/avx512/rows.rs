@@ -1,5 +1,4 @@
-//! What is done to rows of fixed-point values, with AVX-512: sixteen at a time, and what is left at
-//! the end of a row under a mask.
+//! Rows of fixed-point values, with AVX-512: sixteen at a time, and the rest of a row under a mask.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -10,7 +9,7 @@ use crate::kernels::scalar;
 use crate::kernels::scalar::rows::scale8;
 use crate::kernels::table::Requantize;
 
-/// What the compiler makes vectors of by itself.
+/// The scalar kernels, vectorized by the compiler.
 pub(in super::super) mod compiled {
     use crate::fixed::Scale;
     use crate::kernels::scalar;
@@ -22,30 +21,30 @@ pub(in super::super) mod compiled {
 /// Values of a vector.
 const LANES: usize = 16;
 
-/// `count` words from one on, at most sixteen; the others are zero.
+/// Loads `count` words, at most sixteen, from index `at` on; the other lanes are zero.
 ///
 /// # Safety
-/// There are as many.
+/// `words` has `count` words from `at` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load(words: &[i32], at: usize, count: usize) -> __m512i {
-    // SAFETY: as many lanes are read as there are words.
+    // SAFETY: the mask limits the read to `count` words.
     unsafe { _mm512_maskz_loadu_epi32(lanes(count), words.as_ptr().add(at)) }
 }
 
-/// `count` words go where there is room for them, from one on, at most sixteen.
+/// Stores `count` words, at most sixteen, from index `at` on.
 ///
 /// # Safety
-/// There is room.
+/// `to` has `count` words from `at` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn store(to: &mut [i32], at: usize, count: usize, words: __m512i) {
-    // SAFETY: as many lanes are written as there is room for.
+    // SAFETY: the mask limits the write to `count` words.
     unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().add(at), lanes(count), words) };
 }
 
-/// Goes through rows sixteen values at a time, and once more under a mask for the remaining values.
-/// The other steps have no masks, which makes them half as long.
+/// Runs `$body` on sixteen values at a time, and once more on the rest. In the copy for sixteen
+/// values, `$count` is a constant, so that it has no masks, which makes it half as long.
 macro_rules! by_sixteens {
     ($len:expr, |$at:ident, $count:ident| $body:expr) => {{
         let len: usize = $len;
@@ -61,7 +60,7 @@ macro_rules! by_sixteens {
     }};
 }
 
-/// The upper halves of products: of even lanes, and of odd ones, which are moved down first.
+/// The high halves of products: of even lanes, and of odd lanes, which are moved down first.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn mul_high(a: __m512i, b: __m512i) -> __m512i {
@@ -76,7 +75,7 @@ fn mul_high(a: __m512i, b: __m512i) -> __m512i {
 #[target_feature(enable = "avx512f,avx512dq")]
 fn saturating_add(a: __m512i, b: __m512i) -> __m512i {
     let sum = _mm512_add_epi32(a, b);
-    // Of equal signs, and the sum's is another.
+    // Overflow: both signs are equal, and the sum's sign differs.
     let over = _mm512_andnot_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(a, sum));
     let most = _mm512_xor_si512(_mm512_srai_epi32::<31>(a), _mm512_set1_epi32(i32::MAX));
     _mm512_mask_mov_epi32(sum, _mm512_movepi32_mask(over), most)
@@ -86,14 +85,14 @@ fn saturating_add(a: __m512i, b: __m512i) -> __m512i {
 pub(in super::super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
     let whole = multipliers.len() >= accumulators.len() && (biases.is_empty() || biases.len() >= accumulators.len());
     if !(2..=31).contains(&by.shift) || !whole {
-        // Rare: by nothing, by one, to the left, or so far that nothing is left.
+        // Rare: a shift by 0, by 1, to the left, or by 32 and more.
         return compiled::requantize(accumulators, multipliers, biases, by);
     }
     let headroom = _mm_cvtsi32_si128(by.headroom as i32);
     let all_but_one = _mm_cvtsi32_si128(by.shift - 1);
     let row = by.row.map(|row| _mm512_set1_epi32(row));
     by_sixteens!(accumulators.len(), |at, count| {
-        // SAFETY: there are as many multipliers as accumulators, and as many biases, or none.
+        // SAFETY: there are as many multipliers as accumulators, and as many biases or none.
         let [sums, mut multiplier, bias] = unsafe {
             let bias = if biases.is_empty() { _mm512_setzero_si512() } else { load(biases, at, count) };
             [load(accumulators, at, count), load(multipliers, at, count), bias]
@@ -112,7 +111,7 @@ pub(in super::super) fn requantize(accumulators: &mut [i32], multipliers: &[i32]
 #[target_feature(enable = "avx512f,avx512dq")]
 pub(in super::super) fn add(row: &mut [i32], other: &[i32]) {
     by_sixteens!(row.len().min(other.len()), |at, count| {
-        // SAFETY: both rows are as long.
+        // SAFETY: both rows have `count` values from `at` on.
         unsafe {
             let sum = saturating_add(load(row, at, count), load(other, at, count));
             store(row, at, count, sum);
@@ -124,7 +123,7 @@ pub(in super::super) fn add(row: &mut [i32], other: &[i32]) {
 pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let mut largest = _mm512_setzero_si512();
     by_sixteens!(row.len(), |at, count| {
-        // SAFETY: the row is as long.
+        // SAFETY: the row has `count` values from `at` on.
         largest = _mm512_max_epu32(largest, _mm512_abs_epi32(unsafe { load(row, at, count) }));
     });
     let largest = _mm512_reduce_max_epu32(largest).min(i32::MAX as u32);
@@ -132,10 +131,10 @@ pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
     let (lift, all) = (_mm_cvtsi32_si128(lift as i32), _mm_cvtsi32_si128(shift as i32));
     let (inverse, half) = (_mm512_set1_epi32(inverse), _mm512_set1_epi32(1 << (shift - 1)));
     by_sixteens!(row.len().min(out.len()), |at, count| {
-        // SAFETY: the row is as long.
+        // SAFETY: the row has `count` values from `at` on.
         let x = _mm512_srai_epi32::<15>(_mm512_sll_epi32(unsafe { load(row, at, count) }, lift));
         let q = _mm512_sra_epi32(_mm512_add_epi32(_mm512_mullo_epi32(x, inverse), half), all);
-        // SAFETY: there is room for as many.
+        // SAFETY: `out` has `count` values from `at` on.
         unsafe { _mm512_mask_cvtepi32_storeu_epi8(out.as_mut_ptr().add(at), lanes(count), q) };
     });
     scale
@@ -143,16 +142,15 @@ pub(in super::super) fn quantize8(out: &mut [i8], row: &[i32]) -> Scale {
 
 #[target_feature(enable = "avx512f,avx512dq")]
 pub(in super::super) fn rectify(values: &mut [i32], table: &[i16]) {
-    // The last index that has a neighbour.
+    // The last index with a successor.
     let Some(end) = table.len().checked_sub(2).and_then(|end| i32::try_from(end).ok()) else {
         return (scalar::SCALAR.rectify)(values, table);
     };
     let end = _mm512_set1_epi32(end);
     by_sixteens!(values.len(), |at, count| {
-        // SAFETY: there are as many values.
+        // SAFETY: there are `count` values from `at` on.
         let x = unsafe { load(values, at, count) };
-        // The smallest number has no magnitude in 32 bits: it becomes the largest, as in the
-        // definition.
+        // The magnitude of `i32::MIN` saturates at `i32::MAX`, as in the reference kernel.
         let magnitude = _mm512_min_epu32(_mm512_abs_epi32(x), _mm512_set1_epi32(i32::MAX));
         let wanted = _mm512_srli_epi32::<10>(magnitude);
         let index = _mm512_min_epi32(wanted, end);
@@ -170,7 +168,7 @@ pub(in super::super) fn rectify(values: &mut [i32], table: &[i16]) {
     });
 }
 
-/// Heads of eight, two at a time.
+/// Rotates heads of eight columns, two at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
 pub(in super::super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
     let (Ok(pairs), 8) = (<&[i16; 8]>::try_from(angles), head_dim) else {
@@ -180,22 +178,22 @@ pub(in super::super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize)
     let pairs = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(pairs.as_ptr().cast()) });
     let cos = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(pairs));
     let sin = _mm512_srai_epi32::<16>(pairs);
-    // The first half of a head loses what the second one is multiplied by.
+    // For the first half of a head, the product with the second half is subtracted.
     let sin = _mm512_mask_sub_epi32(sin, 0x0f0f, _mm512_setzero_si512(), sin);
     let one = _mm512_set1_epi32(1);
     let other_half = |x| _mm512_shuffle_i64x2::<0b10_11_00_01>(x, x);
     by_sixteens!(row.len() / 8 * 8, |at, count| {
-        // SAFETY: the row is as long.
+        // SAFETY: the row has `count` values from `at` on.
         let x = unsafe { load(row, at, count) };
         let bits = _mm512_xor_si512(x, _mm512_srai_epi32::<31>(x));
         let bits = _mm512_or_si512(bits, other_half(bits));
         let bits = _mm512_or_si512(bits, _mm512_shuffle_epi32::<0b01_00_11_10>(bits));
         let bits = _mm512_or_si512(bits, _mm512_shuffle_epi32::<0b10_11_00_01>(bits));
-        // By how much a head has more than fourteen bits.
+        // The number of bits by which a head exceeds 14 bits.
         let narrow = _mm512_sub_epi32(_mm512_set1_epi32(18), _mm512_lzcnt_epi32(bits));
         let narrow = _mm512_max_epi32(narrow, _mm512_setzero_si512());
         if _mm512_cmpgt_epi32_mask(narrow, _mm512_set1_epi32(14)) != 0 {
-            // Rare: what becomes of the products is no shift to the right.
+            // Rare: the products are not shifted right.
             let (_, rest) = row.split_at_mut(at);
             let (heads, _) = rest.split_at_mut(count);
             compiled::rotate(heads, angles, head_dim);

@@ -1,5 +1,5 @@
-//! AVX-512 VNNI and AVX-VNNI: products with the instructions that multiply and add in one, bytes by
-//! fours, sixteen-bit values by twos.
+//! Kernels for AVX-512 VNNI and AVX-VNNI: dot products of four bytes, or of two 16-bit values, per
+//! lane and instruction.
 //!
 //! Built only with `std`, because detection needs it.
 #![allow(unsafe_code)]
@@ -16,7 +16,7 @@ use super::avx512::rows;
 use super::avx512::{few, many};
 use crate::kernels::table::{Kernels, Products};
 
-/// The sets of AVX-512 and without it, on a processor that has them.
+/// The sets with AVX-512 and without it, if the processor supports them.
 pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
     let avx2 = std::arch::is_x86_feature_detected!("avx2");
     let wide = avx2
@@ -30,7 +30,7 @@ pub(crate) fn kernels() -> [Option<&'static Kernels>; 2] {
     [wide.then_some(&AVX512_VNNI), narrow.then_some(&AVX_VNNI)]
 }
 
-/// Handed out by [`kernels`] alone, and part of what `amx` hands out: whoever holds it runs on a
+/// Handed out only by [`kernels`], and used in the table of `amx`, so that every holder runs on a
 /// processor with AVX-512 VNNI.
 pub(super) static AVX512_VNNI: Kernels = Kernels {
     name: "avx512vnni",
@@ -92,8 +92,7 @@ static AVX_VNNI: Kernels = Kernels {
     ..AVX2
 };
 
-/// The set with VNNI's instruction replaced by instructions of AVX2: for tests on a processor
-/// without VNNI.
+/// The set with VNNI emulated by AVX2, for tests on a processor without VNNI.
 #[cfg(test)]
 pub(crate) fn emulated() -> Option<&'static Kernels> {
     static EMULATED: Kernels = Kernels {

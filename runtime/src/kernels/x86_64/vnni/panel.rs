@@ -1,29 +1,30 @@
-//! Products of several tokens with VNNI, of AVX-512 or without it.
+//! Products of several tokens, with AVX-512 VNNI or AVX-VNNI.
 //!
-//! A lane of a vector is a row of weights and holds a few of its columns in 32 bits, so that no sum
-//! is spread over lanes. A panel holds the weights of two vectors' rows in that order. It serves
-//! several tokens: each step broadcasts the matching columns of one. Bytes are multiplied unsigned
-//! by signed, so weights have 128 added, and 128 times the sum of a token's values is taken off.
+//! A lane is a row of weights and holds four 8-bit or two 16-bit columns, so that no sum is spread
+//! over lanes. A panel holds the weights of two vectors of rows in that order, and all tokens are
+//! multiplied by it: each step broadcasts the matching columns of a token. Products of bytes are
+//! unsigned by signed, so weights carry an offset of 128, and 128 times the sum of a token's values
+//! is subtracted.
 //!
 //! Single tokens go to `single` or `single_wide`.
 #![allow(unsafe_code)]
 
-/// The bytes of a tile as a panel has them, all four columns of each row in order, or of all rows
-/// columns 0 and 1, then 2 and 3: from columns 0, 2, 1, 3 of each row.
+/// Shuffles of a tile, whose columns are in the order 0, 2, 1, 3: to all four columns of each row
+/// in order, or to columns 0 and 1 of all rows, then columns 2 and 3.
 const TILE_ORDERS: [[i8; 16]; 2] =
     [[0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15], [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15]];
-/// These orders, from a tile whose columns are in order.
+/// [`TILE_ORDERS`] for a tile whose columns are in order.
 const WIDE_TILE_ORDERS: [[i8; 16]; 2] =
     [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]];
 
-/// Words of a panel: each is four columns of bytes, or two of sixteen bits.
+/// Words of a panel: each is four 8-bit columns or two 16-bit columns.
 const WORDS: usize = 192;
 /// Tokens whose sums are held in registers.
 const TOKENS: usize = 6;
-/// Tokens that a panel serves.
+/// Tokens that are multiplied by one panel.
 const TOGETHER: usize = 64;
 
-/// Defines the products over vectors of some size.
+/// Defines the products for `$features`, over vectors of `ROWS` lanes.
 macro_rules! products {
     ($features:literal) => {
         use core::arch::x86_64::*;
@@ -33,7 +34,7 @@ macro_rules! products {
         use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
         use crate::kernels::x86_64::vectors::Shape;
 
-        /// Two vectors' rows, a word of four bytes each.
+        /// The weights of two vectors of rows, in words of four bytes.
         #[repr(align(64))]
         struct Panel([[[[u8; 4]; ROWS]; 2]; WORDS]);
 
@@ -55,7 +56,7 @@ macro_rules! products {
             products::<2, false>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
-        /// Over values of `W` bytes, with weights in tiles or in wide tiles.
+        /// The product over values of `W` bytes, with weights in tiles or in wide tiles.
         #[target_feature(enable = $features)]
         fn products<const W: usize, const WIDE: bool>(out: &mut [i32], x: &[u8], weights: &[i8], shape: Shape) {
             let Shape { tokens, blocks, rows, cols } = shape;
@@ -95,7 +96,8 @@ macro_rules! products {
             }
         }
 
-        /// `T` tokens by a panel: as in `tiles`, with what is to be taken off each token's sums.
+        /// Multiplies `T` tokens by a panel, as `multiply` in `avx2::tiles` does, and subtracts the
+        /// correction for the weights' offset from each token's sums.
         #[target_feature(enable = $features)]
         fn multiply<const T: usize, const W: usize>(
             panel: &[[[[u8; 4]; ROWS]; 2]],
@@ -141,7 +143,7 @@ macro_rules! products {
     };
 }
 
-/// Vectors of eight words.
+/// Defines the products over vectors of eight rows.
 macro_rules! eights {
     ($features:literal) => {
         #[target_feature(enable = $features)]
@@ -162,7 +164,7 @@ macro_rules! eights {
             products::<2, true>(out, bytemuck::cast_slice(x), weights, shape);
         }
 
-        /// The weights of two vectors' rows, of which there may be fewer, go to their places.
+        /// Fills a panel with the weights of two vectors of rows, or fewer at the end.
         #[target_feature(enable = "avx2")]
         fn fill<const W: usize, const WIDE: bool>(
             panel: &mut [[[[u8; 4]; ROWS]; 2]],
@@ -181,7 +183,7 @@ macro_rules! eights {
             }
         }
 
-        /// The weights of a block of four rows go to their place among a panel's.
+        /// Copies the weights of a block of four rows to block `at` of a panel.
         #[target_feature(enable = "avx2")]
         fn fill_block<'w, const W: usize, const WIDE: bool>(
             panel: &mut [[[[u8; 4]; ROWS]; 2]],
@@ -237,7 +239,7 @@ macro_rules! eights {
     };
 }
 
-/// Sixteen rows to a vector.
+/// The products with AVX-512 VNNI: sixteen rows per vector.
 pub(in super::super) mod avx512 {
     const ROWS: usize = 16;
 
@@ -245,7 +247,7 @@ pub(in super::super) mod avx512 {
 
     products!("avx2,avx512f,avx512bw,avx512vl,avx512vnni");
 
-    /// The weights of two vectors' rows, of which there may be fewer, go to their places: see
+    /// Fills a panel with the weights of two vectors of rows, or fewer at the end: see
     /// [`fill_with`].
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
     fn fill<const W: usize, const WIDE: bool>(
@@ -257,10 +259,9 @@ pub(in super::super) mod avx512 {
         fill_with::<W, WIDE>(panel, weights, cols, columns, 128);
     }
 
-    /// As [`fill`], and adds a number to each weight where it is a byte.
+    /// [`fill`] that adds `add` to each weight of 8 bits.
     ///
-    /// Four blocks of four rows give a vector: where there are fewer, one takes the others' place,
-    /// too.
+    /// A vector has four blocks of four rows. If there are fewer, the first is repeated.
     #[target_feature(enable = "avx2,avx512f,avx512bw")]
     pub(in super::super::super) fn fill_with<const W: usize, const WIDE: bool>(
         panel: &mut [[[[u8; 4]; ROWS]; 2]],
@@ -274,7 +275,7 @@ pub(in super::super) mod avx512 {
             _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(order.as_ptr().cast()) })
         });
         let add = _mm512_set1_epi8(add.cast_signed());
-        // Of four rows; a wide tile has four such tiles, next to each other.
+        // The tiles of a block of four rows. A wide tile has four such blocks, one after another.
         let block = |index: usize| {
             let from = if WIDE {
                 wide_tile_place(TILE * index, columns.start, cols)
@@ -290,8 +291,8 @@ pub(in super::super) mod avx512 {
             for (tile, words) in panel.chunks_exact_mut(W).take(columns.len() / TILE).enumerate() {
                 let tiles = if WIDE {
                     let from = first.as_ptr().wrapping_add(WIDE_TILE_ROWS * TILE * tile);
-                    // SAFETY: the last of the four tiles of which the first is there is, too: the
-                    // matrix has whole wide tiles.
+                    // SAFETY: the matrix has whole wide tiles: if the first of four tiles exists,
+                    // all four do.
                     unsafe { _mm512_loadu_si512(from.cast()) }
                 } else {
                     if tile % 4 == 0 {
@@ -301,8 +302,8 @@ pub(in super::super) mod avx512 {
                         }
                     }
                     let [a, b, c, d] = rows.map(|tiles| {
-                        // SAFETY: all blocks have as many tiles, of sixteen bytes, which are read
-                        // at any alignment.
+                        // SAFETY: all blocks have equally many tiles, of sixteen bytes, which are
+                        // read at any alignment.
                         unsafe { _mm_loadu_si128(tiles.as_ptr().add(TILE * TILE * tile).cast()) }
                     });
                     let ab = _mm256_set_m128i(b, a);
@@ -368,7 +369,7 @@ pub(in super::super) mod avx512 {
     }
 }
 
-/// Eight rows to a vector.
+/// The products with AVX-VNNI: eight rows per vector.
 pub(super) mod avx {
     const ROWS: usize = 8;
 
@@ -393,7 +394,7 @@ pub(super) mod avx {
     }
 }
 
-/// Eight rows to a vector, and several instructions where VNNI has one.
+/// The products with VNNI emulated by AVX2: eight rows per vector.
 #[cfg(test)]
 pub(super) mod emulated {
     const ROWS: usize = 8;
@@ -404,7 +405,7 @@ pub(super) mod emulated {
     products!("avx2");
     eights!("avx2");
 
-    /// Even and odd bytes apart, as sixteen-bit values.
+    /// Multiplies even and odd bytes separately, as 16-bit values.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(in super::super) fn dot4(sums: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {

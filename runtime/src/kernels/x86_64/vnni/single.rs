@@ -1,19 +1,19 @@
-//! Products of one token over tiles of weights with VNNI.
+//! Products of one token over tiled weights with VNNI.
 //!
-//! A vector is two tiles as they lie: each 32 bits are four columns of a row. The token's columns
-//! are brought into that order once. Values of sixteen bits are cut in two: the upper byte, signed,
-//! is multiplied by weights that have 128 added, which is taken off all sums beforehand; the lower
-//! one, unsigned, by the weights as they are.
+//! A vector is two tiles: each 32-bit lane is four columns of a row. The token's columns are
+//! reordered once to match. 16-bit values are split: the signed high byte is multiplied by weights
+//! with an offset of 128, which is subtracted from all sums beforehand; the unsigned low byte by
+//! the signed weights.
 //!
-//! Vectors of AVX-512's size multiply faster by a fifth, and then the processor runs slower by a
-//! tenth: all else of a token loses as much.
+//! 512-bit vectors would multiply a fifth faster, but lower the clock by a tenth, so that the rest
+//! of a token loses as much.
 #![allow(unsafe_code)]
 
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
 
-/// Where each byte comes from in sixteen: for values of one byte, and the upper and lower ones of
-/// values of two.
+/// Byte shuffles within 16 bytes: for 8-bit values, and for the high and low bytes of 16-bit
+/// values.
 static ORDERS: [[[u8; 32]; 2]; 2] = {
     const COLUMN: [u8; 4] = [0, 2, 1, 3];
     let mut orders = [[[0; 32]; 2]; 2];
@@ -28,8 +28,8 @@ static ORDERS: [[[u8; 32]; 2]; 2] = {
     orders
 };
 
-/// Defines the products with some set of instructions, of which `dot` adds to each lane the
-/// products of four unsigned and four signed bytes.
+/// Defines the products for `$features`. `$dot` adds to each lane the products of four unsigned and
+/// four signed bytes.
 macro_rules! products {
     ($features:literal, $dot:expr) => {
         use core::arch::x86_64::*;
@@ -54,7 +54,7 @@ macro_rules! products {
             product::<2>(out, bytemuck::cast_slice(x), weights, cols);
         }
 
-        /// Over values of `W` bytes.
+        /// The product over values of `W` bytes.
         #[inline]
         #[target_feature(enable = $features)]
         fn product<const W: usize>(out: &mut [i32], x: &[u8], weights: &[i8], cols: usize) {
@@ -72,7 +72,7 @@ macro_rules! products {
                     let Some((group, rest)) = weights.split_at_checked(BLOCKS * TILE * cols) else { return };
                     weights = rest;
                     let block = |index: usize| group.as_ptr().wrapping_add(TILE * (index * cols + start));
-                    // SAFETY: each block has the part's columns there.
+                    // SAFETY: each block has the part's columns from here on.
                     let [a, b, c, d] = unsafe { part.sums([block(0), block(1), block(2), block(3)]) };
                     for (to, sums) in to.as_chunks_mut().0.iter_mut().zip([halves(a, b), halves(c, d)]) {
                         // SAFETY: eight words are read, at any alignment.
@@ -83,23 +83,23 @@ macro_rules! products {
                 for to in last.as_chunks_mut::<TILE>().0 {
                     let Some((block, rest)) = weights.split_at_checked(TILE * cols) else { return };
                     weights = rest;
-                    // SAFETY: the block has the part's columns there.
+                    // SAFETY: the block has the part's columns from here on.
                     let [sums] = unsafe { part.sums([block.as_ptr().wrapping_add(TILE * start)]) };
                     store_block(to, _mm256_castsi256_si128(halves(sums, sums)), start > 0);
                 }
             }
         }
 
-        /// Some columns of a token.
+        /// A range of columns of a token.
         struct Part<'a, const W: usize> {
-            /// In the order of tiles, each tile's for each of its rows: upper bytes, and lower ones
-            /// where there are.
+            /// The columns in the order of tiles, repeated for each row of a tile: high bytes, then
+            /// low bytes of 16-bit values.
             columns: &'a [[__m256i; W]],
-            /// What is taken off the products of upper bytes.
+            /// The correction of the high bytes' sums for the weights' offset: -128 times the sum.
             less: __m256i,
-            /// Whether half a vector more is there than whole ones.
+            /// Whether only half of the last vector is used.
             half: bool,
-            /// Whether weights are to be asked for.
+            /// Whether to prefetch weights.
             far: bool,
         }
 
@@ -113,7 +113,7 @@ macro_rules! products {
                 let mut vectors = 0;
                 for (x, to) in x.chunks(W * WIDTH).zip(&mut *space) {
                     let at = x.as_ptr();
-                    // SAFETY: no more bytes are read than there are, at any alignment.
+                    // SAFETY: `x.len()` bytes are read, at any alignment.
                     let x = unsafe {
                         match x.len() {
                             16 => _mm_loadu_si128(at.cast()),
@@ -135,10 +135,10 @@ macro_rules! products {
                 Self { columns, less, half: !x.len().is_multiple_of(W * WIDTH), far }
             }
 
-            /// The sums of some blocks, of which each half has a part of each row's.
+            /// The sums of `B` blocks, each split between the halves of a vector.
             ///
             /// # Safety
-            /// Each pointer is to a block of as many columns as `self` has.
+            /// Each pointer is to a block with the columns of `self`.
             #[inline]
             #[target_feature(enable = $features)]
             unsafe fn sums<const B: usize>(&self, blocks: [*const i8; B]) -> [__m256i; B] {
@@ -167,7 +167,7 @@ macro_rules! products {
                     at += 32;
                 }
                 if let [x] = half {
-                    // SAFETY: a tile is there, at any alignment.
+                    // SAFETY: each block has one more tile, which is read at any alignment.
                     let tile = |block: *const i8| unsafe { _mm_loadu_si128(block.wrapping_add(at).cast()) };
                     add(x, blocks.map(|block| _mm256_zextsi128_si256(tile(block))));
                 }
@@ -182,17 +182,17 @@ macro_rules! products {
     };
 }
 
-/// With what AVX-512 has of it.
+/// The products with AVX-512 VNNI.
 pub(super) mod avx512 {
     products!("avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
 }
 
-/// With AVX-VNNI.
+/// The products with AVX-VNNI.
 pub(super) mod avx {
     products!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
-/// With AVX2, whose instructions make up what it lacks: for tests on a processor without.
+/// The products with VNNI emulated by AVX2, for tests on a processor without VNNI.
 #[cfg(test)]
 pub(super) mod emulated {
     products!("avx2", super::super::panel::emulated::dot4);

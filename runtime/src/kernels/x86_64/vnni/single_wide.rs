@@ -1,7 +1,7 @@
 //! Products of one token over wide tiles of weights with VNNI.
 //!
-//! Each lane of a vector is a row of weights, as they lie, and has four columns: nothing is left to
-//! add up in the end. Values of sixteen bits are cut into bytes as in `single`.
+//! Each lane of a vector is a row of weights and has four columns, so that no lanes are added at
+//! the end. 16-bit values are split into bytes as in `single`.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -13,10 +13,10 @@ use crate::format::places::TILE;
 /// Columns that are multiplied at a time.
 const COLUMNS: usize = 2048;
 
-/// Room for bytes by fours.
+/// Buffer for words of four bytes.
 type Space<const W: usize> = [MaybeUninit<[i32; W]>; COLUMNS / TILE];
 
-/// Values of sixteen bits by fours: their upper bytes, and their lower ones.
+/// Splits each four 16-bit values into a word of their high bytes and a word of their low bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn split<'s>(x: &[i16], space: &'s mut Space<2>) -> &'s [[i32; 2]] {
@@ -36,26 +36,26 @@ fn split<'s>(x: &[i16], space: &'s mut Space<2>) -> &'s [[i32; 2]] {
             _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_shuffle_epi8(x, apart));
         }
     }
-    // SAFETY: as many words as `x` has were just written, as far as there is room.
+    // SAFETY: a pair of words was just written for each four values of `x`, up to the capacity.
     unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), (x.len() / TILE).min(COLUMNS / TILE)) }
 }
 
-/// Copies values of eight bits, which are their own upper bytes.
+/// Copies 8-bit values, which are their own high bytes.
 fn copied<'s>(x: &[i8], space: &'s mut Space<1>) -> &'s [[i32; 1]] {
     let words = x.as_chunks::<TILE>().0;
     for (&x, to) in words.iter().zip(&mut *space) {
         to.write([i32::from_le_bytes(x.map(i8::cast_unsigned))]);
     }
-    // SAFETY: the first `words.len()` elements were just written, as far as there is room.
+    // SAFETY: the first `words.len()` elements were just written, up to the capacity.
     unsafe { core::slice::from_raw_parts(space.as_ptr().cast(), words.len().min(COLUMNS / TILE)) }
 }
 
-/// Whether the weights of a matrix are so far away that they are to be asked for.
+/// Whether to prefetch the weights of a matrix.
 fn is_far(weights: &[i8]) -> bool {
     weights.len() > NEAR
 }
 
-/// Defines the products over vectors of some size.
+/// Defines the products for `$features`, over vectors of `LANES` lanes.
 macro_rules! products {
     ($features:literal) => {
         use core::mem::MaybeUninit;
@@ -64,7 +64,7 @@ macro_rules! products {
         use crate::format::places::{TILE, WIDE_TILE_ROWS};
         use crate::kernels::x86_64::vectors::{FAR_AHEAD, ask_for};
 
-        /// Vectors of a tile.
+        /// Vectors per tile.
         const PARTS: usize = WIDE_TILE_ROWS / LANES;
         /// The bytes of a tile.
         type Tile = [[i8; TILE * LANES]; PARTS];
@@ -87,8 +87,8 @@ macro_rules! products {
             }
         }
 
-        /// Over the columns from `start` on whose bytes are `words`, upper ones and lower ones
-        /// where there are; `upper` is the sum of the upper ones.
+        /// The product over the columns from `start` on. `words` has their high bytes and, for
+        /// 16-bit values, their low bytes; `upper` is the sum of the high bytes.
         #[inline]
         #[target_feature(enable = $features)]
         fn product<const W: usize>(
@@ -103,7 +103,7 @@ macro_rules! products {
                 weights = rest;
                 let bytes = rows.get(WIDE_TILE_ROWS * start..).unwrap_or(&[]).as_chunks::<{ TILE * LANES }>().0;
                 let tiles: &[Tile] = bytes.as_chunks().0;
-                // Of even and of odd words, so that fewer wait for each other.
+                // Separate sums for even and odd words, to shorten the dependency chains.
                 let mut sums = [[[broadcast(-128 * upper), zero()]; PARTS], [[zero(); 2]; PARTS]];
                 let (pairs, last) = words.as_chunks::<2>();
                 for (pair, tiles) in pairs.iter().zip(tiles.as_chunks::<2>().0) {
@@ -126,8 +126,7 @@ macro_rules! products {
             }
         }
 
-        /// Adds the products of a tile with four columns' upper bytes, and those with their lower
-        /// ones.
+        /// Adds the products of a tile with the high bytes and with the low bytes of four columns.
         #[inline]
         #[target_feature(enable = $features)]
         fn add<const W: usize>(sums: &mut [[Vector; 2]; PARTS], words: &[i32; W], tile: &Tile) {
@@ -142,7 +141,7 @@ macro_rules! products {
     };
 }
 
-/// Sixteen rows to a vector.
+/// The products with AVX-512 VNNI: sixteen rows per vector.
 pub(super) mod avx512 {
     use core::arch::x86_64::*;
 
@@ -183,14 +182,14 @@ pub(super) mod avx512 {
         _mm512_add_epi32(a, b)
     }
 
-    /// Times 256.
+    /// `x * 256`.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn raised(x: Vector) -> Vector {
         _mm512_slli_epi32::<8>(x)
     }
 
-    /// Each byte plus 128.
+    /// Adds 128 to each byte.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn unsigned(weights: Vector) -> Vector {
@@ -204,7 +203,7 @@ pub(super) mod avx512 {
     }
 }
 
-/// Eight rows to a vector.
+/// Defines the products over vectors of eight rows.
 macro_rules! eights {
     ($features:literal, $dot:expr) => {
         use core::arch::x86_64::*;
@@ -245,14 +244,14 @@ macro_rules! eights {
             _mm256_add_epi32(a, b)
         }
 
-        /// Times 256.
+        /// `x * 256`.
         #[inline]
         #[target_feature(enable = "avx2")]
         fn raised(x: Vector) -> Vector {
             _mm256_slli_epi32::<8>(x)
         }
 
-        /// Each byte plus 128.
+        /// Adds 128 to each byte.
         #[inline]
         #[target_feature(enable = "avx2")]
         fn unsigned(weights: Vector) -> Vector {
@@ -267,13 +266,12 @@ macro_rules! eights {
     };
 }
 
-/// Eight rows to a vector, with AVX-VNNI.
+/// The products with AVX-VNNI: eight rows per vector.
 pub(super) mod avx {
     eights!("avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 }
 
-/// The products with VNNI's instruction replaced by instructions of AVX2: for tests on a processor
-/// without VNNI.
+/// The products with VNNI emulated by AVX2, for tests on a processor without VNNI.
 #[cfg(test)]
 pub(super) mod emulated {
     eights!("avx2", super::super::panel::emulated::dot4);

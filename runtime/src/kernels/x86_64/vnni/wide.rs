@@ -1,11 +1,11 @@
-//! Products of several tokens over wide tiles of weights, with VNNI of AVX-512.
+//! Products of several tokens over wide tiles of weights, with AVX-512 VNNI.
 //!
-//! A vector is a wide tile as it lies: each lane has four columns of a row, and meets a broadcast
-//! of a token's, which the instruction takes unsigned. So 128 is added to bytes, and as many times
-//! the sum of a row's weights is taken off. Values of sixteen bits are cut in two: the upper byte
-//! is such a byte, and the lower one has no sign.
+//! A vector is a wide tile: each lane has four columns of a row, and is multiplied by a broadcast
+//! of a token's columns, which the instruction takes as unsigned. So 128 is added to a token's
+//! bytes, and 128 times the sum of a row's weights is subtracted. 16-bit values are split: 128 is
+//! added to the high byte, and the low byte is unsigned.
 //!
-//! For one token alone weights would be summed up for nothing: see `single_wide`.
+//! For one token, summing the weights would not pay off: see `single_wide`.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
@@ -15,11 +15,11 @@ use super::super::vectors::Shape;
 use super::single_wide::avx512 as single_wide;
 use crate::format::places::{TILE, WIDE_TILE_ROWS, wide_tile_place};
 
-/// Columns that are multiplied at a time: the weights of 32 rows then stay in a first-level cache.
+/// Columns that are multiplied at a time: the weights of 32 rows stay in the L1 cache.
 const COLUMNS: usize = 768;
 /// Tokens that are multiplied by a part of the weights before the next part is read.
 const TOGETHER: usize = 128;
-/// Sums of a row's weights, so that one instruction need not wait for another.
+/// Partial sums of a row's weights, to shorten the dependency chains.
 const SUMS: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -38,7 +38,7 @@ pub(in super::super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols
     several::<2>(out, x, weights, Shape::new(out, x, weights, cols));
 }
 
-/// A token's bytes, unsigned: of values of sixteen bits the upper ones, then the lower ones.
+/// A value as unsigned bytes: for 16-bit values, the high byte, then the low byte.
 trait Bytes<const W: usize>: Copy {
     fn bytes(self) -> [u8; W];
 }
@@ -58,14 +58,14 @@ impl Bytes<2> for i16 {
     }
 }
 
-/// Several tokens' bytes, plane by plane.
+/// The bytes of several tokens, plane by plane.
 struct Planes<const W: usize>([[[MaybeUninit<u8>; COLUMNS]; TOGETHER]; W]);
 
-/// Four columns of sixteen rows.
+/// A wide tile: four columns of sixteen rows.
 type Tile = [i8; WIDE_TILE_ROWS * TILE];
 
-/// Where sums go: `sums` begins with the first token's, of which `left` are left; the next token's
-/// follow `rows` later.
+/// The destination of sums: `sums` begins with the first token's sums, and tokens have a stride of
+/// `rows`. Each token has `left` rows left.
 struct To<'o> {
     sums: &'o mut [i32],
     rows: usize,
@@ -73,7 +73,7 @@ struct To<'o> {
     add: bool,
 }
 
-/// Not inlined: planes take a page of stack after the other.
+/// Not inlined: the planes' stack is probed page by page.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8], shape: Shape) {
@@ -103,8 +103,8 @@ fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8],
                 while token < tokens {
                     let to = out.get_mut((first + token) * rows + row..).unwrap_or(&mut []);
                     let to = To { sums: to, rows, left: rows - row, add: start > 0 };
-                    // SAFETY: the planes of `tokens` tokens were just written, as wide as the
-                    // halves.
+                    // SAFETY: the planes of `tokens` tokens were just written, with four bytes for
+                    // each tile of a half.
                     token += unsafe {
                         match (W, tokens - token) {
                             (1, 12..) => multiply::<W, 12>(&planes, token, halves, less, to),
@@ -121,7 +121,7 @@ fn several<const W: usize>(out: &mut [i32], x: &[impl Bytes<W>], weights: &[i8],
     }
 }
 
-/// What 128 in each column makes of sixteen rows' sums, negative.
+/// The correction of sixteen rows' sums for the offset of columns: -128 times the sum of weights.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn less(tiles: &[Tile]) -> __m512i {
@@ -134,11 +134,11 @@ fn less(tiles: &[Tile]) -> __m512i {
     _mm512_sub_epi32(_mm512_setzero_si512(), all(sums))
 }
 
-/// `T` tokens, from one on, by two times sixteen rows. Returns how many tokens these were.
+/// Multiplies `T` tokens, from `token` on, by twice sixteen rows. Returns `T`.
 ///
 /// # Safety
-/// As many tokens' planes are written, four bytes for each tile of a half, of which both have as
-/// many.
+/// The planes of these tokens are initialized, with four bytes for each tile of a half, and both
+/// halves have equally many tiles.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn multiply<const W: usize, const T: usize>(
@@ -155,7 +155,7 @@ unsafe fn multiply<const W: usize, const T: usize>(
         let (one, other) = (load(one), load(other));
         for (sums, from) in sums.iter_mut().zip(from) {
             for (token, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: as the caller says.
+                // SAFETY: the caller guarantees these bytes of each token.
                 let word = unsafe { from.add(COLUMNS * token + TILE * index).cast::<i32>().read_unaligned() };
                 let word = _mm512_set1_epi32(word);
                 sums[0] = _mm512_dpbusd_epi32(sums[0], word, one);
@@ -190,7 +190,7 @@ fn all([a, b, c, d]: [__m512i; SUMS]) -> __m512i {
     _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
 }
 
-/// Sixteen sums go where they belong, or are added to what is there.
+/// Stores sixteen sums, or adds them if `add`.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn put(to: &mut [i32; WIDE_TILE_ROWS], sums: __m512i, add: bool) {
