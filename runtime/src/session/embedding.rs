@@ -1,4 +1,4 @@
-//! From tokens to the first hidden states.
+//! Embeds tokens: computes the first hidden states.
 
 use crate::features;
 use crate::fixed::mul_high;
@@ -14,8 +14,8 @@ use crate::workspace::Scratch;
 
 use super::positions::position_of;
 
-/// Writes the first hidden state of the token at index `at` of a tile. `first` positions come
-/// before the tile.
+/// Writes the first hidden state of the token at index `at` of a tile to `out`. `first` positions
+/// precede the tile.
 pub(super) fn embed(
     stack: &StackView<'_, '_>,
     kernels: &Kernels,
@@ -44,7 +44,7 @@ pub(super) fn embed(
             norm(kernels, spec, &stack.norm(StackPart::EmbeddingNorm), bits, row);
         }
     };
-    // Beyond the text there are zeros.
+    // Zeros pad the text at both ends.
     let token = |at: usize, row: &mut [i32]| match ids.get(at) {
         Some(&id) if !is_masked(spec.scale, id) => {
             embed_row(&stack.token_table(), id as usize, scale_of(spec.scale, ids), bits, false, row);
@@ -95,7 +95,7 @@ fn is_masked(scale: TokenScale, id: u32) -> bool {
     matches!(scale, TokenScale::Unmasked { mask, .. } if mask == id)
 }
 
-/// The factor on token vectors in a text.
+/// The factor on the token vectors of a text.
 fn scale_of(scale: TokenScale, ids: &[u32]) -> Option<Multiplier> {
     let TokenScale::Unmasked { factor, mask } = scale else { return scale.factor() };
     let masked = ids.iter().filter(|&&id| id == mask).count();
@@ -103,18 +103,19 @@ fn scale_of(scale: TokenScale, ids: &[u32]) -> Option<Multiplier> {
     if masked == 0 || left == 0 {
         return Some(factor);
     }
-    // `n / left` with fifteen fraction bits; its highest bit goes to bit 30, and the product of two
-    // such numbers has 60 or 61.
+    // `n / left` with 15 fraction bits, shifted into 2^30 .. 2^31. The product of two such numbers
+    // is in 2^60 .. 2^62.
     let ratio = ((ids.len() << 15) / left).min(i32::MAX as usize) as i32;
     let spare = ratio.leading_zeros() as i32 - 1;
     let product = mul_high(factor.mantissa, ratio << spare);
     let more = product.leading_zeros() as i32 - 1;
-    // The ratio's unit is 2^-15 before it is shifted, and the product was shifted right by 32.
+    // The ratio's unit is 2^-15 before its shift, and `mul_high` has shifted the product right by
+    // 32.
     let exponent = i32::from(factor.exponent) + 15 + spare - 32 + more;
     Some(Multiplier { mantissa: product << more, exponent: exponent.clamp(-128, 127) as i8 })
 }
 
-/// Adds the convolution over a token's neighbourhood to its state, and norms it.
+/// Adds the convolution over a token's neighbourhood to its state, and normalizes the sum.
 pub(super) fn convolve(
     stack: &StackView<'_, '_>,
     spec: &ConvolutionSpec,
@@ -130,7 +131,7 @@ pub(super) fn convolve(
     let wide = core::mem::take(&mut scratch.wide);
     if let Some((window, out)) = wide.split_at_mut_checked(seen * state.len()) {
         let out = out.get_mut(..state.len()).unwrap_or(&mut []);
-        // Beyond the text there are zeros.
+        // Zeros pad the text at both ends.
         for (index, row) in window.chunks_exact_mut(state.len().max(1)).enumerate() {
             match (at + index).checked_sub(seen / 2) {
                 Some(at) if at < text.0.len() => embed(stack, kernels, text, at, 0, row, scratch),
@@ -166,7 +167,7 @@ mod tests {
             let exact = 0.88 * 700.0 / (700.0 - masked as f64);
             assert!((value(found) / exact - 1.0).abs() < 1e-4, "{masked}: {} for {exact}", value(found));
         }
-        // There is nothing left to be scaled.
+        // All tokens are masked: the factor is unchanged.
         ids.fill(7);
         assert_eq!(scale_of(scale, &ids), Some(factor));
         assert_eq!(scale_of(TokenScale::Fixed(factor), &ids), Some(factor));

@@ -1,10 +1,10 @@
-//! Positions where padding may not be counted.
+//! Computes positions for models whose padding tokens take none.
 
 use crate::format::spec::StackSpec;
 
-/// Stores, for each token of `ids`, how many of the text's tokens up to it count as positions. The
-/// first of `ids` is token `start` of the text, before which a prefix may stand; returns how many
-/// before them do.
+/// Stores, for each token of `ids`, the number of non-padding tokens of the text up to it. The
+/// first of `ids` is token `start` of the text, after `prefix`. Returns the number of positions
+/// before `ids`.
 pub(super) fn count(
     stack: &StackSpec,
     counted: &mut [u16],
@@ -25,7 +25,7 @@ pub(super) fn count(
     first.into()
 }
 
-/// The position of the token at index `at` of `ids`. `first` positions come before `ids`.
+/// The position of the token at index `at` of `ids`. `first` positions precede `ids`.
 pub(super) fn position_of(stack: &StackSpec, ids: &[u32], at: usize, first: usize) -> usize {
     let Some(padding) = stack.embedding.padding else { return first + at };
     if ids.get(at) == Some(&padding) {

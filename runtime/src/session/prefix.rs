@@ -1,4 +1,4 @@
-//! What a decoder has read of a text that always comes first, kept in flash and read in place.
+//! Reads a prefix in place: the state of a decoder after a text that every prompt begins with.
 
 use bytemuck::try_cast_slice;
 
@@ -23,19 +23,19 @@ use crate::format::prefix::{MAGIC, VERSION};
 use crate::format::spec::StackSpec;
 use crate::model::Model;
 
-const NO_PREFIX: RunError = RunError::BadPrefix("it is of another version, or no prefix at all");
-const BLOB: RunError = RunError::BadPrefix("it is of another blob");
-const CUT: RunError = RunError::BadPrefix("it is cut off");
-const CHANGED: RunError = RunError::BadPrefix("it was changed");
+const NO_PREFIX: RunError = RunError::BadPrefix("it has another version, or is not a prefix");
+const BLOB: RunError = RunError::BadPrefix("it is for another blob");
+const CUT: RunError = RunError::BadPrefix("it is truncated");
+const CHANGED: RunError = RunError::BadPrefix("it is damaged");
 const MISPLACED: RunError =
     RunError::BadPrefix("it does not begin at a 16-byte boundary: embed it with include_model!");
 const TWO_STACKS: RunError = RunError::BadPrefix("the model has no decoder, or one that attends to an encoder");
 
-/// What a decoder has read of a text that always comes first, such as what a model is told about
-/// its task: `kinglet prefix` writes it, and a session [reads it in place](Session::set_prefix).
+/// The state of a decoder after a text that every prompt begins with, such as a system prompt.
+/// `kinglet prefix` writes it, and a session [reads it in place](Session::set_prefix).
 ///
-/// It is tied to one blob. The tokens that follow get the bits that they would get if the session
-/// had read the text itself.
+/// A prefix belongs to one blob. The tokens after it have the bits that they would have if the
+/// session had read the prefix's text.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefix<'p> {
     bytes: &'p [u8],
@@ -46,16 +46,20 @@ pub struct Prefix<'p> {
 }
 
 impl<'p> Prefix<'p> {
-    /// Checks a prefix of a model. `bytes` may be longer, as a page of flash is.
+    /// Checks a prefix for a model. `bytes` may be longer than the prefix, as a flash page is.
     ///
     /// # Errors
-    /// [`RunError::BadPrefix`] when the bytes are no prefix of this model, or were changed.
+    /// [`RunError::BadPrefix`] when the bytes are not a prefix for this model, or are damaged.
     ///
     /// ```
     /// use kinglet::{Model, Prefix, RunError, Session};
     ///
-    /// /// An arena for the prefix and `max_tokens` tokens after it: `arena_bytes_after`.
-    /// fn begin<'s, 'm>(model: &'s Model<'m>, prefix: &'m [u8], arena: &'s mut [u8]) -> Result<Session<'s, 'm>, RunError> {
+    /// /// A session for 64 tokens after a prefix. The arena has `arena_bytes_after` bytes.
+    /// fn begin<'s, 'm>(
+    ///     model: &'s Model<'m>,
+    ///     prefix: &'m [u8],
+    ///     arena: &'s mut [u8],
+    /// ) -> Result<Session<'s, 'm>, RunError> {
     ///     Session::after(model, Prefix::from_bytes(prefix, model)?, arena, 64)
     /// }
     /// # let _ = begin;
@@ -82,30 +86,29 @@ impl<'p> Prefix<'p> {
         Ok(Self { bytes, tokens, model: of, checksum: sum, has_state: has_state != 0 })
     }
 
-    /// A prefix of a constant, in a module that `kinglet prefix` wrote.
+    /// A constant prefix, for a module written by `kinglet prefix`, which has checked it.
     ///
     /// # Panics
-    /// When the bytes are not the ones that were written; that is to say, such a constant does not
-    /// compile.
+    /// If the length or the checksum of `bytes` differs: the constant then does not compile.
     #[doc(hidden)]
     pub const fn from_export(bytes: &'p [u8], checksum: u32) -> Self {
-        let Some([_, _, model, len, tokens, has_state, ..]) = header(bytes) else { panic!("this is no prefix") };
+        let Some([_, _, model, len, tokens, has_state, ..]) = header(bytes) else { panic!("this is not a prefix") };
         let Some((_, sum)) = bytes.split_last_chunk::<CHECKSUM>() else { panic!("the prefix is cut off") };
         assert!(len as usize == bytes.len() && u32::from_le_bytes(*sum) == checksum, "the prefix is another one");
         Self { bytes, tokens: tokens as usize, model, checksum, has_state: has_state != 0 }
     }
 
-    /// Tokens of the prefix.
+    /// The number of tokens of the prefix.
     pub const fn len(&self) -> usize {
         self.tokens
     }
 
-    /// Whether there are none: never.
+    /// Whether the prefix has no tokens, which is never the case.
     pub const fn is_empty(&self) -> bool {
         self.tokens == 0
     }
 
-    /// The checksum at the end, which tells the prefix from others.
+    /// The checksum at the end, which identifies the prefix.
     pub const fn checksum(&self) -> u32 {
         self.checksum
     }
@@ -118,13 +121,13 @@ impl<'p> Prefix<'p> {
         ids.as_chunks().0.iter().take(self.tokens).map(|word| u32::from_le_bytes(*word))
     }
 
-    /// The state that the head reads after the last token.
+    /// The hidden state of the last token, for the head.
     pub(super) fn state(&self, stack: &StackSpec) -> &'p [i32] {
         let state = self.bytes.get(4 * WORDS..).and_then(|rest| rest.get(..4 * stack.hidden_size as usize));
         state.and_then(|state| try_cast_slice(state).ok()).unwrap_or(&[])
     }
 
-    /// Keys and values of a layer.
+    /// The keys and values of a layer.
     pub(super) fn layer(&self, model: &Model<'_>, stack: &StackSpec, layer: usize) -> Prefixed<'p> {
         let keys = model.spec().numerics.keys;
         let place = Places::new(stack, keys, self.tokens).layer(layer);
@@ -133,12 +136,11 @@ impl<'p> Prefix<'p> {
 }
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// A session that goes on after a prefix, with up to `max_tokens` tokens: as [`Session::new`],
-    /// in an arena of [`arena_bytes_after`](crate::arena_bytes_after)`(blob, prefix, max_tokens)`
-    /// bytes.
+    /// A session for up to `max_tokens` tokens after a prefix, in an arena of
+    /// [`arena_bytes_after`](crate::arena_bytes_after)`(blob, prefix, max_tokens)` bytes.
     ///
     /// # Errors
-    /// As [`Session::new`] and [`Session::set_prefix`].
+    /// The errors of [`Session::new`] and [`Session::set_prefix`].
     pub fn after(
         model: &'s Model<'m>,
         prefix: Prefix<'m>,
@@ -151,19 +153,19 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(session)
     }
 
-    /// Stands every text after a prefix, or after none, and [resets](Self::reset) the session.
+    /// Sets or removes the prefix of all texts, and [resets](Self::reset) the session.
     ///
-    /// The prefix's keys and values are read where they lie; the arena has memory for scores alone,
-    /// four bytes a token. The session's [`position`](Self::position) counts its tokens, and
-    /// [`prefix_len`](Self::prefix_len) says how many they are; texts that tasks are given begin
-    /// after them. A [`rewind`](Self::rewind) to the end of the prefix costs nothing, and one into
-    /// the prefix leaves its beginning. [`score`](crate::task::score) and the tasks of encoders
-    /// read whole texts, without it.
+    /// The prefix's keys and values are read in place; the arena needs four bytes per token for
+    /// scores. The session's [`position`](Self::position) includes the prefix's tokens, whose
+    /// number is [`prefix_len`](Self::prefix_len); the texts of tasks do not. A
+    /// [`rewind`](Self::rewind) to the end of the prefix is free; one into the prefix keeps its
+    /// beginning. [`score`](crate::task::score) and the tasks of encoders read texts without the
+    /// prefix.
     ///
     /// # Errors
-    /// [`RunError::BadPrefix`] when it is of another blob, or the decoder attends to an encoder;
-    /// [`RunError::TooManyTokens`] when the session's plan has less room
-    /// ([`MemoryPlan::with_prefix`]), or the model fewer positions than prefix and session
+    /// [`RunError::BadPrefix`] when the prefix is for another blob, or the decoder attends to an
+    /// encoder; [`RunError::TooManyTokens`] when the session's plan has less room
+    /// ([`MemoryPlan::with_prefix`]), or the model has fewer positions than prefix and session
     /// together.
     pub fn set_prefix(&mut self, prefix: Option<Prefix<'m>>) -> Result<(), RunError> {
         if let Some(prefix) = &prefix {
@@ -183,13 +185,12 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Tokens of the prefix that stand before the text; 0 without one.
+    /// The number of the prefix's tokens before the text; 0 without a prefix.
     pub fn prefix_len(&self) -> usize {
         self.first
     }
 
-    /// Forgets what the decoder has seen, the prefix included, until the next
-    /// [`reset`](Self::reset).
+    /// Forgets all tokens of the decoder, and the prefix until the next [`reset`](Self::reset).
     pub(crate) fn clear(&mut self) {
         self.first = 0;
         self.select(0, 0);
@@ -197,7 +198,7 @@ impl<'s, 'm> Session<'s, 'm> {
         self.reading.forget();
     }
 
-    /// Forgets what the decoder has seen after the prefix.
+    /// Forgets the decoder's tokens after the prefix.
     pub(super) fn return_to_prefix(&mut self) {
         self.clear();
         if let Some(prefix) = &self.prefix {
@@ -212,13 +213,13 @@ impl<'s, 'm> Session<'s, 'm> {
         self.prefix.map_or(0, |prefix| prefix.checksum)
     }
 
-    /// Reads tokens with which a text always begins, and makes them a prefix, for sessions with
-    /// this model. The plan's tile is at least as long as the text where layers have windows.
+    /// Reads tokens and returns them as a prefix, for sessions with this model. If layers have
+    /// windows, the plan's tile must be at least as long as the text.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill); [`RunError::BadPrefix`] where the decoder attends to an
-    /// encoder; [`RunError::TooManyTokens`] where a layer's window no longer holds the first ones;
-    /// [`RunError::ModelTooLarge`] when the prefix would have 4 GB or more.
+    /// The errors of [`prefill`](Self::prefill); [`RunError::BadPrefix`] when the decoder attends
+    /// to an encoder; [`RunError::TooManyTokens`] when the cache of a layer with a window no longer
+    /// holds the first tokens; [`RunError::ModelTooLarge`] when the prefix would have 4 GB or more.
     #[cfg(feature = "alloc")]
     pub fn make_prefix(&mut self, ids: &[u32]) -> Result<AlignedVec, RunError> {
         let spec = self.model.spec();

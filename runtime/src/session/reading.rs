@@ -1,42 +1,45 @@
-//! Which of a decoder's states the head reads. It is the last one, or, where padding is passed over
-//! or the encoder's text marks the place, perhaps one of an earlier tile, which is kept for that.
+//! Tracks the hidden state of a decoder that the head reads.
+//!
+//! It is usually the last state. With [`Pooling::LastExcept`] and [`Pooling::AtLast`] it may be a
+//! state of an earlier tile, of which a copy is kept.
 
 use crate::block::copy;
 use crate::error::RunError;
 use crate::format::blob::SpecialTokens;
 use crate::format::spec::Pooling;
 
-/// Which hidden state the head reads.
+/// The hidden state that the head reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Row {
     /// A state of the encoder, or of the decoder's last tile.
     At(usize),
     /// The kept state of an earlier tile of the decoder.
     Kept,
-    /// The state that the prefix ends with.
+    /// The last state of the prefix.
     Prefix,
     /// The mean of the encoder's states.
     Mean,
 }
 
-/// Where the head finds its state of a decoder.
+/// The location of the decoder's state that the head reads.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Reading {
     /// The row of the state in the last tile, if it is there.
     row: Option<usize>,
     /// Whether a state of an earlier tile is kept.
     kept: bool,
-    /// Whether it is the state that the prefix ends with.
+    /// Whether it is the last state of the prefix.
     prefix: bool,
-    /// The index of the marking token in the encoder's text, for heads that read the decoder there.
+    /// The index in the encoder's text at which the head reads the decoder: see
+    /// [`Pooling::AtLast`].
     marked: Option<usize>,
 }
 
 impl Reading {
-    /// For a decoder that will attend to `source`.
+    /// The location for a decoder that will attend to `source`.
     ///
     /// # Errors
-    /// [`RunError::TokenMissing`] when `source` lacks the marking token.
+    /// [`RunError::TokenMissing`] when `source` lacks the token of [`Pooling::AtLast`].
     pub(super) fn of_source(pooling: Pooling, source: &[u32]) -> Result<Self, RunError> {
         let marked = match pooling {
             Pooling::AtLast(token) => {
@@ -47,36 +50,36 @@ impl Reading {
         Ok(Self { marked, ..Self::default() })
     }
 
-    /// At the end of a prefix, which has a state to read or has none.
+    /// The location after a prefix, which has a state if `prefix`.
     pub(super) fn at_prefix(prefix: bool) -> Self {
         Self { prefix, ..Self::default() }
     }
 
-    /// As words, for a snapshot: the row and the token marked, each one more than it is and 0 for
-    /// none; between them 1 for a state that is kept, and 2 for the prefix's.
+    /// Encodes the location for a snapshot as `[row + 1, flags, marked + 1]`, with 0 for none. Flag
+    /// 1 is a kept state, flag 2 the prefix's state.
     pub(super) fn to_words(self) -> [u32; 3] {
         let word = |place: Option<usize>| place.map_or(0, |place| place as u32 + 1);
         [word(self.row), u32::from(self.kept) | u32::from(self.prefix) << 1, word(self.marked)]
     }
 
-    /// From [`to_words`](Self::to_words).
+    /// The inverse of [`to_words`](Self::to_words).
     pub(super) fn from_words([row, kept, marked]: [u32; 3]) -> Self {
         let place = |word: u32| (word as usize).checked_sub(1);
         Self { row: place(row), kept: kept & 1 != 0, prefix: kept & 2 != 0, marked: place(marked) }
     }
 
-    /// Whether one of an earlier tile is kept.
+    /// Whether a state of an earlier tile is kept.
     pub(super) fn keeps(self) -> bool {
         self.kept
     }
 
-    /// Forgets the state: the decoder was reset or rewound.
+    /// Forgets the state, after the decoder was reset or rewound.
     pub(super) fn forget(&mut self) {
         (self.row, self.kept, self.prefix) = (None, false, false);
     }
 
-    /// Keeps the state of the last tile, which another one is about to replace, or `prefix`, which
-    /// that of the prefix is.
+    /// Copies the state to `kept` before the next tile overwrites it: from the last tile, or from
+    /// `prefix`, the prefix's last state.
     pub(super) fn keep(&mut self, tile: &[i32], hidden_size: usize, kept: &mut [i32], prefix: &[i32]) {
         let state = match self.row.take() {
             Some(row) => tile.get(row * hidden_size..).unwrap_or(&[]),
@@ -90,8 +93,8 @@ impl Reading {
         }
     }
 
-    /// For each token of a tile the state that the head reads after it, if there is one. The tile's
-    /// tokens are `ids`, and `start` is the position of the first.
+    /// The state that the head reads after each token of a tile, if there is one. The tile has the
+    /// tokens `ids`, the first at position `start`.
     pub(super) fn rows(self, pooling: Pooling, start: usize, ids: &[u32]) -> impl Iterator<Item = Option<Row>> {
         let earlier = self.kept.then_some(Row::Kept);
         ids.iter().enumerate().scan(earlier, move |found, (row, &id)| {
@@ -107,7 +110,7 @@ impl Reading {
         })
     }
 
-    /// Notes that the decoder has read a tile, which is the last one now.
+    /// Updates the location after the decoder has read a tile, which is now the last one.
     pub(super) fn end(&mut self, pooling: Pooling, start: usize, ids: &[u32]) {
         self.row = match self.rows(pooling, start, ids).last() {
             Some(Some(Row::At(row))) => Some(row),
@@ -122,9 +125,9 @@ impl Reading {
     }
 }
 
-/// The token that the decoder reads first where both stacks of a model read one text, the decoder
-/// one token later. It is `decoder_start`, or else the token at which the text would end without
-/// its padding (mBART), which is the last one of a text without padding.
+/// The token that the decoder reads first when both stacks of a model read one text, shifted by one
+/// token in the decoder. It is `decoder_start`, or else `ids[n - 1]`, where `n` is the number of
+/// tokens other than padding (mBART).
 ///
 /// ```
 /// use kinglet::format::blob::SpecialTokens;

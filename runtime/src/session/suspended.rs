@@ -1,4 +1,4 @@
-//! A session put aside: where it stands, without what it borrows.
+//! Suspends a session: keeps its state without its borrows.
 
 use super::Session;
 use super::prefix::Prefix;
@@ -10,11 +10,11 @@ use crate::model::Model;
 use crate::threads::Threads;
 use crate::workspace::Workspace;
 
-/// Where a session stands, without the model and the arena that it borrows.
+/// The state of a session without the model and the arena that it borrows.
 ///
-/// A model, a session that borrows it, and the arena cannot be fields of one structure. A model, a
-/// suspended session and an arena can: a session is made of them for each call, which takes about
-/// as long as cutting the arena into its buffers.
+/// A model, a session that borrows it, and its arena cannot be fields of one structure. A model, a
+/// suspended session and an arena can: each call resumes the session, which takes about as long as
+/// dividing the arena into buffers.
 ///
 /// ```
 /// use kinglet::{Aligned, Error, Model, Session, Suspended};
@@ -62,32 +62,31 @@ impl core::fmt::Debug for Suspended {
 }
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// Puts the session aside: model and arena are free for other uses. A [`Pass`](super::Pass)
-    /// goes on where it was when the session is [resumed](Self::resume) with an arena of equal
-    /// contents.
+    /// Suspends the session, which releases model and arena. After the session is
+    /// [resumed](Self::resume) with an arena of equal contents, a [`Pass`](super::Pass) can be
+    /// continued.
     pub fn suspend(self) -> Suspended {
         let prefix = self.prefix_checksum();
         let Self { kernels, plan, first, position, beam, last_tile, reading, source, passes, .. } = self;
         Suspended { kernels, plan, prefix, first, position, beam, last_tile, reading, source, passes }
     }
 
-    /// Takes up a session that was put aside, with the model that it had, in an arena that holds
-    /// what its arena held. With other contents it works with other hidden states: results differ,
-    /// but nothing panics. It runs in the caller's thread alone, and has no function to call
-    /// between two steps.
+    /// Resumes a suspended session with its model, in an arena with the contents of its arena.
+    /// Other contents give wrong results, but no panic. The session has only the caller's thread
+    /// and no [pause](Self::set_pause).
     ///
     /// # Errors
-    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaMisaligned`], as [`Session::new`];
-    /// [`RunError::BadPrefix`] when it had a prefix, which [`resume_after`](Self::resume_after)
-    /// takes.
+    /// [`RunError::ArenaTooSmall`] and [`RunError::ArenaMisaligned`]; [`RunError::BadPrefix`] when
+    /// the session had a prefix: use [`resume_after`](Self::resume_after).
     pub fn resume(model: &'s Model<'m>, arena: &'s mut [u8], suspended: &Suspended) -> Result<Self, RunError> {
         Self::take_up(model, None, arena, suspended)
     }
 
-    /// As [`resume`](Self::resume), for a session with a prefix.
+    /// [`resume`](Self::resume) for a session with a prefix.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume); [`RunError::BadPrefix`] when it had another prefix.
+    /// The errors of [`resume`](Self::resume); [`RunError::BadPrefix`] when the session had another
+    /// prefix.
     pub fn resume_after(
         model: &'s Model<'m>,
         prefix: Prefix<'m>,

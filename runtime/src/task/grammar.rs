@@ -61,9 +61,9 @@ impl<'g> Grammar<'g> {
     /// [`RunError::BadGrammar`] when the bytes are not a table, are damaged, or belong to another
     /// tokenizer.
     pub fn from_bytes(bytes: &'g [u8], tokenizer_section: &[u8]) -> Result<Self, RunError> {
-        let (header, grammar, sum) = cut(bytes).ok_or(RunError::BadGrammar("it is no table, or it is cut off"))?;
+        let (header, grammar, sum) = cut(bytes).ok_or(RunError::BadGrammar("it is truncated, or not a table"))?;
         if header[2] != checksum_of(tokenizer_section) {
-            return Err(RunError::BadGrammar("it is of another tokenizer"));
+            return Err(RunError::BadGrammar("it is for another tokenizer"));
         }
         let content = bytes.get(..grammar.content_bytes()).unwrap_or(&[]);
         let states = grammar.starts.len().saturating_sub(1);
@@ -73,7 +73,7 @@ impl<'g> Grammar<'g> {
         });
         let known = grammar.next.iter().all(|next| usize::from(u16::from_le_bytes(*next)) < states);
         if checksum(content) != sum || !ascending || !known {
-            return Err(RunError::BadGrammar("it was changed"));
+            return Err(RunError::BadGrammar("it is damaged"));
         }
         Ok(grammar)
     }
