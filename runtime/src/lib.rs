@@ -39,8 +39,8 @@
 //! - [`format`](mod@format): an architecture as data
 //!   ([`ModelSpec`](crate::format::spec::ModelSpec)), the offsets of its tensors, and the blob.
 //! - [`Model`]: a checked view over a blob. Weights are read in place, never copied.
-//! - [`Session`]: runs tokens through the model in an arena that the caller lends; holds the key
-//!   and value caches, and the logits.
+//! - [`Session`]: runs tokens through the model in an arena, a buffer borrowed from the caller that
+//!   holds the key and value caches, and the logits.
 //! - [`sample`] and [`task`]: choosing tokens, generating text, filling masks, labels, answers,
 //!   sentence vectors, likelihood.
 //! - [`tokenizer`]: text to tokens and back, equal to Hugging Face's `tokenizers`.

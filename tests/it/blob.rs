@@ -356,7 +356,7 @@ fn a_set_of_packed_blocks_names_what_is_there_and_can_be_packed() {
         ("packed weights of a part", |packed| packed.decoder.down = Blocks(0b100)),
         ("packed weights of a part", |packed| packed.decoder.cross_key = Blocks(1)),
         ("packed weights of a part", |packed| packed.decoder.narrow = Blocks(1)),
-        ("packed weights of a stack that is not there", |packed| packed.encoder.query = Blocks(1)),
+        ("packed weights of a missing stack", |packed| packed.encoder.query = Blocks(1)),
         ("packed weights outside the blocks", |packed| packed.head_output = true),
         ("packed weights outside the blocks", |packed| packed.decoder.convolution = true),
         ("packed weights outside the blocks", |packed| packed.decoder.token_types = true),
@@ -374,7 +374,7 @@ fn a_set_of_packed_blocks_names_what_is_there_and_can_be_packed() {
     assert_eq!(ragged.check(), Err(LoadError::InvalidSpec("packed weights of a part")), "20 columns of `down`");
     let mut forged = good;
     forged.numerics.weights = WeightLayout::Packed { group: 32 };
-    assert_eq!(forged.check(), Err(LoadError::InvalidSpec("the layout of weights of eight bits")));
+    assert_eq!(forged.check(), Err(LoadError::InvalidSpec("the layout of 8-bit weights")));
 }
 
 #[test]

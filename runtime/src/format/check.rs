@@ -75,7 +75,7 @@ impl ModelSpec {
     fn check_packed(&self) -> Result<(), LoadError> {
         let packed = &self.numerics.packed;
         let bytes = !matches!(self.numerics.weights, WeightLayout::Packed { .. } | WeightLayout::Table);
-        require(bytes, "the layout of weights of eight bits")?;
+        require(bytes, "the layout of 8-bit weights")?;
         if packed.group == 0 || !features::PACKED_WEIGHTS {
             return require(*packed == PackedSpec::NONE, "packed weights without groups");
         }
@@ -83,7 +83,7 @@ impl ModelSpec {
         require(*packed != PackedSpec { group: packed.group, ..PackedSpec::NONE }, "groups without packed weights")?;
         for id in [Stack::Encoder, Stack::Decoder] {
             let Some(stack) = self.stack(id) else {
-                require(*packed.stack(id) == PackedStack::NONE, "packed weights of a stack that is not there")?;
+                require(*packed.stack(id) == PackedStack::NONE, "packed weights of a missing stack")?;
                 continue;
             };
             for part in BlockPart::ALL {
@@ -141,12 +141,12 @@ impl StackSpec {
         embedding.scale.factor().map_or(Ok(()), Multiplier::check)?;
         if let TokenScale::Unmasked { mask, .. } = embedding.scale {
             let known = mask < embedding.vocab_size && embedding.projection == EmbeddingProjection::None;
-            require(known && !causal, "a scale by what is not masked in a decoder, or without the token")?;
+            require(known && !causal, "an unmasked scale in a decoder, with a projection, or without its token")?;
         }
         require(
             embedding.positions != PositionTable::AfterNorm
                 || (embedding.norm.is_some() && embedding.projection == EmbeddingProjection::None),
-            "positions after a norm that is not there, or that is projected",
+            "positions after a norm that is missing or projected",
         )?;
         block.attention.check(self.num_hidden_layers, causal)?;
         require(width(block.feed_forward.intermediate_size), "intermediate_size")?;

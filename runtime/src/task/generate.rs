@@ -275,10 +275,10 @@ impl<'o> Generation<'o> {
         let WhenFull::DropOldest { keep, drop } = self.options.when_full else { return Ok(false) };
         let refused = |wanted| Err(RunError::InvalidOption { option: "when_full", wanted });
         if session.model().spec().direction == Direction::Backward {
-            return refused("to stop: a model that reads backward has read the end of the text first");
+            return refused("`Stop`: a model that reads backward has read the end of the text first");
         }
         if self.options.choices.is_some() || self.options.grammar.is_some() {
-            return refused("to stop: the beginning of an answer says what may follow it");
+            return refused("`Stop`: with choices or a grammar, the next token depends on the whole answer");
         }
         let (len, end) = (text.tokens().len(), keep.saturating_add(drop));
         if !self.options.when_full.drops_of(len) {

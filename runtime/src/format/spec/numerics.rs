@@ -34,7 +34,7 @@ impl NumericsSpec {
 pub enum ActivationWidth {
     /// Eight bits, scaled to the row's largest absolute value.
     A8,
-    /// Up to sixteen bits with a power-of-two scale: as many as the accumulator has room for.
+    /// Up to sixteen bits, limited by the accumulator, with a power-of-two scale.
     A16,
 }
 
@@ -86,9 +86,9 @@ pub enum WeightLayout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Multiplier {
-    /// In `2^30 .. 2^31`.
+    /// The mantissa, in `2^30 .. 2^31`.
     pub mantissa: i32,
-    /// In `-32 ..= 94`.
+    /// The negated exponent, in `-32 ..= 94`.
     pub exponent: i8,
 }
 

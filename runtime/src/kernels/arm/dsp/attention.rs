@@ -80,7 +80,7 @@ unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, value
 
 /// # Safety
 /// `out` has `head_dim` sums, `weights` has `count` values, and `values` has `head_dim * count`, at
-/// a word's boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
+/// a word boundary; `head_dim` is `8 * blocks`, and neither it nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, values: *const i8, shape: &Rows) {
     naked_asm!(
@@ -137,7 +137,7 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
 /// Computes the scores of 16-bit keys of eight columns.
 ///
 /// # Safety
-/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
+/// `query` has eight values and `keys` has `8 * count`, both at a word boundary, and `out` has
 /// room for `count` scores; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
@@ -171,7 +171,7 @@ struct Keys {
 }
 
 /// # Safety
-/// `query` has `4 * turns` values and `keys` has `4 * turns * count`, both at a word's boundary,
+/// `query` has `4 * turns` values and `keys` has `4 * turns * count`, both at a word boundary,
 /// and `out` has room for `count` scores; neither `turns` nor `count` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *const i16, shape: &Keys) {
@@ -204,7 +204,7 @@ unsafe extern "C" fn scores16_loop(out: *mut i32, query: *const i16, keys: *cons
 /// Computes the scores of 8-bit keys of eight columns.
 ///
 /// # Safety
-/// `query` has eight values and `keys` has `8 * count`, both at a word's boundary, and `out` has
+/// `query` has eight values and `keys` has `8 * count`, both at a word boundary, and `out` has
 /// room for `count` scores.
 #[unsafe(naked)]
 unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const i8, count: usize) {
@@ -260,7 +260,7 @@ unsafe extern "C" fn scores8_of_8(out: *mut i32, query: *const i16, keys: *const
 }
 
 /// # Safety
-/// `query` has `8 * turns` values and `keys` has `8 * turns * count`, both at a word's boundary,
+/// `query` has `8 * turns` values and `keys` has `8 * turns * count`, both at a word boundary,
 /// and `out` has room for `count` scores; neither `turns` nor `count` is 0. The stack has room for
 /// the query.
 #[unsafe(naked)]
@@ -321,7 +321,7 @@ pub(super) fn weighted_sum(out: &mut [i32], weights: &[i32], values: &[i8]) {
     if !fits || !values.as_ptr().addr().is_multiple_of(4) {
         return scalar::weighted_sum_of_any(out, weights, values);
     }
-    // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word's
+    // SAFETY: they read `count` weights, and `count` values of `head_dim` bytes at a word
     // boundary; they read and write `head_dim` sums.
     unsafe {
         match head_dim {
@@ -349,7 +349,7 @@ fn keys_of<K>(out: &[i32], query: &[i16], keys: &[K], columns: usize) -> Option<
 /// See [`Kernels::scores16`](crate::kernels::Kernels::scores16).
 pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
     let Some(count) = keys_of(out, query, keys, 4) else { return (scalar::SCALAR.scores16)(out, query, keys) };
-    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and
+    // SAFETY: they read the query and `count` keys of its length, all at a word boundary, and
     // write `count` scores.
     unsafe {
         match query.len() {
@@ -365,7 +365,7 @@ pub(super) fn scores16(out: &mut [i32], query: &[i16], keys: &[i16]) {
 /// See [`Kernels::scores8`](crate::kernels::Kernels::scores8).
 pub(super) fn scores8(out: &mut [i32], query: &[i16], keys: &[i8]) {
     let Some(count) = keys_of(out, query, keys, 8) else { return (scalar::SCALAR.scores8)(out, query, keys) };
-    // SAFETY: they read the query and `count` keys of its length, all at a word's boundary, and
+    // SAFETY: they read the query and `count` keys of its length, all at a word boundary, and
     // write `count` scores.
     unsafe {
         match query.len() {

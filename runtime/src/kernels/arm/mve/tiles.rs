@@ -446,8 +446,8 @@ pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         out.fill(0);
         for (from, x, panel) in panels(x, rows / TILE) {
-            // SAFETY: at most `PANEL` activations are brought into order. The weights from the
-            // panel's first tile to each block's last are read, at a word's boundary, and `rows`
+            // SAFETY: at most `PANEL` activations are reordered. The weights from the
+            // panel's first tile to each block's last are read, at a word boundary, and `rows`
             // sums are read and written: the lengths of the slices.
             unsafe {
                 order8(ordered, x.as_ptr(), x.len());
@@ -480,8 +480,8 @@ pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
         out.fill(0);
         let mut largest = 0;
         for (from, x, panel) in panels(x, rows / TILE) {
-            // SAFETY: at most `PANEL` activations are brought into order. The weights from the
-            // panel's first tile to each block's last are read, at a word's boundary, and `rows`
+            // SAFETY: at most `PANEL` activations are reordered. The weights from the
+            // panel's first tile to each block's last are read, at a word boundary, and `rows`
             // sums are read and written: the lengths of the slices.
             unsafe {
                 largest = largest.max(order16(lower, x.as_ptr(), x.len(), upper));

@@ -361,7 +361,7 @@ pub(in super::super) mod avx512 {
         _mm512_dpbusd_epi32(sums, unsigned, signed)
     }
 
-    /// Adds to each lane the products of two and two values of sixteen bits.
+    /// Adds to each lane the products of two pairs of 16-bit values.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
     fn dot2(sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
@@ -386,7 +386,7 @@ pub(super) mod avx {
         _mm256_dpbusd_avx_epi32(sums, unsigned, signed)
     }
 
-    /// Adds to each lane the products of two and two values of sixteen bits.
+    /// Adds to each lane the products of two pairs of 16-bit values.
     #[inline]
     #[target_feature(enable = "avx2,avxvnni")]
     fn dot2(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
