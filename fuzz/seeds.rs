@@ -1,11 +1,11 @@
-//! Writes the inputs that the targets begin from to `corpus/`, a folder each.
+//! Writes the initial inputs of the targets to `corpus/`, in one folder per target.
 
 use std::fs;
 use std::path::Path;
 
 use kinglet_tests::fuzz::{Mutator, TARGETS};
 
-/// Inputs of a target that any bytes lead into.
+/// The number of random inputs for targets without initial inputs.
 const FRESH: usize = 500;
 
 fn main() -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! Adapters of `peft`, against what its `merge_and_unload` makes of them.
+//! Compares merged adapters with the result of `merge_and_unload` of `peft`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn an_adapter_gives_the_weights_that_peft_merges() {
     assert!(merged >= 5, "only {merged} adapters");
 }
 
-/// A copy of an adapter with other values for keys of its configuration.
+/// A copy of an adapter with changed keys in its configuration.
 fn altered(adapter: &str, change: &Value) -> TempDir {
     let dir = tempfile::tempdir().expect("disk");
     for name in ["adapter_config.json", "adapter_model.safetensors"] {

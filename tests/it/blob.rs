@@ -1,5 +1,5 @@
-//! Bad blobs: each is refused with its reason, or, where it happens to be a valid model, runs to
-//! the end. Nothing panics.
+//! Malformed blobs are refused with the right error. If a modified blob happens to be valid, it
+//! runs. Nothing panics.
 
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
@@ -12,18 +12,18 @@ use kinglet::{
 };
 use kinglet_tests::tiny;
 
-/// Makes the checksum right again, as whoever forges a blob would.
+/// Corrects the checksum, as an attacker would.
 fn seal(blob: &mut [u8]) {
     let (content, written) = blob.split_at_mut(blob.len() - CHECKSUM_LEN);
     written.copy_from_slice(&checksum(content).to_le_bytes());
 }
 
-/// Reads a blob and, if it is accepted, runs whatever it is on a few tokens.
+/// Loads a blob and, if it is accepted, runs it on a few tokens.
 fn read_and_run(blob: &[u8]) -> Result<(), Error> {
     let model = Model::from_bytes(blob)?;
     let spec = model.spec();
     let plan = MemoryPlan::new(spec, 3, 3, 2)?;
-    // A forged specification may ask for more memory than anybody has: that is an answer too.
+    // A forged specification may need a huge arena, which a plan reports correctly.
     if plan.bytes() > 1 << 24 {
         return Err(RunError::ArenaTooSmall { needed: plan.bytes() as usize, given: 1 << 24 }.into());
     }
@@ -114,7 +114,8 @@ fn no_flipped_bit_panics_when_the_checksum_is_made_right_again() {
         let mut blob = AlignedVec::from(&good[..]);
         let (mut refused, mut ran) = (0, 0);
         for bit in 0..(good.len() - CHECKSUM_LEN) * 8 {
-            // Every bit of what describes the model, and every seventh of the weights.
+            // Flips every bit of the prelude and the manifest, and every seventh bit of the
+            // weights.
             if bit >= (PRELUDE_LEN + 256) * 8 && bit % 7 != 0 {
                 continue;
             }
@@ -218,9 +219,9 @@ fn a_manifest_has_one_way_to_be_written() {
         read_and_run(&AlignedVec::from(blob.as_slice()))
     };
     assert_eq!(rebuilt(manifest), Ok(()));
-    // A byte too many, and a tile of one written in two bytes: postcard alone would take both.
+    // A trailing byte, and a tile of one encoded in two bytes: postcard alone would accept both.
     assert_eq!(rebuilt(&[manifest, &[0]].concat()), Err(LoadError::NonCanonicalManifest.into()));
-    // The tile comes after the widths of all parts.
+    // The tile follows the widths of all parts.
     let widths = postcard::to_allocvec(&tiny::decoder().numerics.packed).expect("it is encoded");
     let at = 4 + widths.len();
     assert_eq!(manifest[at], 1);
@@ -283,7 +284,7 @@ fn memory_that_overflows_stays_too_much() {
         assert_eq!(before, [usize::MAX; 3], "{name}");
         for (tokens, source, tile) in [(usize::MAX, 0, 1), (0, usize::MAX, usize::MAX), (usize::MAX, usize::MAX, 0)] {
             match MemoryPlan::new(&spec, tokens, source, tile) {
-                // A stack that the model has not holds any number of tokens, in no memory.
+                // A stack that the model lacks needs no memory for any number of tokens.
                 Ok(plan) => {
                     let [most, more] = [plan, plan.with_beams(usize::MAX)].map(|plan| plan.bytes());
                     assert!(most <= more && plan.cache_bytes(&spec) <= more, "{name}: {most} and {more}");

@@ -1,4 +1,4 @@
-//! Texts that people give to calibrate on, made ready for the model that reads them.
+//! Preparing calibration texts of the user as inputs of a model.
 
 use kinglet::format::spec::Direction;
 use kinglet_convert::calibrate::{Calibration, fit};
@@ -39,7 +39,7 @@ fn a_text_longer_than_the_model_is_cut_and_then_read() {
         assert_eq!(fit(&source, &mut long).expect("it fits"), positions + 7 > wide, "{name}");
         assert!(long.ids.len() <= wide && long.decoder_ids.len() <= positions, "{name}");
         if source.spec().encoder.is_some() && source.spec().decoder.is_some() {
-            // A decoder that was given nothing begins as it does when it writes.
+            // Without given tokens a decoder begins with its start token, as in generation.
             assert_eq!(Some(long.decoder_ids[0]), source.mapping.special.decoder_start, "{name}");
             assert!(long.decoder_ids.len() > 1, "{name}");
         }
@@ -47,7 +47,7 @@ fn a_text_longer_than_the_model_is_cut_and_then_read() {
     }
 }
 
-/// The blob of a golden checkpoint, and its report as text, made on some threads.
+/// Converts a golden checkpoint on a number of threads; returns the blob and the report as text.
 fn made_on(threads: usize, name: &str) -> (Vec<u8>, String) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| {

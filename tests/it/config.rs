@@ -1,5 +1,5 @@
-//! Keys of configurations, one at a time: left out, with another value, or of another family.
-//! `tests/golden/variants.py` asked `transformers` what becomes of them.
+//! Tests of single configuration keys: missing, with another value, or of another family. The
+//! expected results were computed with `transformers` by `tests/golden/variants.py`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use kinglet_convert::weights::Weights;
 use kinglet_tests::{Golden, golden_cases};
 use serde_json::{Map, Value};
 
-/// How far sums over results may be apart, relative to the largest.
+/// The tolerance for sums over results, relative to the largest.
 const TOLERANCE: f64 = 5e-5;
 
 fn table(name: &str) -> Map<String, Value> {
@@ -26,7 +26,7 @@ fn configuration(case: &Golden) -> Map<String, Value> {
     serde_json::from_str(&text).expect("an object")
 }
 
-/// The cases that `variants.py` looks at, with what it found.
+/// The cases of `variants.py`, with its results.
 fn cases(name: &str) -> Vec<(Golden, Value)> {
     let mut found = table(name);
     let cases: Vec<_> =
@@ -39,13 +39,13 @@ fn open(case: &Golden) -> Checkpoint {
     Checkpoint::open(&case.folder).expect("the folder is there")
 }
 
-/// What the checkpoint would be with another configuration.
+/// The mapping of a checkpoint with another configuration.
 fn mapped(checkpoint: &mut Checkpoint, case: &Golden, config: Map<String, Value>) -> Result<Mapping, String> {
     checkpoint.config = Config::new(Value::Object(config)).expect("an object");
     family::map(checkpoint, &case.options()).map_err(|error| format!("{error:#}"))
 }
 
-/// All that a mapping says of the model.
+/// A mapping's specification and sources as text, for comparison.
 fn said(mapping: &Mapping) -> (String, String) {
     let Mapping { spec, sources, labels, special, .. } = mapping;
     (format!("{spec:?} {labels:?} {special:?}"), format!("{sources:?}"))
@@ -92,7 +92,7 @@ fn a_key_that_is_left_out_has_the_value_that_transformers_gives_it() {
     assert!(mapped_twice > 1000, "only {mapped_twice} keys were left out");
 }
 
-/// Sums over all results, as `variants.py` weights them.
+/// Weighted sums over all results, as `variants.py` computes them.
 fn fingerprint(values: &[f32]) -> Vec<f64> {
     let sum = |k: u32| -> f64 {
         let terms = values.iter().enumerate().map(|(at, x)| f64::from(*x) * (f64::from(k) * (at + 1) as f64).cos());
@@ -132,8 +132,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
             let pads = set.iter().filter(|(key, _)| key.starts_with("pad_")).filter_map(|(_, id)| id.as_u64());
             let is_inside = |id: u64| input.ids.iter().any(|other| u64::from(*other) == id);
             if config.get("model_type").is_some_and(|family| family == "xlm") && pads.into_iter().any(is_inside) {
-                // Without a mask, which a tokenizer gives it, XLM of `transformers` hides as many
-                // last tokens as there is padding.
+                // Without an attention mask, XLM in `transformers` masks as many of the last tokens
+                // as there are padding tokens.
                 continue;
             }
             match (computed(&case, config), result.as_array()) {
@@ -148,7 +148,7 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
                 }
                 (Err(error), Some(_)) => {
                     *counts.entry("refused").or_default() += 1;
-                    // A layer too few or too many is told by its tensors, a text that is too long
+                    // A wrong number of layers is detected by the tensors, a text that is too long
                     // by its length.
                     let effects = ["tensor", "tokens, but this model takes"];
                     let named = set.keys().map(String::as_str).chain(effects).any(|name| error.contains(name));
@@ -157,11 +157,11 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
                     }
                 }
                 (Err(_), None) => *counts.entry("refused by both").or_default() += 1,
-                // A stored table of positions may be longer than what is used of it.
+                // A stored table of positions may be longer than the used part.
                 (Ok(_), None) if result == "misfit" && !set.keys().any(|key| key.contains("position")) => {
                     wrong.push(format!("{what} does not fit the tensors"));
                 }
-                // Where `transformers` stumbles, there is nothing to agree with.
+                // `transformers` fails here, so there is no expected result.
                 (Ok(_), None) => *counts.entry("only here").or_default() += 1,
             }
         }
@@ -171,8 +171,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
     println!("{counts:?}");
 }
 
-/// A checkpoint may say anything besides: another family's key must not be taken for the model's
-/// own.
+/// A configuration may contain any additional keys. A key of another family must not change the
+/// mapping.
 #[test]
 fn a_key_that_transformers_does_not_read_changes_nothing() {
     let classes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../converter/src/config/classes.json");
@@ -184,10 +184,10 @@ fn a_key_that_transformers_does_not_read_changes_nothing() {
     };
     let all: BTreeSet<String> = classes.as_object().expect("an object").values().flat_map(names).collect();
     let (mut seen, mut tried, mut wrong) = (BTreeSet::new(), 0, Vec::new());
-    // A module of sentence-transformers has no configuration of its own.
+    // A StaticEmbedding module of sentence-transformers has no `config.json`.
     for case in golden_cases().into_iter().filter(|case| case.folder.join("config.json").exists()) {
         let config = configuration(&case);
-        // Of a model that `transformers` has no class for, every unknown key is refused.
+        // If `transformers` has no class for a model, every unknown key is refused.
         if classes.get(config["model_type"].as_str().expect("a model_type")).is_none() {
             continue;
         }
@@ -198,12 +198,12 @@ fn a_key_that_transformers_does_not_read_changes_nothing() {
         let mut checkpoint = open(&case);
         let plain = said(&mapped(&mut checkpoint, &case, config.clone()).expect("it is mapped"));
         for key in all.difference(&own).filter(|key| !config.contains_key(*key)) {
-            // Tokens with a meaning are read for what writes texts, and T5's positions for how long
-            // it was trained to read.
+            // Special token ids are read for generation, and T5's `n_positions` as the maximum
+            // length.
             if key.ends_with("_token_id") || key.ends_with("_index") || key == "n_positions" {
                 continue;
             }
-            // How texts are written was once said in `config.json`, of any family.
+            // Older checkpoints of any family have generation options in `config.json`.
             let of_any = ["position_embedding_type", "encoder_no_repeat_ngram_size"];
             for value in [Value::from(3), Value::from(true), Value::from("relu")] {
                 let mut config = config.clone();

@@ -1,5 +1,5 @@
-//! All of what is small enough: truncations and flipped bits of the blobs that ship, and the code
-//! points of Unicode through the normalizers.
+//! Exhaustive tests: all truncations and flipped bits of the blobs that ship, and all code points
+//! of Unicode through the tokenizers.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,8 @@ fn every_truncation_of_a_blob_that_ships_is_refused() {
     }
 }
 
-/// Reads a blob and, where it is still a model of a size that ships, runs it on a token.
+/// Loads a blob and, if it is accepted and not much larger than the blobs that ship, runs it on a
+/// token.
 fn read(blob: &[u8]) -> Option<LoadError> {
     let model = match Model::from_bytes(blob) {
         Ok(model) => model,
@@ -60,7 +61,7 @@ fn every_flipped_bit_of_a_manifest_that_ships_is_refused_or_runs() {
     for (name, mut blob) in shipped() {
         let manifest_len = u32::from_le_bytes(blob[12..16].try_into().expect("four bytes")) as usize;
         let end = PRELUDE_LEN + manifest_len;
-        // What follows the manifest stays, and its checksum need not be computed for each bit.
+        // The bytes after the manifest do not change, so their checksum is computed only once.
         let (mut refused, mut ran) = (0, 0);
         for bit in 0..end * 8 {
             blob[bit / 8] ^= 1 << (bit % 8);
@@ -78,9 +79,9 @@ fn every_flipped_bit_of_a_manifest_that_ships_is_refused_or_runs() {
     }
 }
 
-/// Every code point, some in each text, through every small tokenizer: the tokens, places and ids
-/// of the crate `tokenizers`. That takes minutes, so it is done where `KINGLET_EXHAUSTIVE` is set,
-/// and else one text in 24 is tried.
+/// Every code point, several per text, through every small tokenizer: tokens, offsets and ids equal
+/// those of the crate `tokenizers`. This takes minutes, so only one text in 24 is tested unless
+/// `KINGLET_EXHAUSTIVE` is set.
 #[test]
 fn code_points_become_the_tokens_of_the_crate() {
     let alone = std::env::var_os("KINGLET_EXHAUSTIVE").is_some();
@@ -88,7 +89,8 @@ fn code_points_become_the_tokens_of_the_crate() {
     let texts: Vec<String> = if alone {
         characters.iter().map(|c| format!("a{c}b {c}")).collect()
     } else {
-        // No two neighbours compose, and a word is short enough for every model.
+        // Neighbouring code points must not compose, and a word must be short enough for every
+        // model.
         let text = |some: &[char]| some.iter().flat_map(|c| [*c, ' ', 'a']).collect();
         characters.chunks(24).step_by(24).map(text).collect()
     };

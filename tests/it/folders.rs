@@ -1,5 +1,5 @@
-//! Folders as people have them against `transformers`: `tests/tokenizers/make_folders.py` says
-//! which, and what is right.
+//! Compares tokenizers of checkpoint folders with `transformers`.
+//! `tests/tokenizers/make_folders.py` writes the folders and the expected tokens.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ use kinglet_convert::opened::Source;
 use kinglet_convert::tokenizer::{build, describe, encode};
 use serde_json::{Value, json};
 
-/// Folders that `transformers` reads, or fails to read, and that are refused: with what the refusal
-/// names.
+/// Folders that the converter refuses, with a part of the error.
 const REFUSED: [(&str, &str); 6] = [
     ("ctrl", "CTRLTokenizer"),
     ("xlm", "XLMTokenizer"),
@@ -23,8 +22,8 @@ const REFUSED: [(&str, &str); 6] = [
     ("mistral strips, not legacy", "legacy"),
 ];
 
-/// Folders of several words that the device is tried with, beside those of one: forms that no model
-/// type has by itself.
+/// Additional folders for the test on the device: variants of a class that are not a model type's
+/// default.
 const ON_DEVICE: [&str; 5] =
     ["mistral strips", "mistral unigram", "llama as published", "bert beside added_tokens_decoder", "mbart50"];
 
@@ -114,7 +113,7 @@ fn a_folder_of_each_class_becomes_the_same_tokens_on_the_device() {
             continue;
         }
         let directory = fill(&folder);
-        // Model types of one class have one tokenizer.
+        // Model types of one class share their tokenizer.
         if !seen.insert(describe(directory.path()).expect(name).expect("a tokenizer").to_string()) {
             continue;
         }

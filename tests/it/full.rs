@@ -1,5 +1,5 @@
-//! Texts that go on when a session is full: the oldest tokens are dropped, and every token has the
-//! logits of a session that reads the shorter text.
+//! Generation beyond the capacity of a session. The oldest tokens are dropped, and each token has
+//! the logits of a new session that reads the remaining text.
 
 use kinglet::format::spec::{AttentionPosition, Direction, ModelSpec, PositionTable};
 use kinglet::sample::{Sampler, argmax};
@@ -15,7 +15,7 @@ fn with(spec: ModelSpec, change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
     spec
 }
 
-/// Decoders with each kind of position.
+/// Decoders with every kind of position encoding.
 fn specs() -> Vec<ModelSpec> {
     let learned = |spec: &mut ModelSpec| {
         let stack = spec.decoder.as_mut().expect("a decoder");
@@ -29,7 +29,7 @@ fn specs() -> Vec<ModelSpec> {
     vec![tiny::decoder(), tiny::sliding_decoder(), with(tiny::decoder(), learned), with(tiny::decoder(), biased)]
 }
 
-/// What is written token by token, each by a new session that reads all that is left of the text.
+/// The expected tokens, each computed by a new session that reads the remaining text.
 fn wanted(
     model: &Model<'_>,
     before: &[u32],
@@ -137,7 +137,7 @@ fn what_would_mean_something_else_is_refused_by_name() {
     let choices = [&long[0][..]];
     let chosen = GenerateOptions { choices: Choices::new(&choices).ok(), ..plain };
     assert!(refused(write(tiny::decoder(), &chosen).0));
-    // Where too little would be left, the text ends as it does without.
+    // If too few tokens would remain, the text ends as it does without dropping.
     for when_full in [
         WhenFull::Stop,
         WhenFull::DropOldest { keep: 1, drop: 0 },

@@ -1,12 +1,12 @@
-//! The fuzz targets with inputs of seeds, a number that CI has the time for, and every input that
-//! ever showed a fault. `fuzz/README.md` says how libFuzzer runs them for longer.
+//! Runs the fuzz targets with a number of seeded inputs that suits CI, and with the inputs that
+//! once showed a fault. `fuzz/README.md` explains how to run them longer with libFuzzer.
 
 use std::fs;
 use std::path::Path;
 
 use kinglet_tests::fuzz::{TARGETS, target};
 
-/// Inputs of one seed: `KINGLET_FUZZ` multiplies them.
+/// Runs a target with `count` inputs, multiplied by `KINGLET_FUZZ`.
 fn run(name: &str, count: u64) {
     let times: u64 = std::env::var("KINGLET_FUZZ").map_or(1, |times| times.parse().expect("KINGLET_FUZZ is a number"));
     let seed = name.bytes().fold(times, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));

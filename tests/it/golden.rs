@@ -1,5 +1,4 @@
-//! The chain of oracles on the golden checkpoints: `transformers`, the `f32` reference, the integer
-//! runtime.
+//! Compares `transformers`, the `f32` reference and the integer runtime on the golden checkpoints.
 
 use kinglet::format::layout::{Role, Shape, roles};
 use kinglet::format::spec::{ActivationWidth, KeyWidth, ModelSpec, Pooling, WeightLayout};
@@ -16,11 +15,12 @@ use kinglet_convert::texts::Input;
 use kinglet_convert::widths::{Width, Widths};
 use kinglet_tests::{Expected, golden_cases};
 
-/// How far the reference may be from `transformers`, relative to the spread of the results.
+/// The maximum error of the reference against `transformers`, relative to the spread of the
+/// results.
 const REFERENCE_TOLERANCE: f32 = 1e-3;
-/// How near the integers must come to the reference: these weights are random, the hardest case.
+/// The minimum cosine of the integers to the reference. Random weights are the hardest case.
 const LEAST_COSINE: f64 = 0.999;
-/// The cosine over all results at once, with weights of four bits on both sides.
+/// The minimum cosine over all results together, with four-bit weights on both sides.
 const LEAST_COSINE_PACKED: f64 = 0.998;
 
 fn input(expected: &Expected) -> Input {
@@ -159,7 +159,7 @@ fn the_integers_are_near_the_reference() {
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
         let found = compare(&source, &model, &inputs, 4, &|| ()).expect("both run");
-        // One number has no direction, and two hardly any: those are compared by their size.
+        // A cosine of one or two numbers says little, so such results are compared by value.
         if case.inputs[0].rows[0].len() > 2 {
             if found.cosine_mean < LEAST_COSINE {
                 far.push(format!("{}: {found}", case.name));
@@ -188,8 +188,7 @@ fn packed_weights_count_as_what_they_stand_for() {
             let blob = convert(&source, &[], None, &|| ()).expect("it converts").blob;
             let model = Model::from_bytes(&blob).expect("the blob is valid");
             packed += roles(model.spec()).filter(|(_, shape)| shape.group_scales() > 0).count();
-            // The reference computes with the sixteen values that a weight may have: what is left
-            // is what activations cost.
+            // The reference uses the rounded weights, so only the error of the activations remains.
             let held = round_trip(source.spec(), &source.weights).expect("weights");
             let inputs: Vec<Input> = case.inputs.iter().map(input).collect();
             let mut reference = Reference::new(source.spec(), &held);
@@ -202,8 +201,8 @@ fn packed_weights_count_as_what_they_stand_for() {
     assert!(divided > 300, "only {divided} parts are packed in some blocks");
 }
 
-/// Gives eight bits to parts that have four, in odd blocks to those whose role is odd and in even
-/// blocks to the others. Returns how many matrices have eight bits now.
+/// Gives eight bits to four-bit parts: in odd blocks to parts with an odd number, in even blocks to
+/// the others. Returns the number of matrices that now have eight bits.
 fn unpack_every_second_block(spec: &mut ModelSpec) -> usize {
     let packed: Vec<Role> = roles(spec).filter(|(_, shape)| shape.group_scales() > 0).map(|(role, _)| role).collect();
     let mut unpacked = 0;
@@ -244,7 +243,7 @@ fn bytes_give_the_same_bits_however_they_lie() {
     assert!(wide > 200, "only {wide} matrices are in wide tiles");
 }
 
-/// All results of all inputs in one row each.
+/// The concatenated results of all inputs, of the runtime and of the reference.
 fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Input]) -> (Vec<f64>, Vec<f64>) {
     let (mut exact, mut integers) = (Vec::new(), Vec::new());
     for input in inputs {
@@ -253,8 +252,7 @@ fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Inpu
         exact.extend(rows.values.iter().map(|&x| f64::from(x)));
         for row in bits(model, input, 1) {
             let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
-            // The reference gives vectors the unit length that the task gives them after the
-            // runtime.
+            // The reference normalizes vectors; in the runtime the task does it afterwards.
             let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
             let divisor = if model.spec().head.normalize { length } else { 1.0 };
             integers.extend(row.iter().map(|x| x / divisor));
@@ -263,11 +261,11 @@ fn rows_of_both(model: &Model<'_>, reference: &mut Reference<'_>, inputs: &[Inpu
     (exact, integers)
 }
 
-/// What the runtime makes of an input with a tile of this size.
+/// The runtime's results for an input with a tile size.
 fn bits(model: &Model<'_>, input: &Input, tile: usize) -> Vec<Vec<i32>> {
     let plan = MemoryPlan::new(model.spec(), input.ids.len().max(input.decoder_ids.len()), input.ids.len(), tile)
         .expect("a plan");
-    // What was in the arena before must not matter.
+    // The initial contents of the arena must not matter.
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     arena.fill(0xaa);
     let mut session = Session::with_plan(model, &mut arena, plan).expect("a session");
@@ -344,8 +342,8 @@ fn every_blob_passes_its_own_golden_vectors() {
     }
 }
 
-/// Checkpoints of families to come: until they are mapped, they are refused by name and not
-/// mistaken for another.
+/// Checkpoints of families that are not mapped yet are refused by name, and not mistaken for
+/// another family.
 #[test]
 fn a_family_that_is_not_mapped_is_refused_by_name() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/unmapped");

@@ -1,5 +1,5 @@
-//! Grammars of answers: what the rules stand for, and that exactly the allowed tokens may be
-//! written, against an enumeration of all that could be.
+//! Tests of grammars: the texts that rules describe, and the tokens allowed after each prefix,
+//! compared with an enumeration.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ room: kitchen | living room | bath
 percent: {0..12}
 ";
 
-/// All texts of [`HOME`].
+/// All texts of the grammar [`HOME`].
 fn home() -> BTreeSet<String> {
     let mut texts = BTreeSet::new();
     for room in ["kitchen", "living room", "bath"] {
@@ -92,20 +92,20 @@ fn rules_that_cannot_be_are_refused_by_what_is_wrong() {
     }
 }
 
-/// A text that some tokens become behind another token, without what that one becomes.
+/// The text that tokens decode to after the token `before`, without the text of that token.
 fn behind(tokenizer: &Tokenizer<'_>, before: &[u32], ids: &[u32]) -> String {
     let whole = decode(tokenizer, &[before, ids].concat(), true);
     whole.strip_prefix(&decode(tokenizer, before, true)).unwrap_or_default().to_owned()
 }
 
-/// Follows every row of tokens that can become a text, and compares what may follow it with what
-/// the table says.
+/// Enumerates all token sequences that can become a text, and compares the tokens that may follow
+/// each with the grammar's table.
 struct Enumeration<'t, 'm> {
     tokenizer: &'t Tokenizer<'m>,
     before: Vec<u32>,
     texts: BTreeSet<String>,
     grammar: Grammar<'t>,
-    /// Whether tokens complete a beginning of a text.
+    /// Whether the tokens can complete a beginning of a text.
     complete: HashMap<String, bool>,
     seen: usize,
 }
@@ -115,7 +115,7 @@ impl Enumeration<'_, '_> {
         self.texts.range(text.to_owned()..).next().is_some_and(|first| first.starts_with(text))
     }
 
-    /// The tokens that lead from a row to a longer beginning, with that beginning.
+    /// The tokens that extend a sequence to a longer beginning of a text, with that beginning.
     fn steps(&self, row: &[u32], text: &str) -> Vec<(u32, String)> {
         let ids = (0..self.tokenizer.vocab_size()).filter(|&id| self.tokenizer.is_known(id));
         let all = ids.filter(|&id| !self.tokenizer.is_special(id)).filter_map(|id| {
@@ -162,7 +162,8 @@ fn exactly_the_tokens_of_the_grammar_may_follow() {
         let tokenizer = Tokenizer::from_bytes(&section).expect("a tokenizer");
         let plain = EncodeOptions { add_special_tokens: false, ..EncodeOptions::default() };
         let before: Vec<u32> = encode(&tokenizer, "a", None, &plain).expect("a token").iter().map(|t| t.id).collect();
-        // Texts that these vocabularies can spell, with spaces before words where tokens have them.
+        // These vocabularies can spell the texts, with a space before a word where their tokens
+        // have one.
         let rules = "root: \\ the [(big|old) ]{thing} is {8..11}\nthing: house | other";
         let grammar = automaton(rules).expect("rules");
         let Ok(states) = compile(&grammar, &tokenizer, false) else { continue };

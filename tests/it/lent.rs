@@ -1,4 +1,4 @@
-//! Memory that a session lends, and results that it computes once.
+//! Tests of the scratch memory that a session lends, and of results that it computes once.
 
 use kinglet::format::spec::KeyWidth;
 use kinglet::sample::Sampler;

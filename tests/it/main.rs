@@ -1,4 +1,4 @@
-//! Integration tests: one binary, a module a subject.
+//! Integration tests: one binary, with a module per subject.
 
 mod adapters;
 mod blob;

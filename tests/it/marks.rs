@@ -1,11 +1,11 @@
-//! Combining marks in every place and number, against the `tokenizers` crate.
+//! Compares texts with combining marks, in all positions and numbers, with the `tokenizers` crate.
 
 use kinglet::tokenizer::{EncodeOptions, Token};
 
 use crate::tokenizer::{compare, each};
 
-/// Marks of many classes: 0, 1, 7, 8, 9, 10, 84, 103, 129, 130, 202, 214, 216, 218, 220, 222, 224,
-/// 226, 228, 230, 232, 233, 234, 240; among them such as decompose into two.
+/// Marks of many canonical combining classes: 0, 1, 7, 8, 9, 10, 84, 103, 129, 130, 202, 214, 216,
+/// 218, 220, 222, 224, 226, 228, 230, 232, 233, 234, 240. Some of them decompose into two.
 const MARKS: [char; 32] = [
     '\u{301}',
     '\u{323}',
@@ -41,12 +41,12 @@ const MARKS: [char; 32] = [
     '\u{200d}',
 ];
 
-/// What stands before, between and after marks: letters, some of them composed, Hangul in syllables
-/// and letters, spaces.
+/// Characters before, between and after marks: letters, some of them composed, Hangul syllables and
+/// letters, spaces.
 const LETTERS: [&str; 16] =
     ["a", "e", "é", "ế", "Ǭ", "ΐ", "か", "ガ", "가", "각", "\u{1100}", "\u{1161}\u{11a8}", " ", "ﬁ", "\u{915}", "\n"];
 
-/// Random numbers, equal in every run.
+/// A random number generator with a fixed seed.
 struct Random(u64);
 
 impl Random {
@@ -55,13 +55,13 @@ impl Random {
         (self.0 >> 33) as usize % limit
     }
 
-    /// A text of `runs` runs of up to `longest` marks out of `kinds`, with letters before, between
-    /// and after, or not.
+    /// A text with `runs` runs of up to `longest` of the first `kinds` marks, and letters between
+    /// them and optionally before and after.
     fn text(&mut self, runs: usize, longest: usize, kinds: usize) -> String {
         let mut text = String::new();
         let first = self.below(MARKS.len());
         for run in 0..runs {
-            // The first run may begin the text, and the last one end it.
+            // The first run may be at the beginning of the text, and the last one at its end.
             if run > 0 || self.below(2) == 0 {
                 text.extend((0..self.below(4)).map(|_| LETTERS[self.below(LETTERS.len())]));
             }
@@ -81,7 +81,7 @@ fn marks_in_every_place_and_number_become_the_tokens_of_the_crate() {
             let kinds = [2, 5, MARKS.len()][round % 3];
             compare(name, device, theirs, &random.text(runs, longest, kinds), None);
         }
-        // Runs at and around the length from which on such a text once never ended.
+        // Such texts once caused an endless loop from a certain length on.
         for pairs in [1, 2, 11, 12, 13, 100] {
             let marks = "\u{301}\u{323}".repeat(pairs);
             for text in

@@ -1,6 +1,6 @@
-//! How numbers are held, on the golden checkpoints with their weights scaled: what `transformers`
-//! was asked of them stays true, because every scaling here is undone where it is read, or is
-//! compared with the `f32` reference.
+//! Tests of number formats on golden checkpoints with scaled weights. Each scaling is either undone
+//! later in the model, so that the results of `transformers` remain valid, or compared with the
+//! `f32` reference.
 
 use core::error::Error;
 
@@ -19,7 +19,7 @@ use kinglet_convert::reference::Reference;
 use kinglet_convert::texts::Input;
 use kinglet_tests::{Expected, Golden, golden_cases};
 
-/// How near the integers must come, as in the other tests of the chain.
+/// The minimum cosine of the integers to the reference, as in `golden.rs`.
 const LEAST_COSINE: f64 = 0.999;
 
 fn inputs(case: &Golden) -> Vec<Input> {
@@ -34,14 +34,14 @@ fn input(expected: &Expected) -> Input {
     }
 }
 
-/// A source made ready for the integers, and how near these come to it.
+/// A source prepared for integers, its number formats, and their accuracy.
 struct Converted {
     prepared: Source,
     numbers: Numbers,
     found: Fidelity,
 }
 
-/// Converts a source as the command line does, and compares the blob with the source as it was.
+/// Converts a source as the command line does, and compares the blob with the original source.
 fn converted(source: &Source, inputs: &[Input], keys: Option<KeyWidth>) -> Result<Converted, Box<dyn Error>> {
     let mut prepared = source.clone();
     let (numbers, _) = choose(&mut prepared, inputs, keys, false, &|| ())?;
@@ -54,8 +54,8 @@ fn converted(source: &Source, inputs: &[Input], keys: Option<KeyWidth>) -> Resul
     Ok(Converted { prepared, numbers, found })
 }
 
-/// How near the reference comes to itself with weights of eight bits: what no choice of a binary
-/// point mends.
+/// The cosine of the reference with 8-bit weights to the reference; no choice of a binary point can
+/// improve on this.
 fn with_rounded_weights(source: &Source, inputs: &[Input]) -> f64 {
     let rounded = round_trip(source.spec(), &source.weights).expect("they fit");
     let mut references = [&source.weights, &rounded].map(|weights| Reference::new(source.spec(), weights));
@@ -68,7 +68,7 @@ fn with_rounded_weights(source: &Source, inputs: &[Input]) -> f64 {
     cosine(&both[0], &both[1])
 }
 
-/// Multiplies the weights and biases of the tensors that `power` gives a power of two for.
+/// Multiplies the weights and biases of each tensor by the power of two that `power` returns.
 fn scale(source: &mut Source, power: impl Fn(Role) -> i32) {
     let spec = *source.spec();
     for (role, _) in roles(&spec) {
@@ -78,7 +78,7 @@ fn scale(source: &mut Source, power: impl Fn(Role) -> i32) {
     }
 }
 
-/// Makes everything larger that is added to the residual stream.
+/// Enlarges everything that is added to the residual stream.
 fn scale_stream(source: &mut Source, power: i32) {
     let spec = &mut source.mapping.spec;
     for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
@@ -92,7 +92,7 @@ fn scale_stream(source: &mut Source, power: i32) {
     });
 }
 
-/// Makes what is between the projections of a feed-forward network larger.
+/// Enlarges the values between the projections of a feed-forward network.
 fn scale_inner(source: &mut Source, power: i32) {
     scale(source, |role| match role {
         Role::Block(_, _, P::Up | P::Up1 | P::Up2 | P::Up3) => power,
@@ -109,7 +109,7 @@ fn scale_values(source: &mut Source, power: i32) {
     });
 }
 
-/// Makes queries larger, and keys smaller.
+/// Enlarges queries, and shrinks keys.
 fn scale_queries(source: &mut Source, power: i32) {
     scale(source, |role| match role {
         Role::Block(_, _, P::Query | P::CrossQuery | P::PositionQuery | P::QueryNorm) => power,
@@ -118,7 +118,7 @@ fn scale_queries(source: &mut Source, power: i32) {
     });
 }
 
-/// Makes what norms write before attention larger, where norms come first; the first of them may be
+/// Enlarges the outputs of the norms before attention in pre-norm models; the first norm may be
 /// skipped.
 fn scale_normed(source: &mut Source, power: i32) {
     let spec = *source.spec();
@@ -131,7 +131,7 @@ fn scale_normed(source: &mut Source, power: i32) {
     });
 }
 
-/// Makes the results larger, where the last matrix is the head's own.
+/// Enlarges the results, if the last matrix belongs to the head.
 fn scale_results(source: &mut Source, power: i32) {
     if source.spec().head.output == OutputProjection::Own {
         scale(source, |role| if role == Role::Head(HeadPart::Output) { power } else { 0 });
@@ -141,10 +141,10 @@ fn scale_results(source: &mut Source, power: i32) {
     }
 }
 
-/// Multiplies something in a model by a power of two.
+/// A function that multiplies a part of a model by a power of two.
 type Scaling = fn(&mut Source, i32);
 
-/// What may be made larger or smaller.
+/// The parts that are scaled.
 const SCALINGS: [(&str, Scaling); 6] = [
     ("stream", scale_stream),
     ("inner", scale_inner),
@@ -154,8 +154,8 @@ const SCALINGS: [(&str, Scaling); 6] = [
     ("results", scale_results),
 ];
 
-/// A model that int8 weights change much is measured by that; what no binary point holds is said by
-/// name.
+/// If int8 weights alone change a model much, that is the measure. Numbers that no binary point can
+/// represent are reported by name.
 #[test]
 fn numbers_of_any_size_are_near_the_reference_or_what_is_lost_has_a_name() {
     let (mut far, mut near, mut named) = (Vec::new(), 0, 0);
@@ -266,8 +266,8 @@ fn keys_are_as_wide_as_their_biases_need() {
         let mut source = case.open();
         let stack = *source.spec().last_stack().expect("a stack");
         let head_dim = usize::from(stack.block.attention.head_dim);
-        // Of the pairs of a head the last turns slowest, and trained models have their largest
-        // biases there.
+        // The last rotary pair of a head rotates slowest; trained models have their largest biases
+        // there.
         set_biases(&mut source, &[P::Key, P::CrossKey], |at| {
             if at % (head_dim / 2) + 1 == head_dim / 2 { 70.0 } else { 0.0 }
         });
@@ -275,7 +275,7 @@ fn keys_are_as_wide_as_their_biases_need() {
         let keys = numbers.keys.expect("a choice");
         assert_eq!(keys.bits, bits, "{name}: {:?}", keys.at_eight_bits);
         assert!(found.cosine() >= 0.99, "{name}: {found}");
-        // A second run chooses no other.
+        // A second conversion makes the same choice.
         let again = converted(&source, &inputs(&case), None).expect("it converts");
         assert_eq!(again.numbers.keys, Some(keys), "{name}");
     }

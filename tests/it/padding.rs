@@ -1,5 +1,5 @@
-//! Padding, and tokens that end texts, inside of what models read: positions that do not count
-//! them, and classifiers that read another state than the last.
+//! Tests of texts that contain padding or end tokens: positions that do not count padding, and
+//! classifiers that read the state of another token than the last.
 
 use kinglet::format::spec::{ModelSpec, OutputProjection, Pooling, PositionTable, Task};
 use kinglet::task::{BeamOptions, BeamSearch, GenerateOptions, beam_search, classify, log_probability, probabilities};
@@ -9,8 +9,7 @@ use kinglet_convert::reference::Reference;
 use kinglet_tests::{golden_cases, tiny};
 use proptest::prelude::*;
 
-/// The token that fills up texts, or ends them, in the tiny models: one in four of what they read
-/// here.
+/// The padding or end token of the tiny models: one in four tokens of the texts in these tests.
 const SPECIAL: u32 = 3;
 
 fn in_session<T>(model: &Model<'_>, tile: usize, run: impl FnOnce(&mut Session<'_, '_>) -> T) -> T {
@@ -27,7 +26,7 @@ fn classifies(mut spec: ModelSpec, pooling: Pooling) -> ModelSpec {
     spec
 }
 
-/// Positions that do not count padding, in each stack.
+/// Changes each stack so that its positions do not count padding.
 fn counts(mut spec: ModelSpec) -> ModelSpec {
     for stack in [&mut spec.encoder, &mut spec.decoder].into_iter().flatten() {
         (stack.embedding.positions, stack.embedding.padding) = (PositionTable::BeforeNorm, Some(SPECIAL));
@@ -60,8 +59,7 @@ proptest! {
     fn a_classifier_reads_the_last_token_that_is_not_padding(seed: u64, ids in ids(1..30), tile in 1..30_usize, threads in 1..4_usize) {
         let blob = tiny::blob(&last_unpadded(), seed);
         let model = Model::from_bytes(&blob).expect("a model");
-        // The head's result for a text that ends with the token is what it must be for all the
-        // padding after it.
+        // Padding after a token must not change the head's result.
         let ends = |len: usize| ids[..len].iter().rposition(|&id| id != SPECIAL).unwrap_or(0) + 1;
         let plain = classifies(tiny::decoder(), Pooling::Last);
         let plain = tiny::blob(&plain, seed);
@@ -79,7 +77,7 @@ proptest! {
             ids.iter().map(|&id| session.step(id).expect("it steps").to_vec()).collect::<Vec<_>>()
         });
         prop_assert_eq!(&stepped, &wanted);
-        // A text that is given up on the way leaves what was read before it.
+        // Abandoning a text keeps what was read before it.
         let again = in_session(&model, tile, |session| {
             session.prefill(&ids).expect("it reads");
             let mut given_up = session.begin_prefill(&ids[..1]).expect("it begins");
@@ -103,7 +101,7 @@ proptest! {
         });
         let (states, rows) = run(1, 1);
         prop_assert_eq!(&run(tile, threads), &(states, rows.clone()));
-        // Another text is read, and forgotten from anywhere on.
+        // Another text is read, and rewound to a random position.
         let cut = cut.min(ids.len() - 1);
         let joined = in_session(&model, tile, |session| {
             session.encode(&source, &[]).expect("it reads");
@@ -116,7 +114,7 @@ proptest! {
 
     #[test]
     fn beams_keep_their_positions_apart(seed: u64, source in ids(1..8)) {
-        // Padding is never suppressed: texts have it inside.
+        // Padding is not suppressed, because these texts contain it.
         let blob = tiny::blob(&counts(tiny::encoder_decoder()), seed);
         let model = Model::from_bytes(&blob).expect("a model");
         let begin = [5, SPECIAL];
@@ -155,13 +153,13 @@ fn a_classifier_of_two_stacks_reads_the_text_with_both() {
         let model = Model::from_bytes(&converted.blob).expect("the blob is valid");
         in_session(&model, 3, |session| {
             for input in &case.inputs {
-                // What `transformers` gives the decoder where it is given nothing.
+                // By default `transformers` gives the decoder the shifted text.
                 let rows = fidelity::run(session, &input.ids, &[], &input.decoder_ids).expect("it runs");
                 let (mut wanted, mut found) = ([0.0; 3], [0.0; 3]);
                 probabilities(Task::Classification, &rows[0], 16, &mut wanted).expect("three labels");
                 classify(session, &input.ids, &[], &mut found).expect("it classifies");
                 assert_eq!(found, wanted, "{}: {:?}", case.name, input.ids);
-                // Up to the end token there is nothing to read.
+                // Before the position of the end token the head has no result.
                 session.encode(&input.ids, &[]).expect("it reads");
                 let place = input.ids.iter().rposition(|&id| id == end).expect("it ends");
                 for (at, &id) in input.decoder_ids.iter().enumerate() {

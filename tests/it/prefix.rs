@@ -1,5 +1,4 @@
-//! Prefixes that sessions read where they lie: the bits are those of a text that is read as a
-//! whole.
+//! Tests of prefixes that sessions read in place: the bits equal those of reading the whole text.
 
 use kinglet::format::spec::{AttentionPosition, KeyWidth, ModelSpec, Pooling, PositionTable};
 use kinglet::sample::Sampler;
@@ -20,7 +19,7 @@ fn with(spec: ModelSpec, change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
     spec
 }
 
-/// Decoders that differ in what a prefix must bring along.
+/// Decoders that differ in the contents of their prefixes.
 fn specs() -> Vec<ModelSpec> {
     let biased = |spec: &mut ModelSpec| {
         let stack = spec.decoder.as_mut().expect("a decoder");
@@ -60,7 +59,7 @@ fn baked(model: &Model<'_>, ids: &[u32]) -> AlignedVec {
     Session::with_plan(model, &mut arena(&plan), plan).expect("a session").make_prefix(ids).expect("a prefix")
 }
 
-/// The logits after what was read; after padding alone there are none.
+/// The logits after a token; after padding only, there are none.
 type Logits = Result<Vec<i32>, RunError>;
 
 fn logits(session: &mut Session<'_, '_>) -> Logits {
@@ -106,7 +105,7 @@ proptest! {
         prop_assert_eq!(logits(&mut session), at_the_end.clone());
         session.prefill(&then).expect("it reads");
         prop_assert_eq!(logits(&mut session), steps[then.len() - 1].clone());
-        // Going back costs nothing, and leaves nothing of what was read.
+        // Rewinding to the end of the prefix leaves no trace of later tokens.
         session.rewind(before.len()).expect("it goes back");
         prop_assert_eq!(logits(&mut session), at_the_end.clone());
         prop_assert_eq!(step_through(&mut session, &then), steps.clone());

@@ -1,4 +1,4 @@
-//! What must hold of any model, on tiny ones with random weights and inputs.
+//! Properties of all models, tested on tiny models with random weights and inputs.
 
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, ModelSpec};
 use kinglet::golden::Fingerprint;
@@ -7,7 +7,7 @@ use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use kinglet_tests::tiny;
 use proptest::prelude::*;
 
-/// Runs some calls in a session with this tile, in an arena full of what was there before.
+/// Makes calls in a session with a tile size, in an arena that is not initialized to zeros.
 fn in_session<T>(model: &Model<'_>, tile: usize, run: impl FnOnce(&mut Session<'_, '_>) -> T) -> T {
     let plan = MemoryPlan::new(model.spec(), 40, 40, tile).expect("a plan");
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
@@ -50,7 +50,7 @@ proptest! {
             ids.iter().map(|&id| session.step(id).expect("it steps").to_vec()).collect::<Vec<_>>()
         });
         prop_assert_eq!(&in_session(&model, tile, |session| logits_of_each(session, &ids)), &stepped);
-        // In two calls, cut anywhere: the cache is all that joins them.
+        // Two calls, split at a random position, which are connected by the cache only.
         let (first, second) = ids.split_at(cut.min(ids.len() - 1));
         let joined = in_session(&model, tile, |session| {
             if !first.is_empty() {
@@ -71,8 +71,8 @@ proptest! {
             let mut pass = session.begin_prefill(&ids).expect("it begins");
             let mut advances = 1;
             while session.advance(&mut pass, &ids, &[]).expect("it advances") {
-                // There are logits between two tiles, and none between two layers; to ask for them
-                // changes nothing.
+                // Logits exist between two tiles, but not between two layers; requesting them must
+                // not change anything.
                 let logits = session.logits().map(|logits| logits.len());
                 assert!(logits.is_ok_and(|len| len == tiny::VOCAB_SIZE as usize) == (advances % layers == 0));
                 advances += 1;
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn a_window_forgets_what_has_left_it(seed: u64, ids in prop::collection::vec(0..tiny::VOCAB_SIZE, 12..40), other in 0..tiny::VOCAB_SIZE) {
         let mut spec = tiny::sliding_decoder();
-        // With the window on both layers, two windows back is out of sight.
+        // With a window on both layers, tokens more than two windows back have no effect.
         spec.decoder.as_mut().expect("a decoder").block.attention.sliding_layers = 3;
         let blob = tiny::blob(&spec, seed);
         let model = Model::from_bytes(&blob).expect("a model");
@@ -159,8 +159,6 @@ proptest! {
     }
 }
 
-/// Whatever the compiler's settings and the machine, these are the bits. A change here is a new
-/// version of the numerics.
 #[test]
 fn a_pass_ends_when_the_session_turns_to_something_else() {
     let spec = tiny::encoder_decoder();
@@ -220,7 +218,7 @@ fn an_encoder_step_by_step_gives_the_same_bits_whatever_becomes_of_its_text() {
             in_session(&model, tile, |session| {
                 let mut pass = session.begin_encode(&ids, &[]).expect("it begins");
                 assert!(session.advance(&mut pass, &ids[1..], &[]).is_err(), "another length");
-                // Tokens and types that were not there when the pass began.
+                // Other tokens and types than when the pass began.
                 while session.advance(&mut pass, &[u32::MAX; 11], &[255; 11]).expect("it advances") {}
             });
         }
@@ -256,7 +254,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 fn threads_that_share_a_matrix_give_the_same_bits() {
     let mut spec = tiny::decoder();
     let network = &mut spec.decoder.as_mut().expect("a decoder").block.feed_forward;
-    // Threads share from 131,072 weights each on: here, twelve columns.
+    // A matrix is shared if each thread gets at least 131,072 weights; a row has twelve.
     network.intermediate_size = 4 * 131_072 / 12;
     let blob = tiny::blob(&spec, 9);
     let model = Model::from_bytes(&blob).expect("a model");
@@ -273,6 +271,8 @@ fn threads_that_share_a_matrix_give_the_same_bits() {
     }
 }
 
+/// These bits do not depend on compiler settings or on the machine. A change requires a new version
+/// of the numerics.
 #[test]
 fn the_bits_are_the_ones_written_down() {
     let expected = [

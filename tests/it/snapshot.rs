@@ -1,4 +1,4 @@
-//! Sessions that are put aside or written down, and go on with equal bits.
+//! Tests of suspended sessions and of snapshots, which must continue with equal bits.
 
 use kinglet::format::spec::{KeyWidth, ModelSpec};
 use kinglet::{AlignedVec, MemoryPlan, Model, RunError, Session};
@@ -9,14 +9,14 @@ fn plan(model: &Model<'_>, tokens: usize, tile: usize) -> MemoryPlan {
     MemoryPlan::new(model.spec(), tokens, tokens, tile).expect("a plan")
 }
 
-/// An arena full of what was there before.
+/// An arena that is not initialized to zeros.
 fn arena(plan: &MemoryPlan) -> AlignedVec {
     let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
     arena.fill(0xaa);
     arena
 }
 
-/// Reads a text with the stacks that the model has.
+/// Reads a text with the model's stacks.
 fn read(session: &mut Session<'_, '_>, ids: &[u32]) {
     let spec = session.model().spec();
     if spec.encoder.is_some() {
@@ -27,7 +27,7 @@ fn read(session: &mut Session<'_, '_>, ids: &[u32]) {
     }
 }
 
-/// The logits of what was read, and of what a decoder reads after it.
+/// The logits of the session's text, and of further tokens of a decoder.
 fn go_on(session: &mut Session<'_, '_>, ids: &[u32]) -> Vec<Vec<i32>> {
     let mut rows = vec![session.logits().expect("logits").to_vec()];
     if session.model().spec().decoder.is_some() {

@@ -1,5 +1,5 @@
-//! The tasks, on golden checkpoints: what the runtime hands out against what the reference computes
-//! from the same quantized weights, so that only what the integers add is left.
+//! Tests of tasks on golden checkpoints. The reference uses the blob's quantized weights, so the
+//! remaining error is that of integer arithmetic.
 
 use kinglet::format::spec::{KeyWidth, Task};
 use kinglet::sample::{Sampler, SamplerOptions, argmax};
@@ -14,7 +14,7 @@ use kinglet_convert::quantize::round_trip;
 use kinglet_convert::reference::Reference;
 use kinglet_tests::{Expected, Golden, golden_cases};
 
-/// Converts a case and hands a session and the checkpoint to `check`.
+/// Converts a case, and calls `check` with a session and the checkpoint.
 pub(crate) fn with(name: &str, check: impl FnOnce(&mut Session<'_, '_>, &Source, &Golden)) {
     let case = golden_cases().into_iter().find(|case| case.name == name).expect("a case of that name");
     let (mut source, converted) = case.convert(&Options { keys: KeyWidth::K16, ..Options::default() });
@@ -25,7 +25,7 @@ pub(crate) fn with(name: &str, check: impl FnOnce(&mut Session<'_, '_>, &Source,
     check(&mut Session::with_plan(&model, &mut arena, plan).expect("a session"), &source, &case);
 }
 
-/// The reference's result, row after row.
+/// The reference's results, row by row.
 fn exact(source: &Source, input: &Expected) -> Vec<Vec<f32>> {
     let mut reference = Reference::new(source.spec(), &source.weights);
     let rows = reference.forward(&input.ids, &input.token_types, &input.decoder_ids).expect("the reference runs");
@@ -109,7 +109,7 @@ fn half_precision_is_that_of_the_crate_half() {
     let mut ties = 0;
     for bits in 0..=u16::MAX {
         let exact = half::f16::from_bits(bits).to_f32();
-        // Up to the next number: the number itself, the tie, and both neighbours of the tie.
+        // Between this number and the next: the number, the tie, and both neighbours of the tie.
         let next = half::f16::from_bits(bits.wrapping_add(1)).to_f32();
         let tie = ((f64::from(exact) + f64::from(next)) / 2.0) as f32;
         ties += usize::from(tie.is_finite() && tie != exact && tie != next);
@@ -191,8 +191,8 @@ fn masks_are_filled_as_the_reference_would() {
         fill_in_turn(session, &mut in_turn, &[], MASK).expect("guesses");
         assert!(!in_turn.contains(&MASK));
         assert_eq!([in_turn[2], in_turn[3], in_turn[5]], [30, 41, 12]);
-        // When both are filled at once, the surer mask gets its token first, and the other mask
-        // sees it.
+        // When both masks are filled together, the one with the more certain token is filled first,
+        // and the other is predicted again.
         assert!(filled.iter().any(|&(at, token)| in_turn[at] == token));
         assert_eq!(fill_mask(session, &[2, 3], &[], MASK, |_, _| {}), Err(RunError::NothingToFill));
     });
@@ -246,7 +246,7 @@ fn the_answer_is_the_best_span_of_the_context() {
             let found =
                 answer(session, &input.ids, &types(input), context.clone(), max_len, &mut scratch).expect("an answer");
             assert!(context.contains(&found.start) && found.start <= found.end && found.end < found.start + max_len);
-            // The integers may prefer another span only if it is as good.
+            // The integers may choose another span only if its score is about equal.
             let score = |start: usize, end: usize| rows[start][0] + rows[end][1];
             let spans = context
                 .clone()
@@ -277,7 +277,7 @@ fn tokens_are_forced_suppressed_and_stopped_at() {
         let plain = GenerateOptions::new(8);
         let (free, stop) = write(&plain);
         assert_eq!((free.len(), stop), (8, Stop::Length));
-        // What begins a text is forced after one token, and these are two.
+        // The first token is forced only after one decoder token, and here are two.
         let (forced, _) = write(&GenerateOptions { forced_bos: Some(9), forced_eos: Some(11), ..plain });
         assert_eq!((&forced[..7], forced[7]), (&free[..7], 11));
         let (without, _) = write(&GenerateOptions { suppressed: &free[..1], ..plain });
@@ -287,7 +287,7 @@ fn tokens_are_forced_suppressed_and_stopped_at() {
     });
 }
 
-/// A beam search with the runtime's bookkeeping that reads every text from its beginning at each
+/// A beam search with the runtime's bookkeeping, which reads every text from its beginning in each
 /// step.
 fn search_from_scratch(
     session: &mut Session<'_, '_>,
@@ -366,7 +366,7 @@ fn a_search_needs_the_memory_of_its_beams() {
         assert_eq!(caches, Some(RunError::TooManyBeams { limit: 1, given: 2 }));
         let none = beam_search(session, &mut text, &options, BeamOptions::new(0), &mut memory).err();
         assert!(matches!(none, Some(RunError::InvalidOption { option: "num_beams", .. })));
-        // One beam is greedy.
+        // A search with one beam equals greedy decoding.
         let search = beam_search(session, &mut text, &options, BeamOptions::new(1), &mut memory).expect("it searches");
         search.write_finished(0, &mut text).expect("room");
         let mut greedy = heapless::Vec::<u32, 30>::from_array([3, 4]);
@@ -435,7 +435,7 @@ fn logits_are_of_what_the_session_holds_or_there_are_none() {
         session.reset();
         assert_eq!(session.logits().err(), Some(RunError::NoTokens));
         session.prefill(&ids[..6]).expect("it reads");
-        // A text that cannot be read leaves what is held, and its logits.
+        // A refused text changes neither the session nor its logits.
         for refused in [&[][..], &[53], &[3; 25]] {
             assert!(session.prefill(refused).is_err());
             assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(six.clone()));
@@ -445,8 +445,7 @@ fn logits_are_of_what_the_session_holds_or_there_are_none() {
         assert_eq!(session.rewind(2).err(), Some(RunError::TooManyTokens { limit: 1, given: 2 }));
         session.prefill(&ids[1..2]).expect("it reads");
         assert_eq!(session.logits().map(<[i32]>::to_vec), Ok(two));
-        // A text that is begun and not read to its end has none, and none are left when it is given
-        // up.
+        // A text that is not yet read to its end has no logits, nor has it after it was abandoned.
         let mut pass = session.begin_prefill(&ids[2..6]).expect("it begins");
         assert_eq!(session.advance(&mut pass, &ids[2..6], &[]), Ok(true));
         assert_eq!(session.logits().err(), Some(RunError::NoTokens));

@@ -1,4 +1,4 @@
-//! Device tokenizers against the `tokenizers` crate, on small tokenizers of every kind.
+//! Compares the device's tokenizers with the `tokenizers` crate, on small tokenizers of every kind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
-/// The small tokenizers by name, and by path those in the folder that `KINGLET_TOKENIZERS` names,
-/// if it does.
+/// The names of the small tokenizers, and the paths of those in the folder `KINGLET_TOKENIZERS`, if
+/// that variable is set.
 fn names() -> Vec<String> {
     let inside = |folder: PathBuf| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
@@ -46,12 +46,12 @@ fn section(name: &str) -> Vec<u8> {
 fn theirs(name: &str) -> tokenizers::Tokenizer {
     let file = folder().join(name).join("tokenizer.json");
     let mut theirs = tokenizers::Tokenizer::from_file(file).expect("the crate reads it");
-    // What fills up and cuts a batch is the caller's, on the device.
+    // On the device, padding and truncation of batches are up to the caller.
     theirs.with_padding(None).with_truncation(None).expect("nothing to cut");
     theirs
 }
 
-/// Fails where the device and the crate differ on a text, or on a pair of texts.
+/// Fails if the device and the crate differ on a text or a pair.
 pub(crate) fn compare(
     name: &str,
     device: &Tokenizer<'_>,
@@ -74,14 +74,14 @@ pub(crate) fn compare(
         let offsets: Vec<(usize, usize)> =
             tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect();
         assert_eq!(offsets, expected.get_offsets(), "{name}: offsets of {text:?} {pair:?}");
-        // Where nothing is left to decode, one of the crate's decoders panics.
+        // One of the crate's decoders panics on an empty list.
         let nothing = ids.iter().all(|&id| special && device.is_special(id));
         let text = if nothing { String::new() } else { theirs.decode(&ids, special).expect("the crate decodes it") };
         assert_eq!(decode(device, &ids, special), text, "{name}: text of {ids:?}");
     }
 }
 
-/// Every tokenizer, shared among threads.
+/// Calls `check` with every tokenizer, on several threads.
 pub(crate) fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) + Sync) {
     let names = names();
     let next = core::sync::atomic::AtomicUsize::new(0);
@@ -150,7 +150,7 @@ fn texts_are_cut_as_the_crate_cuts_them() {
                     let tokens = encode(&device, text, pair, &options).expect("the device tokenizes it");
                     let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
                     assert_eq!(ids, expected.get_ids(), "{name}: {text:?} {pair:?} to {max_length}");
-                    // Only what may be kept needs room.
+                    // Only the tokens that may be kept need room.
                     let room = if pair.is_some() { 2 * max_length } else { max_length };
                     let (mut scratch, mut out) = (vec![0; 4096], vec![Token::default(); room]);
                     assert_eq!(device.encode(text, pair, &options, &mut scratch, &mut out), Ok(ids.len()), "{name}");
@@ -234,7 +234,7 @@ fn a_section_that_was_tampered_with_never_panics() {
         };
         for round in 0..150 {
             let mut bytes = whole.clone();
-            // Half of them in the header, which comes last.
+            // Half of the changes are in the header, which is at the end.
             let from = if round % 2 == 0 { PRELUDE } else { bytes.len().saturating_sub(250) };
             for _ in 0..1 + round % 5 {
                 let at = from + random(bytes.len() - from);

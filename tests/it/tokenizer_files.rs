@@ -1,5 +1,5 @@
-//! Odd `tokenizer.json` files: either what the `tokenizers` crate makes of them, or a refusal that
-//! names the entry.
+//! Unusual `tokenizer.json` files are either read as by the `tokenizers` crate, or refused with an
+//! error that names the entry.
 
 use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::tokenizer::{decode, section};
@@ -10,7 +10,7 @@ use crate::tokenizer::compare;
 const TEXTS: [&str; 9] =
     ["in the thin inn", "thththth", "", "t", "hin", "a b", "<x> <y>in<x>", "  <x>  the", "nine <y>the <z> <X>"];
 
-/// A tokenizer of letters and a few longer strings, with nothing before or after.
+/// A `tokenizer.json` with letters and a few longer strings, and no other steps.
 fn description(model: &Value, added: &Value) -> Value {
     json!({ "version": "1.0", "added_tokens": added, "normalizer": null, "pre_tokenizer": null, "post_processor": null,
             "decoder": { "type": "Fuse" }, "model": model })
@@ -31,7 +31,7 @@ fn added(id: u32, content: &str, flags: &[&str]) -> Value {
     token
 }
 
-/// Holds a tokenizer, as its file says it, to the crate.
+/// Compares the tokenizer of a file with the crate's.
 fn agrees(file: &str) {
     let theirs = tokenizers::Tokenizer::from_bytes(file).unwrap_or_else(|error| panic!("{error}: {file}"));
     let section =
@@ -46,7 +46,7 @@ fn agrees(file: &str) {
     }
 }
 
-/// What is said of a tokenizer that is refused.
+/// The error of a tokenizer that is refused.
 fn refusal(description: &Value) -> String {
     format!("{:#}", section(description).expect_err("it is refused"))
 }
@@ -109,7 +109,7 @@ fn of_a_string_that_is_listed_again_the_last_id_counts() {
 fn added_tokens_have_the_ids_that_the_crate_gives_them() {
     let lists = [
         json!([added(14, "<x>", &[]), added(15, "<y>", &["special"])]),
-        // Listed again, with other flags and another id.
+        // One token twice, with different flags and ids.
         json!([added(14, "<x>", &["special"]), added(15, "<y>", &[]), added(16, "<x>", &["lstrip"])]),
         json!([added(14, "<x>", &["lstrip"]), added(14, "<x>", &["rstrip", "normalized"]), added(15, "<y>", &[])]),
         // Ids that contradict the vocabulary, or the order of the list.

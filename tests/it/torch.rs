@@ -1,4 +1,4 @@
-//! What `torch.save` writes, against the same tensors as safetensors.
+//! Compares files of `torch.save` with safetensors files of equal tensors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A checkpoint's folder with these files for its weights.
+/// A checkpoint's folder with given weight files.
 fn checkpoint(config: &[u8], files: &[(&str, &[u8])]) -> TempDir {
     let dir = tempfile::tempdir().expect("disk");
     for (name, bytes) in [("config.json", config)].iter().chain(files) {
@@ -91,7 +91,7 @@ fn a_file_with_a_changed_byte_is_read_or_refused_in_two_lines() {
             bytes[at] ^= if at % 2 == 0 { 0x80 } else { 0x01 };
             fs::write(dir.path().join("pytorch_model.bin"), bytes).expect("disk");
             match Checkpoint::open(dir.path()) {
-                // What is read lies within the file: taking it does not panic.
+                // All offsets are within the file, so reading the tensors does not panic.
                 Ok(opened) => opened.names().for_each(|name| drop(opened.tensor(name))),
                 Err(error) => assert_eq!(error.to_string().lines().count(), 2, "{error}"),
             }

@@ -1,4 +1,4 @@
-//! The example of an update over the air, with the power cut at every erase and every write.
+//! Runs the example `update` with a power failure at every erase and every write.
 
 use kinglet::{Error, LoadError, RunError};
 use kinglet_examples::flash::{Emulated, FlashError, Torn};
@@ -6,7 +6,7 @@ use kinglet_examples::models::stories;
 use kinglet_examples::slots::{UpdateError, boot};
 use kinglet_examples::update::{Memory, WRITES, flashed, install, renamed};
 
-/// The checksum of the model that boots, and its slot.
+/// The checksum and the slot of the model that boots.
 fn booted(flash: &mut [u8]) -> (u32, usize) {
     let flash = Emulated::new(flash);
     let booted = boot(&flash).expect("a whole model");
@@ -29,7 +29,7 @@ fn named(first_letter: u8) -> Vec<u8> {
 fn a_whole_model_boots_wherever_the_power_goes() {
     let mut memory = factory();
     let mut cuts = 0;
-    // Into the second slot, which is empty, and then into the first one, which has an older model.
+    // First into the empty second slot, then into the first slot, which has an older model.
     for (letter, slot) in [(b'A', 1), (b'B', 0)] {
         let new = named(letter);
         let before = memory.flash.0.to_vec();
@@ -49,7 +49,7 @@ fn a_whole_model_boots_wherever_the_power_goes() {
                 } else {
                     assert_eq!(found, (old, 1 - slot), "{write} {torn:?}");
                 }
-                // With power again the update is done once more, from whatever was left.
+                // After power returns, the update is repeated on the remains.
                 if write % 64 == 0 || write + 2 >= WRITES && !sealed {
                     install(&mut Emulated::new(&mut memory.flash.0), &new, |_| Ok(())).expect("it has power");
                     let (sum, there) = booted(&mut memory.flash.0);

@@ -1,5 +1,5 @@
-//! Vocabularies that are cut to what some texts use: the texts stay the tokens that they were, all
-//! others stay the texts.
+//! Vocabularies cut to the tokens of given texts: these texts keep their tokens, and all other
+//! texts decode to themselves.
 
 use std::collections::BTreeSet;
 
@@ -65,10 +65,10 @@ fn a_vocabulary_is_as_large_as_its_texts_or_its_size_ask_for() {
         let by_text = cut(name, &full, &wish(text));
         let count = by_text.kept.old_ids().len();
         assert!(count <= most && by_text.section.len() < section.len(), "{name}: {count}");
-        // The tokens of the text come first, then the first ones of the vocabulary.
+        // The tokens of the text are kept first, then the first tokens of the vocabulary.
         let larger = cut(name, &full, &Wish { size: Some(count + 20), ..wish(text) });
-        // A token that is merged from another one which is not there finds no room where there is
-        // room for one.
+        // A token whose merge needs another missing token is not kept if there is room for only
+        // one.
         let found = larger.kept.old_ids().len();
         assert!((count + 19..=count + 20).contains(&found), "{name}: {found} of {}", count + 20);
         assert!(by_text.kept.old_ids().iter().all(|&id| larger.kept.new_id(id).is_some()), "{name}");
@@ -107,7 +107,7 @@ fn tokens_are_named_by_id_or_as_the_vocabulary_writes_them() {
     }
 }
 
-/// What a blob makes of an input.
+/// The results of a blob for an input.
 fn rows(source: &Source, input: &Expected) -> Vec<Vec<i32>> {
     let blob = convert(source, &[], None, &|| ()).expect("a blob").blob;
     let model = Model::from_bytes(&blob).expect("a model");

@@ -1,4 +1,4 @@
-//! How texts end, and what may be written: on golden checkpoints.
+//! Tests of generation on golden checkpoints: the end of texts, and the allowed tokens.
 
 use kinglet::RunError;
 use kinglet::sample::Sampler;
@@ -12,7 +12,7 @@ fn a_text_goes_on_from_where_the_session_stands_a_step_at_a_time() {
     with("gpt2", |session, _, case| {
         let begin = &case.inputs[2].ids[..3];
         let (options, mut sampler) = (GenerateOptions::new(4), Sampler::greedy());
-        // Two turns, the second of which reads the last token of the first and two others.
+        // Two turns of a chat; the second reads the last token of the first, and two more.
         let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
         let stop = generate(session, &mut text, &options, &mut sampler, |_| true);
         assert_eq!((stop, text.len(), session.position()), (Ok(Stop::Length), 7, 6), "the last token is not read");
@@ -30,11 +30,11 @@ fn a_text_goes_on_from_where_the_session_stands_a_step_at_a_time() {
         assert_eq!(text[9..], tokens);
         let layers = session.model().spec().decoder.map_or(0, |stack| stack.num_hidden_layers as usize);
         assert!(steps >= 4 * layers, "{steps} steps for {layers} layers");
-        // What a text read at once goes on with.
+        // The continuation of the whole text, read at once.
         let mut whole = heapless::Vec::<u32, 40>::from_slice(&text[..9]).expect("room");
         generate(session, &mut whole, &options, &mut sampler, |_| true).expect("it writes");
         assert_eq!(whole, text);
-        // A session that has read more than the text has is another text's.
+        // A session that has read more tokens than the text has belongs to another text.
         let mut short = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
         let refused = Generation::new(options, &short).next_token(session, &mut short, &mut sampler);
         assert_eq!(refused, Err(RunError::TooManyTokens { limit: 3, given: session.position() }));
@@ -47,7 +47,7 @@ fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
         let begin = &case.inputs[2].ids[..3];
         let mut write = |options: &GenerateOptions<'_>, capacity: usize, patience: usize| {
             let mut text = heapless::Vec::<u32, 40>::from_slice(begin).expect("room");
-            // A buffer that is smaller: what is there already counts.
+            // In a smaller buffer the tokens already present count.
             let mut small = heapless::Vec::<u32, 8>::from_slice(begin).expect("room");
             let mut seen = Vec::new();
             let each = |token| {
@@ -69,7 +69,7 @@ fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
         assert_eq!((stop, free.len()), (Ok(Stop::Length), 9));
         let nothing = write(&GenerateOptions::new(0), 40, 99);
         assert_eq!(nothing, (Ok(Stop::Length), Vec::new()));
-        // A token that ends a text, which the caller has enough of at the same time, has ended it.
+        // If a stop token arrives and the caller stops as well, the stop token is the reason.
         let options = GenerateOptions { stop: &free[..1], ..plain };
         assert_eq!(write(&options, 40, 1), (Ok(Stop::Token), free[..1].to_vec()));
         let options = GenerateOptions { stop_sequences: &[&free[..4]], ..plain };
@@ -80,10 +80,10 @@ fn each_sees_every_token_that_the_text_gets_whatever_ends_it() {
         assert_eq!(write(&options, 40, 99), (Ok(Stop::Token), choice.to_vec()));
         assert_eq!(write(&plain, 40, 2), (Ok(Stop::Caller), free[..2].to_vec()));
         assert_eq!(write(&plain, 8, 99), (Ok(Stop::Full), free[..5].to_vec()));
-        // The session holds thirty tokens, and one more is written that it need not hold.
+        // The session holds thirty tokens; one more can be generated, which it need not read.
         let (stop, long) = write(&GenerateOptions::new(99), 40, 99);
         assert_eq!((stop, long.len()), (Ok(Stop::Full), 28));
-        // Nothing may follow the first token; what was given counts among what is before it.
+        // No token may follow the first new one; the given tokens count as its predecessors.
         let all: Vec<u32> = (0..53).collect();
         let words: Vec<Vec<u32>> = all.iter().map(|&token| vec![begin[2], free[0], token]).collect();
         let words: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
@@ -148,6 +148,6 @@ fn a_search_weighs_repetitions_as_the_reference_does() {
             }
         });
     }
-    // Where two tokens are almost as likely, rounding may choose the other.
+    // If two tokens are almost equally likely, rounding may choose the other one.
     assert!(tried == 24 && same >= 20, "{same} of {tried}");
 }

@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Shared code of the integration tests.
 
 pub mod fuzz;
 pub mod tiny;
@@ -11,43 +11,43 @@ use kinglet_convert::family::Options;
 use kinglet_convert::opened::Source;
 use serde_json::Value;
 
-/// One golden case: a checkpoint, and what `transformers` computes from it.
+/// A golden case: a checkpoint, and the results of `transformers` for it.
 #[derive(Debug)]
 pub struct Golden {
     /// The folder's name.
     pub name: String,
     /// The checkpoint.
     pub folder: PathBuf,
-    /// The language that it is run in, of those it has embeddings for.
+    /// The language embedding that it is run with, if it has any.
     pub language: Option<u32>,
-    /// Inputs with what is expected of them.
+    /// The inputs, with expected results.
     pub inputs: Vec<Expected>,
 }
 
-/// An input and what is expected of it.
+/// An input and its expected results.
 #[derive(Debug, Default)]
 pub struct Expected {
-    /// What the first stack reads.
+    /// The token ids of the first stack.
     pub ids: Vec<u32>,
-    /// Its segments.
+    /// The token types (segments) of these tokens.
     pub token_types: Vec<u32>,
-    /// What the decoder of an encoder-decoder reads.
+    /// The token ids of an encoder-decoder's decoder.
     pub decoder_ids: Vec<u32>,
-    /// What the head makes of it, row after row.
+    /// The head's outputs, row by row.
     pub rows: Vec<Vec<f32>>,
-    /// What greedy decoding writes.
+    /// The result of greedy decoding.
     pub generated: Vec<u32>,
-    /// What beam search finds, with the scores, the best first; as many as there are beams.
+    /// The results of beam search with their scores, best first, one per beam.
     pub beams: Vec<(Vec<u32>, f32)>,
-    /// What `generate` writes with some options, each said as `transformers` says them, beside the
-    /// `sequence`.
+    /// Results of `generate` with options: objects with the options, as `transformers` names them,
+    /// and the `sequence`.
     pub searches: Vec<Value>,
 }
 
-/// Every golden case, in order of their names.
+/// All golden cases, in the order of their names.
 ///
 /// # Panics
-/// When a case cannot be read: the folder is part of the project.
+/// If a case cannot be read.
 pub fn golden_cases() -> Vec<Golden> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let entries = fs::read_dir(&folder).expect("the golden folder is there");
@@ -95,7 +95,7 @@ fn read_beams(value: &Value) -> Vec<(Vec<u32>, f32)> {
 }
 
 impl Golden {
-    /// The options that the case is converted with unless a test says otherwise.
+    /// The default options for converting the case.
     pub fn options(&self) -> Options {
         Options { language: self.language, ..Options::default() }
     }
@@ -103,7 +103,7 @@ impl Golden {
     /// Opens the checkpoint.
     ///
     /// # Panics
-    /// When that fails.
+    /// If that fails.
     pub fn open(&self) -> Source {
         self.open_with(&self.options())
     }
@@ -111,7 +111,7 @@ impl Golden {
     /// Opens the checkpoint.
     ///
     /// # Panics
-    /// When that fails.
+    /// If that fails.
     pub fn open_with(&self, options: &Options) -> Source {
         Source::open(&self.folder, options).unwrap_or_else(|error| panic!("{}: {error:?}", self.name))
     }
@@ -119,7 +119,7 @@ impl Golden {
     /// Opens and converts the checkpoint.
     ///
     /// # Panics
-    /// When that fails.
+    /// If that fails.
     pub fn convert(&self, options: &Options) -> (Source, Converted) {
         let source = self.open_with(options);
         let converted = convert(&source, &[], None, &|| ()).unwrap_or_else(|error| panic!("{}: {error:?}", self.name));

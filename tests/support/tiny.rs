@@ -1,5 +1,5 @@
-//! Blobs of random weights, made on the spot: every part of the specification that matters, in a
-//! few kilobytes.
+//! Tiny blobs of a few kilobytes with random weights, which together use most parts of the
+//! specification.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use kinglet_convert::fixed::multiplier;
 use kinglet_convert::quantize::quantize;
 use kinglet_convert::weights::{Tensor, Weights};
 
-/// Tokens of every tiny model.
+/// The vocabulary size of every tiny model.
 pub const VOCAB_SIZE: u32 = 23;
 
 const NORM: NormSpec = NormSpec { kind: NormKind::Rms, bias: false, epsilon: 1 << 32 };
@@ -71,7 +71,7 @@ fn stack() -> StackSpec {
     }
 }
 
-/// A decoder in the manner of Llama.
+/// A decoder like Llama.
 pub fn decoder() -> ModelSpec {
     ModelSpec {
         numerics: NumericsSpec {
@@ -106,7 +106,7 @@ pub fn sliding_decoder() -> ModelSpec {
     spec
 }
 
-/// An encoder in the manner of BERT, with a classifier of three labels.
+/// An encoder like BERT, with a classifier for three labels.
 pub fn encoder() -> ModelSpec {
     let mut encoder = stack();
     encoder.embedding.positions = PositionTable::BeforeNorm;
@@ -131,7 +131,7 @@ pub fn encoder() -> ModelSpec {
     ModelSpec { encoder: Some(encoder), decoder: None, head, ..decoder() }
 }
 
-/// An encoder-decoder in the manner of T5: relative biases, cross-attention, one token table.
+/// An encoder-decoder like T5, with relative biases, cross-attention and one token table.
 pub fn encoder_decoder() -> ModelSpec {
     let mut encoder = stack();
     encoder.block.attention.position = AttentionPosition::RelativeBias { distance: 7 };
@@ -141,7 +141,7 @@ pub fn encoder_decoder() -> ModelSpec {
     ModelSpec { encoder: Some(encoder), decoder: Some(decoder_stack), ..decoder() }
 }
 
-/// A decoder with weights of four bits: some parts have them in both blocks, some in one.
+/// A decoder with four-bit weights, in some parts for both blocks, in some for one block only.
 pub fn packed_decoder() -> ModelSpec {
     let mut spec = decoder();
     let stack = spec.decoder.as_mut().expect("a decoder");
@@ -166,7 +166,7 @@ pub fn packed_decoder() -> ModelSpec {
     spec
 }
 
-/// Every tiny specification by name.
+/// All tiny specifications, with names.
 pub fn specs() -> [(&'static str, ModelSpec); 5] {
     [
         ("decoder", decoder()),
@@ -177,7 +177,7 @@ pub fn specs() -> [(&'static str, ModelSpec); 5] {
     ]
 }
 
-/// Numbers from `-1` to `1`, equal for equal seeds.
+/// Pseudorandom numbers from -1 to 1.
 struct Noise(u64);
 
 impl Noise {
@@ -187,10 +187,10 @@ impl Noise {
     }
 }
 
-/// A blob of random weights, with no golden vectors.
+/// A blob with random weights and no golden vectors.
 ///
 /// # Panics
-/// When the specification cannot be written.
+/// If the specification cannot be encoded.
 pub fn blob(spec: &ModelSpec, seed: u64) -> AlignedVec {
     let mut noise = Noise(seed);
     let mut take =

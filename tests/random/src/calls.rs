@@ -1,4 +1,4 @@
-//! Calls of a session in any order, right ones and wrong ones, and what they gave.
+//! Makes valid and invalid calls of a session in random order, and records their results.
 
 use core::fmt::Debug;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -12,37 +12,39 @@ use kinglet::task::{
 };
 use kinglet::{AlignedVec, MemoryPlan, Model, RunError, Session};
 
-/// How a session works, of which its results say nothing.
+/// Settings of a session that must not change its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way<'w> {
-    /// The kernel set; that of the machine where it is empty.
+    /// The kernel set; if empty, the machine's best.
     pub kernels: &'w str,
-    /// Tokens that go through a layer together.
+    /// The number of tokens per tile.
     pub tile: usize,
-    /// Threads.
+    /// The number of threads.
     pub threads: usize,
 }
 
-/// The most bytes of arena that a model is given.
+/// The maximum arena in bytes.
 const MAX_ARENA: u64 = 1 << 22;
-/// The most tokens that go through a layer together.
+/// The maximum tile.
 const MAX_TILE: usize = 32;
-/// The most tokens of a text.
+/// The maximum number of tokens of a text.
 const MAX_TOKENS: usize = 20;
-/// How often a call reads a text at most: a search reads one token of each of its texts at a time.
+/// The maximum number of times that a call reads a text; a beam search reads each of its texts
+/// token by token.
 const MAX_READS: usize = 4 * MAX_TOKENS;
-/// The most calls.
+/// The maximum number of calls.
 const MAX_CALLS: usize = 12;
 
-/// What some calls, of which `choices` decides, give in a session that works in a `way`: equal for
-/// every way. Results are written as a fingerprint, errors as they are.
+/// Makes the calls that `choices` selects in a session with the settings `way`, and returns their
+/// results, which must be equal for all settings. Results are recorded as fingerprints, errors as
+/// text.
 ///
 /// # Panics
-/// When a call takes more steps than its texts have tiles and layers.
+/// If a call takes more steps than its texts have tiles and layers.
 ///
 /// # Errors
-/// When there is no session: the model needs more memory than a test has, or the machine does not
-/// have such a kernel set.
+/// If there is no session, because the model needs more memory than the limit, or the machine does
+/// not have the kernel set.
 pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::result::Result<Vec<String>, RunError> {
     let mut u = Unstructured::new(choices);
     let spec = model.spec();
@@ -52,7 +54,7 @@ pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::resu
     let (tokens, source) = (longest(&spec.decoder), longest(&spec.encoder));
     let beams = 1 + usize::from(choices.first().is_some_and(|first| first % 4 == 0)) * 2;
     let plan = |tile| MemoryPlan::new(spec, tokens, source, tile).map(|plan| plan.with_beams(beams));
-    // All ways have a session, or none has.
+    // The limit must not depend on the tile, so that all settings have a session or none has.
     let most = plan(MAX_TILE)?.bytes();
     if most > MAX_ARENA {
         return Err(RunError::ArenaTooSmall { needed: most as usize, given: MAX_ARENA as usize });
@@ -78,8 +80,8 @@ pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::resu
     Ok(caller.said)
 }
 
-/// The steps of one call: all tiles of all texts that it reads through all halves of layers, and
-/// through what is before and after them.
+/// The maximum number of steps of a call: all tiles of all its texts through all half layers, and
+/// the steps before and after these.
 fn most_steps(spec: &ModelSpec, tile: usize) -> usize {
     let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| usize::from(stack.num_hidden_layers));
     let of_tile = 4 + 2 * layers(&spec.encoder) + 2 * layers(&spec.decoder);
@@ -96,7 +98,7 @@ fn set(session: &mut Session<'_, '_>, way: Way<'_>) -> core::result::Result<(), 
 struct Caller<'c, 'b> {
     u: &'c mut Unstructured<'b>,
     said: Vec<String>,
-    /// A snapshot that was taken earlier.
+    /// An earlier snapshot.
     left: Vec<u8>,
 }
 
@@ -110,16 +112,16 @@ fn bits(values: &[f32]) -> u32 {
 
 impl Caller<'_, '_> {
     fn say(&mut self, what: &str, found: impl Debug) {
-        // Machines of 32 bits say the same of the largest number that there is.
+        // `usize::MAX` differs on 32-bit machines.
         self.said.push(format!("{what}: {found:?}").replace(&usize::MAX.to_string(), "MAX"));
     }
 
-    /// A token, nearly always one that there is.
+    /// A token, nearly always a valid one.
     fn id(&mut self, vocab_size: u32) -> Result<u32> {
         if self.u.ratio(1, 200)? { self.u.arbitrary() } else { self.u.int_in_range(0..=vocab_size.max(1) - 1) }
     }
 
-    /// A text, now and then of no token or of too many.
+    /// A text, occasionally empty or too long.
     fn ids(&mut self, vocab_size: u32) -> Result<Vec<u32>> {
         let len = match self.u.int_in_range(0..=15)? {
             0 => 0,
@@ -173,7 +175,7 @@ impl Caller<'_, '_> {
                 match begun {
                     Ok(mut pass) => {
                         let mut found = Ok(true);
-                        // Between two steps a session may be asked for anything.
+                        // Between two steps any call is allowed.
                         while found == Ok(true) {
                             found = session.advance(&mut pass, &ids, &types);
                         }
@@ -219,7 +221,7 @@ impl Caller<'_, '_> {
         Ok(())
     }
 
-    /// A snapshot, whole or changed.
+    /// Takes a snapshot, and sometimes modifies it.
     fn keep(&mut self, session: &mut Session<'_, '_>) -> Result<()> {
         if self.left.is_empty() || self.u.arbitrary()? {
             self.left = vec![0; session.snapshot_bytes()];
@@ -229,7 +231,7 @@ impl Caller<'_, '_> {
         }
         let mut snapshot = self.left.clone();
         if self.u.ratio(1, 3)? {
-            // Its length depends on the tile, and the choices that it leaves must not.
+            // The length depends on the tile, so a bounded choice would consume different bytes.
             let at = self.u.arbitrary::<u32>()? as usize % snapshot.len();
             snapshot[at] ^= self.u.arbitrary::<u8>()?;
         }
@@ -297,7 +299,7 @@ impl Caller<'_, '_> {
         Ok(())
     }
 
-    /// Options of which some lists are empty, and numbers now and then without an end.
+    /// Random options, with some empty lists and occasionally unlimited numbers.
     fn options<'o>(&mut self, lists: &'o [Vec<u32>], slices: &'o [&'o [u32]]) -> Result<GenerateOptions<'o>> {
         let list = |u: &mut Unstructured<'_>| -> Result<&'o [u32]> {
             Ok(if u.ratio(1, 3)? { &lists[u.choose_index(lists.len())?] } else { &[] })
@@ -313,7 +315,7 @@ impl Caller<'_, '_> {
             if u.ratio(1, 6)? { Ok(lists[0].first().copied()) } else { Ok(None) }
         };
         let max_new_tokens = number(u)?;
-        // A text without an end that drops its oldest tokens goes on for ever.
+        // An unlimited text that drops its oldest tokens would never end.
         let when_full = if max_new_tokens < usize::MAX && u.ratio(1, 4)? {
             WhenFull::DropOldest { keep: number(u)?, drop: number(u)? }
         } else {

@@ -1,9 +1,8 @@
-//! Random models and random uses of them: every combination of parts that a specification may have,
-//! weights without a pattern, calls in any order.
+//! Random models, and random calls of them: every combination of parts that a specification may
+//! have, random weights, calls in any order.
 //!
-//! All choices come out of a string of bytes. A fuzzer changes the bytes where that leads to new
-//! code; [`bytes_of`] makes them of a seed, so that a test or another machine can do the same
-//! again.
+//! All choices are read from a string of bytes. A fuzzer mutates the bytes to reach new code;
+//! [`bytes_of`] generates them from a seed, so that a test or another machine can repeat them.
 
 mod calls;
 mod spec;
@@ -16,7 +15,7 @@ pub use tensors::{Noise, blob, payload};
 use arbitrary::Unstructured;
 use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 
-/// The kernel sets of processors that programs run on.
+/// All kernel sets of desktop processors, which a machine may have.
 const KERNELS: [&str; 11] = [
     "amx",
     "avx512vnni",
@@ -45,7 +44,7 @@ pub fn bytes_of(seed: u64, len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| noise.next().to_le_bytes()).take(len).collect()
 }
 
-/// A valid model; `None` where the choices lead to one that is too large to run.
+/// A valid model; `None` if the choices lead to one that is too large to run.
 pub fn model(choices: &mut Unstructured<'_>) -> Option<AlignedVec> {
     let spec = specification(choices)?;
     let seed = choices.arbitrary().ok()?;
@@ -60,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// Models of the first seeds, with the bytes that are left of each seed's choices.
+    /// Models of the first seeds, with the remaining bytes of each seed.
     fn models() -> impl Iterator<Item = (AlignedVec, Vec<u8>)> {
         (0..600).filter_map(|seed| {
             let bytes = bytes_of(seed, 1024);

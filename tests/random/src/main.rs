@@ -1,6 +1,6 @@
-//! Prints what random models give with every kernel set of this machine, and fails where one
-//! differs from the scalar set: `kinglet-random FIRST COUNT`, a line for each thousand seeds. Lines
-//! of two machines are equal where their bits are.
+//! `kinglet-random FIRST COUNT` runs random models with every kernel set of this machine, and fails
+//! if one differs from the scalar set. It prints a line with a fingerprint per thousand seeds, so
+//! that machines can be compared.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use kinglet::Model;
 use kinglet::format::checksum::Checksum;
 use kinglet_random::{Way, bytes_of, model, transcript};
 
-/// Seeds of one line.
+/// The number of seeds per line.
 const LINE: u64 = 1000;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What a seed's model gives; `None` where its choices lead to none.
+/// The results of a seed's model; `None` if its choices lead to no model.
 fn run(seed: u64) -> Result<Option<Vec<String>>, String> {
     let bytes = bytes_of(seed, 1024);
     let mut choices = Unstructured::new(&bytes);

@@ -1,5 +1,5 @@
-//! Specifications that [`ModelSpec::check`] accepts: every part of a model beside every other,
-//! sizes small or at their bounds.
+//! Random specifications that [`ModelSpec::check`] accepts, with every combination of parts, and
+//! sizes that are small or at their bounds.
 
 use arbitrary::{Result, Unstructured};
 use kinglet::format::layout::{Shape, can_be_packed, can_be_table, roles};
@@ -10,7 +10,7 @@ use kinglet::format::spec::{
     Residual, StackSpec, Task, TokenScale, TransformSpec, WeightLayout,
 };
 
-/// The most bytes of tensors: a model of more than this runs too slowly to be one of thousands.
+/// The maximum bytes of tensors; larger models are too slow to test thousands of them.
 const MAX_BYTES: u64 = 1 << 17;
 
 const ACTIVATIONS: [Activation; 9] = [
@@ -38,7 +38,8 @@ const TASKS: [Task; 10] = [
     Task::ReplacedToken,
 ];
 
-/// A specification that is valid; `None` where the choices lead to one that is not, or too large.
+/// A valid specification; `None` if the choices lead to an invalid one, or to one that is too
+/// large.
 pub fn specification(choices: &mut Unstructured<'_>) -> Option<ModelSpec> {
     let spec = choose(choices).ok()?;
     let fits = || roles(&spec).map(|(_, shape)| shape.bytes()).sum::<u64>() <= MAX_BYTES;
@@ -87,7 +88,7 @@ fn choose(u: &mut Unstructured<'_>) -> Result<ModelSpec> {
     Ok(spec)
 }
 
-/// Four bits a weight for no matrix, for every one whose shape can have them, or for some of these.
+/// Four-bit weights for no matrix, for all matrices whose shape allows them, or for some of these.
 fn packed(u: &mut Unstructured<'_>, spec: &ModelSpec) -> Result<PackedSpec> {
     let mut packed = PackedSpec::NONE;
     let (every, group) = (u.arbitrary()?, *u.choose(&[0, 0, 32, 64])?);
@@ -114,7 +115,7 @@ fn numerics(u: &mut Unstructured<'_>) -> Result<NumericsSpec> {
     })
 }
 
-/// The width of a row: often one that tiles and vectors divide, else any.
+/// The width of a row, often a multiple of the sizes of tiles and vectors.
 fn width(u: &mut Unstructured<'_>) -> Result<u32> {
     match u.int_in_range(0..=7)? {
         0 => u.int_in_range(1..=7),
@@ -126,7 +127,7 @@ fn width(u: &mut Unstructured<'_>) -> Result<u32> {
     }
 }
 
-/// A size that may be as large as it may, where nothing else is.
+/// A size, which is occasionally the maximum.
 fn long(u: &mut Unstructured<'_>, usual: u32, most: u32) -> Result<u32> {
     if u.ratio(1, 32)? { Ok(*u.choose(&[most, most - 1, most / 2])?) } else { u.int_in_range(1..=usual) }
 }

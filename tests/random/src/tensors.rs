@@ -1,4 +1,4 @@
-//! Weights without a pattern, in the places that a specification gives them.
+//! Random payloads for a specification.
 
 use kinglet::AlignedVec;
 use kinglet::format::blob::{GenerationDefaults, Manifest, Provenance, SpecialTokens, write};
@@ -6,12 +6,12 @@ use kinglet::format::layout::{Role, Shape, Stack, StackPart, roles};
 use kinglet::format::places::MAX_GROUP_SCALE;
 use kinglet::format::spec::{AttentionPosition, ModelSpec, Multiplier};
 
-/// Numbers without a pattern, equal for equal seeds: SplitMix64.
+/// The random number generator SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Noise(u64);
 
 impl Noise {
-    /// The numbers of a seed.
+    /// A generator with a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -37,9 +37,9 @@ impl Noise {
     }
 }
 
-/// The tensors of a model. With `extreme`, numbers are at the ends of what a blob may hold more
-/// often than not; else results keep the size of what they are made of, so that differences stay
-/// visible.
+/// The tensors of a model. With `extreme`, most numbers are at the limits of what a blob may
+/// contain; otherwise the results of layers have the magnitude of their inputs, so that differences
+/// remain visible.
 pub fn payload(spec: &ModelSpec, noise: &mut Noise, extreme: bool) -> Vec<u8> {
     let mut payload = Vec::new();
     for (role, shape) in roles(spec) {
@@ -53,8 +53,8 @@ pub fn payload(spec: &ModelSpec, noise: &mut Noise, extreme: bool) -> Vec<u8> {
                 payload.extend((0..weights).map(|_| if extreme { noise.one_of(&ends) } else { noise.next() as u8 }));
                 payload.extend((0..groups).map(|_| noise.within(0, MAX_GROUP_SCALE.into()) as u8));
                 payload.resize(end - (shape.number_bytes() as usize).next_multiple_of(16), 0);
-                // A row's multiplier is near 2^30, and a sum of products near 2^6 times the root of
-                // their number.
+                // A row's multiplier is about 2^30, and a sum of products about 2^6 times the
+                // square root of their number.
                 let usual = 36 + i64::from(cols.ilog2()) / 2 + noise.within(-2, 3);
                 numbers(&mut payload, noise, (usual, rows, 0..=i32::MAX), if bias { rows } else { 0 }, extreme);
             }
@@ -83,7 +83,7 @@ pub fn payload(spec: &ModelSpec, noise: &mut Noise, extreme: bool) -> Vec<u8> {
     payload
 }
 
-/// The vectors of distances that a relative index chooses from.
+/// The number of distance vectors that a relative index selects from.
 fn vectors(spec: &ModelSpec, role: Role) -> Option<u16> {
     let Role::Stack(id, _) = role else { return None };
     let stack = match id {
@@ -125,10 +125,10 @@ fn words(out: &mut Vec<u8>, noise: &mut Noise, len: usize, usual: i64, extreme: 
     }));
 }
 
-/// A blob of random weights, with no tokenizer and no golden vectors.
+/// A blob with random weights, and neither a tokenizer nor golden vectors.
 ///
 /// # Panics
-/// When the specification is not valid.
+/// If the specification is not valid.
 pub fn blob(spec: &ModelSpec, seed: u64, extreme: bool) -> AlignedVec {
     let manifest = Manifest {
         spec: *spec,

@@ -1,5 +1,5 @@
-//! Checkpoints: one file of a folder is any bytes, and the converter refuses it or makes a blob
-//! that passes its own checks.
+//! Fuzz targets for checkpoints: one file of a folder is the input. The converter must refuse the
+//! folder, or write a blob that passes the runtime's checks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use kinglet_convert::convert::convert;
 use kinglet_convert::family::Options;
 use kinglet_convert::opened::Source;
 
-/// Golden checkpoints, small and of other kinds each.
+/// Small golden checkpoints of different kinds.
 const CASES: [&str; 10] = [
     "bert_classifier",
     "gpt2",
@@ -27,13 +27,13 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A folder in memory where there is one, since a disk would be waited for.
+/// A temporary folder, in memory if possible, because a disk is slow.
 pub(super) fn memory_folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
 }
 
-/// Opens and converts the folder of a case in which one file is these bytes.
+/// Opens and converts the folder of a case, in which one file is replaced by `bytes`.
 fn open(case: &str, file: &str, bytes: &[u8]) {
     let directory = memory_folder();
     for name in ["config.json", "generation_config.json", "model.safetensors"] {
@@ -63,17 +63,17 @@ fn with_case(bytes: &[u8], file: &str) {
     }
 }
 
-/// The first byte chooses the checkpoint, the rest is its `config.json`.
+/// The first byte selects the checkpoint, the rest is its `config.json`.
 pub(super) fn config(bytes: &[u8]) {
     with_case(bytes, "config.json");
 }
 
-/// The first byte chooses the checkpoint, the rest is its `generation_config.json`.
+/// The first byte selects the checkpoint, the rest is its `generation_config.json`.
 pub(super) fn generation_config(bytes: &[u8]) {
     with_case(bytes, "generation_config.json");
 }
 
-/// The first byte chooses the checkpoint, the rest is its `model.safetensors`.
+/// The first byte selects the checkpoint, the rest is its `model.safetensors`.
 pub(super) fn safetensors(bytes: &[u8]) {
     with_case(bytes, "model.safetensors");
 }

@@ -1,7 +1,8 @@
-//! What is fuzzed: functions of any bytes that panic where a promise is broken.
+//! The fuzz targets: functions of arbitrary bytes that panic if a promise is broken.
 //!
 //! The programs in `fuzz/` call them with inputs that libFuzzer finds; `tests/it/fuzz.rs` calls
-//! them with a fixed number of inputs made of seeds, and with every input that ever showed a fault.
+//! them with a fixed number of inputs generated from seeds, and with the inputs that once showed a
+//! fault.
 
 mod checkpoints;
 mod models;
@@ -11,18 +12,18 @@ mod tokenizers;
 pub use models::use_model;
 pub use mutate::Mutator;
 
-/// A function of any bytes, with inputs to begin from.
+/// A function of arbitrary bytes, with initial inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, and that of the program in `fuzz/`.
+    /// The name of the target and of the program in `fuzz/`.
     pub name: &'static str,
-    /// Panics where a promise is broken.
+    /// Panics if a promise is broken.
     pub run: fn(&[u8]),
-    /// Inputs that lead far into the code; none where any bytes do.
+    /// Initial inputs that reach deep into the code; none if arbitrary bytes do.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// Every target.
+/// All targets.
 pub const TARGETS: [Target; 12] = [
     Target { name: "model", run: models::model, seeds: Vec::new },
     Target { name: "blob", run: models::blob, seeds: Vec::new },
@@ -38,16 +39,16 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "pickle", run: checkpoints::pickle, seeds: checkpoints::pickles },
 ];
 
-/// The target of this name.
+/// The target with a name.
 ///
 /// # Panics
-/// When there is none.
+/// If there is none.
 pub fn target(name: &str) -> Target {
     TARGETS.into_iter().find(|target| target.name == name).unwrap_or_else(|| panic!("no target {name}"))
 }
 
 impl Target {
-    /// Runs `count` inputs of a seed: equal ones each time.
+    /// Runs `count` inputs generated from a seed, which are equal in every run.
     pub fn run_seeded(&self, seed: u64, count: u64) {
         let mut mutator = Mutator::new(seed, (self.seeds)());
         for _ in 0..count {

@@ -1,4 +1,5 @@
-//! Blobs: random models in every way of working, and forged ones.
+//! Fuzz targets for blobs: random models with every kernel set, tile and number of threads, and
+//! forged blobs.
 
 use arbitrary::Unstructured;
 use kinglet::format::blob::{CHECKSUM_LEN, Manifest, PRELUDE_LEN, write};
@@ -11,10 +12,11 @@ use kinglet_random::{Noise, Way, kernel_sets, payload, transcript};
 
 use crate::tiny;
 
-/// The most bytes of tensors that a forged manifest gets.
+/// The maximum bytes of tensors of a forged manifest.
 const MAX_PAYLOAD: u64 = 1 << 17;
 
-/// A valid model gives equal bits in every way of working.
+/// A valid model computes equal bits with every kernel set, in every tiling, on any number of
+/// threads.
 pub(super) fn model(bytes: &[u8]) {
     let mut choices = Unstructured::new(bytes);
     let Some(blob) = kinglet_random::model(&mut choices) else { return };
@@ -22,15 +24,15 @@ pub(super) fn model(bytes: &[u8]) {
     use_model(&model, choices.take_rest());
 }
 
-/// Everything that can be asked of a model, in any order, with the scalar set and a token at a
-/// time, and again with each other set, in tiles and on several threads.
+/// Makes calls of a session in random order, first with the scalar set and one token at a time,
+/// then with every other set, in tiles and on several threads.
 ///
 /// # Panics
-/// When two ways of working give different results.
+/// If results differ.
 pub fn use_model(model: &Model<'_>, calls: &[u8]) {
     look_at(model);
     let scalar = Way { kernels: "scalar", tile: 1, threads: 1 };
-    // There is no session where the model needs more memory than a fuzzer has.
+    // A model that needs more memory than the limit has no session.
     let Ok(wanted) = transcript(model, calls, scalar) else { return };
     let salt = calls.iter().fold(0_usize, |salt, &byte| salt.wrapping_mul(31).wrapping_add(byte.into()));
     for (index, kernels) in kernel_sets(model).into_iter().enumerate() {
@@ -43,7 +45,7 @@ pub fn use_model(model: &Model<'_>, calls: &[u8]) {
     }
 }
 
-/// What a model tells of itself.
+/// Calls the functions of a model that need no session.
 fn look_at(model: &Model<'_>) {
     let told = model.labels().map(str::len).sum::<usize>()
         + model.prompts().map(|(name, text)| name.len() + text.len()).sum::<usize>()
@@ -60,7 +62,7 @@ fn look_at(model: &Model<'_>) {
     if let Ok(tokenizer) = Tokenizer::from_bytes(model.tokenizer_section()) {
         super::tokenizers::use_tokenizer(&tokenizer, &["in the kitchen"]);
     }
-    // Golden vectors are what the blob says they are, right or wrong.
+    // The golden vectors of a forged blob may be wrong.
     let tokens = Golden::all(model.golden_section()).map(|golden| golden.ids.iter().len()).max().unwrap_or(0);
     if let Ok(plan) = MemoryPlan::standard(model.spec(), tokens.clamp(1, Golden::MAX_TOKENS))
         && plan.bytes() <= 1 << 22
@@ -69,8 +71,7 @@ fn look_at(model: &Model<'_>) {
     }
 }
 
-/// A blob whose manifest, tensors, golden vectors or bytes were changed, and whose checksum is
-/// right.
+/// A blob with a modified manifest, tensors, golden vectors or bytes, and a correct checksum.
 pub(super) fn blob(bytes: &[u8]) {
     let _ = forge(&mut Unstructured::new(bytes));
 }
@@ -92,10 +93,10 @@ fn forge(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             encoded[at] = if u.arbitrary()? { u.arbitrary()? } else { encoded[at] ^ 1 << u.int_in_range(0..=6)? };
         }
         let Ok(changed) = postcard::from_bytes::<Manifest<'_>>(&encoded) else { return Ok(()) };
-        // The names are borrowed from the changed bytes.
+        // `changed` borrows its names from the modified bytes.
         manifest = changed;
     }
-    // Nothing can be said of the tensors of a specification that is refused.
+    // A refused specification has no layout of tensors.
     let fits = manifest.spec.check().is_ok()
         && roles(&manifest.spec).map(|(_, shape)| shape.bytes()).sum::<u64>() <= MAX_PAYLOAD;
     if !fits {
@@ -116,7 +117,7 @@ fn forge(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     Ok(())
 }
 
-/// Golden vectors of some ids, right ones, wrong ones or none.
+/// Golden vectors for random ids: correct, wrong or none.
 fn golden_vectors(u: &mut Unstructured<'_>, manifest: &Manifest<'_>, tensors: &[u8]) -> arbitrary::Result<Vec<u8>> {
     if u.ratio(2, 3)? {
         return Ok(Vec::new());
@@ -132,7 +133,7 @@ fn golden_vectors(u: &mut Unstructured<'_>, manifest: &Manifest<'_>, tensors: &[
     let found = fingerprints(&model, &mut arena, &[0], &[0], &mut || ());
     let mut section = record(&[0], &[0], found.as_deref().unwrap_or(&[]));
     if let Ok(values) = found {
-        // What was computed a moment ago is found again.
+        // The self test must accept the fingerprints that were just computed.
         let sealed = write(manifest, tensors, &[], &record(&[0], &[0], &values)).expect("it was written before");
         let sealed = AlignedVec::from(sealed.as_slice());
         let model = Model::from_bytes(&sealed).expect("it was read before");
@@ -145,7 +146,7 @@ fn golden_vectors(u: &mut Unstructured<'_>, manifest: &Manifest<'_>, tensors: &[
     Ok(section)
 }
 
-/// Makes the checksum of bytes right, reads them, and uses what they are.
+/// Corrects the checksum of a blob, loads it, and runs the model if it is accepted.
 fn read(blob: &mut AlignedVec, calls: &[u8]) {
     if let Some((content, written)) = blob.split_last_chunk_mut::<CHECKSUM_LEN>() {
         *written = checksum(content).to_le_bytes();
@@ -167,12 +168,12 @@ fn read(blob: &mut AlignedVec, calls: &[u8]) {
     }
 }
 
-/// Any bytes, read as a blob.
+/// Arbitrary bytes, loaded as a blob.
 pub(super) fn bytes(bytes: &[u8]) {
     read(&mut AlignedVec::from(bytes), bytes);
 }
 
-/// Blobs of every kind.
+/// Blobs of every kind, as initial inputs.
 pub(super) fn blobs() -> Vec<Vec<u8>> {
     tiny::specs().map(|(_, spec)| tiny::blob(&spec, 1).to_vec()).to_vec()
 }

@@ -1,11 +1,11 @@
-//! Inputs without a fuzzer: those to begin from, changed in the ways in which files are attacked.
+//! Generates inputs without a fuzzer: mutates the initial inputs as an attacker would mutate files.
 
 use kinglet_random::Noise;
 
-/// The most bytes of an input that is made from nothing.
+/// The maximum length of an input without an initial input.
 const MAX_FRESH: usize = 700;
 
-/// Makes inputs of a seed.
+/// A generator of inputs.
 #[derive(Clone, Debug)]
 pub struct Mutator {
     noise: Noise,
@@ -13,7 +13,8 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    /// Inputs of this seed; without any to begin from they are bytes without a pattern.
+    /// A generator with a seed and initial inputs; without initial inputs it generates random
+    /// bytes.
     pub fn new(seed: u64, seeds: Vec<Vec<u8>>) -> Self {
         Self { noise: Noise::new(seed), seeds }
     }
@@ -78,7 +79,7 @@ impl Mutator {
                 let to = self.below(bytes.len() + 1);
                 bytes.splice(to..to, copied);
             }
-            // A number, a string or another value of JSON gives way to one that is seldom right.
+            // Replaces a JSON value by one that is rarely valid.
             6 | 7 => {
                 let starts = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'"' | b'[' | b't' | b'f' | b'n');
                 let start = bytes[at..].iter().position(|&byte| starts(byte)).map_or(at, |skipped| at + skipped);

@@ -1,5 +1,5 @@
-//! Tokenizers: tables that were forged, texts against the `tokenizers` crate, and files that say
-//! what a tokenizer is.
+//! Fuzz targets for tokenizers: forged tables, texts compared with the `tokenizers` crate, and
+//! files that describe tokenizers.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use kinglet::tokenizer::section::{Header, PRELUDE};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::tokenizer::{build, decode, encode, section};
 
-/// Texts in which every step of a tokenizer has something to do.
+/// Texts that exercise every step of a tokenizer.
 const TEXTS: [&str; 4] = [
     "Zoë isn't in <s> [MASK] the kitchen 中文 ﬁ 가 e\u{301}\u{323}\n  x",
     "a\u{0}b  12345 👍🏽 \u{200d} <unk>",
@@ -18,8 +18,8 @@ const TEXTS: [&str; 4] = [
     "",
 ];
 
-/// The files of SentencePiece, with the class of `transformers` that reads each, and its name
-/// there.
+/// SentencePiece files, the class of `transformers` that reads each, and the file name that the
+/// class expects.
 const SENTENCE_PIECES: [(&str, &str, &str); 5] = [
     ("LlamaTokenizer", "tokenizer.model", "llama.model"),
     ("T5Tokenizer", "spiece.model", "t5.model"),
@@ -32,14 +32,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
-/// A small tokenizer, on the device and in the crate.
+/// A small tokenizer: Kinglet's and the `tokenizers` crate's.
 struct Small {
     name: String,
     section: Vec<u8>,
     theirs: tokenizers::Tokenizer,
 }
 
-/// The small tokenizers, in order of their names.
+/// The small tokenizers, in the order of their names.
 fn all() -> &'static [Small] {
     static ALL: OnceLock<Vec<Small>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -57,7 +57,7 @@ fn all() -> &'static [Small] {
     })
 }
 
-/// Tokens of some texts, and texts of any tokens.
+/// Encodes texts and decodes arbitrary tokens.
 pub(super) fn use_tokenizer(device: &Tokenizer<'_>, texts: &[&str]) {
     let (mut scratch, mut out) = (vec![0; 4096], vec![Token::default(); 256]);
     for (index, text) in texts.iter().enumerate() {
@@ -82,8 +82,8 @@ pub(super) fn use_tokenizer(device: &Tokenizer<'_>, texts: &[&str]) {
     }
 }
 
-/// A section whose tables or header were changed, with a checksum that is right, tokenizes without
-/// a panic.
+/// A section with modified tables or header, and a correct checksum, is refused or tokenizes
+/// without a panic.
 pub(super) fn tables(bytes: &[u8]) {
     let _ = forge(&mut Unstructured::new(bytes));
 }
@@ -94,7 +94,7 @@ fn forge(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let word = |section: &[u8], at: usize| u32::from_le_bytes(section[at..at + 4].try_into().expect("four bytes"));
     let header_at = section.len() - word(&section, 8) as usize;
     if u.arbitrary()? {
-        // A header that is read, but of other numbers.
+        // Changes numbers in a header that can be decoded.
         let mut header = section.split_off(header_at);
         for _ in 0..u.int_in_range(1..=3)? {
             let at = u.choose_index(header.len())?;
@@ -125,7 +125,7 @@ fn forge(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     Ok(())
 }
 
-/// Any bytes, read as a section whose checksum is right.
+/// Arbitrary bytes, loaded as a section after correcting the checksum.
 pub(super) fn section_bytes(bytes: &[u8]) {
     let mut section = bytes.to_vec();
     if section.len() >= PRELUDE {
@@ -137,7 +137,7 @@ pub(super) fn section_bytes(bytes: &[u8]) {
     }
 }
 
-/// Sections of every kind.
+/// Sections of every kind, as initial inputs.
 pub(super) fn sections() -> Vec<Vec<u8>> {
     all().iter().map(|small| small.section.clone()).collect()
 }
@@ -146,7 +146,8 @@ fn checksum(section: &[u8]) -> [u8; 4] {
     kinglet::format::checksum::checksum(&section[PRELUDE..]).to_le_bytes()
 }
 
-/// A text, UTF-8 or made so, becomes the tokens of the crate: the first byte chooses the tokenizer.
+/// A text, converted to UTF-8, yields the tokens of the `tokenizers` crate. The first byte selects
+/// the tokenizer.
 pub(super) fn text(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let small = &all()[usize::from(*first) % all().len()];
@@ -158,21 +159,21 @@ pub(super) fn text(bytes: &[u8]) {
     assert_eq!(ids, expected.get_ids(), "{}: {text:?}", small.name);
     let offsets: Vec<(usize, usize)> = tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect();
     assert_eq!(offsets, expected.get_offsets(), "{}: offsets of {text:?}", small.name);
-    // Where nothing is left to decode, one of the crate's decoders panics.
+    // One of the crate's decoders panics on an empty list.
     if !ids.is_empty() {
         let back = small.theirs.decode(&ids, false).expect("the crate decodes it");
         assert_eq!(decode(&device, &ids, false), back, "{}: text of {ids:?}", small.name);
     }
 }
 
-/// Every fifth text of the corpus, for a tokenizer each.
+/// Every fifth text of the corpus, each with a tokenizer.
 pub(super) fn texts() -> Vec<Vec<u8>> {
     let corpus = fs::read_to_string(folder().join("corpus.jsonl")).expect("the corpus");
     let texts = corpus.lines().map(|line| serde_json::from_str::<String>(line).expect("a JSON string"));
     (0..).zip(texts).step_by(5).map(|(index, text)| [&[(index % 251) as u8], text.as_bytes()].concat()).collect()
 }
 
-/// `tokenizer.json` is refused, or makes a section that tokenizes.
+/// A `tokenizer.json` is refused, or yields a section that tokenizes.
 pub(super) fn json(bytes: &[u8]) {
     let Ok(description) = serde_json::from_slice(bytes) else { return };
     match section(&description) {
@@ -186,7 +187,7 @@ fn use_section(section: &[u8]) {
     use_tokenizer(&device, &TEXTS);
 }
 
-/// The shortest files of the small tokenizers.
+/// The shortest `tokenizer.json` files of the small tokenizers.
 pub(super) fn files() -> Vec<Vec<u8>> {
     let mut files: Vec<Vec<u8>> =
         all().iter().map(|small| fs::read(Path::new(&small.name).join("tokenizer.json")).expect("a file")).collect();
@@ -195,8 +196,8 @@ pub(super) fn files() -> Vec<Vec<u8>> {
     files
 }
 
-/// A model of SentencePiece is refused, or makes a section that tokenizes: the first byte chooses
-/// the class that reads it.
+/// A SentencePiece model is refused, or yields a section that tokenizes. The first byte selects the
+/// class that reads it.
 pub(super) fn sentence_piece(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let (class, file, _) = SENTENCE_PIECES[usize::from(*first) % SENTENCE_PIECES.len()];
@@ -211,7 +212,7 @@ pub(super) fn sentence_piece(bytes: &[u8]) {
     }
 }
 
-/// Those of the small tokenizers.
+/// The SentencePiece models of the small tokenizers.
 pub(super) fn sentence_pieces() -> Vec<Vec<u8>> {
     let file = |(index, (_, _, name)): (u8, &(_, _, &str))| {
         [vec![index], fs::read(folder().join("folders/material").join(name)).expect("a file")].concat()
