@@ -55,6 +55,7 @@ pub fn compare(wrong: &mut dyn FnMut(&'static str, u32)) {
         (7, 4, 144),
         (6, 12, 128),
         (3, 4, 32),
+        (3, 8, 400),
         (2, 4, 1800),
     ] {
         compare_products(shape, &mut numbers, wrong);

@@ -7,7 +7,7 @@
 
 use core::arch::naked_asm;
 
-use super::tiles::{WIDENED, Wide, widen};
+use super::tiles::{Interleaved, WIDENED, Wide, widen};
 use crate::format::places::TILE;
 use crate::kernels::scalar;
 use crate::kernels::table::Weights;
@@ -361,12 +361,12 @@ pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &Weights<'_>
 #[inline(never)]
 fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<usize> {
     let (rows, tiles) = (weights.len() / cols.max(1), cols / TILE);
-    let mut interleaved = Wide([0; WIDENED]);
+    let mut interleaved = Interleaved::new();
     let mut done = 0;
     for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
         // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many,
         // for which there is room.
-        let sums = unsafe { interleave(interleaved.0.as_mut_ptr(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
+        let sums = unsafe { interleave(interleaved.0.as_mut_ptr().cast(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
         let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
         let by = TwoTokens { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
         for half in [0, 2] {
@@ -374,7 +374,7 @@ fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<us
             // two tokens, and writes two sums of each: `out` has `rows` of each token.
             unsafe {
                 let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
-                two_tokens(weights, interleaved.0.as_ptr(), out, &by);
+                two_tokens(weights, interleaved.0.as_ptr().cast(), out, &by);
             }
         }
         done += 2;

@@ -1,10 +1,11 @@
 //! Products over weights in tiles of four rows by four columns.
 //!
 //! A tile is one `LDM` of four rows; `SXTB16` makes two pairs of each row, which `SMLAD` multiplies
-//! by two words of activations: 18 instructions for 16 products. Two tokens share the pairs: 15
-//! instructions.
+//! by two words of activations: 18 instructions for 16 products. Two tokens share the pairs, and
+//! their activations are interleaved, which makes one load of two: 14 instructions.
 
 use core::arch::naked_asm;
+use core::mem::MaybeUninit;
 
 use crate::format::places::TILE;
 use crate::kernels::scalar;
@@ -102,81 +103,148 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
 /// What [`two_tokens`] takes besides three pointers.
 #[repr(C)]
 struct TwoTokens {
-    /// Bytes of one token's activations.
-    x_bytes: usize,
+    /// Columns over four.
+    tiles: usize,
+    /// Bytes from the end of these columns to their beginning in the next block.
+    to_next_block: usize,
+    /// Where the first token's sums end.
+    end: *const i32,
     /// Bytes of one token's sums.
     out_bytes: usize,
-    /// Blocks of four rows.
-    blocks: usize,
+    /// Whether the products are added to what the sums are.
+    add: u32,
 }
 
-/// The products of two tokens with two rows of each block: the rows at which `weights` and `out`
-/// point.
+/// The bytes of a body of [`two_tokens`]'s loop.
+macro_rules! half_tile_bytes {
+    () => {
+        56
+    };
+}
+
+/// The products of two tokens, which [`interleave`] or [`interleave8`] wrote to `x`, with one half
+/// of the rows of each block: those at which `weights` and `out` point.
 ///
 /// # Safety
-/// `weights` points to one of the two pairs of rows in the first of `blocks` blocks of
-/// `2 * x_bytes` bytes, and `x` has `2 * x_bytes` bytes, both at a word's boundary; `out` points to
-/// the pair's place in the sums of two tokens. `x_bytes` is a multiple of 32, and `blocks` is not
-/// 0.
+/// `weights` points to two of four rows in the first of some blocks, which end with the sums; they
+/// are `16 * tiles + to_next_block` bytes apart, and have `16 * tiles`. `x` has `8 * tiles` values.
+/// All lie at a word's boundary. `out` points to the rows' place in the sums of two tokens. Neither
+/// `tiles` nor the number of blocks is 0.
 #[unsafe(naked)]
-unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, shape: &TwoTokens) {
+unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
     naked_asm!(
         cpu!(),
         "
           push {r4-r11, lr}
-          ldm r3, {r4-r6}
-          // x of both tokens, out of both, blocks
-          sub sp, #20
-          adds r4, r1, r4
-          strd r1, r4, [sp]
-          adds r5, r2, r5
-          strd r2, r5, [sp, #8]
-          str r6, [sp, #16]
-        1:
-          ldrd r1, r2, [sp]
+          ldm r3, {r3-r6, r9}
+          // Eight tiles to a turn. The first turn enters the loop `-tiles % 8` bodies late.
+          add r7, r1, r3, lsl #4
+          rsbs r3, r3, #0
+          and r3, r3, #7
+        ",
+        concat!("mov r8, #", half_tile_bytes!()),
+        "
+          mul r3, r3, r8
+          adr r8, 2f
+          add r3, r8
+          orr r3, r3, #1
+          // A block begins with these, in the order of its registers: x, four sums, whether others
+          // are added. Then follow the address of the first turn, `out` of both tokens, its end,
+          // and bytes to the next block.
+          sub sp, #44
+          add r6, r2
+          strd r3, r2, [sp, #24]
+          strd r6, r5, [sp, #32]
+          str r4, [sp, #40]
+          mov r2, r7
           movs r3, #0
-          movs r4, #0
-          movs r5, #0
-          movs r6, #0
-        2:
-          .rept 4
-          ldrd r7, r8, [r0], #16
-          ldrd r10, r11, [r1], #8
-          ldrd r12, lr, [r2], #8
-          sxtb16 r9, r7
-          sxtb16 r7, r7, ror #8
-          smlad r3, r9, r10, r3
-          smlad r5, r9, r12, r5
-          smlad r3, r7, r11, r3
-          smlad r5, r7, lr, r5
-          sxtb16 r9, r8
-          sxtb16 r8, r8, ror #8
-          smlad r4, r9, r10, r4
-          smlad r6, r9, r12, r6
-          smlad r4, r8, r11, r4
-          smlad r6, r8, lr, r6
-          .endr
-          // The first token's x ends where the second's begins.
-          ldr r9, [sp, #4]
-          cmp r1, r9
+          strd r1, r3, [sp]
+          strd r3, r3, [sp, #8]
+          strd r3, r9, [sp, #16]
+        1:
+          ldm sp, {r1, r3-r7}
+          cbz r7, 3f
+          ldrd r7, r8, [sp, #28]
+          ldrd r3, r4, [r7]
+          ldrd r5, r6, [r8]
+        3:
+          ldr pc, [sp, #24]
+        ",
+        unrolled!(
+            8,
+            half_tile_bytes!(),
+            "
+              ldrd r7, r8, [r0], #16
+              ldmia r1!, {r9-r12}
+              sxtb16 lr, r7
+              sxtb16 r7, r7, ror #8
+              smlad r3, lr, r9, r3
+              smlad r5, lr, r11, r5
+              smlad r3, r7, r10, r3
+              smlad r5, r7, r12, r5
+              sxtb16 lr, r8
+              sxtb16 r8, r8, ror #8
+              smlad r4, lr, r9, r4
+              smlad r6, lr, r11, r6
+              smlad r4, r8, r10, r4
+              smlad r6, r8, r12, r6
+            "
+        ),
+        "
+          cmp r1, r2
           bne 2b
-          ldrd r7, r8, [sp, #8]
+          ldrd r7, r8, [sp, #28]
+          ldrd r9, r10, [sp, #36]
           strd r3, r4, [r7], #16
           strd r5, r6, [r8], #16
-          strd r7, r8, [sp, #8]
-          ldr r9, [sp, #16]
-          subs r9, r9, #1
-          str r9, [sp, #16]
-          bne 1b
-          add sp, #20
+          strd r7, r8, [sp, #28]
+          add r0, r10
+          cmp r7, r9
+          blo 1b
+          add sp, #44
           pop {r4-r11, pc}
         ",
         options(raw)
     )
 }
 
-/// Values of sixteen bits that are widened on the stack: the activations of one token or of two.
+/// Writes four values of `x`, then four of `other`, and so on.
+///
+/// # Safety
+/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both;
+/// `tiles` is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn interleave_loop(to: *mut MaybeUninit<i16>, x: *const i16, other: *const i16, tiles: usize) {
+    naked_asm!(
+        "
+          push {r4-r7}
+        1:
+          ldrd r4, r5, [r1], #8
+          ldrd r6, r7, [r2], #8
+          stmia r0!, {r4-r7}
+          subs r3, r3, #1
+          bne 1b
+          pop {r4-r7}
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// Values of sixteen bits that are widened or interleaved on the stack: the activations of one
+/// token or of two.
 pub(super) const WIDENED: usize = 768;
+
+/// The activations of two tokens, at a word's boundary; those beyond the last column are never
+/// written.
+#[repr(align(4))]
+pub(super) struct Interleaved(pub(super) [MaybeUninit<i16>; WIDENED]);
+
+impl Interleaved {
+    pub(super) const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; WIDENED])
+    }
+}
 
 /// Values of sixteen bits, at a word's boundary.
 #[repr(align(4))]
@@ -189,26 +257,95 @@ pub(super) fn widen(to: &mut [i16], x: &[i8]) {
     }
 }
 
-/// As [`tiles16`], over bytes, which are widened first.
-pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    let mut wide = Wide([0; WIDENED]);
-    if cols > WIDENED {
-        return tiles8_in_parts(out, x, weights, cols, &mut wide);
-    }
-    let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
-    for (x, out) in x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))) {
-        let Some(wide) = wide.0.get_mut(..x.len()) else { return };
-        widen(wide, x);
-        tiles16(out, wide, weights, cols);
+/// Interleaves two tokens, four columns at a time, both at a word's boundary.
+fn interleave(to: &mut Interleaved, x: &[i16], other: &[i16]) {
+    let tiles = x.len().min(other.len()).min(WIDENED / 2) / TILE;
+    if tiles > 0 {
+        // SAFETY: it reads `4 * tiles` values of both slices, at a word's boundary, and writes as
+        // many as both have.
+        unsafe { interleave_loop(to.0.as_mut_ptr(), x.as_ptr(), other.as_ptr(), tiles) };
     }
 }
 
-/// Rows that are too long to be widened at once: four rows of weights meet a part of one at a time.
+/// As [`interleave`], of bytes, which are widened.
+fn interleave8(to: &mut Interleaved, x: &[i8], other: &[i8]) {
+    let fours = x.as_chunks::<TILE>().0.iter().zip(other.as_chunks::<TILE>().0);
+    for (to, (&[a, b, c, d], &[e, f, g, h])) in to.0.as_chunks_mut().0.iter_mut().zip(fours) {
+        let wide = |x: i8| MaybeUninit::new(x.into());
+        *to = [wide(a), wide(b), wide(c), wide(d), wide(e), wide(f), wide(g), wide(h)];
+    }
+}
+
+/// Multiplies two tokens at a time, as many columns at once as fit on the stack, and returns how
+/// many tokens. The weights lie at a word's boundary, and sizes are multiples of four.
 #[inline(never)]
-fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize, wide: &mut Wide) {
+fn in_twos<X>(
+    out: &mut [i32],
+    x: &[X],
+    weights: &[i8],
+    cols: usize,
+    interleave: fn(&mut Interleaved, &[X], &[X]),
+) -> usize {
     let rows = weights.len() / cols.max(1);
+    let mut interleaved = Interleaved::new();
+    let mut done = 0;
+    for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
+        let (x, other) = x.split_at_checked(cols).unwrap_or((&[], &[]));
+        for (part, (x, other)) in x.chunks(WIDENED / 2).zip(other.chunks(WIDENED / 2)).enumerate() {
+            interleave(&mut interleaved, x, other);
+            let by = TwoTokens {
+                tiles: x.len() / TILE,
+                to_next_block: TILE * (cols - x.len()),
+                end: out.as_ptr().wrapping_add(rows),
+                out_bytes: 4 * rows,
+                add: u32::from(part > 0),
+            };
+            for half in [0, 2] {
+                // SAFETY: of each four rows it reads two, at a word's boundary, in a part of the
+                // columns, and writes two sums of each token: `out` has `rows` of each.
+                unsafe {
+                    let weights = weights.as_ptr().add(TILE * (WIDENED / 2 * part + half));
+                    two_tokens(weights, interleaved.0.as_ptr().cast(), out.as_mut_ptr().add(half), &by);
+                }
+            }
+        }
+        done += 2;
+    }
+    done
+}
+
+/// Whether the loops multiply such a matrix.
+fn fits(weights: &[i8], cols: usize) -> bool {
+    let rows = weights.len() / cols.max(1);
+    let aligned = weights.as_ptr().addr().is_multiple_of(4);
+    rows > 0 && rows.is_multiple_of(TILE) && cols.is_multiple_of(TILE) && aligned
+}
+
+/// As [`tiles16`], over bytes, which are widened first.
+pub(super) fn tiles8(mut out: &mut [i32], mut x: &[i8], weights: &[i8], cols: usize) {
+    let rows = weights.len() / cols.max(1);
+    if x.len() >= 2 * cols && fits(weights, cols) {
+        let tokens = in_twos(out, x, weights, cols, interleave8);
+        x = x.get(tokens * cols..).unwrap_or(&[]);
+        out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
+    }
+    if !x.is_empty() {
+        tiles8_in_parts(out, x, weights, cols);
+    }
+}
+
+/// Tokens that are widened: where a row is too long for that, four rows of weights meet a part of
+/// it at a time.
+#[inline(never)]
+fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    let rows = weights.len() / cols.max(1);
+    let mut wide = Wide([0; WIDENED]);
     for (x, out) in scalar::tokens(x, cols, out, rows) {
+        if let Some(wide) = wide.0.get_mut(..cols) {
+            widen(wide, x);
+            tiles16(out, wide, weights, cols);
+            continue;
+        }
         let out = out.as_chunks_mut::<TILE>().0;
         out.as_flattened_mut().fill(0);
         for (part, x) in x.chunks(WIDENED).enumerate() {
@@ -227,30 +364,18 @@ fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize, wide:
 }
 
 /// See [`Products::tiles`](crate::kernels::table::Products::tiles).
-pub(super) fn tiles16(out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
+pub(super) fn tiles16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
-    let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
-    if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
+    if !fits(weights, cols) || !x.as_ptr().addr().is_multiple_of(4) {
         return scalar::tiles_at_places(out, x, weights, cols);
     }
-    let (blocks, mut out) = (rows / TILE, out);
-    // Four tiles to a turn.
-    if cols.is_multiple_of(4 * TILE) {
-        while let (Some((two, others)), true) = (x.split_at_checked(2 * cols), out.len() >= 2 * rows) {
-            let Some((sums, rest)) = core::mem::take(&mut out).split_at_mut_checked(2 * rows) else { return };
-            for half in [0, 2] {
-                let shape = TwoTokens { x_bytes: 2 * cols, out_bytes: 4 * rows, blocks };
-                // SAFETY: of each four rows it reads two, at a word's boundary, and the activations
-                // of two tokens, and writes two sums of each: `sums` has `rows` of each token.
-                unsafe {
-                    two_tokens(weights.as_ptr().add(TILE * half), two.as_ptr(), sums.as_mut_ptr().add(half), &shape);
-                }
-            }
-            (x, out) = (others, rest);
-        }
+    if x.len() >= 2 * cols {
+        let tokens = in_twos(out, x, weights, cols, interleave);
+        x = x.get(tokens * cols..).unwrap_or(&[]);
+        out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        let shape = OneToken { tiles: cols / TILE, blocks };
+        let shape = OneToken { tiles: cols / TILE, blocks: rows / TILE };
         // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary,
         // and writes `rows` sums: the lengths of the slices.
         unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
