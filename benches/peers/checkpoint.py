@@ -1,4 +1,4 @@
-"""Makes a checkpoint with random weights, for measuring speed: of all-MiniLM-L6-v2's shape, or of llama2.c's models of 15M and 110M."""
+"""Writes a checkpoint with random weights for speed measurements, with the shape of all-MiniLM-L6-v2 or of llama2.c's 15M and 110M models."""
 
 import argparse
 import json

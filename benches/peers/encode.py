@@ -1,4 +1,4 @@
-"""Encodes texts of several lengths with ONNX Runtime and with `kinglet bench` by turns, on one thread each."""
+"""Measures encoding of texts of several lengths, alternately with ONNX Runtime and with `kinglet bench`, on one thread each."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ inputs = [entry.name for entry in session.get_inputs()]
 
 
 def onnx(length):
-    """Milliseconds."""
+    """Milliseconds of one run."""
     values = {"input_ids": numpy.arange(length) % 20_000 + 1_000, "attention_mask": numpy.ones(length)}
     feed = {name: values.get(name, numpy.zeros(length)).astype(numpy.int64)[None] for name in inputs}
     session.run(None, feed)
@@ -40,7 +40,7 @@ def onnx(length):
 
 
 def kinglet(length):
-    """Milliseconds, and the name of the kernel set."""
+    """Milliseconds of one run, and the name of the kernel set."""
     words = [arguments.kinglet, "bench", arguments.blob, "--json", "--lengths", str(length), "--runs", str(arguments.runs)]
     if arguments.kernels:
         words += ["--kernels", arguments.kernels]

@@ -1,11 +1,11 @@
-"""Fine-tunes an encoder for labels of one's own, and saves what `kinglet convert` reads.
+"""Fine-tunes an encoder on your own labels, and saves a checkpoint for `kinglet convert`.
 
     python models/fine-tune/train.py --from models/home/words --out tuned
     python models/fine-tune/train.py --from models/home/intent --weights int4 --steps 300 --rate 2e-4 --out tuned4
 
-Examples are lines of JSON with `text` and `label`, in `--train` and `--heldout`; without them they are the commands for a home of
-`models/home/data.py`. With `--weights`, training is quantization-aware: forward, it computes with the weights that the runtime will
-have (`kinglet.qat`), and the checkpoint is to be converted with those `--weights` and with `calibrate=False`.
+`--train` and `--heldout` are files with lines of JSON with `text` and `label`; by default the examples are the commands for a home of
+`models/home/data.py`. With `--weights`, training is quantization-aware: the forward pass uses the quantized weights of the runtime
+(`kinglet.qat`). Convert the checkpoint with the same `--weights` and with `calibrate=False`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def arguments():
 
 
 def examples(wanted):
-    """Pairs of text and label: those to train on, and those held out."""
+    """The training examples and the held-out examples, as pairs of text and label."""
     read = lambda path: [(line["text"], line["label"]) for line in map(json.loads, Path(path).read_text().splitlines())]
     if wanted.train:
         return read(wanted.train), read(wanted.heldout) if wanted.heldout else []
@@ -61,7 +61,7 @@ def main():
     torch.manual_seed(wanted.seed)
     trained, held = examples(wanted)
     tokenizer = AutoTokenizer.from_pretrained(wanted.source)
-    # A model that has these labels keeps their order.
+    # If the model has these labels already, their order is kept.
     network = AutoModelForSequenceClassification.from_pretrained(wanted.source)
     labels = sorted({label for _, label in trained})
     names = list(network.config.id2label.values())

@@ -1,8 +1,8 @@
-"""Commands for a home, from a grammar: what the models in this folder are trained on.
+"""Generates commands for a home from a grammar: the training data of the models in this folder.
 
-Each example is a sentence somebody could say, what is wanted (the intent), which words say where, how much and when (a label for
-each word), and the command that a device would carry out. All phrasings are the project's own. Those under `HELD_OUT` are never
-trained on: the held-out sets are made of them alone.
+Each example has a sentence, its intent, a label for each word (slots for places, amounts and times), and the command that a device
+would execute. All phrasings are the project's own. Training never uses the patterns marked as held out; the held-out sets consist of
+them only.
 
     python models/home/data.py 10      # print ten examples of each set
 """
@@ -29,8 +29,8 @@ CLOSINGS = ["", "", "", "", "please", "now", "thanks", "thank you", "for me", "r
 HELD_OUT_OPENINGS = ["", "", "please", "could you please", "would you kindly", "hey please", "ok now", "i would like you to"]
 HELD_OUT_CLOSINGS = ["", "", "", "please", "for me please", "right now please", "now thanks"]
 
-# Patterns of each intent: those trained on, and those held out. `{...}` are slots; a `?` says that the slot may be left out.
-# A question is said without an opening that asks for something to be done.
+# The patterns of each intent: for training, and held out. `{...}` are slots; a slot with `?` is optional. A question has no opening
+# such as "could you".
 PATTERNS = {
     "light.on": (
         ["turn on the {room} light", "turn the light on {in_room?}", "switch on the lights {in_room?}", "switch the {room} lights on",
@@ -212,7 +212,7 @@ def spoken(number):
 
 
 class Speaker:
-    """Fills slots: each method yields words and what the command says of them."""
+    """Fills slots: each method returns the words of a slot, and its value in the command."""
 
     def __init__(self, dice):
         self.dice, self.pick = dice, dice.choice
@@ -256,7 +256,7 @@ class Speaker:
         return f"{self.number(number)} {unit}", f"{number}{short}"
 
     def clock(self):
-        """A time of day. Without a word on which half of the day, hours from seven on are in the morning."""
+        """A time of day. Without a word such as "evening", hours from seven on are in the morning."""
         hour, minute = self.dice.randint(1, 12), self.pick([0, 0, 0, 5, 10, 15, 15, 20, 25, 30, 30, 35, 40, 45, 45, 50, 55])
         after, before = hour, hour % 12 + 1
         named = {0: "{0}", 15: "quarter past {0}", 30: "half past {0}", 45: "quarter to {1}"}
@@ -273,7 +273,7 @@ class Speaker:
             forms.append(f"{spoken(after)} {spoken(minute)}")
             forms.append(f"{after} : {minute}")
         text = self.pick(forms)
-        # The hour that was said last decides on the half of the day.
+        # The last spoken hour determines the half of the day.
         said = before if " to " in text else after
         half = self.pick([None, None] + ["morning"] * (said != 12) + ["evening"] * (5 <= said < 12))
         if half == "morning":
@@ -292,7 +292,7 @@ class Speaker:
 
 
 def fill(pattern, intent, speaker, opening, closing):
-    """One example of a pattern."""
+    """Fills a pattern's slots, and returns the example."""
     words, labels, values = [], [], {}
 
     def say(text, slot=None):
@@ -325,7 +325,7 @@ def fill(pattern, intent, speaker, opening, closing):
 
 
 def examples(count, seed, held_out=False):
-    """That many examples; the same ones for the same seed."""
+    """`count` examples, which depend on the seed only."""
     dice = random.Random(seed)
     speaker = Speaker(dice)
     made = []
@@ -340,7 +340,7 @@ def examples(count, seed, held_out=False):
 
 
 def heldout(count, seed, trained):
-    """That many different examples in phrasings that are not trained on, none of them among `trained`."""
+    """`count` different examples of held-out patterns, none of which is in `trained`."""
     seen = {example.text for example in trained}
     kept = []
     for example in examples(2 * count, seed, held_out=True):

@@ -1,9 +1,9 @@
-"""Trains the encoder-decoder that turns a sentence into the command it means.
+"""Trains the encoder-decoder that translates sentences into commands.
 
     pip install -r models/requirements.txt
     python models/home/train_command.py
 
-Writes a checkpoint in Hugging Face layout, `command`, with `heldout.jsonl`: phrasings that training never saw.
+Writes a checkpoint in Hugging Face format, `command`, and `heldout.jsonl` with held-out phrasings.
 """
 
 import json
@@ -22,7 +22,7 @@ PAD, END = 0, 1
 
 
 def train_tokenizer(texts):
-    """Unigram, as SentencePiece makes it, with every digit a piece of its own."""
+    """Trains a Unigram tokenizer like SentencePiece's, in which every digit is a piece."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)])

@@ -1,9 +1,9 @@
-"""Trains the encoders for commands: masked words first, then intents, and from the same start the slots.
+"""Trains the encoders for commands: first masked words; then, each starting from that model, intents and slots.
 
     pip install -r models/requirements.txt
     python models/home/train_encoder.py
 
-Writes three checkpoints in Hugging Face layout, `words`, `intent` and `slots`, each with `heldout.jsonl`: phrasings that training never saw.
+Writes three checkpoints in Hugging Face format, `words`, `intent` and `slots`, each with held-out phrasings in `heldout.jsonl`.
 """
 
 import json
@@ -23,7 +23,7 @@ PAD, CLS, SEP, MASK, IGNORED = 0, 2, 3, 4, -100
 
 
 def train_tokenizer(texts):
-    """WordPiece, as BERT has it."""
+    """Trains a WordPiece tokenizer like BERT's."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -41,7 +41,7 @@ def config(**more):
 
 
 def encode(tokenizer, example, label_ids):
-    """Ids of a sentence, and for the first piece of each word its label."""
+    """The ids of a sentence, and the label of each word at its first piece."""
     ids, labels = [CLS], [IGNORED]
     for word, label in zip(example.words, example.labels):
         pieces = tokenizer.encode(word, add_special_tokens=False).ids
@@ -56,7 +56,7 @@ def pad(rows, filler):
 
 
 def mask(ids, generator):
-    """Hides 20 % of the tokens: most behind `[MASK]`, some behind any other token, some behind themselves."""
+    """Masks 20 % of the tokens: most become `[MASK]`, some a random token, some stay unchanged."""
     labels = ids.clone()
     chosen = (torch.rand(ids.shape, generator=generator) < 0.2) & (ids > MASK)
     labels[~chosen] = IGNORED
@@ -67,7 +67,7 @@ def mask(ids, generator):
 
 
 def train(network, steps, rate, batch):
-    """`steps` of AdamW, the rate warmed up and let fall; `batch` yields what the network is called with."""
+    """Trains with `steps` of AdamW, with warm-up and decay of the rate; `batch` returns the network's arguments."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.05)
     fall = lambda step: min(step / 50, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, fall)
@@ -114,7 +114,7 @@ def main():
         return {"input_ids": hidden, "attention_mask": attention_mask, "labels": labels}
 
     def corrupted(ids):
-        """Some words are not understood: the rest must do."""
+        """Drops some words, so that the model learns to do without them."""
         lost = (torch.rand(ids.shape, generator=generator) < 0.08) & (ids > MASK)
         return torch.where(lost, torch.where(torch.rand(ids.shape, generator=generator) < 0.5, 1, MASK), ids)
 

@@ -1,15 +1,15 @@
-"""Questions about the machines of a household, from a grammar: what the sentence encoder in this folder is trained on.
+"""Generates questions about household machines from a grammar: the training data of the sentence encoder in this folder.
 
-A question is about a thing (`THINGS`) and a matter (`MATTERS`); two questions mean the same if both are equal. All phrasings are the
-project's own. The second list of each matter is never trained on: the held-out questions are made of it alone.
+A question is about a thing (`THINGS`) and a matter (`MATTERS`); two questions have one meaning if both are equal. All phrasings are
+the project's own. Training never uses the second list of each matter; the held-out questions consist of it only.
 
-    python models/search/data.py 10    # print ten pairs of questions of one meaning, and ten held-out questions
+    python models/search/data.py 10    # print ten pairs of questions with one meaning, and ten held-out questions
 """
 
 import random
 import sys
 
-# What a thing is called, and which matters of it are among the hundred phrases.
+# The names of each thing, and its matters among the hundred phrases.
 THINGS = {
     "dishwasher": (["dishwasher", "dish washer", "machine for the dishes"], "leak dead clean smell salt"),
     "washer": (["washing machine", "washer", "laundry machine"], "leak noise door filter detergent"),
@@ -33,7 +33,7 @@ THINGS = {
     "phone": (["phone", "telephone", "mobile"], "battery reset cracked volume update"),
 }
 
-# Ways to speak of a matter, where `{it}` is the thing: those trained on, and those held out.
+# Phrasings of each matter, for training and held out; `{it}` is the thing.
 MATTERS = {
     "leak": (["the {it} leaks", "water drips from the {it}", "there is a puddle under the {it}", "water runs out of the {it}",
               "why is it wet under the {it}", "the {it} is losing water", "i found water below the {it}"],
@@ -148,17 +148,17 @@ CLOSINGS = ["", "", "", "", "", "what can i do", "thanks", "again", "since yeste
 HELD_OUT_OPENINGS = ["", "", "", "hello", "please help"]
 HELD_OUT_CLOSINGS = ["", "", "", "thanks", "what can i do"]
 
-# The hundred meanings that phrases have: each thing with its matters.
+# The meanings of the hundred phrases: each thing with its matters.
 MEANINGS = [(thing, matter) for thing, (_, matters) in THINGS.items() for matter in matters.split()]
 
 
 def phrases():
-    """The hundred phrases that are searched: the first name of a thing in the first way to speak of a matter."""
+    """The hundred phrases to search: the first phrasing of each matter, with the first name of the thing."""
     return [MATTERS[matter][0][0].format(it=THINGS[thing][0][0]) for thing, matter in MEANINGS]
 
 
 def question(meaning, dice, held_out=False):
-    """A question of a meaning."""
+    """A random question with a meaning."""
     thing, matter = meaning
     opening = dice.choice(HELD_OUT_OPENINGS if held_out else OPENINGS)
     closing = dice.choice(HELD_OUT_CLOSINGS if held_out else CLOSINGS)
@@ -167,13 +167,13 @@ def question(meaning, dice, held_out=False):
 
 
 def other_meanings(dice, count):
-    """Meanings of any thing and any matter, whether sensible or not: so that an encoder learns both apart."""
+    """Random combinations of things and matters, sensible or not, so that the encoder learns to separate the two."""
     things, matters = list(THINGS), list(MATTERS)
     return [(dice.choice(things), dice.choice(matters)) for _ in range(count)]
 
 
 def heldout(count, seed):
-    """Different questions in phrasings that are not trained on, each with the number of the phrase that it asks for."""
+    """Different questions in held-out phrasings, each with the index of its phrase."""
     dice, kept = random.Random(seed), {}
     while len(kept) < count:
         at = dice.randrange(len(MEANINGS))

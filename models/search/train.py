@@ -1,10 +1,10 @@
-"""Trains a sentence encoder for search: questions of one meaning get vectors that point one way.
+"""Trains a sentence encoder for search, in which questions with one meaning get similar vectors.
 
     pip install -r models/requirements.txt
     python models/search/train.py
 
-Writes a checkpoint in the layout of sentence-transformers, `phrases.txt` with the hundred phrases that are searched, and `heldout.jsonl`
-with questions in phrasings that training never saw.
+Writes a checkpoint in sentence-transformers format, `phrases.txt` with the hundred phrases to search, and `heldout.jsonl` with
+questions in held-out phrasings.
 """
 
 import json
@@ -26,7 +26,7 @@ SHARPNESS = 20.0
 
 
 def train_tokenizer(texts):
-    """WordPiece, as BERT has it."""
+    """Trains a WordPiece tokenizer like BERT's."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -37,7 +37,7 @@ def train_tokenizer(texts):
 
 
 def vectors(network, tokenizer, texts, lost=0.0):
-    """The mean of the hidden states of each text, of length one. A share of the tokens is `lost`: the rest must do."""
+    """The normalized mean of each text's hidden states. A share `lost` of the tokens is dropped at random."""
     rows = [tokenizer.encode(text).ids[:POSITIONS] for text in texts]
     length = max(map(len, rows))
     ids = torch.tensor([row + [PAD] * (length - len(row)) for row in rows])
@@ -49,13 +49,13 @@ def vectors(network, tokenizer, texts, lost=0.0):
 
 
 def pairs(dice):
-    """Two questions each of different meanings: most are about one of the hundred phrases, some about any thing and matter."""
+    """Pairs of questions with one meaning each: most are meanings of the hundred phrases, some random combinations."""
     meanings = list(dict.fromkeys(dice.sample(MEANINGS, BATCH * 3 // 4) + other_meanings(dice, BATCH // 4)))
     return [question(meaning, dice) for meaning in meanings], [question(meaning, dice) for meaning in meanings]
 
 
 def train(network, tokenizer, dice):
-    """Of all second questions of a batch, the one of equal meaning is to be nearest, and the other way round (InfoNCE)."""
+    """Trains with InfoNCE: each question should be nearest to its partner among all questions on the other side of the batch."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.5e-3, weight_decay=0.02)
     fall = lambda step: min(step / 50, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, fall)

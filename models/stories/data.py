@@ -1,7 +1,7 @@
-"""Little stories from a grammar: what the model in this folder is trained on.
+"""Generates little stories from a grammar: the training data of the model in this folder.
 
-Each story has somebody with a trait, a place, a thing that is wanted or lost or broken, somebody who helps, and an end
-that follows from what happened. All sentences are the project's own.
+Each story has a hero with a trait, a place, a thing that is wanted, lost or broken, a helper, and an end that follows from the events.
+All sentences are the project's own.
 
     python models/stories/data.py 3      # print three stories
 """
@@ -33,7 +33,7 @@ def capital(text):
 
 
 class Story:
-    """The cast and the props of one story, drawn once so that the text stays true to them."""
+    """The characters and things of one story, drawn once so that the text is consistent."""
 
     def __init__(self, dice):
         self.dice = dice
@@ -64,7 +64,7 @@ class Story:
         return self.pick(MORALS).format(a=self.hero, A=capital(self.hero), b=self.friend)
 
     def lost(self):
-        """Something is lost, looked for, and found where somebody says."""
+        """Something is lost, and found with somebody's advice."""
         where, she, her, hero, thing = self.pick(HIDING), self.she, self.her, capital(self.hero), f"{self.color} {self.thing}"
         return [
             f"{hero} had {self.a(self.color)} {self.thing} and loved it very much.",
@@ -75,7 +75,7 @@ class Story:
         ]
 
     def hungry(self):
-        """Somebody is hungry, somebody shares."""
+        """Somebody is hungry, and somebody shares food."""
         hero = capital(self.hero)
         return [
             f"{self.pick(TIMES)}, {self.hero} had {self.a(self.food)} for lunch.",
@@ -86,7 +86,7 @@ class Story:
         ]
 
     def broken(self):
-        """Something breaks and is mended together."""
+        """Something breaks, and is mended together."""
         hero, tool = capital(self.hero), self.pick(["some glue", "a piece of string", "a needle and thread", "a small hammer"])
         return [
             f"{self.pick(TIMES)}, {self.hero} played with {self.a(self.color)} {self.thing}.",
@@ -96,7 +96,7 @@ class Story:
         ]
 
     def afraid(self):
-        """A fear that turns out to be nothing."""
+        """A fear turns out to be unfounded."""
         hero = capital(self.hero)
         noise = self.pick(["a loud noise", "a strange sound", "a soft scratching", "a big splash"])
         return [
@@ -107,7 +107,7 @@ class Story:
         ]
 
     def gift(self):
-        """A present made for somebody."""
+        """Somebody gets a present."""
         hero = capital(self.hero)
         return [
             f"It was the birthday of {self.friend}. {hero} wanted to give {self.friend} something nice.",
@@ -123,7 +123,7 @@ class Story:
 
 
 def stories(count, seed):
-    """That many stories; the same ones for the same seed."""
+    """`count` stories, which depend on the seed only."""
     dice = random.Random(seed)
     return [Story(dice).tell() for _ in range(count)]
 

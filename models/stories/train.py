@@ -1,11 +1,11 @@
-"""Trains the story teller in this folder: tokenizer, then model, on stories from data.py. About ten minutes on one core.
+"""Trains the story model in this folder, first the tokenizer, then the model, on stories from data.py. Takes about 20 minutes on one core.
 
     pip install -r models/requirements.txt
     python models/stories/train.py
     python models/stories/train.py --backward
 
-Writes a checkpoint in Hugging Face layout beside this file, and `heldout.jsonl`: stories that training never saw. With `--backward` it
-learns the same stories from their end to their beginning, with the same tokenizer, and goes to the folder `../stories-backward`.
+Writes a checkpoint in Hugging Face format next to this file, and `heldout.jsonl` with stories that training never saw. With
+`--backward` the model learns these stories from end to beginning, with the same tokenizer, and is written to `../stories-backward`.
 """
 
 import json
@@ -27,10 +27,10 @@ SPECIAL = ["<unk>", "<s>", "</s>"]
 
 
 def train_tokenizer(texts):
-    """Byte pairs over words that begin with `▁`, every byte a token of its own, as SentencePiece makes them."""
+    """Trains a BPE tokenizer like SentencePiece's: words begin with `▁`, and every byte is a token for fallback."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    # Words are learned apart from each other, but are not cut apart when the tokenizer is used.
+    # Training splits the text at words; the tokenizer itself does not.
     words = [word for text in texts for word in text.replace(" ", " ▁").split(" ")]
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL + [f"<0x{byte:02X}>" for byte in range(256)],
                                   show_progress=False)
@@ -46,7 +46,7 @@ def train_tokenizer(texts):
 
 
 def backward(tokenizer):
-    """The same, but what is read first is the end of the text."""
+    """The tokenizer for backward reading, with the end token after a text, where reading begins."""
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B:1 </s>:1", special_tokens=[("</s>", 2)])
     return tokenizer
 
@@ -59,13 +59,13 @@ def model():
 
 
 def encode(tokenizer, texts):
-    """Whole texts, in the order in which they are read."""
+    """The ids of whole texts, in reading order."""
     order = -1 if BACKWARD else 1
     return [[1, *encoding.ids, 2][::order] for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
 
 def batch(encoded, generator):
-    """Whole stories, filled up to one length; what is filled is not learned."""
+    """A batch of whole stories, padded to one length; padding is ignored in the loss."""
     chosen = [encoded[at][:LENGTH] for at in torch.randint(len(encoded), (BATCH,), generator=generator).tolist()]
     length = max(map(len, chosen))
     ids = torch.tensor([one + [2] * (length - len(one)) for one in chosen])
@@ -74,7 +74,7 @@ def batch(encoded, generator):
 
 
 def perplexity(network, encoded):
-    """Over all tokens after the first of each text."""
+    """The perplexity over all tokens but the first of each text."""
     network.eval()
     total, count = 0.0, 0
     with torch.no_grad():
@@ -114,7 +114,7 @@ def main():
                  "model_max_length": POSITIONS, "clean_up_tokenization_spaces": False}
     (FOLDER / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
     if BACKWARD:
-        # Nothing in the other files says it, and `kinglet convert` must know.
+        # `kinglet convert` needs the direction, which no other file records.
         (FOLDER / "kinglet.json").write_text(json.dumps({"direction": "backward"}, indent=2) + "\n")
     kept = heldout[:200]
     (FOLDER / "heldout.jsonl").write_text("".join(json.dumps(text) + "\n" for text in kept))

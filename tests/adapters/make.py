@@ -1,10 +1,10 @@
-"""Makes adapters of golden checkpoints with `peft`, and what `merge_and_unload` makes of each.
+"""Writes adapters for golden checkpoints with `peft`, and the results of `merge_and_unload`.
 
     pip install -r tests/golden/requirements.txt peft==0.21.2
     python tests/adapters/make.py
 
-A folder holds an adapter as `peft` saves it, and in `merged` the checkpoint that comes of it; `base.json` names the golden checkpoint that
-it is for. `cargo test -p kinglet-tests adapters` compares what the converter makes of both.
+A folder has an adapter saved by `peft`, the merged checkpoint in `merged`, and the name of the golden base checkpoint in `base.json`.
+`cargo test -p kinglet-tests adapters` compares the converter's results for both.
 """
 
 import json
@@ -47,7 +47,7 @@ def make(number, case):
     model.save_pretrained(out)
     (out / "README.md").unlink(missing_ok=True)
     config = json.loads((out / "adapter_config.json").read_text())
-    if isinstance(config["target_modules"], list):  # a set, in an order that changes from run to run
+    if isinstance(config["target_modules"], list):  # a set, whose order changes from run to run
         config["target_modules"].sort()
     (out / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     if case.get("pickled"):

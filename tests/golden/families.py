@@ -1,4 +1,4 @@
-"""The golden cases of the families beyond Llama, GPT-2 and BERT: shapes as odd as each allows."""
+"""The golden cases of the families other than Llama, GPT-2 and BERT, with unusual shapes."""
 
 LABELS = {0: "no", 1: "perhaps", 2: "yes"}
 
@@ -8,12 +8,12 @@ def case(name, model, config, **options):
 
 
 def calm(cases):
-    """Deeper and gated models with weights that do not add up to chaos."""
+    """Cases with smaller weights, because the outputs of deep and gated models would become chaotic."""
     return [{"gain": 1.1, **case} for case in cases]
 
 
 def flat_rope(config):
-    """The spelling of versions before 5: flat keys, and no list of layer types."""
+    """Writes the configuration like versions before 5: flat keys, and no list of layer types."""
     rope = config.pop("rope_parameters")
     if "full_attention" in rope:
         config["rope_theta"] = rope["full_attention"]["rope_theta"]
@@ -52,7 +52,7 @@ def old_gemma3(config):
 
 
 def old_t5(config):
-    """Versions before 5 said that the head is tied only where it is not, and kept a number of positions."""
+    """Writes the configuration like versions before 5: `tie_word_embeddings` only if false, and a number of positions."""
     config.pop("scale_decoder_outputs", None)
     config.pop("tie_word_embeddings", None)
     config["n_positions"] = 64
@@ -166,7 +166,7 @@ BART = dict(vocab_size=61, d_model=24, max_position_embeddings=40, encoder_layer
             bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None)
 T5 = dict(vocab_size=61, d_model=24, d_kv=5, d_ff=40, num_layers=2, num_decoder_layers=3, num_heads=4,
           decoder_start_token_id=0)
-# The queries of T5 are trained at a scale that makes up for unscaled scores.
+# T5's scores are not scaled, so trained queries are smaller.
 QUIET = ("Attention.q.",)
 
 ENCODER_DECODERS = [
@@ -194,14 +194,14 @@ ENCODER_DECODERS = [
 DEBERTA = dict(DEEP, relative_attention=True, position_biased_input=False, type_vocab_size=0, pad_token_id=0,
                max_relative_positions=-1, pos_att_type=["c2p", "p2c"])
 DEBERTA_V3 = dict(DEBERTA, position_buckets=8, share_att_key=True, norm_rel_ebd="layer_norm")
-# Most of MobileBERT's norms only scale, so its weights are what keeps its states small.
+# Most of MobileBERT's norms are affine maps, so only small weights keep its states small.
 MOBILE = dict(vocab_size=67, embedding_size=10, hidden_size=24, intra_bottleneck_size=16, intermediate_size=20,
               num_hidden_layers=2, num_attention_heads=4, num_feedforward_networks=3, max_position_embeddings=40)
 XLNET = dict(vocab_size=67, d_model=24, d_inner=40, n_layer=2, n_head=3)
 
 
 def joined_terms(config):
-    """The spelling of the hub files: one string."""
+    """Writes the key like files on the Hub: as one string."""
     config["pos_att_type"] = "|".join(config["pos_att_type"])
 
 
@@ -229,14 +229,14 @@ LATER_ENCODERS = [
          dict(MOBILE, normalization_type="layer_norm", id2label=LABELS), types=True),
 ]
 
-# Families that the converter does not map yet: their folders are in `unmapped`. Once a family is mapped, leave out
-# `folder` and its cases move up, the same bytes.
+# Families that the converter does not map yet; their folders are in `unmapped`. When a family is mapped, remove `folder`: its
+# cases then move out of `unmapped`, with equal bytes.
 UNMAPPED = unmapped([
     case("xlnet", "XLNetModel", XLNET),
     case("xlnet_classifier", "XLNetForSequenceClassification", dict(XLNET, id2label=LABELS)),
 ])
 
-# Last, so that the seeds of the others stay what they are.
+# These come last, so that the seeds of the other cases do not change.
 VARIANTS = [
     case("deberta_narrow", "DebertaForMaskedLM",
          dict(DEBERTA, hidden_size=27, num_attention_heads=3, embedding_size=10, max_relative_positions=5,

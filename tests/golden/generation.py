@@ -1,12 +1,11 @@
-"""Makes `generation.json`: what `generate` of `transformers` writes with a `generation_config.json` beside a golden checkpoint.
+"""Writes `generation.json`: results of `generate` of `transformers` for golden checkpoints with a `generation_config.json`.
 
     pip install -r tests/golden/requirements.txt
     python tests/golden/generation.py
 
-Each entry has the `checkpoint`, its `generation_config` (or changes of `config`, where there is no such file), what is read
-(`ids`, `decoder_ids`), how many tokens are asked for (`max_new_tokens`, absent where the file says it), and the `sequence` that is
-written, up to the token that ends it, with the `margin` by which its tightest choice was decided. Chosen by hand first, then at
-random.
+Each entry has the `checkpoint`, its `generation_config` (or changes of `config`, if there is no such file), the input (`ids`,
+`decoder_ids`), `max_new_tokens` (absent if the file has it), and the resulting `sequence` up to its stop token. `margin` is the smallest
+margin by which a token was chosen. The first options are chosen by hand, the others at random.
 """
 
 import json
@@ -23,14 +22,14 @@ CHECKPOINTS = {
     "gpt2": "AutoModelForCausalLM", "llama": "AutoModelForCausalLM", "bart": "AutoModelForSeq2SeqLM",
     "marian": "AutoModelForSeq2SeqLM",
 }
-# What is decided by less is left to rounding.
+# A choice with a smaller margin depends on rounding.
 LEAST_MARGIN = 1e-4
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 
 
 def load(checkpoint, generation, config):
-    """The model of a folder as a person would have it."""
+    """Loads a folder with a generation configuration, as a user would."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder) / checkpoint
         shutil.copytree(HERE / checkpoint, folder)
@@ -43,7 +42,7 @@ def load(checkpoint, generation, config):
 
 
 def write(model, one):
-    """What it writes, and by how much the nearest other token was less likely at the tightest place."""
+    """The generated sequence, and the smallest margin between a chosen token and the runner-up."""
     ids = torch.tensor([one["ids"]])
     begin = {"decoder_input_ids": torch.tensor([one["decoder_ids"]])} if "decoder_ids" in one else {}
     limit = {"max_new_tokens": one["max_new_tokens"]} if "max_new_tokens" in one else {}
@@ -61,7 +60,7 @@ def write(model, one):
 
 
 def by_hand():
-    """One thing at a time, and pairs where one has a say in the other."""
+    """Single options, and pairs of options that interact."""
     gpt2 = lambda generation, ids=(7, 12, 33, 5), **more: {"checkpoint": "gpt2", "generation_config": generation, "ids": list(ids), "max_new_tokens": 10, **more}
     bart = lambda generation, begin=(2,), **more: {
         "checkpoint": "bart", "generation_config": {"decoder_start_token_id": 2, "bos_token_id": 0, "pad_token_id": 1, **generation},
@@ -83,12 +82,12 @@ def by_hand():
     for generation in [{"forced_bos_token_id": 9}, {"forced_bos_token_id": 9, "begin_suppress_tokens": [9, 16, 28, 29]}]:
         yield gpt2(generation, ids=[7])
         yield gpt2({**generation, "num_beams": 3}, ids=[7])
-    # Lengths by the file.
+    # Lengths from the file.
     for generation in [{"max_length": 9}, {"max_new_tokens": 3}, {"max_length": 6, "max_new_tokens": 5, "forced_eos_token_id": 3}, {"max_length": 8, "num_beams": 2}]:
         one = gpt2(generation)
         del one["max_new_tokens"]
         yield one
-    # Without the file the configuration says it, and beside the file it says nothing.
+    # Without the file the keys of `config.json` apply; with the file they are ignored.
     for config in [{"num_beams": 3, "repetition_penalty": 1.8}, {"eos_token_id": 16, "min_length": 6}]:
         yield gpt2(None, config=config)
         yield gpt2({}, config=config)
@@ -115,7 +114,7 @@ def at_random(count):
         if pairs:
             generation["decoder_start_token_id"] = 2
             one["decoder_ids"] = [2, *tokens(chance.choice([0, 0, 1, 2]))]
-        # What it would write otherwise says what there is to forbid.
+        # The unrestricted sequence determines what to forbid.
         said, _ = write(load(checkpoint, generation, None), one)
         often = [token for token in said if chance.random() < 0.5] or said[:1]
         maybe = lambda key, value, odds=0.3: generation.update({key: value}) if chance.random() < odds else None

@@ -1,5 +1,5 @@
-"""Models of the Hub that carry code of their own and that `transformers` has no class for, written down from their papers and the keys
-of their configurations, to be run and saved as `transformers` does it."""
+"""Models of the Hub that bring their own code and have no class in `transformers`, implemented from their papers and the keys of their
+configurations, so that they can be run and saved like models of `transformers`."""
 
 import math
 
@@ -10,7 +10,7 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 
 def slopes(heads):
-    """By how much scores fall with the distance, for each head (arXiv 2108.12409)."""
+    """The ALiBi slope of each head (arXiv 2108.12409)."""
     def of_power(count):
         return [2.0 ** (-8.0 * term / count) for term in range(1, count + 1)]
 
@@ -19,7 +19,7 @@ def slopes(heads):
 
 
 class Part(nn.Module):
-    """A module with named parts."""
+    """A module with named submodules."""
 
     def __init__(self, /, **parts):
         super().__init__()
@@ -66,7 +66,7 @@ class JinaBertModel(PreTrainedModel):
 
 
 class JinaBertForMaskedLM(PreTrainedModel):
-    """Its head for masked tokens, BERT's."""
+    """JinaBERT with BERT's masked-token head."""
 
     config_class = BertConfig
     base_model_prefix = "bert"
@@ -88,7 +88,7 @@ class JinaBertForMaskedLM(PreTrainedModel):
 
 
 class HF_ColBERT(PreTrainedModel):
-    """A vector of unit length for each token, by BERT (arXiv 2004.12832)."""
+    """ColBERT: a unit vector for each token from BERT (arXiv 2004.12832)."""
 
     config_class = BertConfig
     base_model_prefix = "bert"

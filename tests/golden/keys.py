@@ -1,14 +1,14 @@
-"""Writes down what each configuration class of `transformers` reads: `converter/src/config/classes.json`.
+"""Writes `converter/src/config/classes.json`: the keys that each configuration class of `transformers` reads.
 
     pip install -r tests/golden/requirements.txt
     python tests/golden/keys.py
 
-The converter refuses a key that the class of a `model_type` reads and Kinglet does not implement, and only warns of one
-that it does not read, for such a key cannot change what the model computes. For each `model_type` there are
+The converter refuses a key that the class of a `model_type` reads and Kinglet does not implement. It only notes a key that the
+class does not read, because such a key cannot change the result. For each `model_type` the file has
 
-* `reads`: the names that the class, its models, and what these share with others look up on a configuration;
-* `defaults`: the value of each declared key that a file leaves out;
-* `aliases`: other names of keys, which win over the names they stand for.
+* `reads`: the names that the class, its models and their shared code look up on a configuration;
+* `defaults`: the default value of each declared key;
+* `aliases`: other names of keys, which take precedence over the names they stand for.
 
 The lists come from the sources, parsed and not run: `config.name`, `self.config.name`, `getattr(config, "name", ...)`,
 and in the classes of configurations `self.name` and `kwargs.pop("name")`.
@@ -32,10 +32,10 @@ ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo 
 mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo olmo2 openai-gpt
 opt pegasus phi phi3 plbart qwen2 qwen3 rembert roberta roberta-prelayernorm roformer smollm3 squeezebert stablelm starcoder2 t5
 umt5 xglm xlm xlm-roberta""".split()
-# Modules whose functions and classes models import by name, and that read configurations.
+# Shared modules of `transformers` that models import, and that read configurations.
 SHARED = ["masking_utils", "cache_utils", "modeling_layers", "modeling_rope_utils", "activations"]
 
-# What a class says of itself, and no file.
+# Attributes of a class that are not keys of a file.
 OWN = ("model_type", "attribute_map", "sub_configs_defaults", "ignore_keys_at_rope_validation")
 
 
@@ -49,7 +49,7 @@ def text(node):
 
 
 def looked_up(tree, own):
-    """Names that are looked up on a configuration; with `own`, on `self` and in `kwargs`, as its class does."""
+    """The names that code looks up on a configuration; with `own`, the code is the configuration class itself, which uses `self` and `kwargs`."""
     found = set()
     on = lambda node: is_config(node) or own and isinstance(node, ast.Name) and node.id == "self"
     for node in ast.walk(tree):
@@ -70,14 +70,14 @@ def parse(module):
 
 
 def imported(tree):
-    """The names that a module takes from the shared ones."""
+    """The names that a module imports from the shared modules."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[-1] in SHARED:
             yield node.module.split(".")[-1], [alias.name for alias in node.names]
 
 
 def shared_reads(tree):
-    """What the functions and classes look up that a module imports, and those of their module that these use."""
+    """The names that a module's imported functions and classes look up, directly or through others of their module."""
     found = set()
     for module, names in imported(tree):
         parsed = parse(importlib.import_module(f"transformers.{module}"))
@@ -109,20 +109,20 @@ def row(model_type):
             for node in ast.parse(inspect.getsource(base)).body[0].body:
                 if getattr(node, "name", "") in ("convert_rope_params_to_dict", "standardize_rope_params"):
                     reads |= looked_up(node, True)
-    # Methods, and what belongs to the class and not to the file; its properties are keys that can be set.
+    # Methods and attributes of the class; properties are keys that can be set.
     belongs = lambda name: callable(getattr(kind, name, None)) or name in OWN or name.startswith("__")
     reads = {name for name in reads if name in fields or not belongs(name)} | {"tie_word_embeddings", "quantization_config"}
     if "rope_parameters" not in fields:
         reads -= {"rope_parameters", "rope_scaling", "rope_theta"}
     aliases = {name: of for name, of in kind.attribute_map.items() if name != of}
-    # A name that is read through its alias is the key itself.
+    # Replaces aliases by their keys.
     reads = {aliases.get(name, name) for name in reads}
-    # What writes a text reads these, of any class.
+    # Generation reads these keys of any class.
     reads |= {name for name in fields if name.endswith(("_token_id", "_index")) or name == "encoder_no_repeat_ngram_size"}
     defaults = {name: field.default for name, field in fields.items() if name in reads}
     if "rope_theta" in reads and isinstance(kind.default_theta, (int, float)):
         defaults["rope_theta"] = kind.default_theta
-    # Some tokens are declared as null, and then set.
+    # Some token ids are declared as null, and set by the constructor.
     made = kind()
     defaults |= {name: getattr(made, name) for name in defaults if name.endswith("_token_id")}
     return {"reads": sorted(reads), "defaults": dict(sorted(defaults.items())), "aliases": dict(sorted(aliases.items()))}

@@ -1,8 +1,8 @@
-"""The golden cases of the families that came after those in `families.py`, in the order in which they came: a case's place is its seed."""
+"""The golden cases of families that were added after those in `families.py`, in the order of their addition, because a case's index is its seed."""
 
 from families import BART, DEEP, GATED, LABELS, MODERN, OLD, ROBERTA, WIDE, calm, case, flat_rope, only
 
-# Decoders that are variations of Llama's block.
+# Decoders with variations of Llama's block.
 PARTIAL = dict(GATED, head_dim=12)
 
 
@@ -114,7 +114,7 @@ PAIRS = [
     case("plbart", "PLBartForConditionalGeneration", PAIR, target=True),
 ]
 
-# Rotary positions that are stretched for longer texts.
+# Rotary positions that are scaled for longer texts.
 LONG = dict(GATED, num_hidden_layers=2, head_dim=12)
 
 ROPES = [

@@ -1,10 +1,10 @@
-"""Makes the golden checkpoints: tiny random models of each family, with what `transformers` computes from them.
+"""Writes the golden checkpoints: tiny random models of each family, with the results of `transformers`.
 
     pip install -r tests/golden/requirements.txt
     python tests/golden/make.py
 
-Every case is a folder with a checkpoint as it would lie on a hub, and `expected.json`. Every norm and every bias is
-moved away from its default, so that a forgotten one shows. See README.md beside this file for the schema.
+Every case is a folder with a checkpoint in the format of the Hub, and `expected.json`. No norm and no bias has its default value,
+so that a forgotten one is noticed. See README.md in this folder for the schema.
 """
 
 import functools
@@ -38,13 +38,13 @@ LENGTHS = [1, 2, 5, 21]
 
 
 def perturb(model, seed, gain=1.6, quiet=(), one=1.0):
-    """Weights large enough that attention is not flat; norms and biases away from one and zero. The `quiet` ones are
-    smaller by what their family leaves out of the scores; a norm's weight of `one` leaves things as they are."""
+    """Draws weights large enough that attention is not uniform, and norms and biases away from one and zero. `quiet` weights are
+    smaller, for families whose scores are not scaled; `one` is the neutral value of a norm's weight."""
     generator = torch.Generator().manual_seed(seed)
     normal = lambda like, std: torch.randn(like.shape, generator=generator) * std
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad and "embed_positions" in name:
-            continue  # computed, and not saved
+            continue  # buffers that are computed and not saved
         if parameter.dim() == 1:
             base = one if name.endswith("weight") else 0.0
             parameter.copy_(base + normal(parameter, 0.2))
@@ -62,7 +62,7 @@ def perturb(model, seed, gain=1.6, quiet=(), one=1.0):
 
 
 def inputs(config, seed, lengths=LENGTHS, types=False, target=False):
-    """Token ids from all over the vocabulary, at several lengths; segments where the model has them."""
+    """Token ids from the whole vocabulary, at several lengths; token types if the model has them."""
     generator = torch.Generator().manual_seed(seed)
     for length in lengths:
         one = {"ids": torch.randint(3, config.vocab_size, (length,), generator=generator).tolist()}
@@ -83,19 +83,19 @@ def rounded(tensor):
 
 
 def run(model, one):
-    """What the model's head makes of an input."""
+    """The outputs of the model's head for an input."""
     arguments = {"input_ids": torch.tensor([one["ids"]])}
     if "token_type_ids" in one:
         arguments["token_type_ids"] = torch.tensor([one["token_type_ids"]])
     if "decoder_ids" in one:
         arguments["decoder_input_ids"] = torch.tensor([one["decoder_ids"]])
-    if "MultipleChoice" in type(model).__name__:  # the one choice that there is
+    if "MultipleChoice" in type(model).__name__:  # a single choice
         arguments = {name: tensor.unsqueeze(1) for name, tensor in arguments.items()}
     out = model(**arguments)
     if "start_logits" in out:
         return {"start_logits": rounded(out.start_logits[0]), "end_logits": rounded(out.end_logits[0])}
     if "logits" in out and "PreTraining" in type(model).__name__:
-        return {"logits": rounded(out.logits[0].unsqueeze(1))}  # one number for each token
+        return {"logits": rounded(out.logits[0].unsqueeze(1))}  # one number per token
     for name in ("logits", "prediction_logits"):
         if name in out:
             return {"logits": rounded(out[name][0].reshape(-1, out[name].shape[-1]))}
@@ -103,12 +103,12 @@ def run(model, one):
 
 
 def spoken(forward, language, input_ids, **arguments):
-    """A forward pass in one of the languages that a model has embeddings for."""
+    """A forward pass with one of the model's language embeddings."""
     return forward(input_ids=input_ids, langs=torch.full_like(input_ids, language), **arguments)
 
 
 def greedy(model, one, count=12):
-    """The likeliest tokens after an input, one at a time."""
+    """The greedy continuation of an input."""
     last = "decoder_ids" if "decoder_ids" in one else "ids"
     text = list(one[last])
     while len(text) < len(one[last]) + count:
@@ -117,7 +117,7 @@ def greedy(model, one, count=12):
 
 
 def beams(model, one, count=12, width=3):
-    """The best texts that beam search finds after an input, and the mean log probability of their tokens."""
+    """The results of beam search after an input, and the mean log probability of their tokens."""
     ids = torch.tensor([one["ids"]])
     start = torch.tensor([one["decoder_ids"]])
     found = model.generate(
@@ -130,7 +130,7 @@ def beams(model, one, count=12, width=3):
     return {"num_beams": width, "sequences": texts, "scores": rounded(found.sequences_scores)}
 
 
-# Among the likeliest tokens of these models, so that texts end.
+# Tokens that these models often choose, so that texts end.
 STOPS = [29, 46, 14]
 SEARCHES = [
     dict(num_beams=4, eos_token_id=STOPS, length_penalty=2.0, early_stopping=True, max_new_tokens=9),
@@ -143,7 +143,7 @@ SEARCHES = [
 
 
 def search(model, one, options):
-    """What `generate` finds with some options: the best text."""
+    """The result of `generate` with options."""
     ids = torch.tensor([one["ids"]])
     begin = {"decoder_input_ids": torch.tensor([one["decoder_ids"]])} if "decoder_ids" in one else {}
     ends = options.get("eos_token_id", [])
@@ -154,7 +154,7 @@ def search(model, one, options):
 
 
 def rename(folder, names):
-    """Rewrites the tensor names of a checkpoint, as older files have them."""
+    """Renames the tensors of a checkpoint like those of older files."""
     path = folder / "model.safetensors"
     tensors = {names(name): tensor for name, tensor in load_file(path).items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
@@ -168,14 +168,14 @@ def edit_config(folder, change):
 
 
 def v4_rope(config):
-    """The spelling of versions before 5: flat keys."""
+    """Writes the configuration like versions before 5, with flat keys."""
     rope = config.pop("rope_parameters")
     config["rope_theta"], config["rope_scaling"] = rope["rope_theta"], None
     config["torch_dtype"] = config.pop("dtype")
 
 
 def cast(folder, dtype):
-    """Stores a tensor as `dtype(name)` says; what the model computes must come from the stored values."""
+    """Stores each tensor with `dtype(name)`; the expected results must be computed from the stored values."""
     path = folder / "model.safetensors"
     save_file({name: tensor.to(dtype(name)) for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
 
@@ -195,7 +195,7 @@ def shard(folder):
 
 
 def add_head(folder, seed):
-    """Gives a checkpoint a head of its own beside its token table."""
+    """Gives a checkpoint an output head that is not tied to its token table."""
     path = folder / "model.safetensors"
     tensors = load_file(path)
     generator = torch.Generator().manual_seed(seed)
@@ -214,7 +214,7 @@ def old_names(name):
 
 
 def sentence_transformer(folder, normed=False):
-    """Wraps a base model as a sentence-transformers folder: mean pooling, a dense layer, perhaps a norm, unit length."""
+    """Wraps a base model as a sentence-transformers folder with mean pooling, a dense layer, optionally a norm, and normalization."""
     modules = ["Transformer", "Pooling", "Dense", *["LayerNorm"] * normed, "Normalize"]
     paths = ["", *[f"{at}_{kind}" for at, kind in enumerate(modules) if at > 0]]
     listing = [{"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -276,7 +276,7 @@ CASES = [
 ]
 
 
-# More heads, with seeds of their own: those of the other cases are their places in the lists.
+# More heads, with explicit seeds; the seeds of the other cases are their indices in the lists.
 HEADS = [
     case("bert_sentences_normed", "BertModel", TINY_BERT, sentences="normed", seed=1000),
     case("bert_next_sentence", "BertForNextSentencePrediction", TINY_BERT, types=True, seed=1001),
@@ -285,7 +285,7 @@ HEADS = [
 
 
 def static_embedding(name, seed, weights, normalize):
-    """Static embeddings as sentence-transformers stores them, or, with a `config.json`, as Model2Vec does."""
+    """Writes static embeddings in the format of sentence-transformers, or, with a `config.json`, of Model2Vec."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -295,7 +295,7 @@ def static_embedding(name, seed, weights, normalize):
     words = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{at}" for at in range(4, 61))])}
     tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    # What is framed here is not framed for static embeddings.
+    # Static embeddings must ignore these special tokens.
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     table = torch.randn(61, 24, generator=torch.Generator().manual_seed(seed)) * 0.6
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=table), *[Normalize()] * normalize], device="cpu")
@@ -335,7 +335,7 @@ def make(number, case):
         cast(folder, case["dtype"])
     if case.get("brain"):
         cast(folder, lambda name: torch.bfloat16)
-    # What is stored is what is run: read it back at full precision.
+    # Runs the stored weights, read back at full precision.
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     (folder / "generation_config.json").unlink(missing_ok=True)
     if "names" in case:

@@ -1,11 +1,11 @@
-"""Golden cases with padding, and tokens that end texts, inside of what models read: positions that do not count the former, and
-classifiers that read the last token which is none, or the decoder at the place of the last token of the latter kind."""
+"""Golden cases whose texts contain padding or end tokens: positions that do not count padding, classifiers that read the last token
+that is not padding, and classifiers that read the decoder at the position of the last end token."""
 
 import torch
 
 from families import LABELS, calm, case
 
-# As small as they can be: what matters here is which row is read.
+# Minimal models, because only the choice of the row matters here.
 SMALL = dict(vocab_size=37, hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2,
              max_position_embeddings=20)
 GATED = dict(SMALL, num_key_value_heads=1, bos_token_id=1, eos_token_id=2)
@@ -18,13 +18,13 @@ BART = dict(vocab_size=37, d_model=16, max_position_embeddings=20, encoder_layer
 T5 = dict(vocab_size=37, d_model=16, d_kv=8, d_ff=20, num_layers=1, num_decoder_layers=1, num_heads=2, decoder_start_token_id=0)
 QUIET = ("Attention.q.",)
 
-# `_` is padding, `e` the token that ends texts, `.` any other.
+# `_` is padding, `e` the end token, `.` any other token.
 PLACES = ["..._...", "_.....", "..__.._.", "....__", "_____", "."]
 ENDS = [".....e", "..e..e", "....e..", "e.....", "._.e_e._", "e"]
 
 
 def texts(places, config, seed):
-    """Token ids from all over the vocabulary, with the special ones where `places` says."""
+    """Token ids from the whole vocabulary, with special tokens at the positions that `places` marks."""
     generator = torch.Generator().manual_seed(seed)
     special = {"_": config.pad_token_id, "e": config.eos_token_id}
     for place in places:
@@ -38,14 +38,14 @@ def padded(model, seed):
 
 
 def padded_twice(model, seed):
-    """Other texts for the decoder, with padding inside, too."""
+    """Inputs with different texts for encoder and decoder, both with padding."""
     targets = list(texts(PLACES[::-1], model.config, seed + 1))
     for ids, target in zip(texts(PLACES, model.config, seed), targets):
         yield {"ids": ids, "decoder_ids": [model.config.decoder_start_token_id, *target]}
 
 
 def ended(model, seed):
-    """The decoder reads the same text one token later, as it does where it is given none."""
+    """Inputs whose decoder reads the encoder's text shifted by one token, the default of `transformers`."""
     config = model.config
     for ids in texts(ENDS, config, seed):
         start = config.decoder_start_token_id
@@ -66,7 +66,7 @@ POSITIONS = reads(padded, [
     case("padded_roberta_classifier", "RobertaForSequenceClassification", dict(SMALL, type_vocab_size=2, pad_token_id=4, id2label=LABELS)),
     case("padded_xlm_roberta", "XLMRobertaForTokenClassification", dict(SMALL, type_vocab_size=1, pad_token_id=1, id2label=LABELS)),
     case("padded_camembert", "CamembertForQuestionAnswering", dict(SMALL, type_vocab_size=1, pad_token_id=1)),
-    # Its positions pass over token 1 whatever the padding token is.
+    # MPNet's positions skip token 1, whatever the padding token is.
     case("padded_mpnet", "MPNetModel", dict(SMALL, pad_token_id=1)),
     case("padded_mpnet_other", "MPNetForMaskedLM", dict(SMALL, pad_token_id=0)),
 ])
@@ -78,7 +78,7 @@ CLASSIFIERS = reads(padded, [
     case("padded_gptj", "GPTJForSequenceClassification", dict(OLD, rotary_dim=4, pad_token_id=0, id2label=LABELS)),
     case("padded_gpt_neo", "GPTNeoForSequenceClassification", dict(NEO, pad_token_id=0, id2label=LABELS), quiet=("q_proj",)),
     case("padded_gpt_neox", "GPTNeoXForSequenceClassification", dict(SMALL, pad_token_id=0, id2label=LABELS)),
-    # Neither says its padding token, which then is that of its class: 1 and 0.
+    # Neither configuration has a padding token, so the class's default applies: 1 and 0.
     case("padded_opt", "OPTForSequenceClassification",
          dict(vocab_size=37, hidden_size=16, ffn_dim=20, num_hidden_layers=1, num_attention_heads=2, word_embed_proj_dim=16,
               max_position_embeddings=20, id2label=LABELS), config_edit=lambda config: config.pop("pad_token_id")),
@@ -86,7 +86,7 @@ CLASSIFIERS = reads(padded, [
          config_edit=lambda config: config.pop("pad_token_id")),
     case("padded_gemma3", "Gemma3TextForSequenceClassification",
          dict(GATED, head_dim=8, sliding_window=3, query_pre_attn_scalar=8, id2label=LABELS), one=0.0),
-    # One token ends and fills up texts.
+    # One token is both the end token and padding.
     case("padded_llama", "LlamaForSequenceClassification", dict(GATED, pad_token_id=2, id2label=LABELS)),
     case("padded_mistral", "MistralForSequenceClassification", dict(GATED, sliding_window=3, pad_token_id=0, id2label=LABELS)),
     case("padded_qwen2", "Qwen2ForSequenceClassification", dict(GATED, pad_token_id=0, id2label=LABELS)),

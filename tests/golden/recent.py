@@ -1,4 +1,4 @@
-"""The golden cases of the families that came after those in `later.py`: a case's place is its seed."""
+"""The golden cases of families that were added after those in `later.py`; a case's index is its seed."""
 
 import hub
 import make
@@ -7,7 +7,7 @@ from later import BERT, rope
 
 
 def old_gte(config):
-    """The spelling of the first checkpoints, whose own code stretches angles by two factors that belong together."""
+    """Writes the configuration like the first checkpoints, whose own code scales angles by two related factors."""
     found = config.pop("rope_parameters")
     config["model_type"] = "new"
     config["architectures"] = [config["architectures"][0].replace("Gte", "New")]
@@ -19,7 +19,7 @@ def old_gte(config):
 
 
 def masked(model, seed):
-    """Inputs of which some tokens are masked."""
+    """Inputs with some masked tokens."""
     for one in make.inputs(model.config, seed):
         one["ids"] = [model.config.mask_token_id if at % 5 == 2 else token for at, token in enumerate(one["ids"])]
         yield one
@@ -84,7 +84,7 @@ PAIRS = [
     case("led_answers", "LEDForQuestionAnswering", dict(LED, attention_window=40, activation_function="relu"), target="shifted"),
 ]
 
-# Norms after the sublayers and on all heads together; biases by distance in every layer; positions after a norm; masks that are made up for.
+# Norms after sublayers, and over all heads together; relative biases in every layer; positions after a norm; scaling for masked tokens.
 T5_OWN = dict(T5, num_decoder_layers=2, feed_forward_proj="gated-gelu")
 
 PARTS = [
@@ -98,7 +98,7 @@ PARTS = [
          dict(PROTEINS, position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=True, id2label=LABELS)),
 ]
 
-# The heads that were missing.
+# Heads without an earlier case.
 CHOICES = [
     case("electra_choices", "ElectraForMultipleChoice", dict(DEEP, num_hidden_layers=2, embedding_size=10), types=True),
     case("modernbert_choices", "ModernBertForMultipleChoice",

@@ -1,18 +1,18 @@
-"""Writes what `transformers` makes of the golden configurations when a key is left out, or has another value.
+"""Writes the results of `transformers` for golden configurations in which a key is missing, or has another value.
 
     pip install -r tests/golden/requirements.txt
     python tests/golden/variants.py [absent] [altered] [FOLDER...]
 
-With folders named, the entries of all others stay as they are.
+If folders are given, only their entries are updated.
 
-`absent.json` has for each golden folder `whole`, its configuration with every key said, and for each key that the file
-has, in `without`, what becomes different in that when the key is left out.
+`absent.json` has for each golden folder the object `whole`, its configuration with all keys including defaults. `without` has, for
+each key of the file, the differences to `whole` when the key is missing.
 
-`altered.json` has for each golden folder a list of changes. Each has the keys that were `set`, and the `result`:
+`altered.json` has for each golden folder a list of changes. Each has the changed keys, `set`, and the `result`:
 
-* eight numbers: sums over all results of the folder's last input, each weighted by a cosine, so that any change shows;
-* `"same"`: the numbers of the unchanged folder, which is at the head of the list;
-* `"misfit"`: the checkpoint lacks a tensor, or has one of another shape;
+* eight numbers: sums over all results of the folder's last input, weighted by cosines, so that any change is visible;
+* `"same"`: the numbers equal those of the unchanged folder, the first entry of the list;
+* `"misfit"`: the checkpoint lacks a tensor, or a tensor has another shape;
 * `"fails"`: the configuration is refused, or the model cannot run.
 """
 
@@ -33,15 +33,16 @@ import make
 
 HERE = Path(__file__).parent
 CLASSES = json.loads((HERE.parents[1] / "converter/src/config/classes.json").read_text())
-# Of the file and of the run, not of the model.
+# Keys that describe the file or the run, not the model.
 ASIDE = {"_commit_hash", "_name_or_path", "architectures", "attn_implementation", "_attn_implementation", "dtype", "experts_implementation",
          "model_type", "name_or_path", "output_attentions", "output_hidden_states", "quantization_config", "per_layer_config", "return_dict", "torch_dtype",
          "transformers_version", "number_of_conv_states", "kv_sharing_modes", "default_theta", "default_rope_type", "text_config",
          "vision_config", "image_size", "image_token_id", "mm_tokens_per_image", "patch_size"}
-# What heads read: it is changed in every folder, and the rest in the first folder of a `model_type` and where others differ from it.
+# Keys that heads read are changed in every folder. Other keys are changed in the first folder of a `model_type`, and in others if
+# their value differs.
 OF_HEADS = re.compile("act|afn|classifier|decoder_bias|eos|legacy|pad|pool|problem|summary|tie_word|scale_decoder")
 ACTIVATIONS = ["relu", "gelu_new", "mish"]
-# Values for keys that a class looks up and does not declare, or declares as null.
+# Values for keys that a class reads but does not declare, or declares as null.
 VALUES = {
     "attention_chunk_size": [4], "attention_layers": [["local", "local", "global"]], "attention_types": [[[["local"], 3]]], "asm_cutoffs": [[5]],
     "attn_logit_softcapping": [5.0], "conv_act": ["gelu"], "conv_groups": [2], "conv_kernel_size": [3],
@@ -65,7 +66,7 @@ TEXTS = {"afn": ["gelu", "relu", "swish"], "classifier_pooling": ["cls", "mean"]
 
 
 def others(key, value):
-    """Other values that a key may have."""
+    """Alternative values of a key."""
     if isinstance(value, bool):
         return [not value]
     if key in ("rope_parameters", "rope_scaling", "layer_types", "attention_types", "attention_layers", "pos_att_type", "head_dim", "sliding_window"):
@@ -91,7 +92,7 @@ def others(key, value):
 
 
 def changes(config, first):
-    """What is changed in a configuration, one key at a time; `first` is that of the first folder of this `model_type`."""
+    """The changes of a configuration, one key each; `first` is the configuration of the first folder of this `model_type`."""
     row = CLASSES[config["model_type"]]
     kind = CONFIG_MAPPING[config["model_type"]]
     types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
@@ -112,7 +113,7 @@ def changes(config, first):
 def model_of(folder, config):
     kind = getattr(transformers, config["architectures"][0])
     with tempfile.TemporaryDirectory() as changed:
-        # The file is read as a file, so that all that is done with its keys is done.
+        # Loading the configuration from a file applies all processing of its keys.
         Path(changed, "config.json").write_text(json.dumps(config))
         read = kind.config_class.from_pretrained(changed)
     model, info = kind.from_pretrained(folder, config=read, dtype=torch.float32, output_loading_info=True)
@@ -161,7 +162,7 @@ def altered(folder, firsts):
 
 
 def whole(config):
-    """A configuration with every key said."""
+    """A configuration with all keys, including defaults."""
     with tempfile.TemporaryDirectory() as changed:
         Path(changed, "config.json").write_text(json.dumps(config))
         read = CONFIG_MAPPING[config["model_type"]].from_pretrained(changed).to_dict()
@@ -184,7 +185,7 @@ def absent(folder):
 
 def write(name, folders, find, wanted):
     path = HERE / name
-    # Each entry is a line.
+    # Each entry is one line.
     lines = dict(re.findall(r'^ "(\w+)": (.*?),?$', path.read_text(), re.MULTILINE)) if wanted else {}
     for folder in folders:
         if not wanted or folder.name in wanted:
@@ -197,7 +198,7 @@ if __name__ == "__main__":
     transformers.logging.set_verbosity(50)
     transformers.logging.disable_progress_bar()
     folders = sorted(path.parent for path in HERE.glob("*/expected.json"))
-    # Nor is there a class of `transformers` for static embeddings, and for code of the Hub.
+    # `transformers` has no class for static embeddings, and for models with their own code.
     folders = [folder for folder in folders if not (folder / "modules.json").exists() and not folder.name.startswith(("static_", "jina_", "gte_new", "hub_"))]
     files, firsts = {"absent", "altered"} & set(sys.argv[1:]) or {"absent", "altered"}, {}
     wanted = set(sys.argv[1:]) - {"absent", "altered"}

@@ -1,10 +1,10 @@
-"""Makes small tokenizers of every kind, and texts that are hard to tokenize.
+"""Writes small tokenizers of every kind, and texts that are hard to tokenize.
 
     pip install -r tests/tokenizers/requirements.txt
     python tests/tokenizers/make.py
 
-Each folder gets a `tokenizer.json` with the parts that a family of models has, over a vocabulary trained on the sentences
-below. `corpus.jsonl` gets a JSON string a line. The same bytes each time for these versions.
+Each folder gets a `tokenizer.json` with the parts of a model family's tokenizer, and a vocabulary trained on the sentences below.
+`corpus.jsonl` gets one JSON string per line. The files are equal in every run with these versions.
 """
 
 import base64
@@ -45,7 +45,7 @@ The quick foxes were jumping, jumped, jump; slow dogs sleeping, slept, sleep. un
 """.strip().splitlines()
 TEXTS = [line.replace("\\n", "\n").replace("\\t", "\t") for line in SENTENCES] * 3
 
-# Rules of our own in the form of SentencePiece: what is replaced, and by what.
+# Custom normalization rules for SentencePiece: strings and their replacements.
 RULES = {
     "ﬁ": "fi", "ﬂ": "fl", "½": "1⁄2", "①": "1", "™": "TM", "Ａ": "A", "ａ": "a", "　": " ", "\u00a0": " ", "\t": " ",
     "\n": " ", "\r": " ", "\u200d": " ", "\ufeff": " ", "\u200b": "", "\u00ad": "", "\x01": "", "e\u0301": "é", "u\u0308": "ü",
@@ -113,7 +113,7 @@ def sentence_piece_bpe(name, normalizer, pre=None, strip=1, edit=lambda data: No
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre
-    # Merges stay inside words: train with the spaces made visible and split there.
+    # Merges must not cross words, so training replaces spaces by a visible character and splits there.
     words = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     words.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     names = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
@@ -137,7 +137,7 @@ def unigram(name, steps, pre, names, frames, byte_fallback=False, size=700):
     tokenizer.decoder = decoders.Metaspace()
 
     def edit(data):
-        # Training counts in an order of its own; three digits are the same each time.
+        # Training sums in a random order, so scores are rounded to the three digits that are reproducible.
         data["model"]["vocab"] = [[piece, round(score, 3)] for piece, score in data["model"]["vocab"]]
         if byte_fallback:
             data["model"]["byte_fallback"] = True
@@ -162,13 +162,13 @@ CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{
 
 
 def tokenizers():
-    # WordPiece: BERT, cased and not, accents kept or not.
+    # WordPiece: BERT, cased or uncased, with or without accents.
     word_piece("bert_uncased", lowercase=True)
     word_piece("bert_cased", lowercase=False)
     word_piece("bert_accents", lowercase=True, strip_accents=False, handle_chinese_chars=False)
     word_piece("bert_plain", lowercase=False, strip_accents=True, clean_text=False)
 
-    # Byte-level BPE, by the splits of its families.
+    # Byte-level BPE, with the pre-tokenizers of several families.
     spaces = [AddedToken(" " * count, normalized=True) for count in range(24, 1, -1)]
     mask = AddedToken("<mask>", lstrip=True, special=True, normalized=False)
     roberta = lambda t: processors.RobertaProcessing(("</s>", t.token_to_id("</s>")), ("<s>", t.token_to_id("<s>")), trim_offsets=True, add_prefix_space=False)
@@ -185,7 +185,7 @@ def tokenizers():
     byte_level("words", extra=[AddedToken("lamp", single_word=True), AddedToken("Haus", rstrip=True, lstrip=True), AddedToken("KITCHEN", normalized=True)],
                normalizer=normalizers.Lowercase())
 
-    # SentencePiece's BPE with bytes for what is unknown.
+    # SentencePiece BPE with byte fallback.
     marked = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     sentence_piece_bpe("llama2", normalizers.Sequence(marked))
     sentence_piece_bpe("llama2_first", None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False))
@@ -228,7 +228,7 @@ def tokenizers():
     save("characters", characters)
 
 
-# Pieces of which hard texts are made.
+# Fragments that are combined to hard texts.
 FRAGMENTS = [
     "a", "B", "é", "e\u0301", "E\u0301", "ü", "u\u0308", " ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", "\u00a0", "\u3000", "\u2003", "\u2028", "\x85",
     "中", "文", "の", "が", "か\u3099", "パ", "ﾊ\uff9f", "가", "\u1100\u1161\u11a8", "\u1100", "\u1161", "\u11a8", "한", "ไ", "ท", "ำ", "न", "क्", "ष", "ि", "क्ष",

@@ -1,7 +1,7 @@
-"""Small folders of each tokenizer class, and what `transformers` makes of texts with them.
+"""Writes small folders of each tokenizer class, and the tokens of `transformers` for texts with them.
 
-Writes `folders/` beside this file: `material/`, the vocabularies, and `expected.json`, a list of folders. A folder is said as
-data: which files of the material it has and under which names, which JSON files beside them, and the token ids of every text.
+`folders/`, next to this file, gets `material/` with vocabularies, and `expected.json`, a list of folders. A folder is described by the
+names of its files and of their material, its JSON files, and the token ids of every text.
 
     pip install -r requirements.txt
     python make_folders.py [NAME ...]     # with names: prints those folders' backends, and writes nothing
@@ -32,7 +32,7 @@ WORDS = TEXTS[:8]
 ENGLISH = [text for text in TEXTS[:20] if text.isascii()] * 2
 
 
-# What vocabularies are made of.
+# Vocabularies.
 
 
 def lines(path, rows):
@@ -49,12 +49,12 @@ def word_pieces(names, size=260):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     texts = ENGLISH + [text.lower() for text in ENGLISH] + ["HELLO Hello hello World world é É ü über 猫 中 文"] * 4
     tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=names, show_progress=False))
-    # Training counts in an order of its own: sorted, the vocabulary is the same each time.
+    # Training counts in a random order; sorting makes the vocabulary reproducible.
     return names + sorted(set(tokenizer.get_vocab()) - set(names))
 
 
 def byte_pairs():
-    """Vocabulary and merges of byte-level BPE, without special tokens."""
+    """The vocabulary and merges of byte-level BPE, without special tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=330, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
@@ -65,7 +65,7 @@ def byte_pairs():
 
 
 def word_suffixes():
-    """BPE whose words end in a suffix, trained here: of pairs that are equally frequent the crate takes another each time."""
+    """BPE with word suffixes. It is trained here, because the crate's choice among equally frequent pairs is random."""
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = Counter(word for text in ENGLISH + ["hello world"] * 6 for word, _ in split(text.lower()))
     parts = {word: [*word[:-1], word[-1] + "</w>"] for word in words}
@@ -90,7 +90,7 @@ def word_suffixes():
 
 
 def pieces(name, kind="unigram", size=240, **options):
-    """A SentencePiece file, with a few rules of our own for what characters become."""
+    """A SentencePiece file with a few custom normalization rules."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         code = lambda text: " ".join(f"{ord(c):X}" for c in text)
@@ -101,7 +101,7 @@ def pieces(name, kind="unigram", size=240, **options):
             normalization_rule_tsv=str(folder / "rules.tsv"), minloglevel=2, **options)
         model = sentencepiece_model_pb2.ModelProto()
         model.ParseFromString((folder / "m.model").read_bytes())
-    # Paths of the machine that trained it, and nothing that matters.
+    # Removes paths of the machine that trained the model.
     for field in ("input", "model_prefix"):
         model.trainer_spec.ClearField(field)
     model.normalizer_spec.ClearField("normalization_rule_tsv")
@@ -143,7 +143,7 @@ def material():
            user_defined_symbols=["<mask>", "<start_of_turn>", "<end_of_turn>"], add_dummy_prefix=False, remove_extra_whitespaces=False)
 
 
-# Folders: which model type, which files of the material, and the keys beside them.
+# Folders: model type, files of the material, and keys of the JSON files.
 
 TRY = [
     "hello world", "Hello World", "HELLO", " hello world", "hello  world ", "héllo É über", "hello\nworld\t!", "猫中文 hello", "x y, 1,000 3,",
@@ -227,7 +227,7 @@ def folders():
             "additional_special_tokens": ["<|im_start|>", "<|im_end|>"], "errors": "replace", "split_special_tokens": False}, cls="Qwen2Tokenizer")
     folder("qwen2 add_prefix_space", "qwen2", BYTE_LEVEL("qwen2"), {"add_prefix_space": True, "add_eos_token": True})
 
-    # BPE whose words end in a suffix.
+    # BPE with word suffixes.
     folder("openai-gpt", "openai-gpt", GPT1)
     folder("openai-gpt class", "openai-gpt", GPT1, {"do_lower_case": False, "additional_special_tokens": ["<new>"]}, cls="OpenAIGPTTokenizer")
     folder("openai-gpt add_bos_token", "openai-gpt", GPT1, {"add_bos_token": True, "bos_token": "<s>"})
@@ -289,13 +289,13 @@ def folders():
     for model_type in ["gemma", "llama"]:
         folder(f"{model_type} as bytes", model_type, BYTE_LEVEL("gpt2"))
 
-    # Classes without a tokenizer in this form.
+    # Classes that do not use the `tokenizers` crate.
     folder("ctrl", "ctrl", GPT1)
     folder("xlm", "xlm", GPT1)
     folder("modernbert", "modernbert", BYTE_LEVEL("gpt2"))
 
 
-# Folders with `tokenizer.json`, and what stands beside it.
+# Folders with `tokenizer.json` and other files.
 
 
 def whole(name):
@@ -303,7 +303,7 @@ def whole(name):
 
 
 def described(name, edit=lambda backend: None):
-    """Writes the backend of a folder as material, under the folder's name."""
+    """Stores a folder's `tokenizer.json` as material, under the folder's name."""
     entry = next(entry for entry in FOLDERS if entry["name"] == name)
     with tempfile.TemporaryDirectory() as directory:
         backend = json.loads(AutoTokenizer.from_pretrained(fill(Path(directory), entry)).backend_tokenizer.to_str())
@@ -346,7 +346,7 @@ def beside():
     for keys in [{"legacy": False}, {"legacy": True}, {"add_prefix_space": False}, {"legacy": False, "add_prefix_space": True}]:
         folder(f"llama beside {json.dumps(keys)[1:-1]}", "llama", whole("llama legacy"), keys, cls="LlamaTokenizer")
 
-    # sentence-transformers: a key of its own, and the transformer in a folder.
+    # sentence-transformers: `do_lower_case` in its own file, and the transformer in a subfolder.
     modules = lambda path: [{"idx": 0, "name": "0", "path": path, "type": "sentence_transformers.models.Transformer"}]
     for lowers in [False, True]:
         folder(f"sentences do_lower_case {lowers}".lower(), "bert", whole("bert do_lower_case false"), {"do_lower_case": False}, cls="BertTokenizer",
@@ -368,7 +368,7 @@ def fill(directory, entry):
 
 
 def sentence_tokenizer(directory):
-    """The tokenizer as sentence-transformers has it: with a model, which does not matter here."""
+    """The tokenizer of a sentence-transformers folder, loaded together with a minimal model."""
     from sentence_transformers import SentenceTransformer
     from transformers import AutoConfig, AutoModel
 

@@ -1,10 +1,10 @@
-"""Makes files as `torch.save` writes them, out of golden checkpoints and of tensors that lie in memory in every way.
+"""Writes files with `torch.save`: golden checkpoints, and tensors with various storages, offsets and strides.
 
     pip install -r tests/golden/requirements.txt
     python tests/torch/make.py
 
-A folder named after a golden checkpoint holds its weights as `pytorch_model.bin`, and nothing else of it: `cargo test -p
-kinglet-tests torch` compares what is read of both. `views` holds views of shared storages beside the same tensors as safetensors.
+A folder with the name of a golden checkpoint has only its weights, as `pytorch_model.bin`; `cargo test -p kinglet-tests torch`
+compares the two. `views` has views of shared storages, and equal tensors as safetensors.
 """
 
 import json
@@ -31,7 +31,7 @@ def save(tensors, path, zipped=True):
 
 
 def whole(name, kind, zipped):
-    """The state dictionary of a model, with every name of a tied tensor, and buffers that are not weights."""
+    """The state dictionary of a model, with all names of tied tensors, and buffers that are not weights."""
     model = getattr(transformers, kind).from_pretrained(GOLDEN / name)
     state = model.state_dict()
     state["transformer.h.0.attn.bias"] = torch.ones(1, 1, 40, 40, dtype=torch.bool).tril()
@@ -39,7 +39,7 @@ def whole(name, kind, zipped):
 
 
 def same_names(name):
-    """The tensors of a file under the names that it gives them, as parameters."""
+    """The tensors of a file, with their names, as parameters."""
     tensors = load_file(GOLDEN / name / "model.safetensors")
     parameters = {key: torch.nn.Parameter(tensor, requires_grad=False) for key, tensor in tensors.items()}
     parameters["bert.embeddings.position_ids"] = torch.arange(40).unsqueeze(0)
@@ -47,7 +47,7 @@ def same_names(name):
 
 
 def sharded(name):
-    """Shards, one in each format."""
+    """Writes shards, one in each format."""
     out = folder(name)
     weight_map = {}
     for part in (1, 2):
