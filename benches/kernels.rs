@@ -1,8 +1,8 @@
-//! Single operations: linear layers for a token and for a text of 64, and a softmax.
+//! Measures single operations: linear layers for one token and for 64 tokens, and a softmax.
 //!
 //!     cargo bench -p kinglet-benches --bench kernels
 //!
-//! A throughput is in products a second, of the softmax in elements.
+//! The throughput is in products per second, for the softmax in elements per second.
 
 #![expect(missing_docs, reason = "what the macro makes has none")]
 
@@ -11,7 +11,7 @@ use kinglet::AlignedVec;
 use kinglet::bench::{Linear, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 
-/// Numbers that look like nothing in particular.
+/// Pseudorandom numbers of 24 bits.
 fn numbers() -> impl FnMut() -> u32 {
     let mut state = 1_u32;
     move || {

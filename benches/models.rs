@@ -1,5 +1,5 @@
-//! The models that ship: a token written, a sentence classified, a sentence turned into a command.
-//! Tokenizing is not in it.
+//! Measures the models that ship: generating a token, classifying a sentence, translating a sentence
+//! into a command. The times do not include tokenization.
 //!
 //!     cargo bench -p kinglet-benches --bench models
 
@@ -14,9 +14,9 @@ use kinglet::task::{GenerateOptions, generate};
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet::{AlignedVec, MemoryPlan, Model, Session, heapless};
 
-/// The longest text here, in tokens.
+/// The maximum number of tokens of a text.
 const TOKENS: usize = 128;
-/// The longest command, which is as long as the model can write.
+/// The maximum number of tokens of a command, which is the model's.
 const COMMAND: usize = 48;
 const SENTENCE: &str = "turn the lights in the kitchen down to twenty percent";
 

@@ -1,9 +1,9 @@
-//! Device tokenizers beside the `tokenizers` crate, in bytes of text a second: prose, and texts of
-//! one kind of character.
+//! Measures the device's tokenizers and the `tokenizers` crate, in bytes of text per second, on prose
+//! and on texts of a single kind of character.
 //!
 //!     cargo bench -p kinglet-benches --bench tokenizer
 //!
-//! Folders with other tokenizers may be named in `KINGLET_TOKENIZERS`, with colons between them.
+//! `KINGLET_TOKENIZERS` may list folders with more tokenizers, separated by colons.
 
 #![expect(missing_docs, reason = "what the macro makes has none")]
 
@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::tokenizer::build;
 
-/// Sentences of the hard texts' own training, over and over.
+/// English prose of `bytes` bytes, which repeats itself.
 fn prose(bytes: usize) -> String {
     let sentence = "The lamp in the kitchen is on, and the one in the hall isn't: would you turn it off at 18:30, please? \
                     Weather stays fine until Thursday; after that, 12 degrees and rain. ";
@@ -54,7 +54,7 @@ fn bench(criterion: &mut Criterion) {
                     device.encode(text, None, &EncodeOptions::default(), &mut scratch, &mut tokens).expect("tokens")
                 });
             });
-            // The crate's own time on the others says nothing about the device.
+            // The crate is measured on prose only.
             if kind.starts_with("prose") {
                 group.bench_function(BenchmarkId::new("crate", kind), |bencher| {
                     bencher.iter(|| theirs.encode(text.as_str(), true).expect("tokens").len());
