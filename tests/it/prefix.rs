@@ -209,9 +209,9 @@ fn a_prefix_says_what_it_does_not_fit() {
     for (model, bytes, wanted) in [
         (&other, &bytes[..], "another blob"),
         (&both, &bytes[..], "attends to an encoder"),
-        (&model, &bytes[..bytes.len() - 1], "cut off"),
-        (&model, &[0xff; 512], "no prefix at all"),
-        (&model, &[], "no prefix at all"),
+        (&model, &bytes[..bytes.len() - 1], "truncated"),
+        (&model, &[0xff; 512], "not a prefix"),
+        (&model, &[], "not a prefix"),
     ] {
         let said = Prefix::from_bytes(bytes, model).expect_err("it does not fit").to_string();
         assert!(said.contains(wanted), "{said}");
