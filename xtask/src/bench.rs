@@ -150,7 +150,7 @@ fn encoder(folder: &Path) -> Result<Vec<Row>> {
 /// The median time of an example on this machine.
 fn time(arguments: &[&str], unit: &str) -> Result<String> {
     let what = format!("nanoseconds {unit}");
-    let run = |_| here(arguments)?.get(&what).copied().with_context(|| format!("{arguments:?} tells no {what}"));
+    let run = |_| here(arguments)?.get(&what).copied().with_context(|| format!("{arguments:?} prints no {what}"));
     let mut times = (0..RUNS).map(run).collect::<Result<Vec<u64>>>()?;
     times.sort_unstable();
     let median = times[RUNS / 2].max(1);

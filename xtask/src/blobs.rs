@@ -38,7 +38,7 @@ const VECTORS: &str = "search.vectors";
 pub(crate) fn check(write: bool) -> Result<()> {
     let kept = folder_of("common").join("models");
     let made = if write { kept.clone() } else { root().join("target/models") };
-    let folder = made.to_str().context("the project lies in a folder whose name is not text")?;
+    let folder = made.to_str().context("the path of the project is not UTF-8")?;
     fs::create_dir_all(&made)?;
     for (checkpoint, name, options) in BLOBS {
         let blob = format!("{folder}/{name}.kinglet");
@@ -64,7 +64,7 @@ fn compare(kept: &Path, made: &Path, name: &str, extension: &str) -> Result<()> 
 
 fn compare_file(kept: &Path, made: &Path, file: &str) -> Result<()> {
     let same = fs::read(kept.join(file))? == fs::read(made.join(file))?;
-    ensure!(same, "{file} is not what is made of its checkpoint: `cargo xtask blobs --write` makes it anew");
+    ensure!(same, "{file} differs from the conversion of its checkpoint: `cargo xtask blobs --write` replaces it");
     Ok(())
 }
 
@@ -74,8 +74,8 @@ fn vectors(blob: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for line in printed.lines() {
         let answer: Value = serde_json::from_str(line)?;
-        for value in answer["embedding"].as_array().context("a line without a vector")? {
-            let real = value.as_f64().context("a vector that is no list of numbers")?;
+        for value in answer["embedding"].as_array().context("a line has no vector")? {
+            let real = value.as_f64().context("a vector is not a list of numbers")?;
             bytes.extend(((real * 32_767.0).round() as i16).to_le_bytes());
         }
     }

@@ -53,7 +53,7 @@ impl Boot {
             ("application-descriptor", Self::ApplicationDescriptor),
         ];
         let found = known.iter().find(|(known, _)| *known == name);
-        found.map(|(_, boot)| *boot).with_context(|| format!("no chip starts with \"{name}\""))
+        found.map(|(_, boot)| *boot).with_context(|| format!("`boot` has the unknown value \"{name}\""))
     }
 }
 
@@ -62,14 +62,14 @@ pub(crate) fn all() -> Result<Vec<Board>> {
     let mut boards = Vec::new();
     for entry in fs::read_dir(folder_of(""))? {
         let entry = entry?;
-        let folder = entry.file_name().into_string().ok().context("a folder has a name that is no text")?;
+        let folder = entry.file_name().into_string().ok().context("the name of a folder is not UTF-8")?;
         let manifest = fs::read_to_string(entry.path().join("Cargo.toml")).unwrap_or_default();
         if manifest.contains("\n[package.metadata.kinglet]\n") {
             boards.push(board(folder).with_context(|| entry.path().display().to_string())?);
         }
     }
     boards.sort_by(|a, b| a.folder.cmp(&b.folder));
-    ensure!(!boards.is_empty(), "no folder of firmware-examples says that it is a board");
+    ensure!(!boards.is_empty(), "no folder of firmware-examples has a section [package.metadata.kinglet]");
     Ok(boards)
 }
 
@@ -88,11 +88,11 @@ fn board(folder: String) -> Result<Board> {
     let board = &package["metadata"]["kinglet"];
     let range = |name: &str| -> Result<Range<u64>> {
         let (start, kib) = (board[name][0].as_u64(), board[name][1].as_u64());
-        let (start, kib) = start.zip(kib).with_context(|| format!("{name} is not where it begins and its KiB"))?;
+        let (start, kib) = start.zip(kib).with_context(|| format!("`{name}` must be [start address, KiB]"))?;
         Ok(start..start + kib * 1024)
     };
     let memory = Memory { flash: range("flash")?, ram: range("ram")? };
-    let boot = Boot::named(board["boot"].as_str().context("boot is no text")?)?;
+    let boot = Boot::named(board["boot"].as_str().context("`boot` must be a string")?)?;
     let config = fs::read_to_string(path.join(".cargo/config.toml"))?;
     let target = config.lines().find_map(|line| line.strip_prefix("target = "));
     let target = target.context(".cargo/config.toml names no target")?.trim_matches('"').to_owned();
@@ -111,7 +111,7 @@ impl Board {
                 .with_context(|| format!("{} would not start", self.folder))?;
         }
         let programs = self.programs.len();
-        eprintln!("{}: {programs} programs, with what the chip looks for when it starts", self.folder);
+        eprintln!("{}: {programs} programs that the chip would start", self.folder);
         Ok(())
     }
 }

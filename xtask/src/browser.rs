@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Browser) -> Result<()> {
     let out = PathBuf::from(target_folder("browser"));
     let (page, package) = (out.join("page"), out.join("npm"));
     let module = fs::read(module(&out)?)?;
-    ensure!(module.len() < MOST_BYTES, "the module has {} bytes, and {MOST_BYTES} are the most", module.len());
+    ensure!(module.len() < MOST_BYTES, "the module has {} bytes, more than {MOST_BYTES}", module.len());
     write_package(&package, &module)?;
     write_page(&page, &module, &fs::read(converter(&out)?)?)?;
     println!("{}\n{}: a module of {} bytes", page.join("index.html").display(), package.display(), module.len());
@@ -87,7 +87,7 @@ fn write_page(page: &Path, module: &[u8], converter: &[u8]) -> Result<()> {
     let sources = folder_of("browser");
     let source = |name: &str| -> Result<String> {
         let text = fs::read_to_string(sources.join(name)).with_context(|| format!("reading {name}"))?;
-        ensure!(!text.contains("</script"), "{name} ends the script that it becomes");
+        ensure!(!text.contains("</script"), "{name} contains `</script`, which would end its script");
         // The scripts are concatenated in the page, so they need no exports.
         Ok(text.replace("\nexport ", "\n"))
     };
@@ -105,7 +105,7 @@ fn write_page(page: &Path, module: &[u8], converter: &[u8]) -> Result<()> {
     for (mark, text) in
         [("/* style.css */", source("page/style.css")?), ("// engine", engine.concat()), ("// page.js", shown.concat())]
     {
-        ensure!(html.matches(mark).count() == 1, "page/index.html has a place for {mark}");
+        ensure!(html.matches(mark).count() == 1, "page/index.html must contain {mark} once");
         html = html.replace(mark, &text);
     }
     fs::write(page.join("index.html"), html)?;

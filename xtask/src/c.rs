@@ -188,7 +188,7 @@ impl Machine {
         match self.core {
             None => succeed(&mut Command::new(program)),
             Some(name) => {
-                let core: &Core = CORES.iter().find(|core| core.name == name).context("no such core")?;
+                let core: &Core = CORES.iter().find(|core| core.name == name).context("the core does not exist")?;
                 emulate(core, program)
             }
         }

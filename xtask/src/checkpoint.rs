@@ -45,7 +45,7 @@ fn converted(
     cores: &[&'static Core],
 ) -> Result<Vec<(&'static str, Counts)>> {
     let blob = target_folder("checkpoint.kinglet");
-    let folder = folder.to_str().context("a folder whose name is not text")?;
+    let folder = folder.to_str().context("the path of the checkpoint is not UTF-8")?;
     kinglet(&[&["convert", folder, "--output", &blob, "--force"], options].concat())?;
     kinglet(&["export", &blob, "--rust", &target_folder(""), "--force"])?;
     let module = target_folder("checkpoint.rs");

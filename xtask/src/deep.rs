@@ -121,7 +121,7 @@ impl Part {
                 let arguments = ["test", "--package", "kinglet-convert", "--no-default-features", "--test", "strace"];
                 let output = output(self, &[&arguments[..], &["--", "--nocapture"]].concat(), &[])?;
                 let told = output.lines().find(|line| line.contains("conversions, of which"));
-                told.map(str::to_owned).context("the test told nothing")
+                told.map(str::to_owned).context("the test printed no result")
             }
             Self::Random => random(options.seeds),
         }
@@ -183,9 +183,9 @@ fn random(seeds: u64) -> Result<String> {
     for (name, target, flags, runner) in MACHINES {
         let found = run_random(target, flags, runner, &count)?;
         if let Some((found, wanted)) = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted) {
-            bail!("{name} gives\n{found}\nin place of\n{wanted}");
+            bail!("{name} prints\n{found}\ninstead of\n{wanted}");
         }
-        ensure!(found == wanted, "{name} gives {} lines", found.lines().count());
+        ensure!(found == wanted, "{name} prints {} lines", found.lines().count());
         names.push(name);
     }
     let sum = |word: usize| -> u64 {

@@ -42,7 +42,7 @@ pub(crate) fn emulate(core: &Core, program: &Path) -> Result<String> {
     let output = emulator(core, program).output().context("running QEMU: is it installed?")?;
     // Depending on its version, QEMU's semihosting writes to standard output or standard error.
     let printed = [output.stdout, output.stderr].concat();
-    let printed = String::from_utf8(printed).context("what the firmware prints is no text")?;
+    let printed = String::from_utf8(printed).context("the output of the firmware is not UTF-8")?;
     ensure!(output.status.success(), "{} on {}: {}\n{printed}", program.display(), core.name, output.status);
     Ok(printed)
 }
@@ -56,7 +56,8 @@ pub(crate) fn compared(printed: &str) -> String {
 pub(crate) fn counts(printed: &str) -> Result<Counts> {
     let lines = printed.lines().filter_map(|line| line.strip_prefix("# "));
     let each = lines.map(|line| {
-        let (what, value) = line.rsplit_once(": ").with_context(|| format!("no measurement: {line}"))?;
+        let (what, value) =
+            line.rsplit_once(": ").with_context(|| format!("this line is not a measurement: {line}"))?;
         Ok((what.to_owned(), value.parse()?))
     });
     each.collect()

@@ -13,7 +13,7 @@ use crate::programs::{build, folder_of};
 pub(crate) const FOLDERS: [(&str, &str); 2] = [("rtic", "rtic-classifier"), ("embassy", "embassy-classifier")];
 
 pub(crate) fn check() -> Result<()> {
-    let core = CORES.iter().find(|core| core.name == "M4F").context("no core is an M4F")?;
+    let core = CORES.iter().find(|core| core.name == "M4F").context("there is no core M4F")?;
     for (folder, program) in FOLDERS {
         let release = build(&folder_of(folder), core.target, "", &[])?;
         let printed = compared(&emulate(core, &release.join(program))?);
@@ -21,6 +21,6 @@ pub(crate) fn check() -> Result<()> {
         let wanted = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         ensure!(printed == wanted, "{folder} prints:\n{printed}but should print:\n{wanted}");
     }
-    eprintln!("the examples with an executor print what they must");
+    eprintln!("the examples with an executor print the expected output");
     Ok(())
 }

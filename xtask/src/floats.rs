@@ -48,10 +48,10 @@ pub(crate) fn check() -> Result<()> {
     let found = matching(&path, &HEAP);
     ensure!(found.is_empty(), "the runtime allocates: {}", found.join(", "));
     let control = matching(&symbols("floats")?, &FLOAT);
-    ensure!(!control.is_empty(), "the check finds no floats where there are some");
+    ensure!(!control.is_empty(), "the check does not find the floats of the control");
     let panics = path.iter().filter(|name| name.contains("panicking")).count();
     eprintln!(
-        "no float and no heap among {} symbols; the control has {} floats; {panics} panic functions",
+        "no float and no heap function among {} symbols; {} float functions in the control; {panics} panic functions",
         path.len(),
         control.len()
     );
@@ -65,7 +65,7 @@ fn symbols(features: &str) -> Result<Vec<String>> {
     let build = ["build", "--quiet", "--release", "--manifest-path", "xtask/probe/Cargo.toml", "--target", target];
     cargo(&[&build[..], &["--target-dir", &folder, "--features", features]].concat(), &[])?;
     let program = fs::read(format!("{folder}/{target}/release/kinglet-probe")).context("reading the probe")?;
-    let program = object::File::parse(program.as_slice()).context("the probe is no object file")?;
+    let program = object::File::parse(program.as_slice()).context("the probe is not an object file")?;
     let names = program.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned));
     let names: Vec<String> = names.filter(|name| !name.is_empty() && !name.starts_with('$')).collect();
     ensure!(names.iter().any(|name| name.contains("Session")), "the probe does not contain the runtime");

@@ -23,13 +23,13 @@ pub(crate) fn check() -> Result<()> {
     fs::write(&key, KEY)?;
     fs::write(&public, PUBLIC_KEY)?;
     let blob = folder_of("common").join("models/stories.kinglet");
-    let blob = blob.to_str().context("a folder whose name is not text")?;
+    let blob = blob.to_str().context("the path of the project is not UTF-8")?;
     kinglet(&["sign", blob, "--key", &key, "--counter", "7", "--output", &signed, "--force"])?;
-    let core = CORES.iter().find(|core| core.name == "M4F").context("no core is an M4F")?;
+    let core = CORES.iter().find(|core| core.name == "M4F").context("there is no core M4F")?;
     let environment = [("KINGLET_SIGNED", signed.as_str()), ("KINGLET_KEY", public.as_str())];
     let printed = emulate(core, &build_one(core, "signed", "signed", &environment)?)?;
     let wanted = "stories, release 7\na changed blob is refused\n";
     ensure!(compared(&printed) == wanted, "the firmware prints:\n{printed}but should print:\n{wanted}");
-    eprintln!("a signed blob is checked:\n{printed}");
+    eprintln!("the firmware checked a signed blob:\n{printed}");
     Ok(())
 }

@@ -89,8 +89,8 @@ pub(crate) fn write(file: &str, name: &str, table: &str) -> Result<()> {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
     let path = root().join(file);
     let text = fs::read_to_string(&path)?;
-    let (before, rest) = text.split_once(&start).with_context(|| format!("{file} has no place for the table"))?;
-    let (_, after) = rest.split_once(&end).with_context(|| format!("the table in {file} has no end"))?;
+    let (before, rest) = text.split_once(&start).with_context(|| format!("{file} has no mark for the table"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("the table in {file} has no end mark"))?;
     fs::write(path, format!("{before}{start}{table}{end}{after}"))?;
     Ok(())
 }

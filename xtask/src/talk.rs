@@ -26,12 +26,12 @@ pub(crate) fn here(bless: bool) -> Result<Conversation> {
         .stdin(fs::File::open(&typed)?)
         .output()?;
     let printed = String::from_utf8(output.stdout)?;
-    ensure!(output.status.success(), "the conversation fails:\n{printed}");
+    ensure!(output.status.success(), "`talk` fails:\n{printed}");
     if bless {
         fs::write(&answered, &printed)?;
     }
     let kept = fs::read_to_string(answered)?;
-    ensure!(kept == printed, "the conversation was:\n{printed}but should be:\n{kept}");
+    ensure!(kept == printed, "`talk` prints:\n{printed}but should print:\n{kept}");
     Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
 }
 
@@ -51,9 +51,9 @@ pub(crate) fn on_core(core: &Core, program: &Path, conversation: &Conversation) 
     fs::write(&input, typed)?;
     let mut emulator = emulator(core, program);
     let output = emulator.args(["-monitor", "none", "-serial", "stdio"]).stdin(fs::File::open(input)?).output()?;
-    let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
-    ensure!(output.status.success(), "the conversation with {} fails:\n{printed}", core.name);
+    let printed = String::from_utf8(output.stdout).context("the output over the serial line is not UTF-8")?;
+    ensure!(output.status.success(), "`talk` on {} fails:\n{printed}", core.name);
     let found = printed.replace("\r\n", "\n");
-    ensure!(found == wanted, "{} says over the line:\n{found}but should say:\n{wanted}", core.name);
+    ensure!(found == wanted, "{} prints over the serial line:\n{found}but should print:\n{wanted}", core.name);
     Ok(())
 }

@@ -38,7 +38,10 @@ pub(crate) fn check() -> Result<()> {
         ];
         for question in &questions {
             let name = question.trim_end_matches(']');
-            ensure!(answers.iter().any(|(answer, _)| *answer == name), "the template asks for {name}");
+            ensure!(
+                answers.iter().any(|(answer, _)| *answer == name),
+                "the template asks for {name}, which has no answer here"
+            );
         }
         for file in
             [".cargo/config.toml", "Cargo.toml", "README.md", "build.rs", "memory.x", "src/main.rs"].map(Path::new)
@@ -46,7 +49,7 @@ pub(crate) fn check() -> Result<()> {
             let text = fs::read_to_string(from.join(file)).with_context(|| format!("reading {}", file.display()))?;
             let filled =
                 answers.iter().fold(text, |text, (name, answer)| text.replace(&format!("{{{{{name}}}}}"), answer));
-            ensure!(!filled.contains("{{"), "{} has a placeholder that is not asked for", file.display());
+            ensure!(!filled.contains("{{"), "{} has a placeholder without a question", file.display());
             let to = made.join(file);
             fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
             fs::write(to, filled)?;
@@ -62,10 +65,10 @@ pub(crate) fn check() -> Result<()> {
         let program = fs::read(path)?;
         let model = fs::read(source.join("model.kinglet"))?;
         let beginning = model.get(..64).context("a blob has a prelude")?;
-        ensure!(program.windows(64).any(|bytes| bytes == beginning), "the program has no model in it");
+        ensure!(program.windows(64).any(|bytes| bytes == beginning), "the program does not contain the model");
     }
     fs::remove_dir_all(made)?;
-    eprintln!("the template becomes projects that build");
+    eprintln!("projects made from the template build");
     Ok(())
 }
 
@@ -74,12 +77,13 @@ fn where_kinglet_is(project: &Path) -> Result<PathBuf> {
     let questions = fs::read_to_string(folder_of("template").join("cargo-generate.toml"))?;
     let (_, question) = questions.split_once("[placeholders.kinglet]").context("the template asks for kinglet")?;
     let path = question.lines().find_map(|line| line.strip_prefix("default = 'path = \"")?.strip_suffix("\"'"));
-    let path = path.context("the default answer for kinglet is no path, and no registry has it yet")?;
+    let path = path.context("the default answer for kinglet is not a path, but kinglet is not on a registry yet")?;
     // The project does not exist, so its `..` cannot be resolved by the file system.
     let path = path.strip_prefix("../").context("the default answer does not lead out of the project")?;
     let path = project.parent().context("a project is in a folder")?.join(path);
-    let manifest = fs::read_to_string(path.join("Cargo.toml")).context("nothing is where the default answer leads")?;
-    ensure!(manifest.contains("name = \"kinglet\""), "the default answer leads to another crate");
+    let manifest =
+        fs::read_to_string(path.join("Cargo.toml")).context("the path of the default answer does not exist")?;
+    ensure!(manifest.contains("name = \"kinglet\""), "the path of the default answer is another crate");
     Ok(path)
 }
 

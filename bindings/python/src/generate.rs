@@ -170,7 +170,7 @@ impl Begun {
         let backward = spec.direction == Direction::Backward;
         let said = request.max_new_tokens.or_else(|| defaults.max_new_tokens_after(begun));
         if said == Some(0) {
-            bail!("there is nothing to write\nlet `max_new_tokens` be at least 1");
+            bail!("`max_new_tokens` is 0\ngive at least 1");
         }
         let choices = choices(opened, &request.choices)?;
         let choices: Vec<&[u32]> = choices.iter().map(Vec::as_slice).collect();
@@ -270,7 +270,7 @@ impl Begun {
         }
         if request.temperature > 0.0 || !request.stop.is_empty() {
             bail!(
-                "a search is not random, and does not stop at a text\nleave out `temperature` and `stop`, or let `num_beams` be 1"
+                "a beam search neither samples nor stops at a text\nleave out `temperature` and `stop`, or give `num_beams=1`"
             );
         }
         let repetition_penalty = request.repetition_penalty.unwrap_or(defaults.repetition_penalty);
@@ -285,7 +285,7 @@ fn choices(opened: &Opened, texts: &[String]) -> Result<Vec<Vec<u32>>> {
     for choice in texts {
         let tokens = text::encode(opened.parts().tokenizer.as_ref(), choice, None, &options)?;
         if tokens.is_empty() {
-            return Err(anyhow!("the choice {choice:?} has no tokens\ngive texts that have some"));
+            return Err(anyhow!("the choice {choice:?} has no tokens\ngive texts that are not empty"));
         }
         choices.push(tokens.iter().map(|token| token.id).collect());
     }

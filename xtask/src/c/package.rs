@@ -100,10 +100,13 @@ fn structure(package: &Path) -> Result<()> {
     let read = |name: &str| fs::read_to_string(package.join(name)).with_context(|| format!("reading {name}"));
     let module = read("zephyr/module.yml")?;
     for path in ["zephyr", "zephyr/Kconfig", "samples/zephyr"] {
-        ensure!(module.contains(path) && package.join(path).exists(), "zephyr/module.yml names {path}");
+        ensure!(
+            module.contains(path) && package.join(path).exists(),
+            "zephyr/module.yml must name {path}, which must exist"
+        );
     }
-    ensure!(read("zephyr/Kconfig")?.contains("config KINGLET\n"), "zephyr/Kconfig has the option");
-    ensure!(read("samples/zephyr/prj.conf")?.contains("CONFIG_KINGLET=y"), "the sample sets the option");
+    ensure!(read("zephyr/Kconfig")?.contains("config KINGLET\n"), "zephyr/Kconfig lacks the option");
+    ensure!(read("samples/zephyr/prj.conf")?.contains("CONFIG_KINGLET=y"), "the sample does not set the option");
     for name in ["zephyr/CMakeLists.txt", "CMakeLists.txt"] {
         for line in read(name)?.lines().filter_map(|line| line.trim().strip_prefix("set(kinglet_archive ")) {
             let target = line.trim_end_matches(')');
@@ -115,8 +118,8 @@ fn structure(package: &Path) -> Result<()> {
     {
         ensure!(properties.lines().any(|line| line.starts_with(&format!("{key}="))), "library.properties has no {key}");
     }
-    ensure!(properties.contains("precompiled=true"), "library.properties says that there are archives");
-    ensure!(ARDUINO.iter().all(|(_, target)| TARGETS.contains(target)), "Arduino's archives are made");
+    ensure!(properties.contains("precompiled=true"), "library.properties does not set precompiled");
+    ensure!(ARDUINO.iter().all(|(_, target)| TARGETS.contains(target)), "an archive for Arduino has no target");
     Ok(())
 }
 
