@@ -1,4 +1,4 @@
-//! Milliseconds for embassy on QEMU's machine, out of SysTick: what a HAL does for its chips.
+//! An embassy time driver for QEMU's machine, based on SysTick. For real chips the HAL has one.
 
 use core::cell::RefCell;
 use core::task::Waker;
@@ -10,7 +10,7 @@ use critical_section::Mutex;
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
-/// Times that SysTick counts in a millisecond.
+/// SysTick counts per millisecond.
 const COUNTS: u32 = 25_000;
 
 struct Clock(Mutex<RefCell<(u64, Queue)>>);
@@ -23,7 +23,7 @@ impl Driver for Clock {
     }
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
-        // The next tick looks at it.
+        // The next tick checks the queue.
         critical_section::with(|token| self.0.borrow_ref_mut(token).1.schedule_wake(at, waker));
     }
 }

@@ -1,6 +1,5 @@
-//! Two models in one task of embassy's, with one arena: every second one says what a sentence asks
-//! for, and the other which of its words say where, how much and when. Another task blinks while
-//! they think.
+//! Two models in an embassy task, which share an arena. Every second one model classifies the
+//! intent of a sentence, and the other labels its words. Meanwhile another task blinks.
 #![no_std]
 #![no_main]
 
@@ -20,9 +19,9 @@ use kinglet_examples::{classify, tag};
 use semihosting::{print, println, process};
 use static_cell::ConstStaticCell;
 
-/// The arena that both models use, one after the other: as long as the larger of both needs.
+/// The size of the arena that both models use in turn: that of the larger one.
 const ARENA: usize = if classify::ARENA > tag::ARENA { classify::ARENA } else { tag::ARENA };
-/// Tokens of a sentence.
+/// The maximum number of tokens of a sentence.
 const TOKENS: usize = 32;
 
 static BLINKS: AtomicU32 = AtomicU32::new(0);
@@ -36,8 +35,8 @@ async fn blink() {
     }
 }
 
-/// Lets a model read a sentence, and other tasks run between its steps. The session lies in the
-/// task's memory, like all that is alive across an `await`.
+/// Reads a sentence with a model, and lets other tasks run between its steps. The session is stored
+/// in the task's memory, like all values that live across an `await`.
 async fn read<'s>(
     model: &'s Model<'static>,
     tokenizer: &Tokenizer<'_>,
@@ -64,8 +63,8 @@ async fn answer(sentence: &str, arena: &mut [u8]) -> Result<(), RunError> {
         let label = argmax(session.logits()?) as usize;
         print!("{sentence} -> {}", model.labels().nth(label).unwrap_or("?"));
     }
-    // The first session is gone, and its arena is free for the second, which was trained on
-    // sentences without an end.
+    // The first session was dropped, so the arena is free. The second model was trained on
+    // sentences without punctuation at the end.
     let sentence = sentence.trim_end_matches(['.', '!', '?']);
     let (model, tokenizer) = (&home_slots::MODEL, &home_slots::TOKENIZER);
     let (mut session, count) = read(model, tokenizer, sentence, arena, &mut tokens).await?;

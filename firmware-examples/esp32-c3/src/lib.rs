@@ -1,4 +1,4 @@
-//! An ESP32-C3: text as `defmt` lines over RTT, time from the system timer.
+//! An ESP32-C3. Text is printed as `defmt` lines over RTT; the system timer measures time.
 #![no_std]
 
 use esp_hal::clock::CpuClock;
@@ -9,7 +9,7 @@ use panic_rtt_target as _;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -28,7 +28,7 @@ impl Board for Esp {
     }
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -36,10 +36,10 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then waits.
+/// Runs an example, then waits.
 pub fn run(example: impl FnOnce(&mut Esp) -> Result<(), Error>) -> ! {
     rtt_target::rtt_init_defmt!();
-    // The cache for flash is always on.
+    // The flash cache is always enabled.
     let speed = const {
         match MEGAHERTZ {
             160 => CpuClock::_160MHz,

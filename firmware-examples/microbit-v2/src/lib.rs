@@ -1,5 +1,5 @@
-//! A BBC micro:bit v2 (nRF52833, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's
-//! timer.
+//! A BBC micro:bit v2 (nRF52833, Cortex-M4F). Text is printed as `defmt` lines
+//! over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -8,7 +8,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -27,7 +27,7 @@ impl Board for Microbit {
     }
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -35,12 +35,12 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Microbit) -> Result<(), Error>) -> ! {
-    // The core has this one clock.
+    // The core's clock is fixed.
     const { assert!(MEGAHERTZ == 64) };
     _ = embassy_nrf::init(embassy_nrf::config::Config::default());
-    // Flash takes two cycles more for what is not in the cache, which is off after a reset.
+    // Enables the flash cache, which is off after a reset; without it flash takes two cycles more.
     embassy_nrf::pac::NVMC.icachecnf().write(|cache| cache.set_cacheen(true));
     let mut board = Microbit::default();
     clock(&mut board, MEGAHERTZ * 1_000_000);

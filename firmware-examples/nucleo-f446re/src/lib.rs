@@ -1,5 +1,5 @@
-//! A Nucleo-F446RE (STM32F446, Cortex-M4F): text as `defmt` lines over RTT, time from the chip's
-//! timer.
+//! A Nucleo-F446RE (STM32F446, Cortex-M4F). Text is printed as `defmt` lines
+//! over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -10,7 +10,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -29,12 +29,12 @@ impl Board for Nucleo {
     }
 }
 
-/// The internal oscillator of 16 MHz, which every board has, through the PLL. The HAL sets
-/// over-drive and the flash's waits.
+/// Clocks the core by the internal 16 MHz oscillator, which every board has, through the PLL. The
+/// HAL sets over-drive and the flash wait states.
 fn fast() -> Config {
     let mut config = Config::default();
     config.rcc.pll_src = PllSource::HSI;
-    // 2 MHz in, twice the clock inside.
+    // The PLL's input has 2 MHz, and its VCO twice the core's clock.
     config.rcc.pll = Some(Pll {
         prediv: PllPreDiv::DIV8,
         mul: PllMul::from_bits(MEGAHERTZ as u16),
@@ -48,7 +48,7 @@ fn fast() -> Config {
     config
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -56,10 +56,10 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
     let chip = embassy_stm32::init(fast());
-    // The HAL sets the flash's waits, and with them switches off what hides them.
+    // Setting the wait states, the HAL disables prefetch and caches.
     embassy_stm32::pac::FLASH.acr().modify(|flash| {
         flash.set_icen(true);
         flash.set_dcen(true);

@@ -1,5 +1,5 @@
-//! A Nucleo-H743ZI (STM32H743, Cortex-M7): text as `defmt` lines over RTT, time from the chip's
-//! timer.
+//! A Nucleo-H743ZI (STM32H743, Cortex-M7). Text is printed as `defmt` lines
+//! over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -10,7 +10,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -29,15 +29,16 @@ impl Board for Nucleo {
     }
 }
 
-/// The internal oscillator of 64 MHz, which every board has, through the PLL. The first chips, of
-/// revision Y, do not take the highest voltage, and 400 MHz at most.
+/// Clocks the core by the internal 64 MHz oscillator, which every board has, through the PLL. Chips
+/// of revision Y do not support the highest voltage, and run at 400 MHz at most.
 fn fast() -> Config {
     const REVISION_Y: u16 = 0x1003;
     let first = embassy_stm32::pac::DBGMCU.idc().read().rev_id() <= REVISION_Y;
     let (megahertz, voltage) =
         if first { (MEGAHERTZ.min(400), VoltageScale::Scale1) } else { (MEGAHERTZ, VoltageScale::Scale0) };
     let mut config = Config::default();
-    // 16 MHz in, twice the clock inside; the field is one less than the factor.
+    // The PLL's input has 16 MHz, and its VCO twice the core's clock; the field is the factor minus
+    // one.
     config.rcc.pll1 = Some(Pll {
         source: PllSource::HSI,
         prediv: PllPreDiv::DIV4,
@@ -57,7 +58,7 @@ fn fast() -> Config {
     config
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -65,12 +66,11 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
     let chip = embassy_stm32::init(fast());
     if let Some(mut core) = cortex_m::Peripherals::take() {
-        // A debug probe reads memory through the data cache, so what is printed over RTT is what is
-        // in it.
+        // The debug probe reads memory through the data cache, so RTT works with the cache enabled.
         core.SCB.enable_icache();
         core.SCB.enable_dcache(&mut core.CPUID);
     }

@@ -1,5 +1,5 @@
-//! A Nucleo-U575ZI-Q (STM32U575, Cortex-M33): text as `defmt` lines over RTT, time from the chip's
-//! timer.
+//! A Nucleo-U575ZI-Q (STM32U575, Cortex-M33). Text is printed as `defmt` lines
+//! over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -10,7 +10,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -29,9 +29,9 @@ impl Board for Nucleo {
     }
 }
 
-/// The internal oscillator of 16 MHz through the PLL, at the highest voltage.
+/// Clocks the core by the internal 16 MHz oscillator through the PLL, at the highest voltage.
 fn fast() -> Config {
-    // The field is one less than the factor.
+    // The field is the factor minus one.
     let mul = PllMul::from_bits((MEGAHERTZ / 16 - 1) as u16);
     let mut config = Config::default();
     config.rcc.hsi = true;
@@ -48,7 +48,7 @@ fn fast() -> Config {
     config
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -56,10 +56,10 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Nucleo) -> Result<(), Error>) -> ! {
     let chip = embassy_stm32::init(fast());
-    // The cache for instructions, which constants in flash go through, too.
+    // Enables the instruction cache, which also caches constants in flash.
     embassy_stm32::pac::ICACHE.cr().modify(|cache| cache.set_en(true));
     let mut board = Nucleo::default();
     clock(&mut board, embassy_stm32::rcc::clocks(&chip.RCC).sys.to_hertz().map_or(0, |clock| clock.0));

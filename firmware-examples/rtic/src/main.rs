@@ -1,5 +1,5 @@
-//! A classifier in an RTIC task: it hears a sentence every second, and a task of a higher priority
-//! interrupts it while it thinks.
+//! A classifier in an RTIC task processes a sentence every second, while a task of higher priority
+//! interrupts it.
 #![no_std]
 #![no_main]
 
@@ -7,7 +7,7 @@ use rtic_monotonics::systick::prelude::*;
 
 systick_monotonic!(Mono, 100);
 
-/// Times that the clock of QEMU's machine ticks in a second.
+/// The clock of QEMU's machine in hertz.
 const CLOCK: u32 = 25_000_000;
 
 #[rtic::app(device = lm3s6965, dispatchers = [SSI0, I2C0])]
@@ -24,7 +24,7 @@ mod app {
         blinks: u32,
     }
 
-    /// The classifier is the task's own: its session lives as long as the program.
+    /// Resources of the task `listen`. The session in the classifier lives as long as the program.
     #[local]
     struct Local {
         classifier: Classifier,
@@ -40,7 +40,7 @@ mod app {
         (Shared { blinks: 0 }, Local { classifier })
     }
 
-    /// What the device is for: whatever has a higher priority need not wait for it.
+    /// Classifies sentences, at low priority.
     #[task(local = [classifier], shared = [blinks], priority = 1)]
     async fn listen(mut cx: listen::Context) {
         let mut next = Mono::now();
@@ -52,19 +52,19 @@ mod app {
                     if let Some(label) = cx.local.classifier.step()? {
                         return Ok(label);
                     }
-                    // A watchdog is fed here.
+                    // Feed the watchdog here.
                 }
             });
             let Ok(label) = label else { process::exit(1) };
             println!("{sentence} -> {label}");
         }
-        // Ten a second, also while the classifier worked.
+        // Ten blinks per second, even while the classifier worked.
         let blinks = cx.shared.blinks.lock(|blinks| *blinks);
         print!("# blinks: {blinks}\n");
         process::exit(i32::from(!(80..=82).contains(&blinks)));
     }
 
-    /// Something that must not wait.
+    /// Blinks at high priority, and must not be delayed.
     #[task(shared = [blinks], priority = 2)]
     async fn blink(mut cx: blink::Context) {
         let mut next = Mono::now();
