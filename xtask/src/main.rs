@@ -71,6 +71,8 @@ enum Task {
     Ci,
     /// Check formatting, module layers (floors), lints and documentation.
     Lint,
+    /// Check the licences and sources of the dependencies, and the banned ones, against `deny.toml`.
+    Deny,
     /// Run all tests that need Rust only.
     Test,
     /// Run the tests that need other tools: firmware on emulated cores, the runtime on 64-bit Arm
@@ -113,6 +115,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Ci => {
             lint()?;
+            deny()?;
             test()?;
             hub()?;
             targets()?;
@@ -124,6 +127,7 @@ fn main() -> Result<()> {
             demo()
         }
         Task::Lint => lint(),
+        Task::Deny => deny(),
         Task::Test => test(),
         Task::Emulators => emulators(),
         Task::Docs => docs(),
@@ -162,6 +166,19 @@ fn lint() -> Result<()> {
 fn clippy(of: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let deny = ["--", "-D", "warnings", "-D", "clippy::incompatible_msrv"];
     cargo(&[&["clippy"], of, &deny].concat(), environment)
+}
+
+/// Runs `cargo deny` on each lock file of the packages and the firmware.
+fn deny() -> Result<()> {
+    let there = Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success());
+    ensure!(there, "cargo-deny is missing: CONTRIBUTING.md explains how to install it");
+    for folder in ["", "bindings/c/", "bindings/python/", "firmware-examples/common/", "firmware-examples/browser/"] {
+        let manifest = format!("{folder}Cargo.toml");
+        let options =
+            ["deny", "--manifest-path", &manifest, "--config", "deny.toml", "--log-level", "error", "--locked"];
+        cargo(&[&options[..], &["check", "licenses", "bans", "sources"]].concat(), &[])?;
+    }
+    Ok(())
 }
 
 /// Runs the tests without the benchmarks and without the Hub client, which takes longer to compile
