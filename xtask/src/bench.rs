@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Bench) -> Result<()> {
     let mut rows = operations();
     rows.extend(models);
     if let Some(folder) = &options.checkpoint {
-        rows.push(decoder(folder, &options.core, &mut counted)?);
+        rows.extend(decoder(folder, &options.core, &mut counted)?);
     }
     if let Some(folder) = &options.encoder {
         rows.extend(encoder(folder)?);
@@ -117,14 +117,17 @@ const MODELS: [(&str, &str, &str); 3] = [
     ("command", "a sentence", "commands: per sentence"),
 ];
 
-/// Measures a decoder that is not in the examples, at 128 positions.
-fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<Row> {
+/// Measures a decoder that is not in the examples, at 128 positions, and its token at position 500.
+fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<[Row; 2]> {
     for (core, counts) in checkpoint::run(folder, &[], only)? {
         counted.add(core, &name(folder), &counts);
     }
-    let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "128"], "a token")?;
-    let counted = Some((name(folder), "instructions a token".to_owned()));
-    Ok(Row { what: format!("{}: per token", name(folder)), counted, here })
+    let row = |title: &str, what: &str, positions: &str| -> Result<Row> {
+        let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), positions], what)?;
+        let counted = Some((name(folder), format!("instructions {what}")));
+        Ok(Row { what: format!("{}: {title}", name(folder)), counted, here })
+    };
+    Ok([row("per token", "a token", "128")?, row("per token at position 500", "a token at position 500", "512")?])
 }
 
 /// Measures an encoder on this machine, with the fastest options for x86-64.
@@ -155,7 +158,7 @@ fn time(arguments: &[&str], unit: &str) -> Result<String> {
     times.sort_unstable();
     let median = times[RUNS / 2].max(1);
     Ok(match unit {
-        "a token" => format!("{} tokens/s", grouped(1_000_000_000 / median)),
+        unit if unit.starts_with("a token") => format!("{} tokens/s", grouped(1_000_000_000 / median)),
         _ => format!("{:.2} ms", median as f64 / 1e6),
     })
 }

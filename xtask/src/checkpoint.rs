@@ -21,8 +21,8 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
 ];
 
 /// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
-/// `given` has additional options for the conversion. Returns the measurements at the shorter
-/// length with 16-bit activations.
+/// `given` has additional options for the conversion. Returns the measurements at the shorter length
+/// with 16-bit activations, and those that only the longer length has.
 pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {
@@ -49,13 +49,12 @@ fn converted(
     kinglet(&[&["convert", folder, "--output", &blob, "--force"], options].concat())?;
     kinglet(&["export", &blob, "--rust", &target_folder(""), "--force"])?;
     let module = target_folder("checkpoint.rs");
-    let mut rows = Vec::new();
+    let mut rows: Vec<(&'static str, Counts)> = cores.iter().map(|core| (core.name, Counts::new())).collect();
     for tokens in ["512", "128"] {
         let program = format!("{}/release/host", target_folder("host"));
         let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
-        rows.clear();
-        for core in cores {
+        for (core, (_, counts)) in cores.iter().zip(&mut rows) {
             let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
             let program = build_one(core, "checkpoint", features, &environment.concat())?;
             let printed = emulate(core, &program)?;
@@ -71,7 +70,7 @@ fn converted(
                 grouped(measured.memory),
                 grouped(value("bytes of stack"))
             );
-            rows.push((core.name, measured.values));
+            counts.extend(measured.values);
         }
     }
     Ok(rows)

@@ -13,12 +13,16 @@ use crate::text::ids;
 use crate::{Board, bits, measured, took};
 
 const NEW_TOKENS: usize = 64;
+/// A late position of a long text, where attention costs most.
+const LATE: usize = 500;
 /// The maximum width of a sentence vector.
 const WIDTH: usize = 1024;
 /// The number of questions.
 const ASKED: usize = 2;
 
 /// Generates greedily from the model's first token, or searches, with an arena for `tokens` tokens.
+/// With room for more than [`LATE`] tokens it continues to that position, and prints what its token
+/// took.
 pub fn run(
     board: &mut impl Board,
     model: &Model<'_>,
@@ -44,9 +48,23 @@ pub fn run(
     }
     decoder.finish(&mut |piece| board.print(piece));
     board.print("\n");
+    let mut late = 0;
+    if tokens > LATE {
+        for _ in NEW_TOKENS..=LATE {
+            let start = board.count();
+            let logits = session.step(token)?;
+            token = argmax(logits);
+            late = board.count().saturating_sub(start);
+        }
+        fingerprint.update(session.logits()?);
+    }
     bits(board, fingerprint);
     let now = board.count();
     took(board, "a token", now.saturating_sub(spent), NEW_TOKENS as u32);
+    if tokens > LATE {
+        let now = board.count();
+        took(board, "a token at position 500", now.saturating_sub(late), 1);
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use core::hint::black_box;
 
-use kinglet::bench::{Linear, compare, softmax_of};
+use kinglet::bench::{Linear, attend, compare, softmax_of};
 use kinglet::format::spec::{ActivationWidth, WeightLayout};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions};
@@ -16,6 +16,8 @@ use crate::{Board, bits, count_of, measured, number};
 const SIZE: usize = 384;
 /// The number of tokens of a short text.
 const TOKENS: usize = 64;
+/// Keys that a query meets.
+const POSITIONS: usize = 512;
 /// Columns of a group of packed weights.
 const GROUP: usize = 64;
 const PACKED: WeightLayout = WeightLayout::Packed { group: GROUP as u8 };
@@ -120,6 +122,23 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
     let count = board.count().saturating_sub(start);
     each(board, "softmax of 256, an element", count, 256);
     fingerprint.update(&scores);
+    for (what, width) in [
+        ("attention over 512 positions, a head of 8, a position", 8),
+        ("attention over 512 positions, a head of 32, a position", 32),
+    ] {
+        let (mut query, mut scales) = (Aligned([0; 32]), [0; POSITIONS]);
+        query.0.iter_mut().for_each(|q| *q = (next() >> 8) as i16 >> 2);
+        scales.iter_mut().for_each(|scale| *scale = 10 << 11 | 1024 | (next() % 1024) as u16);
+        let (keys, values) = memory.weights.0.split_at(POSITIONS * 32);
+        let (Some(query), Some(keys)) = (query.0.get(..width), keys.get(..POSITIONS * width)) else { continue };
+        let Some((scores, out)) = memory.out.split_at_mut_checked(POSITIONS) else { continue };
+        let (Some(out), Some(values)) = (out.get_mut(..width), values.get(..POSITIONS * width)) else { continue };
+        let start = board.count();
+        attend(out, query, keys, values, &scales, scores);
+        let count = board.count().saturating_sub(start);
+        each(board, what, count, POSITIONS as u32);
+        fingerprint.update(out);
+    }
     sampling(board, &mut next)?;
     let start = board.count();
     let _ = black_box(Model::from_bytes(black_box(home_intent::BLOB))?);
