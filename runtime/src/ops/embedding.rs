@@ -1,7 +1,7 @@
 //! Looks up rows of tables as fixed-point values.
 
 use crate::features;
-use crate::fixed::{mul_high, shift_round};
+use crate::fixed::{mul_high, shift_round, with_rounding};
 use crate::format::places::{
     TABLE_GROUP, TILE, WIDE_TILE_ROWS, group_place, packed_place, pair_byte, pair_place, table_weight, tile_place,
     wide_tile_place,
@@ -51,10 +51,16 @@ pub(crate) fn embed_row(
         return;
     }
     let (multiplier, shift) = scaled(row, BYTE_SHIFT);
-    let put = |out: &mut i32, weight: i8| {
-        let value = shift_round(mul_high(i32::from(weight) << BYTE_SHIFT, multiplier), shift);
+    with_rounding!(shift, |round| each_weight(table, row, out, |out, weight| {
+        let value = round(mul_high(i32::from(weight) << BYTE_SHIFT, multiplier));
         *out = if add { out.saturating_add(value) } else { value };
-    };
+    }));
+}
+
+/// Hands each weight of a row, of eight bits, to `put` with its place in `out`.
+#[inline(always)]
+fn each_weight(table: &Matrix<'_>, row: usize, out: &mut [i32], put: impl Fn(&mut i32, i8)) {
+    let (cols, layout) = (table.cols, table.weights.layout);
     if let (WeightLayout::Packed { group }, true) = (layout, features::PACKED_WEIGHTS) {
         let group = at_least_one(group.into());
         for (at, out) in out.get_mut(..cols).unwrap_or(&mut []).chunks_mut(group).enumerate() {
