@@ -13,16 +13,51 @@ use crate::kernels::scalar;
 /// boundary; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, values: *const i8, count: usize) {
+    /// The products of two weights and eight columns each.
+    macro_rules! two_values {
+        () => {
+            lines!(
+                "
+                  ldrd r2, r3, [r1], #8
+                  pkhbt r2, r2, r3, lsl #16
+                  ldr r12, [r0], #8
+                  ldr lr, [r0], #-4
+                  pkhbt r3, r12, lr, lsl #16
+                  pkhtb lr, lr, r12, asr #16
+                  sxtb16 r12, r3
+                  sxtb16 r3, r3, ror #8
+                  smlad r4, r12, r2, r4
+                  smlad r5, r3, r2, r5
+                  sxtb16 r12, lr
+                  sxtb16 lr, lr, ror #8
+                  smlad r6, r12, r2, r6
+                  smlad r7, lr, r2, r7
+                  ldr r12, [r0], #8
+                  ldr lr, [r0], #4
+                  pkhbt r3, r12, lr, lsl #16
+                  pkhtb lr, lr, r12, asr #16
+                  sxtb16 r12, r3
+                  sxtb16 r3, r3, ror #8
+                  smlad r8, r12, r2, r8
+                  smlad r9, r3, r2, r9
+                  sxtb16 r12, lr
+                  sxtb16 lr, lr, ror #8
+                  smlad r10, r12, r2, r10
+                  smlad r11, lr, r2, r11
+                "
+            )
+        };
+    }
     naked_asm!(
         cpu!(),
         "
           push {r0, r4-r11, lr}
           ldm r0, {r4-r11}
           mov r0, r2
-          lsrs r2, r3, #1
           add r2, r1, r3, lsl #2
           push {r2}
-          bcc 1f
+          tst r3, #1
+          beq 1f
           ldr r2, [r1], #4
           ldr r12, [r0], #4
           sxtb16 lr, r12
@@ -38,38 +73,21 @@ unsafe extern "C" fn weighted_sum_of_8(out: *mut i32, weights: *const i32, value
           smlatb r10, lr, r2, r10
           smlabb r9, r12, r2, r9
           smlatb r11, r12, r2, r11
-          b 2f
         1:
-          ldrd r2, r3, [r1], #8
-          pkhbt r2, r2, r3, lsl #16
-          ldr r12, [r0], #8
-          ldr lr, [r0], #-4
-          pkhbt r3, r12, lr, lsl #16
-          pkhtb lr, lr, r12, asr #16
-          sxtb16 r12, r3
-          sxtb16 r3, r3, ror #8
-          smlad r4, r12, r2, r4
-          smlad r5, r3, r2, r5
-          sxtb16 r12, lr
-          sxtb16 lr, lr, ror #8
-          smlad r6, r12, r2, r6
-          smlad r7, lr, r2, r7
-          ldr r12, [r0], #8
-          ldr lr, [r0], #4
-          pkhbt r3, r12, lr, lsl #16
-          pkhtb lr, lr, r12, asr #16
-          sxtb16 r12, r3
-          sxtb16 r3, r3, ror #8
-          smlad r8, r12, r2, r8
-          smlad r9, r3, r2, r9
-          sxtb16 r12, lr
-          sxtb16 lr, lr, ror #8
-          smlad r10, r12, r2, r10
-          smlad r11, lr, r2, r11
+          // Four values to a turn. The first enters the loop in its middle where it has two.
+          tst r3, #2
+          bne 3f
+          b 4f
         2:
+        ",
+        two_values!(),
+        "3:",
+        two_values!(),
+        "
+        4:
           ldr r3, [sp]
           cmp r1, r3
-          bne 1b
+          bne 2b
           pop {r1, r2}
           stm r2, {r4-r11}
           pop {r4-r11, pc}
@@ -141,22 +159,42 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
 /// room for `count` scores; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
+    /// A key's score.
+    macro_rules! score {
+        ($score:literal) => {
+            lines!(
+                "ldmia r2!, {r8-r11}",
+                concat!("smuad ", $score, ", r4, r8"),
+                concat!("smlad ", $score, ", r5, r9, ", $score),
+                concat!("smlad ", $score, ", r6, r10, ", $score),
+                concat!("smlad ", $score, ", r7, r11, ", $score)
+            )
+        };
+    }
     naked_asm!(
         cpu!(),
         "
-          push {r4-r11}
+          push {r4-r11, lr}
           ldmia r1, {r4-r7}
+          lsrs r3, r3, #1
+          bcc 1f
+        ",
+        score!("lr"),
+        "
+          str lr, [r0], #4
         1:
-          ldmia r2!, {r8-r11}
-          smuad r12, r4, r8
-          smlad r12, r5, r9, r12
-          smlad r12, r6, r10, r12
-          smlad r12, r7, r11, r12
-          str r12, [r0], #4
+          cmp r3, #0
+          beq 3f
+        2:
+        ",
+        score!("r12"),
+        score!("lr"),
+        "
+          strd r12, lr, [r0], #8
           subs r3, r3, #1
-          bne 1b
-          pop {r4-r11}
-          bx lr
+          bne 2b
+        3:
+          pop {r4-r11, pc}
         ",
         options(raw)
     )

@@ -129,7 +129,7 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *c
                 concat!("lsrs ", $x, ", r7"),
                 concat!("add r12, r12, ", $x),
                 "ubfx r7, r8, #0, #11",
-                concat!("muls ", $x, ", r7"),
+                concat!("mul ", $x, ", ", $x, ", r7"),
                 "sub r8, r4, r8, lsr #11",
                 concat!("lsr ", $x, ", ", $x, ", r8")
             )
@@ -138,30 +138,24 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *c
     naked_asm!(
         cpu!(),
         "
-          push {r4-r8, lr}
+          push {r4-r10, lr}
           ldm r3, {r3-r5}
           mov r12, #0
-          lsrs lr, r5, #1
-          bcc 1f
-          ldr r5, [r0]
+          mov lr, r5
         ",
-        weight!("r5"),
+        many_then_one!(
+            4,
+            "lr",
+            lines!(
+                "ldm r0, {r5, r6, r9, r10}",
+                each!("r5, r6, r9, r10", weight!(r"\x")),
+                "stmia r0!, {r5, r6, r9, r10}"
+            ),
+            lines!("ldr r5, [r0]", weight!("r5"), "str r5, [r0], #4")
+        ),
         "
-          str r5, [r0], #4
-        1:
-          cmp lr, #0
-          beq 3f
-        2:
-          ldrd r5, r6, [r0]
-        ",
-        each!("r5, r6", weight!(r"\x")),
-        "
-          strd r5, r6, [r0], #8
-          subs lr, lr, #1
-          bne 2b
-        3:
           mov r0, r12
-          pop {r4-r8, pc}
+          pop {r4-r10, pc}
         ",
         options(raw)
     )
