@@ -98,6 +98,15 @@ typedef struct kinglet_generate_options {
      The number of suppressed tokens.
      */
     size_t suppressed_count;
+    /*
+     The grammar that the text follows: a table that `kinglet grammar` compiled for the model's
+     tokenizer. Null for any text.
+     */
+    const uint8_t *grammar;
+    /*
+     The bytes of the grammar.
+     */
+    size_t grammar_bytes;
 } kinglet_generate_options;
 
 /*

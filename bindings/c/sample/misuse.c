@@ -199,6 +199,12 @@ static void writing(kinglet_engine *engine) {
     options.stop_count = 3;
     REFUSED(kinglet_generate(engine, text, 8, &count, &options, &sampling, NULL, NULL, &stop), KINGLET_NULL_POINTER);
     options.stop_count = 0;
+    options.grammar = home_intent_blob;
+    options.grammar_bytes = HOME_INTENT_BLOB_BYTES;
+    REFUSED(kinglet_generate(engine, text, 8, &count, &options, &sampling, NULL, NULL, &stop), -1);
+    options.grammar_bytes = 0;
+    REFUSED(kinglet_generate(engine, text, 8, &count, &options, &sampling, NULL, NULL, &stop), -1);
+    options.grammar = NULL;
     count = 9;
     REFUSED(kinglet_generate(engine, text, 8, &count, &options, &sampling, NULL, NULL, &stop), -1);
     count = 1;

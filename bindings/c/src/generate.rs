@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use kinglet::task::{GenerateOptions, Generation, Stop, TokenBuffer, TokenSlice};
+use kinglet::task::{GenerateOptions, Generation, Grammar, Stop, TokenBuffer, TokenSlice};
 
 use crate::engine::{call, kinglet_engine};
 use crate::pointers::{read, slice, slice_mut, write};
@@ -29,6 +29,11 @@ pub struct kinglet_generate_options {
     pub suppressed: *const u32,
     /// The number of suppressed tokens.
     pub suppressed_count: usize,
+    /// The grammar that the text follows: a table that `kinglet grammar` compiled for the model's
+    /// tokenizer. Null for any text.
+    pub grammar: *const u8,
+    /// The bytes of the grammar.
+    pub grammar_bytes: usize,
 }
 
 /// Why a text ended.
@@ -84,6 +89,8 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
         stop_count: stop.len(),
         suppressed: suppressed.as_ptr(),
         suppressed_count: suppressed.len(),
+        grammar: core::ptr::null(),
+        grammar_bytes: 0,
     }
 }
 
@@ -120,11 +127,18 @@ pub unsafe extern "C" fn kinglet_generate(
             let (text, count, options) = (slice_mut(text, capacity)?, write(count)?, read(options)?);
             let why = write(stop)?;
             let mut sampler = read(sampling)?.sampler()?;
+            let grammar = if options.grammar.is_null() {
+                None
+            } else {
+                let table = slice(options.grammar, options.grammar_bytes)?;
+                Some(Grammar::from_bytes(table, engine.model().tokenizer_section())?)
+            };
             let options = GenerateOptions {
                 min_new_tokens: options.min_new_tokens,
                 no_repeat_ngram_size: options.no_repeat_ngram_size,
                 stop: slice(options.stop, options.stop_count)?,
                 suppressed: slice(options.suppressed, options.suppressed_count)?,
+                grammar,
                 ..GenerateOptions::new(options.max_new_tokens)
             };
             let mut text = TokenSlice::new(text, *count)?;

@@ -73,7 +73,9 @@ impl Export {
         if let Some(folder) = &self.c {
             let header = header(&model, &module, blob.len(), tokens, arena);
             write_source(folder, &format!("{module}.h"), header.as_bytes(), self.force)?;
-            write_source(folder, &format!("{module}.c"), array(&blob, &module).as_bytes(), self.force)?;
+            let blob_name = format!("{module}_blob");
+            let source = array(&blob, &format!("{module}.h"), &blob_name);
+            write_source(folder, &format!("{module}.c"), source.as_bytes(), self.force)?;
         }
         Ok(())
     }
@@ -241,16 +243,17 @@ fn literal(text: &str) -> String {
     literal + "\""
 }
 
-fn array(blob: &[u8], name: &str) -> String {
-    let big = name.to_uppercase();
+/// C source that defines the bytes that a header declares as the array `name`.
+pub(super) fn array(bytes: &[u8], header: &str, name: &str) -> String {
     let mut text = format!(
-        "#include \"{name}.h\"\n\n\
+        "#include \"{header}\"\n\n\
          #if defined(__GNUC__)\n#define ALIGNED __attribute__((aligned(16)))\n\
          #elif defined(__cplusplus)\n#define ALIGNED alignas(16)\n\
          #else\n#define ALIGNED _Alignas(16)\n#endif\n\n\
-         ALIGNED const uint8_t {name}_blob[{big}_BLOB_BYTES] = {{\n"
+         ALIGNED const uint8_t {name}[{}_BYTES] = {{\n",
+        name.to_uppercase()
     );
-    for line in blob.chunks(24) {
+    for line in bytes.chunks(24) {
         line.iter().for_each(|byte| _ = write!(text, "{byte},"));
         text.push('\n');
     }

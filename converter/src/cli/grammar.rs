@@ -11,7 +11,7 @@ use kinglet_convert::files::{read_text, write_atomically};
 use kinglet_convert::grammar::{automaton, compile};
 
 use super::engine::{open, read_blob};
-use super::export::{generated, module_name, stem, write_source};
+use super::export::{array, generated, module_name, stem, write_source};
 use super::output;
 
 /// The format of rules, for the help.
@@ -46,8 +46,11 @@ pub(crate) struct Grammar {
     /// Write the table, and a module with the grammar as a constant, to this folder.
     #[arg(long, value_name = "DIR")]
     rust: Option<PathBuf>,
-    /// The name of these files, instead of that of the rules.
-    #[arg(long, requires = "rust")]
+    /// Write the table as a C array, with a header, to this folder.
+    #[arg(long, value_name = "DIR")]
+    c: Option<PathBuf>,
+    /// The name of the files for Rust and C, instead of that of the rules.
+    #[arg(long)]
     name: Option<String>,
     /// Overwrite existing files.
     #[arg(long)]
@@ -57,8 +60,8 @@ pub(crate) struct Grammar {
 impl Grammar {
     pub(crate) fn run(self) -> Result<()> {
         ensure!(
-            self.rust.is_some() || self.output.is_some(),
-            "nothing to write was asked for\ngive --output FILE for the table, --rust DIR for a module of Rust firmware, or both"
+            self.rust.is_some() || self.c.is_some() || self.output.is_some(),
+            "nothing to write was asked for\ngive --output FILE for the table, --rust DIR for a module of Rust firmware, or --c DIR for a C array"
         );
         let blob = read_blob(&self.model)?;
         let model = open(&blob)?;
@@ -68,12 +71,19 @@ impl Grammar {
             write_atomically(path, &table, self.force)?;
             output::line(&format!("wrote {}", path.display()))?;
         }
+        let name = self.name.as_deref().unwrap_or(stem(&self.rules)?);
         if let Some(folder) = &self.rust {
-            let name = self.name.as_deref().unwrap_or(stem(&self.rules)?);
             let module = module_name(name)?;
             let beside = format!("{name}.grammar");
             write_source(folder, &beside, &table, self.force)?;
             write_source(folder, &format!("{module}.rs"), rust(&table, &beside)?.as_bytes(), self.force)?;
+        }
+        if let Some(folder) = &self.c {
+            let module = module_name(name)?;
+            let (header, array_name) = (format!("{module}.h"), format!("{module}_grammar"));
+            write_source(folder, &header, c_header(&table, &module).as_bytes(), self.force)?;
+            let source = array(&table, &header, &array_name);
+            write_source(folder, &format!("{module}.c"), source.as_bytes(), self.force)?;
         }
         let edges: usize = states.iter().map(|state| state.edges.len()).sum();
         output::note(&format!("{} states and {edges} edges in {} bytes of flash", states.len(), table.len()));
@@ -100,4 +110,17 @@ fn rust(table: &[u8], name: &str) -> Result<String> {
          kinglet::task::Grammar::from_export(include_bytes!({name:?}), {checksum:#010x});\n"
     );
     generated(&source, "grammar")
+}
+
+/// The C header of a table.
+fn c_header(table: &[u8], name: &str) -> String {
+    let (big, bytes) = (name.to_uppercase(), table.len());
+    format!(
+        "/* A grammar for kinglet_generate_options, as kinglet grammar wrote it. */\n\
+         #ifndef {big}_H\n#define {big}_H\n\n#include <stdint.h>\n\n\
+         #define {big}_GRAMMAR_BYTES {bytes}u\n\n\
+         #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
+         extern const uint8_t {name}_grammar[{big}_GRAMMAR_BYTES];\n\n\
+         #ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
+    )
 }

@@ -64,7 +64,7 @@ fn a_grammar_says_what_a_model_writes() {
     let (folder, stories) = (TempDir::new().expect("a folder"), shipped("stories"));
     let (rules, table, to) = (path(&folder, "light.txt"), path(&folder, "light.grammar"), path(&folder, "out"));
     fs::write(&rules, "root: \\ set {room} light to {0..100} percent\nroom: kitchen | living room\n").expect("rules");
-    run(&["grammar", &rules, "--model", &stories, "--output", &table, "--rust", &to]);
+    run(&["grammar", &rules, "--model", &stories, "--output", &table, "--rust", &to, "--c", &to]);
     let blob = AlignedVec::from(&fs::read(&stories).expect("the blob")[..]);
     let model = Model::from_bytes(&blob).expect("a model");
     let bytes = fs::read(&table).expect("a table");
@@ -72,6 +72,10 @@ fn a_grammar_says_what_a_model_writes() {
     assert!(grammar.states() > 20 && bytes.len() < 4096, "{} states, {} bytes", grammar.states(), bytes.len());
     let module = fs::read_to_string(Path::new(&to).join("light.rs")).expect("a module");
     assert!(module.contains("include_bytes!(\"light.grammar\")"), "{module}");
+    let source = fs::read_to_string(Path::new(&to).join("light.c")).expect("C source");
+    let array = source.split_once("light_grammar[LIGHT_GRAMMAR_BYTES] = {").expect("an array").1;
+    let listed = array.trim_end_matches("};\n").split(',').filter(|byte| !byte.trim().is_empty());
+    assert!(listed.map(|byte| byte.trim().parse::<u8>().expect("a byte")).eq(bytes.iter().copied()));
 
     let said = run_json(&["generate", &stories, "--text", "Tim said:", "--grammar", &rules, "--json"]);
     let text = said["text"].as_str().expect("a text").trim_start();
