@@ -67,9 +67,9 @@ fn column(task: Task) -> usize {
 fn the_page_of_options_is_the_help() {
     let mut page = format!(
         "{GENERATED}# The command line\n\n\
-         `kinglet COMMAND --help` prints these pages. Every command but `completions` and `man` takes `--json`: one object on standard output, and \
-         nothing else there. Errors go to standard error: one line says what is wrong, one what to do, and the exit \
-         code is not 0.\n"
+         `kinglet COMMAND --help` prints these pages. Every command except `completions` and `man` accepts `--json`, and then \
+         prints one JSON object, and nothing else, on standard output. Errors go to standard error: the first line states the \
+         problem, the second the remedy, and the exit code is not 0.\n"
     );
     let mut cli = Cli::command().term_width(100);
     cli.build();
@@ -88,16 +88,17 @@ fn the_page_of_families_is_what_is_supported() {
         ["next token", "masked token", "text labels", "token labels", "answers", "hidden states, sentence vectors"];
     let mut page = format!(
         "{GENERATED}# Families\n\n\
-         Each row is a `model_type` of `config.json`. *yes* is a head that `kinglet convert` maps. A number is a golden \
-         checkpoint of that head: a small random model on which the `f32` reference agrees with `transformers` within \
-         a thousandth of the spread, and the integers agree with the reference ([tests/golden](../tests/golden)).\n\n\
-         Decoders read left to right; `--direction backward` is for decoders that were trained on reversed text, and \
-         is not needed where `kinglet.json` in the folder is `{{\"direction\": \"backward\"}}`. A configuration key that the \
-         class of `transformers` reads and Kinglet does not implement is refused by name; any other unknown key is named in \
-         a note.\n\n\
-         Padding inside of a text is read as `transformers` reads it with an attention mask of ones: roberta, xlm-roberta, \
-         camembert, mpnet and m2m_100 do not count it as positions, classifiers of decoders read the last token that is no \
-         padding, and classifiers of BART and T5 read the decoder at the place of the text's last end token.\n\n| family | {} |\n|{}\n",
+         Each row is a `model_type` of `config.json`. *yes* means that `kinglet convert` supports the head. Each number is a \
+         link to a golden checkpoint with that head: a small random model on which the `f32` reference agrees with \
+         `transformers` to within a thousandth of the spread, and the integers agree with the reference \
+         ([tests/golden](../tests/golden)).\n\n\
+         Decoders read from left to right. For decoders that were trained on reversed text, use `--direction backward`, or \
+         put a file `kinglet.json` with `{{\"direction\": \"backward\"}}` into the folder. If the class of `transformers` reads \
+         a configuration key that Kinglet does not implement, `convert` refuses the checkpoint and names the key; for other \
+         unknown keys it prints a note.\n\n\
+         Padding tokens inside a text are treated as in `transformers` with an attention mask of ones. In roberta, \
+         xlm-roberta, camembert, mpnet and m2m_100 they are not counted as positions. Classifiers of decoders read the last \
+         token that is not padding. Classifiers of BART and T5 read the decoder at the position of the text's last end token.\n\n| family | {} |\n|{}\n",
         COLUMNS.join(" | "),
         "---|".repeat(COLUMNS.len() + 1)
     );
