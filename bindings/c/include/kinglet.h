@@ -204,7 +204,7 @@ typedef struct kinglet_tokens {
      */
     uint32_t *ids;
     /*
-     The segment of each token: 0 for the first text, 1 for its pair (an encoder's token type).
+     The segment of each token, which encoders call its token type.
      */
     uint8_t *token_types;
     /*
@@ -346,8 +346,8 @@ struct kinglet_generate_options kinglet_generate_options_default(struct kinglet_
  passed to `each` with the text that it completes; `each` may be null. The session does not read
  the last new token.
 
- For a model that reads backward the given tokens are in the order of the text. New tokens
- precede the text, the last one first.
+ For a model that reads backward the given tokens are in the order of the text. New tokens are
+ appended in the order of their generation; in reverse order, they precede the given text.
 
  For an encoder-decoder `text` is the decoder's text; call kinglet_encode first.
 

@@ -99,8 +99,8 @@ pub unsafe extern "C" fn kinglet_generate_options_default(
 /// passed to `each` with the text that it completes; `each` may be null. The session does not read
 /// the last new token.
 ///
-/// For a model that reads backward the given tokens are in the order of the text. New tokens
-/// precede the text, the last one first.
+/// For a model that reads backward the given tokens are in the order of the text. New tokens are
+/// appended in the order of their generation; in reverse order, they precede the given text.
 ///
 /// For an encoder-decoder `text` is the decoder's text; call kinglet_encode first.
 ///

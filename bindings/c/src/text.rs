@@ -20,7 +20,7 @@ const _: () = assert!(size_of::<Token>() <= 4 * KINGLET_TOKEN_WORDS && align_of:
 pub struct kinglet_tokens {
     /// Token ids.
     pub ids: *mut u32,
-    /// The segment of each token: 0 for the first text, 1 for its pair (an encoder's token type).
+    /// The segment of each token, which encoders call its token type.
     pub token_types: *mut u8,
     /// The offset of each token's first byte in its text.
     pub starts: *mut u32,
