@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Deep) -> Result<()> {
         let found = part.run(options)?;
         let minutes = start.elapsed().as_secs_f64() / 60.0;
         let name = part.to_possible_value().context("each part has a name")?;
-        record(name.get_name(), &format!("{found}; {minutes:.1} minutes, {}", compiler(part.toolchain())?))?;
+        let (day, compiler) = (said_by("date", &["+%F"])?, compiler(part.toolchain())?);
+        record(name.get_name(), &format!("{found}; {day}, {minutes:.1} minutes, {compiler}"))?;
     }
     Ok(())
 }
@@ -213,9 +214,15 @@ fn run_random(target: &str, flags: &str, runner: &str, seeds: &str) -> Result<St
 
 /// The compiler's version.
 fn compiler(toolchain: &str) -> Result<String> {
-    let output = Command::new("rustc").env_remove("RUSTUP_TOOLCHAIN").args([toolchain, "--version"]).output()?;
-    let said = String::from_utf8(output.stdout)?;
-    Ok(said.split(" (").next().unwrap_or(&said).trim().to_owned())
+    let said = said_by("rustc", &[toolchain, "--version"])?;
+    Ok(said.split(" (").next().unwrap_or(&said).to_owned())
+}
+
+/// What a program prints.
+fn said_by(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program).env_remove("RUSTUP_TOOLCHAIN").args(arguments).output();
+    let output = output.with_context(|| format!("running {program}: is it installed?"))?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Writes the result of a part into its row of `docs/security.md`.
