@@ -11,7 +11,7 @@ use crate::fixed::{Scale, bits_beside, headroom, mul_high, shift_round};
 use crate::format::spec::AttentionSpec;
 use crate::kernels::Kernels;
 use crate::kernels::attend::{ScoreFactor, scale_query};
-use crate::kernels::scalar::softmax::{MAX_SCORE, largest_scale, scores_max, spare_bits};
+use crate::kernels::scalar::softmax::{MAX_SCORE, scores_max, spare_bits};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
@@ -156,7 +156,10 @@ impl Attention<'_> {
             // Without a prefix, a second run is rare.
             let far = if second.is_empty() { Run::default() } else { Run::new(cache, &second, head_dim) };
             let scales = [near.value_scales, far.value_scales];
-            let top_scale = largest_scale(scales);
+            let mut top_scale = (self.kernels.largest_scale)(near.value_scales);
+            if !second.is_empty() {
+                top_scale = top_scale.max((self.kernels.largest_scale)(far.value_scales));
+            }
             for (in_group, row) in rows_of_group.chunks_exact_mut(head_dim).enumerate() {
                 let head = key_head * group + in_group;
                 let power = self.quantize_query(key_bits, query, row);

@@ -6,7 +6,7 @@ pub use compare::compare;
 
 use crate::format::spec::{ActivationWidth, WeightLayout};
 use crate::kernels::attend::ScoreFactor;
-use crate::kernels::scalar::softmax::{largest_scale, scores_max, spare_bits};
+use crate::kernels::scalar::softmax::{scores_max, spare_bits};
 use crate::kernels::{Kernels, Weights};
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
@@ -54,7 +54,8 @@ impl<'a> Linear<'a> {
 
 /// Replaces scores by softmax weights.
 pub fn softmax_of(scores: &mut [i32], scales: &[u16]) {
-    softmax(Kernels::best(), scores, scores_max(scores), [scales, &[]], largest_scale([scales, &[]]));
+    let kernels = Kernels::best();
+    softmax(kernels, scores, scores_max(scores), [scales, &[]], (kernels.largest_scale)(scales));
 }
 
 /// Attention of one query to 8-bit keys, each with a value of equal width: `scales` holds the
@@ -63,7 +64,7 @@ pub fn attend(out: &mut [i32], query: &[i16], keys: &[i8], values: &[i8], scales
     let kernels = Kernels::best();
     (kernels.scores8)(scores, query, keys);
     let largest = (kernels.scale_scores)(scores, scales, ScoreFactor { narrow: 8, shift: 2 });
-    let normalizer = softmax(kernels, scores, largest, [scales, &[]], largest_scale([scales, &[]]));
+    let normalizer = softmax(kernels, scores, largest, [scales, &[]], (kernels.largest_scale)(scales));
     out.fill(0);
     (kernels.weighted_sum)(out, scores, values);
     normalizer.apply(out, spare_bits(scores.len()));

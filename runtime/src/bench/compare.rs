@@ -7,7 +7,6 @@ use crate::fixed::row_bits;
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::format::spec::{WeightLayout, at_least_one};
 use crate::kernels::attend::ScoreFactor;
-use crate::kernels::scalar::softmax::largest_scale;
 use crate::kernels::table::{NormRow, Requantize};
 use crate::kernels::{Kernels, SCALAR, Weights};
 
@@ -150,10 +149,11 @@ fn compare_rows(len: usize, bits: u32, numbers: &mut Numbers, wrong: &mut dyn Fn
             same("scale_scores", &|set, row| (set.scale_scores)(row, scales, factor) as u32);
             same("powers", &|set, row| {
                 let largest = (set.scale_scores)(row, scales, factor);
-                (set.powers)(row, scales, largest, u32::from(largest_scale([scales, &[]]) >> 11) + 11)
+                (set.powers)(row, scales, largest, u32::from((set.largest_scale)(scales) >> 11) + 11)
             });
         }
     }
+    same("largest_scale", &|set, _| u32::from((set.largest_scale)(scales)));
 }
 
 /// Compares the matrix products for a number of tokens, rows and columns.

@@ -16,7 +16,7 @@ pub(crate) use rows::{add, gate};
 use rows::{quantize8, quantize16, rectify};
 #[cfg(kinglet_dsp)]
 pub(crate) use softmax::weighted_sum_of_any;
-use softmax::{powers, scale_scores, scores, weighted_sum};
+use softmax::{largest_scale, powers, scale_scores, scores, weighted_sum};
 
 use super::table::{Kernels, Products};
 
@@ -48,6 +48,7 @@ pub(crate) static SCALAR: Kernels = Kernels {
     scores8: |out, query, keys| scores(out, query, keys),
     scores16: |out, query, keys| scores(out, query, keys),
     scale_scores,
+    largest_scale: |scales| largest_scale(scales),
     powers,
     weighted_sum,
     #[cfg(feature = "std")]

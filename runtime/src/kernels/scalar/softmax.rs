@@ -99,10 +99,11 @@ pub(crate) fn scores_max(scores: &[i32]) -> i32 {
     largest(scores, i32::MIN)
 }
 
-/// The bits of the largest scale of two runs. Bits compare as scales do, because the exponent is in
-/// the high bits.
-pub(crate) fn largest_scale(scales: [&[u16]; 2]) -> u16 {
-    scales.into_iter().fold(0, |top, scales| largest(scales, top))
+/// The bits of the largest scale. Bits compare as scales do, because the exponent is in the high
+/// bits.
+#[inline(always)]
+pub(crate) fn largest_scale(scales: &[u16]) -> u16 {
+    largest(scales, 0)
 }
 
 /// The right shift of weights that keeps sums of their products with `keys` values in an `i32`: 0

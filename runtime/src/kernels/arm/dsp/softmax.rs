@@ -3,6 +3,7 @@
 use core::arch::naked_asm;
 
 use crate::kernels::attend::ScoreFactor;
+use crate::kernels::scalar;
 use crate::kernels::scalar::softmax::EXP2;
 
 /// The conversion of a product to a score.
@@ -159,6 +160,41 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *c
         ",
         options(raw)
     )
+}
+
+/// The largest of some halfwords at even places, and the largest of the others above it.
+///
+/// # Safety
+/// `values` has `8 * eights` values, at a word's boundary; `eights` is not 0.
+#[unsafe(naked)]
+unsafe extern "C" fn largest_pair(values: *const u16, eights: usize) -> u32 {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r4-r7}
+          movs r2, #0
+        1:
+          ldmia r0!, {r4-r7}
+        ",
+        each!("r4, r5, r6, r7", lines!(r"usub16 r3, \x, r2", r"sel r2, \x, r2")),
+        "
+          subs r1, r1, #1
+          bne 1b
+          mov r0, r2
+          pop {r4-r7}
+          bx lr
+        ",
+        options(raw)
+    )
+}
+
+/// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale).
+pub(super) fn largest_scale(scales: &[u16]) -> u16 {
+    let eights = if scales.as_ptr().addr().is_multiple_of(4) { scales.len() / 8 } else { 0 };
+    // SAFETY: it reads all eights, at a word's boundary.
+    let pair = if eights > 0 { unsafe { largest_pair(scales.as_ptr(), eights) } } else { 0 };
+    let rest = scales.get(8 * eights..).unwrap_or(&[]);
+    scalar::softmax::largest_scale(rest).max(pair as u16).max((pair >> 16) as u16)
 }
 
 /// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).

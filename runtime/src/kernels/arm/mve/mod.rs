@@ -40,6 +40,7 @@ pub(crate) static MVE: Kernels = Kernels {
     scores8: attention::scores8,
     scores16: attention::scores16,
     scale_scores: softmax::scale_scores,
+    largest_scale: softmax::largest_scale,
     powers: softmax::powers,
     weighted_sum: attention::weighted_sum,
 };

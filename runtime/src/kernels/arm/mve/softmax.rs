@@ -107,6 +107,36 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: us
     )
 }
 
+/// The largest value.
+///
+/// # Safety
+/// `values` has `count` values.
+#[unsafe(naked)]
+unsafe extern "C" fn largest(values: *const u16, count: usize) -> u16 {
+    naked_asm!(
+        cpu!(),
+        "
+          push {r7, lr}
+          movs r2, #0
+          wlstp.16 lr, r1, 2f
+        1:
+          vldrh.u16 q0, [r0], #16
+          vmaxv.u16 r2, q0
+          letp lr, 1b
+        2:
+          mov r0, r2
+          pop {r7, pc}
+        ",
+        options(raw)
+    )
+}
+
+/// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale).
+pub(super) fn largest_scale(scales: &[u16]) -> u16 {
+    // SAFETY: it reads a slice.
+    unsafe { largest(scales.as_ptr(), scales.len()) }
+}
+
 /// See [`Kernels::scale_scores`](crate::kernels::Kernels::scale_scores).
 pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32 {
     let count = scores.len().min(keys.len());

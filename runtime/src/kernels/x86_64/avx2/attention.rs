@@ -353,6 +353,13 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
     rare.max(_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two))))
 }
 
+/// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale): what the compiler makes
+/// of the definition.
+#[target_feature(enable = "avx2")]
+pub(super) fn largest_scale(scales: &[u16]) -> u16 {
+    scalar::softmax::largest_scale(scales)
+}
+
 #[target_feature(enable = "avx2")]
 pub(super) fn powers(scores: &mut [i32], values: &[u16], largest: i32, lowered: u32) -> u32 {
     let mut sums = _mm256_setzero_si256();

@@ -60,6 +60,7 @@ pub(super) static AVX2: Kernels = Kernels {
     scores8: proven!(|out, query, keys| attention::scores8(out, query, keys)),
     scores16: proven!(|out, query, keys| attention::scores16(out, query, keys)),
     scale_scores: proven!(|scores, keys, factor| attention::scale_scores(scores, keys, factor)),
+    largest_scale: proven!(|scales| attention::largest_scale(scales)),
     powers: proven!(|scores, values, largest, lowered| attention::powers(scores, values, largest, lowered)),
     weighted_sum: proven!(|out, weights, values| attention::weighted_sum(out, weights, values)),
     #[cfg(feature = "std")]

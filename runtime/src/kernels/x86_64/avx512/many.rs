@@ -116,7 +116,7 @@ fn attend_to<const KEYS: usize>(head: &Head<'_>, queries: &mut Queries<'_>) {
             };
             let shift = head.factor.shift - powers_of_two[index];
             let largest = scale_scores(scores, key_scales, ScoreFactor { shift, ..head.factor });
-            let top_scale = largest_scale([value_scales, &[]]);
+            let top_scale = largest_scale(value_scales);
             let sum = powers(weights, scores, value_scales, largest, lowered_by(top_scale, visible.len()));
             *normalizer = Normalizer::new(sum, top_scale, visible.len());
         }
