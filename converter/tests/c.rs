@@ -1,5 +1,5 @@
-//! What `kinglet export --c` writes is compiled by GCC, as C and as C++. `cargo xtask emulators`
-//! runs this, where both are needed.
+//! Compiles the sources that `kinglet export --c` writes with GCC, as C and as C++. Run by `cargo
+//! xtask emulators`, which needs both compilers anyway.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn two_exports_are_in_one_program_of_c_and_of_cpp() {
     let sources = "main.c home_intent.c home_command.c";
     compile("gcc", &to, &format!("-std=c11 {sources} -o c"));
     compile("g++", &to, &format!("-std=c++17 -x c++ {sources} -o cpp"));
-    // A program of C++ with blobs that a compiler of C made.
+    // A C++ program with blobs that the C compiler built.
     compile("gcc", &to, "-std=c11 -c home_intent.c home_command.c");
     compile("g++", &to, "-std=c++17 -x c++ -c main.c -o main.o");
     compile("g++", &to, "main.o home_intent.o home_command.o -o both");

@@ -1,5 +1,5 @@
-//! Each system call that writes fails once, in a conversion of its own: its place has what was
-//! there before, or all of the new blob.
+//! Makes each system call that writes fail once, each in a conversion of its own: the output path
+//! then has its old contents or the whole new blob.
 
 #![cfg(target_os = "linux")]
 
@@ -7,10 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What is where the blob goes, before.
+/// The old contents of the output path.
 const BEFORE: &[u8] = b"what was there before";
 
-/// The calls that make a file, fill it, move it and keep it, with an error that each may give.
+/// The calls that create a file, fill it, rename it and sync it, each with an error that it may
+/// return.
 const CALLS: [(&str, &str); 5] = [
     ("openat", "EMFILE"),
     ("write", "ENOSPC"),
@@ -19,7 +20,8 @@ const CALLS: [(&str, &str); 5] = [
     ("rename,renameat,renameat2,link,linkat", "EACCES"),
 ];
 
-/// Converts, with what strace is told to do, and the calls that it saw.
+/// Converts under strace with an injected fault. Returns the output, and the number of calls that
+/// were seen.
 fn convert(blob: &Path, calls: &str, inject: Option<&str>) -> (Output, usize) {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/stories");
     let log = tempfile::NamedTempFile::new().expect("a file");
@@ -27,7 +29,7 @@ fn convert(blob: &Path, calls: &str, inject: Option<&str>) -> (Output, usize) {
     command.args(["-f", "-qq", "-e", &format!("trace={calls}"), "-e", "signal=none", "-o"]).arg(log.path());
     command.args(inject.into_iter().flat_map(|what| ["-e", what]));
     command.arg(env!("CARGO_BIN_EXE_kinglet")).arg("convert").arg(checkpoint);
-    // A tokenizer alone is made soonest, and is written as a blob is.
+    // A tokenizer alone is converted fastest, and is written in the same way as a blob.
     command.args(["--tokenizer-only", "--quiet", "--force", "-o"]).arg(blob);
     let output = command.output().expect("strace is installed");
     let seen = fs::read_to_string(log.path()).expect("what strace wrote");
@@ -48,7 +50,7 @@ fn every_call_that_writes_may_fail() {
             let (output, _) = convert(&blob, calls, Some(&format!("inject={calls}:error={error}:when={number}")));
             let found = fs::read(&blob).expect("the file");
             let said = String::from_utf8_lossy(&output.stderr);
-            // Who cannot say that the file was written has written it.
+            // If the last message could not be printed, the file has been written.
             let told = said.contains("standard output");
             let wanted = if output.status.success() || told { &new[..] } else { BEFORE };
             assert!(found == wanted, "{calls} {number}: {} bytes, {said}", found.len());

@@ -1,5 +1,5 @@
-//! The book in `docs/`: its commands run as they stand, what it says they print they print, and its
-//! links lead somewhere.
+//! Checks the book in `docs/`: its commands run, they print the output that it shows, and its links
+//! resolve.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// A page without what stands in fences and in backticks.
+/// A page without fenced blocks and inline code.
 fn prose(page: &str) -> String {
     let mut open = false;
     let outside = page.lines().filter(|line| {
@@ -39,7 +39,7 @@ fn prose(page: &str) -> String {
     text.join("\n").split('`').step_by(2).collect::<Vec<_>>().join("")
 }
 
-/// The pages of a folder and of those in it.
+/// The pages of a folder and of its subfolders.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -54,7 +54,7 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The words of a command, where quotes hold words together and `#` begins a comment.
+/// Splits a command into words, with quotes and comments as in a shell.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![];
     let (mut word, mut quoted, mut begun) = (String::new(), false, false);
@@ -80,8 +80,8 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Runs a command of the book in a folder, or checks as much of it as can be checked here; what it
-/// printed.
+/// Runs a command of the book in a folder, or checks the parts of it that can be checked here.
+/// Returns its output.
 fn run(line: &str, folder: &Path) -> String {
     let words = words(line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -129,7 +129,7 @@ fn every_command_of_the_book_runs_and_prints_what_is_said() {
                 "sh" => {
                     last.clear();
                     for line in block.text.lines().filter(|line| !line.trim().is_empty()) {
-                        // What a training makes is not there.
+                        // The output of a training is not there.
                         if line.contains(" tuned") {
                             continue;
                         }
@@ -150,7 +150,7 @@ fn every_command_of_the_book_runs_and_prints_what_is_said() {
     assert!(commands > 25 && printed > 0, "{commands} commands, {printed} lines of output");
 }
 
-/// The places and the texts of a page's links.
+/// The targets and the texts of a page's links.
 fn links(page: &str) -> Vec<(String, String)> {
     let mut links = Vec::new();
     for (at, _) in page.match_indices("](") {
@@ -161,7 +161,7 @@ fn links(page: &str) -> Vec<(String, String)> {
     links
 }
 
-/// The anchors of a page's headings, as GitHub and mdBook make them.
+/// The anchors of a page's headings, as GitHub and mdBook generate them.
 fn anchors(page: &str) -> Vec<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |line: &str| {

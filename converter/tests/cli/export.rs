@@ -1,4 +1,4 @@
-//! Blobs become sources for firmware.
+//! Exports blobs as sources for firmware.
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +16,7 @@ fn an_exported_module_has_the_blob_and_what_firmware_must_know_of_it() {
     assert_eq!(read("home-slots.kinglet"), fs::read(&blob).expect("the blob"));
     let module = String::from_utf8(read("home_slots.rs")).expect("text");
     assert!(module.contains("MAX_TOKENS: usize = 32") && module.contains("\"B-room\",\n"), "{module}");
-    // The firmware examples compile such modules, and print with them what the host prints with the
-    // blob.
+    // The firmware examples compile such modules, and compare their output with the host's.
     assert!(module.contains("pub static MODEL") && module.contains("pub static TOKENIZER"), "{module}");
     let header = String::from_utf8(read("home_slots.h")).expect("text");
     let arena = kinglet::arena_bytes(&fs::read(&blob).expect("the blob"), 32);
@@ -47,7 +46,7 @@ fn an_export_has_the_name_that_is_asked_for() {
     for name in ["two words", "4th", "match", ""] {
         assert!(refused(&["export", &blob, "--c", &to, "--name", name]).contains("is not an identifier"), "{name}");
     }
-    // A blob may have any name: what code cannot have is written otherwise.
+    // The name of a blob need not be an identifier.
     for (file, name) in [("4th", "_4th"), ("match", "match_"), ("a b", "a_b")] {
         let renamed = path(&folder, &format!("{file}.kinglet"));
         fs::copy(&blob, &renamed).expect("a copy");

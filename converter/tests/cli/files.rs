@@ -1,5 +1,5 @@
-//! What stands in the place of a file is read, or refused by name; nothing is waited for, and
-//! nothing is lost.
+//! Puts other things in the place of files: they are read, or refused by name, without waiting and
+//! without losing anything.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::support::{copy_of_stories, kinglet, path, refused, run, shipped, stories, text};
 
-/// Converts as fast as it goes.
+/// The fastest conversion.
 fn convert<'a>(folder: &'a TempDir, more: &[&'a str]) -> Vec<&'a str> {
     [&["convert", text(folder.path()), "--no-calibration"], more].concat()
 }
 
-/// A checkpoint whose `tokenizer.json` was changed.
+/// A checkpoint with a changed `tokenizer.json`.
 fn with_tokenizer(change: impl FnOnce(&mut Value)) -> TempDir {
     let folder = copy_of_stories();
     let file = folder.path().join("tokenizer.json");
@@ -51,7 +51,7 @@ fn the_number_of_threads_is_bounded() {
 fn the_length_of_json_is_bounded() {
     let folder = copy_of_stories();
     let file = File::options().write(true).open(folder.path().join("tokenizer.json")).expect("it is there");
-    // A file with a hole: it takes no room.
+    // A sparse file takes no space.
     file.set_len(1 << 40).expect("a longer file");
     assert!(refused(&convert(&folder, &["--dry-run"])).contains("more than 268435456 bytes"));
 }
@@ -67,7 +67,7 @@ fn the_files_of_a_checkpoint_are_not_replaced() {
         assert!(refused(&convert(&folder, &["--force", "-o", &blob, "--report", &file])).contains("of the checkpoint"));
         assert!(fs::read(&file).expect("a copy") == before);
     }
-    // What the program wrote may lie there, too, and be replaced.
+    // Files that the program wrote may be in the folder, and are replaced.
     let (blob, report) = (path(&folder, "out.kinglet"), path(&folder, "report.json"));
     for _ in 0..2 {
         run(&convert(&folder, &["--force", "-o", &blob, "--report", &report]));
@@ -103,7 +103,7 @@ mod unix {
         assert!(Command::new("mkfifo").arg(place).status().expect("mkfifo runs").success());
     }
 
-    /// The files of a checkpoint that have each something else in their place.
+    /// The files of a checkpoint that are replaced by something else.
     const FILES: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
 
     #[test]
@@ -120,7 +120,7 @@ mod unix {
             replaced(&|| pipe(&place), "not a regular file");
             replaced(&|| symlink("/dev/zero", &place).expect("a link"), "not a regular file");
             replaced(&|| symlink("nowhere", &place).expect("a link"), "a link to nothing");
-            // Caches keep files elsewhere, and links to them.
+            // Caches keep the files in another folder, and link to them.
             fs::remove_file(&place).expect("it is there");
             symlink(stories().join(name), &place).expect("a link");
         }

@@ -1,4 +1,4 @@
-//! What a checkpoint says of writing, against what `transformers` writes with it:
+//! Compares the generation settings of checkpoints with the texts that `transformers` generates:
 //! `tests/golden/generation.json`.
 
 use std::fs;
@@ -14,7 +14,7 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")
 }
 
-/// A copy of a golden checkpoint with what an entry says of writing.
+/// A copy of a golden checkpoint with the settings of an entry.
 fn checkpoint(name: &str, generation: &Value, config: &Value) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     fs::copy(golden().join(name).join("model.safetensors"), folder.path().join("model.safetensors")).expect("a copy");
@@ -30,7 +30,7 @@ fn checkpoint(name: &str, generation: &Value, config: &Value) -> TempDir {
     folder
 }
 
-/// Converts a checkpoint without its tokenizer; what was said.
+/// Converts a checkpoint without its tokenizer, and returns the program's output.
 fn convert(folder: &TempDir, more: &[&str]) -> Output {
     let blob = folder.path().join("model.kinglet");
     let mut arguments = vec!["convert", text(folder.path()), "-o", text(&blob), "--no-calibration", "--no-tokenizer"];
@@ -39,7 +39,7 @@ fn convert(folder: &TempDir, more: &[&str]) -> Output {
     kinglet(&arguments)
 }
 
-/// What is written after an entry's tokens.
+/// The text that is generated after an entry's tokens.
 fn written(model: &Path, entry: &Value, more: &[&str]) -> Value {
     let list = |key: &str| {
         let ids = entry[key].as_array().into_iter().flatten();
@@ -71,7 +71,7 @@ fn a_checkpoint_writes_what_transformers_writes_with_it() {
         if found != entry["sequence"] {
             wrong.push(format!("{entry}: the reference wrote {found}"));
         }
-        // The integers decide as the reference does where that is not close.
+        // The integers choose as the reference does unless two choices are close.
         if entry["margin"].as_f64() < Some(0.05) {
             continue;
         }
@@ -105,7 +105,7 @@ fn what_is_not_implemented_is_refused_by_name_unless_it_says_nothing() {
         ("dola_layers", json!("low"), json!(null)),
         ("token_healing", json!(true), json!(false)),
         ("max_time", json!(2.0), json!(null)),
-        // Values out of their ranges.
+        // Values out of range.
         ("num_beams", json!(9), json!(8)),
         ("num_beams", json!(0), json!(1)),
         ("num_beams", json!("four"), json!(4.0)),
@@ -136,7 +136,7 @@ fn what_is_not_implemented_is_refused_by_name_unless_it_says_nothing() {
         let output = convert(&folder, &["--dry-run"]);
         assert!(output.status.success(), "{key}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // A model that does not write has nothing to be told.
+    // Settings do not matter to a model that does not generate text.
     let folder = checkpoint("gpt2_classifier", &json!({ "sequence_bias": [[[16], -10.0]] }), &json!({}));
     assert!(convert(&folder, &["--dry-run"]).status.success());
 }

@@ -1,4 +1,4 @@
-//! Models of the Hub, from a server on the loopback address.
+//! Downloads models from a server on the loopback address.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,23 +16,23 @@ use super::support::{path, run, run_json, stories, text};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A request: its path, where its range begins, and whether it had the token.
+/// A request: its path, the start of its range, and whether it had the token.
 #[derive(Clone, Debug, PartialEq)]
 struct Request {
     path: String,
     from: usize,
-    /// Asks for one byte, to learn the size.
+    /// Whether it asks for one byte, to learn the size.
     asks_size: bool,
     allowed: bool,
 }
 
-/// A server with the models `org/stories` and, for those who have the token, `org/secret`.
+/// A server with the model `org/stories` and, for requests with the token, `org/secret`.
 struct Hub {
     endpoint: String,
     requests: Arc<Mutex<Vec<Request>>>,
-    /// How many of the next downloads of weights are cut in the middle.
+    /// The number of downloads of weights to cut in the middle.
     cuts: Arc<Mutex<usize>>,
-    /// Keeps what is downloaded.
+    /// The folder for downloads.
     home: TempDir,
 }
 
@@ -51,7 +51,7 @@ impl Hub {
         let (seen, left, own) = (requests.clone(), cuts.clone(), endpoint.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that has gone away is no matter.
+                // A client may close the connection.
                 let _ = serve(stream, &files, &own, &seen, &left);
             }
         });
@@ -71,7 +71,7 @@ impl Hub {
         self.kinglet(&["convert", id, "-o", output, "--no-calibration", "--force"], environment)
     }
 
-    /// The requests since this was asked last.
+    /// The requests since the last call.
     fn take(&self) -> Vec<Request> {
         core::mem::take(&mut *self.requests.lock().expect("the server runs"))
     }
@@ -124,7 +124,7 @@ fn serve(
         return answer("404 Not Found", "", b"", 0);
     };
     let about = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}-{}\"\r\n", file.replace('.', "-"), bytes.len());
-    // Large files lie elsewhere.
+    // Large files are redirected to another path.
     if file.ends_with(".safetensors") && !model.starts_with("/cdn/") {
         return answer("302 Found", &format!("{about}Location: {endpoint}/cdn/{file}\r\n"), b"", 0);
     }
@@ -140,7 +140,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A blob without its provenance: what is computed.
+/// The logits of a blob, which do not depend on its provenance.
 fn weights(blob: &str) -> Value {
     run_json(&["logits", blob, "--ids", "1,5,9", "--json"])
 }
@@ -154,14 +154,14 @@ fn a_model_of_the_hub_is_downloaded_once_and_named_in_the_blob() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(weights(&blob), weights(&local));
     assert!(run(&["inspect", &blob]).contains(&format!("org/stories@{COMMIT}")));
-    // What no conversion reads is not asked for.
+    // Files that no conversion reads are not requested.
     let names: Vec<String> = hub.take().into_iter().map(|request| request.path).collect();
     for unneeded in ["README", "pytorch_model", "onnx", ".py", "outside"] {
         assert!(!names.iter().any(|name| name.contains(unneeded)), "{names:?}");
     }
     assert!(!hub.home.path().join("hub/outside.json").exists());
 
-    // What is here is not downloaded again, and offline nothing is asked for.
+    // Cached files are not downloaded again, and offline nothing is requested.
     assert!(hub.convert("org/stories@v1", &blob, &[]).status.success());
     let again = hub.take();
     assert!(again.iter().all(|request| request.path.starts_with("/api/")), "{again:?}");
@@ -187,13 +187,13 @@ fn a_download_that_was_cut_goes_on_where_it_ended() {
         let weights = requests.iter().filter(|request| request.path == "/cdn/model.safetensors" && !request.asks_size);
         weights.map(|request| request.from).collect()
     };
-    // Once in a run.
+    // One download of a run is cut.
     *hub.cuts.lock().expect("the server runs") = 1;
     let output = hub.convert("org/stories", &blob, &[]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(begun(&hub.take()), [0, size / 2]);
     fs::remove_dir_all(hub.home.path().join("hub")).expect("it was downloaded");
-    // Until the run gives up; the next one goes on.
+    // All attempts of a run are cut; the next run resumes.
     *hub.cuts.lock().expect("the server runs") = 4;
     let output = hub.convert("org/stories", &blob, &[]);
     assert!(

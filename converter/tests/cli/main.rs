@@ -1,4 +1,4 @@
-//! The command line as people and programs use it, on the models that ship with the project.
+//! Runs the command line on the models that ship with the project.
 
 #[cfg(unix)]
 mod book;

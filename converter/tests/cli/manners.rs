@@ -1,4 +1,4 @@
-//! The command line among other programs: pipes, shells, and people who read what it prints.
+//! Runs the command line with pipes, in shells and for people who read its output.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{change_config, copy_of_stories, kinglet, path, refused, run, run_json, shipped, stories, text};
 
-/// Runs a command that reads this on standard input.
+/// Runs a command with `input` on standard input.
 fn piped(input: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinglet"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -36,7 +36,7 @@ fn a_text_may_come_on_standard_input() {
         assert_eq!(answer(&input, &["classify", &intent, "--text", "-"]), given);
         assert_eq!(answer(&input, &["classify", &intent]), given);
     }
-    // Only where nothing else is given.
+    // Standard input is read only if no other input is given.
     assert_eq!(answer("what is the time", &["classify", &intent, "--text", TEXT]), given);
     let lines = answer(&format!("{TEXT}\nstop\n"), &["classify", &intent, "--input", "-"]);
     assert_eq!(lines.lines().count(), 2);
@@ -91,7 +91,7 @@ fn numbers_in_json_have_the_digits_that_they_have() {
     let json: Value = serde_json::from_str(&answer).expect("JSON");
     for label in json["labels"].as_array().expect("a list") {
         let score = label["score"].as_f64().expect("a number");
-        // What single precision has, and nothing more.
+        // Scores have the digits of single precision, and no more.
         assert_eq!(score, (score as f32).to_string().parse::<f64>().expect("a number"), "{answer}");
     }
 }

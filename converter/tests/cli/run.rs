@@ -1,4 +1,4 @@
-//! Blobs are inspected, verified and run.
+//! Inspects, verifies and runs blobs.
 
 use std::fs;
 
@@ -35,7 +35,7 @@ fn a_blob_is_converted_inspected_verified_and_run() {
 fn verify_fails_where_a_blob_computes_something_else_than_its_checkpoint() {
     let (_folder, blob) = converted();
     assert!(run(&["verify", &blob, text(&stories()), "--texts", "2", "--tokens", "20"]).starts_with("self test: pass"));
-    // The story teller's architecture, trained on reversed texts.
+    // A model with the architecture of the story teller, trained on reversed texts.
     let other = copy_of("stories-backward");
     let said = refused(&["verify", &blob, text(other.path()), "--texts", "2", "--tokens", "20"]);
     assert!(said.contains("does not compute what its checkpoint does") && !said.contains("pass"), "{said}");
@@ -73,7 +73,7 @@ fn the_best_of_several_texts_is_searched_for() {
     assert_eq!(one["ids"], run_json(&["generate", &blob, "--ids", "1", "-n", "8", "--json"])["ids"]);
     assert!(refused(&["generate", &blob, "--ids", "1", "--num-beams", "2", "--temperature", "1"]).contains("search"));
 
-    // What a configuration says of searching is done unless the caller says otherwise.
+    // The search settings of a configuration are used unless the caller gives others.
     let checkpoint = copy_of_stories();
     let defaults = checkpoint.path().join("generation_config.json");
     fs::write(&defaults, json!({ "num_beams": 4, "eos_token_id": 2, "bos_token_id": 1 }).to_string()).expect("a file");
@@ -97,7 +97,7 @@ fn only_a_choice_is_written() {
         let known = [json!([300, 17]), json!([5, 6, 7]), json!([5, 6])];
         assert!(known.contains(&written["choice"]) && written["stop"] == "eos", "{written}");
     }
-    // A line that is no list of ids is a text, where there is a tokenizer to read it.
+    // With a tokenizer, a line that is not a list of ids is a text.
     fs::write(&choices, "5,six\n").expect("a file");
     let arguments = ["generate", &blob, "--ids", "1", "--choices", &choices, "--json"];
     assert_eq!(run_json(&arguments)["text"], "5,six");

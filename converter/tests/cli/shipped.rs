@@ -1,4 +1,4 @@
-//! What is said of the models that ship is true.
+//! Checks the claims about the models that ship.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn the_models_that_ship_are_as_good_as_their_cards_say() {
         ("home-slots", "home/slots", 0.95),
         ("home-command", "home/command", 0.95),
     ] {
-        // A part of the set: the whole of it is for `kinglet eval` at a desk.
+        // A part of the set, to save time; `kinglet eval` runs the whole set.
         let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/{heldout}/heldout.jsonl"));
         let all = fs::read_to_string(all).expect("the held-out set");
         let part = path(&folder, "part.jsonl");
@@ -82,7 +82,7 @@ fn what_is_planned_for_a_chip_of_ones_own_is_what_is_converted() {
         let blob = path(&folder, "planned.kinglet");
         run(&[&["convert", &checkpoint, "-o", &blob, "--no-calibration", "--force"], &options[..]].concat());
         let bytes = fs::metadata(&blob).expect("it was written").len();
-        // What is not a tensor is estimated before a conversion.
+        // Before a conversion, the size of all but the tensors is an estimate.
         let planned = way["bytes"].as_u64().expect("bytes");
         assert!(100 * bytes.abs_diff(planned) < bytes, "{bytes} bytes for {way}");
     }

@@ -1,4 +1,4 @@
-//! Blobs are signed, and checked with the public key.
+//! Signs blobs, and checks them with the public key.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::support::{path, refused, run, run_json, shipped};
 
-/// A key that OpenSSL made, its public half, and another key's.
+/// A key made by OpenSSL, its public half, and the public half of another key.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDJN+/txe52V7zR9gOLkMVHbaIW3cdedWbB6MUjdTl23\n-----END PRIVATE KEY-----\n";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAXQVbPWZx7VNFFFa/wpRf4gAWoozBnuN8L/rtpr8KdRg=\n-----END PUBLIC KEY-----\n";
 const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAdWGhf8qXAm5mtUhPlFIc9S0/oLAOTizpxJeJ3WuI/yQ=\n-----END PUBLIC KEY-----\n";
@@ -41,7 +41,7 @@ fn a_blob_that_was_changed_or_signed_by_another_is_refused() {
     let signed = path(&folder, "signed");
     run(&["sign", &blob, "--key", &key, "--counter", "7", "-o", &signed]);
     let good = fs::read(&signed).expect("it was written");
-    // A weight, the counter, the signature.
+    // A byte of a weight, of the counter, and of the signature.
     for place in [100_000, good.len() - 72, good.len() - 1] {
         let mut bad = good.clone();
         bad[place] ^= 1;

@@ -1,4 +1,4 @@
-//! Runs the program, and makes what it reads.
+//! Runs the program, and makes its input.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(crate) fn kinglet(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kinglet")).args(arguments).output().expect("kinglet runs")
 }
 
-/// Runs a command that must succeed; what it printed.
+/// Runs a command that must succeed, and returns its output.
 pub(crate) fn run(arguments: &[&str]) -> String {
     let output = kinglet(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -27,7 +27,8 @@ pub(crate) fn run_json(arguments: &[&str]) -> Value {
     serde_json::from_str(&run(arguments)).expect("one JSON object")
 }
 
-/// Runs a command that must fail with a line of what is wrong and a line of what to do; both.
+/// Runs a command that must fail with one line about what is wrong and one about what to do, and
+/// returns both.
 pub(crate) fn refused(arguments: &[&str]) -> String {
     let output = kinglet(arguments);
     let said = String::from_utf8(output.stderr).expect("text");
@@ -39,7 +40,7 @@ pub(crate) fn refused(arguments: &[&str]) -> String {
     said
 }
 
-/// A folder with the story teller as a blob in it.
+/// A folder with the blob of the story teller.
 pub(crate) fn converted() -> (TempDir, String) {
     let folder = TempDir::new().expect("a folder");
     let blob = path(&folder, "stories.kinglet");
@@ -55,12 +56,12 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 
-/// A copy of the checkpoint, to be spoilt.
+/// A copy of the checkpoint that a test may corrupt.
 pub(crate) fn copy_of_stories() -> TempDir {
     copy_of("stories")
 }
 
-/// A copy of what Hugging Face's tools would write of a checkpoint that ships.
+/// A copy of a checkpoint that ships, with the files that Hugging Face's tools would write.
 pub(crate) fn copy_of(model: &str) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {

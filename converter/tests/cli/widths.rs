@@ -1,4 +1,4 @@
-//! Matrices have the widths that were asked for, and blobs the sizes.
+//! Checks that matrices have the widths, and blobs the sizes, that were asked for.
 
 use std::fs;
 
