@@ -31,7 +31,7 @@ use tensors::Tensors;
 pub use array::Array;
 pub use sentence::{Module, Prompts};
 
-/// Suffixes of buffers that some versions of `transformers` saved and no model needs.
+/// Suffixes of tensors that some versions of `transformers` saved and no model needs.
 const JUNK: [&str; 9] = [
     "position_ids",
     "token_type_ids",
@@ -234,7 +234,7 @@ impl Checkpoint {
         let junk = |name: &str| {
             JUNK.iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
         };
-        // Of tied tensors, PyTorch stores the values once, under every name.
+        // PyTorch stores the values of tied tensors once, under every name.
         let entries = &self.tensors.entries;
         let shared = |name: &str| used.iter().any(|other| entries.get(other) == entries.get(name));
         let left = self.names().filter(|name| !used.contains(*name) && !junk(name) && !shared(name));
@@ -246,7 +246,7 @@ impl Checkpoint {
         let more = if left.len() > 8 { format!(" and {} more", left.len() - 8) } else { String::new() };
         Err(refuse(
             format_args!("the checkpoint has tensors that its config.json does not account for: `{shown}`{more}"),
-            "this variant of the architecture is not supported; nothing is dropped in silence",
+            "this variant of the architecture is not supported; no tensor is silently ignored",
         ))
     }
 

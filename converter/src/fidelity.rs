@@ -89,8 +89,8 @@ pub struct LanguageFidelity {
 /// Runs a session on an input. Returns a row for each token, or one row if the head pools.
 ///
 /// # Errors
-/// Those of [`Session::encode`] and [`Session::prefill`], and that of [`Reference::forward`] if the
-/// lengths contradict each other.
+/// The errors of [`Session::encode`] and [`Session::prefill`], and that of [`Reference::forward`]
+/// if the lengths contradict each other.
 pub fn run(
     session: &mut Session<'_, '_>,
     ids: &[u32],

@@ -42,7 +42,10 @@ pub fn multiplier(x: f64) -> Result<Multiplier> {
             return Ok(Multiplier { mantissa, exponent: exponent as i8 });
         }
     }
-    Err(refuse(format_args!("a factor of {x} cannot be held"), "factors lie between 2^-64 and 2^62: check config.json"))
+    Err(refuse(
+        format_args!("a factor of {x} cannot be represented"),
+        "factors lie between 2^-64 and 2^62: check config.json",
+    ))
 }
 
 /// The value of a [`Multiplier`].

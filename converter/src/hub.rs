@@ -104,7 +104,10 @@ impl Id {
         let info = again(|| api.repo(self.repo(&self.revision)).info());
         let info = info.map_err(|error| self.explain(error, &endpoint, None))?;
         if info.sha.is_empty() || !info.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(refuse(format_args!("{endpoint} says no commit of {}", self.name), "try another HF_ENDPOINT"));
+            return Err(refuse(
+                format_args!("{endpoint} does not name a commit of {}", self.name),
+                "try another HF_ENDPOINT",
+            ));
         }
         let files: Vec<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
         let repository = Repository { id: self, api: &api, commit: &info.sha, endpoint: &endpoint, files };
@@ -160,7 +163,7 @@ impl Id {
             ),
             (None, Some(file)) => refuse(
                 format_args!("{file} cannot be downloaded from {endpoint}: {error}"),
-                "run it again to go on where the download was cut",
+                "run it again to resume the download",
             ),
         }
     }

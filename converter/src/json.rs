@@ -45,7 +45,7 @@ pub(crate) fn parse(bytes: &[u8], name: &str) -> Result<Value> {
     serde_json::from_str(text).or_else(|error| {
         let tagged = tag_numbers(text);
         tagged.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
-            refuse(format_args!("{name} is not JSON: {error}"), "mend that place, or download the file again")
+            refuse(format_args!("{name} is not JSON: {error}"), "correct it, or download the file again")
         })
     })
 }

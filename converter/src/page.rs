@@ -24,11 +24,11 @@ pub fn html(report: &Report) -> String {
     let sections = [figures(report), bytes(report), losses(report), memory(report), boards(report), tensors(report)];
     let (name, version) = (Escaped(&report.name), env!("CARGO_PKG_VERSION"));
     let head = format!(
-        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{name} in integers</title>\n\
+        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>Quantization of {name}</title>\n\
          <style>\n{STYLE}</style>"
     );
     let title = format!(
-        "<h1>{name}</h1>\n<p>{} with {} parameters, converted to integers by Kinglet {version}</p>\n",
+        "<h1>{name}</h1>\n<p>{} with {} parameters, quantized by Kinglet {version}</p>\n",
         Escaped(&report.model_type),
         grouped(report.parameters as u64)
     );
@@ -48,8 +48,8 @@ fn figures(report: &Report) -> String {
         (format!("{:.5}", fidelity.cosine_min), "least cosine".to_owned()),
     ];
     if let Some(language) = &fidelity.language {
-        figures.push((format!("{:.4}", language.kl), "nats a token (KL) from f32".to_owned()));
-        figures.push((format!("{:.2} %", 100.0 * language.top1), "the same likeliest token".to_owned()));
+        figures.push((format!("{:.4}", language.kl), "KL divergence from f32, nats per token".to_owned()));
+        figures.push((format!("{:.2} %", 100.0 * language.top1), "top-1 agreement with f32".to_owned()));
     }
     let fitting = report.boards.iter().filter(|fit| fit.fits()).count();
     figures.push((format!("{fitting} of {}", report.boards.len()), "boards that it fits".to_owned()));
@@ -57,11 +57,11 @@ fn figures(report: &Report) -> String {
         |(value, what): &(String, String)| format!("<div class=\"figure\"><b>{value}</b><span>{what}</span></div>\n");
     let measured = format!("Measured on {} {}.", report.texts, report.measured);
     let least = report.least.as_ref().map_or_else(String::new, |text| {
-        format!("<p>{measured} The least cosine is that of</p><blockquote>{}</blockquote>\n", Escaped(text))
+        format!("<p>{measured} The text with the smallest cosine is</p><blockquote>{}</blockquote>\n", Escaped(text))
     });
     let least = if least.is_empty() { format!("<p>{measured}</p>\n") } else { least };
     let cards: String = figures.iter().map(each).collect();
-    format!("<div class=\"figures\">\n{cards}</div>\n{}", section("How near it is", "", &least))
+    format!("<div class=\"figures\">\n{cards}</div>\n{}", section("Fidelity", "", &least))
 }
 
 fn bytes(report: &Report) -> String {
@@ -80,7 +80,7 @@ fn bytes(report: &Report) -> String {
     };
     let legend: String = parts.iter().enumerate().map(legend).collect();
     let chart = stacked(&parts.iter().map(|(part, bytes)| (*part, *bytes as f64)).collect::<Vec<_>>());
-    section("Where the bytes are", "", &format!("{chart}<div class=\"legend\">\n{legend}</div>\n"))
+    section("Size by part", "", &format!("{chart}<div class=\"legend\">\n{legend}</div>\n"))
 }
 
 fn losses(report: &Report) -> String {
@@ -91,7 +91,7 @@ fn losses(report: &Report) -> String {
     // cosine from one.
     let by_kl = report.losses.iter().all(|loss| loss.kl.is_some());
     let cost = |loss: &Loss| loss.kl.filter(|_| by_kl).unwrap_or(loss.cosine).max(0.0);
-    let what = if by_kl { "divergence from f32 in nats a token" } else { "1 − cosine to f32" };
+    let what = if by_kl { "KL divergence from f32 in nats per token" } else { "1 − cosine to f32" };
     let labelled = |label: &str, loss: &Loss| Bar {
         label: label.to_owned(),
         parts: vec![cost(loss)],
@@ -111,8 +111,8 @@ fn losses(report: &Report) -> String {
         .filter_map(|loss| Some((loss.layer.as_deref()?, loss.part.as_deref()?, cost(loss))))
         .collect();
     let mut page = section(
-        "What each part loses",
-        &format!("Quantized alone, all else in f32: {what}, and the part's bytes."),
+        "Loss by part",
+        &format!("Each part is quantized alone, with everything else in f32: {what}, and the size of the part."),
         &bars(&parts, &["hot"]),
     );
     if !cells.is_empty() {
@@ -123,9 +123,9 @@ fn losses(report: &Report) -> String {
             .filter_map(|loss| Some((loss.layer.as_deref()?, cost(loss))))
             .collect();
         let said = format!(
-            "Each square is one part of one layer, quantized alone: {what}. The stronger the color, the more it loses."
+            "Each square is one part of one layer, quantized alone: {what}. The stronger the color, the larger the loss."
         );
-        page += &section("Where in the layers", &said, &heat(&cells, &whole));
+        page += &section("Loss by layer and part", &said, &heat(&cells, &whole));
     }
     page
 }
@@ -139,7 +139,7 @@ fn memory(report: &Report) -> String {
     let rows: Vec<Bar> = report.memory.iter().map(bar).collect();
     let legend = "<div class=\"legend\"><span><i class=\"c0\"></i>keys and values</span><span><i class=\"c2\"></i>\
                   scratch memory</span></div>\n";
-    let said = "RAM that the caller lends, by the longest text.";
+    let said = "RAM of the arena, by the length of the longest text.";
     section("Memory", said, &format!("{}{legend}", bars(&rows, &["c0", "c2"])))
 }
 
@@ -166,9 +166,9 @@ fn boards(report: &Report) -> String {
     sorted.sort_by_key(|fit| !fit.fits());
     let rows: String = sorted.iter().map(row).collect();
     let head = "<tr><th></th><th>board</th><th>flash</th><th class=\"number\">RAM</th><th class=\"number\">longest text, tokens</th>\
-                <th class=\"number\">a token takes</th></tr>";
-    let said = "Times are estimates, made from instructions that emulated cores counted and from the speed of the flash. \
-                kinglet fit names the options with which it would fit the others.";
+                <th class=\"number\">time per token</th></tr>";
+    let said = "Times are estimates from the instruction counts of emulated cores and the speed of the flash. \
+                kinglet fit lists the options with which it would fit the other boards.";
     section("Boards", said, &format!("<table>\n{head}\n{rows}</table>\n"))
 }
 
@@ -181,7 +181,7 @@ fn tensors(report: &Report) -> String {
         value: format!("{:.3} %", 100.0 * error),
     };
     let rows: Vec<Bar> = worst.iter().take(MOST).map(bar).collect();
-    let said = "Root mean square of the rounding errors, relative to the tensor's own: the tensors that changed most.";
+    let said = "The tensors with the largest rounding errors: root mean square, relative to that of the tensor.";
     section("Rounding", said, &bars(&rows, &["c3"]))
 }
 

@@ -93,7 +93,7 @@ impl<'a> Reference<'a> {
         if let Pooling::AtLast(token) = self.model.spec.head.pooling {
             self.marked = Some(ids.iter().rposition(|&id| id == token).ok_or_else(|| {
                 refuse(
-                    format_args!("the text lacks token {token}, at whose place this classifier reads the decoder"),
+                    format_args!("the text lacks token {token}, at whose position this classifier reads the decoder"),
                     "end the text with it",
                 )
             })?);

@@ -185,7 +185,7 @@ impl Report {
         }
         losses.sort_by(|a, b| b.1.cosine.total_cmp(&a.1.cosine));
         if !losses.is_empty() {
-            writeln!(f, "quantized alone, all else in f32: bytes, and what is lost:")?;
+            writeln!(f, "each quantized alone, all else in f32: bytes, and the loss:")?;
         }
         for (name, Loss { bytes, cosine, kl, .. }) in losses {
             write!(f, "  {bytes:>10}  {cosine:>7.1e} of cosine")?;
@@ -232,7 +232,7 @@ impl fmt::Display for Report {
         for memory in &self.memory {
             writeln!(f, "  {:>10}  at {} tokens ({})", memory.arena, memory.tokens, memory.cache)?;
         }
-        writeln!(f, "quantization, relative error of the tensors it changed most:")?;
+        writeln!(f, "quantization, largest relative errors of tensors:")?;
         for (name, error) in self.worst() {
             writeln!(f, "  {error:>10.5}  {name}")?;
         }

@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn known_values() {
-        // From PyTorch.
+        // Results of PyTorch.
         let cases = [
             (Activation::Gelu, 1.0, 0.841_344_8),
             (Activation::GeluTanh, 1.0, 0.841_192),

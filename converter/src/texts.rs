@@ -62,7 +62,7 @@ impl fmt::Display for Measured {
         f.write_str(match self {
             Self::GivenTexts | Self::CollectedTexts => "texts that calibration did not see",
             Self::OwnTexts => "texts that the model wrote itself, and calibration did not see",
-            Self::TokenIds => "texts of token ids from all over the vocabulary, which tell little of real texts",
+            Self::TokenIds => "texts of token ids spread over the vocabulary, which say little about real texts",
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::{files, refuse};
 /// The tokens that a user wants to keep.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Texts that must be tokenized as before, each with the second text of a pair.
+    /// Texts whose tokens must stay the same, each with the second text of a pair.
     pub texts: Vec<(String, Option<String>)>,
     /// Tokens by id, repeated as often as they are used.
     pub ids: Vec<u32>,
@@ -108,7 +108,7 @@ pub struct Vocabulary {
     pub kept: Kept,
     /// The tokenizer's section with these tokens.
     pub section: Vec<u8>,
-    /// What a user should know about the choice.
+    /// Notes on the choice for the user.
     pub notes: Vec<String>,
 }
 
@@ -159,7 +159,7 @@ impl Vocabulary {
         let mut notes: Vec<String> = choice.note.into_iter().collect();
         if choice.left_out > 0 {
             notes.push(format!(
-                "{} of the {} tokens that the texts use found no room in a vocabulary of {}: the texts become other tokens",
+                "{} of the {} tokens that the texts use do not fit a vocabulary of {}: the texts become other tokens",
                 choice.left_out,
                 wanted.used.len(),
                 choice.kept.old_ids().len()

@@ -39,7 +39,7 @@ impl Weights {
     pub fn read(checkpoint: &Checkpoint, mapping: &Mapping) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (role, shape) in roles(&mapping.spec) {
-            let Some(source) = mapping.sources.get(&role) else { bail!("the mapping says nothing of {role:?}") };
+            let Some(source) = mapping.sources.get(&role) else { bail!("the mapping has no source for {role:?}") };
             let build = Build { checkpoint, spec: &mapping.spec, role };
             let (rows, cols, bias) = dimensions(shape);
             let weight = build.value(&source.weight, rows, cols)?;
@@ -148,8 +148,8 @@ impl Build<'_> {
                 let (_, distance) = self.position()?;
                 let distance = i64::from(distance);
                 let ahead = if matches!(self.role, Role::Stack(Stack::Encoder, _)) { distance } else { 0 };
-                // From the farthest key to the query's own and on to the farthest after it, or from
-                // its own back.
+                // Distances from the farthest key to the query and on to the farthest key after it,
+                // or backwards from the query.
                 let distances: Vec<i64> =
                     if ahead > 0 { (-distance..=ahead).collect() } else { (0..=distance).collect() };
                 let of = |slope: &f32| distances.iter().map(|far| -slope * far.abs() as f32).collect::<Vec<_>>();

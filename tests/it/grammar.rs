@@ -74,18 +74,18 @@ fn a_range_has_its_numbers_and_no_others() {
 fn rules_that_cannot_be_are_refused_by_what_is_wrong() {
     for (rules, wanted) in [
         ("", "no rules"),
-        ("root yes", "line 1 is no rule"),
-        ("root: a\nroot: b", "two rules of the name root"),
-        ("root: {room}", "no rule of the name room"),
-        ("root: {a}\na: {root}", "circle"),
+        ("root yes", "line 1 is not a rule"),
+        ("root: a\nroot: b", "two rules called root"),
+        ("root: {room}", "no rule called room"),
+        ("root: {a}\na: {root}", "cycle"),
         ("root: (a", "not closed"),
         ("root: a]", "closes nothing"),
         ("root: *a", "follows no part"),
         ("root: {9..1}", "no numbers"),
-        ("root: {9..x1}", "no range"),
-        ("root: {z..a}", "no range"),
+        ("root: {9..x1}", "not a range"),
+        ("root: {z..a}", "not a range"),
         ("root: a\\", "backslash"),
-        ("2x: a", "no name of a rule"),
+        ("2x: a", "not the name of a rule"),
     ] {
         let error = automaton(rules).err().unwrap_or_else(|| panic!("{rules} is taken"));
         assert!(format!("{error:#}").contains(wanted), "{rules}: {error:#}");

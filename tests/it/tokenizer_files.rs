@@ -152,11 +152,11 @@ fn what_contradicts_itself_is_refused_by_name() {
         (with("/model/vocab/th", json!(1_u64 << 32)), "model.vocab"),
         (
             with("/model/merges/1", json!(["in", "q"])),
-            "merges \"in\" and \"q\", and \"q\" is no token (model.merges[1])",
+            "merges \"in\" and \"q\", and \"q\" is not a token (model.merges[1])",
         ),
         (
             with("/model/merges/0", json!(["n", "i"])),
-            "merges \"n\" and \"i\", and \"ni\" is no token (model.merges[0])",
+            "merges \"n\" and \"i\", and \"ni\" is not a token (model.merges[0])",
         ),
         (with("/model/merges/0", json!("t h e")), "model.merges[0]"),
         (with("/added_tokens/0/id", json!(1_u64 << 32)), "added_tokens[0]"),

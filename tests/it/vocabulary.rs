@@ -77,7 +77,7 @@ fn a_vocabulary_is_as_large_as_its_texts_or_its_size_ask_for() {
         let found = without.kept.old_ids().len();
         assert!((count - 1..=count).contains(&found), "{name}: {found} of {count}");
         let smaller = cut(name, &full, &Wish { size: Some(count - 1), ..wish(text) });
-        assert!(smaller.notes[0].contains("found no room"), "{name}: {:?}", smaller.notes);
+        assert!(smaller.notes[0].contains("do not fit a vocabulary"), "{name}: {:?}", smaller.notes);
         let none = Vocabulary::choose(&folder().join(name), &full, &Wish { size: Some(3), ..wish(text) }, None);
         let said = none.expect_err("three tokens are too few").to_string();
         assert!(said.contains("--vocabulary-size") && said.lines().count() == 2, "{name}: {said}");

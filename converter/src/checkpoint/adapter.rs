@@ -121,7 +121,7 @@ impl Settings {
         if config["peft_type"] != "LORA" {
             return Err(wrong(
                 "peft_type",
-                "LORA is: merge the adapter with `merge_and_unload()` of peft, and convert that",
+                "only LORA is implemented: merge the adapter with `merge_and_unload()` of peft, and convert the result",
             ));
         }
         let merge = "merge the adapter with `merge_and_unload()` of peft, save that, and convert what was saved";

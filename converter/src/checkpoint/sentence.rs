@@ -184,7 +184,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
                 if config[key].as_str().is_some_and(|said| said != value) {
                     return Err(refuse(
                         format_args!("{folder}/config.json says `{key}` = {}, which is not implemented", config[key]),
-                        format_args!("{value} is"),
+                        format_args!("only {value} is implemented"),
                     ));
                 }
             }
@@ -193,7 +193,7 @@ fn module(dir: &Path, entry: &Value, prompts: &Prompts) -> Result<Option<Module>
         _ => {
             return Err(refuse(
                 format_args!("modules.json has a module of type `{kind}`, which is not implemented"),
-                "Transformer, StaticEmbedding, Pooling, SpladePooling, Dense, LayerNorm and Normalize are: remove the module if it changes nothing",
+                "only Transformer, StaticEmbedding, Pooling, SpladePooling, Dense, LayerNorm and Normalize are implemented: remove the module if it has no effect",
             ));
         }
     };
@@ -222,7 +222,7 @@ fn pooling(folder: &str, config: &Value, prompts: &Prompts) -> Result<Pooling> {
                 "{folder}/config.json asks for the pooling `{}`, which is not implemented",
                 modes.join("` and `")
             ),
-            "one of cls, mean and lasttoken is",
+            "only one of cls, mean and lasttoken is implemented",
         )),
     }
 }
@@ -246,7 +246,7 @@ fn dense(folder: &str, config: &Value) -> Result<Module> {
         _ => {
             return Err(refuse(
                 format_args!("{folder}/config.json asks for the activation `{name}`, which is not implemented"),
-                "Identity, Tanh, ReLU, GELU, SiLU and Sigmoid are",
+                "only Identity, Tanh, ReLU, GELU, SiLU and Sigmoid are implemented",
             ));
         }
     };

@@ -94,7 +94,7 @@ impl Tensors {
         if !missing.is_empty() {
             return Err(refuse(
                 format_args!("{} has no {}, which {index_name} lists", dir.display(), missing.join(", ")),
-                "download what is missing into the folder",
+                "download the missing files into the folder",
             ));
         }
         for shard in shards {

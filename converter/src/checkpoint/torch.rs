@@ -77,7 +77,7 @@ fn read_zip(bytes: &[u8], file: usize) -> Result<Vec<(String, Entry)>> {
         return foreign("is a TorchScript program");
     }
     if member("byteorder")?.is_some_and(|(_, order)| order != b"little") {
-        return foreign("was written on a machine with the largest byte first");
+        return foreign("was written on a big-endian machine");
     }
     let Some((_, data)) = member("data.pkl")? else { return foreign("has no member `data.pkl`") };
     let pickle = Pickle::read(data)?;
@@ -115,7 +115,7 @@ fn read_pickles(bytes: &[u8], file: usize) -> Result<Vec<(String, Entry)>> {
     let machine = next()?;
     let order = machine.dict(machine.value).into_iter().flatten().find(|(key, _)| *key == Value::Text("little_endian"));
     if order.is_none_or(|(_, little)| *little != Value::Bool(true)) {
-        return foreign("was not written on a machine with the smallest byte first");
+        return foreign("was not written on a little-endian machine");
     }
     let pickle = next()?;
     let keys = next()?;
@@ -132,7 +132,7 @@ fn read_pickles(bytes: &[u8], file: usize) -> Result<Vec<(String, Entry)>> {
             return broken(format_args!("ends before storage `{key}`"));
         };
         if u64::from_le_bytes(*len) != storage.len as u64 {
-            return broken(format_args!("says two lengths of storage `{key}`"));
+            return broken(format_args!("has two lengths for storage `{key}`"));
         }
         let start = at + 8;
         let len = byte_len(storage)?;
@@ -184,7 +184,7 @@ fn tensors(
             return foreign(format_args!("has `{name}`, which is not a tensor"));
         };
         let Some(storage) = pickle.objects.get(tensor.storage).and_then(as_storage) else {
-            return broken(format_args!("has no storage of tensor `{name}`"));
+            return broken(format_args!("has no storage for tensor `{name}`"));
         };
         let Some(start) = start(storage) else { return broken(format_args!("has no storage `{}`", storage.key)) };
         if !fits(tensor, storage.len) {

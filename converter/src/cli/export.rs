@@ -189,10 +189,10 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
     for (what, meaning, token) in [
         ("BOS", "begins a text", special.bos),
         ("PAD", "fills up a batch", special.pad),
-        ("MASK", "stands for a word to be guessed", special.mask),
-        ("DECODER_START", "begins what is written", special.decoder_start),
-        ("FORCED_BOS", "the first that must be written", special.forced_bos),
-        ("FORCED_EOS", "the last that must be written", special.forced_eos),
+        ("MASK", "stands for a word to predict", special.mask),
+        ("DECODER_START", "begins the output", special.decoder_start),
+        ("FORCED_BOS", "must be written first", special.forced_bos),
+        ("FORCED_EOS", "must be written last", special.forced_eos),
     ] {
         if let Some(token) = token {
             _ = writeln!(text, "/* The token that {meaning}. */\n#define {big}_TOKEN_{what} {token}u");
@@ -200,7 +200,7 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
     }
     let list = |tokens: &[u32]| tokens.iter().map(|token| format!("{token}u")).collect::<Vec<_>>().join(", ");
     for (what, meaning, tokens) in [
-        ("EOS", "any of which ends a text", special.eos.as_slice()),
+        ("EOS", "that end a text", special.eos.as_slice()),
         ("SUPPRESSED", "that must not be written", &special.suppressed),
         ("SUPPRESSED_FIRST", "that must not be written first", &special.suppressed_first),
     ] {

@@ -120,7 +120,7 @@ impl Inspect {
             ))?;
         }
         let stacks = stacks.map(|(call, bytes)| format!("{bytes} for {call}"));
-        output::line(&format!("stack: bytes of a call on a Cortex-M4, its result apart: {}", stacks.join(", ")))?;
+        output::line(&format!("stack: bytes of a call on a Cortex-M4, without its result: {}", stacks.join(", ")))?;
         Ok(())
     }
 }

@@ -37,7 +37,8 @@ impl KeepArgs {
     }
 }
 
-/// Cuts the vocabulary of the folder that `reader` has the tokenizer of, and the model, if given.
+/// Cuts the vocabulary of a folder's tokenizer, which is the one in `reader`, and of the model, if
+/// given.
 pub(crate) fn cut(folder: &Path, reader: &Reader, wish: &Wish, source: Option<&mut Source>) -> Result<Vocabulary> {
     let Some(full) = &reader.tokenizer else {
         bail!(

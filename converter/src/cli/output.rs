@@ -96,7 +96,7 @@ fn shorten(value: &mut Value) {
 pub(crate) fn line(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result.context("standard output takes nothing more\nmake room where it goes, or send it elsewhere"),
+        result => result.context("standard output cannot be written\nfree space on its device, or redirect it"),
     }
 }
 

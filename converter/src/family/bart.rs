@@ -248,7 +248,7 @@ fn set_local_attention(context: &Context<'_>, stack: &mut StackSpec) -> Result<b
     if first == 0 || !first.is_multiple_of(2) || !alike || windows.len() != usize::from(stack.num_hidden_layers) {
         return Err(refuse(
             format_args!("config.json says `attention_window` = {said}, which is not implemented"),
-            "one even number for all layers of the encoder is",
+            "only one even number for all layers of the encoder is implemented",
         ));
     }
     let global = |name: &str| name.contains(".longformer_self_attn.") && name.contains("_global.");

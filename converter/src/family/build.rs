@@ -227,7 +227,7 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
                     "config.json says `tie_word_embeddings` = false, but the checkpoint has no `{}`",
                     names.join("` or `")
                 ),
-                "the checkpoint lacks its language-model head: convert it with --task hidden, or find the whole one",
+                "the checkpoint lacks its language-model head: convert it with --task hidden, or find the complete checkpoint",
             ));
         }
         if let Some(table) = table.filter(|table| context.checkpoint.parts(table)) {
@@ -258,7 +258,7 @@ fn classification(context: &Context<'_>, labels: usize) -> Result<Task> {
         None => Ok(Task::Classification),
         Some(other) => Err(refuse(
             format_args!("config.json says `problem_type` = \"{other}\", which is not implemented"),
-            "regression, single_label_classification and multi_label_classification are",
+            "only regression, single_label_classification and multi_label_classification are implemented",
         )),
     }
 }
@@ -273,7 +273,7 @@ fn one_label(context: &Context<'_>) -> Result<Task> {
         Some("Sigmoid") => Ok(Task::MultiLabelClassification),
         Some(other) => Err(refuse(
             format_args!("config.json says `activation_fn` = \"{other}\" of a cross-encoder, which is not implemented"),
-            "Identity and Sigmoid are: for the number without it remove the key",
+            "only Identity and Sigmoid are implemented: remove the key to get the number without an activation",
         )),
     }
 }

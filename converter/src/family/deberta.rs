@@ -151,7 +151,7 @@ fn position_kinds(config: &Config) -> Result<Vec<String>> {
     match kinds.iter().find(|kind| !matches!(kind.as_str(), "c2p" | "p2c" | "")) {
         Some(kind) => Err(refuse(
             format_args!("config.json says `pos_att_type` has \"{kind}\", which is not implemented"),
-            "c2p and p2c are",
+            "only c2p and p2c are implemented",
         )),
         None => Ok(kinds.into_iter().filter(|kind| !kind.is_empty()).collect()),
     }

@@ -26,7 +26,7 @@ pub(super) fn of_tokens(context: &Context<'_>, draft: &mut Draft, stack: &StackS
             _ => {
                 return Err(refuse(
                     format_args!("modules.json has no pooling, but {part:?}, which is not implemented"),
-                    "of vectors for each token one dense layer without activation is",
+                    "for a vector per token, only one dense layer without activation is implemented",
                 ));
             }
         }
@@ -55,7 +55,7 @@ pub(super) fn build(context: &Context<'_>, draft: &mut Draft, stack: &StackSpec)
     let unsupported = |what: &str| {
         refuse(
             format_args!("modules.json has {what}, which is not implemented"),
-            "pooling, then at most two dense layers (the first with a LayerNorm, the second without activation), then normalization is",
+            "only pooling, then at most two dense layers (the first with a LayerNorm, the second without activation), then normalization is implemented",
         )
     };
     let mut width = stack.hidden_size;

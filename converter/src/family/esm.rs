@@ -82,7 +82,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         _ => {
             return Err(refuse(
                 format_args!("config.json says `position_embedding_type` = {said}, which is not implemented"),
-                "absolute and rotary are",
+                "only absolute and rotary are implemented",
             ));
         }
     };

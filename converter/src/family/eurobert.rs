@@ -49,7 +49,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
             other => {
                 return Err(refuse(
                     format_args!("config.json says `classifier_pooling` = \"{other}\", which is not implemented"),
-                    "bos and mean are",
+                    "only bos and mean are implemented",
                 ));
             }
         };

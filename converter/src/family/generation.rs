@@ -51,7 +51,7 @@ impl<'c> Generation<'c> {
             let said: Vec<String> =
                 random.filter_map(|(key, _)| Some(format!("`{key}` = {}", found.find(key)?))).collect();
             notes.push(format!(
-                "{} asks for random texts ({}): that is left to whoever generates, with --temperature and the like",
+                "{} asks for random texts ({}): the caller decides that, with --temperature and similar options",
                 found.file(),
                 said.join(", ")
             ));

@@ -54,7 +54,7 @@ pub(super) fn map(context: &Context<'_>) -> Result<Draft> {
         other => {
             return Err(refuse(
                 format_args!("config.json says `feed_forward_type` = \"{other}\", which is not implemented"),
-                "geglu, reglu and original are",
+                "only geglu, reglu and original are implemented",
             ));
         }
     };

@@ -94,7 +94,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         other => {
             return Err(refuse(
                 format_args!("config.json says `normalization_type` = \"{other}\", which is not implemented"),
-                "no_norm and layer_norm are",
+                "only no_norm and layer_norm are implemented",
             ));
         }
     };

@@ -226,7 +226,7 @@ fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec
     let mut spec = ModelSpec { numerics, direction, encoder: draft.encoder, decoder: draft.decoder, head };
     spec.check().map_err(|error| {
         refuse(
-            format_args!("this model is outside what the runtime can hold: {error}"),
+            format_args!("this model exceeds a limit of the runtime: {error}"),
             "use a smaller model, or --max-tokens",
         )
     })?;
@@ -234,7 +234,7 @@ fn assemble(context: &Context<'_>, mut draft: Draft, head: HeadSpec, labels: Vec
     for (role, _) in roles(&spec) {
         if !draft.sources.contains_key(&role) {
             return Err(refuse(
-                format_args!("the mapping of {} says nothing of {role:?}", context.model_type),
+                format_args!("the mapping of {} has no source for {role:?}", context.model_type),
                 "this is a mistake in Kinglet: please report it with the config.json",
             ));
         }

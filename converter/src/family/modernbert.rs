@@ -114,7 +114,7 @@ fn encoder(context: &Context<'_>) -> Result<Draft> {
             other => {
                 return Err(refuse(
                     format_args!("config.json says `classifier_pooling` = \"{other}\", which is not implemented"),
-                    "cls and mean are",
+                    "only cls and mean are implemented",
                 ));
             }
         };

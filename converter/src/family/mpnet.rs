@@ -51,7 +51,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     if stored < BUCKETS.count {
         return Err(refuse(
             format_args!("config.json says `relative_attention_num_buckets` = {stored}"),
-            format_args!("MPNet computes with {} whatever it says, so there must be that many", BUCKETS.count),
+            format_args!("MPNet always computes with {}, so config.json must say that number", BUCKETS.count),
         ));
     }
     let mut stack = dimensions.stack()?;

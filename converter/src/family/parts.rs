@@ -99,7 +99,7 @@ pub(super) fn activation(key: &str, name: &str) -> Result<Activation> {
         _ => {
             return Err(refuse(
                 format_args!("config.json says `{key}` = \"{name}\", which is not implemented"),
-                "gelu, gelu_new, quick_gelu, silu, relu, relu2, tanh, sigmoid and linear are",
+                "only gelu, gelu_new, quick_gelu, silu, relu, relu2, tanh, sigmoid and linear are implemented",
             ));
         }
     })
@@ -149,7 +149,7 @@ pub(super) fn sliding_layer_types(config: &Config, layers: u32) -> Result<Option
             _ => {
                 return Err(refuse(
                     format_args!("config.json says `layer_types`[{layer}] = {kind}, which is not implemented"),
-                    "full_attention and, in the first 64 layers, sliding_attention are",
+                    "only full_attention and, in the first 64 layers, sliding_attention are implemented",
                 ));
             }
         }

@@ -66,7 +66,7 @@ impl Rope {
         }
         if !matches!(attention.position, AttentionPosition::Rotary { dims, .. } if dims == attention.head_dim) {
             return Err(refuse(
-                "config.json says a `rope_type` that multiplies what is rotated, and a `partial_rotary_factor`",
+                "config.json says a `rope_type` that scales the rotated values, and a `partial_rotary_factor`",
                 "both together are not implemented: this checkpoint cannot be converted",
             ));
         }
@@ -89,8 +89,8 @@ pub(super) fn rope(
     if found.amplitude != 1.0 {
         let section = section(context.config, layer_type);
         return Err(refuse(
-            format_args!("config.json says a `{section}.rope_type` that multiplies what is rotated"),
-            "it is not implemented for this family: default, linear, dynamic and llama3 are",
+            format_args!("config.json says a `{section}.rope_type` that scales the rotated values"),
+            "this family implements only default, linear, dynamic and llama3",
         ));
     }
     Ok(found)
@@ -153,7 +153,7 @@ pub(super) fn scaled_rope(
         _ => {
             return Err(refuse(
                 format_args!("config.json says `{}` = \"{name}\", which is not implemented", key(kind)),
-                "default, linear, dynamic, llama3, yarn and longrope are",
+                "only default, linear, dynamic, llama3, yarn and longrope are implemented",
             ));
         }
     };
@@ -216,7 +216,7 @@ impl Keys<'_> {
         }
         Err(refuse(
             format_args!(
-                "config.json says `{}` = \"{kind}\", which turns by other angles in texts of more than {longest} tokens",
+                "config.json says `{}` = \"{kind}\", which rotates by other angles in texts of more than {longest} tokens",
                 self.key("rope_type")
             ),
             format_args!("give --max-tokens {longest} or less"),

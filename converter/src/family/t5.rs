@@ -202,7 +202,7 @@ fn feed_forward(text: &str) -> Result<(Activation, bool)> {
         [name] => Ok((activation("feed_forward_proj", name)?, false)),
         _ => Err(refuse(
             format_args!("config.json says `feed_forward_proj` = \"{text}\", which is not implemented"),
-            "an activation is, with or without `gated-` before it",
+            "only an activation, with or without the prefix `gated-`, is implemented",
         )),
     }
 }

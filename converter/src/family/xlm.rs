@@ -166,7 +166,7 @@ fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
         other => {
             return Err(refuse(
                 format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
-                "first, last, mean and cls_index are",
+                "only first, last, mean and cls_index are implemented",
             ));
         }
     };

@@ -39,16 +39,16 @@ pub(super) fn parse(rules: &str) -> Result<Part> {
         }
         let (name, rule) = line
             .split_once(':')
-            .with_context(|| format!("{} is no rule\nwrite a name, a colon, and what it stands for", place()))?;
+            .with_context(|| format!("{} is not a rule\nwrite a name, a colon, and an expression", place()))?;
         let name = name.trim();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         ensure!(
             name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain),
-            "{}: \"{name}\" is no name of a rule\nlet it be of letters, digits, underscores and dashes, and begin with a letter",
+            "{}: \"{name}\" is not the name of a rule\nuse letters, digits, underscores and dashes, and begin with a letter",
             place()
         );
         let last = lines.insert(name, (number + 1, rule));
-        ensure!(last.is_none(), "{}: there are two rules of the name {name}\njoin them with a bar: |", place());
+        ensure!(last.is_none(), "{}: there are two rules called {name}\njoin them with a bar: |", place());
         first.get_or_insert(name);
     }
     let first = first.context("there are no rules\nwrite one, such as `root: yes | no`")?;
@@ -68,13 +68,11 @@ struct Rules<'r> {
 
 impl Rules<'_> {
     fn rule(&mut self, name: &str) -> Result<Part> {
-        let &(line, text) = self
-            .lines
-            .get(name)
-            .with_context(|| format!("there is no rule of the name {name}\nwrite one: `{name}: …`"))?;
+        let &(line, text) =
+            self.lines.get(name).with_context(|| format!("there is no rule called {name}\nwrite one: `{name}: …`"))?;
         if let Some(at) = self.open.iter().position(|open| open == name) {
             let circle = self.open[at..].join(", ");
-            bail!("rules name each other in a circle: {circle}\nrepeat a part with * or + in place of that");
+            bail!("rules refer to each other in a cycle: {circle}\nrepeat a part with * or + instead");
         }
         self.open.push(name.to_owned());
         let characters: Vec<char> = trimmed(text).chars().collect();
@@ -173,7 +171,7 @@ impl Rules<'_> {
         };
         match (one(from), one(to)) {
             (Some(from), Some(to)) if from <= to => characters(from, to),
-            _ => bail!("{{{inside}}} is no range\nwrite two whole numbers or two characters, the lower one first"),
+            _ => bail!("{{{inside}}} is not a range\nwrite two whole numbers or two characters, the lower one first"),
         }
     }
 

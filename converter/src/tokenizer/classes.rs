@@ -111,7 +111,7 @@ pub(super) enum Frame {
     Template(&'static str, &'static str),
     /// RoBERTa's frame.
     Roberta,
-    /// RoBERTa's frame, around a first word without a leading space.
+    /// RoBERTa's frame without `add_prefix_space`, for words that do not begin with a space.
     RobertaWords,
 }
 

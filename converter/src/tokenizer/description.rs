@@ -15,10 +15,7 @@ pub(super) fn unsupported(what: &str, value: &Value) -> anyhow::Error {
 }
 
 pub(super) fn malformed(place: &str) -> anyhow::Error {
-    refuse(
-        format_args!("tokenizer.json is not what it should be at `{place}`"),
-        "take it from the checkpoint's page again",
-    )
+    refuse(format_args!("tokenizer.json is malformed at `{place}`"), "take it from the checkpoint's page again")
 }
 
 /// The error for a description that contradicts itself.

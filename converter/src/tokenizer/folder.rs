@@ -56,7 +56,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Description>> {
     beside::sentence_transformers(&mut value, &files, &mut notes)?;
     if is_static(folder)? && !value["post_processor"].is_null() {
         value["post_processor"] = Value::Null;
-        notes.push("static embeddings are made of a text's own tokens: nothing goes around it".to_owned());
+        notes.push("static embeddings use only a text's own tokens: no special tokens are put around it".to_owned());
     }
     Ok(Some(Description { value, notes }))
 }
@@ -90,7 +90,7 @@ fn class(settings: &Settings) -> Result<&'static Class> {
         )),
         (None, None, Some(model_type)) => Err(refuse(
             format_args!(
-                "the folder has no tokenizer.json, and which class reads the files of model_type {model_type:?} is not known"
+                "the folder has no tokenizer.json, and model_type {model_type:?} has no known tokenizer class"
             ),
             action,
         )),
@@ -107,7 +107,7 @@ fn describe(class: &Class, files: &Files, settings: &Settings, notes: &mut Vec<S
         let missing = names.iter().find(|name| !files.has(name));
         missing.map_or(Ok(()), |name| {
             Err(refuse(
-                format_args!("the folder's tokenizer is a {}, and its file {name} is not there", class.names[0]),
+                format_args!("the folder's tokenizer is a {}, and its file {name} is missing", class.names[0]),
                 "take it from the checkpoint's page, or save the tokenizer again with transformers, which writes tokenizer.json",
             ))
         })

@@ -256,7 +256,7 @@ impl<'d> Model<'d> {
         let note: &dyn fmt::Display = match self.kind {
             Kind::Words => &"the tokenizer knows whole words and has no pieces to fall back to: all of them were kept",
             _ if separate => {
-                &"the tokenizer has no decoder and puts spaces between tokens: of texts that are not in the file there are more"
+                &"the tokenizer has no decoder and puts spaces between tokens: texts that are not in the file get more spaces"
             }
             _ => return None,
         };

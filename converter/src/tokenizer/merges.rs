@@ -31,7 +31,7 @@ impl Merges {
             let id = |string: &str| {
                 let unknown = || {
                     contradictory(format_args!(
-                        "merges {left:?} and {right:?}, and {string:?} is no token (model.merges[{order}])"
+                        "merges {left:?} and {right:?}, and {string:?} is not a token (model.merges[{order}])"
                     ))
                 };
                 ids.get(string).copied().ok_or_else(unknown)

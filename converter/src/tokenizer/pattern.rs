@@ -73,7 +73,7 @@ impl Tables {
                 format_args!(
                     "tokenizer.json splits by the expression {expression:?}, which is not implemented: {error}"
                 ),
-                "classes of characters with counts, alternatives and (?!X) are",
+                "only classes of characters with counts, alternatives and (?!X) are implemented",
             )
         };
         let mut parser = Parser { rest: expression, fold: false };

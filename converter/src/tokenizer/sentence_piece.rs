@@ -98,7 +98,7 @@ const LANGUAGES: [&str; 52] = [
 ];
 
 fn broken() -> anyhow::Error {
-    refuse("the SentencePiece file is not what it should be", "take it from the checkpoint's page again")
+    refuse("the SentencePiece file is malformed", "take it from the checkpoint's page again")
 }
 
 /// A field of a protocol buffer message.
@@ -362,7 +362,7 @@ impl Model {
             kind => {
                 return Err(refuse(
                     format_args!("the SentencePiece file is of kind {kind}, which is not implemented"),
-                    "Unigram and BPE are; leave the tokenizer out with --no-tokenizer",
+                    "only Unigram and BPE are implemented: leave the tokenizer out with --no-tokenizer",
                 ));
             }
         };
@@ -382,7 +382,7 @@ impl Model {
             // After its first space is stripped, a text gets no mark, because its first piece does
             // not begin the text.
             return Err(refuse(
-                "tokenizer_config.json says `legacy` = false, and the SentencePiece file takes spaces from a text's ends, which is not implemented together",
+                "tokenizer_config.json says `legacy` = false, and the SentencePiece file strips spaces from a text's ends, which is not implemented together",
                 "save the tokenizer again with transformers, which writes tokenizer.json, or add --no-tokenizer",
             ));
         }

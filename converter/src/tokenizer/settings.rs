@@ -265,10 +265,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 pub(super) fn wrong(file: &str, key: &str) -> anyhow::Error {
-    refuse(
-        format_args!("{file} has a value at `{key}` that is of another kind"),
-        "take it from the checkpoint's page again",
-    )
+    refuse(format_args!("{file} has a value at `{key}` of the wrong type"), "take it from the checkpoint's page again")
 }
 
 /// The class name in an entry of `modules.json`, without its Python module.

@@ -1,4 +1,4 @@
-//! Checkpoints become blobs, or are refused by name.
+//! Converts checkpoints to blobs, and refuses others by name.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ fn a_report_says_what_each_part_and_each_layer_loses_as_json_and_as_a_page() {
         let parts: Vec<&Value> =
             losses.iter().filter(|loss| loss["layer"] == layer["layer"] && !loss["part"].is_null()).collect();
         assert_eq!(parts.iter().map(|part| bytes(part)).sum::<u64>(), bytes(layer));
-        // Six matrices: each was measured, and loses less than their layer, or about as much.
+        // Each of the six matrices was measured, and loses less than its layer, or about as much.
         assert_eq!(parts.len(), 6);
         let lost = |loss: &Value| loss["cosine"].as_f64().expect("a number");
         assert!(parts.iter().all(|part| lost(part) > 0.0 && lost(part) < 3.0 * lost(layer)), "{parts:?} of {layer}");
@@ -45,10 +45,10 @@ fn a_report_says_what_each_part_and_each_layer_loses_as_json_and_as_a_page() {
     );
     let page = fs::read_to_string(&file).expect("a page");
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
-    for said in ["token embedding", "Where in the layers", "Raspberry Pi Pico 2", "prefers-color-scheme: dark"] {
+    for said in ["token embedding", "Loss by layer and part", "Raspberry Pi Pico 2", "prefers-color-scheme: dark"] {
         assert!(page.contains(said), "{said}");
     }
-    // It needs nothing from elsewhere, and every drawing ends.
+    // The page is self-contained, and every drawing is closed.
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<link"));
     assert!(page.matches("<svg").count() > 20 && page.matches("<svg").count() == page.matches("</svg>").count());
 }
@@ -105,7 +105,7 @@ fn a_report_is_measured_on_texts_that_calibration_did_not_see() {
     let bare = run_json(&[&convert[..], &["--json", "--no-tokenizer"]].concat());
     assert_eq!((&bare["measured"], &bare["least"]), (&json!("token_ids"), &Value::Null));
     assert!(
-        run(&[&convert[..], &["--no-tokenizer", "--no-calibration"]].concat()).contains("tell little of real texts")
+        run(&[&convert[..], &["--no-tokenizer", "--no-calibration"]].concat()).contains("say little about real texts")
     );
     let own = run_json(&["convert", text(&stories()), "--dry-run", "--json", "--no-calibration"]);
     assert_eq!(own["measured"], "own_texts");
@@ -131,7 +131,7 @@ fn a_checkpoint_that_reads_the_other_way_is_warned_of() {
     let loss = |direction: &str| report["direction"][direction].as_f64().expect("a number");
     assert!(report["direction"]["direction"] == "forward" && loss("forward") > loss("backward") + 1.0, "{report}");
     assert!(warning.contains("convert it with --direction backward"), "{warning}");
-    // The caller's own texts tell more.
+    // Given texts are a better measurement.
     let texts = path(&backward, "texts.jsonl");
     let heldout = fs::read_to_string(stories().join("heldout.jsonl")).expect("stories");
     fs::write(&texts, heldout.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a file");
@@ -180,7 +180,7 @@ fn what_is_not_implemented_is_refused_by_name() {
 #[test]
 fn what_convert_writes_and_reads_is_checked_before_the_checkpoint() {
     let spoilt = copy_of_stories();
-    // Whatever is said of the weights comes too late.
+    // Errors in the weights must not come first.
     fs::write(spoilt.path().join("model.safetensors"), b"none").expect("no weights");
     let blob = path(&spoilt, "out.kinglet");
     let nowhere = path(&spoilt, "none/out.kinglet");
@@ -208,14 +208,14 @@ fn a_spoilt_checkpoint_is_refused_by_file_and_tensor() {
     fs::write(&file, &bytes[..bytes.len() / 2]).expect("half of them");
     assert!(convert(&cut).contains("model.safetensors"));
 
-    // The last tensor's last number becomes a NaN of 16 bits.
+    // The last number of the last tensor becomes a 16-bit NaN.
     let mut spoilt = bytes.clone();
     let end = spoilt.len();
     spoilt[end - 2..].copy_from_slice(&0x7e00_u16.to_le_bytes());
     fs::write(&file, &spoilt).expect("the weights");
     assert!(convert(&cut).contains("model."));
 
-    // A tensor by an unknown name, which has the length of the known one.
+    // A tensor with an unknown name, as long as the known one.
     let header = bytes.windows(17).position(|window| window == b"model.norm.weight").expect("the final norm");
     let mut renamed = bytes.clone();
     renamed[header..header + 17].copy_from_slice(b"model.nose.weight");
@@ -258,7 +258,7 @@ fn texts_to_calibrate_on_are_checked_and_cut_before_the_work() {
         said.contains("measured on 1 texts that calibration did not see") && said.contains("least for: "),
         "{said}"
     );
-    // Where the work would end is looked at first, too.
+    // The output path is checked first, too.
     let nowhere = path(&folder, "nowhere/out.kinglet");
     assert!(refused(&["convert", text(&source), "-o", &nowhere]).contains("nowhere"));
     assert!(refused(&["convert", text(&source), "--dry-run", "--report", &blob]).contains("exists"));

@@ -1,5 +1,5 @@
-//! Whatever happens while a blob is written, its place has what was there before, or all of the new
-//! one.
+//! Interrupts conversions while the blob is written: the output path then has its old contents or
+//! the whole new blob.
 
 use core::time::Duration;
 use std::fs;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::support::{path, refused, run, shipped, stories, text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kinglet");
-/// What is where the blob goes, before.
+/// The old contents of the output path.
 const BEFORE: &[u8] = b"what was there before";
 
-/// Converts as fast as it goes, over what is there.
+/// The fastest conversion, which replaces an existing file.
 fn arguments<'a>(checkpoint: &'a str, blob: &'a str) -> [&'a str; 7] {
     ["convert", checkpoint, "--no-calibration", "--quiet", "--force", "-o", blob]
 }
@@ -27,7 +27,7 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// The blob that the story teller becomes.
+/// The blob of the story teller.
 fn whole() -> Vec<u8> {
     let folder = TempDir::new().expect("a folder");
     let blob = path(&folder, "whole.kinglet");
@@ -40,7 +40,7 @@ fn a_disk_that_is_full_at_any_byte_leaves_what_was_there() {
     let bytes = whole().len() as u64;
     let folder = TempDir::new().expect("a folder");
     let blob = path(&folder, "stories.kinglet");
-    // The shell counts in blocks of 512 bytes, and the program is told in place of being killed.
+    // The shell counts in blocks of 512 bytes. The program gets an error instead of a signal.
     let blocks = bytes.div_ceil(512);
     for limit in [0, 1, 2, blocks / 4, blocks / 2, blocks - 2, blocks - 1] {
         fs::write(&blob, BEFORE).expect("a file");
@@ -71,7 +71,7 @@ fn a_run_that_is_killed_leaves_the_old_blob_or_the_new_one() {
             .stderr(Stdio::null())
             .spawn()
             .expect("kinglet runs");
-        // Most of them near the end, where the file is written.
+        // Most runs are killed near the end, when the file is written.
         thread::sleep(whole_run * (8 + step) / 20);
         child.kill().expect("it is there, or has ended");
         child.wait().expect("it ends");
@@ -80,7 +80,7 @@ fn a_run_that_is_killed_leaves_the_old_blob_or_the_new_one() {
         old += usize::from(found == BEFORE);
     }
     assert!(old > 0, "every run was over before it was killed");
-    // What was left is swept by the next run.
+    // The next run removes the partial files.
     run(&arguments(text(&stories()), &blob));
     assert_eq!(names(folder.path()), ["stories.kinglet"]);
 }
@@ -125,9 +125,9 @@ fn answers_that_go_where_there_is_no_room_are_an_error_that_says_so() {
     let blob = shipped("stories");
     let output = Command::new(PROGRAM).args(["inspect", &blob]).stdout(full).output().expect("kinglet runs");
     let said = String::from_utf8_lossy(&output.stderr);
-    let wanted = "error: standard output takes nothing more: No space left on device (os error 28)\n  make room";
+    let wanted = "error: standard output cannot be written: No space left on device (os error 28)\n  free space";
     assert!(!output.status.success() && said.starts_with(wanted) && said.lines().count() == 2, "{said}");
-    // Errors that nobody can read are still errors, and no panics.
+    // Errors that cannot be printed are still errors, not panics.
     let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let status = Command::new(PROGRAM).args(["inspect", "/nowhere"]).stderr(full).status().expect("kinglet runs");
     assert_eq!(status.code(), Some(1));

@@ -1,4 +1,4 @@
-//! What firmware has in flash besides its blob: prefixes, and grammars of answers.
+//! Writes the other data of firmware in flash: prefixes and grammars.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn a_prefix_is_of_its_text_and_of_its_blob() {
     for part in ["include_model!(\"stories-prefix.prefix\")", &format!("TOKENS: usize = {}", prefix.len()), text] {
         assert!(module.contains(part), "{part} in {module}");
     }
-    // What is there already as it should be is left; another text is not written over it.
+    // Equal files are left alone, and different ones are not overwritten.
     run(&["prefix", &blob, "--text", text, "--rust", &to]);
     assert!(refused(&["prefix", &blob, "--text", "Another.", "--rust", &to]).contains("exists already"));
     run(&["prefix", &blob, "--ids", "1,365,2", "--output", &file, "--force"]);
@@ -84,7 +84,7 @@ fn a_grammar_says_what_a_model_writes() {
     assert!(["kitchen", "living room"].contains(&room), "{text}");
     assert!(percent.parse::<u32>().is_ok_and(|percent| percent <= 100), "{text}");
 
-    // What an encoder-decoder writes begins a text.
+    // The output of an encoder-decoder begins a text.
     fs::write(&rules, "root: light.{what} {room}\nwhat: on | off\nroom: kitchen | bathroom | living_room\n")
         .expect("rules");
     let asked = "please switch the lamp in the kitchen to blue";
@@ -96,7 +96,7 @@ fn a_grammar_says_what_a_model_writes() {
 fn a_grammar_that_cannot_be_is_refused_with_its_line() {
     let (folder, stories) = (TempDir::new().expect("a folder"), shipped("stories"));
     let (rules, table) = (path(&folder, "light.txt"), path(&folder, "light.grammar"));
-    for (text, wanted) in [("root: (a", "a bracket is not closed"), ("root: {x}", "there is no rule of the name x")] {
+    for (text, wanted) in [("root: (a", "a bracket is not closed"), ("root: {x}", "there is no rule called x")] {
         fs::write(&rules, text).expect("rules");
         let said = refused(&["grammar", &rules, "--model", &stories, "--output", &table]);
         assert!(said.contains("light.txt"), "{said}");

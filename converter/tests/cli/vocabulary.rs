@@ -1,4 +1,4 @@
-//! Vocabularies that are cut when a checkpoint is converted.
+//! Cuts vocabularies in a conversion.
 
 use std::fs;
 
@@ -31,21 +31,20 @@ fn a_blob_keeps_the_tokens_of_a_file() {
     let written = run(&["tokenize", &small, "--no-special", "--ids", &list(&other["ids"])]);
     assert_eq!(written.trim(), "Zebras, quite naïve, joke.");
 
-    // The blob is measured against the checkpoint, cut as it was.
+    // The blob is compared with the checkpoint after the same cut.
     assert!(refused(&["verify", &small, source]).contains("options that cut its vocabulary"));
     let verify = ["verify", &small, source, "--texts", "1", "--tokens", "20", "--json"];
     let fidelity = &run_json(&[&verify[..], &["--keep-vocabulary", &file]].concat())["fidelity"];
     assert!(fidelity["cosine_mean"].as_f64().expect("a cosine") > 0.999, "{fidelity}");
 
-    // Ids to calibrate on are the checkpoint's.
+    // Ids for calibration are those of the checkpoint.
     fs::write(&ids, format!("{}\n", tokens(&whole, kept)["ids"])).expect("ids");
     let calibrate = ["convert", source, "--dry-run", "--keep-vocabulary", &file, "--calibration", &ids];
     run(&calibrate);
     fs::write(&ids, json!([(1..512).collect::<Vec<u32>>()])[0].to_string()).expect("ids");
     assert!(refused(&calibrate).contains("not in the vocabulary that is kept"));
     let size = run_json(&[&convert[..3], &["--dry-run", "--vocabulary-size", "400", "--json"]].concat());
-    // One place stays free where each token that is left is merged from another one that is not
-    // there.
+    // One place stays free if each remaining token is merged from another one that is left out.
     assert!(matches!(size["vocabulary"]["kept"].as_u64(), Some(399..=400)), "{}", size["vocabulary"]);
 }
 
