@@ -1,10 +1,10 @@
-// A browser that chromedriver drives, in the few calls that the test makes (W3C WebDriver).
+// A minimal W3C WebDriver client for chromedriver, with the calls that the test needs.
 import { spawn } from "node:child_process";
 
 const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 
 export class Browser {
-  /** Starts a driver and a browser without a window. */
+  /** Starts chromedriver and a headless browser. */
   static async start() {
     const driver = spawn("chromedriver", ["--port=0"], { stdio: ["ignore", "pipe", "inherit"] });
     const port = await new Promise((resolve, reject) => {
@@ -34,7 +34,7 @@ export class Browser {
   }
 
   open = (url) => this.#send("POST", "/url", { url });
-  /** What a function returns in the page; it may be asynchronous. */
+  /** Runs a function in the page, which may be asynchronous, and returns its result. */
   run = (work, ...args) => this.#send("POST", "/execute/sync", { script: `return (${work}).apply(null, arguments)`, args });
   devtools = (cmd, params = {}) => this.#send("POST", "/goog/cdp/execute", { cmd, params });
   screenshot = async () => Buffer.from(await this.#send("GET", "/screenshot"), "base64");
@@ -46,13 +46,13 @@ export class Browser {
     await this.#send("POST", `/element/${found[ELEMENT]}/value`, { text });
   }
 
-  /** Presses keys where the focus is. */
+  /** Sends keys to the focused element. */
   async press(...keys) {
     const actions = keys.flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);
     await this.#send("POST", "/actions", { actions: [{ type: "key", id: "keyboard", actions }] });
   }
 
-  /** Waits until a function in the page returns something, and returns that. */
+  /** Waits until a function in the page returns a truthy value, and returns it. */
   async until(what, work, ...args) {
     for (const start = Date.now(); Date.now() - start < 120_000; await new Promise((resume) => setTimeout(resume, 50))) {
       const found = await this.run(work, ...args);

@@ -1,4 +1,4 @@
-// The package in Node: `node test.mjs PACKAGE EXAMPLES`. Every model that ships has the hash that boards print, and mistakes are errors.
+// Tests the package in Node: `node test.mjs PACKAGE EXAMPLES`. Every model that ships must have the hash that boards print, and misuse must be an error.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
@@ -58,6 +58,6 @@ await assert.rejects(load(new TextEncoder().encode("this is no blob at all")), K
 const broken = await blob("home-intent");
 broken[broken.length - 1000] ^= 1;
 await assert.rejects(load(broken), (error) => error instanceof KingletError && error.code === 107);
-// The model that was there before still answers.
+// The model opened earlier still works.
 assert.equal(intents.classify(text)[0].label, "light.set");
 console.log(`kinglet-wasm in Node: ${Object.keys(EXAMPLES).length} hashes are those of the boards`);
