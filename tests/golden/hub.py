@@ -6,6 +6,7 @@ import math
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 
@@ -83,7 +84,7 @@ class JinaBertForMaskedLM(PreTrainedModel):
     def forward(self, **arguments):
         predictions = self.cls.predictions
         x = self.bert(**arguments).last_hidden_state
-        x = predictions.transform.LayerNorm(nn.functional.gelu(predictions.transform.dense(x)))
+        x = predictions.transform.LayerNorm(ACT2FN[self.config.hidden_act](predictions.transform.dense(x)))
         return MaskedLMOutput(logits=x @ self.bert.embeddings.word_embeddings.weight.T + predictions.bias)
 
 

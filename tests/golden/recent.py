@@ -18,6 +18,20 @@ def old_gte(config):
                   logn_attention_clip1=False, unpad_inputs=False, use_memory_efficient_attention=False)
 
 
+def public_gte(config):
+    """What the first spelling means in the second."""
+    config = {key: value for key, value in config.items() if key not in
+              ("pack_qkv", "layer_norm_type", "position_embedding_type", "logn_attention_scale", "logn_attention_clip1",
+               "unpad_inputs", "use_memory_efficient_attention")}
+    theta, scaling = config.pop("rope_theta", None) or 10000.0, config.pop("rope_scaling", None)
+    factor = scaling["factor"] if scaling else 1.0
+    head_dim = config["hidden_size"] // config["num_attention_heads"]
+    config["rope_parameters"] = rope(rope_type="linear", rope_theta=theta * factor, factor=factor ** (2 / head_dim))
+    config["model_type"] = "gte"
+    config["architectures"] = [config["architectures"][0].replace("New", "Gte")]
+    return config
+
+
 def masked(model, seed):
     """Inputs with some masked tokens."""
     for one in make.inputs(model.config, seed):

@@ -171,6 +171,53 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
     println!("{counts:?}");
 }
 
+/// Keys of configurations whose models carry code of their own: the folder, what is set, and what the
+/// error must name.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("jina_bert", r#"{"feed_forward_type": "glu"}"#, "feed_forward_type"),
+    ("jina_bert", r#"{"is_decoder": true}"#, "is_decoder"),
+    ("jina_bert", r#"{"add_cross_attention": true}"#, "add_cross_attention"),
+    ("jina_bert", r#"{"position_embedding_type": "relative_key"}"#, "position_embedding_type"),
+    ("jina_bert_masked", r#"{"hidden_act": "mish"}"#, "hidden_act"),
+    ("hub_colbert", r#"{"position_embedding_type": "relative_key_query"}"#, "position_embedding_type"),
+    ("hub_colbert", r#"{"is_decoder": true}"#, "is_decoder"),
+    ("gte_new", r#"{"position_embedding_type": "absolute"}"#, "position_embedding_type"),
+    ("gte_new", r#"{"layer_norm_type": "rms_norm"}"#, "layer_norm_type"),
+    ("gte_new", r#"{"pack_qkv": false}"#, "pack_qkv"),
+    ("gte_new", r#"{"logn_attention_scale": true}"#, "logn_attention_scale"),
+    ("gte_new", r#"{"rope_scaling": {"type": "linear", "factor": 2.0}}"#, "rope_scaling.type"),
+    ("gte_new", r#"{"rope_scaling": {"type": "ntk", "factor": 2.0, "mixed_b": 0.3}}"#, "rope_scaling.mixed_b"),
+    ("gte_new", r#"{"is_decoder": true}"#, "is_decoder"),
+    ("static_embedding_model2vec", r#"{"embedding_weights": "sif"}"#, "embedding_weights"),
+    ("static_embedding_model2vec", r#"{"mapping": [0]}"#, "mapping"),
+    ("static_embedding_model2vec", r#"{"vocabulary_quantization": 100}"#, "vocabulary_quantization"),
+    ("static_embedding_model2vec", r#"{"pooling": "last"}"#, "pooling"),
+];
+
+#[test]
+fn what_is_not_implemented_of_a_model_with_code_of_its_own_is_refused_by_name() {
+    let cases = golden_cases();
+    let mut wrong = Vec::new();
+    for (name, set, key) in REFUSED {
+        let case = cases.iter().find(|case| case.name == *name).unwrap_or_else(|| panic!("no {name}"));
+        let mut config = configuration(case);
+        let set: Map<String, Value> = serde_json::from_str(set).expect("an object");
+        for (key, value) in set {
+            // Inside of a half, its other keys stay.
+            match (config.get_mut(&key).and_then(Value::as_object_mut), value) {
+                (Some(half), Value::Object(own)) if own.contains_key("model_type") && own.len() > 1 => half.extend(own),
+                (_, value) => drop(config.insert(key, value)),
+            }
+        }
+        match mapped(&mut open(case), case, config) {
+            Err(error) if error.contains(key) => {}
+            Err(error) => wrong.push(format!("{name} is refused without {key}: {error}")),
+            Ok(_) => wrong.push(format!("{name} is mapped for all its {key}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// A configuration may contain any additional keys. A key of another family must not change the
 /// mapping.
 #[test]

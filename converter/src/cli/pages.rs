@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use kinglet::format::spec::Task;
-use kinglet_convert::family::FAMILIES;
+use kinglet_convert::family::{FAMILIES, Family, GUISES};
 use serde_json::Value;
 
 use super::Cli;
@@ -32,8 +32,21 @@ fn hold(page: &str, text: &str) {
     assert!(kept == text, "docs/{page} is out of date: `cargo xtask docs` writes it");
 }
 
-/// The golden checkpoints of a `model_type`: the ending of `architectures` and the folder of each,
-/// in order.
+/// How a family is told: by its `model_type`, or by that and another key.
+fn told(config: &Value) -> String {
+    let model_type = config["model_type"].as_str().unwrap_or_default();
+    match GUISES.iter().find(|guise| guise.is(|key| config.get(key))) {
+        Some(guise) => told_by(model_type, guise.key, guise.value),
+        None => format!("`{model_type}`"),
+    }
+}
+
+fn told_by(model_type: &str, key: &str, value: &str) -> String {
+    format!("`{model_type}` with `{key}` \"{value}\"")
+}
+
+/// The golden checkpoints of each family by how it is told: the ending of `architectures` and the
+/// folder of each, in order.
 fn golden() -> BTreeMap<String, Vec<(String, String)>> {
     let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut folders: Vec<_> = fs::read_dir(root().join("tests/golden"))
@@ -46,8 +59,7 @@ fn golden() -> BTreeMap<String, Vec<(String, String)>> {
         let config: Value = serde_json::from_str(&config).expect("it is JSON");
         let name = folder.file_name().and_then(|name| name.to_str()).expect("it has a name").to_owned();
         let architecture = config["architectures"][0].as_str().unwrap_or_default().to_owned();
-        let model_type = config["model_type"].as_str().unwrap_or_default().to_owned();
-        all.entry(model_type).or_default().push((architecture, name));
+        all.entry(told(&config)).or_default().push((architecture, name));
     }
     all
 }
@@ -103,31 +115,34 @@ fn the_page_of_families_is_what_is_supported() {
         "---|".repeat(COLUMNS.len() + 1)
     );
     let golden = golden();
-    for family in FAMILIES {
-        for model_type in family.model_types {
-            let mut cells: [Vec<String>; COLUMNS.len()] = Default::default();
-            let cases = golden.get(*model_type).map_or(&[][..], Vec::as_slice);
-            for (suffix, task) in family.heads() {
-                let cell = &mut cells[column(task)];
-                // "Model" ends other names, too: the longest ending counts.
-                let longest = |architecture: &str| {
-                    let endings = family.heads().map(|(suffix, _)| suffix);
-                    endings.filter(|ending| architecture.ends_with(ending)).max_by_key(|ending| ending.len())
-                };
-                let links = cases.iter().filter(|(architecture, _)| longest(architecture) == Some(suffix));
-                let before = cell.iter().filter(|cell| cell.starts_with('[')).count();
-                cell.extend(
-                    links.enumerate().map(|(at, (_, name))| format!("[{}](../tests/golden/{name})", before + at + 1)),
-                );
-                if cell.is_empty() {
-                    cell.push("yes".to_owned());
-                } else if cell.len() > 1 {
-                    cell.retain(|cell| cell != "yes");
-                }
+    let by_type = FAMILIES.iter().flat_map(|family| family.model_types.iter().map(|of| (*family, format!("`{of}`"))));
+    let in_guise = GUISES.iter().flat_map(|guise| {
+        guise.family.model_types.iter().map(|of| (guise.family, told_by(of, guise.key, guise.value)))
+    });
+    let rows: Vec<(&Family, String)> = by_type.chain(in_guise).collect();
+    for (family, told) in rows {
+        let mut cells: [Vec<String>; COLUMNS.len()] = Default::default();
+        let cases = golden.get(&told).map_or(&[][..], Vec::as_slice);
+        for (suffix, task) in family.heads() {
+            let cell = &mut cells[column(task)];
+            // "Model" ends other names, too: the longest ending counts.
+            let longest = |architecture: &str| {
+                let endings = family.heads().map(|(suffix, _)| suffix);
+                endings.filter(|ending| architecture.ends_with(ending)).max_by_key(|ending| ending.len())
+            };
+            let links = cases.iter().filter(|(architecture, _)| longest(architecture) == Some(suffix));
+            let before = cell.iter().filter(|cell| cell.starts_with('[')).count();
+            cell.extend(
+                links.enumerate().map(|(at, (_, name))| format!("[{}](../tests/golden/{name})", before + at + 1)),
+            );
+            if cell.is_empty() {
+                cell.push("yes".to_owned());
+            } else if cell.len() > 1 {
+                cell.retain(|cell| cell != "yes");
             }
-            let cells = cells.map(|cell| cell.join(" "));
-            writeln!(page, "| `{model_type}` | {} |", cells.join(" | ")).expect("memory");
         }
+        let cells = cells.map(|cell| cell.join(" "));
+        writeln!(page, "| {told} | {} |", cells.join(" | ")).expect("memory");
     }
     hold("families.md", &page);
 }

@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], head
 pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: HEADS, map: megatron };
 
 /// The head of a text classifier.
-const CLASSIFIER: Head = Head {
+pub(super) const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
     pooling: Pooling::First,
@@ -69,7 +69,7 @@ pub(super) const HEADS: &[Head] = &[
 ];
 
 /// Modules of pretraining heads, which a checkpoint may still have.
-const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
+pub(super) const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
 
 pub(super) const NAMES: Names = Names {
     prefixes: &["bert."],

@@ -7,13 +7,25 @@ use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, Residual};
 use serde_json::Value as Json;
 
-use super::bert;
 use super::bloom::set_falling;
 use super::draft::{Context, Draft, Norm};
+use super::head::{BASE, Head, QUESTION_ANSWERING, TOKEN_CLASSIFICATION};
 use super::parts::short;
 use super::source::{Names, Value, split_fused};
+use super::{Family, bert};
 use crate::refuse;
 use crate::tables::slopes;
+
+/// JinaBERT.
+pub(super) const FAMILY: Family = Family { model_types: &["bert"], heads: HEADS, map };
+
+const HEADS: &[Head] = &[
+    Head { unused: bert::UNUSED, ..BASE },
+    bert::MASKED_LM,
+    bert::CLASSIFIER,
+    Head { unused: bert::UNUSED, ..TOKEN_CLASSIFICATION },
+    Head { unused: bert::UNUSED, ..QUESTION_ANSWERING },
+];
 
 const NAMES: Names = Names {
     block: &[
@@ -30,15 +42,8 @@ const NAMES: Names = Names {
     ..bert::NAMES
 };
 
-/// Whether a configuration of model type `bert` is one of JinaBERT.
-pub(super) fn is(context: &Context<'_>) -> bool {
-    context.model_type == "bert"
-        && context.config.peek("position_embedding_type").and_then(Json::as_str) == Some("alibi")
-}
-
-pub(super) fn map(context: &Context<'_>) -> Result<Draft> {
+fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
-    config.get(&["position_embedding_type"]);
     for key in ["is_decoder", "add_cross_attention"] {
         config.only(key, &[false.into()])?;
     }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use kinglet::format::layout::{Role, roles};
 use kinglet::format::spec::{HeadSpec, ModelSpec, NumericsSpec, PackedSpec, Task};
+use serde_json::Value as Json;
 
 use crate::checkpoint::Checkpoint;
+use crate::config::Config;
 use crate::refuse;
 
 mod albert;
@@ -152,6 +154,44 @@ pub const FAMILIES: &[&Family] = &[
     &t5::FAMILY,
 ];
 
+/// A family whose checkpoints carry code of their own and say the `model_type` of another family.
+pub struct Guise {
+    /// The family.
+    pub family: &'static Family,
+    /// The key of `config.json` that tells its checkpoints from the other family's.
+    pub key: &'static str,
+    /// The value that the key has in them.
+    pub value: &'static str,
+}
+
+/// Every such family.
+pub const GUISES: &[Guise] = &[Guise { family: &jina_bert::FAMILY, key: "position_embedding_type", value: "alibi" }];
+
+impl Guise {
+    /// Whether a configuration, whose keys `get` looks up, is of this family.
+    pub fn is<'a>(&self, get: impl Fn(&str) -> Option<&'a Json>) -> bool {
+        let says = |key: &str| get(key).and_then(Json::as_str);
+        says("model_type").is_some_and(|of| self.family.model_types.contains(&of)) && says(self.key) == Some(self.value)
+    }
+}
+
+/// The family of a configuration.
+fn find(config: &Config) -> Result<&'static Family> {
+    if let Some(guise) = GUISES.iter().find(|guise| guise.is(|key| config.peek(key))) {
+        config.get(&[guise.key]);
+        return Ok(guise.family);
+    }
+    let model_type = config.peek("model_type").and_then(Json::as_str).unwrap_or_default();
+    FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).copied().ok_or_else(|| {
+        let mut known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.model_types).copied().collect();
+        known.sort_unstable();
+        refuse(
+            format_args!("config.json says `model_type` = \"{model_type}\", which is not a family that Kinglet knows"),
+            format_args!("it knows {}", known.join(", ")),
+        )
+    })
+}
+
 /// Maps a checkpoint to a specification.
 ///
 /// # Errors
@@ -159,24 +199,14 @@ pub const FAMILIES: &[&Family] = &[
 /// names it.
 pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     let config = &checkpoint.config;
-    let model_type = config.get(&["model_type"]).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type)).ok_or_else(|| {
-        let mut known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.model_types).copied().collect();
-        known.sort_unstable();
-        refuse(
-            format_args!("config.json says `model_type` = \"{model_type}\", which is not a family that Kinglet knows"),
-            format_args!("it knows {}", known.join(", ")),
-        )
-    })?;
+    let family = find(config)?;
+    let model_type = config.get(&["model_type"]).and_then(Json::as_str).unwrap_or_default();
     refuse_quantized(checkpoint)?;
     // Every configuration has this key, and only heads on the vocabulary read it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
     let context = Context { checkpoint, config, options, model_type, head, embedding };
-    // JinaBERT's checkpoints call themselves BERT, and come with code that makes another model of
-    // it.
-    let map = if jina_bert::is(&context) { jina_bert::map } else { family.map };
-    let mut draft = map(&context)?;
+    let mut draft = (family.map)(&context)?;
     let (head, labels) = build::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;
     if !checkpoint.wrapper.is_empty() {
