@@ -218,6 +218,71 @@ fn what_is_not_implemented_of_a_model_with_code_of_its_own_is_refused_by_name() 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Nomic BERT's first checkpoints have GPT-2's keys, which `transformers` does not read, and code
+/// that does.
+#[test]
+fn the_first_keys_of_nomic_bert_say_what_the_later_ones_do() {
+    let cases = golden_cases();
+    let case = cases.iter().find(|case| case.name == "nomic_bert").expect("the case");
+    let mut checkpoint = open(case);
+    let later = configuration(case);
+    let mut first = later.clone();
+    for (of, key) in [
+        ("hidden_size", "n_embd"),
+        ("num_hidden_layers", "n_layer"),
+        ("num_attention_heads", "n_head"),
+        ("intermediate_size", "n_inner"),
+        ("max_position_embeddings", "n_positions"),
+        ("layer_norm_eps", "layer_norm_epsilon"),
+    ] {
+        let value = first.remove(of).unwrap_or_else(|| panic!("no {of}"));
+        first.insert(key.to_owned(), value);
+    }
+    for key in ["hidden_act", "head_dim", "rope_parameters"] {
+        first.remove(key);
+    }
+    let own = r#"{"activation_function": "swiglu", "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0,
+                  "qkv_proj_bias": false, "mlp_fc1_bias": false, "mlp_fc2_bias": false, "rotary_scaling_factor": null}"#;
+    first.extend(serde_json::from_str::<Map<String, Value>>(own).expect("an object"));
+    let wanted = mapped(&mut checkpoint, case, later).expect("it is mapped");
+    let found = mapped(&mut checkpoint, case, first.clone()).expect("it is mapped");
+    assert_eq!(said(&found), said(&wanted));
+    for (key, value) in [
+        ("activation_function", Value::from("gelu")),
+        ("rotary_emb_fraction", 0.5.into()),
+        ("rotary_emb_interleaved", true.into()),
+        ("rotary_emb_scale_base", 512.into()),
+        ("rotary_scaling_factor", 2.into()),
+        ("qkv_proj_bias", true.into()),
+        ("mlp_fc1_bias", true.into()),
+        ("mlp_fc2_bias", true.into()),
+        ("prenorm", true.into()),
+        ("parallel_block", true.into()),
+        ("parallel_block_tied_norm", true.into()),
+        ("use_rms_norm", true.into()),
+        ("causal", true.into()),
+        ("scale_attn_weights", false.into()),
+        ("scale_attn_by_inverse_layer_idx", true.into()),
+        ("last_layer_subset", true.into()),
+        ("n_head", "three".into()),
+    ] {
+        let mut other = first.clone();
+        other.insert(key.to_owned(), value);
+        let error = mapped(&mut checkpoint, case, other).expect_err("it is refused");
+        assert!(error.contains(key), "{key}: {error}");
+    }
+    // Left out, some keys have another value in that code than the one that is implemented.
+    for key in ["qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias", "rotary_emb_fraction"] {
+        let mut other = first.clone();
+        other.remove(key);
+        let error = mapped(&mut checkpoint, case, other).expect_err("it is refused");
+        assert!(error.contains(key), "{key}: {error}");
+    }
+    let mut turned = first;
+    turned.insert("rotary_emb_base".to_owned(), 500.into());
+    assert_ne!(said(&mapped(&mut checkpoint, case, turned).expect("it is mapped")), said(&wanted));
+}
+
 /// A configuration may contain any additional keys. A key of another family must not change the
 /// mapping.
 #[test]

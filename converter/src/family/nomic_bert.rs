@@ -4,13 +4,15 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{Activation, AttentionPosition, Pooling, Residual, Task};
+use serde_json::Value as Json;
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, pooler};
-use super::parts::{layer_bits, short};
+use super::parts::{Dimensions, divide, layer_bits, short};
 use super::rope::{Rope, rope};
 use super::source::{Names, prefixed, split_fused};
 use super::{Family, bert};
+use crate::refuse;
 
 /// Nomic BERT.
 pub(super) const FAMILY: Family = Family { model_types: &["nomic_bert"], heads: HEADS, map };
@@ -93,7 +95,8 @@ const STORED_NAMES: Names = Names {
     ],
 };
 
-fn map(context: &Context<'_>) -> Result<Draft> {
+/// The dimensions, and the base of the rotary angles.
+fn dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
     let config = context.config;
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.computed_positions(config.size(&["max_position_embeddings"])?);
@@ -101,6 +104,89 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     if let Some(head_dim) = config.optional_size(&["head_dim"])? {
         dimensions.head_dim = head_dim;
     }
+    Ok((dimensions, rope(context, None, "rope_theta", None, Rope::plain(1000.0, 1.0))?))
+}
+
+/// Keys of the first checkpoints that change what is computed, with the value that is implemented
+/// and the one that their code has where a file leaves the key out.
+const FIRST_KEYS: [(&str, bool, bool); 12] = [
+    ("prenorm", false, false),
+    ("parallel_block", false, false),
+    ("parallel_block_tied_norm", false, false),
+    ("use_rms_norm", false, false),
+    ("causal", false, false),
+    ("qkv_proj_bias", false, true),
+    ("mlp_fc1_bias", false, true),
+    ("mlp_fc2_bias", false, true),
+    ("rotary_emb_interleaved", false, false),
+    ("scale_attn_weights", true, true),
+    ("scale_attn_by_inverse_layer_idx", false, false),
+    ("last_layer_subset", false, false),
+];
+
+/// [`dimensions`] by the keys of the first checkpoints, which are GPT-2's; code of their own reads
+/// them.
+fn first_dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
+    let config = context.config;
+    for (key, implemented, default) in FIRST_KEYS {
+        if config.get(&[key]).unwrap_or(&Json::Bool(default)) != &Json::Bool(implemented) {
+            return Err(refuse(
+                format_args!("config.json says `{key}` = {}, or leaves it out", !implemented),
+                format_args!("of the code that this checkpoint carries only {implemented} is implemented"),
+            ));
+        }
+    }
+    let rotated = config.get(&["rotary_emb_fraction"]).and_then(Json::as_f64).unwrap_or(0.0);
+    if rotated != 1.0 {
+        return Err(refuse(
+            format_args!("config.json says `rotary_emb_fraction` = {rotated}, which is not implemented"),
+            "only 1, for heads that are rotated as a whole, is",
+        ));
+    }
+    for key in ["rotary_emb_scale_base", "rotary_scaling_factor"] {
+        config.only_ever(key, &[])?;
+    }
+    // How the computation is carried out, how far texts went in training, and a vocabulary that the
+    // table was made longer for.
+    for key in ["use_flash_attn", "fused_bias_fc", "fused_dropout_add_ln", "use_xentropy", "dense_seq_output"]
+        .into_iter()
+        .chain(["max_trained_positions", "pad_vocab_size_multiple"])
+    {
+        config.get(&[key]);
+    }
+    let activation = match config.get(&["activation_function"]).and_then(Json::as_str).unwrap_or("swiglu") {
+        "swiglu" => Activation::Silu,
+        "geglu" => Activation::Gelu,
+        other => {
+            return Err(refuse(
+                format_args!("config.json says `activation_function` = \"{other}\", which is not implemented"),
+                "swiglu and geglu are",
+            ));
+        }
+    };
+    let hidden_size = config.stated_size("n_embd")?;
+    let heads = config.stated_size("n_head")?;
+    let real = |key: &str, default: f64| config.get(&[key]).and_then(Json::as_f64).unwrap_or(default);
+    let dimensions = Dimensions {
+        hidden_size,
+        layers: config.stated_size("n_layer")?,
+        heads,
+        key_value_heads: heads,
+        head_dim: divide(hidden_size, heads, "n_embd")?,
+        intermediate_size: config.stated_size("n_inner")?,
+        vocab_size: config.size(&["vocab_size"])?,
+        max_positions: context.computed_positions(config.stated_size("n_positions")?),
+        norm: Norm::layer(real("layer_norm_epsilon", 1e-12)),
+        activation,
+    };
+    Ok((dimensions, Rope::plain(real("rotary_emb_base", 10_000.0), 1.0)))
+}
+
+fn map(context: &Context<'_>) -> Result<Draft> {
+    let config = context.config;
+    let is_first = config.has("n_embd") && !config.has("hidden_size");
+    let (dimensions, rope) = if is_first { first_dimensions(context)? } else { dimensions(context)? };
+    let norm = dimensions.norm;
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
@@ -114,7 +200,6 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         local: false,
         layers: layer_bits(dimensions.layers, |_| true),
     };
-    let rope = rope(context, None, "rope_theta", None, Rope::plain(1000.0, 1.0))?;
     let fused = prefixed(STORED_NAMES.prefixes, "encoder.layers.0.attn.Wqkv.weight");
     let is_fused = fused.iter().any(|name| context.checkpoint.shape(name).is_some());
     let names = if is_fused { &STORED_NAMES } else { &NAMES };
