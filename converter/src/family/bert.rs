@@ -9,7 +9,7 @@ use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
-use super::source::{Names, edit, tensor};
+use super::source::{Names, Pick, edit, tensor};
 
 /// BERT, and ERNIE (arXiv 1904.09223).
 pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: HEADS, map };
@@ -150,9 +150,11 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let names = if context.model_type == "ernie" { &ERNIE_NAMES } else { &NAMES };
     let mut draft = Draft::new(context, Stack::Encoder, stack, names, norm);
+    let task_types = context.config.optional_size(&["task_type_vocab_size"])?;
     if context.config.flag_or(&["use_task_id"], false)? {
         // Every token has task type 0, the default of `transformers`.
         let tasks = tensor(names.prefixes, "embeddings.task_type_embeddings", "weight").rows([0]);
+        let tasks = Pick { of: task_types, ..tasks };
         edit(&mut draft.sources, |role, pick| {
             if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
                 pick.added = Some(Box::new(tasks.clone()));

@@ -218,7 +218,7 @@ fn own_matrix(context: &Context<'_>, draft: &Draft, id: Stack, names: &[&str]) -
     };
     let Some(found) = names.iter().find(|name| context.checkpoint.shape(name).is_some()) else {
         let tied = context.config.flag_or(&["tie_word_embeddings"], true)?;
-        if !context.checkpoint.has_weights && !tied && !draft.tied {
+        if !context.checkpoint.has_weights && !tied {
             return Ok((!names.is_empty()).then(|| Pick::new(names)));
         }
         if !tied && !draft.tied && !names.is_empty() {
