@@ -148,21 +148,31 @@ pub struct Sinusoid {
 impl Sinusoid {
     /// The table, `[positions, width]`, including the row of the padding token.
     pub fn table(self, positions: usize, width: usize) -> Vec<f32> {
-        let half = width / 2;
-        let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
-        let angle = |position: usize, pair: usize| {
-            (position + self.first as usize) as f64 * libm::pow(10_000.0, -(pair as f64) * step)
-        };
-        let at = |position: usize, column: usize| {
-            let (pair, cosine) =
-                if self.interleaved { (column / 2, column % 2 == 1) } else { (column % half, column >= half) };
-            let angle = angle(position, pair);
-            (if cosine { libm::cos(angle) } else { libm::sin(angle) }) as f32
-        };
         let (computed, zeros) = if self.padded { (positions.saturating_sub(1), width) } else { (positions, 0) };
-        let values = (0..computed).flat_map(|position| (0..width).map(move |column| at(position, column)));
+        let first = i64::from(self.first);
+        let values = (first..first + computed as i64).flat_map(|position| self.row(position, width));
         values.chain(core::iter::repeat_n(0.0, zeros)).collect()
     }
+
+    /// The row of a position, of `width` columns.
+    fn row(self, position: i64, width: usize) -> impl Iterator<Item = f32> {
+        let half = width / 2;
+        let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
+        (0..width).map(move |column| {
+            let (pair, cosine) =
+                if self.interleaved { (column / 2, column % 2 == 1) } else { (column % half, column >= half) };
+            let angle = position as f64 * libm::pow(10_000.0, -(pair as f64) * step);
+            (if cosine { libm::cos(angle) } else { libm::sin(angle) }) as f32
+        })
+    }
+}
+
+/// Sinusoids of the distances from `-span` to `span - 1`, all sines before all cosines, `[2 * span,
+/// width]`. Those beyond `farthest` are as it is.
+pub fn distance_sinusoids(span: u32, farthest: u32, width: usize) -> Vec<f32> {
+    let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0, padded: false };
+    let (span, farthest) = (i64::from(span), i64::from(farthest));
+    (-span..span).flat_map(|distance| sinusoid.row(distance.clamp(-farthest, farthest), width)).collect()
 }
 
 /// The buckets of distances that share a learned bias (T5, arXiv 1910.10683).
@@ -376,6 +386,10 @@ mod tests {
         assert!((closed[1] - 1e-4).abs() < 1e-8);
         let padded = Sinusoid { interleaved: false, closed: true, first: 1, padded: true }.table(2, 4);
         assert_eq!(padded, [closed, vec![0.0; 4]].concat());
+        let distances = distance_sinusoids(3, 2, 4);
+        assert_eq!(distances[..4], distances[4..8], "-3 is as -2");
+        assert_eq!(distances[12..24], marian[..12], "0, 1 and 2");
+        assert_eq!([distances[8], distances[10]], [-marian[4], marian[6]], "-1");
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Build<'_> {
                 let (dims, _) = self.position()?;
                 rotation.table(dims as usize, len / (dims as usize).max(1))
             }
+            Value::Distances { span, farthest } => tables::distance_sinusoids(*span, *farthest, cols.unwrap_or(1)),
+            Value::ByHead(pick) => {
+                let heads = self.stack().map_or(1, |stack| stack.block.attention.num_attention_heads) as usize;
+                self.pick(pick, heads, Some(rows / heads.max(1)))?
+            }
             Value::Beside(picks) => self.beside(picks, rows)?,
             Value::Grouped { pick, groups } => self.grouped(pick, *groups as usize, rows, cols.unwrap_or(1))?,
             Value::Convolution(pick) => self.convolution(pick, rows, cols.unwrap_or(1))?,
@@ -242,8 +247,8 @@ impl Build<'_> {
         };
         let (positions, hidden) = (usize::from(positions), stack.hidden_size as usize);
         let (width, head_dim) = (stack.block.attention.query_size(), usize::from(stack.block.attention.head_dim));
-        let mut embeddings =
-            Rows { width: hidden, values: self.pick(&projection.embeddings, positions, Some(hidden))? };
+        let values = self.value(&projection.embeddings, positions, Some(hidden))?;
+        let mut embeddings = Rows { width: hidden, values };
         if let Some((weight, bias, spec)) = &projection.norm {
             let (weight, bias) = (self.pick(weight, hidden, None)?, self.pick(bias, hidden, None)?);
             embeddings = norm(spec, &weight, &bias, &embeddings);
@@ -287,7 +292,7 @@ impl Build<'_> {
                 "config.json is not of this checkpoint, or this variant is not supported",
             )
         };
-        let (stored_rows, width, mut values) = matrix(&array, pick.transposed, cols.is_some()).ok_or_else(mismatch)?;
+        let (stored_rows, width, mut values) = matrix(&array, pick.transposed, cols).ok_or_else(mismatch)?;
         if pick.of.is_some_and(|rows| rows as usize != stored_rows) {
             return Err(mismatch());
         }
@@ -314,9 +319,10 @@ impl Build<'_> {
             values.iter_mut().for_each(|x| *x = *x * pick.factor + pick.offset);
         }
         if let Some(added) = &pick.added {
-            let row = self.pick(added, 1, Some(width))?;
-            for values in values.chunks_exact_mut(width) {
-                values.iter_mut().zip(&row).for_each(|(x, y)| *x += y);
+            let count = added.rows.as_ref().map_or(1, Vec::len);
+            let added = self.pick(added, count, Some(width))?;
+            for (values, added) in values.chunks_exact_mut(width).zip(added.chunks_exact(width).cycle()) {
+                values.iter_mut().zip(added).for_each(|(x, y)| *x += y);
             }
         }
         Ok(values)
@@ -327,18 +333,19 @@ impl Build<'_> {
     }
 }
 
-/// The rows, width and values of a stored tensor; `None` if it does not have the wanted number of
-/// dimensions.
-fn matrix(array: &Array, transposed: bool, two: bool) -> Option<(usize, usize, Vec<f32>)> {
-    if !two {
+/// Rows, width and values of a stored tensor; `None` when it has other dimensions than asked for.
+fn matrix(array: &Array, transposed: bool, cols: Option<usize>) -> Option<(usize, usize, Vec<f32>)> {
+    let Some(wanted) = cols else {
         // Buffers with one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
         let len = array.values.len();
         let vector = array.shape.last() == Some(&len) || array.shape.is_empty();
         return vector.then(|| (len, 1, array.values.clone()));
-    }
-    // The kernel of a convolution is a matrix whose width is the last dimension.
+    };
     let (rows, cols) = match array.shape[..] {
         [rows, cols] => (rows, cols),
+        // Projections may be stored `[hidden_size, heads, head_dim]`.
+        [outer, heads, width] if (if transposed { outer } else { heads * width }) == wanted => (outer, heads * width),
+        // A convolution's kernel is a matrix of its last dimension.
         [outer, inner, cols] => (outer * inner, cols),
         _ => return None,
     };

@@ -19,6 +19,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import families
+import joined
 import later
 import padding
 import recent
@@ -367,7 +368,7 @@ def make(number, case):
 
 if __name__ == "__main__":
     wanted = set(sys.argv[1:])
-    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES + recent.CASES + HEADS):
+    for number, one in enumerate(CASES + families.CASES + padding.CASES + later.CASES + recent.CASES + HEADS + joined.CASES):
         if not wanted or one["name"] in wanted:
             make(one.get("seed", number), one)
             print(one["name"])

@@ -192,6 +192,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("static_embedding_model2vec", r#"{"mapping": [0]}"#, "mapping"),
     ("static_embedding_model2vec", r#"{"vocabulary_quantization": 100}"#, "vocabulary_quantization"),
     ("static_embedding_model2vec", r#"{"pooling": "last"}"#, "pooling"),
+    ("xlnet", r#"{"attn_type": "uni"}"#, "attn_type"),
+    ("xlnet", r#"{"bi_data": true}"#, "bi_data"),
+    ("xlnet", r#"{"d_head": 4}"#, "d_head"),
+    ("xlnet_classifier", r#"{"summary_type": "attn"}"#, "summary_type"),
 ];
 
 #[test]

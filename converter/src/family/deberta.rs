@@ -189,7 +189,7 @@ impl Projections<'_> {
             {
                 let module = format!("encoder.layer.{layer}.attention.self.{name}");
                 let projection = PositionProjection {
-                    embeddings: self.embeddings.clone(),
+                    embeddings: Value::Tensor(self.embeddings.clone()),
                     norm: self.norm.clone(),
                     weight: tensor(NAMES.prefixes, &module, "weight"),
                     bias: bias.then(|| tensor(NAMES.prefixes, &module, "bias")),

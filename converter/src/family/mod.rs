@@ -68,6 +68,7 @@ mod static_embedding;
 mod t5;
 mod xglm;
 mod xlm;
+mod xlnet;
 
 pub(crate) use direction::direction_name;
 pub use draft::Family;
@@ -149,6 +150,7 @@ pub const FAMILIES: &[&Family] = &[
     &squeezebert::FAMILY,
     &static_embedding::FAMILY,
     &xlm::FAMILY,
+    &xlnet::FAMILY,
     // Encoder-decoders.
     &bart::FAMILY,
     &t5::FAMILY,

@@ -42,6 +42,15 @@ pub enum Value {
     Beside(Vec<Pick>),
     /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
     Convolution(Pick),
+    /// Sinusoids of the distances from `-span` to `span - 1`; those beyond `farthest` are as it is.
+    Distances {
+        /// Half the number of distances.
+        span: u32,
+        /// The farthest distance with a sinusoid of its own.
+        farthest: u32,
+    },
+    /// A vector that is stored as a matrix with a row for each head.
+    ByHead(Pick),
     /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped
     /// convolution over single tokens.
     Grouped {
@@ -61,7 +70,7 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PositionProjection {
     /// The embeddings of distances, `[positions, hidden_size]`.
-    pub embeddings: Pick,
+    pub embeddings: Value,
     /// Weight, bias and formula of a norm on the embeddings.
     pub norm: Option<(Pick, Pick, NormSpec)>,
     /// The projection to keys, or to queries.
@@ -85,7 +94,7 @@ pub struct Pick {
     pub factor: f32,
     /// A number added to every value.
     pub offset: f32,
-    /// A tensor of one row that is added to every row.
+    /// A tensor that is added: of one row, to every row, or of as many rows as are taken.
     pub added: Option<Box<Pick>>,
 }
 
