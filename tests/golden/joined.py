@@ -1,6 +1,6 @@
 """The golden cases of the families that came after those in `recent.py`: each has a seed of its own, so that their order may change."""
 
-from families import LABELS, XLNET, calm, case
+from families import DEEP, LABELS, ROBERTA, XLNET, calm, case
 from later import BERT
 
 ENCODERS = [
@@ -10,6 +10,32 @@ ENCODERS = [
     case("xlnet_choices", "XLNetForMultipleChoice", dict(XLNET, summary_type="first"), seed=1023),
 ]
 
+CAUSAL = dict(is_decoder=True, num_hidden_layers=2)
+DECODERS = [
+    case("bert_causal", "BertLMHeadModel", dict(BERT, **CAUSAL, bos_token_id=1, eos_token_id=None), seed=1026),
+    case("roberta_causal", "RobertaForCausalLM", dict(ROBERTA, **CAUSAL, eos_token_id=None), seed=1027),
+]
+
+
+def half(family, **keys):
+    return dict(keys, model_type=family)
+
+
+def pair(encoder, decoder):
+    return dict(encoder=encoder, decoder=dict(decoder, is_decoder=True, add_cross_attention=True), vocab_size=67,
+                decoder_start_token_id=3, eos_token_id=5, pad_token_id=1)
+
+
+GENERATION = dict(DEEP, num_hidden_layers=2, bos_token_id=2, eos_token_id=None)
+
+# The encoder of one family and the decoder of one.
+PAIRS = [
+    case("encoder_decoder", "EncoderDecoderModel", pair(half("bert", **BERT), half("bert", **dict(BERT, num_attention_heads=3, intermediate_size=30))), target=True, seed=1030),
+    case("encoder_decoder_roberta", "EncoderDecoderModel", pair(half("distilbert", vocab_size=67, dim=24, hidden_dim=40, n_layers=2, n_heads=4, max_position_embeddings=40),
+                                                                half("roberta", **dict(ROBERTA, num_hidden_layers=2))), target=True, seed=1031),
+    case("encoder_decoder_generation", "EncoderDecoderModel", pair(half("bert-generation", **GENERATION), half("bert-generation", **GENERATION)), target=True, seed=1032),
+]
+
 # Families that the converter does not map: their folders are in `unmapped`.
 CONVOLUTIONS = [
     case("convbert", "ConvBertModel", dict(BERT, embedding_size=24), folder="unmapped", seed=1040),
@@ -17,4 +43,4 @@ CONVOLUTIONS = [
                                          max_position_embeddings=40, layer_types=["conv", "full_attention"], bos_token_id=1, eos_token_id=None), folder="unmapped", seed=1041),
 ]
 
-CASES = calm(ENCODERS + CONVOLUTIONS)
+CASES = calm(ENCODERS + DECODERS + PAIRS + CONVOLUTIONS)

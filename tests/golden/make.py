@@ -355,7 +355,7 @@ def make(number, case):
         one.update(run(model, one))
         if embedding:
             one["embedding"] = embedding(one.pop("hidden"))
-        if kind.__name__.endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel")) and case.get("greedy", True):
+        if kind.__name__.endswith(("CausalLM", "LMHeadModel", "ConditionalGeneration", "MTModel", "EncoderDecoderModel")) and case.get("greedy", True):
             one["generated"] = greedy(model, one)
             if "decoder_ids" in one:
                 one["beams"] = beams(model, one)

@@ -171,8 +171,8 @@ fn another_value_of_a_key_is_computed_with_or_refused_by_name() {
     println!("{counts:?}");
 }
 
-/// Keys of configurations whose models carry code of their own: the folder, what is set, and what the
-/// error must name.
+/// Keys of configurations whose models carry code of their own, or are made of two: the folder, what
+/// is set, and what the error must name.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("jina_bert", r#"{"feed_forward_type": "glu"}"#, "feed_forward_type"),
     ("jina_bert", r#"{"is_decoder": true}"#, "is_decoder"),
@@ -192,10 +192,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("static_embedding_model2vec", r#"{"mapping": [0]}"#, "mapping"),
     ("static_embedding_model2vec", r#"{"vocabulary_quantization": 100}"#, "vocabulary_quantization"),
     ("static_embedding_model2vec", r#"{"pooling": "last"}"#, "pooling"),
+    ("encoder_decoder", r#"{"tie_encoder_decoder": true}"#, "tie_encoder_decoder"),
+    ("encoder_decoder", r#"{"encoder": {"model_type": "whisper"}}"#, "whisper"),
+    ("encoder_decoder", r#"{"decoder": {"model_type": "opt"}}"#, "decoder.model_type"),
+    ("encoder_decoder", r#"{"decoder": {"model_type": "bert"}}"#, "is_decoder"),
+    ("encoder_decoder", r#"{"decoder": {"model_type": "bert", "add_cross_attention": false}}"#, "add_cross_attention"),
+    ("encoder_decoder", r#"{"encoder": {"model_type": "bert", "is_decoder": true}}"#, "is_decoder"),
+    ("encoder_decoder", r#"{"encoder": {"model_type": "bert", "hidden_act": "mish"}}"#, "hidden_act"),
+    ("encoder_decoder", r#"{"encoder": {"model_type": "bert", "hidden_size": 36}}"#, "hidden_size"),
+    ("encoder_decoder", r#"{"encoder": {"model_type": "gpt2"}}"#, "encoder.model_type"),
+    ("encoder_decoder", r#"{"some_key": 3}"#, "some_key"),
     ("xlnet", r#"{"attn_type": "uni"}"#, "attn_type"),
     ("xlnet", r#"{"bi_data": true}"#, "bi_data"),
     ("xlnet", r#"{"d_head": 4}"#, "d_head"),
     ("xlnet_classifier", r#"{"summary_type": "attn"}"#, "summary_type"),
+    ("bert_causal", r#"{"is_decoder": false}"#, "is_decoder"),
+    ("bert_causal", r#"{"add_cross_attention": true}"#, "add_cross_attention"),
+    ("roberta_causal", r#"{"is_decoder": false}"#, "is_decoder"),
 ];
 
 #[test]

@@ -2,19 +2,21 @@
 //! names.
 
 use anyhow::Result;
-use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
+use kinglet::format::layout::{BlockPart, Role, StackPart};
 use kinglet::format::spec::{Activation, EmbeddingProjection, Pooling, PositionTable, Residual, StackSpec, Task};
 
 use super::Family;
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
-use super::parts::{Dimensions, activation_key, divide, plain_encoder, short};
+use super::head::{
+    BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler, with_head,
+};
+use super::parts::{Dimensions, activation_key, divide, short, side};
 use super::source::{Names, Pick, edit, tensor};
 
 /// BERT, and ERNIE (arXiv 1904.09223).
-pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: HEADS, map };
+pub(super) const FAMILY: Family = Family { model_types: &["bert", "ernie"], heads: BOTH_HEADS, map };
 /// Megatron's BERT (arXiv 1909.08053): norms before the sublayers, and one after the last block.
-pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: HEADS, map: megatron };
+pub(super) const MEGATRON: Family = Family { model_types: &["megatron-bert"], heads: BOTH_HEADS, map: megatron };
 
 /// The head of a text classifier.
 pub(super) const CLASSIFIER: Head = Head {
@@ -46,7 +48,7 @@ pub(super) const MASKED_LM: Head = Head {
     ..BASE
 };
 
-pub(super) const HEADS: &[Head] = &[
+pub(super) const HEADS: [Head; 8] = [
     Head { unused: UNUSED, ..BASE },
     MASKED_LM,
     // ColBERT (arXiv 2004.12832).
@@ -67,6 +69,10 @@ pub(super) const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
+
+/// With that of a decoder.
+const BOTH_HEADS: &[Head] =
+    &with_head::<8, 9>(HEADS, Head { suffixes: &["LMHeadModel", "ForCausalLM"], task: Task::CausalLm, ..MASKED_LM });
 
 /// Modules of pretraining heads, which a checkpoint may still have.
 pub(super) const UNUSED: &[&str] = &["pooler.", "cls.seq_relationship."];
@@ -89,6 +95,11 @@ pub(super) const NAMES: Names = Names {
         (BlockPart::Up, "intermediate.dense"),
         (BlockPart::Down, "output.dense"),
         (BlockPart::FeedForwardNorm, "output.LayerNorm"),
+        (BlockPart::CrossQuery, "crossattention.self.query"),
+        (BlockPart::CrossKey, "crossattention.self.key"),
+        (BlockPart::CrossValue, "crossattention.self.value"),
+        (BlockPart::CrossOutput, "crossattention.output.dense"),
+        (BlockPart::CrossNorm, "crossattention.output.LayerNorm"),
     ],
 };
 
@@ -145,18 +156,20 @@ pub(super) fn set_embedding(stack: &mut StackSpec, embedding_size: u32, projecte
 }
 
 fn map(context: &Context<'_>) -> Result<Draft> {
+    let id = side(context)?;
     let (mut stack, norm) = stack(context)?;
     stack.block.residual = Residual::PostNorm;
+    stack.block.cross_attention = context.crosses;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let names = if context.model_type == "ernie" { &ERNIE_NAMES } else { &NAMES };
-    let mut draft = Draft::new(context, Stack::Encoder, stack, names, norm);
+    let mut draft = Draft::new(context, id, stack, names, norm);
     let task_types = context.config.optional_size(&["task_type_vocab_size"])?;
     if context.config.flag_or(&["use_task_id"], false)? {
         // Every token has task type 0, the default of `transformers`.
         let tasks = tensor(names.prefixes, "embeddings.task_type_embeddings", "weight").rows([0]);
         let tasks = Pick { of: task_types, ..tasks };
         edit(&mut draft.sources, |role, pick| {
-            if role == Role::Stack(Stack::Encoder, StackPart::PositionEmbedding) {
+            if role == Role::Stack(id, StackPart::PositionEmbedding) {
                 pick.added = Some(Box::new(tasks.clone()));
             }
         });
@@ -165,15 +178,15 @@ fn map(context: &Context<'_>) -> Result<Draft> {
 }
 
 fn megatron(context: &Context<'_>) -> Result<Draft> {
+    let id = side(context)?;
     let (mut stack, norm) = stack(context)?;
     stack.final_norm = Some(norm.of(stack.hidden_size));
-    Ok(Draft::new(context, Stack::Encoder, stack, &MEGATRON_NAMES, norm))
+    Ok(Draft::new(context, id, stack, &MEGATRON_NAMES, norm))
 }
 
 /// The stack, except for its norms.
 fn stack(context: &Context<'_>) -> Result<(StackSpec, Norm)> {
     let config = context.config;
-    plain_encoder(context)?;
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut stack = dimensions(context, norm, max_positions)?.stack()?;

@@ -38,12 +38,13 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     let causal = context.head.task == Task::CausalLm;
     config.only("is_decoder", &[causal.into()])?;
-    config.only("add_cross_attention", &[false.into()])?;
+    config.only("add_cross_attention", &[context.crosses.into()])?;
     config.only_ever("position_embedding_type", &["absolute".into()])?;
     let norm = Norm::layer(config.real_or(&["layer_norm_eps"], 1e-12)?);
     let max_positions = context.stored_positions(config.size(&["max_position_embeddings"])?)?;
     let mut stack = bert::dimensions(context, norm, max_positions)?.stack()?;
     stack.block.residual = Residual::PostNorm;
+    stack.block.cross_attention = context.crosses;
     stack.embedding.positions = PositionTable::BeforeNorm;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let id = if causal { Stack::Decoder } else { Stack::Encoder };

@@ -42,6 +42,8 @@ pub(super) struct Context<'a> {
     pub(super) head: Head,
     /// Whether the result is one vector for the whole input, as in sentence-transformers.
     pub(super) embedding: bool,
+    /// A decoder attends to the output of an encoder of another family.
+    pub(super) crosses: bool,
 }
 
 /// The stacks of a model and the sources of their tensors: everything except the head.

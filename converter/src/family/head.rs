@@ -147,6 +147,17 @@ pub(super) const fn multiple_choice(classifier: Head) -> Head {
     Head { suffixes: &["ForMultipleChoice"], task: Task::Regression, output, ..classifier }
 }
 
+/// A list of `N` heads with one more, `M` in all.
+pub(super) const fn with_head<const N: usize, const M: usize>(heads: [Head; N], more: Head) -> [Head; M] {
+    let mut all = [more; M];
+    let mut at = 0;
+    while at < N {
+        all[at] = heads[at];
+        at += 1;
+    }
+    all
+}
+
 /// The pooler of BERT and related models, as a transform.
 pub(super) const fn pooler(dense: &'static str, activation: Activation) -> Option<Transform> {
     Some(Transform { dense, bias: true, narrow: false, activation: Some(activation), norm: None })

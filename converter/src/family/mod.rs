@@ -30,6 +30,7 @@ mod distilbert;
 mod draft;
 mod electra;
 mod embedding;
+mod encoder_decoder;
 mod esm;
 mod eurobert;
 mod gemma;
@@ -153,6 +154,7 @@ pub const FAMILIES: &[&Family] = &[
     &xlnet::FAMILY,
     // Encoder-decoders.
     &bart::FAMILY,
+    &encoder_decoder::FAMILY,
     &t5::FAMILY,
 ];
 
@@ -207,7 +209,7 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     // Every configuration has this key, and only heads on the vocabulary read it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
-    let context = Context { checkpoint, config, options, model_type, head, embedding };
+    let context = Context { checkpoint, config, options, model_type, head, embedding, crosses: false };
     let mut draft = (family.map)(&context)?;
     let (head, labels) = build::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;

@@ -11,7 +11,7 @@ use crate::refuse;
 use crate::tables::Buckets;
 
 /// MPNet.
-pub(super) const FAMILY: Family = Family { model_types: &["mpnet"], heads: roberta::HEADS, map };
+pub(super) const FAMILY: Family = Family { model_types: &["mpnet"], heads: &roberta::HEADS, map };
 
 const NAMES: Names = Names {
     prefixes: &["mpnet."],

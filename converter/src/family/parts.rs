@@ -11,7 +11,7 @@ use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
-    Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, TokenScale,
+    Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale,
 };
 
 /// The sizes that every stack has, with its norm and activation.
@@ -206,6 +206,17 @@ pub(super) fn plain_encoder(context: &Context<'_>) -> Result<()> {
         context.config.only(key, &[false.into()])?;
     }
     context.config.only_ever("position_embedding_type", &["absolute".into()])
+}
+
+/// The stack of a family that has both kinds: a decoder where its head writes.
+pub(super) fn side(context: &Context<'_>) -> Result<Stack> {
+    if context.head.task != Task::CausalLm {
+        return plain_encoder(context).map(|()| Stack::Encoder);
+    }
+    context.config.only("is_decoder", &[true.into()])?;
+    context.config.only("add_cross_attention", &[context.crosses.into()])?;
+    context.config.only_ever("position_embedding_type", &["absolute".into()])?;
+    Ok(Stack::Decoder)
 }
 
 /// The number of values of a head that are rotated.

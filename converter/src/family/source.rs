@@ -65,6 +65,38 @@ pub enum Value {
     PositionProjection(Box<PositionProjection>),
 }
 
+impl Value {
+    /// Changes every tensor that the numbers come from.
+    pub(super) fn each_pick(&mut self, change: &mut impl FnMut(&mut Pick)) {
+        match self {
+            Self::Tensor(pick)
+            | Self::ByHead(pick)
+            | Self::Convolution(pick)
+            | Self::Grouped { pick, .. } => pick.each(change),
+            Self::RelativeBias { tables: picks, .. } | Self::Beside(picks) => {
+                picks.iter_mut().for_each(|pick| pick.each(change));
+            }
+            Self::PositionProjection(projection) => {
+                let PositionProjection { embeddings, norm, weight, bias } = &mut **projection;
+                embeddings.each_pick(change);
+                weight.each(change);
+                norm.iter_mut().for_each(|(weight, bias, _)| {
+                    weight.each(change);
+                    bias.each(change);
+                });
+                bias.iter_mut().for_each(|bias| bias.each(change));
+            }
+            Self::Constant(_)
+            | Self::Rotary(_)
+            | Self::Sinusoidal(_)
+            | Self::Slopes(_)
+            | Self::Activation(_)
+            | Self::Distances { .. }
+            | Self::RelativeIndex(_) => {}
+        }
+    }
+}
+
 /// The vectors of distances in disentangled attention (DeBERTa, arXiv 2006.03654). They do not
 /// depend on the text, so the converter computes them.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +134,12 @@ impl Pick {
     /// The whole tensor, under the first of these names.
     pub fn new(names: Vec<String>) -> Self {
         Self { names, transposed: false, rows: None, of: None, factor: 1.0, offset: 0.0, added: None }
+    }
+
+    /// Changes this tensor, and the one that is added to it.
+    fn each(&mut self, change: &mut impl FnMut(&mut Self)) {
+        change(self);
+        self.added.iter_mut().for_each(|added| added.each(change));
     }
 
     /// Takes only these rows of the tensor.

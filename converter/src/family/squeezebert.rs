@@ -12,7 +12,7 @@ use super::{Family, bert};
 use crate::refuse;
 
 /// SqueezeBERT.
-pub(super) const FAMILY: Family = Family { model_types: &["squeezebert"], heads: bert::HEADS, map };
+pub(super) const FAMILY: Family = Family { model_types: &["squeezebert"], heads: &bert::HEADS, map };
 
 const NAMES: Names = Names {
     prefixes: &["transformer."],
