@@ -142,6 +142,16 @@ impl Build<'_> {
                 let heads = self.stack().map_or(1, |stack| stack.block.attention.num_attention_heads) as usize;
                 self.pick(pick, heads, Some(rows / heads.max(1)))?
             }
+            Value::Padded { pick, rows: inner, cols: width } => {
+                let (inner, width) = (*inner as usize, *width as usize);
+                let values = self.pick(pick, inner, cols.map(|_| width))?;
+                let wide = cols.unwrap_or(1);
+                let mut padded = vec![0.0; len];
+                for (row, values) in padded.chunks_exact_mut(wide).zip(values.chunks_exact(width.max(1))) {
+                    row[..width].copy_from_slice(values);
+                }
+                padded
+            }
             Value::Beside(picks) => self.beside(picks, rows)?,
             Value::Grouped { pick, groups } => self.grouped(pick, *groups as usize, rows, cols.unwrap_or(1))?,
             Value::Convolution(pick) => self.convolution(pick, rows, cols.unwrap_or(1))?,

@@ -3,11 +3,16 @@
 from families import DEEP, LABELS, ROBERTA, XLNET, calm, case
 from later import BERT
 
+ADAPTED = dict(ROBERTA, num_hidden_layers=2, languages=["en_XX", "de_DE", "sw_KE"], default_language="de_DE")
+
 ENCODERS = [
     case("xlnet_masked", "XLNetLMHeadModel", dict(XLNET, clamp_len=6), greedy=False, seed=1020),
     case("xlnet_tags", "XLNetForTokenClassification", dict(XLNET, n_head=4, ff_activation="relu", id2label=LABELS), seed=1021),
     case("xlnet_answers", "XLNetForQuestionAnsweringSimple", dict(XLNET, layer_norm_eps=1e-3), seed=1022),
     case("xlnet_choices", "XLNetForMultipleChoice", dict(XLNET, summary_type="first"), seed=1023),
+    case("xmod", "XmodForMaskedLM", ADAPTED, seed=1024),
+    case("xmod_classifier", "XmodForSequenceClassification",
+         dict(ADAPTED, adapter_layer_norm=True, adapter_reuse_layer_norm=False, adapter_reduction_factor=3, default_language="sw_KE", id2label=LABELS), seed=1025),
 ]
 
 CAUSAL = dict(is_decoder=True, num_hidden_layers=2)

@@ -31,7 +31,7 @@ MODEL_TYPES = """albert arcee bart bert bert-generation big_bird biogpt blenderb
 ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite gte helium led llama m2m_100 marian
 mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo olmo2 openai-gpt
 opt pegasus phi phi3 plbart qwen2 qwen3 rembert roberta roberta-prelayernorm roformer smollm3 squeezebert stablelm starcoder2 t5
-umt5 xglm xlm xlm-roberta xlnet""".split()
+umt5 xglm xlm xlm-roberta xlnet xmod""".split()
 # Shared modules of `transformers` that models import, and that read configurations.
 SHARED = ["masking_utils", "cache_utils", "modeling_layers", "modeling_rope_utils", "activations"]
 

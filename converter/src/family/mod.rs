@@ -70,6 +70,7 @@ mod t5;
 mod xglm;
 mod xlm;
 mod xlnet;
+mod xmod;
 
 pub(crate) use direction::direction_name;
 pub use draft::Family;
@@ -152,6 +153,7 @@ pub const FAMILIES: &[&Family] = &[
     &static_embedding::FAMILY,
     &xlm::FAMILY,
     &xlnet::FAMILY,
+    &xmod::FAMILY,
     // Encoder-decoders.
     &bart::FAMILY,
     &encoder_decoder::FAMILY,

@@ -51,6 +51,16 @@ pub enum Value {
     },
     /// A vector that is stored as a matrix with a row for each head.
     ByHead(Pick),
+    /// A matrix or vector of this many rows and columns at the beginning of a larger one, which is
+    /// zero elsewhere.
+    Padded {
+        /// The smaller one.
+        pick: Pick,
+        /// Its rows.
+        rows: u32,
+        /// Its columns; 1 for a vector.
+        cols: u32,
+    },
     /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped
     /// convolution over single tokens.
     Grouped {
@@ -71,6 +81,7 @@ impl Value {
         match self {
             Self::Tensor(pick)
             | Self::ByHead(pick)
+            | Self::Padded { pick, .. }
             | Self::Convolution(pick)
             | Self::Grouped { pick, .. } => pick.each(change),
             Self::RelativeBias { tables: picks, .. } | Self::Beside(picks) => {
