@@ -10,8 +10,8 @@ use crate::format::places::{PACKED_COLS, TILE};
 /// A factor of the loops over packed weights. Factors after the last column stay uninitialized.
 pub(super) type Factor = MaybeUninit<i32>;
 
-/// The arguments of a loop over one group of packed weights, besides the addresses of its weights,
-/// its factors and the sums.
+/// Arguments of a loop over one group of packed weights, in addition to the addresses of its
+/// weights, its factors and the sums.
 #[repr(C)]
 pub(super) struct OneGroup {
     /// The address where the group's factors end.
@@ -103,7 +103,7 @@ fn to_factors<X: Copy + Into<i32>>(factors: &mut [Factor], x: &[X]) -> i32 {
     sum
 }
 
-/// A product over tiles of weights: `one_token` gets the sums and the activations of each token.
+/// A product over tiled weights: calls `one_token` with the sums and the activations of each token.
 ///
 /// It guarantees to `one_token`: a token has `cols` activations and a sum for each row; both
 /// numbers are multiples of four and not 0.

@@ -1,15 +1,15 @@
-//! Products over packed weights of four bits, as they lie: a product, a sum and a shift for a
-//! weight.
+//! Products over packed 4-bit weights, without unpacking: a weight takes a product, a sum and a
+//! shift.
 //!
-//! `words` says what factors and shifted words are. A tile of 32 weights takes twelve loads: 104
-//! instructions.
+//! [`words::packed`] explains factors and shifted words. A tile of 32 weights takes twelve loads
+//! and 104 instructions in all.
 
 use core::arch::naked_asm;
 
 use crate::kernels::table::Weights;
 use crate::kernels::words::{self, Factor, OneGroup};
 
-/// The products of the weights that the words of four rows are shifted to.
+/// Adds the products of the shifted words of four rows with a factor.
 macro_rules! products {
     ($factor:literal) => {
         lines!(
@@ -37,7 +37,7 @@ macro_rules! next {
     };
 }
 
-/// Half of a tile's columns; `$at` is where their factors are.
+/// Half of a tile's columns, with their factors at `$at`.
 macro_rules! four_columns {
     ($at:literal) => {
         lines!(
@@ -56,7 +56,7 @@ macro_rules! four_columns {
     };
 }
 
-/// A row's sum times its scale, added to what there is.
+/// Adds a row's sum times its scale to `out`.
 macro_rules! add_row {
     ($sum:literal, $scale:literal, $at:literal) => {
         lines!(
@@ -72,7 +72,7 @@ macro_rules! add_row {
 /// Adds a group of columns of one token to the sums of all rows.
 ///
 /// # Safety
-/// `weights`, `factors` and `sums` point to what [`words::packed`] gives with `group`.
+/// `weights`, `factors`, `sums` and `group` are those of a call by [`words::packed`].
 #[unsafe(naked)]
 unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums: *mut i32, group: &OneGroup) {
     naked_asm!(
@@ -130,7 +130,7 @@ unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums:
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
 pub(super) fn packed<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize) -> bool {
     words::packed(out, x, packed, cols, |weights, factors, sums, group| {
-        // SAFETY: these are what `words` gives.
+        // SAFETY: these are the arguments that `words::packed` guarantees.
         unsafe { one_group(weights.as_ptr().cast(), factors.as_ptr(), sums.as_mut_ptr(), group) };
     })
 }

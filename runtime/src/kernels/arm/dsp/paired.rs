@@ -1,9 +1,9 @@
-//! Products over weights whose rows are interleaved in pairs.
+//! Products over weights with rows interleaved in pairs.
 //!
-//! A word of weights is two columns of an upper and a lower row. As two halfwords it holds both
-//! rows, 256 times the lower one and the upper one offset by 128; `UXTB16` leaves the upper row.
-//! The first product sums both rows in 64 bits, the second the upper row alone: 14 instructions for
-//! 16 products.
+//! A word of weights is two columns of an upper and a lower row: each halfword is 256 times the
+//! lower row's weight plus the upper row's weight with an offset of 128; `UXTB16` extracts the
+//! upper row. The first product sums both rows in 64 bits, the second sums the upper row: 14
+//! instructions for 16 products.
 
 use core::arch::naked_asm;
 
@@ -12,14 +12,14 @@ use crate::format::places::TILE;
 use crate::kernels::scalar;
 use crate::kernels::table::Weights;
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
-    /// Columns over four.
+    /// The number of columns, divided by four.
     tiles: usize,
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
-    /// With what sums begin: see [`begin_of`].
+    /// The initial sum of a pair of rows: see [`begin_of`].
     begin: i64,
 }
 
@@ -30,8 +30,8 @@ macro_rules! tile_bytes {
     };
 }
 
-/// The sums of both rows of a pair, in 64 bits, become the lower row's sum, in the low word: what
-/// the upper row's sum leaves of them, over 256.
+/// Computes the lower row's sum, in `$low`, from the 64-bit sum of both rows and the upper row's
+/// sum: their difference divided by 256.
 macro_rules! separate {
     ($upper:literal, $low:literal, $high:literal) => {
         concat!(
@@ -58,10 +58,10 @@ macro_rules! separate {
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes and `x` has `4 * tiles` values, both at a word's
+/// `weights` has `16 * tiles * blocks` bytes and `x` has `4 * tiles` values, both at a word
 /// boundary; `out` has room for `4 * blocks` sums. Neither `tiles` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32, by: &OneToken) {
@@ -70,7 +70,7 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
         "
           push {r4-r11, lr}
           ldm r3, {r4-r7}
-          // Sixteen tiles to a turn. The first turn enters the loop `-tiles % 16` bodies late.
+          // The loop is unrolled by sixteen tiles, and entered `-tiles % 16` bodies late.
           add r8, r1, r4, lsl #3
           rsbs r4, r4, #0
           and r4, r4, #15
@@ -81,9 +81,8 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
           adr r9, 2f
           add r4, r9
           orr r4, r4, #1
-          // A block begins with these, in the order of its registers: x, the sums of both pairs,
-          // the address of the first turn. Then follow the end of `x`, `out`, and the blocks that
-          // are left.
+          // On the stack, the initial registers of a block: x, the sums of both pairs, the entry of
+          // the loop. Then the end of x, out, and the number of blocks left.
           sub sp, #44
           strd r1, r6, [sp]
           strd r6, r7, [sp, #8]
@@ -134,14 +133,14 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
     )
 }
 
-/// What [`two_tokens`] takes besides three pointers.
+/// Arguments of [`two_tokens`] in addition to three pointers.
 #[repr(C)]
 struct TwoTokens {
-    /// With what the sums of each token begin: see [`begin_of`].
+    /// The initial sum of a pair of rows for each token: see [`begin_of`].
     begin: [i64; 2],
-    /// Columns over four.
+    /// The number of columns, divided by four.
     tiles: usize,
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
     /// Bytes of one token's sums.
     out_bytes: usize,
@@ -154,13 +153,13 @@ macro_rules! half_tile_bytes {
     };
 }
 
-/// The products of two tokens, which [`interleave`] wrote to `x`, with one pair of rows of each
-/// block: the pair at which `weights` and `out` point.
+/// Computes the products of two tokens, interleaved in `x` by [`interleave`], with one pair of rows
+/// of each block: the pair that `weights` and `out` point to.
 ///
 /// # Safety
-/// `weights` points to a pair in the first of `blocks` blocks of `16 * tiles` bytes, and `x` has `8
-/// * tiles` values, both at a word's boundary; `out` points to the pair's place in the sums of two
-/// tokens. Neither `tiles` nor `blocks` is 0.
+/// `weights` points to a pair in the first of `blocks` blocks of `16 * tiles` bytes, and `x` has
+/// `8 * tiles` values, both at a word boundary. `out` points to the pair's sums among the first
+/// token's sums; the second token's sums are `out_bytes` later. Neither `tiles` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
     naked_asm!(
@@ -168,7 +167,7 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
         "
           push {r4-r11, lr}
           ldm r3, {r4-r10}
-          // Eight tiles to a turn. The first turn enters the loop `-tiles % 8` bodies late.
+          // The loop is unrolled by eight tiles, and entered `-tiles % 8` bodies late.
           add r11, r1, r8, lsl #4
           rsbs r8, r8, #0
           and r8, r8, #7
@@ -179,8 +178,8 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
           adr r12, 2f
           add r8, r12
           orr r8, r8, #1
-          // x, the sums of both tokens; the address of the first turn, the end of `x`, `out` of
-          // both tokens, and the blocks that are left.
+          // On the stack: x, the initial sums of both tokens; the entry of the loop, the end of x,
+          // out of both tokens, and the number of blocks left.
           sub sp, #48
           strd r1, r4, [sp]
           strd r4, r5, [sp, #8]
@@ -234,10 +233,10 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
     )
 }
 
-/// The sum of a token's activations.
+/// Returns the sum of a token's activations.
 ///
 /// # Safety
-/// `x` has `4 * tiles` values, at a word's boundary.
+/// `x` has `4 * tiles` values, at a word boundary.
 #[unsafe(naked)]
 unsafe extern "C" fn sum(x: *const i16, tiles: usize) -> i32 {
     naked_asm!(
@@ -272,12 +271,12 @@ unsafe extern "C" fn sum(x: *const i16, tiles: usize) -> i32 {
     )
 }
 
-/// Writes four values of `x`, then four of `other`, and so on. Returns the sums of both: that of
-/// `x` in the lower word.
+/// Interleaves four values of `x` with four values of `other`. Returns the sums of both, that of
+/// `x` in the low word.
 ///
 /// # Safety
-/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both;
-/// `tiles` is not 0.
+/// `x` and `other` have `4 * tiles` values, at a word boundary, and `to` has room for both; `tiles`
+/// is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn interleave(to: *mut i16, x: *const i16, other: *const i16, tiles: usize) -> u64 {
     naked_asm!(
@@ -306,17 +305,16 @@ unsafe extern "C" fn interleave(to: *mut i16, x: *const i16, other: *const i16, 
     )
 }
 
-/// With what the sums of a pair begin, for activations with this `sum`: the upper row is offset by
+/// The initial sum of a pair, for activations with this `sum`: the upper row carries an offset of
 /// 128, so its sum starts at `-128 * sum`.
 ///
-/// The lower row is right as long as the upper one's sum fits 32 bits. It is `2^31` at most, and
-/// that only where all activations are the least there is and all weights are -128: then this is
-/// `None`.
+/// The lower row is correct if the upper row's sum fits 32 bits. The only exception is `2^31`, if
+/// all activations are at their minimum and all weights are -128: then this is `None`.
 fn begin_of(sum: i32) -> Option<i64> {
     (sum > -1 << 24).then(|| i64::from(sum) * -128)
 }
 
-/// As [`paired16`], over bytes, which are widened first.
+/// [`paired16`] over 8-bit activations, which are widened first.
 pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &Weights<'_>, cols: usize) -> bool {
     let rows = weights.bytes.len() / cols.max(1);
     let mut wide = Wide([0; WIDENED]);
@@ -347,30 +345,30 @@ pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &Weights<'_>
         }
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
-        // SAFETY: it reads `cols` activations at a word's boundary.
+        // SAFETY: it reads `cols` activations at a word boundary.
         let Some(begin) = begin_of(unsafe { sum(x.as_ptr(), cols / TILE) }) else { return false };
         let by = OneToken { tiles: cols / TILE, blocks: rows / TILE, begin };
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary,
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word boundary,
         // and writes `rows` sums: the lengths of the slices.
         unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &by) };
     }
     true
 }
 
-/// Multiplies two tokens at a time, and returns how many; `None` where a sum has no beginning.
+/// Multiplies two tokens at a time, and returns the number of tokens; `None` if [`begin_of`] is.
 #[inline(never)]
 fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<usize> {
     let (rows, tiles) = (weights.len() / cols.max(1), cols / TILE);
     let mut interleaved = Interleaved::new();
     let mut done = 0;
     for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
-        // SAFETY: it reads the activations of two tokens at a word's boundary, and writes as many,
+        // SAFETY: it reads the activations of two tokens at a word boundary, and writes as many,
         // for which there is room.
         let sums = unsafe { interleave(interleaved.0.as_mut_ptr().cast(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
         let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
         let by = TwoTokens { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
         for half in [0, 2] {
-            // SAFETY: of each four rows it reads two, at a word's boundary, and the activations of
+            // SAFETY: of each four rows it reads two, at a word boundary, and the activations of
             // two tokens, and writes two sums of each: `out` has `rows` of each token.
             unsafe {
                 let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));

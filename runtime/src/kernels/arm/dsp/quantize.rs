@@ -1,11 +1,11 @@
-//! Quantizing rows of fixed-point values to eight and sixteen bits.
+//! Quantizes rows of fixed-point values to 8 and 16 bits.
 
 use core::arch::naked_asm;
 
 use crate::fixed::Scale;
 use crate::kernels::scalar::rows::scale8;
 
-/// What has as many bits as the largest magnitude of a row.
+/// Returns a value with as many bits as the largest magnitude of a row.
 ///
 /// # Safety
 /// `row` has `count` values.
@@ -33,7 +33,7 @@ pub(super) unsafe extern "C" fn magnitude(row: *const i32, count: usize) -> u32 
     )
 }
 
-/// The largest magnitude of a row; that of the smallest number counts as one less.
+/// Returns the largest magnitude of a row; that of `i32::MIN` saturates at `i32::MAX`.
 ///
 /// # Safety
 /// `row` has `count` values.
@@ -72,15 +72,15 @@ unsafe extern "C" fn largest(row: *const i32, count: usize) -> u32 {
     )
 }
 
-/// How a row becomes bytes: see [`scale8`].
+/// The quantization of a row to bytes: see [`scale8`].
 #[repr(C)]
 struct Bytes {
-    /// By how much values are shifted left, before they lose fifteen bits.
+    /// The left shift of values, before they are shifted right by 15.
     lift: u32,
     inverse: i32,
-    /// One half of what `shift` shifts out.
+    /// `1 << (shift - 1)`, to round.
     half: i32,
-    /// By how much the products with `inverse` are shifted right.
+    /// The right shift of the products with `inverse`.
     shift: u32,
 }
 
@@ -118,12 +118,12 @@ unsafe extern "C" fn narrow8(out: *mut i8, row: *const i32, count: usize, by: &B
     )
 }
 
-/// Shifts values, rounds them half up, and saturates them to sixteen bits: eight at a time are
-/// shifted to the upper halves of their words.
+/// Shifts values right with rounding, and saturates them to 16 bits: eight at a time, shifted left
+/// to the high halves of their words.
 ///
 /// # Safety
-/// `row` has `8 * eights` values, and `out` has room for them, at a word's boundary; `eights` is
-/// not 0. Values shifted left by `raise` fit in 32 bits.
+/// `row` has `8 * eights` values, and `out` has room for them, at a word boundary; `eights` is not
+/// 0. Values shifted left by `raise` fit in 32 bits.
 #[unsafe(naked)]
 unsafe extern "C" fn narrow16_eights(out: *mut i16, row: *const i32, eights: usize, raise: u32) {
     naked_asm!(
@@ -150,7 +150,7 @@ unsafe extern "C" fn narrow16_eights(out: *mut i16, row: *const i32, eights: usi
     )
 }
 
-/// Shifts values, rounds them half up, and saturates them to sixteen bits.
+/// Shifts values right with rounding, and saturates them to 16 bits.
 ///
 /// # Safety
 /// `row` has `count` values, and `out` has room for them; `shift` is below 32.
@@ -175,7 +175,7 @@ unsafe extern "C" fn narrow16(out: *mut i16, row: *const i32, count: usize, shif
     )
 }
 
-/// The bits of a [`magnitude`].
+/// The number of bits of a [`magnitude`].
 pub(super) fn bits_of(magnitude: u32) -> u32 {
     32 - magnitude.leading_zeros()
 }
@@ -197,8 +197,8 @@ pub(super) fn quantize16(out: &mut [i16], row: &[i32], bits: u32) -> Scale {
     let shift = bits_of(unsafe { magnitude(row.as_ptr(), row.len()) }).saturating_sub(bits);
     let count = row.len().min(out.len());
     let eights = if shift <= 16 && out.as_ptr().addr().is_multiple_of(4) { count / 8 } else { 0 };
-    // SAFETY: they read as many values as they write halfwords, and both slices have them: first
-    // all eights, of which no value has more than `shift + 15` bits, then the rest.
+    // SAFETY: they read and write `count` values, which both slices have: first all eights, in
+    // which no value has more than `shift + 15` bits, then the rest.
     unsafe {
         if eights > 0 {
             narrow16_eights(out.as_mut_ptr(), row.as_ptr(), eights, 16 - shift);

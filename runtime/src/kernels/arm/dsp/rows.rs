@@ -1,4 +1,4 @@
-//! Rows of fixed-point values: accumulators made of them, norms, sums, rotations.
+//! Rows of fixed-point values: requantization, norms, sums, rotations.
 //!
 //! Loops take four values at a time, then one.
 
@@ -8,7 +8,8 @@ use super::quantize::{bits_of, magnitude};
 use crate::fixed::{mean, shift_round};
 use crate::kernels::table::{NormRow, Requantize};
 
-/// Shifts values in place, rounds them half up and saturates them to sixteen bits, and returns the sum of their squares.
+/// Shifts values right with rounding, in place, saturates them to 16 bits, and returns the sum of
+/// their squares.
 ///
 /// # Safety
 /// `row` has `count` values; `shift` is below 32.
@@ -41,18 +42,19 @@ unsafe extern "C" fn squares(row: *mut i32, count: usize, shift: u32) -> u64 {
     )
 }
 
-/// How a row is scaled.
+/// The scaling of a row.
 #[repr(C)]
 struct Scaling {
-    /// By how much products are shifted right.
+    /// The right shift of products.
     shift: i32,
-    /// What values are multiplied by.
+    /// The factor of all values.
     factor: i32,
-    /// What multipliers are multiplied by; 0 for nothing.
+    /// The factor of all multipliers; 0 for none.
     mantissa: i32,
 }
 
-/// `row[i] *= factor`, then the high half of `row[i] * multipliers[i]`, shifted and rounded.
+/// Multiplies values by `factor`, then replaces each by the high half of its product with its
+/// multiplier, shifted and rounded.
 ///
 /// # Safety
 /// `row` and `multipliers` have `count` values.
@@ -107,20 +109,21 @@ unsafe extern "C" fn scale_loop(row: *mut i32, multipliers: *const i32, count: u
     )
 }
 
-/// How accumulators become fixed-point values.
+/// The conversion of accumulators to fixed-point values.
 #[repr(C)]
 struct Rounding {
-    /// By how much products are shifted right, at most 30.
+    /// The right shift of products, at most 30.
     shift: u32,
-    /// One half of what `shift` shifts out. No high half of a product is above 2^30, so this is
-    /// added to it in 32 bits.
+    /// `1 << (shift - 1)`, to round. The high half of a product is at most 2^30, so the sum fits
+    /// 32 bits.
     half: i32,
-    /// What is added in the end.
+    /// The biases.
     biases: *const i32,
 }
 
-/// The text of a function that takes the high half of `row[i] * multipliers[i]`, shifted and
-/// rounded. `$fours` and `$ones` are what else is done to four values and to one.
+/// The text of a function that replaces each value by the high half of its product with its
+/// multiplier, shifted and rounded. `$fours` and `$ones` are further instructions for four values
+/// and for one.
 macro_rules! requantize_text {
     ($fours:expr, $ones:expr) => {
         lines!(
@@ -155,7 +158,7 @@ macro_rules! requantize_text {
     };
 }
 
-/// The high half of `row[i] * multipliers[i]`, shifted and rounded.
+/// Replaces each value by the high half of its product with its multiplier, shifted and rounded.
 ///
 /// # Safety
 /// `row` and `multipliers` have `count` values.
@@ -164,7 +167,7 @@ unsafe extern "C" fn requantize_loop(row: *mut i32, multipliers: *const i32, cou
     naked_asm!(requantize_text!("", ""), options(raw))
 }
 
-/// As [`requantize_loop`], with a bias added to each value, saturated.
+/// [`requantize_loop`] that adds a bias to each value, saturating.
 ///
 /// # Safety
 /// `row`, `multipliers` and `by.biases` have `count` values.
@@ -188,7 +191,7 @@ unsafe extern "C" fn requantize_with_biases(row: *mut i32, multipliers: *const i
     )
 }
 
-/// The sum of a row.
+/// Returns the sum of a row.
 ///
 /// # Safety
 /// `row` has `count` values.
@@ -220,7 +223,7 @@ unsafe extern "C" fn total(row: *const i32, count: usize) -> i64 {
     )
 }
 
-/// Subtracts `center` from values, saturated, and returns what [`magnitude`] does of the results.
+/// Subtracts `center` from all values, saturating, and returns [`magnitude`] of the results.
 ///
 /// # Safety
 /// `row` has `count` values.
@@ -282,19 +285,19 @@ unsafe extern "C" fn add_loop(row: *mut i32, other: *const i32, count: usize) {
     )
 }
 
-/// What [`rotate_loop`] takes besides two pointers.
+/// Arguments of [`rotate_loop`] in addition to two pointers.
 #[repr(C)]
 struct Heads {
     count: usize,
-    /// Bytes of a head.
+    /// Bytes per head.
     bytes: usize,
-    /// Pairs that are rotated at the beginning of each head.
+    /// The number of pairs to rotate in each head.
     pairs: usize,
 }
 
 /// # Safety
-/// `row` has `count` heads of `bytes` bytes, in which `2 * pairs` values begin, and `angles` has
-/// `2 * pairs`; neither `count` nor `pairs` is 0.
+/// `row` has `count` heads of `bytes` bytes, which hold at least `2 * pairs` values, and `angles`
+/// has `2 * pairs` values. Neither `count` nor `pairs` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Heads) {
     naked_asm!(
@@ -314,7 +317,7 @@ unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Head
           orr r7, r7, r9
           subs r6, r6, #1
           bne 2b
-          // Shifts to fourteen bits, and back.
+          // The shift to 14 bits, and the shift of the products.
           clz r7, r7
           rsb r7, r7, #18
           usat r7, #5, r7
@@ -323,7 +326,7 @@ unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Head
           mov r5, r0
           mov r10, r1
           rsb r11, r4, #0
-          // No carry, which a shift by 0 leaves as it is.
+          // Clear the carry, which a shift by 0 does not change.
           cmn r11, #0
         3:
           ldr r8, [r5]
@@ -345,7 +348,7 @@ unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Head
           str r6, [r5], #4
           adds r11, r11, #1
           bne 3b
-          // Only rows of very large values are shifted back to the left.
+          // Only rows of very large values are shifted left.
           cmp r12, #0
           bmi 5f
         4:
@@ -372,8 +375,8 @@ unsafe extern "C" fn rotate_loop(row: *mut i32, angles: *const i16, heads: &Head
     )
 }
 
-/// `row[i] = row[i] * factor * multipliers[i]`, of which the high half is shifted and rounded;
-/// multipliers are multiplied by `mantissa` first, unless that is 0.
+/// Replaces each value by the high half of `row[i] * factor * multipliers[i]`, shifted and rounded.
+/// Multipliers are multiplied by `mantissa` first, unless it is 0.
 fn scale(row: &mut [i32], multipliers: &[i32], shift: i32, factor: i32, mantissa: i32) {
     let count = row.len().min(multipliers.len());
     let by = Scaling { shift: shift.clamp(0, 255), factor, mantissa };
@@ -394,15 +397,14 @@ pub(super) fn add(row: &mut [i32], other: &[i32]) {
 /// See [`Requantize::apply`].
 pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: &[i32], by: &Requantize) {
     let count = accumulators.len().min(multipliers.len());
-    // Where the shift is longer than the headroom, that need not be used: no bit is lost, and none
-    // is gained.
+    // If the shift exceeds the headroom, both shifts are folded into one, with equal results.
     if let (None, Some(shift @ 1..=30)) = (by.row, by.shift.checked_sub_unsigned(by.headroom))
         && by.shift < 32
     {
         let rounding = Rounding { shift: shift.cast_unsigned(), half: 1 << (shift - 1), biases: biases.as_ptr() };
         let with_biases = biases.len() >= count;
         let multiply = if with_biases { requantize_with_biases } else { requantize_loop };
-        // SAFETY: it reads `count` values of all slices that it takes, and writes as many.
+        // SAFETY: it reads `count` values of each slice, and writes as many.
         unsafe { multiply(accumulators.as_mut_ptr(), multipliers.as_ptr(), count, &rounding) };
         if with_biases {
             return;
@@ -417,7 +419,7 @@ pub(super) fn requantize(accumulators: &mut [i32], multipliers: &[i32], biases: 
 
 /// See [`NormRow::apply`].
 pub(super) fn norm(row: &mut [i32], by: &NormRow<'_>) {
-    // SAFETY: they read a slice, and one writes it.
+    // SAFETY: they read the slice, and one writes it.
     let magnitude = unsafe {
         if by.centered {
             let center = mean(total(row.as_ptr(), row.len()), row.len() as u32);
@@ -441,6 +443,6 @@ pub(super) fn rotate(row: &mut [i32], angles: &[i16], head_dim: usize) {
         return;
     }
     // SAFETY: it reads and writes `count` heads of the row, and reads two angles for each pair, as
-    // words, which need no boundary.
+    // a word, which needs no alignment.
     unsafe { rotate_loop(row.as_mut_ptr(), angles.as_ptr(), &Heads { count, bytes: 4 * head_dim, pairs }) };
 }

@@ -1,8 +1,8 @@
-//! Products over weights in tiles of four rows by four columns.
+//! Products over tiled weights, of four rows by four columns.
 //!
-//! A tile is one `LDM` of four rows; `SXTB16` makes two pairs of each row, which `SMLAD` multiplies
-//! by two words of activations: 18 instructions for 16 products. Two tokens share the pairs, and
-//! their activations are interleaved, which makes one load of two: 14 instructions.
+//! One `LDM` loads the four rows of a tile; `SXTB16` extracts two pairs of each row, which `SMLAD`
+//! multiplies by two words of activations: 18 instructions for 16 products. Two tokens share the
+//! pairs, and their activations are interleaved, so that one load replaces two: 14 instructions.
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -10,12 +10,12 @@ use core::mem::MaybeUninit;
 use crate::format::places::TILE;
 use crate::kernels::scalar;
 
-/// What [`one_token`] takes besides three pointers.
+/// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
 struct OneToken {
-    /// Tiles in a block.
+    /// The number of tiles in a block.
     tiles: usize,
-    /// Blocks of four rows.
+    /// The number of blocks of four rows.
     blocks: usize,
 }
 
@@ -26,10 +26,10 @@ macro_rules! tile_bytes {
     };
 }
 
-/// The products of one token.
+/// Computes the products of one token.
 ///
 /// # Safety
-/// `weights` has `16 * tiles * blocks` bytes and `x` has `4 * tiles` values, both at a word's
+/// `weights` has `16 * tiles * blocks` bytes and `x` has `4 * tiles` values, both at a word
 /// boundary; `out` has room for `4 * blocks` sums. Neither `tiles` nor `blocks` is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32, shape: &OneToken) {
@@ -38,7 +38,7 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
         "
           push {r4-r11, lr}
           ldm r3, {r4, r5}
-          // Sixteen tiles to a turn. The first turn enters the loop `-tiles % 16` bodies late.
+          // The loop is unrolled by sixteen tiles, and entered `-tiles % 16` bodies late.
           add r6, r4, #15
           lsrs r6, r6, #4
           rsb r4, r4, r6, lsl #4
@@ -49,8 +49,8 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
           adr r7, 2f
           add r4, r7
           orr r4, r4, #1
-          // A block begins with these, in the order of its registers: x, three sums, turns, a sum,
-          // the address of the first turn. Then follow `out` and the blocks that are left.
+          // On the stack, the initial registers of a block: x, three sums, the number of
+          // iterations, a sum, the entry of the loop. Then out, and the number of blocks left.
           sub sp, #36
           movs r7, #0
           strd r1, r7, [sp]
@@ -100,18 +100,18 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
     )
 }
 
-/// What [`two_tokens`] takes besides three pointers.
+/// Arguments of [`two_tokens`] in addition to three pointers.
 #[repr(C)]
 struct TwoTokens {
-    /// Columns over four.
+    /// The number of columns, divided by four.
     tiles: usize,
     /// Bytes from the end of these columns to their beginning in the next block.
     to_next_block: usize,
-    /// Where the first token's sums end.
+    /// The address where the first token's sums end.
     end: *const i32,
     /// Bytes of one token's sums.
     out_bytes: usize,
-    /// Whether the products are added to what the sums are.
+    /// Whether to add the products to `out` rather than overwrite it.
     add: u32,
 }
 
@@ -122,14 +122,15 @@ macro_rules! half_tile_bytes {
     };
 }
 
-/// The products of two tokens, which [`interleave`] or [`interleave8`] wrote to `x`, with one half
-/// of the rows of each block: those at which `weights` and `out` point.
+/// Computes the products of two tokens, interleaved in `x` by [`interleave`] or [`interleave8`],
+/// with two of the four rows of each block: those that `weights` and `out` point to.
 ///
 /// # Safety
-/// `weights` points to two of four rows in the first of some blocks, which end with the sums; they
-/// are `16 * tiles + to_next_block` bytes apart, and have `16 * tiles`. `x` has `8 * tiles` values.
-/// All lie at a word's boundary. `out` points to the rows' place in the sums of two tokens. Neither
-/// `tiles` nor the number of blocks is 0.
+/// `weights` points to two of the four rows of the first block; blocks have `16 * tiles` bytes, at
+/// a stride of `16 * tiles + to_next_block`, and there are as many as sums up to `end`. `x` has
+/// `8 * tiles` values. Both are at a word boundary. `out` points to the rows' sums among the first
+/// token's sums; the second token's sums are `out_bytes` later. Neither `tiles` nor the number of
+/// blocks is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
     naked_asm!(
@@ -137,7 +138,7 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
         "
           push {r4-r11, lr}
           ldm r3, {r3-r6, r9}
-          // Eight tiles to a turn. The first turn enters the loop `-tiles % 8` bodies late.
+          // The loop is unrolled by eight tiles, and entered `-tiles % 8` bodies late.
           add r7, r1, r3, lsl #4
           rsbs r3, r3, #0
           and r3, r3, #7
@@ -148,9 +149,8 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
           adr r8, 2f
           add r3, r8
           orr r3, r3, #1
-          // A block begins with these, in the order of its registers: x, four sums, whether others
-          // are added. Then follow the address of the first turn, `out` of both tokens, its end,
-          // and bytes to the next block.
+          // On the stack, the initial registers of a block: x, four sums, `add`. Then the entry of
+          // the loop, out of both tokens, its end, and to_next_block.
           sub sp, #44
           add r6, r2
           strd r3, r2, [sp, #24]
@@ -208,11 +208,11 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
     )
 }
 
-/// Writes four values of `x`, then four of `other`, and so on.
+/// Interleaves four values of `x` with four values of `other`.
 ///
 /// # Safety
-/// `x` and `other` have `4 * tiles` values, at a word's boundary, and `to` has room for both;
-/// `tiles` is not 0.
+/// `x` and `other` have `4 * tiles` values, at a word boundary, and `to` has room for both; `tiles`
+/// is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn interleave_loop(to: *mut MaybeUninit<i16>, x: *const i16, other: *const i16, tiles: usize) {
     naked_asm!(
@@ -231,12 +231,12 @@ unsafe extern "C" fn interleave_loop(to: *mut MaybeUninit<i16>, x: *const i16, o
     )
 }
 
-/// Values of sixteen bits that are widened or interleaved on the stack: the activations of one
-/// token or of two.
+/// The number of 16-bit activations, of one token or two, that are widened or interleaved on the
+/// stack at a time.
 pub(super) const WIDENED: usize = 768;
 
-/// The activations of two tokens, at a word's boundary; those beyond the last column are never
-/// written.
+/// The activations of two tokens, at a word boundary; those beyond the last column are
+/// uninitialized.
 #[repr(align(4))]
 pub(super) struct Interleaved(pub(super) [MaybeUninit<i16>; WIDENED]);
 
@@ -246,28 +246,28 @@ impl Interleaved {
     }
 }
 
-/// Values of sixteen bits, at a word's boundary.
+/// 16-bit values at a word boundary.
 #[repr(align(4))]
 pub(super) struct Wide(pub(super) [i16; WIDENED]);
 
-/// Bytes become values of sixteen bits.
+/// Widens bytes to 16 bits.
 pub(super) fn widen(to: &mut [i16], x: &[i8]) {
     for (to, &x) in to.iter_mut().zip(x) {
         *to = x.into();
     }
 }
 
-/// Interleaves two tokens, four columns at a time, both at a word's boundary.
+/// Interleaves two tokens, both at a word boundary, four columns at a time.
 fn interleave(to: &mut Interleaved, x: &[i16], other: &[i16]) {
     let tiles = x.len().min(other.len()).min(WIDENED / 2) / TILE;
     if tiles > 0 {
-        // SAFETY: it reads `4 * tiles` values of both slices, at a word's boundary, and writes as
-        // many as both have.
+        // SAFETY: it reads `4 * tiles` values of both slices, at a word boundary, and writes
+        // `8 * tiles` values.
         unsafe { interleave_loop(to.0.as_mut_ptr(), x.as_ptr(), other.as_ptr(), tiles) };
     }
 }
 
-/// As [`interleave`], of bytes, which are widened.
+/// [`interleave`] for bytes, which are widened.
 fn interleave8(to: &mut Interleaved, x: &[i8], other: &[i8]) {
     let fours = x.as_chunks::<TILE>().0.iter().zip(other.as_chunks::<TILE>().0);
     for (to, (&[a, b, c, d], &[e, f, g, h])) in to.0.as_chunks_mut().0.iter_mut().zip(fours) {
@@ -276,8 +276,8 @@ fn interleave8(to: &mut Interleaved, x: &[i8], other: &[i8]) {
     }
 }
 
-/// Multiplies two tokens at a time, as many columns at once as fit on the stack, and returns how
-/// many tokens. The weights lie at a word's boundary, and sizes are multiples of four.
+/// Multiplies two tokens at a time, over as many columns as fit on the stack, and returns the
+/// number of tokens. The weights are at a word boundary, and sizes are multiples of four.
 #[inline(never)]
 fn in_twos<X>(
     out: &mut [i32],
@@ -301,7 +301,7 @@ fn in_twos<X>(
                 add: u32::from(part > 0),
             };
             for half in [0, 2] {
-                // SAFETY: of each four rows it reads two, at a word's boundary, in a part of the
+                // SAFETY: of each four rows it reads two, at a word boundary, in a range of
                 // columns, and writes two sums of each token: `out` has `rows` of each.
                 unsafe {
                     let weights = weights.as_ptr().add(TILE * (WIDENED / 2 * part + half));
@@ -314,14 +314,14 @@ fn in_twos<X>(
     done
 }
 
-/// Whether the loops multiply such a matrix.
+/// Whether the loops support the weights.
 fn fits(weights: &[i8], cols: usize) -> bool {
     let rows = weights.len() / cols.max(1);
     let aligned = weights.as_ptr().addr().is_multiple_of(4);
     rows > 0 && rows.is_multiple_of(TILE) && cols.is_multiple_of(TILE) && aligned
 }
 
-/// As [`tiles16`], over bytes, which are widened first.
+/// [`tiles16`] over 8-bit activations, which are widened first.
 pub(super) fn tiles8(mut out: &mut [i32], mut x: &[i8], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
     if x.len() >= 2 * cols && fits(weights, cols) {
@@ -334,8 +334,8 @@ pub(super) fn tiles8(mut out: &mut [i32], mut x: &[i8], weights: &[i8], cols: us
     }
 }
 
-/// Tokens that are widened: where a row is too long for that, four rows of weights meet a part of
-/// it at a time.
+/// Widens one token at a time. A row longer than [`WIDENED`] is multiplied in parts, by four rows
+/// of weights at a time.
 #[inline(never)]
 fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);
@@ -376,7 +376,7 @@ pub(super) fn tiles16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: 
     }
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         let shape = OneToken { tiles: cols / TILE, blocks: rows / TILE };
-        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word's boundary,
+        // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word boundary,
         // and writes `rows` sums: the lengths of the slices.
         unsafe { one_token(weights.as_ptr(), x.as_ptr(), out.as_mut_ptr(), &shape) };
     }

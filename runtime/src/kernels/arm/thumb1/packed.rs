@@ -1,8 +1,8 @@
-//! Products over packed weights of four bits, as they lie: a product, a sum and a shift for a
-//! weight.
+//! Products over packed 4-bit weights, without unpacking: a weight takes a product, a sum and a
+//! shift.
 //!
-//! `words` says what factors and shifted words are. Factors are loaded anew for each row, so their
-//! products may take their place: a word of eight weights takes 26 instructions.
+//! [`words::packed`] explains factors and shifted words. Factors are loaded again for each row, so
+//! that products can overwrite them: a word of eight weights takes 26 instructions.
 
 use core::arch::naked_asm;
 
@@ -10,7 +10,8 @@ use crate::format::places::PACKED_COLS;
 use crate::kernels::table::Weights;
 use crate::kernels::words::{self, Factor, OneGroup};
 
-/// The products of the word in r2, shifted to a weight each time, with four factors.
+/// Adds to r3 the products of the word in r2, shifted to the next weight each time, with four
+/// factors.
 macro_rules! four_products {
     () => {
         "
@@ -30,14 +31,14 @@ macro_rules! four_products {
     };
 }
 
-/// Eight columns of a row; `$at` is where their word lies.
+/// Eight columns of a row, whose word is at offset `$at`.
 macro_rules! tile {
     ($at:expr) => {
         lines!(concat!("ldr r2, [r0, #", $at, "]"), four_products!(), "lsrs r2, r2, #4", four_products!())
     };
 }
 
-/// A row of a block: its products, and their sum times the scale.
+/// A row of a block: adds the sum of its products, times the scale, to the row's sum.
 macro_rules! row {
     ($scale:expr, $sum:expr) => {
         lines!(
@@ -60,14 +61,14 @@ macro_rules! row {
     };
 }
 
-/// Adds a group of columns of one token to the sums of all rows; `$tiles` are multiplied before the
-/// end is looked for.
+/// Defines a loop that adds a group of columns of one token to the sums of all rows. It is unrolled
+/// by `$tiles`.
 macro_rules! one_group {
     ($name:ident, $multiple:literal, $tiles:expr, $bytes:expr) => {
         /// Adds a group of columns of one token to the sums of all rows.
         ///
         /// # Safety
-        /// `weights`, `factors` and `sums` point to what [`words::packed`] gives with `group`. The
+        /// `weights`, `factors`, `sums` and `group` are those of a call by [`words::packed`]. The
         /// number of factors is a multiple of
         #[doc = $multiple]
         #[unsafe(naked)]
@@ -79,14 +80,14 @@ macro_rules! one_group {
                   mov r9, r4
                   mov r11, r5
                   mov r10, r1
-                  // Bytes from where a row's weights of the group end to those of the next row.
+                  // Bytes from the end of a row's weights of the group to those of the next row.
                   subs r4, r4, r1
                   lsrs r4, r4, #1
                   subs r4, #4
                   rsbs r4, r4, #0
                   mov r12, r4
-                  // sums, scales, bytes to the next scales, from the fifth row to the next block,
-                  // the end of the sums
+                  // On the stack: sums, scales, scale_bytes, bytes from the fifth row to the next
+                  // block, sums_end.
                   sub sp, #20
                   str r2, [sp]
                   str r7, [sp, #4]
@@ -137,7 +138,7 @@ one_group!(in_twos, "sixteen.", lines!(tile!("0"), tile!("16")), "32");
 pub(super) fn packed<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize) -> bool {
     words::packed(out, x, packed, cols, |weights, factors, sums, group| {
         let add = if factors.len().is_multiple_of(2 * PACKED_COLS) { in_twos } else { in_ones };
-        // SAFETY: these are what `words` gives.
+        // SAFETY: these are the arguments that `words::packed` guarantees.
         unsafe { add(weights.as_ptr().cast(), factors.as_ptr(), sums.as_mut_ptr(), group) };
     })
 }

@@ -1,14 +1,14 @@
-//! Products over packed weights of four bits, as they lie: a product and a shift for a weight.
+//! Products over packed 4-bit weights, without unpacking: a weight takes a product and a shift.
 //!
-//! `words` says what factors and shifted words are. A tile of 32 weights takes two loads of factors
-//! and one of weights: 63 instructions.
+//! [`words::packed`] explains factors and shifted words. A tile of 32 weights takes two loads of
+//! factors and one of weights: 63 instructions.
 
 use core::arch::naked_asm;
 
 use crate::kernels::table::Weights;
 use crate::kernels::words::{self, Factor, OneGroup};
 
-/// The products of the weights that the words of four rows are shifted to.
+/// Adds the products of the shifted words of four rows with a factor.
 macro_rules! products {
     ($factor:literal) => {
         lines!(
@@ -61,17 +61,16 @@ macro_rules! tile {
 /// Adds a group of columns of one token to the sums of all rows.
 ///
 /// # Safety
-/// `weights`, `factors` and `sums` point to what [`words::packed`] gives with `group`.
+/// `weights`, `factors`, `sums` and `group` are those of a call by [`words::packed`].
 #[unsafe(naked)]
 unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums: *mut i32, group: &OneGroup) {
     naked_asm!(
         "
           push {r4-r11, lr}
           ldm r3, {r4-r9}
-          // A block begins with these, in the order of its registers: the factors, four sums, and
-          // where the loop is entered: an odd tile comes before its turns of two. Then follow the
-          // sums, the scales, the end of the factors, bytes to the next block and to its scales,
-          // and the end of the sums.
+          // On the stack, the initial registers of a block: factors, four sums, and the entry of
+          // the loop, which is unrolled by two and entered halfway if the number of tiles is odd.
+          // Then sums, scales, factors_end, bytes to the next block, scale_bytes, sums_end.
           sub sp, #48
           subs r10, r4, r1
           sub r6, r6, r10, lsr #1
@@ -125,7 +124,7 @@ unsafe extern "C" fn one_group(weights: *const u8, factors: *const Factor, sums:
 /// See [`Products::packed`](crate::kernels::table::Products::packed).
 pub(super) fn packed<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], packed: &Weights<'_>, cols: usize) -> bool {
     words::packed(out, x, packed, cols, |weights, factors, sums, group| {
-        // SAFETY: these are what `words` gives.
+        // SAFETY: these are the arguments that `words::packed` guarantees.
         unsafe { one_group(weights.as_ptr().cast(), factors.as_ptr(), sums.as_mut_ptr(), group) };
     })
 }
