@@ -1,5 +1,5 @@
-//! Finds out which multipliers the target's core has: the compiler does not say so for Arm's
-//! smallest cores.
+//! Derives the multiply instructions of Arm cores from the target's name, because the compiler does
+//! not expose them.
 
 use std::env;
 
@@ -12,7 +12,7 @@ fn main() {
     } else if target.starts_with("thumb") {
         println!("cargo:rustc-cfg=kinglet_thumb2");
     }
-    // Armv7E-M always has the DSP extension; Armv8-M Mainline has it where the user says so.
+    // Armv7E-M always has the DSP extension; Armv8-M Mainline has it if the feature `dsp` is on.
     if target.starts_with("thumbv7em") {
         println!("cargo:rustc-cfg=kinglet_smmul");
     }

@@ -60,11 +60,11 @@ impl ModelSpec {
             }
             Pooling::LastExcept(id) => require(
                 self.encoder.is_none() && known(id, &self.decoder),
-                "pooling that passes over a token, in a model that is no decoder or does not have the token",
+                "pooling except a token, in a model that has an encoder or lacks the token",
             )?,
             Pooling::AtLast(id) => require(
                 self.decoder.is_some() && known(id, &self.encoder),
-                "pooling at a token of the encoder's text, in a model without two stacks or without the token",
+                "pooling at a token of the encoder's text, in a model that lacks a stack or the token",
             )?,
         }
         self.head.check(last)?;
