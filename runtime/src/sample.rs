@@ -266,7 +266,7 @@ impl Sampler {
             return Err(RunError::AllSuppressed);
         }
         if self.sharpness == 0 {
-            return Ok(argmax(logits));
+            return Ok(first_of(logits, largest));
         }
         let mut distances = Distances::of(logits);
         distances.measure(largest, self.sharpness, fraction_bits);
@@ -295,11 +295,14 @@ impl Sampler {
 /// ```
 /// assert_eq!(kinglet::sample::argmax(&[1, 7, 7]), 1);
 /// ```
+pub fn argmax(values: &[i32]) -> u32 {
+    first_of(values, scores_max(values))
+}
+
 // Not inlined, so that all its variables are in registers.
 #[inline(never)]
-pub fn argmax(values: &[i32]) -> u32 {
-    let best = values.iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.map_or(0, |(index, _)| index as u32)
+fn first_of(values: &[i32], wanted: i32) -> u32 {
+    values.iter().position(|&value| value == wanted).unwrap_or(0) as u32
 }
 
 /// Writes the indices of the largest values to `out`, largest value first, and the lower index

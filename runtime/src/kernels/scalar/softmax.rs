@@ -84,26 +84,24 @@ pub(crate) fn lowered_by(top_scale: u16, keys: usize) -> u32 {
     u32::from(top_scale >> 11) + 11 + weight_bits_off(keys)
 }
 
-/// The largest value, or `least`. Unrolled by four, which takes fewer instructions even when
-/// compiled for size.
-#[inline(always)]
-fn largest<T: Copy + Ord>(values: &[T], least: T) -> T {
-    let (fours, rest) = values.as_chunks();
-    let largest = fours.iter().fold(least, |largest, &[a, b, c, d]| largest.max(a).max(b).max(c).max(d));
-    rest.iter().fold(largest, |largest, &value| largest.max(value))
-}
-
 /// The largest score.
 #[inline(never)]
 pub(crate) fn scores_max(scores: &[i32]) -> i32 {
-    largest(scores, i32::MIN)
+    let (fours, rest) = scores.as_chunks();
+    let largest = fours.iter().fold(i32::MIN, |largest, &[a, b, c, d]| largest.max(a).max(b).max(c).max(d));
+    rest.iter().fold(largest, |largest, &score| largest.max(score))
 }
 
 /// The bits of the largest scale. Bits compare as scales do, because the exponent is in the high
 /// bits.
 #[inline(always)]
 pub(crate) fn largest_scale(scales: &[u16]) -> u16 {
-    largest(scales, 0)
+    let (fours, rest) = scales.as_chunks();
+    let largest = fours.iter().fold(0_u32, |largest, fours: &[u16; 4]| {
+        let [a, b, c, d] = *fours;
+        largest.max(a.into()).max(b.into()).max(c.into()).max(d.into())
+    });
+    rest.iter().fold(largest, |largest, &scale| largest.max(scale.into())) as u16
 }
 
 /// The right shift of weights that keeps sums of their products with `keys` values in an `i32`: 0
