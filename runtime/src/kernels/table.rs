@@ -136,7 +136,7 @@ pub(crate) struct Kernels {
     /// Converts products of `scores8` or `scores16` to scores, which are base-two logarithms, and
     /// returns the largest. `keys` has the bits of the keys' scales.
     pub(crate) scale_scores: fn(scores: &mut [i32], keys: &[u16], factor: ScoreFactor) -> i32,
-    /// The bits of the largest of some scales.
+    /// Returns the bits of the largest scale, or 0 if there is none.
     pub(crate) largest_scale: fn(scales: &[u16]) -> u16,
     /// Replaces each score by a weight of at most 15 bits: `2^(score - largest)`, Q15, times the
     /// value's scale without its bias, shifted right by `lowered`. Returns the sum of the

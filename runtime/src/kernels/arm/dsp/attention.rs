@@ -159,7 +159,7 @@ unsafe extern "C" fn weighted_sum_loop(out: *mut i32, weights: *const i32, value
 /// room for `count` scores; `count` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn scores16_of_8(out: *mut i32, query: *const i16, keys: *const i16, count: usize) {
-    /// A key's score.
+    /// Computes a key's score.
     macro_rules! score {
         ($score:literal) => {
             lines!(

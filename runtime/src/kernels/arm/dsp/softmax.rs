@@ -162,10 +162,11 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, table: *c
     )
 }
 
-/// The largest of some halfwords at even places, and the largest of the others above it.
+/// Computes the largest of the values at even indices, in the low half of the result, and the
+/// largest at odd indices, in the high half.
 ///
 /// # Safety
-/// `values` has `8 * eights` values, at a word's boundary; `eights` is not 0.
+/// `values` has `8 * eights` values, at a word boundary; `eights` is not 0.
 #[unsafe(naked)]
 unsafe extern "C" fn largest_pair(values: *const u16, eights: usize) -> u32 {
     naked_asm!(
@@ -191,7 +192,7 @@ unsafe extern "C" fn largest_pair(values: *const u16, eights: usize) -> u32 {
 /// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale).
 pub(super) fn largest_scale(scales: &[u16]) -> u16 {
     let eights = if scales.as_ptr().addr().is_multiple_of(4) { scales.len() / 8 } else { 0 };
-    // SAFETY: it reads all eights, at a word's boundary.
+    // SAFETY: it reads `8 * eights` values, at a word boundary.
     let pair = if eights > 0 { unsafe { largest_pair(scales.as_ptr(), eights) } } else { 0 };
     let rest = scales.get(8 * eights..).unwrap_or(&[]);
     scalar::softmax::largest_scale(rest).max(pair as u16).max((pair >> 16) as u16)

@@ -107,7 +107,7 @@ unsafe extern "C" fn powers_loop(scores: *mut i32, values: *const u16, count: us
     )
 }
 
-/// The largest value.
+/// Computes the largest value, or 0 if there is none.
 ///
 /// # Safety
 /// `values` has `count` values.
@@ -133,7 +133,7 @@ unsafe extern "C" fn largest(values: *const u16, count: usize) -> u16 {
 
 /// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale).
 pub(super) fn largest_scale(scales: &[u16]) -> u16 {
-    // SAFETY: it reads a slice.
+    // SAFETY: it reads `scales.len()` values.
     unsafe { largest(scales.as_ptr(), scales.len()) }
 }
 

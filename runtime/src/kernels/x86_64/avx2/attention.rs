@@ -353,8 +353,8 @@ pub(super) fn scale_scores(scores: &mut [i32], keys: &[u16], factor: ScoreFactor
     rare.max(_mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two))))
 }
 
-/// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale): what the compiler makes
-/// of the definition.
+/// See [`Kernels::largest_scale`](crate::kernels::Kernels::largest_scale). This is the scalar
+/// definition, vectorized by the compiler.
 #[target_feature(enable = "avx2")]
 pub(super) fn largest_scale(scales: &[u16]) -> u16 {
     scalar::softmax::largest_scale(scales)
