@@ -128,6 +128,37 @@ impl Subject<'_> {
         found.into_iter().map(|(_, _, way)| way).take(MOST_WAYS).collect()
     }
 
+    /// The first of these boards that it fits, and the shortest list of options with which it does.
+    pub fn first_way<'b>(&self, boards: impl IntoIterator<Item = &'b Board>, wanted: Option<usize>) -> Option<Way> {
+        let (least, bytes) = self.least();
+        boards.into_iter().filter(|board| Fit::new(board, bytes, &least, wanted).fits()).find_map(|board| {
+            let fit = self.fit(board, wanted);
+            if fit.fits() {
+                Some(Way { options: Vec::new(), fit })
+            } else {
+                self.ways(board, wanted).into_iter().next()
+            }
+        })
+    }
+
+    /// What all savings together make of it, with the bytes of its blob then: what does not fit a
+    /// board so does not fit it at all.
+    fn least(&self) -> (ModelSpec, u64) {
+        let mut least = self.spec;
+        for saving in &SAVINGS {
+            let mut saved = least;
+            (saving.apply)(&mut saved);
+            if saved.check().is_ok() {
+                least = saved;
+            }
+        }
+        let whole = vocab_size(&self.spec);
+        let smallest = VOCABULARIES.into_iter().rev().filter(|&size| size < whole).find_map(|size| (self.cut)(size));
+        let (kept, tokenizer) = smallest.unwrap_or((whole, self.tokenizer));
+        let least = resize(&least, kept);
+        (least, payload(&least) + tokenizer + self.rest)
+    }
+
     /// The specification with a set of savings, if each of them changes it.
     fn saved(&self, set: u32) -> Option<ModelSpec> {
         let mut spec = self.spec;

@@ -89,16 +89,16 @@ const REST: u64 = 3 * 1024;
 
 /// About how many bytes a tokenizer has per token, if there is none to measure: BERT's has 11,
 /// GPT-2's 17.
-const BYTES_PER_TOKEN: u64 = 14;
+pub(super) const BYTES_PER_TOKEN: u64 = 14;
 
 /// The size of a cut vocabulary, and the bytes of its tokenizer.
 type Cut = Option<(u32, u64)>;
 
 /// The model to plan for.
-struct Given {
-    spec: ModelSpec,
-    tokenizer: u64,
-    rest: u64,
+pub(super) struct Given {
+    pub(super) spec: ModelSpec,
+    pub(super) tokenizer: u64,
+    pub(super) rest: u64,
     /// The folder of the tokenizer, and the tokenizer's section.
     folder: Option<(PathBuf, Vec<u8>)>,
     cuts: RefCell<BTreeMap<u32, Cut>>,
@@ -134,22 +134,27 @@ impl Given {
     }
 
     fn of_checkpoint(checkpoint: &Checkpoint, folder: &Path) -> Result<Self> {
-        let spec = family::map(checkpoint, &Options::default())?.spec;
-        let section = tokenizer::build_noted(folder)?.map(|(section, _)| section);
-        let mut notes = vec!["sizes are for a conversion without options: weights and keys of eight bits"];
-        let (tokenizer, folder) = match section {
-            Some(section) => (section.len() as u64, Some((folder.to_owned(), section))),
-            None => {
-                notes.push("there is no tokenizer, and its bytes are estimated");
-                (BYTES_PER_TOKEN * u64::from(vocab_size(&spec)), None)
+        let mut given = Self::without_tokenizer(family::map(checkpoint, &Options::default())?.spec);
+        given.notes.push("sizes are for a conversion without options: weights and keys of eight bits");
+        match tokenizer::build_noted(folder)? {
+            Some((section, _)) => {
+                given.tokenizer = section.len() as u64;
+                given.folder = Some((folder.to_owned(), section));
             }
-        };
-        Ok(Self { spec, tokenizer, rest: REST, folder, cuts: RefCell::default(), notes })
+            None => given.notes.push("there is no tokenizer, and its bytes are estimated"),
+        }
+        Ok(given)
+    }
+
+    /// A specification alone: the bytes of its tokenizer are estimated.
+    pub(super) fn without_tokenizer(spec: ModelSpec) -> Self {
+        let tokenizer = BYTES_PER_TOKEN * u64::from(vocab_size(&spec));
+        Self { spec, tokenizer, rest: REST, folder: None, cuts: RefCell::default(), notes: Vec::new() }
     }
 
     /// The tokenizer's bytes with a vocabulary of about `size` tokens: measured if there is a
     /// folder, in proportion otherwise.
-    fn cut(&self, size: u32) -> Cut {
+    pub(super) fn cut(&self, size: u32) -> Cut {
         let measured = |(folder, section): &(PathBuf, Vec<u8>)| {
             let full = Tokenizer::from_bytes(section).ok()?;
             let wish = Wish { size: Some(size as usize), ..Wish::default() };

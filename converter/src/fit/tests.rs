@@ -7,10 +7,12 @@ use kinglet::{AlignedVec, Model};
 use super::costs::{Costs, reading, writing};
 use super::counts::counted;
 use super::*;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Prompts};
+use crate::convert::convert;
 use crate::family::{self, Options};
+use crate::opened::Source;
 use crate::plan::{Subject, Way, payload};
-use crate::testing::checkpoint;
+use crate::testing::{checkpoint, random_weights};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -128,6 +130,28 @@ fn a_configuration_alone_has_the_bytes_of_what_it_becomes() {
         let model = Model::from_bytes(&blob).expect("it is whole");
         assert_eq!(payload(&spec), model.payload().len() as u64, "{name}");
     }
+}
+
+/// A conversion records golden vectors, for which the runtime runs texts of one token and of
+/// twelve.
+#[test]
+fn public_checkpoints_convert_with_random_weights_to_the_bytes_that_were_planned() {
+    let files = fs::read_dir(Path::new(ROOT).join("tests/works-with")).expect("it is in the repository");
+    let all = files.map(|file| fs::read_to_string(file.expect("an entry").path()).expect("it can be read"));
+    let said = all.map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+    let mut converted = 0;
+    for said in said.filter(|said| said["converted"] == true) {
+        let dir = checkpoint(&said["config"], &[]);
+        let checkpoint = Checkpoint::without_weights(&dir.path().join("config.json")).expect("it is whole");
+        let mapping = family::map(&checkpoint, &Options::default()).expect("it is known");
+        let weights = random_weights(&mapping.spec, 7);
+        let source = Source { mapping, weights, name: "random".to_owned(), prompts: Prompts::default() };
+        let blob = convert(&source, &[], None, &|| ()).expect("it converts").blob;
+        let model = Model::from_bytes(&blob).expect("it is whole");
+        assert_eq!(model.payload().len() as u64, payload(source.spec()), "{}", said["checkpoint"]);
+        converted += 1;
+    }
+    assert!(converted >= 4, "only {converted} were converted");
 }
 
 /// A BERT of two layers of 128 with the vocabulary of BERT, of which nine tenths are the table.
