@@ -15,6 +15,7 @@ use crate::kernels::scalar::softmax::{MAX_SCORE, scores_max, spare_bits};
 use crate::model::{Halfwords, Matrix, Words};
 use crate::ops::activation::soft_cap;
 use crate::ops::softmax::softmax;
+use crate::step::VALUE;
 use crate::workspace::HeadBuffers;
 
 #[cfg(feature = "std")]
@@ -124,6 +125,13 @@ impl Attention<'_> {
             };
             *key_scale = scale.to_bits();
         }
+    }
+
+    /// How many multiply-accumulates take about as long as a token's attention over some keys: two
+    /// products, and the softmax of each head.
+    pub(crate) fn products(&self, keys: usize) -> usize {
+        let (width, heads) = (self.spec.query_size(), self.spec.num_attention_heads as usize);
+        2 * keys * (width + VALUE * heads) + VALUE * width
     }
 
     /// Computes one token's attention over the keys at positions `visible`, which must be cached.

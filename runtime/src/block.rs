@@ -13,6 +13,7 @@ use crate::model::{Halfwords, Matrix, StackView};
 use crate::ops::activation::activate;
 use crate::ops::linear::{QuantizedRows, quantize_rows};
 use crate::ops::norm::norm;
+use crate::step::{Step, VALUE};
 use crate::threads::Others;
 use crate::workspace::Scratch;
 
@@ -100,6 +101,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// Quantizes the input of a sublayer: `x`, normed first where the norm comes first.
     fn sublayer_input(&self, part: BlockPart, x: &[i32], scratch: &mut Scratch<'_>) {
+        if !scratch.step.takes(x.len() * 2 * VALUE) {
+            return;
+        }
         let block = &self.stack.spec.block;
         let skipped = block.skip_first_norm && self.layer == 0 && part == BlockPart::AttentionNorm;
         let first = !matches!(block.residual, Residual::PostNorm | Residual::OutputNorm);
@@ -116,6 +120,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 
     /// Adds a sublayer's result, in `scratch.normed`, to the residual stream.
     fn residual(&self, part: BlockPart, post: BlockPart, x: &mut [i32], scratch: &mut Scratch<'_>) {
+        if !scratch.step.takes(x.len() * VALUE) {
+            return;
+        }
         let result = scratch.normed.get_mut(..x.len()).unwrap_or(&mut []);
         match self.stack.spec.block.residual {
             Residual::PreNorm | Residual::Parallel | Residual::ParallelShared => (self.kernels.add)(x, result),
@@ -137,6 +144,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     /// bottleneck in `scratch.branch`. Both calls read them, so nothing else may use `scratch` in
     /// between; `forward` may follow `store` directly, except with a bottleneck whose values have
     /// an input of their own.
+    ///
+    /// The three are parts of one step, or of several: see [`Step`].
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
         let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS);
         let Some(bottleneck) = bottleneck else {
@@ -144,22 +153,29 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         let tokens = x.len() / self.hidden_size();
         let size = bottleneck.size as usize;
-        quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+        self.quantize(x, self.hidden_size(), scratch);
         let wide = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
         let narrow = scratch.branch.get_mut(..tokens * size).unwrap_or(&mut []);
-        self.linear(&wide, &self.matrix(BlockPart::Narrow), narrow);
-        self.norm(BlockPart::NarrowNorm, narrow);
+        let step = &mut scratch.step;
+        self.linear(&wide, &self.matrix(BlockPart::Narrow), step, narrow);
+        if step.takes(narrow.len() * VALUE) {
+            self.norm(BlockPart::NarrowNorm, narrow);
+        }
         let input = match bottleneck.attention {
             BottleneckAttention::Wide => return,
             BottleneckAttention::Narrow => narrow,
             BottleneckAttention::Shared => {
                 let shared = scratch.normed.get_mut(..tokens * size).unwrap_or(&mut []);
-                self.linear(&wide, &self.matrix(BlockPart::NarrowShared), shared);
-                self.norm(BlockPart::NarrowSharedNorm, shared);
+                self.linear(&wide, &self.matrix(BlockPart::NarrowShared), step, shared);
+                if step.takes(shared.len() * VALUE) {
+                    self.norm(BlockPart::NarrowSharedNorm, shared);
+                }
                 shared
             }
         };
-        quantize_rows(self.kernels, self.width, input, size, scratch.quantized, scratch.scales);
+        if step.takes(input.len() * VALUE) {
+            quantize_rows(self.kernels, self.width, input, size, scratch.quantized, scratch.scales);
+        }
     }
 
     /// Stores keys and values of a prepared tile in the cache.
@@ -168,7 +184,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.project(BlockPart::Key, 0, tokens, scratch);
         let separate = self.stack.spec.block.bottleneck.is_some_and(|b| b.attention == BottleneckAttention::Shared);
         if separate {
-            quantize_rows(self.kernels, self.width, x, self.hidden_size(), scratch.quantized, scratch.scales);
+            self.quantize(x, self.hidden_size(), scratch);
         }
         self.project(BlockPart::Value, tokens * self.attention.spec.key_value_size(), tokens, scratch);
         self.cache(tokens, start, true, cache, scratch);
@@ -183,14 +199,21 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         scratch: &mut Scratch<'_>,
     ) {
         let tokens = states.len() / self.hidden_size();
-        quantize_rows(self.kernels, self.width, states, self.hidden_size(), scratch.quantized, scratch.scales);
+        self.quantize(states, self.hidden_size(), scratch);
         self.project(BlockPart::CrossKey, 0, tokens, scratch);
         self.project(BlockPart::CrossValue, tokens * self.attention.spec.key_value_size(), tokens, scratch);
         self.cache(tokens, start, false, cache, scratch);
     }
 
-    fn linear(&self, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, out: &mut [i32]) {
-        self.others.linear_with_bias(self.kernels, x, matrix, matrix.bias, out);
+    fn linear(&self, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, step: &mut Step, out: &mut [i32]) {
+        self.others.linear_in_parts(self.kernels, x, matrix, matrix.bias, step, out);
+    }
+
+    /// Quantizes rows of `cols` values, as a part of a step.
+    fn quantize(&self, rows: &[i32], cols: usize, scratch: &mut Scratch<'_>) {
+        if scratch.step.takes(rows.len() * VALUE) {
+            quantize_rows(self.kernels, self.width, rows, cols, scratch.quantized, scratch.scales);
+        }
     }
 
     /// Multiplies the quantized tile by a matrix, into `scratch.wide` from `to` on.
@@ -198,7 +221,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let matrix = self.matrix(part);
         let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
         let out = scratch.wide.get_mut(to..to + tokens * matrix.rows).unwrap_or(&mut []);
-        self.linear(&x, &matrix, out);
+        self.linear(&x, &matrix, &mut scratch.step, out);
     }
 
     /// Moves the keys and values in `scratch.wide` to the cache.
@@ -211,6 +234,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         scratch: &mut Scratch<'_>,
     ) {
         let width = self.attention.spec.key_value_size();
+        if !scratch.step.takes(2 * tokens * width * VALUE) {
+            return;
+        }
         let Some((keys, values)) =
             scratch.wide.get_mut(..2 * tokens * width).and_then(|wide| wide.split_at_mut_checked(tokens * width))
         else {
@@ -260,12 +286,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let branch = core::mem::take(&mut scratch.branch);
         let narrow = branch.get_mut(..tokens * size).unwrap_or(&mut []);
         self.sublayers(narrow, start, stored, cache, cross, scratch);
-        quantize_rows(self.kernels, self.width, narrow, size, scratch.quantized, scratch.scales);
+        self.quantize(narrow, size, scratch);
         scratch.branch = branch;
         let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
-        self.linear(&inside, &self.matrix(BlockPart::Widen), scratch.normed);
-        (self.kernels.add)(x, scratch.normed);
-        self.norm(BlockPart::WidenNorm, x);
+        self.linear(&inside, &self.matrix(BlockPart::Widen), &mut scratch.step, scratch.normed);
+        if scratch.step.takes(x.len() * VALUE) {
+            (self.kernels.add)(x, scratch.normed);
+            self.norm(BlockPart::WidenNorm, x);
+        }
     }
 
     /// Attention and the feed-forward networks, with their norms and residual connections.
@@ -285,7 +313,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.attend(Reach::Own { stored }, tokens, start, cache, scratch);
         match self.stack.spec.block.residual {
             Residual::Parallel | Residual::ParallelShared => {
-                copy(scratch.branch, scratch.normed.get(..size).unwrap_or(&[]));
+                if scratch.step.takes(size) {
+                    copy(scratch.branch, scratch.normed.get(..size).unwrap_or(&[]));
+                }
             }
             _ => self.residual(AttentionNorm, AttentionPostNorm, x, scratch),
         }
@@ -303,6 +333,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             self.feed_forward(up, down, tokens, scratch);
             if let (Residual::Parallel | Residual::ParallelShared, Some(branch)) =
                 (self.stack.spec.block.residual, scratch.branch.get(..size))
+                && scratch.step.takes(size)
             {
                 (self.kernels.add)(x, branch);
             }
@@ -331,28 +362,36 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         };
         self.project(query, 0, tokens, scratch);
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
-        let own = matches!(reach, Reach::Own { .. });
         let visible = |token: usize| match reach {
             Reach::Own { stored } => self.visible(start + token, stored),
             Reach::Cross { source } => 0..source,
         };
-        if own {
-            for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
-                self.position(BlockPart::QueryNorm, start + token, row);
+        // All tokens are one part where kernels may attend to several at once.
+        let together = if cfg!(feature = "std") { tokens } else { 1 };
+        for (index, rows) in queries.chunks_mut((together * width).max(1)).enumerate() {
+            let first = index * together;
+            if !scratch.step.takes(together * self.attention.products(visible(first).len())) {
+                continue;
             }
-        }
-        #[cfg(feature = "std")]
-        let done = self.attention.attend_together(cache, queries, &visible);
-        #[cfg(not(feature = "std"))]
-        let done = false;
-        if !done {
-            for (token, row) in queries.chunks_exact_mut(width.max(1)).enumerate() {
+            if matches!(reach, Reach::Own { .. }) {
+                for (token, row) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                    self.position(BlockPart::QueryNorm, start + first + token, row);
+                }
+            }
+            #[cfg(feature = "std")]
+            if self.attention.attend_together(cache, rows, &|token| visible(first + token)) {
+                continue;
+            }
+            for (token, row) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                let token = first + token;
                 self.attention.attend(cache, start + token, visible(token), row, &mut scratch.head);
             }
         }
-        quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
+        if scratch.step.takes(queries.len() * VALUE) {
+            quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
+        }
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
-        self.linear(&context, &self.matrix(output), scratch.normed);
+        self.linear(&context, &self.matrix(output), &mut scratch.step, scratch.normed);
     }
 
     /// As [`attend`](Self::attend), to the encoder's tokens: there are no distances to them.
@@ -383,16 +422,18 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             self.project(BlockPart::Gate, tokens * inner, tokens, scratch);
         }
         let Some((up, gate)) = scratch.wide.split_at_mut_checked(tokens * inner) else { return };
-        if spec.gated {
-            let gate = gate.get_mut(..tokens * inner).unwrap_or(&mut []);
-            activate(self.kernels, spec.activation, table, self.fraction_bits, gate);
-            (self.kernels.gate)(up, gate, self.fraction_bits.into());
-        } else {
-            activate(self.kernels, spec.activation, table, self.fraction_bits, up);
+        if scratch.step.takes(2 * up.len() * VALUE) {
+            if spec.gated {
+                let gate = gate.get_mut(..tokens * inner).unwrap_or(&mut []);
+                activate(self.kernels, spec.activation, table, self.fraction_bits, gate);
+                (self.kernels.gate)(up, gate, self.fraction_bits.into());
+            } else {
+                activate(self.kernels, spec.activation, table, self.fraction_bits, up);
+            }
+            quantize_rows(self.kernels, self.width, up, inner, scratch.quantized, scratch.scales);
         }
-        quantize_rows(self.kernels, self.width, up, inner, scratch.quantized, scratch.scales);
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
-        self.linear(&inside, &self.matrix(down), scratch.normed);
+        self.linear(&inside, &self.matrix(down), &mut scratch.step, scratch.normed);
     }
 }
 

@@ -217,6 +217,7 @@ impl Model<'_> {
                 }
                 layer += 1;
             })?;
+            pause();
             if let Some(layer) = differs.or((expected.len() > 0).then_some(layer)) {
                 return Err(RunError::SelfTestFailed { layer });
             }

@@ -104,6 +104,7 @@ mod model;
 mod ops;
 pub mod sample;
 mod session;
+mod step;
 pub mod task;
 mod threads;
 pub mod tokenizer;

@@ -13,19 +13,22 @@ mod reading;
 mod scratch;
 mod snapshot;
 mod stack;
+mod steps;
 mod suspended;
 
 pub use prefix::Prefix;
 pub use reading::shifted_start;
 pub use suspended::Suspended;
 
-use reading::{Reading, Row};
+use head::HeadWork;
+use reading::Reading;
 
 use crate::error::RunError;
 use crate::format::layout::Stack;
 use crate::format::memory::MemoryPlan;
 use crate::kernels::Kernels;
 use crate::model::{Model, StackView};
+use crate::step;
 use crate::threads::Threads;
 use crate::workspace::Workspace;
 
@@ -48,6 +51,8 @@ pub struct Pass {
     read: usize,
     /// Layers that the tokens on their way have behind them.
     layer: usize,
+    /// Parts of the stage, or of the layer, that the tile on its way has behind it.
+    parts: u32,
 }
 
 /// Stages of a text on its way through an encoder, a tile of tokens at a time.
@@ -100,8 +105,10 @@ pub struct Session<'s, 'm> {
     last_tile: usize,
     /// Which of the decoder's states the head reads.
     reading: Reading,
-    /// Which state the head's result, where it is still in the arena, was computed of.
-    computed: Option<Row>,
+    /// What the head has done that is still in the arena.
+    head: Option<HeadWork>,
+    /// Multiply-accumulates of a step.
+    step: usize,
     /// Tokens the encoder was given.
     source: usize,
     /// How often it began to read, or went elsewhere.
@@ -142,7 +149,8 @@ impl<'s, 'm> Session<'s, 'm> {
             beam: 0,
             last_tile: 0,
             reading: Reading::default(),
-            computed: None,
+            head: None,
+            step: step::ROOM,
             source: 0,
             passes: 0,
             threads: Threads::default(),
@@ -181,6 +189,8 @@ impl<'s, 'm> Session<'s, 'm> {
     #[cfg(feature = "std")]
     pub fn set_threads(&mut self, count: usize) -> Result<(), RunError> {
         self.threads = Threads::new(count, (self.model.spec(), &self.plan))?;
+        // Threads do not take up what one thread began.
+        self.passes = self.passes.wrapping_add(1);
         Ok(())
     }
 
@@ -192,37 +202,6 @@ impl<'s, 'm> Session<'s, 'm> {
     #[cfg(all(feature = "cores", not(feature = "std")))]
     pub fn set_cores(&mut self, cores: &'static dyn crate::Cores) {
         self.threads = Threads::of(cores);
-    }
-
-    /// Calls `pause` between any two steps of whatever runs in this session in one call:
-    /// [`encode`](Self::encode), [`prefill`](Self::prefill), the tasks, generation and searches.
-    /// Firmware feeds its watchdog there, or polls a serial line.
-    ///
-    /// A step is one that [`advance`](Self::advance) takes. Code that is to run *between* calls,
-    /// such as an executor's other tasks, is better served by that.
-    ///
-    /// ```
-    /// use kinglet::task::classify;
-    /// use kinglet::{RunError, Session};
-    ///
-    /// fn label(mut session: Session, ids: &[u32], scores: &mut [f32]) -> Result<usize, RunError> {
-    ///     classify(&mut session, ids, &[], scores)
-    /// }
-    ///
-    /// fn label_watched<'s>(mut session: Session<'s, '_>, feed: &'s mut (dyn FnMut() + Send), ids: &[u32]) -> Result<usize, RunError> {
-    ///     session.set_pause(feed);
-    ///     label(session, ids, &mut [0.0; 8])
-    /// }
-    /// # let _ = label_watched;
-    /// ```
-    pub fn set_pause(&mut self, pause: &'s mut (dyn FnMut() + Send)) {
-        self.pause = Some(pause);
-    }
-
-    pub(crate) fn pause(&mut self) {
-        if let Some(pause) = &mut self.pause {
-            pause();
-        }
     }
 
     /// Tokens the decoder has seen, those of a [prefix](Self::set_prefix) included.
@@ -291,7 +270,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let mut pass = self.begin_encode(ids, token_types)?;
         // The other stack is not asked for, so firmware that only encodes is linked without it.
         let stack = stack_of(self.model, Stack::Encoder)?;
-        while self.advance_encoder(&stack, &mut pass, (ids, token_types), trace)? {
+        while self.advance_encoder(&stack, &mut pass, (ids, token_types), !self.pauses(), trace)? {
             self.pause();
         }
         Ok(())
@@ -326,26 +305,24 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 
     fn begin(&self, stack: Stack, tokens: usize) -> Pass {
-        Pass { stack, tokens, number: self.passes, stage: Stage::Embed, read: 0, layer: 0 }
+        Pass { stack, tokens, number: self.passes, stage: Stage::Embed, read: 0, layer: 0, parts: 0 }
     }
 
-    /// Takes one tile of a text one step further, and says whether there is more to do: a decoder's
-    /// through a layer, an encoder's through one of the two halves of a layer. `ids` and
+    /// Takes one tile of a text one step further, and says whether there is more to do: through a
+    /// layer, or a part of one where a layer takes longer than [a step](Self::set_step). `ids` and
     /// `token_types` are the ones given to the call that began the pass.
     ///
     /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are
     /// those of [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call
-    /// this until it is done. With several threads an encoder's step takes more tokens.
+    /// this until it is done. With several threads a step takes all parts of a layer, and an
+    /// encoder's more tokens.
     ///
-    /// A step takes a tile of tokens, so [the plan's tile](crate::MemoryPlan::new) says how long it
-    /// is. On a Cortex-M4 a step of the encoder that ships for intents takes 120,000 instructions
-    /// with one token, 220,000 with two and 436,000 with four, in texts of 48 tokens; a text as a
-    /// whole takes 11 and 1 % more with one and with two tokens than with four. A step of the story
-    /// teller takes 131,000 with one token, up to 128 tokens.
+    /// On a Cortex-M4 no step of the models that ship takes more than 131,000 instructions,
+    /// whatever the [plan's tile](crate::MemoryPlan::new) is.
     ///
     /// # Errors
-    /// [`RunError::StalePass`] when the session was used for something else in between, or the text
-    /// has another length now. Other tokens of that length give the result of a mixture of both
+    /// [`RunError::StalePass`] when the session was used for something else in between, lent its
+    /// memory, or got other threads or steps, or the text has another length now. Other tokens of that length give the result of a mixture of both
     /// texts.
     ///
     /// ```
@@ -361,6 +338,17 @@ impl<'s, 'm> Session<'s, 'm> {
     /// # let _ = |session: &mut Session| read(session, &[], || ());
     /// ```
     pub fn advance(&mut self, pass: &mut Pass, ids: &[u32], token_types: &[u8]) -> Result<bool, RunError> {
+        self.advance_by(pass, ids, token_types, false)
+    }
+
+    /// As [`advance`](Self::advance), or through all parts of a layer that a tile has left.
+    pub(crate) fn advance_by(
+        &mut self,
+        pass: &mut Pass,
+        ids: &[u32],
+        token_types: &[u8],
+        all: bool,
+    ) -> Result<bool, RunError> {
         let stack = stack_of(self.model, pass.stack)?;
         if pass.read >= pass.tokens {
             return Ok(false);
@@ -369,8 +357,8 @@ impl<'s, 'm> Session<'s, 'm> {
             return Err(RunError::StalePass);
         }
         match pass.stack {
-            Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), &mut |_, _| {}),
-            Stack::Decoder => self.advance_decoder(&stack, pass, ids, &mut |_, _| {}),
+            Stack::Encoder => self.advance_encoder(&stack, pass, (ids, token_types), all, &mut |_, _| {}),
+            Stack::Decoder => self.advance_decoder(&stack, pass, ids, all, &mut |_, _| {}),
         }
     }
 
@@ -407,8 +395,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let mut pass = self.begin_prefill(ids)?;
         let stack = stack_of(self.model, Stack::Decoder)?;
         loop {
-            let more = self.advance_decoder(&stack, &mut pass, ids, trace)?;
-            if let (Some(each), 0) = (&mut each, pass.layer) {
+            let more = self.advance_decoder(&stack, &mut pass, ids, !self.pauses(), trace)?;
+            if let (Some(each), 1..) = (&mut each, self.last_tile) {
                 let (read, start) = (pass.read - self.last_tile, self.position - self.last_tile);
                 let ids = ids.get(read..pass.read).unwrap_or(&[]);
                 for (row, read) in self.reading.rows(self.model.spec().head.pooling, start, ids).enumerate() {

@@ -19,7 +19,12 @@ mod several;
 
 use crate::cache::KeyValueCache;
 use crate::format::memory::MemoryPlan;
+use crate::format::places::WIDE_TILE_ROWS;
 use crate::format::spec::{ModelSpec, StackSpec};
+use crate::kernels::Kernels;
+use crate::model::{Matrix, Words};
+use crate::ops::linear::QuantizedRows;
+use crate::step::Step;
 
 #[cfg(all(feature = "cores", not(feature = "std")))]
 pub use cores::Cores;
@@ -32,8 +37,53 @@ pub(crate) use one::Threads;
 #[cfg(feature = "std")]
 pub(crate) use several::{Others, Threads};
 
+/// Rows that kernels multiply by a matrix together.
+const TOGETHER: usize = 4;
+
 /// The specification and the plan by which scratch memory is cut.
 pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 
 /// A stack, the cache of one of its layers, and the position of the first token to store.
 pub(crate) type Filled<'a, 'c> = (&'a StackSpec, &'a mut KeyValueCache<'c>, usize);
+
+impl Others {
+    /// Rows through a matrix, as a part of a step: see
+    /// [`linear_with_bias`](crate::ops::linear::linear_with_bias). What takes longer than a step has
+    /// room for is several parts: of one row some rows of the matrix each, of many rows some of
+    /// them, at least as many as a kernel takes together.
+    pub(crate) fn linear_in_parts(
+        &self,
+        kernels: &Kernels,
+        x: &QuantizedRows<'_>,
+        matrix: &Matrix<'_>,
+        bias: Words<'_>,
+        step: &mut Step,
+        out: &mut [i32],
+    ) {
+        let products = matrix.rows * matrix.cols;
+        if !step.cuts(x.len() * products) {
+            if step.takes(x.len() * products) {
+                self.linear_with_bias(kernels, x, matrix, bias, out);
+            }
+            return;
+        }
+        let out = out.get_mut(..x.len() * matrix.rows).unwrap_or(&mut []);
+        if x.len() > 1 {
+            let rows = (step.longest() / products.max(1) / TOGETHER * TOGETHER).max(TOGETHER);
+            for (index, out) in out.chunks_mut((rows * matrix.rows).max(1)).enumerate() {
+                let x = x.rows(index * rows, rows);
+                if step.takes(x.len() * products) {
+                    self.linear_with_bias(kernels, &x, matrix, bias, out);
+                }
+            }
+            return;
+        }
+        let rows = (step.longest() / matrix.cols.max(1)).max(1).next_multiple_of(WIDE_TILE_ROWS);
+        for (index, out) in out.chunks_mut(rows.max(1)).enumerate() {
+            if step.takes(out.len() * matrix.cols) {
+                let matrix = matrix.rows(index * rows, out.len());
+                self.linear_with_bias(kernels, x, &matrix, bias.from(index * rows), out);
+            }
+        }
+    }
+}

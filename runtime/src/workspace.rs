@@ -13,6 +13,7 @@ use crate::format::layout::ALIGNMENT;
 use crate::format::memory::{Coefficients, MemoryPlan, SCALE_BYTES, SCORE_BYTES, Sizes, address, prefix_bytes};
 use crate::format::prefix;
 use crate::format::spec::{ModelSpec, StackSpec};
+use crate::step::Step;
 
 /// Bytes at the 16-byte alignment that blobs and arenas need.
 #[derive(Debug)]
@@ -147,6 +148,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) scales: &'a mut [u16],
     /// The buffers of one attention head.
     pub(crate) head: HeadBuffers<'a>,
+    /// How far the step goes that uses this.
+    pub(crate) step: Step,
 }
 
 impl<'a> Scratch<'a> {
@@ -162,6 +165,7 @@ impl<'a> Scratch<'a> {
                 scores: carver.take(SCORE_BYTES * scores)?,
                 products: carver.take(sizes.products)?,
             },
+            step: Step::WHOLE,
         })
     }
 

@@ -68,6 +68,7 @@ proptest! {
         let whole = in_session(&model, tile, |session| logits_of_each(session, &ids)).pop();
         let layers = spec.decoder.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize);
         let (sliced, advances) = in_session(&model, tile, |session| {
+            session.set_step(usize::MAX);
             let mut pass = session.begin_prefill(&ids).expect("it begins");
             let mut advances = 1;
             while session.advance(&mut pass, &ids, &[]).expect("it advances") {
@@ -82,6 +83,35 @@ proptest! {
         });
         prop_assert_eq!(sliced, whole);
         prop_assert_eq!(advances, layers * ids.len().div_ceil(tile));
+    }
+
+    #[test]
+    fn steps_of_any_length_are_the_same(
+        spec in any_decoder(), seed: u64, ids in ids(), tile in 1..12_usize, length in 1..30_000_usize, kept in 0..9_u32,
+    ) {
+        let blob = tiny::blob(&spec, seed);
+        let model = Model::from_bytes(&blob).expect("a model");
+        let whole = in_session(&model, tile, |session| logits_of_each(session, &ids)).pop();
+        let plan = MemoryPlan::new(&spec, 40, 40, tile).expect("a plan");
+        let mut arena = AlignedVec::zeroed(plan.bytes() as usize);
+        let mut session = Session::with_plan(&model, &mut arena, plan).expect("a session");
+        session.set_step(length);
+        let mut pass = session.begin_prefill(&ids).expect("it begins");
+        let mut steps = 1;
+        while session.advance(&mut pass, &ids, &[]).expect("it advances") {
+            steps += 1;
+            if steps % 8 == kept {
+                // A session that was put aside between two steps.
+                let aside = session.suspend();
+                session = Session::resume(&model, &mut arena, &aside).expect("a session");
+            }
+        }
+        while session.advance_logits().expect("logits") {
+            steps += 1;
+        }
+        prop_assert_eq!(session.logits().map(<[i32]>::to_vec).ok(), whole);
+        let layers = spec.decoder.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize) as u32;
+        prop_assert!(length > 200 || steps > 5 * layers, "{} steps", steps);
     }
 
     #[test]
@@ -177,6 +207,12 @@ fn a_pass_ends_when_the_session_turns_to_something_else() {
         assert!(session.logits().is_err(), "the text is not read yet");
         session.reset();
         assert!(session.advance(&mut target, &[0], &[]).is_err());
+        let mut target = session.begin_prefill(&[0]).expect("it begins");
+        session.scratch();
+        assert!(session.advance(&mut target, &[0], &[]).is_err(), "its memory was lent");
+        let mut target = session.begin_prefill(&[0]).expect("it begins");
+        session.set_step(100);
+        assert!(session.advance(&mut target, &[0], &[]).is_err(), "its steps have another length");
     });
 }
 
@@ -206,6 +242,19 @@ fn an_encoder_step_by_step_gives_the_same_bits_whatever_becomes_of_its_text() {
             assert_eq!(stepped, whole, "{name}, tiles of {tile}");
             let layers = encoder.num_hidden_layers as usize;
             assert!(steps >= (1 + 2 * layers) * ids.len().div_ceil(tile), "{name}: {steps} steps");
+            for length in [1, 100, 999, 5000, usize::MAX] {
+                let (shorter, more) = in_session(&model, tile, |session| {
+                    session.set_step(length);
+                    let mut pass = session.begin_encode(&ids, &[]).expect("it begins");
+                    let mut steps = 1;
+                    while session.advance(&mut pass, &ids, &[]).expect("it advances") {
+                        steps += 1;
+                    }
+                    (session.encoder_states().to_vec(), steps)
+                });
+                assert_eq!(shorter, whole, "{name}, tiles of {tile}, steps of {length}");
+                assert!(length > 100 || more > 2 * steps, "{name}: {more} steps of {length}");
+            }
             let mut pauses = 0;
             let plan = MemoryPlan::new(&spec, 40, 40, tile).expect("a plan");
             let mut arena = AlignedVec::zeroed(plan.bytes() as usize);

@@ -13,7 +13,7 @@ use crate::emulate::{Counts, Measured};
 const FILE: &str = "converter/src/fit/counts.json";
 
 /// The programs whose measurements are stored.
-const KEPT: [&str; 5] = ["generate", "classify", "command", "bench", "calls"];
+const KEPT: [&str; 6] = ["generate", "classify", "command", "bench", "calls", "steps"];
 
 /// The measurements of each core, by program and quantity, such as `generate: instructions a
 /// token`.
@@ -60,6 +60,12 @@ impl Counted {
         ];
         counts.extend(sizes.map(|(what, bytes)| (what.to_owned(), bytes)));
         self.add(core, program, &counts);
+    }
+
+    /// The quantities that a core counted in a program.
+    pub(crate) fn whats(&self, core: &str, program: &str) -> impl Iterator<Item = &str> {
+        let all = self.cores.get(core).into_iter().flatten().map(|(what, _)| what.split_once(": "));
+        all.flatten().filter(move |(of, _)| *of == program).map(|(_, what)| what)
     }
 
     /// A measurement.

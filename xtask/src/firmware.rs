@@ -90,12 +90,14 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     }
     let table = table::of_cores(&counted);
     let calls = table::of_calls(&counted);
-    eprintln!("{table}\n{calls}");
+    let steps = table::of_steps(&counted);
+    eprintln!("{table}\n{calls}\n{steps}");
     if options.bless {
         counted.write()?;
         table::write("docs/boards.md", "firmware", &table)?;
         table::write("docs/boards.md", "calls", &calls)?;
     }
+    table::write("docs/boards.md", "steps", &steps)?;
     if let Some(folder) = &options.checkpoint {
         checkpoint::run(folder, &options.conversion, &options.core)?;
     }

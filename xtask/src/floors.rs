@@ -18,7 +18,7 @@ const CRATES: [(&str, &[&[&str]]); 3] = [("runtime/src", RUNTIME), ("converter/s
 
 /// The rooms of the runtime, lowest floor first. Rooms of one floor do not import each other.
 const RUNTIME: &[&[&str]] = &[
-    &["error", "features", "fixed"],
+    &["error", "features", "fixed", "step"],
     &["format"],
     &["aligned", "kernels", "tokenizer"],
     &["model", "workspace"],

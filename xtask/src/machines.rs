@@ -22,7 +22,7 @@ impl Core {
     /// Whether an example is built for the core. `calls` needs flash for two models; cores that
     /// have it list the feature of this name.
     pub(crate) fn builds(&self, example: &str) -> bool {
-        example != "calls" || self.features.split(',').any(|feature| feature == example)
+        !["calls", "steps"].contains(&example) || self.features.split(',').any(|feature| feature == "calls")
     }
 
     fn has_vectors(&self) -> bool {
@@ -76,7 +76,7 @@ pub(crate) const CORES: [Core; 7] = [
     },
 ];
 
-pub(crate) const EXAMPLES: [&str; 15] = [
+pub(crate) const EXAMPLES: [&str; 16] = [
     "generate",
     "classify",
     "tag",
@@ -86,6 +86,7 @@ pub(crate) const EXAMPLES: [&str; 15] = [
     "search",
     "bench",
     "calls",
+    "steps",
     "chat",
     "self_test",
     "edges",

@@ -75,6 +75,23 @@ pub(crate) fn of_c(counted: &Counted) -> String {
     table
 }
 
+/// The beginning of the names of the longest steps' counts.
+const LONGEST: &str = "instructions of the longest step, ";
+
+/// The table of longest steps for docs/boards.md.
+pub(crate) fn of_steps(counted: &Counted) -> String {
+    let names: Vec<&str> = CORES.iter().map(|core| core.name).collect();
+    let mut table =
+        format!("| instructions of the longest step | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
+    for call in counted.whats("M4F", "steps").filter_map(|what| what.strip_prefix(LONGEST)) {
+        let what = format!("{LONGEST}{call}");
+        let figures = names.iter().map(|core| counted.get(core, "steps", &what).map_or_else(String::new, grouped));
+        let (name, of) = call.split_once(", ").map_or((call, String::new()), |(name, of)| (name, format!(", {of}")));
+        _ = writeln!(table, "| `{name}`{of} | {} |", figures.collect::<Vec<_>>().join(" | "));
+    }
+    table
+}
+
 /// Formats a number with commas.
 pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
@@ -106,6 +123,22 @@ mod tests {
         assert!(page.contains(&table), "docs/boards.md is not made from converter/src/fit/counts.json");
         let calls = of_calls(&Counted::read().expect("it is there"));
         assert!(page.contains(&calls), "docs/boards.md is not made from converter/src/fit/counts.json:\n{calls}");
+        let steps = of_steps(&Counted::read().expect("it is there"));
+        assert!(page.contains(&steps), "docs/boards.md is not made from converter/src/fit/counts.json:\n{steps}");
+    }
+
+    #[test]
+    fn no_step_of_a_model_that_ships_is_longer_than_a_deadline_on_a_cortex_m4() {
+        /// A millisecond at 150 MHz.
+        const DEADLINE: u64 = 150_000;
+        let counted = Counted::read().expect("it is there");
+        let steps: Vec<_> = counted.whats("M4F", "steps").filter(|what| what.starts_with(LONGEST)).collect();
+        assert!(steps.len() > 10, "{steps:?}");
+        // A text becomes tokens in one step.
+        for what in steps.into_iter().filter(|what| !what.contains("Tokenizer")) {
+            let longest = counted.get("M4F", "steps", what).expect("it is counted");
+            assert!(longest <= DEADLINE, "{what}: {longest}");
+        }
     }
 
     #[test]

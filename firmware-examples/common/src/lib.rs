@@ -34,6 +34,8 @@ pub mod search;
 #[cfg(feature = "cores")]
 pub mod second;
 pub mod self_test;
+#[cfg(feature = "command")]
+pub mod steps;
 pub mod tag;
 pub mod update;
 

@@ -9,7 +9,7 @@ use kinglet::tokenizer::Tokenizer;
 use kinglet::{AlignedVec, Error, Model};
 use kinglet_examples::{
     Board, Line, Terminal, accuracy_commands, accuracy_intents, bench, calls, chat, checkpoint, classify, command,
-    edges, fill_mask, generate, kernels, score, search, self_test, tag, update,
+    edges, fill_mask, generate, kernels, score, search, self_test, steps, tag, update,
 };
 
 struct Desktop(Instant);
@@ -80,6 +80,7 @@ fn run(example: &str) -> Option<Result<(), Error>> {
         search,
         bench,
         calls,
+        steps,
         chat,
         self_test,
         edges,

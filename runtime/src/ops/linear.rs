@@ -32,6 +32,22 @@ impl<'a> QuantizedRows<'a> {
         };
         Self { values, cols, scales: scales.get(..tokens).unwrap_or(&[]) }
     }
+
+    /// Up to `count` of the rows, from `first` on.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
+        let end = self.len().min(first + count);
+        let (cells, rows) = (first * self.cols..end * self.cols, first..end);
+        let values = match self.values {
+            Values::A8(values) => Values::A8(values.get(cells).unwrap_or(&[])),
+            Values::A16(values) => Values::A16(values.get(cells).unwrap_or(&[])),
+        };
+        Self { values, cols: self.cols, scales: self.scales.get(rows).unwrap_or(&[]) }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.scales.len()
+    }
 }
 
 /// Quantizes rows of `cols` values.

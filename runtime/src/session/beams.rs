@@ -1,6 +1,9 @@
 //! Several texts of one decoder: the choice among them, and their order.
 
+use bytemuck::try_cast_slice_mut;
+
 use super::Session;
+use crate::block::copy;
 use crate::format::memory::MAX_BEAMS;
 
 impl Session<'_, '_> {
@@ -8,14 +11,14 @@ impl Session<'_, '_> {
     pub(crate) fn select(&mut self, beam: usize, position: usize) {
         self.beam = beam.min(self.plan.beams() - 1);
         self.position = position;
-        self.computed = None;
+        self.head = None;
         self.passes = self.passes.wrapping_add(1);
     }
 
     /// Replaces text `i` by text `parents[i]`, for all `i` at once.
     pub(crate) fn reorder(&mut self, parents: &[usize]) {
-        let size = self.workspace.cache.len() / self.plan.beams().max(1);
-        let cache = &mut *self.workspace.cache;
+        let Ok(cache) = try_cast_slice_mut::<u8, i32>(self.workspace.cache) else { return };
+        let size = cache.len() / self.plan.beams().max(1);
         let mut wanted: [Option<usize>; MAX_BEAMS] =
             core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
         // First copies to texts that no other text is to be replaced by. Only cycles are left then,
@@ -27,7 +30,7 @@ impl Session<'_, '_> {
             });
             let Some((beam, parent)) = free else { break };
             if let Some((to, from)) = two(cache, size, beam, parent) {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                copy(to, from);
             }
             wanted.iter_mut().skip(beam).take(1).for_each(|wanted| *wanted = None);
         }
@@ -44,9 +47,9 @@ impl Session<'_, '_> {
     }
 }
 
-/// The runs of `size` bytes with the numbers `a` and `b`, which differ.
-fn two(bytes: &mut [u8], size: usize, a: usize, b: usize) -> Option<(&mut [u8], &mut [u8])> {
-    let (low, high) = bytes.split_at_mut_checked(a.max(b) * size)?;
+/// The runs of `size` words with the numbers `a` and `b`, which differ.
+fn two(words: &mut [i32], size: usize, a: usize, b: usize) -> Option<(&mut [i32], &mut [i32])> {
+    let (low, high) = words.split_at_mut_checked(a.max(b) * size)?;
     let (low, high) = (low.get_mut(a.min(b) * size..)?.get_mut(..size)?, high.get_mut(..size)?);
     Some(if a < b { (low, high) } else { (high, low) })
 }

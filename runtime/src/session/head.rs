@@ -1,14 +1,16 @@
 //! From a hidden state to the result.
 
-use super::{Row, Session, stack_of};
+use super::reading::Row;
+use super::{Session, stack_of};
 use crate::block::copy;
 use crate::error::RunError;
 use crate::fixed::mean;
 use crate::format::layout::{HeadPart, Role, Stack, StackPart};
 use crate::format::spec::{OutputProjection, Pooling};
 use crate::ops::activation::{activate, soft_cap};
-use crate::ops::linear::{QuantizedRows, linear, quantize_rows};
+use crate::ops::linear::{QuantizedRows, quantize_rows};
 use crate::ops::norm::norm;
+use crate::step::{Step, VALUE};
 use crate::workspace::Workspace;
 
 impl Session<'_, '_> {
@@ -57,8 +59,47 @@ impl Session<'_, '_> {
     pub fn logits_mut(&mut self) -> Result<&mut [i32], RunError> {
         let row = self.row()?;
         self.head_once(row)?;
-        self.computed = None;
+        self.head = None;
         Ok(self.results())
+    }
+
+    /// Takes the head a step further on its way to the [logits](Self::logits), which cost nothing
+    /// more when it is through, and says whether there is more to do. Where the vocabulary is
+    /// small, as it is in the models that ship, one step is enough.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    ///
+    /// ```
+    /// use kinglet::sample::argmax;
+    /// use kinglet::{RunError, Session};
+    ///
+    /// fn next(session: &mut Session, feed_watchdog: impl Fn()) -> Result<u32, RunError> {
+    ///     while session.advance_logits()? {
+    ///         feed_watchdog();
+    ///     }
+    ///     Ok(argmax(session.logits()?))
+    /// }
+    /// # let _ = |session: &mut Session| next(session, || ());
+    /// ```
+    pub fn advance_logits(&mut self) -> Result<bool, RunError> {
+        self.advance_logits_by(false)
+    }
+
+    /// As [`advance_logits`](Self::advance_logits), or through all that is left to do.
+    pub(crate) fn advance_logits_by(&mut self, all: bool) -> Result<bool, RunError> {
+        let row = self.row()?;
+        self.advance_head(row, all)
+    }
+
+    /// As [`advance_logits`](Self::advance_logits), on the way to the
+    /// [logits of an encoder's token](Self::logits_at).
+    ///
+    /// # Errors
+    /// As [`logits_at`](Self::logits_at).
+    pub fn advance_logits_at(&mut self, position: usize) -> Result<bool, RunError> {
+        let row = self.row_at(position)?;
+        self.advance_head(row, false)
     }
 
     /// The head's result for the encoder's token at a position.
@@ -67,13 +108,18 @@ impl Session<'_, '_> {
     /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when
     /// the head is a decoder's.
     pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
+        let row = self.row_at(position)?;
+        self.head_once(row)
+    }
+
+    fn row_at(&self, position: usize) -> Result<Row, RunError> {
         if self.model.spec().decoder.is_some() {
             return Err(RunError::WrongHead("read single tokens of an encoder"));
         }
         if position >= self.source {
             return Err(RunError::TooManyTokens { limit: self.source, given: position.saturating_add(1) });
         }
-        self.head_once(Row::At(position))
+        Ok(Row::At(position))
     }
 
     /// The state that the head reads of a text as a whole.
@@ -88,10 +134,7 @@ impl Session<'_, '_> {
 
     /// The head's result for a row, which is computed unless it is still there.
     fn head_once(&mut self, row: Row) -> Result<&[i32], RunError> {
-        if self.computed != Some(row) {
-            self.head(row)?;
-            self.computed = Some(row);
-        }
+        self.head(row)?;
         Ok(self.results())
     }
 
@@ -104,9 +147,41 @@ impl Session<'_, '_> {
         buffer.get_mut(..size).unwrap_or(&mut [])
     }
 
-    /// Computes the head's result for a row: pools, transforms and projects.
+    /// Computes the head's result for a row, unless it is still there.
     pub(super) fn head(&mut self, row: Row) -> Result<(), RunError> {
-        self.computed = None;
+        if matches!(self.head, Some(HeadWork { row: of, parts: None }) if of == row) {
+            return Ok(());
+        }
+        loop {
+            self.pause();
+            if !self.advance_head(row, !self.pauses())? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a step towards the head's result for a row, or all that are left, and says whether
+    /// there are more.
+    fn advance_head(&mut self, row: Row, all: bool) -> Result<bool, RunError> {
+        let parts = match self.head.take() {
+            Some(HeadWork { row: of, parts }) if of == row => match parts {
+                Some(parts) => parts,
+                None => {
+                    self.head = Some(HeadWork { row, parts });
+                    return Ok(false);
+                }
+            },
+            _ => 0,
+        };
+        self.workspace.scratch.step = Step::after(parts, self.step, all);
+        self.head_parts(row)?;
+        let parts = self.workspace.scratch.step.left_after();
+        self.head = Some(HeadWork { row, parts });
+        Ok(parts.is_some())
+    }
+
+    /// The parts of the head's work on a row: it pools, transforms and projects.
+    fn head_parts(&mut self, row: Row) -> Result<(), RunError> {
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);
         let (id, decodes) = if spec.decoder.is_some() { (Stack::Decoder, true) } else { (Stack::Encoder, false) };
@@ -116,33 +191,44 @@ impl Session<'_, '_> {
         let Workspace { hidden, kept, states, scratch, .. } = &mut self.workspace;
         let (states, read) = if decodes { (&*hidden, self.last_tile) } else { (&*states, self.source) };
         let states = states.get(..read * hidden_size).unwrap_or(&[]);
+        if read == 0 && row != Row::Prefix {
+            return Err(RunError::NoTokens);
+        }
+        let (others, step) = (self.threads.beside(1), &mut scratch.step);
         // `normed` holds the input and, once that is quantized, the output.
         let mut len = hidden_size;
         let pooled = scratch.normed.get_mut(..len).unwrap_or(&mut []);
-        match row {
-            Row::Prefix => copy(pooled, self.prefix.as_ref().map_or(&[], |prefix| prefix.state(stack.spec))),
-            _ if read == 0 => return Err(RunError::NoTokens),
-            Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
-            Row::Kept => copy(pooled, kept),
-            Row::Mean => {
-                for (column, out) in pooled.iter_mut().enumerate() {
-                    let values = states.iter().skip(column).step_by(hidden_size);
-                    *out = mean(values.map(|&x| i64::from(x)).sum(), read as u32);
+        if step.takes(if row == Row::Mean { states.len() } else { len * VALUE }) {
+            match row {
+                Row::Prefix => copy(pooled, self.prefix.as_ref().map_or(&[], |prefix| prefix.state(stack.spec))),
+                Row::At(row) => copy(pooled, states.get(row * hidden_size..).unwrap_or(&[])),
+                Row::Kept => copy(pooled, kept),
+                Row::Mean => {
+                    for (column, out) in pooled.iter_mut().enumerate() {
+                        let values = states.iter().skip(column).step_by(hidden_size);
+                        *out = mean(values.map(|&x| i64::from(x)).sum(), read as u32);
+                    }
                 }
             }
-        }
-        if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
-            norm(kernels, spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
+            if let (true, Some(spec)) = (decodes, &stack.spec.final_norm) {
+                norm(kernels, spec, &stack.norm(StackPart::FinalNorm), bits, pooled);
+            }
         }
         if let Some(transform) = &head.transform {
-            quantize_rows(kernels, width, pooled, len, scratch.quantized, scratch.scales);
+            if step.takes(len * VALUE) {
+                quantize_rows(kernels, width, pooled, len, scratch.quantized, scratch.scales);
+            }
             len = transform.size as usize;
             let out = scratch.normed.get_mut(..len).unwrap_or(&mut []);
             let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
-            linear(kernels, &x, &model.head_matrix(HeadPart::Transform), out);
-            activate(kernels, transform.activation, model.halfwords(Role::Head(HeadPart::ActivationTable)), bits, out);
-            if let Some(spec) = &transform.norm {
-                norm(kernels, spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
+            let matrix = model.head_matrix(HeadPart::Transform);
+            others.linear_in_parts(kernels, &x, &matrix, matrix.bias, step, out);
+            if step.takes(2 * len * VALUE) {
+                let table = model.halfwords(Role::Head(HeadPart::ActivationTable));
+                activate(kernels, transform.activation, table, bits, out);
+                if let Some(spec) = &transform.norm {
+                    norm(kernels, spec, &model.norm(Role::Head(HeadPart::TransformNorm)), bits, out);
+                }
             }
         }
         let input = scratch.normed.get_mut(..len).unwrap_or(&mut []);
@@ -156,12 +242,24 @@ impl Session<'_, '_> {
             _ => matrix.bias,
         };
         let out = scratch.wide.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
-        quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
+        if step.takes(len * VALUE) {
+            quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
+        }
         let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
-        self.threads.beside(1).linear_with_bias(kernels, &x, &matrix, bias, out);
-        if let Some(cap) = head.soft_cap {
+        others.linear_in_parts(kernels, &x, &matrix, bias, step, out);
+        if let Some(cap) = head.soft_cap
+            && step.takes(out.len() * VALUE)
+        {
             soft_cap(cap, model.halfwords(Role::Head(HeadPart::TanhTable)), bits, out);
         }
         Ok(())
     }
+}
+
+/// What the head has done for a state.
+#[derive(Clone, Copy)]
+pub(super) struct HeadWork {
+    row: Row,
+    /// Parts that were run when some are left; none when all were.
+    parts: Option<u32>,
 }

@@ -9,7 +9,8 @@ impl Session<'_, '_> {
     /// that the session reads next: the largest of the arena's buffers that hold nothing of what
     /// the session has read. Before a decoder has read anything that is its cache. An encoder
     /// without a decoder forgets its text, and lends the memory of its hidden states. The logits,
-    /// which may lie there, are computed anew when they are asked for.
+    /// which may lie there, are computed anew when they are asked for, and a pass that is under way
+    /// ends.
     ///
     /// How many words a text needs at most is
     /// [known](crate::tokenizer::Tokenizer::scratch_words); most texts need far fewer. In the
@@ -30,7 +31,8 @@ impl Session<'_, '_> {
     /// # let _ = hear;
     /// ```
     pub fn scratch(&mut self) -> &mut [u32] {
-        self.computed = None;
+        self.head = None;
+        self.passes = self.passes.wrapping_add(1);
         if self.model.spec().decoder.is_none() {
             self.source = 0;
         }

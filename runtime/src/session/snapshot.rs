@@ -10,7 +10,7 @@ use super::Session;
 use super::reading::Reading;
 use crate::cache::{KeyValueCache, Keys};
 use crate::error::{Buffer, RunError};
-use crate::format::checksum::{Checksum, checksum};
+use crate::format::checksum::Checksum;
 use crate::format::memory::{decoder_slots, layer_cache_bytes};
 use crate::format::spec::at_least_one;
 use crate::workspace::{Workspace, counted};
@@ -25,6 +25,9 @@ const WORDS: usize = 14;
 /// Words of the header that must be equal where a snapshot is restored.
 const FIXED: usize = 7;
 const CHECKSUM: usize = 4;
+
+/// Bytes that are checked between two pauses.
+const PIECE: usize = 8 << 10;
 
 /// A part of the arena that a snapshot holds.
 type Visit<'v> = &'v mut dyn FnMut(&mut [u8]);
@@ -68,13 +71,18 @@ impl Session<'_, '_> {
         for (bytes, word) in header.as_chunks_mut().0.iter_mut().zip(self.header()) {
             *bytes = word.to_le_bytes();
         }
+        let (mut found, mut pause) = (Checksum::new(), self.pause.take());
+        found.update(header);
         self.each_part(&mut |part| {
             if let Some((to, after)) = core::mem::take(&mut rest).split_at_mut_checked(part.len()) {
-                to.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+                to.iter_mut().zip(&*part).for_each(|(to, from)| *to = *from);
+                found.update(part);
                 rest = after;
             }
+            pause.iter_mut().for_each(|pause| pause());
         });
-        *sum = checksum(content).to_le_bytes();
+        self.pause = pause;
+        *sum = found.finish().to_le_bytes();
         Ok(needed)
     }
 
@@ -122,19 +130,25 @@ impl Session<'_, '_> {
         let whole = found.filter(|(parts, sum)| {
             let mut found = Checksum::new();
             found.update(header);
-            found.update(parts);
+            for part in parts.chunks(PIECE) {
+                found.update(part);
+                self.pause();
+            }
             found.finish() == u32::from_le_bytes(**sum)
         });
         let Some((mut parts, _)) = whole else {
             (self.first, self.position, self.source, self.last_tile, self.reading) = before;
             return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it was changed") });
         };
+        let mut pause = self.pause.take();
         self.each_part(&mut |part| {
             if let Some((from, after)) = parts.split_at_checked(part.len()) {
                 part.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 parts = after;
             }
+            pause.iter_mut().for_each(|pause| pause());
         });
+        self.pause = pause;
         Ok(())
     }
 

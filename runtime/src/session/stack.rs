@@ -13,11 +13,13 @@ use crate::format::memory::{decoder_slots, layer_cache_bytes};
 use crate::format::spec::{StackSpec, at_least_one};
 use crate::model::StackView;
 use crate::ops::norm::norm;
+use crate::step::{Step, VALUE};
 use crate::threads::Others;
 use crate::workspace::{Workspace, counted};
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// Takes some tokens of the encoder through a stage. Returns whether there is more to do.
+    /// Takes some tokens of the encoder through a stage, or as far as there is room in a step.
+    /// Returns whether there is more to do.
     // Inlined into its only caller in firmware, it would take a quarter of a kilobyte more.
     #[inline(never)]
     pub(super) fn advance_encoder(
@@ -25,9 +27,10 @@ impl<'s, 'm> Session<'s, 'm> {
         stack: &StackView<'s, 'm>,
         pass: &mut Pass,
         text: (&[u32], &[u8]),
+        all: bool,
         trace: Trace<'_>,
     ) -> Result<bool, RunError> {
-        self.computed = None;
+        self.head = None;
         let (tokens, layer, stage) = (pass.tokens, pass.layer, pass.stage);
         let convolves = self.convolves(layer);
         let hidden_size = stack.hidden_size();
@@ -41,15 +44,16 @@ impl<'s, 'm> Session<'s, 'm> {
         let states = states.get_mut(..tokens * hidden_size).ok_or(RunError::NoTokens)?;
         let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(RunError::NoTokens)?;
         let keys = self.model.spec().numerics.keys;
-        let each_row = x.chunks_exact_mut(hidden_size);
+        // Threads go through a tile without a stop.
+        scratch.step = if threads.count() > 1 { Step::WHOLE } else { Step::after(pass.parts, self.step, all) };
         match stage {
             Stage::Embed => {
-                for (at, row) in (start..).zip(each_row) {
+                for (at, row) in (start..).zip(x.chunks_exact_mut(hidden_size)) {
                     embed(stack, self.kernels, text, at, 0, row, scratch);
                 }
             }
             Stage::Store | Stage::Forward => {
-                let block = Block::new(*stack, layer, self.kernels, threads.beside(tokens));
+                let block = Block::new(*stack, layer, self.kernels, threads.beside(end - start));
                 let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
                 let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
                 if stage == Stage::Store {
@@ -70,8 +74,11 @@ impl<'s, 'm> Session<'s, 'm> {
             }
             Stage::Convolve => {
                 if let Some(convolution) = stack.spec.convolution.as_ref().filter(|_| features::CONVOLUTIONS) {
-                    for (at, row) in (start..).zip(each_row) {
-                        convolve(stack, convolution, self.kernels, text, at, row, scratch);
+                    for (at, row) in (start..).zip(x.chunks_exact_mut(hidden_size)) {
+                        let seen = usize::from(convolution.kernel_size);
+                        if scratch.step.takes(seen * hidden_size * hidden_size) {
+                            convolve(stack, convolution, self.kernels, text, at, row, scratch);
+                        }
                     }
                 }
             }
@@ -79,7 +86,7 @@ impl<'s, 'm> Session<'s, 'm> {
                 if let Some(spec) = &stack.spec.final_norm {
                     let numbers = stack.norm(StackPart::FinalNorm);
                     let bits = self.model.spec().numerics.fraction_bits;
-                    each_row.for_each(|row| norm(self.kernels, spec, &numbers, bits, row));
+                    x.chunks_exact_mut(hidden_size).for_each(|row| norm(self.kernels, spec, &numbers, bits, row));
                 }
             }
             Stage::StoreCross => {
@@ -98,15 +105,19 @@ impl<'s, 'm> Session<'s, 'm> {
             }
             Stage::Done => {}
         }
-        pass.read = end;
-        if end < tokens {
+        pass.parts = scratch.step.left_after().unwrap_or(0);
+        if pass.parts > 0 {
             return Ok(true);
         }
         match stage {
-            Stage::Embed => trace(0, states),
-            Stage::Forward if !convolves => trace(layer + 1, states),
-            Stage::Convolve => trace(layer + 1, states),
+            Stage::Embed => trace(0, x),
+            Stage::Forward if !convolves => trace(layer + 1, x),
+            Stage::Convolve => trace(layer + 1, x),
             _ => {}
+        }
+        pass.read = end;
+        if end < tokens {
+            return Ok(true);
         }
         self.next_stage(pass);
         if pass.stage == Stage::Done {
@@ -147,17 +158,19 @@ impl<'s, 'm> Session<'s, 'm> {
         };
     }
 
-    /// Takes one tile through one layer of the decoder. Returns whether there is more to do.
+    /// Takes one tile through one layer of the decoder, or as far as there is room in a step.
+    /// Returns whether there is more to do.
     pub(super) fn advance_decoder(
         &mut self,
         stack: &StackView<'s, 'm>,
         pass: &mut Pass,
         ids: &[u32],
+        all: bool,
         trace: Trace<'_>,
     ) -> Result<bool, RunError> {
         // There is no state for the head until the tile is through.
         self.last_tile = 0;
-        self.computed = None;
+        self.head = None;
         let keys = self.model.spec().numerics.keys;
         let (hidden_size, start, layer) = (stack.hidden_size(), self.position, pass.layer);
         let rest = ids.get(pass.read..).unwrap_or(&[]);
@@ -165,12 +178,13 @@ impl<'s, 'm> Session<'s, 'm> {
         let Workspace { hidden, kept, cache, cross_cache, scratch, .. } = &mut self.workspace;
         let of_one = cache.len() / self.plan.beams().max(1);
         let cache = cache.get_mut(self.beam * of_one..(self.beam + 1) * of_one).ok_or(RunError::WrongPlan)?;
-        if layer == 0 {
+        scratch.step = if self.threads.count() > 1 { Step::WHOLE } else { Step::after(pass.parts, self.step, all) };
+        if layer == 0 && pass.parts == 0 {
             let state = self.prefix.as_ref().map_or(&[][..], |prefix| prefix.state(stack.spec));
             self.reading.keep(hidden, hidden_size, kept, state);
         }
         let x = hidden.get_mut(..ids.len() * hidden_size).ok_or(RunError::NoTokens)?;
-        if layer == 0 {
+        if layer == 0 && scratch.step.takes(x.len() * VALUE) {
             let before = self.prefix.iter().flat_map(Prefix::ids).take(self.first);
             let first = count(stack.spec, counted(stack.spec, &self.plan, cache), start - self.first, before, ids);
             for (at, row) in x.chunks_exact_mut(hidden_size).enumerate() {
@@ -203,6 +217,10 @@ impl<'s, 'm> Session<'s, 'm> {
             let cross = cross.as_ref().map(|cache| (cache, source));
             block.forward(x, start + first, start + ids.len(), &own, cross, scratch);
         });
+        pass.parts = scratch.step.left_after().unwrap_or(0);
+        if pass.parts > 0 {
+            return Ok(true);
+        }
         trace(layer + 1, x);
         pass.layer += 1;
         if pass.layer == layers {

@@ -49,6 +49,7 @@ pub struct Suspended {
     reading: Reading,
     source: usize,
     passes: u32,
+    step: usize,
 }
 
 impl core::fmt::Debug for Suspended {
@@ -67,8 +68,8 @@ impl<'s, 'm> Session<'s, 'm> {
     /// continued.
     pub fn suspend(self) -> Suspended {
         let prefix = self.prefix_checksum();
-        let Self { kernels, plan, first, position, beam, last_tile, reading, source, passes, .. } = self;
-        Suspended { kernels, plan, prefix, first, position, beam, last_tile, reading, source, passes }
+        let Self { kernels, plan, first, position, beam, last_tile, reading, source, passes, step, .. } = self;
+        Suspended { kernels, plan, prefix, first, position, beam, last_tile, reading, source, passes, step }
     }
 
     /// Resumes a suspended session with its model, in an arena with the contents of its arena.
@@ -102,7 +103,7 @@ impl<'s, 'm> Session<'s, 'm> {
         arena: &'s mut [u8],
         suspended: &Suspended,
     ) -> Result<Self, RunError> {
-        let Suspended { kernels, plan, first, position, beam, last_tile, reading, source, passes, .. } =
+        let Suspended { kernels, plan, first, position, beam, last_tile, reading, source, passes, step, .. } =
             suspended.clone();
         if prefix.as_ref().map_or(0, Prefix::checksum) != suspended.prefix {
             return Err(RunError::BadPrefix("the session that was suspended had another one, or none"));
@@ -120,7 +121,8 @@ impl<'s, 'm> Session<'s, 'm> {
             beam,
             last_tile,
             reading,
-            computed: None,
+            head: None,
+            step,
             source,
             passes,
             threads,

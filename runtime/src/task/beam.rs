@@ -231,7 +231,7 @@ impl<'b> BeamSearch<'b> {
         self.candidates.truncate(self.kept - 1);
         // Stable: of equal candidates, the one offered first ranks higher.
         let place = self.candidates.partition_point(|candidate| candidate.log_probability >= log_probability);
-        let _ = self.candidates.insert(place, Candidate { log_probability, beam, token });
+        insert(&mut self.candidates, place, Candidate { log_probability, beam, token });
     }
 
     /// Ends a step: selects the next beams among the candidates of all running beams. `is_done`
@@ -255,8 +255,8 @@ impl<'b> BeamSearch<'b> {
             }
         }
         let step = self.steps * self.options.num_beams;
-        for (slot, node) in self.nodes.iter_mut().skip(step).zip(nodes) {
-            *slot = node;
+        for (slot, node) in self.nodes.iter_mut().skip(step).zip(&nodes) {
+            *slot = *node;
         }
         (self.running, self.parents) = (running, parents);
         self.steps += 1;
@@ -282,9 +282,16 @@ impl<'b> BeamSearch<'b> {
         if place < self.options.num_beams {
             self.finished.truncate(self.options.num_beams - 1);
             let (beam, token) = (candidate.beam, candidate.token);
-            let _ = self.finished.insert(place, Finished { score, steps: self.steps, beam, token });
+            insert(&mut self.finished, place, Finished { score, steps: self.steps, beam, token });
         }
     }
+}
+
+/// Inserts a value where there is room. `Vec::insert` panics for a place beyond the end, for all
+/// that the linker sees.
+fn insert<T, const N: usize>(all: &mut Vec<T, N>, place: usize, mut value: T) {
+    all.iter_mut().skip(place).for_each(|other| core::mem::swap(other, &mut value));
+    let _ = all.push(value);
 }
 
 /// Searches for the most likely continuations of `text`, which also serves as working memory and is
@@ -353,12 +360,14 @@ pub fn beam_search<'b>(
                 Some(token) => search.offer(beam, token, 0.0),
                 None => {
                     let normalizer = weigh(logits, bits, text.tokens(), begun, options, beams);
-                    for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit != SUPPRESSED) {
+                    let least = least_kept(logits, search.kept);
+                    for (token, &logit) in logits.iter().enumerate().filter(|(_, logit)| **logit >= least) {
                         search.offer(beam, token as u32, (f64::from(logit) * unit - normalizer) as f32);
                     }
                 }
             }
             text.truncate(begun);
+            session.pause();
         }
         let full = session.limit() <= position;
         let going_on = search.advance(|search, beam, token| {
@@ -372,7 +381,25 @@ pub fn beam_search<'b>(
             return if search.finished.is_empty() { Err(RunError::AllSuppressed) } else { Ok(search) };
         }
         session.reorder(search.parents());
+        session.pause();
     }
+}
+
+/// The least of the `kept` largest logits: no smaller one of this text is a candidate that is kept.
+fn least_kept(logits: &[i32], kept: usize) -> i32 {
+    let mut largest = Vec::<i32, MAX_CANDIDATES>::new();
+    for &logit in logits.iter().filter(|&&logit| logit != SUPPRESSED) {
+        let full = largest.len() >= kept.min(MAX_CANDIDATES);
+        if full && largest.last().is_some_and(|least| logit <= *least) {
+            continue;
+        }
+        if full {
+            largest.pop();
+        }
+        let place = largest.partition_point(|other| *other >= logit);
+        insert(&mut largest, place, logit);
+    }
+    largest.last().copied().unwrap_or(SUPPRESSED).max(SUPPRESSED + 1)
 }
 
 /// Applies the options to the logits after a text and returns the normalizer, by which logits

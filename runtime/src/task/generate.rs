@@ -197,11 +197,21 @@ impl<'o> Generation<'o> {
         text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Progress, RunError> {
+        self.advance_by(session, text, sampler, false)
+    }
+
+    fn advance_by(
+        &mut self,
+        session: &mut Session<'_, '_>,
+        text: &mut (impl TokenBuffer + ?Sized),
+        sampler: &mut Sampler,
+        all: bool,
+    ) -> Result<Progress, RunError> {
         match &mut self.stage {
             Stage::Ended(stop) => return Ok(Progress::Ended(*stop)),
             Stage::Begin => self.begin(session, text)?,
             Stage::Read { pass, from, turned } => {
-                let more = session.advance(pass, text.tokens().get(*from..).unwrap_or(&[]), &[]);
+                let more = session.advance_by(pass, text.tokens().get(*from..).unwrap_or(&[]), &[], all);
                 if !matches!(more, Ok(true)) {
                     if *turned {
                         text.tokens_mut().reverse();
@@ -210,7 +220,7 @@ impl<'o> Generation<'o> {
                 }
                 more?;
             }
-            Stage::Choose => return self.choose(session, text, sampler),
+            Stage::Choose => return self.choose(session, text, sampler, all),
         }
         Ok(Progress::Working)
     }
@@ -226,8 +236,9 @@ impl<'o> Generation<'o> {
         text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
     ) -> Result<Option<u32>, RunError> {
+        let all = !session.pauses();
         loop {
-            match self.advance(session, text, sampler)? {
+            match self.advance_by(session, text, sampler, all)? {
                 Progress::Working => session.pause(),
                 Progress::Token(token) => return Ok(Some(token)),
                 Progress::Ended(_) => return Ok(None),
@@ -307,6 +318,7 @@ impl<'o> Generation<'o> {
         session: &mut Session<'_, '_>,
         text: &mut (impl TokenBuffer + ?Sized),
         sampler: &mut Sampler,
+        all: bool,
     ) -> Result<Progress, RunError> {
         let (options, begun) = (self.options, self.begun);
         let end = |stage: &mut Stage, stop| {
@@ -323,6 +335,9 @@ impl<'o> Generation<'o> {
                 return Ok(Progress::Working);
             }
             return end(&mut self.stage, Stop::Full);
+        }
+        if session.advance_logits_by(all)? {
+            return Ok(Progress::Working);
         }
         let bits = session.model().spec().numerics.fraction_bits;
         let logits = session.logits_mut()?;

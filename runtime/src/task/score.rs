@@ -18,10 +18,35 @@ pub fn log_probability(logits: &[i32], token: u32, fraction_bits: u8) -> f32 {
 
 /// The log-sum-exp of the logits, by which logits exceed log-probabilities.
 pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
-    let unit = libm::ldexp(1.0, -i32::from(fraction_bits));
     let largest = logits.iter().copied().fold(i32::MIN, i32::max);
-    let sum: f64 = logits.iter().map(|&logit| libm::exp(-f64::from(largest.abs_diff(logit)) * unit)).sum();
-    f64::from(largest) * unit + libm::log(sum)
+    let sum: u64 = logits.iter().map(|&logit| exp_neg(largest.abs_diff(logit), fraction_bits)).sum();
+    let largest = libm::ldexp(f64::from(largest), -i32::from(fraction_bits));
+    largest + libm::log(libm::ldexp(sum as f64, -32))
+}
+
+/// `e^-x` with 32 fraction bits, for an `x` with `fraction_bits`.
+fn exp_neg(x: u32, fraction_bits: u8) -> u64 {
+    /// From here on it is less than half of the last bit.
+    const FAR: u32 = 24;
+    /// `log2(e)` with 31 fraction bits.
+    const LOG2_E: u32 = 0xb8aa_3b2a;
+    /// `(1 - 2^-f) / f` as a polynomial of `f` in `0..1`, with 32 fraction bits, alternating signs
+    /// and the highest power first: the interpolation at Chebyshev's nodes.
+    const TERMS: [u32; 7] = [0xbdba, 0x9_c23c, 0x57_28f4, 0x276_41cc, 0xe35_812f, 0x3d7f_7bcc, 0xb172_17f7];
+    if u64::from(x) >= u64::from(FAR) << fraction_bits.min(32) {
+        return 0;
+    }
+    // With 27 fraction bits, which leave room for `FAR`.
+    let x = match 27_u32.checked_sub(fraction_bits.into()) {
+        Some(more) => x << more,
+        None => x >> (u32::from(fraction_bits) - 27).min(31),
+    };
+    let power = u64::from(x) * u64::from(LOG2_E);
+    let (whole, fraction) = (power >> 58, (power >> 26) as u32);
+    let high = |a: u32, b: u32| ((u64::from(a) * u64::from(b)) >> 32) as u32;
+    let [last, others @ ..] = TERMS;
+    let polynomial = others.into_iter().fold(last, |sum, term| term.wrapping_sub(high(fraction, sum)));
+    ((1 << 32) - u64::from(high(fraction, polynomial))) >> whole
 }
 
 /// Computes the log-probability of each token given the tokens read before it, and calls `each`
@@ -53,6 +78,7 @@ pub fn score(session: &mut Session<'_, '_>, ids: &[u32], mut each: impl FnMut(us
                 if let Some(position) = (ids.len() - 1).checked_sub(read + 1) {
                     next(position, logits);
                 }
+                session.pause();
             }
             Ok(())
         }
@@ -88,4 +114,28 @@ pub fn pseudo_score(
         each(position, log_probability(session.logits_at(position)?, token, spec.numerics.fraction_bits));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_exponential_is_the_real_one() {
+        for bits in [0, 8, 13, 16, 20, 30] {
+            for x in (0..32).map(|shift| u32::MAX >> shift).chain((0..5000).map(|n| n * 131)) {
+                let exact = libm::exp(-libm::ldexp(f64::from(x), -i32::from(bits)));
+                let found = libm::ldexp(exp_neg(x, bits) as f64, -32);
+                assert!((found - exact).abs() < libm::ldexp(1.0, -30), "{x} >> {bits}: {found} for {exact}");
+            }
+        }
+        assert_eq!(exp_neg(0, 16), 1 << 32);
+    }
+
+    #[test]
+    fn one_logit_is_its_own_normalizer_and_equal_ones_share() {
+        assert_eq!(log_normalizer(&[-5 << 16], 16), -5.0);
+        assert!((log_normalizer(&[7 << 10; 1000], 10) - 7.0 - libm::log(1000.0)).abs() < 1e-9);
+        assert!((log_normalizer(&[i32::MIN, i32::MAX], 16) - f64::from(i32::MAX) / 65536.0).abs() < 1e-9);
+    }
 }
