@@ -37,6 +37,8 @@ pub mod self_test;
 #[cfg(feature = "command")]
 pub mod steps;
 pub mod tag;
+#[cfg(feature = "cores")]
+pub mod two_cores;
 pub mod update;
 
 pub use emulated::{Stack, paint, painted};

@@ -16,9 +16,9 @@ const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
 #[derive(Default)]
-pub struct Pico2(Lines);
+pub struct Pico(Lines);
 
-impl Board for Pico2 {
+impl Board for Pico {
     const UNIT: &'static str = "microseconds";
 
     fn print(&mut self, text: &str) {
@@ -31,7 +31,7 @@ impl Board for Pico2 {
 }
 
 /// Starts the chip and says how fast it is.
-fn start(board: &mut Pico2) -> Peripherals {
+pub fn start(board: &mut Pico) -> Peripherals {
     let clocks = ClockConfig::system_freq(MEGAHERTZ * 1_000_000).expect("a clock that the PLL can make");
     let chip = embassy_rp::init(Config::new(clocks));
     clock(board, clk_sys_freq());
@@ -47,8 +47,8 @@ macro_rules! main {
 }
 
 /// Runs an example, and then sleeps.
-pub fn run(example: impl FnOnce(&mut Pico2) -> Result<(), Error>) -> ! {
-    let mut board = Pico2::default();
+pub fn run(example: impl FnOnce(&mut Pico) -> Result<(), Error>) -> ! {
+    let mut board = Pico::default();
     _ = start(&mut board);
     if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);
