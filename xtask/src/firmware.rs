@@ -96,8 +96,8 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         counted.write()?;
         table::write("docs/boards.md", "firmware", &table)?;
         table::write("docs/boards.md", "calls", &calls)?;
+        table::write("docs/boards.md", "steps", &steps)?;
     }
-    table::write("docs/boards.md", "steps", &steps)?;
     if let Some(folder) = &options.checkpoint {
         checkpoint::run(folder, &options.conversion, &options.core)?;
     }
