@@ -16,7 +16,7 @@ use crate::counts::Counted;
 use crate::emulate::{Counts, Measured, compared, counts, emulate, measure};
 use crate::machines::{CORES, Core, EXAMPLES, LEAN};
 use crate::programs::{build, build_lean, build_one, folder_of};
-use crate::{boards, checkpoint, executors, signed, table, talk, template};
+use crate::{boards, checkpoint, executors, pico, signed, table, talk, template};
 
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
@@ -79,6 +79,7 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
     executors::check()?;
     signed::check()?;
     template::check()?;
+    pico::check(&conversation)?;
     let mut counted = Counted::read()?;
     for (core, examples) in &rows {
         counted.add_examples(core, examples);

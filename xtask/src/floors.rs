@@ -56,7 +56,7 @@ const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
     &["deep", "emulate", "floats", "programs", "python"],
     &["blobs", "boards", "browser", "counts", "executors", "first", "portable", "signed", "talk"],
-    &["table", "template"],
+    &["pico", "table", "template"],
     &["c", "checkpoint"],
     &["firmware"],
     &["bench"],

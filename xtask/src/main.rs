@@ -17,6 +17,7 @@ mod first;
 mod floats;
 mod floors;
 mod machines;
+mod pico;
 mod portable;
 mod programs;
 mod python;
@@ -45,11 +46,12 @@ const TARGETS: [&str; 7] = [
 
 /// Emulators, compilers and interpreters that the tests need, and the Debian packages that contain
 /// them.
-const EMULATORS: [(&str, &str); 10] = [
+const EMULATORS: [(&str, &str); 11] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("qemu-aarch64", "qemu-user"),
     ("node", "nodejs"),
+    ("npm", "npm"),
     ("chromedriver", "chromium-driver"),
     ("gcc", "gcc"),
     ("g++", "g++"),

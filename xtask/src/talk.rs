@@ -35,18 +35,26 @@ pub(crate) fn here(bless: bool) -> Result<Conversation> {
     Ok(Conversation { typed: fs::read_to_string(typed)?, answered: kept })
 }
 
-/// Runs `talk` over a core's serial line, which also echoes the input.
-pub(crate) fn on_core(core: &Core, program: &Path, conversation: &Conversation) -> Result<()> {
-    const BACKSPACE: &str = "\u{8}";
-    const END: &str = "\u{4}";
-    // Also types a character and deletes it, which changes the echo but not the answer.
-    let typed = conversation.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
-    let shown = conversation.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
-    let mut answers = conversation.answered.lines();
-    let mut wanted = answers.next().map_or_else(String::new, |greeting| greeting.to_owned() + "\n");
-    for (line, answer) in shown.lines().zip(answers) {
-        wanted += &format!("{line}\n{answer}\n");
+impl Conversation {
+    /// The input to type into a serial line, which echoes it, and the output to expect.
+    pub(crate) fn over_a_line(&self) -> (String, String) {
+        const BACKSPACE: &str = "\u{8}";
+        const END: &str = "\u{4}";
+        // Also types a character and deletes it, which changes the echo but not the answer.
+        let typed = self.typed.replacen('\n', &format!("x{BACKSPACE}\n"), 1) + END;
+        let shown = self.typed.replacen('\n', &format!("x{BACKSPACE} {BACKSPACE}\n"), 1);
+        let mut answers = self.answered.lines();
+        let mut wanted = answers.next().map_or_else(String::new, |greeting| greeting.to_owned() + "\n");
+        for (line, answer) in shown.lines().zip(answers) {
+            wanted += &format!("{line}\n{answer}\n");
+        }
+        (typed, wanted)
     }
+}
+
+/// The conversation over a core's serial line.
+pub(crate) fn on_core(core: &Core, program: &Path, conversation: &Conversation) -> Result<()> {
+    let (typed, wanted) = conversation.over_a_line();
     let input = target_folder("talk.in.txt");
     fs::write(&input, typed)?;
     let mut emulator = emulator(core, program);
