@@ -9,6 +9,8 @@
 mod activation;
 mod attention;
 mod matmul;
+#[macro_use]
+mod order;
 mod packed;
 mod products;
 mod rows;

@@ -6,83 +6,9 @@ use core::arch::naked_asm;
 use core::mem::MaybeUninit;
 
 use super::matmul::add_missing;
+use super::order::{order8, order16};
 use crate::format::places::{TILE, tile_place};
 use crate::kernels::scalar;
-
-/// Label 9: the offsets of the columns of four tiles, for activations of `$bytes` bytes.
-macro_rules! order {
-    ($bytes:literal) => {
-        lines!(
-            ".balign 4",
-            "9:",
-            ".irp column, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15",
-            concat!(r".byte \column * ", $bytes),
-            ".endr"
-        )
-    };
-}
-
-/// Reorders bytes to the column order of a tile.
-///
-/// # Safety
-/// `x` has `count` values, a multiple of four, and `out` has room for them.
-#[unsafe(naked)]
-unsafe extern "C" fn order8(out: *mut i8, x: *const i8, count: usize) {
-    naked_asm!(
-        cpu!(),
-        "
-          push {r7, lr}
-          adr r3, 9f
-          vldrb.u8 q1, [r3]
-          wlstp.8 lr, r2, 2f
-        1:
-          vldrb.u8 q0, [r1, q1]
-          vstrb.8 q0, [r0], #16
-          adds r1, #16
-          letp lr, 1b
-        2:
-          pop {r7, pc}
-        ",
-        order!(1),
-        options(raw)
-    )
-}
-
-/// Reorders values to the column order of a tile, split into low and high bytes. Returns the
-/// largest high byte.
-///
-/// # Safety
-/// `x` has `count` values, a multiple of four, and `lower` and `upper` have room for them.
-#[unsafe(naked)]
-unsafe extern "C" fn order16(lower: *mut i8, x: *const i16, count: usize, upper: *mut i8) -> i32 {
-    naked_asm!(
-        cpu!(),
-        "
-          push {r4, lr}
-          adr r4, 9f
-          vldrb.u8 q2, [r4]
-          mov r12, #-128
-          adds r4, r1, #1
-          wlstp.8 lr, r2, 2f
-        1:
-          vldrb.u8 q1, [r4, q2]
-          vldrb.u8 q0, [r1, q2]
-          vmaxv.s8 r12, q1
-          vstrb.8 q0, [r0], #16
-          vshr.s8 q0, q0, #7
-          adds r1, #32
-          vqsub.s8 q1, q1, q0
-          adds r4, #32
-          vstrb.8 q1, [r3], #16
-          letp lr, 1b
-        2:
-          sxtb r0, r12
-          pop {r4, pc}
-        ",
-        order!(2),
-        options(raw)
-    )
-}
 
 /// Loads four tiles: q0 to q3 hold a row each.
 macro_rules! four_tiles {
@@ -195,6 +121,17 @@ unsafe extern "C" fn one_token8(weights: *const i8, x: *const i8, out: *mut i32,
 /// The contract of [`one_token8`], where both `lower` and `upper` take the place of `x`.
 #[unsafe(naked)]
 unsafe extern "C" fn one_token16(weights: *const i8, lower: *const i8, upper: *const i8, out: *mut i32, panel: &Panel) {
+    macro_rules! sixteen_columns {
+        () => {
+            lines!(
+                "vldrb.u8 q4, [r3], #16",
+                "vldrb.u8 q5, [r5], #16",
+                four_tiles!("r1"),
+                products!("vmladava.s8", "q4", "r0", "r2", "r4", "r6"),
+                products!("vmladava.s8", "q5", "r8", "r10", "r12", "lr"),
+            )
+        };
+    }
     naked_asm!(
         cpu!(),
         "
@@ -216,14 +153,18 @@ unsafe extern "C" fn one_token16(weights: *const i8, lower: *const i8, upper: *c
           mov r10, #0
           mov r12, #0
           mov lr, #0
-          cbz r7, 3f
-        2:
-          vldrb.u8 q4, [r3], #16
-          vldrb.u8 q5, [r5], #16
+          lsrs r7, r7, #1
+          bcc 5f
         ",
-        four_tiles!("r1"),
-        products!("vmladava.s8", "q4", "r0", "r2", "r4", "r6"),
-        products!("vmladava.s8", "q5", "r8", "r10", "r12", "lr"),
+        sixteen_columns!(),
+        "
+        5:
+          cmp r7, #0
+          beq 3f
+        2:
+        ",
+        sixteen_columns!(),
+        sixteen_columns!(),
         "
           subs r7, #1
           bne 2b
