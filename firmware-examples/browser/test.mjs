@@ -146,7 +146,7 @@ async function boardsFollowTheLength() {
   await shown("#ram", "256 tokens");
   await browser.until("other boards", (old) => document.querySelector("#boards").innerText !== old, before);
   assert.match(await text("#boards"), /Raspberry Pi Pico/);
-  assert.equal(await browser.run(() => document.querySelectorAll("#boards tr").length), 24);
+  assert.equal(await browser.run(() => document.querySelectorAll("#boards tr").length), 26);
 }
 
 async function everythingHasANameAndAKey() {

@@ -42,6 +42,9 @@ pub(crate) enum Boot {
     StartBlock,
     /// ESP32: an application descriptor at the beginning of the first flash segment.
     ApplicationDescriptor,
+    /// i.MX RT: how the serial flash is read, and 4 KiB after it where the vectors are. The stack
+    /// lies in memory of the core's own.
+    FlexSpi,
 }
 
 impl Boot {
@@ -51,6 +54,7 @@ impl Boot {
             ("boot2", Self::Boot2),
             ("start-block", Self::StartBlock),
             ("application-descriptor", Self::ApplicationDescriptor),
+            ("flexspi", Self::FlexSpi),
         ];
         let found = known.iter().find(|(known, _)| *known == name);
         found.map(|(_, boot)| *boot).with_context(|| format!("`boot` has the unknown value \"{name}\""))
@@ -173,8 +177,9 @@ impl Image {
 
     fn check(&self, memory: &Memory, boot: Boot) -> Result<()> {
         let Memory { flash, ram } = memory;
+        // Cargo.toml has whole KiB.
         ensure!(
-            self.stack_start == ram.end,
+            self.stack_start / 1024 == ram.end / 1024 || boot == Boot::FlexSpi,
             "the linker's RAM ends at {:#x}, that of Cargo.toml at {:#x}",
             self.stack_start,
             ram.end
@@ -213,6 +218,17 @@ impl Image {
                 ensure!(section.address == flash.start + 32, ".flash.appdesc is at {:#x}", section.address);
                 ensure!(section.bytes.len() == 256, ".flash.appdesc has {} bytes", section.bytes.len());
                 ensure!(section.word(0)? == 0xabcd_5432, ".flash.appdesc lacks its mark");
+                Ok(())
+            }
+            Boot::FlexSpi => {
+                let section = self.section(".boot")?;
+                ensure!(section.address == flash.start, ".boot is at {:#x}", section.address);
+                ensure!(section.word(0)?.to_le_bytes() == *b"FCFB", ".boot has not the mark of a serial flash");
+                ensure!(section.word(1024)? == 0x4020_00d1, ".boot has not the mark of an image 4 KiB on");
+                let vectors = u64::from(section.word(1025)?);
+                ensure!(flash.contains(&vectors), "the vectors are at {vectors:#x}");
+                let image = u64::from(section.word(1032)?);
+                ensure!(image == flash.start, "the image begins at {image:#x}");
                 Ok(())
             }
         }
@@ -271,17 +287,25 @@ mod tests {
                 words[0] = 0xabcd_5432;
                 sections.push(section(".flash.appdesc", 0x1000_0020, &words));
             }
+            Boot::FlexSpi => {
+                let mut words = [0; 2048];
+                words[0] = u32::from_le_bytes(*b"FCFB");
+                words[1024..1026].copy_from_slice(&[0x4020_00d1, 0x1000_2000]);
+                words[1032] = 0x1000_0000;
+                sections.push(section(".boot", 0x1000_0000, &words));
+                vectors += 8192;
+            }
         }
         if boot != Boot::ApplicationDescriptor {
             sections.push(section(".vector_table", vectors, &[0x2004_0000, 0x1000_0401]));
         }
-        sections.push(section(".text", 0x1000_0400, &[0; 16]));
-        sections.push(section(".rodata", 0x1000_0500, &[0; 16]));
+        sections.push(section(".text", 0x1000_4000, &[0; 16]));
+        sections.push(section(".rodata", 0x1000_5000, &[0; 16]));
         sections.push(section(".data", 0x2000_0000, &[0; 4]));
         Image { sections, stack_start: 0x2004_0000 }
     }
 
-    const KINDS: [Boot; 4] = [Boot::Vectors, Boot::Boot2, Boot::StartBlock, Boot::ApplicationDescriptor];
+    const KINDS: [Boot; 5] = [Boot::Vectors, Boot::Boot2, Boot::StartBlock, Boot::ApplicationDescriptor, Boot::FlexSpi];
 
     /// The error of a good program after a change to one of its sections.
     fn spoilt(boot: Boot, name: &str, change: impl FnOnce(&mut Section)) -> String {
@@ -306,6 +330,7 @@ mod tests {
             (Boot::StartBlock, ".start_block"),
             (Boot::StartBlock, ".vector_table"),
             (Boot::ApplicationDescriptor, ".flash.appdesc"),
+            (Boot::FlexSpi, ".boot"),
         ] {
             let mut image = good(boot);
             image.sections.retain(|section| section.name != name);
@@ -338,6 +363,10 @@ mod tests {
         assert!(spoilt(Boot::Boot2, ".boot2", |section| section.bytes[7] ^= 1).contains("checksum"));
         assert!(spoilt(Boot::StartBlock, ".start_block", |section| section.bytes[0] = 0).contains("marks"));
         assert!(spoilt(Boot::ApplicationDescriptor, ".flash.appdesc", |section| section.bytes[0] = 0).contains("mark"));
+        assert!(spoilt(Boot::FlexSpi, ".boot", |section| section.bytes[0] = 0).contains("serial flash"));
+        assert!(spoilt(Boot::FlexSpi, ".boot", |section| section.bytes[4096] = 0).contains("4 KiB"));
+        assert!(spoilt(Boot::FlexSpi, ".boot", |section| section.bytes[4103] = 0).contains("vectors"));
+        assert!(spoilt(Boot::FlexSpi, ".boot", |section| section.bytes[4131] = 0).contains("image"));
         // CRC-32/MPEG-2 of the usual nine digits.
         assert_eq!(checksum(b"123456789"), 0x0376_e6e7);
     }

@@ -106,9 +106,10 @@ const ESP32: Option<f64> = Some(8.4);
 const I_MX_RT: Option<f64> = Some(41.0);
 
 /// Boards that people own.
-pub static BOARDS: [Board; 24] = [
+pub static BOARDS: [Board; 26] = [
     board("Raspberry Pi Pico", "RP2040", Core::M0Plus, 2048, 264, 125.0, RP2040),
     board("Raspberry Pi Pico 2", "RP2350", Core::M33, 4096, 520, 150.0, RP2350),
+    board("Raspberry Pi Pico 2 W", "RP2350", Core::M33, 4096, 520, 150.0, RP2350),
     board("Nucleo-F446RE", "STM32F446RE", Core::M4, 512, 128, 180.0, None),
     board("STM32F4 Discovery", "STM32F407VG", Core::M4, 1024, 128, 168.0, None),
     board("Nucleo-L476RG", "STM32L476RG", Core::M4, 1024, 96, 80.0, None),
@@ -117,6 +118,7 @@ pub static BOARDS: [Board; 24] = [
     board("Nucleo-U5A5ZJ-Q", "STM32U5A5ZJ", Core::M33, 4096, 2496, 160.0, None),
     board("nRF52840-DK", "nRF52840", Core::M4, 1024, 256, 64.0, None),
     board("BBC micro:bit v2", "nRF52833", Core::M4, 512, 128, 64.0, None),
+    board("nRF54L15-DK", "nRF54L15", Core::M33, 1524, 256, 128.0, None),
     board("nRF5340-DK", "nRF5340", Core::M33, 1024, 512, 128.0, None),
     board("ESP32-C3-DevKit", "ESP32-C3", Core::RiscV, 4032, 313, 160.0, ESP32),
     board("Nucleo-G071RB", "STM32G071RB", Core::M0Plus, 128, 36, 64.0, None),

@@ -57,7 +57,7 @@ fn boards_with_a_folder_are_what_the_folder_says() {
         assert_eq!((kib("flash"), kib("ram")), (Some(Ok(board.flash)), Some(Ok(board.ram))), "{name}");
         boards += 1;
     }
-    assert_eq!(boards, 8, "folders of boards");
+    assert_eq!(boards, 11, "folders of boards");
 }
 
 #[test]

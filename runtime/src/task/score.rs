@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_integer_exponential_is_the_real_one() {
-        for bits in [0, 8, 13, 16, 20, 30] {
+        for bits in [0, 8, 13, 16, 20, 24] {
             for x in (0..32).map(|shift| u32::MAX >> shift).chain((0..5000).map(|n| n * 131)) {
                 let exact = libm::exp(-libm::ldexp(f64::from(x), -i32::from(bits)));
                 let found = libm::ldexp(exp_neg(x, bits) as f64, -32);
