@@ -215,13 +215,13 @@ fn a_specification_that_passes_over_tokens_is_checked() {
     refused(&padding(tiny::VOCAB_SIZE), counts(tiny::encoder_decoder()), "padding");
     refused(&padding(SPECIAL), tiny::encoder_decoder(), "padding");
     let pools = |pooling| move |spec: &mut ModelSpec| spec.head.pooling = pooling;
-    refused(&pools(Pooling::LastExcept(tiny::VOCAB_SIZE)), last_unpadded(), "passes over");
-    refused(&pools(Pooling::LastExcept(SPECIAL)), tiny::encoder(), "passes over");
-    refused(&pools(Pooling::LastExcept(SPECIAL)), tiny::encoder_decoder(), "passes over");
+    refused(&pools(Pooling::LastExcept(tiny::VOCAB_SIZE)), last_unpadded(), "pooling except a token");
+    refused(&pools(Pooling::LastExcept(SPECIAL)), tiny::encoder(), "pooling except a token");
+    refused(&pools(Pooling::LastExcept(SPECIAL)), tiny::encoder_decoder(), "pooling except a token");
     let ended = classifies(tiny::encoder_decoder(), Pooling::AtLast(SPECIAL));
-    refused(&pools(Pooling::AtLast(tiny::VOCAB_SIZE)), ended, "two stacks");
-    refused(&pools(Pooling::AtLast(SPECIAL)), tiny::encoder(), "two stacks");
-    refused(&pools(Pooling::AtLast(SPECIAL)), tiny::decoder(), "two stacks");
+    refused(&pools(Pooling::AtLast(tiny::VOCAB_SIZE)), ended, "pooling at a token");
+    refused(&pools(Pooling::AtLast(SPECIAL)), tiny::encoder(), "pooling at a token");
+    refused(&pools(Pooling::AtLast(SPECIAL)), tiny::decoder(), "pooling at a token");
 }
 
 #[test]
