@@ -68,8 +68,8 @@ pub(crate) fn multiply(a: i32, b: i32, fraction_bits: u32) -> i32 {
     saturate(rounded)
 }
 
-/// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and to 21 bits
-/// beyond.
+/// `sum / count`, rounded, without a 64-bit division. Exact while `|sum| < 2^31`, and beyond to 31
+/// bits less those of `count`.
 pub(crate) fn mean(sum: i64, count: u32) -> i32 {
     let magnitude = sum.unsigned_abs();
     let shift = (64 - magnitude.leading_zeros()).saturating_sub(31);
@@ -141,6 +141,75 @@ mod tests {
                 (i64::from(mean(sum, count)) - i64::from(expected)).abs() <= i64::from(expected.unsigned_abs() >> 21),
                 "{sum} / {count}"
             );
+        }
+    }
+
+    #[test]
+    fn means_of_large_sums_have_21_bits() {
+        let sums = (0..52).flat_map(|bit| [1_i64 << bit, 3 << bit >> 1, (2 << bit) - 1]);
+        for (sum, count) in sums.flat_map(|sum| [1, 2, 3, 7, 768].map(|count| (sum, count))) {
+            let exact = (sum + i64::from(count) / 2) / i64::from(count);
+            let found = i64::from(mean(sum, count));
+            let most = if sum < 1 << 31 { 0 } else { exact >> 21 };
+            assert!((found - exact.min(i32::MAX.into())).abs() <= most, "{sum} / {count} is {exact}, not {found}");
+            assert_eq!(i64::from(mean(-sum, count)), -found, "-{sum} / {count}");
+        }
+    }
+
+    /// Numbers at which something begins or ends.
+    const EDGES: [i32; 13] =
+        [i32::MIN, i32::MIN + 1, -0x10001, -0x8000, -2, -1, 0, 1, 3, 0x7fff, 0x10000, i32::MAX - 1, i32::MAX];
+
+    #[test]
+    fn multiply_rounds_half_up_and_saturates() {
+        for (a, b) in EDGES.into_iter().flat_map(|a| EDGES.map(|b| (a, b))) {
+            for fraction_bits in 0..32 {
+                let twice = i128::from(a) * i128::from(b) * 2;
+                let exact =
+                    ((twice + (1 << fraction_bits)) >> (fraction_bits + 1)).clamp(i32::MIN.into(), i32::MAX.into());
+                assert_eq!(i128::from(multiply(a, b, fraction_bits)), exact, "{a} * {b} >> {fraction_bits}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_shift_is_a_quotient_that_is_rounded_once() {
+        for x in EDGES {
+            for shift in -40..40 {
+                let half = if shift > 0 { 1_i128 << (shift - 1) } else { 0 };
+                let exact = ((i128::from(x) + half) << 40 >> (40 + shift)).clamp(i32::MIN.into(), i32::MAX.into());
+                let in_a_loop = with_rounding!(shift, |round| round(x));
+                assert_eq!([shift_round(x, shift), in_a_loop].map(i128::from), [exact; 2], "{x} >> {shift}");
+            }
+        }
+    }
+
+    #[test]
+    fn headroom_is_the_longest_shift_that_keeps_a_bound_below_the_sign() {
+        for bound in (0..40).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]) {
+            let shift = headroom(bound);
+            let fits = |shift: u32| bound << shift < 1 << 31;
+            assert!(fits(shift) || shift == 0, "{bound} << {shift}");
+            assert!(!fits(shift + 1) || shift == 31, "{bound} << {}", shift + 1);
+        }
+    }
+
+    #[test]
+    fn bits_of_a_row_keep_sums_of_products_in_32_bits() {
+        for (bits, terms) in (1..=15).flat_map(|bits| (1..2100).map(move |terms| (bits, terms))) {
+            let other = bits_beside(bits, terms);
+            let sum = |other: u32| (terms.next_power_of_two() as u64) << (bits + other);
+            assert!(sum(other) <= 1 << 31 && (other == 15 || sum(other + 1) > 1 << 31), "{bits} bits, {terms} terms");
+        }
+        assert_eq!((row_bits(1), row_bits(512), row_bits(513), row_bits(1 << 30)), (15, 15, 14, 0));
+    }
+
+    #[test]
+    fn magnitudes_of_rows_know_the_smallest_number() {
+        for (row, largest, bits) in
+            [(&[][..], 0, 0), (&[0, -1], 1, 0), (&[1, -2], 2, 1), (&[5, i32::MIN], 0x7fff_ffff, 31), (&[-8, 7], 8, 3)]
+        {
+            assert_eq!((abs_max(row), magnitude_bits(row)), (largest, bits), "{row:?}");
         }
     }
 }

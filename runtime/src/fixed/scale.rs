@@ -44,3 +44,21 @@ impl Scale {
         (self.0 >> 11) as i32 - Self::BIAS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_a_mantissa_and_an_exponent() {
+        for shift in 0..=24 {
+            let scale = Scale::power_of_two(shift);
+            let power = shift as i32;
+            assert_eq!((scale.mantissa(), scale.exponent(), scale.power()), (1 << 10, power - 10, power));
+            assert_eq!(Scale::from_bits(scale.to_bits()), scale);
+        }
+        let [least, most] = [0, u16::MAX].map(Scale::from_bits);
+        assert_eq!((least.mantissa(), least.exponent()), (0, -17));
+        assert_eq!((most.mantissa(), most.exponent()), (2047, 14));
+    }
+}
