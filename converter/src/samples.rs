@@ -6,7 +6,7 @@ use kinglet::tokenizer::{EncodeOptions, Tokenizer};
 use crate::calibrate::{fit, standard_texts};
 use crate::fidelity::{sample_texts, spread_texts};
 use crate::opened::Source;
-use crate::texts::{Input, Measured, collection, end, halves};
+use crate::texts::{Input, Measured, calibration_texts, collection, end, halves};
 use crate::tokenizer::encode;
 
 /// The fewest texts of the collection that the tokenizer must encode; with fewer, token ids are
@@ -55,8 +55,14 @@ impl Samples {
         if collected.len() < LEAST {
             return without_text(spread_texts(source, 8, 24), Measured::TokenIds);
         }
-        let halved = Self { kind: Measured::CollectedTexts, ..Self::given(collected) };
-        Ok(if ids || !calibrate { Self { calibrated: standard()?, ..halved } } else { halved })
+        let mut samples = Self { kind: Measured::CollectedTexts, ..Self::given(collected) };
+        if ids || !calibrate {
+            samples.calibrated = standard()?;
+        } else if let Some(tokenizer) = tokenizer {
+            let more = read(source, tokenizer, calibration_texts())?;
+            samples.calibrated.extend(more.into_iter().map(|(input, _)| input));
+        }
+        Ok(samples)
     }
 }
 
