@@ -3,10 +3,11 @@
 use core::arch::naked_asm;
 
 use super::super::arguments::Beyond;
+use crate::kernels::scalar;
 
 /// # Safety
 /// `values` has `count` values, and `table` has `beyond.from + 1` entries unless `beyond.from` is
-/// 0; `count` is not 0.
+/// 0; `count` is not 0. Below `beyond.from` no sum of a value and an entry leaves 32 bits.
 #[unsafe(naked)]
 unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const i16, beyond: &Beyond) {
     naked_asm!(
@@ -30,12 +31,12 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const 
           sub r6, r6, r4, asr #31
           eor r7, r5, r5, asr #31
           sub r7, r7, r5, asr #31
+          // Both are below the last entry where the bits of both are.
+          orr r8, r6, r7
+          cmp r3, r8, lsr #10
+          bls 4f
           lsr r8, r6, #10
-          cmp r8, r3
-          bhs 4f
           lsr r9, r7, #10
-          cmp r9, r3
-          bhs 4f
           // Two neighbouring entries, times `1024 - fraction` and `fraction`.
           ldr r8, [r2, r8, lsl #1]
           ldr r9, [r2, r9, lsl #1]
@@ -45,12 +46,10 @@ unsafe extern "C" fn rectify_loop(values: *mut i32, count: usize, table: *const 
           mla r7, r7, r11, r10
           smuad r6, r8, r6
           smuad r7, r9, r7
-          asrs r6, r6, #10
-          asrs r7, r7, #10
           usat r4, #31, r4
           usat r5, #31, r5
-          qadd r4, r4, r6
-          qadd r5, r5, r7
+          add r4, r4, r6, asr #10
+          add r5, r5, r7, asr #10
         3:
           strd r4, r5, [r0], #8
           subs r1, r1, #1
@@ -170,11 +169,17 @@ unsafe extern "C" fn gate_loop(values: *mut i32, gates: *const i32, count: usize
     )
 }
 
+/// Entries of the longest table: a value in it has 26 bits.
+const LONGEST: usize = 1 << 16;
+
 /// See [`Kernels::rectify`](crate::kernels::Kernels::rectify).
 pub(super) fn rectify(values: &mut [i32], table: &[i16]) {
     let last = table.last().map_or(0, |&last| last.into());
     if values.is_empty() {
         return;
+    }
+    if table.len() > LONGEST {
+        return scalar::rows::rectify(values, table);
     }
     let beyond = Beyond { from: table.len().saturating_sub(1), value: last };
     // SAFETY: it reads and writes `values`, and reads pairs of entries, of which the first is not
