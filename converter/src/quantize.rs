@@ -1,7 +1,7 @@
-//! From real numbers to the bytes of the payload.
+//! Encodes real numbers as the bytes of the payload.
 //!
-//! Int8 and symmetric, one scale for each output channel, or int4 in groups; everything else as
-//! integers with a binary point. The layout of each tensor is that of [`Shape`].
+//! Weights are symmetric int8 with a scale for each output channel, or int4 in groups; all other
+//! numbers are integers with a binary point. [`Shape`] gives the layout of each tensor.
 
 mod gptq;
 mod groups;
@@ -28,36 +28,36 @@ use gptq::Factor;
 
 /// The largest magnitude of an int8 weight; -128 is not used.
 const MAX_WEIGHT: f64 = 127.0;
-/// Rows of a matrix that are rounded together.
+/// The number of rows of a matrix that are rounded together.
 const ROWS: usize = 8;
-/// Fraction bits of a bias on attention scores.
+/// The fraction bits of a bias on attention scores.
 const SCORE_BITS: u8 = 16;
 
 /// A tensor of the payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
-    /// What it is for.
+    /// The role of the tensor.
     pub role: Role,
-    /// Its bytes, padded to the next tensor.
+    /// The bytes, padded to the beginning of the next tensor.
     pub bytes: Vec<u8>,
-    /// Root mean square of the rounding errors, relative to that of the weights.
+    /// The root mean square of the rounding errors, relative to that of the weights.
     pub error: f64,
 }
 
-/// How weights are rounded.
+/// The ways of rounding weights.
 #[derive(Clone, Copy, Debug)]
 enum Rounding<'f> {
-    /// Each to the nearest, at the scale that its row's largest has.
+    /// Each weight to the nearest, at the scale of the row's largest weight.
     Nearest,
-    /// Each to the nearest, at the scale with the least squared error of the row.
+    /// Each weight to the nearest, at the scale with the least squared error of the row.
     LeastSquares,
-    /// By what the layer read.
+    /// By GPTQ, with the factor of the layer's inputs.
     Calibrated(&'f Factor),
 }
 
-/// Every tensor of a model as bytes, in payload order; several threads make them. With a
-/// calibration, weights are rounded by what the layers read; without one, to the nearest. With a
-/// calibration that has gathered nothing, each row has the scale with the least squared error.
+/// Encodes every tensor of a model, in payload order and in parallel. With a calibration, weights
+/// are rounded by the inputs of the layers; without one, to the nearest. With an empty calibration,
+/// each row has the scale with the least squared error.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
@@ -67,7 +67,7 @@ pub fn quantize(
     calibration: Option<&Calibration>,
     progress: Progress<'_>,
 ) -> Result<Vec<Quantized>> {
-    // In the order of roles, layers with one input follow each other: they share the factor of that
+    // In the order of roles, layers with a common input are neighbours and share the factor of that
     // input.
     let mut ordered: Vec<(usize, (Role, Shape))> = roles(spec).enumerate().collect();
     ordered.sort_by_key(|(_, (role, _))| *role);
@@ -92,7 +92,7 @@ pub fn quantize(
     Ok(placed.into_iter().map(|(_, quantized)| quantized).collect())
 }
 
-/// The real numbers that one tensor becomes, rounded as [`quantize`] rounds it.
+/// The real numbers that one tensor stands for after [`quantize`] has rounded it.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
@@ -109,7 +109,7 @@ pub fn round_trip_of(
     dequantize(spec, role, shape, &quantized.bytes)
 }
 
-/// One tensor as bytes.
+/// Encodes one tensor.
 ///
 /// # Errors
 /// When it is missing, or a value does not fit its integer; the message names the tensor.
@@ -152,7 +152,7 @@ fn quantize_role(
     Ok(Quantized { role, bytes, error })
 }
 
-/// Weights, exponent, multipliers and biases of a matrix.
+/// Encodes a matrix: weights, exponent, multipliers and biases.
 fn matrix(
     tensor: &Tensor,
     cols: usize,
@@ -170,7 +170,7 @@ fn matrix(
     let scaled: Vec<(f64, Vec<u8>)> = scaled.collect();
     let scales: Vec<f64> = scaled.iter().map(|(scale, _)| *scale).collect();
     let (exponent, multipliers) = mantissas(&scales)?;
-    // What a code of a row's column is multiplied by, in units of the row's scale.
+    // The multiple of its row's scale by which a weight's code is multiplied.
     let multiple = |row: usize, col: usize| match layout {
         WeightLayout::Packed { group } => f64::from(scaled[row].1[col / usize::from(group)]),
         _ => 1.0,
@@ -213,7 +213,7 @@ fn matrix(
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// Weights, scales and zeros, exponent and multiplier of a table in four bits.
+/// Encodes a table in four bits: weights, scales and zeros, exponent and multiplier.
 fn table(tensor: &Tensor, cols: usize, weight_bytes: usize) -> Result<(Vec<u8>, f64)> {
     let (unit, groups) = table::groups(&tensor.weight, cols);
     let (exponent, multipliers) = mantissas(&[unit])?;
@@ -238,7 +238,7 @@ fn table(tensor: &Tensor, cols: usize, weight_bytes: usize) -> Result<(Vec<u8>, 
     Ok((bytes, relative(off, &tensor.weight)))
 }
 
-/// Writes the weight `q` at `row` and `col` of a matrix of `cols` columns.
+/// Writes the weight `q` at `row` and `col` of a matrix with `cols` columns.
 fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, usize), q: i8) {
     match layout {
         WeightLayout::RowMajor => bytes[row * cols + col] = q.cast_unsigned(),
@@ -253,7 +253,7 @@ fn put(bytes: &mut [u8], layout: WeightLayout, (row, col, cols): (usize, usize, 
     }
 }
 
-/// Reads a weight of a matrix, with its group's scale on it.
+/// Reads a weight of a matrix, multiplied by the scale of its group.
 fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
     let Shape::Matrix { cols, layout, .. } = shape else { return 0 };
     match layout {
@@ -276,8 +276,8 @@ fn get(bytes: &[u8], shape: Shape, row: usize, col: usize) -> i32 {
     }
 }
 
-/// What a norm's weights are multiplied by: the root of the width, so that the runtime divides by
-/// the root of a sum, but where it divides by nothing.
+/// The factor on a norm's weights: the square root of the width, because the runtime divides by the
+/// root of a sum; 1 for a norm that does not divide.
 fn norm_factor(kind: NormKind, size: usize) -> f64 {
     match kind {
         NormKind::Layer | NormKind::Rms => libm::sqrt(size as f64),
@@ -285,7 +285,7 @@ fn norm_factor(kind: NormKind, size: usize) -> f64 {
     }
 }
 
-/// Exponent, weights and biases of a norm.
+/// Encodes a norm: exponent, weights and biases.
 fn norm(tensor: &Tensor, factor: f64, fraction_bits: u8) -> Result<(Vec<u8>, f64)> {
     let scaled: Vec<f64> = tensor.weight.iter().map(|x| f64::from(*x) * factor).collect();
     let (exponent, weights) = mantissas(&scaled)?;
@@ -296,11 +296,11 @@ fn norm(tensor: &Tensor, factor: f64, fraction_bits: u8) -> Result<(Vec<u8>, f64
     Ok((bytes, error))
 }
 
-/// Numbers as mantissas under one exponent, the largest of them in `2^30 .. 2^31`.
+/// Numbers as mantissas with one exponent; the largest mantissa is in `2^30 .. 2^31`.
 fn mantissas(numbers: &[f64]) -> Result<(i32, Vec<i32>)> {
     let largest = numbers.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let exponent = if largest > 0.0 { exponent(largest) } else { 30 };
-    // Numbers too small for any exponent change no activation that they are added to.
+    // Numbers below every exponent are too small to change an activation.
     if exponent > *Multiplier::EXPONENTS.end() {
         return Ok((30, vec![0; numbers.len()]));
     }
@@ -330,7 +330,7 @@ fn integers(values: &[f32], integer: impl Fn(f64) -> Option<i32>) -> Result<Vec<
     each.collect()
 }
 
-/// Factor and fraction bits of a table of words.
+/// The factor and the fraction bits of a table of words.
 fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
     match role {
         Role::Stack(_, StackPart::RelativeBias) => (LOG2_E, SCORE_BITS),
@@ -338,8 +338,8 @@ fn words_format(role: Role, fraction_bits: u8) -> (f64, u8) {
     }
 }
 
-/// The integer that stands for 1 in a table of halfwords: of indices, of cosines and sines, or of
-/// an activation.
+/// The integer that stands for 1 in a table of halfwords: indices, cosines and sines, or an
+/// activation.
 fn table_scale(spec: &ModelSpec, role: Role) -> f64 {
     match role {
         Role::Stack(_, StackPart::RelativeIndex) => 1.0,
@@ -359,17 +359,18 @@ fn halfword(x: f64, scale: f64) -> i16 {
     round_half_even(x * scale).clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16
 }
 
-/// How far below [`whole_scale`], and in which steps, [`least_squares_scale`] looks.
+/// The number of scales below [`whole_scale`] that [`least_squares_scale`] tries, and the step
+/// between them, relative to it.
 const STEPS: u32 = 64;
 const STEP: f64 = 1.0 / 1024.0;
 
-/// The scale at which no weight of a row is clipped.
+/// The smallest scale of a row that clips no weight.
 fn whole_scale(row: &[f32]) -> f64 {
     largest(row) / MAX_WEIGHT
 }
 
-/// The scale with the least squared error when each weight of a row is rounded to the nearest. The
-/// largest weight may be clipped a little.
+/// The scale with the least squared error if each weight of a row is rounded to the nearest. It may
+/// clip the largest weight a little.
 fn least_squares_scale(row: &[f32]) -> f64 {
     let whole = whole_scale(row);
     let error = |scale: f64| -> f64 {
@@ -399,10 +400,10 @@ fn relative(off: f64, exact: &[f32]) -> f64 {
     if size > 0.0 { libm::sqrt(off / size) } else { 0.0 }
 }
 
-/// The real numbers that a quantized tensor stands for: what the integer runtime computes with.
+/// The real numbers that a quantized tensor stands for, with which the integer runtime computes.
 ///
 /// # Errors
-/// When the bytes are not of this shape.
+/// When the bytes do not have this shape.
 pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> Result<Tensor> {
     if bytes.len() as u64 != shape.bytes() {
         return Err(refuse(
@@ -451,8 +452,8 @@ pub fn dequantize(spec: &ModelSpec, role: Role, shape: Shape, bytes: &[u8]) -> R
     })
 }
 
-/// The weights that the integer runtime computes with, as real numbers: to tell what quantizing the
-/// weights costs from what everything else does.
+/// The weights with which the integer runtime computes, as real numbers: the reference with these
+/// weights shows the cost of quantizing weights alone.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.

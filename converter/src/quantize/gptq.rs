@@ -8,21 +8,21 @@
 use crate::calibrate::Products;
 use crate::fixed::code;
 
-/// The share of the mean diagonal that is added to the diagonal, so that directions never seen stay
-/// where they are.
+/// The share of the diagonal's mean that is added to the diagonal, so that weights change little in
+/// directions that no input has.
 const DAMPING: f64 = 0.01;
 
-/// The factor of one layer's inputs, in the order in which its weights are rounded: the largest
-/// inputs first.
+/// The factor of a layer's inputs, in the order in which weights are rounded: the largest inputs
+/// first.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
     order: Vec<usize>,
-    /// `U`, row after row; entries left of the diagonal are not used.
+    /// The rows of `U`; entries left of the diagonal are not used.
     upper: Vec<f64>,
 }
 
 impl Factor {
-    /// `None` when the inputs were all zero, or not finite.
+    /// `None` if the inputs are all zero, or not finite.
     pub(super) fn new(products: &Products) -> Option<Self> {
         let n = products.width;
         let diagonal = |i: usize| products.sums[i * n + i];
@@ -34,8 +34,8 @@ impl Factor {
         order.sort_by(|&a, &b| diagonal(b).total_cmp(&diagonal(a)).then(a.cmp(&b)));
         let at = |i: usize, j: usize| products.sums[i.min(j) * n + i.max(j)] + if i == j { damping } else { 0.0 };
 
-        // Backwards, H = L L^T; so forwards H = R R^T with R upper triangular, and U is the inverse
-        // of R.
+        // With reversed indices H = L L^T, so H = R R^T with R upper triangular, and U is the
+        // inverse of R.
         let mut lower = vec![0.0; n * n];
         for_blocks(&mut lower, n, |i, row, j, done| {
             let off = dot(&row[..j], &done.unwrap_or(&*row)[..j]);
@@ -55,7 +55,7 @@ impl Factor {
         Some(Self { order, upper: inverse })
     }
 
-    /// The codes of some rows of weights, each in `range`; `scale` gives the scale of a row's
+    /// The codes of some rows of weights, each in `range`. `scale` gives the scale at a row and
     /// column.
     pub(super) fn round(
         &self,
@@ -67,7 +67,7 @@ impl Factor {
         let ordered = |row: &&[f32]| self.order.iter().map(|&column| f64::from(row[column])).collect::<Vec<f64>>();
         let mut left: Vec<Vec<f64>> = rows.iter().map(ordered).collect();
         let mut codes = vec![vec![0; n]; rows.len()];
-        // A row of the factor is fetched once for all rows of weights.
+        // Each row of the factor is loaded once for all rows of weights.
         for (j, (&column, upper)) in self.order.iter().zip(self.upper.chunks_exact(n)).enumerate() {
             for (row, (left, codes)) in left.iter_mut().zip(&mut codes).enumerate() {
                 let scale = scale(row, column);
@@ -81,12 +81,12 @@ impl Factor {
     }
 }
 
-/// Rows of a triangular matrix that are computed together, so that each earlier row is fetched once
-/// for all of them.
+/// The number of rows of a triangular matrix that are computed together, so that each earlier row
+/// is loaded once for all of them.
 const BLOCK: usize = 8;
 
-/// Calls `step` with each row `i` of an `n * n` matrix and each `j` up to `i`, in this order for
-/// every row: with row `j`, which is done, or with none for the last, which is row `i` itself.
+/// Calls `step` for each row `i` of an `n * n` matrix and each `j` up to `i`, in ascending order of
+/// `j`: with the completed row `j`, or with `None` if `j` is `i`.
 fn for_blocks(matrix: &mut [f64], n: usize, step: impl Fn(usize, &mut [f64], usize, Option<&[f64]>)) {
     for first in (0..n).step_by(BLOCK) {
         let (before, block) = matrix.split_at_mut(first * n);
@@ -130,7 +130,7 @@ mod tests {
 
     const WIDTH: usize = 24;
 
-    /// Rows that are far from independent: sums of three directions, and a little noise.
+    /// Correlated rows: sums of three directions, with a little noise.
     fn rows() -> Vec<[f64; WIDTH]> {
         let direction = |which: usize, at: usize| libm::sin((at * (which + 2) + which) as f64 * 0.7);
         let row = |n: usize| {

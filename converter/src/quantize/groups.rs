@@ -1,19 +1,19 @@
-//! Scales for the groups of a row of packed weights.
+//! Chooses the scales of the groups in a row of packed weights.
 
 use kinglet::format::places::MAX_GROUP_SCALE;
 
 use crate::fixed::round_half_even;
 use crate::real::largest;
 
-/// The least and the largest packed weight.
+/// The smallest and the largest packed weight.
 pub(super) const RANGE: (f64, f64) = (-8.0, 7.0);
 
-/// The codes that a group's largest weight is tried at, in [`STEPS`] steps. A code beyond 7 is
-/// clipped, which lets the other weights of the group have a finer scale.
+/// The range of codes that are tried for a group's largest weight, in [`STEPS`] steps. A code
+/// beyond 7 is clipped, which gives the other weights of the group a finer scale.
 const LARGEST: (f64, f64) = (5.5, 9.5);
 const STEPS: u32 = 40;
 
-/// The scale of a row, and the scale of each group of `group` columns as a multiple of it. They
+/// The scale of a row, and the scale of each group of `group` columns as a multiple of it, which
 /// minimize the error of rounding to the nearest.
 pub(super) fn scales(row: &[f32], group: usize) -> (f64, Vec<u8>) {
     let best: Vec<f64> = row.chunks(group).map(best).collect();
@@ -27,7 +27,7 @@ pub(super) fn scales(row: &[f32], group: usize) -> (f64, Vec<u8>) {
     (unit, row.chunks(group).zip(&best).map(multiple).collect())
 }
 
-/// The best scale of a group by itself.
+/// The best scale of one group, without regard to the row's.
 fn best(weights: &[f32]) -> f64 {
     let largest = largest(weights);
     let scale = |step: u32| largest / (LARGEST.0 + (LARGEST.1 - LARGEST.0) * f64::from(step) / f64::from(STEPS));
@@ -50,7 +50,7 @@ mod tests {
         let row: Vec<f32> = (0..128).map(|i| libm::sinf(i as f32) * if i < 64 { 1.0 } else { 0.125 }).collect();
         let (unit, multiples) = scales(&row, 64);
         assert_eq!(multiples, [16, 2]);
-        // Sixteen levels over what goes from -1 to 1.
+        // The codes have sixteen levels from -1 to 1.
         assert!((unit * 16.0 * 7.5 - 1.0).abs() < 0.1, "{unit}");
     }
 

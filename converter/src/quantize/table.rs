@@ -1,4 +1,4 @@
-//! Tables whose rows are looked up, in four bits: a scale and a zero for each group of columns.
+//! Encodes lookup tables in four bits, with a scale and a zero for each group of columns.
 
 use kinglet::format::places::{TABLE_GROUP, table_scale};
 
@@ -6,35 +6,35 @@ use crate::fixed::round_half_even;
 
 /// The largest code.
 const MOST: f64 = 15.0;
-/// Parts of a step that a zero is counted in.
+/// The fractions of a step in which a zero is counted.
 const PARTS: f64 = 16.0;
-/// What the largest scale of a group stands for.
+/// The value of the largest scale of a group.
 const LARGEST: f64 = table_scale(u8::MAX) as f64;
-/// How often codes and zero are fitted to each other.
+/// The number of times that codes and zero are fitted to each other.
 const FITS: usize = 3;
-/// The share of the range of a group that its steps are tried at, from and to: less than all of it
-/// clips the outermost weights, and gives the others finer steps.
+/// The shares of a group's range that are tried for its steps, from and to: a share below one clips
+/// the outermost weights and gives the others finer steps.
 const RANGE: (f64, f64) = (0.8, 1.03);
 
-/// A group of a row.
+/// A group of columns in a row.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
-    /// The byte of its scale.
+    /// The code of its scale.
     pub(super) scale: u8,
     /// Its zero, in sixteenths of a step.
     pub(super) zero: u8,
-    /// A number in 0..=15 for each column.
+    /// The code of each column, in `0..=15`.
     pub(super) codes: Vec<u8>,
 }
 
 impl Group {
-    /// What a code stands for, in multiples of the table's unit.
+    /// The value of a code, in multiples of the table's unit.
     pub(super) fn real(&self, code: u8) -> f64 {
         (PARTS * f64::from(code) - f64::from(self.zero)) * f64::from(table_scale(self.scale))
     }
 }
 
-/// The unit of a table, and the groups of all its rows with the least squared error.
+/// The unit of a table, and the groups of all its rows, which minimize the squared error.
 pub(super) fn groups(weights: &[f32], cols: usize) -> (f64, Vec<Group>) {
     let each = || weights.chunks(cols).flat_map(|row| row.chunks(TABLE_GROUP));
     let largest = each().map(step).fold(0.0, f64::max);
@@ -42,7 +42,7 @@ pub(super) fn groups(weights: &[f32], cols: usize) -> (f64, Vec<Group>) {
     (unit, each().map(|group| best(group, unit)).collect())
 }
 
-/// The step at which codes span the range of a group, which always has 0 in it.
+/// The step at which the codes span the range of a group, which always includes 0.
 fn step(group: &[f32]) -> f64 {
     let (least, most) = range(group);
     (most - least) / MOST
@@ -52,7 +52,7 @@ fn range(group: &[f32]) -> (f64, f64) {
     group.iter().fold((0.0, 0.0), |(least, most): (f64, f64), &x| (least.min(x.into()), most.max(x.into())))
 }
 
-/// The scale, the zero and the codes of a group with the least squared error of those tried.
+/// The scale, zero and codes of a group that have the least squared error of those tried.
 fn best(group: &[f32], unit: f64) -> Group {
     let whole = step(group);
     let mut best = (f64::INFINITY, Group { scale: 0, zero: 0, codes: vec![0; group.len()] });
@@ -63,7 +63,7 @@ fn best(group: &[f32], unit: f64) -> Group {
     let nearest = near(whole * RANGE.1 / PARTS / unit);
     for scale in (0..=nearest).rev() {
         let step = f64::from(table_scale(scale)) * unit * PARTS;
-        // The least scale is tried in any case: a group may be too small for all others.
+        // The smallest scale is always tried, because a group may be too small for all others.
         if scale < nearest && step < whole * RANGE.0 {
             break;
         }
@@ -78,7 +78,7 @@ fn best(group: &[f32], unit: f64) -> Group {
     best.1
 }
 
-/// The codes at a step, with a zero that is fitted to them; and their squared error.
+/// The codes for a step with a zero fitted to them, and their squared error.
 fn fit(group: &[f32], scale: u8, step: f64, mut zero: f64) -> (f64, Group) {
     let mut best = (f64::INFINITY, Group { scale, zero: 0, codes: Vec::new() });
     for _ in 0..FITS {
@@ -97,7 +97,7 @@ fn fit(group: &[f32], scale: u8, step: f64, mut zero: f64) -> (f64, Group) {
     best
 }
 
-/// The largest scale that stands for at most `units`; the least one if none does.
+/// The largest scale whose value is at most `units`; the smallest scale if there is none.
 fn near(units: f64) -> u8 {
     (0..=u8::MAX).rev().find(|&scale| f64::from(table_scale(scale)) <= units).unwrap_or(0)
 }
@@ -117,7 +117,7 @@ mod tests {
         let group = |least: f32, most: f32| -> Vec<f32> {
             (0..TABLE_GROUP).map(|at| least + (most - least) * (at as f32 * 0.618).fract()).collect()
         };
-        // Off by half a step, and by what the scale and the clipping at both ends bring.
+        // The error is half a step, and that of the scale and of clipping at both ends.
         for (least, most) in [(-1.0_f32, 1.0_f32), (-0.1, 0.9), (-0.02, 0.01), (0.0, 3.0), (-3.0, -0.5)] {
             let span = f64::from(most.max(0.0) - least.min(0.0));
             let step = span / 15.0;

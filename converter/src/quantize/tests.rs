@@ -12,7 +12,7 @@ fn spec(config: &serde_json::Value) -> ModelSpec {
     family::map(&Checkpoint::open(dir.path()).unwrap(), &Options::default()).unwrap().spec
 }
 
-/// One tensor through `quantize_role`.
+/// Quantizes one tensor with `quantize_role`.
 fn one(shape: Shape, weight: &[f32], bias: &[f32]) -> Result<Quantized> {
     let spec = spec(&tiny_llama());
     let mut weights = random_weights(&spec, 1);
@@ -26,12 +26,12 @@ fn words(bytes: &[u8]) -> Vec<i32> {
 
 #[test]
 fn a_matrix_has_its_weights_then_its_numbers() {
-    // Scales 1/127, 2/127 and nothing: the largest of them has its mantissa in 2^30 .. 2^31.
+    // The scales are 1/127, 2/127 and 0; the mantissa of the largest is in 2^30 .. 2^31.
     let weight = [1.0, -1.0, 0.5, 2.0, -0.0, -0.2, 0.0, 0.0, 0.0];
     let shape = Shape::Matrix { rows: 3, cols: 3, bias: true, layout: WeightLayout::RowMajor };
     let quantized = one(shape, &weight, &[0.5, -1.0, 100.25]).unwrap();
     let (weights, numbers) = quantized.bytes.split_at(16);
-    // 63.5 is half way, and goes to the even 64.
+    // 63.5 is halfway, and is rounded to the even 64.
     let expected = [127, -127, 64, 127, 0, -13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(weights.iter().map(|q| q.cast_signed()).collect::<Vec<_>>(), expected);
     // 2 / 127 = 2164392968 / 2^37 (rounded), so the exponent is 36.
@@ -63,7 +63,7 @@ fn weights_are_off_by_half_a_step_at_most() {
                 let off = f64::from((x - y).abs());
                 assert!(off <= step * 0.5 * (1.0 + 1e-4), "{x} is held as {y}, with steps of {step}");
             }
-            // The largest is held exactly, but for the scale's own rounding.
+            // The largest weight is exact, except for the rounding of the scale.
             let most = largest(held);
             assert!((most - largest(row)).abs() <= largest(row) * 1e-4);
         }
@@ -87,7 +87,8 @@ fn bytes_come_back_however_they_lie() {
     for (at, (row, col)) in [(0, (0, 0)), (1, (0, 1)), (4, (1, 0)), (63, (15, 3)), (64, (0, 4)), (192, (16, 0))] {
         assert_eq!(wide.1[at], by_rows.1[row * cols + col], "{row}, {col}");
     }
-    // A halfword of two rows: the upper one's weight, raised by 128, and 256 times the lower one's.
+    // A halfword has the weights of two rows: the upper row's plus 128, and 256 times the lower
+    // row's.
     let of = |row: usize, col: usize| i16::from(by_rows.1[row * cols + col].cast_signed());
     let halfwords: Vec<i16> = paired.1.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
     for (at, (row, col)) in [(0, (0, 0)), (3, (0, 3)), (4, (2, 0)), (8, (0, 4)), (24, (4, 0)), (47, (6, 11))] {
@@ -128,7 +129,7 @@ fn tables_come_back_to_half_a_step_of_their_groups() {
 fn a_norm_carries_the_root_of_its_width() {
     let shape = Shape::Norm { size: 4, kind: NormKind::Layer, bias: true };
     let quantized = one(shape, &[1.0, -0.5, 0.25, 0.0], &[0.0, 1.0, -1.0, 0.5]).unwrap();
-    // Weights of 2, -1, 0.5 and 0; 2 * 2^29 is the mantissa.
+    // The scaled weights are 2, -1, 0.5 and 0; 2 * 2^29 is the mantissa.
     let expected = [29, 1 << 30, -(1 << 29), 1 << 28, 0, 0, 65_536, -65_536, 32_768, 0, 0, 0];
     assert_eq!(words(&quantized.bytes), expected);
     assert!(quantized.error < 1e-9);
