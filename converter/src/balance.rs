@@ -1,11 +1,11 @@
-//! The binary point of a model, and what is multiplied by a power of two so that it fits.
+//! Chooses the binary point of a model, and the powers of two by which weights are multiplied so
+//! that all numbers fit it.
 //!
-//! The runtime has one binary point. Most of what it holds does not care for a power of two: a
-//! residual stream that ends in a norm, values that meet a projection, a product of two
-//! projections. So the weights before such a place are multiplied by the power that its numbers
-//! need, and the weights after it are divided by it, which changes nothing but how the numbers are
-//! held. What cannot be scaled, results and the arguments of tabulated functions, decides the
-//! binary point itself.
+//! The runtime has one binary point. Most of its numbers can be multiplied by a power of two
+//! without changing the results: a residual stream that ends in a norm, values before a projection,
+//! a product of two projections. The weights before such a site are multiplied by the power that
+//! its numbers need, and the weights after it are divided by it. Results and the arguments of
+//! tabulated functions cannot be scaled, and decide the binary point.
 
 mod flow;
 mod ranges;
@@ -28,43 +28,43 @@ use ranges::{Extent, site_name};
 pub use flow::Site;
 pub use ranges::Ranges;
 
-/// The binary point where nothing speaks against it.
+/// The binary point unless a model needs another.
 const USUAL_BITS: i32 = 16;
-/// How often the largest number that was measured fits into what is held, as a power of two.
+/// The headroom: the measured numbers may grow by this power of two.
 const HEADROOM_BITS: i32 = 3;
-/// A place whose numbers have fewer bits than this at the usual binary point gets another one, at
+/// A site whose numbers have fewer bits than this at the usual binary point gets another one, at
 /// which they have [`ENOUGH_BITS`].
 const TOO_FEW_BITS: i32 = 10;
 const ENOUGH_BITS: i32 = 13;
 
-/// What was chosen for a model.
+/// The choices for a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Balance {
     /// The binary point of the runtime.
     pub fraction_bits: u8,
-    /// The largest magnitude that was measured of anything.
+    /// The largest magnitude that was measured.
     pub largest: f32,
     /// The tensor that read or wrote it.
     pub largest_at: String,
-    /// What was multiplied by a power of two.
+    /// The sites that are multiplied by a power of two.
     pub scaled: Vec<Scaled>,
-    /// What no binary point holds well.
+    /// The numbers that no binary point holds well.
     pub limits: Vec<String>,
 }
 
-/// A place whose numbers are held with another binary point than the runtime's.
+/// A site with another binary point than the runtime's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scaled {
-    /// The place.
+    /// The name of the site.
     pub what: String,
     /// The largest magnitude that was measured there.
     pub largest: f32,
-    /// Fraction bits that its numbers have.
+    /// The fraction bits of its numbers.
     pub fraction_bits: i32,
 }
 
 impl fmt::Display for Balance {
-    /// Nothing where everything is as usual.
+    /// Prints nothing for the usual binary point without scales and limits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if i32::from(self.fraction_bits) == USUAL_BITS && self.scaled.is_empty() && self.limits.is_empty() {
             return Ok(());
@@ -81,8 +81,8 @@ impl fmt::Display for Balance {
     }
 }
 
-/// Chooses the binary point of a model by how large its numbers get, and scales what needs another
-/// one. The model's results stay as they are, but for rounding.
+/// Chooses the binary point of a model by the magnitude of its numbers, and scales the sites that
+/// need another one. The results change only by rounding.
 ///
 /// # Errors
 /// When numbers that cannot be scaled are too large for any binary point; the message names them.
@@ -126,7 +126,7 @@ pub fn balance(source: &mut Source, ranges: &Ranges) -> Result<Balance> {
     for (&site, extent) in sites.iter().filter(|(site, _)| **site != Site::Fixed) {
         let mut point = point(extent.largest, extent.smallest);
         if extent.square > 0.0 {
-            // Squares have the binary point of what is squared twice, less the runtime's once.
+            // The square of a number has twice the number's fraction bits, minus the runtime's.
             point = point.min((fitting(extent.square) - bits).div_euclid(2) + bits);
         }
         let shift = (point - bits).min(epsilon_room(&spec, site));
@@ -144,13 +144,13 @@ pub fn balance(source: &mut Source, ranges: &Ranges) -> Result<Balance> {
     Ok(balance)
 }
 
-/// The binary point at which numbers fit with the headroom.
+/// The largest binary point at which numbers fit with the headroom.
 fn fitting(largest: f32) -> i32 {
     31 - HEADROOM_BITS - libm::frexpf(largest).1
 }
 
-/// The usual binary point, if numbers of these magnitudes fit and have bits enough; the nearest to
-/// it otherwise at which they do.
+/// The usual binary point if numbers of these magnitudes fit it with enough bits, otherwise the
+/// nearest one at which they do.
 fn point(largest: f32, smallest: f32) -> i32 {
     let wanted = match libm::frexpf(smallest).1 {
         size if smallest > 0.0 && size + USUAL_BITS < TOO_FEW_BITS => ENOUGH_BITS - size,
@@ -159,15 +159,16 @@ fn point(largest: f32, smallest: f32) -> i32 {
     if largest > 0.0 { wanted.min(fitting(largest)) } else { wanted }
 }
 
-/// What is lost at a site, if its numbers are small in one layer and the binary point is for
-/// another's.
+/// The loss at a site whose numbers are small in one layer, if the binary point is that of another
+/// layer.
 fn limit(site: Site, extent: &Extent, bits: i32) -> Option<String> {
     let few = extent.smallest > 0.0 && libm::frexpf(extent.smallest).1 + bits < TOO_FEW_BITS;
     let (largest, smallest) = (extent.largest, extent.smallest);
     few.then(|| format!("{} reach {largest}, and in one layer only {smallest}", site_name(site)))
 }
 
-/// By how much what norms read at a site may be raised, such that their epsilons can be.
+/// The most by which the inputs of norms at a site can be multiplied, as a power of two, so that
+/// their epsilons still fit.
 fn epsilon_room(spec: &ModelSpec, site: Site) -> i32 {
     let norms = norms(spec).filter(|(role, norm)| Flow::of(spec, *role).reads == site && norm.epsilon > 0);
     norms.map(|(_, norm)| (norm.epsilon.leading_zeros() as i32 - 3) / 2).min().unwrap_or(i32::MAX)
@@ -181,7 +182,8 @@ fn norms(spec: &ModelSpec) -> impl Iterator<Item = (Role, NormSpec)> {
     })
 }
 
-/// The power of two by which the numbers of each site are multiplied, where there is one.
+/// The power of two by which the numbers of each site are multiplied; 0 for sites that are not in
+/// the map.
 #[derive(Debug, Default)]
 struct Shifts(BTreeMap<Site, i32>);
 
@@ -190,7 +192,8 @@ impl Shifts {
         self.0.get(&site).copied().unwrap_or(0)
     }
 
-    /// Multiplies and divides the weights, and what of the specification depends on sizes.
+    /// Applies the shifts to the weights, and to the parts of the specification that depend on
+    /// magnitudes.
     fn apply(&self, source: &mut Source) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
@@ -200,7 +203,7 @@ impl Shifts {
             let flow = Flow::of(&spec, role);
             let (reads, writes) = (self.of(flow.reads) * if flow.squared { 2 } else { 1 }, self.of(flow.writes));
             let weights = match shape {
-                // The table may be a projection, too: a factor on its vectors is in the
+                // The table may also be a projection, so the factor on its vectors is in the
                 // specification.
                 _ if matches!(role, Role::Stack(_, StackPart::TokenEmbedding)) => continue,
                 Shape::Norm { kind: NormKind::Layer | NormKind::Rms, .. } => writes,
@@ -225,7 +228,7 @@ impl Shifts {
         Ok(())
     }
 
-    /// The factors on token vectors and on scores.
+    /// Applies the shifts to the factors on token vectors and on scores.
     fn factors(&self, id: Stack, stack: &mut StackSpec) -> Result<()> {
         let times = |factor: Multiplier, power: i32| {
             let exponent = i32::from(factor.exponent) - power;
@@ -254,8 +257,7 @@ fn scale_epsilon(epsilon: u64, power: i32) -> u64 {
     }
 }
 
-/// A specification without what [`balance`] may have changed in it: equal for a checkpoint and its
-/// blob.
+/// A specification without the changes of [`balance`]: equal for a checkpoint and its blob.
 pub fn architecture(spec: &ModelSpec) -> ModelSpec {
     let mut plain = *spec;
     plain.numerics.fraction_bits = USUAL_BITS as u8;
@@ -267,12 +269,12 @@ pub fn architecture(spec: &ModelSpec) -> ModelSpec {
     for stack in [&mut plain.encoder, &mut plain.decoder].into_iter().flatten() {
         stack.embedding.scale = match stack.embedding.scale {
             TokenScale::None | TokenScale::Fixed(_) => TokenScale::None,
-            // The power of two that the vectors have is in the exponent.
+            // The exponent has the power of two of the vectors.
             TokenScale::Unmasked { factor, mask } => {
                 TokenScale::Unmasked { factor: Multiplier { exponent: 0, ..factor }, mask }
             }
         };
-        // The powers of two that queries and keys have are in the exponent.
+        // The exponent has the powers of two of queries and keys.
         stack.block.attention.scale.exponent = 0;
     }
     plain

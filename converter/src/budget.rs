@@ -1,5 +1,5 @@
-//! Which matrices get four bits a weight so that a blob fits its flash: the ones whose loss for a
-//! byte is measured as least.
+//! Chooses the matrices that get four bits a weight so that a blob fits its flash: those with the
+//! least measured loss per byte saved.
 
 use core::fmt;
 use core::str::FromStr;
@@ -21,14 +21,14 @@ use crate::texts::Input;
 use crate::weights::Weights;
 use crate::widths::{Kind, Unit, Widths, packed, units};
 
-/// The most texts that a loss is measured on, and their tokens.
+/// The most texts that a loss is measured on, and the most tokens of each.
 const TEXTS: usize = 24;
 const TOKENS: usize = 48;
-/// Bytes that the description of a blob may grow by.
+/// The bytes by which the manifest of a blob may grow.
 const RESERVE: u64 = 256;
 
-/// A number of bytes, as people write it: `250K` and `16.6M` are thousands and millions, `512KiB`
-/// and `2MiB` powers of two.
+/// A number of bytes as users write it: `250K` and `16.6M` are thousands and millions, `512KiB` and
+/// `2MiB` powers of two.
 ///
 /// ```
 /// use kinglet_convert::budget::Size;
@@ -52,35 +52,34 @@ impl FromStr for Size {
         let number = read.next().and_then(|(number, bytes)| Some(number.parse::<f64>().ok()? * bytes));
         match number {
             Some(bytes) if (1.0..4e9).contains(&bytes) => Ok(Self(bytes as u64)),
-            _ => bail!("`{text}` is no size of flash\nwrite it as 250K, 16.6M or 2MiB"),
+            _ => bail!("`{text}` is not a size of flash\nwrite it as 250K, 16.6M or 2MiB"),
         }
     }
 }
 
-/// What was chosen for a size of flash.
+/// The choice for a size of flash.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Budget {
-    /// Bytes that the blob may have.
+    /// The size that the blob may have.
     pub bytes: u64,
-    /// Bytes of the smallest blob that these choices can make.
+    /// The size of the smallest blob that such a choice can give.
     pub least: u64,
-    /// What has four bits, as `--weights-of` takes it.
+    /// The matrices with four bits, in the form of `--weights-of`.
     pub packed: Vec<String>,
-    /// What four bits in each matrix alone save and lose, what loses least for a byte first.
+    /// The savings and losses of four bits in each matrix alone, by loss per byte, the least first.
     pub costs: Vec<Cost>,
 }
 
-/// What four bits in one matrix save and lose.
+/// The savings and losses of four bits in one matrix.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
-    /// The matrix, as `--weights-of` names it.
+    /// The matrix, in the form of `--weights-of`.
     pub part: String,
-    /// Bytes that it gets shorter by.
+    /// The bytes saved.
     pub saved: u64,
-    /// By how much the mean cosine of results falls, or by how many nats a token predictions
-    /// change.
+    /// The fall of the mean cosine of results, or the change of predictions in nats per token.
     pub loss: f64,
-    /// Whether it was chosen.
+    /// Whether the matrix was chosen.
     pub packed: bool,
 }
 
@@ -103,15 +102,16 @@ impl fmt::Display for Budget {
     }
 }
 
-/// Gives four bits a weight to as many matrices as it takes until the blob has at most `size`
-/// bytes. `widths` are what the source was opened with: parts that its rules name stay as they are,
-/// and a token table that is the output projection keeps eight bits.
+/// Gives four bits a weight to matrices until the blob has at most `size` bytes. `widths` are those
+/// that the source was opened with: parts that its rules name are left unchanged, and a token table
+/// that is the output projection keeps eight bits.
 ///
-/// Each matrix is quantized alone, on `calibration` where there is one, and the model run on
-/// `texts`: what loses least for a byte is taken first. `progress` is called after each.
+/// Each matrix is quantized alone, on `calibration` if given, and the model is run on `texts`.
+/// Matrices are chosen by loss per byte, the least first. `progress` is called after each
+/// measurement.
 ///
 /// # Errors
-/// When the smallest blob is larger than `size`; the message says how large it is.
+/// When the smallest blob is larger than `size`; the message gives its size.
 pub fn fit(
     source: &mut Source,
     tokenizer: &[u8],
@@ -160,7 +160,8 @@ pub fn fit(
             cost.packed = true;
         }
     }
-    // The last one may have made room for others to keep their eight bits: the dearest first.
+    // The last matrix may have made room for others to keep eight bits: the one with the largest
+    // loss is tried first.
     let mut taken: Vec<&mut (Unit, Cost)> = costs.iter_mut().filter(|(_, cost)| cost.packed).collect();
     taken.sort_by(|(_, a), (_, b)| b.loss.total_cmp(&a.loss));
     for (unit, cost) in taken {
@@ -181,17 +182,17 @@ pub fn fit(
     Ok(Budget { bytes: size.0, least, packed, costs: costs.into_iter().map(|(_, cost)| cost).collect() })
 }
 
-/// Measures what rounding one matrix alone does to a model's results.
+/// Measures the effect of rounding one matrix alone on a model's results.
 struct Sensitivity<'a> {
     spec: &'a ModelSpec,
     weights: Weights,
-    /// Texts, and what the model makes of each as it is.
+    /// Texts, and the model's exact results for each.
     texts: Vec<(Input, Rows)>,
 }
 
 impl<'a> Sensitivity<'a> {
     fn new(spec: &'a ModelSpec, weights: &Weights, texts: &[Input]) -> Result<Self> {
-        // From all over the list, as its beginning may be of one kind.
+        // Texts spread over the list, because its beginning may be of one kind.
         let every = texts.len().div_ceil(TEXTS).max(1);
         let mut reference = Reference::new(spec, weights);
         let texts = texts.iter().step_by(every).map(|text| {
@@ -202,7 +203,7 @@ impl<'a> Sensitivity<'a> {
         Ok(Self { spec, weights: weights.clone(), texts: texts.collect::<Result<_>>()? })
     }
 
-    /// The loss when the matrices of a unit lie as in `narrow`.
+    /// The loss if the matrices of a unit have their layout in `narrow`.
     fn of(&mut self, unit: &Unit, narrow: &ModelSpec, calibration: Option<&Calibration>) -> Result<f64> {
         let mut kept = Vec::new();
         for (role, shape) in roles(narrow).filter(|(role, _)| unit.has(*role)) {
@@ -223,7 +224,7 @@ impl<'a> Sensitivity<'a> {
     }
 }
 
-/// What is lost, as one number.
+/// The loss as one number.
 fn loss(fidelity: &Fidelity) -> f64 {
     fidelity.language.map_or(1.0 - fidelity.cosine(), |language| language.kl)
 }

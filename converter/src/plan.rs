@@ -1,5 +1,5 @@
-//! Which options of a conversion would make a model fit a board: from its specification alone, so
-//! that nothing need be trained or converted before.
+//! Finds options of a conversion that make a model fit a board, from the specification alone,
+//! before anything is trained or converted.
 
 use kinglet::format::layout::roles;
 use kinglet::format::spec::{KeyWidth, ModelSpec, PackedSpec};
@@ -10,11 +10,11 @@ use crate::fit::{Board, Fit};
 use crate::vocabulary::{resize, vocab_size};
 use crate::widths::{Width, Widths};
 
-/// Sizes that a vocabulary is cut to, the largest first.
+/// The sizes to which vocabularies are cut, the largest first.
 const VOCABULARIES: [u32; 15] =
     [128_000, 64_000, 48_000, 32_000, 24_000, 20_000, 16_000, 12_000, 10_000, 8_000, 6_000, 4_000, 3_000, 2_000, 1_000];
 
-/// The most ways that are named for a board.
+/// The most ways that are listed for a board.
 const MOST_WAYS: usize = 3;
 
 /// An option of `kinglet convert` that makes a model smaller.
@@ -24,8 +24,8 @@ struct Saving {
     apply: fn(&mut ModelSpec),
 }
 
-/// The options, in the order of what they cost a model in accuracy, the cheapest first. One that
-/// changes nothing of a model, or that it cannot have, is not tried.
+/// The options, in the order of their cost in accuracy, the cheapest first. An option that does not
+/// change a model, or that it cannot have, is not tried.
 const SAVINGS: [Saving; 6] = [
     Saving { option: "--target cortex-m", apply: |spec| spec.numerics.tile = spec.numerics.tile.min(2) },
     Saving { option: "--keys 8", apply: |spec| spec.numerics.keys = KeyWidth::K8 },
@@ -41,7 +41,7 @@ fn pack_tables(spec: &mut ModelSpec) {
     }
 }
 
-/// Leaves tables as they are: in eight bits, or in four after [`pack_tables`].
+/// Packs the weights, and leaves the width of the tables.
 fn pack_weights(spec: &mut ModelSpec) {
     for tables in [Width::Int8, Width::Int4] {
         if *spec == packed(spec, Width::Int8, tables) {
@@ -51,7 +51,7 @@ fn pack_weights(spec: &mut ModelSpec) {
     }
 }
 
-/// A specification with these widths; as it is, where it cannot have them.
+/// A specification with these widths; unchanged if it cannot have them.
 fn packed(spec: &ModelSpec, weights: Width, tables: Width) -> ModelSpec {
     let mut packed = *spec;
     let widths = Widths { weights, tables, ..Widths::default() };
@@ -64,30 +64,30 @@ fn shorten(spec: &mut ModelSpec, tokens: u32) {
     }
 }
 
-/// A model that was converted, or may be.
+/// A model, before or after its conversion.
 pub struct Subject<'a> {
-    /// Its architecture.
+    /// The architecture.
     pub spec: ModelSpec,
-    /// Bytes of its tokenizer.
+    /// The bytes of its tokenizer.
     pub tokenizer: u64,
-    /// Bytes of its blob besides weights and tokenizer.
+    /// The bytes of its blob without weights and tokenizer.
     pub rest: u64,
-    /// Bytes of the tokenizer of a vocabulary cut to about this many tokens, and how many it has
-    /// then; `None` where it cannot be cut so far.
+    /// The size of a vocabulary cut to about this many tokens, and the bytes of its tokenizer;
+    /// `None` if it cannot be cut so far.
     pub cut: &'a dyn Fn(u32) -> Option<(u32, u64)>,
 }
 
 /// Options with which a model fits a board.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Way {
-    /// The options, as they are given to `kinglet convert`.
+    /// The options on the command line of `kinglet convert`.
     pub options: Vec<String>,
-    /// How it fits then.
+    /// The fit with these options.
     pub fit: Fit,
 }
 
 impl Way {
-    /// The figures by name.
+    /// The figures as JSON.
     pub fn json(&self) -> Value {
         let mut value = self.fit.json();
         value["options"] = self.options.clone().into();
@@ -96,19 +96,18 @@ impl Way {
 }
 
 impl Subject<'_> {
-    /// Bytes of its blob.
+    /// The bytes of its blob.
     pub fn blob(&self) -> u64 {
         payload(&self.spec) + self.tokenizer + self.rest
     }
 
-    /// How it fits a board, for texts of the length that is `wanted`, or else as long as they can
-    /// be.
+    /// Its fit on a board, for texts of `wanted` tokens, or of the longest that fit.
     pub fn fit(&self, board: &Board, wanted: Option<usize>) -> Fit {
         Fit::new(board, self.blob(), &self.spec, wanted)
     }
 
-    /// The shortest lists of options with which it fits a board: none has an option that it could
-    /// do without.
+    /// The shortest lists of options with which it fits a board: no option in a list is
+    /// superfluous.
     pub fn ways(&self, board: &Board, wanted: Option<usize>) -> Vec<Way> {
         let mut sets: Vec<u32> = (0..1 << SAVINGS.len()).collect();
         sets.sort_by_key(|set: &u32| (set.count_ones(), *set));
@@ -128,7 +127,8 @@ impl Subject<'_> {
         found.into_iter().map(|(_, _, way)| way).take(MOST_WAYS).collect()
     }
 
-    /// The first of these boards that it fits, and the shortest list of options with which it does.
+    /// The fit on the first of `boards` that the model can fit, with the shortest list of options
+    /// for it.
     pub fn first_way<'b>(&self, boards: impl IntoIterator<Item = &'b Board>, wanted: Option<usize>) -> Option<Way> {
         let (least, bytes) = self.least();
         boards.into_iter().filter(|board| Fit::new(board, bytes, &least, wanted).fits()).find_map(|board| {
@@ -141,8 +141,8 @@ impl Subject<'_> {
         })
     }
 
-    /// What all savings together make of it, with the bytes of its blob then: what does not fit a
-    /// board so does not fit it at all.
+    /// The specification with all savings, and the bytes of its blob. If this does not fit a board,
+    /// the model cannot.
     fn least(&self) -> (ModelSpec, u64) {
         let mut least = self.spec;
         for saving in &SAVINGS {
@@ -159,7 +159,7 @@ impl Subject<'_> {
         (least, payload(&least) + tokenizer + self.rest)
     }
 
-    /// The specification with a set of savings, if each of them changes it.
+    /// The specification with a set of savings; `None` if one of them changes nothing.
     fn saved(&self, set: u32) -> Option<ModelSpec> {
         let mut spec = self.spec;
         for saving in SAVINGS.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, saving)| saving) {
@@ -172,14 +172,14 @@ impl Subject<'_> {
         Some(spec)
     }
 
-    /// The whole vocabulary, or else the largest one with which `spec` fits.
+    /// The whole vocabulary (`None`), or else the largest one with which `spec` fits.
     fn largest_vocabulary(&self, board: &Board, spec: &ModelSpec, wanted: Option<usize>) -> Option<(Option<u32>, Fit)> {
         let uncut = Fit::new(board, payload(spec) + self.tokenizer + self.rest, spec, wanted);
         if uncut.fits() {
             return Some((None, uncut));
         }
         let whole = vocab_size(&self.spec);
-        // Fewer tokens save no RAM but where their logits are.
+        // A smaller vocabulary saves RAM only in the logits.
         let smaller = VOCABULARIES.into_iter().filter(|&size| size < whole);
         smaller.filter_map(|size| Some((size, (self.cut)(size)?))).find_map(|(size, (kept, tokenizer))| {
             let spec = resize(spec, kept);
@@ -189,7 +189,7 @@ impl Subject<'_> {
     }
 }
 
-/// Bytes of a model's tensors.
+/// The bytes of a model's tensors.
 pub fn payload(spec: &ModelSpec) -> u64 {
     roles(spec).map(|(_, shape)| shape.bytes()).sum()
 }

@@ -1,4 +1,4 @@
-//! How many bits the weights of each matrix have.
+//! Chooses the number of bits in the weights of each matrix.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart, can_be_packed, can_be_table, roles};
 use kinglet::format::spec::{Blocks, ModelSpec, PackedSpec};
 
-/// Bits of a weight.
+/// The bits of a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Width {
-    /// Eight, with a scale for each output channel.
+    /// Eight bits, with a scale for each output channel.
     #[default]
     Int8,
-    /// Four, with a scale for each group of columns.
+    /// Four bits, with a scale for each group of columns.
     Int4,
 }
 
@@ -26,7 +26,7 @@ impl FromStr for Width {
         match text {
             "int8" => Ok(Self::Int8),
             "int4" => Ok(Self::Int4),
-            _ => bail!("`{text}` is no width of weights\ngive int8 or int4"),
+            _ => bail!("`{text}` is not a width of weights\ngive int8 or int4"),
         }
     }
 }
@@ -52,15 +52,15 @@ pub struct Rule {
 /// The widths of a model's weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Widths {
-    /// What matrices have that no rule names; four bits only where rows are whole fours and columns
-    /// whole eights.
+    /// The width of matrices that no rule names. Four bits need rows in multiples of four and
+    /// columns in multiples of eight.
     pub weights: Width,
-    /// What tables have that are looked up and are no output projection: tokens, positions and
-    /// token types.
+    /// The width of lookup tables that are not the output projection: tokens, positions and token
+    /// types.
     pub tables: Width,
-    /// Columns of a group of a matrix with four bits a weight, which share a scale: 32 or 64.
+    /// The number of columns that share a scale in a matrix with four bits a weight: 32 or 64.
     pub group: u8,
-    /// Exceptions: a later one overrides an earlier one.
+    /// Exceptions; a later rule overrides an earlier one.
     pub rules: Vec<Rule>,
 }
 
@@ -70,28 +70,29 @@ impl Default for Widths {
     }
 }
 
-/// Matrices whose weights have one width, because one bit of a specification says it: of a part in
-/// a block, all networks' and both narrow streams' matrices.
+/// Matrices whose weights have one width, because one bit of the specification decides it: a part
+/// of a block, the matrices of all its networks, or of both narrow streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {
-    /// The first of the matrices.
+    /// The role of the first matrix.
     pub(crate) role: Role,
-    /// Its name in a rule.
+    /// The name of the matrices in a rule.
     part: &'static str,
     /// Whether all of the matrices can have four bits.
     pub(crate) fits: bool,
-    /// Which of the general widths it has.
+    /// The general width that the matrices have.
     pub(crate) kind: Kind,
 }
 
-/// Which of the general widths a matrix has.
+/// The general width of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// That of the weights.
+    /// The width of the weights.
     Weights,
-    /// That of the tables.
+    /// The width of the tables.
     Table,
-    /// None: a token table that is the output projection, too, has four bits by its name only.
+    /// No general width: a token table that is also the output projection has four bits only if a
+    /// rule names it.
     Tied,
 }
 
@@ -99,8 +100,8 @@ impl Widths {
     /// Writes the widths into a specification.
     ///
     /// # Errors
-    /// When a rule names a part or a layer that the model does not have, or four bits for a matrix
-    /// that cannot have them.
+    /// When a rule names a part or a layer that the model lacks, or four bits for a matrix that
+    /// cannot have them.
     ///
     /// ```
     /// use kinglet::format::spec::Blocks;
@@ -146,7 +147,7 @@ impl Widths {
 }
 
 impl Widths {
-    /// Whether a rule names a matrix.
+    /// Whether a rule names a matrix of the unit.
     pub(crate) fn names(&self, spec: &ModelSpec, unit: &Unit) -> bool {
         self.rules.iter().any(|rule| rule.names(spec, unit))
     }
@@ -158,7 +159,7 @@ impl Unit {
         named(role).is_some_and(|(_, first)| first == self.role)
     }
 
-    /// What a rule calls the matrices.
+    /// The name of the matrices in a rule.
     pub(crate) fn name(&self, spec: &ModelSpec) -> String {
         let both = spec.encoder.is_some() && spec.decoder.is_some();
         let of = |id: Stack| match (both, id) {
@@ -196,7 +197,7 @@ pub(crate) fn units(spec: &ModelSpec) -> Vec<Unit> {
     units.into_values().collect()
 }
 
-/// What people call the part of a matrix whose width can be chosen, and the first role with that
+/// The name of the part of a matrix whose width can be chosen, and the first role that shares the
 /// width.
 fn named(role: Role) -> Option<(&'static str, Role)> {
     let Role::Block(id, block, part) = role else {
@@ -231,7 +232,7 @@ fn named(role: Role) -> Option<(&'static str, Role)> {
     Some((name, Role::Block(id, block, first)))
 }
 
-/// Every name of a part.
+/// The names of all parts.
 const PARTS: [&str; 20] = [
     "query",
     "key",
@@ -255,7 +256,7 @@ const PARTS: [&str; 20] = [
     "token-types",
 ];
 
-/// What has four bits a weight in a model, as rules for it.
+/// The matrices with four bits a weight in a model, as rules.
 ///
 /// ```
 /// use kinglet_convert::family::Options;
@@ -296,7 +297,7 @@ pub fn packed(spec: &ModelSpec) -> Vec<Rule> {
 }
 
 impl Rule {
-    /// Whether the rule is about a matrix.
+    /// Whether the rule names a matrix.
     fn names(&self, spec: &ModelSpec, unit: &Unit) -> bool {
         let (stack, block) = match unit.role {
             Role::Block(id, block, _) => (Some(id), Some(block)),
@@ -318,7 +319,7 @@ impl Rule {
         parts.dedup();
         let layers = [spec.encoder, spec.decoder].into_iter().flatten().map(|stack| stack.num_hidden_layers).max();
         anyhow::anyhow!(
-            "`{self}` is about no matrix of this model\nit has {}, in layers 0 to {}",
+            "`{self}` names no matrix of this model\nit has {}, in layers 0 to {}",
             parts.join(", "),
             layers.unwrap_or(1).saturating_sub(1)
         )
@@ -330,7 +331,7 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self> {
         let how =
-            || format!("`{text}` is no width of a part\nwrite PART=int4, or PART:LAYERS=int4 as in down:0-3,5=int4");
+            || format!("`{text}` is not a width of a part\nwrite PART=int4, or PART:LAYERS=int4 as in down:0-3,5=int4");
         let (what, width) = text.split_once('=').with_context(how)?;
         let (name, layers) = what.split_once(':').map_or((what, None), |(name, layers)| (name, Some(layers)));
         let (stack, name) = match name.split_once('.') {
@@ -340,7 +341,7 @@ impl FromStr for Rule {
         };
         let part = PARTS.into_iter().find(|part| *part == name);
         let part =
-            part.with_context(|| format!("`{name}` is no part of a model\nthe parts are {}", PARTS.join(", ")))?;
+            part.with_context(|| format!("`{name}` is not a part of a model\nthe parts are {}", PARTS.join(", ")))?;
         let range = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             Some(first.parse().ok()?..=last.parse().ok()?).filter(|range| !range.is_empty())
@@ -399,7 +400,7 @@ mod tests {
             assert!(refused(text).contains("write PART=int4"), "{text}");
         }
         assert!(refused("sideways=int4").contains("the parts are query, key"));
-        assert!(refused("middle.down=int4").contains("`middle.down` is no part of a model"));
+        assert!(refused("middle.down=int4").contains("`middle.down` is not a part of a model"));
         assert!(refused("down=int2").contains("give int8 or int4"));
     }
 }

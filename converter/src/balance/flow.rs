@@ -1,4 +1,4 @@
-//! Where each tensor of a model reads its numbers, and where it writes them.
+//! Finds the site that each tensor of a model reads, and the site that it writes.
 
 use kinglet::format::layout::{BlockPart, NETWORKS, Role, Shape, Stack, StackPart};
 use kinglet::format::spec::{
@@ -6,16 +6,16 @@ use kinglet::format::spec::{
     StackSpec,
 };
 
-/// Numbers of a model that share a power of two: what is written there may be multiplied by it, if
-/// everything that reads them divides by it.
+/// Numbers of a model that share a power of two: the tensors that write them may be multiplied by
+/// it, if all that read them are divided by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Site {
-    /// What cannot be scaled: arguments of tabulated functions, and results.
+    /// Numbers that cannot be scaled: arguments of tabulated functions, and results.
     Fixed,
-    /// Token vectors before a factorized embedding is widened.
+    /// Token vectors before the projection of a factorized embedding.
     Tokens(Stack),
-    /// The sum of embeddings before its norm; of a factorized embedding the normed sum, before it
-    /// is widened.
+    /// The sum of embeddings before its norm; in a factorized embedding, the normalized sum before
+    /// the projection.
     Embeddings(Stack),
     /// The residual stream.
     Residual(Stack),
@@ -23,25 +23,25 @@ pub enum Site {
     Narrow(Stack),
     /// Queries and keys before the norm of each head.
     Heads(Stack),
-    /// Queries as they meet keys.
+    /// Queries in the product with keys.
     Queries(Stack),
-    /// Keys as they meet queries.
+    /// Keys in the product with queries.
     Keys(Stack),
     /// The result of a norm before a sublayer of one block.
     Normed(Stack, u16, BlockPart),
-    /// The values that a projection of one block makes, and their weighted sums.
+    /// The values that a projection of one block computes, and their weighted sums.
     Values(Stack, u16, BlockPart),
-    /// The result of a feed-forward network's first projection in one block, and what is made of
-    /// it.
+    /// The result of the first projection of a feed-forward network in one block, up to the second
+    /// projection.
     Inner(Stack, u16, BlockPart),
 }
 
-/// What a tensor reads and what it writes.
+/// The sites that a tensor reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) reads: Site,
     pub(crate) writes: Site,
-    /// Whether what is read are squares of what was written there.
+    /// Whether it reads the squares of what was written there.
     pub(crate) squared: bool,
 }
 
@@ -52,8 +52,8 @@ impl Flow {
         Self { reads, writes, squared: false }
     }
 
-    /// Of a matrix or a norm. Tables of embeddings only write, and so does what queries and keys
-    /// meet in disentangled attention.
+    /// The sites of a tensor. Embedding tables only write, and so do the vectors of distances in
+    /// disentangled attention.
     pub(crate) fn of(spec: &ModelSpec, role: Role) -> Self {
         let sites = |id| spec.stack(id).map(|stack| Sites { id, stack });
         match role {
@@ -64,12 +64,12 @@ impl Flow {
     }
 }
 
-/// Where the token vectors of a stack are added to positions, or go into a projection.
+/// The site of a stack's token vectors, where positions are added or a projection follows.
 pub(crate) fn token_site(id: Stack, stack: &StackSpec) -> Site {
     Sites { id, stack }.in_stack(StackPart::TokenEmbedding).writes
 }
 
-/// The formula of the norm that a role's weights are of.
+/// The formula of the norm with the weights of this role.
 pub(crate) fn norm_mut(spec: &mut ModelSpec, role: Role) -> Option<&mut NormSpec> {
     if !matches!(role.shape(spec), Some(Shape::Norm { .. })) {
         return None;
@@ -96,9 +96,9 @@ impl Sites<'_> {
     fn in_stack(&self, part: StackPart) -> Flow {
         let embedding = &self.stack.embedding;
         let widened_last = embedding.projection == EmbeddingProjection::AfterNorm;
-        // What the embedding's norm reads and writes.
+        // The sites that the embedding's norm writes and reads.
         let normed = if widened_last { Site::Embeddings(self.id) } else { self.residual() };
-        // A norm that comes before the positions writes what they are added to.
+        // A norm that precedes the positions writes the site to which they are added.
         let last = embedding.positions == PositionTable::AfterNorm;
         let sum = match (widened_last, embedding.norm) {
             (true, Some(_)) => Site::Tokens(self.id),
@@ -176,7 +176,7 @@ impl Sites<'_> {
         let stream = self.stream();
         let shared = self.stack.block.residual == Residual::ParallelShared;
         let input = self.input(block, if shared { BlockPart::AttentionNorm } else { norm });
-        // A factor goes through a product, and through functions that are lines on either side of
+        // A factor passes through a product, and through functions that are linear on each side of
         // zero.
         let squared = !feed_forward.gated && feed_forward.activation == Activation::ReluSquared;
         let scalable = feed_forward.gated || matches!(feed_forward.activation, Activation::Identity | Activation::Relu);
@@ -206,8 +206,8 @@ impl Sites<'_> {
         self.stack.block.residual == Residual::OutputNorm
     }
 
-    /// What a sublayer's last matrix writes: the stream, or what is normed before it is added to
-    /// that.
+    /// The site that a sublayer's last matrix writes: the stream, or the input of a norm before the
+    /// sum.
     fn result(&self, stream: Site) -> Site {
         if self.is_output_norm() { Site::Fixed } else { stream }
     }
@@ -217,7 +217,8 @@ impl Sites<'_> {
         self.stack.num_blocks() != usize::from(self.stack.num_hidden_layers)
     }
 
-    /// The residual stream, if its end is normed: a stack's result is not scaled.
+    /// The residual stream, if a norm follows its end; otherwise fixed, because the results of a
+    /// stack cannot be scaled.
     fn residual(&self) -> Site {
         let stack = self.stack;
         let own_first = !stack.block.skip_first_norm || !self.shares_blocks();
@@ -225,20 +226,20 @@ impl Sites<'_> {
         if own_first && own_last && stack.convolution.is_none() { Site::Residual(self.id) } else { Site::Fixed }
     }
 
-    /// The stream that goes through attention and the networks. True norms of a block have one
-    /// epsilon, so their inputs have one power of two.
+    /// The stream through attention and the networks. All true norms of a block have one epsilon,
+    /// so their inputs share one power of two.
     fn stream(&self) -> Site {
         let affine = self.stack.block.norm.kind == NormKind::Affine;
         if self.stack.block.bottleneck.is_some() && affine { Site::Narrow(self.id) } else { self.residual() }
     }
 
-    /// What a block's last norm writes, where norms come after sublayers.
+    /// The site that a block's last norm writes, if norms follow the sublayers.
     fn after(&self, block: u16, stream: Site) -> Site {
         let last = usize::from(block) + 1 == self.stack.num_blocks() && self.stack.final_norm.is_none();
         if last { Site::Fixed } else { stream }
     }
 
-    /// What a sublayer reads whose norm this is.
+    /// The site that the sublayer of a norm reads.
     fn input(&self, block: u16, norm: BlockPart) -> Site {
         let skipped = self.stack.block.skip_first_norm && block == 0 && norm == BlockPart::AttentionNorm;
         if self.is_post_norm() {

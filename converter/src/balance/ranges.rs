@@ -1,4 +1,4 @@
-//! How large the numbers of a model get: gathered from the reference.
+//! Collects the largest magnitudes of a model's numbers from the reference.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use kinglet::format::spec::ModelSpec;
 use super::flow::{Flow, Site};
 use crate::real::Rows;
 
-/// The largest magnitude of everything that the runtime holds in fixed point.
+/// The largest magnitude of each number that the runtime holds in fixed point.
 #[derive(Clone, Debug, Default)]
 pub struct Ranges {
     found: BTreeMap<(Site, Role, Kind), f32>,
-    /// The largest score of attention, base two.
+    /// The largest attention score, in base two.
     score: f32,
 }
 
-/// Scores beyond 2^14 count as equal; half of that is the headroom.
+/// The largest score with headroom: scores beyond 2^14 count as equal.
 const MOST_SCORE: f32 = 8192.0;
 
-/// What numbers are to the site that they are written to.
+/// The relation of numbers to their site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// All that is read there: their smallness costs precision.
+    /// All numbers at the site: if they are small, precision is lost.
     Whole,
-    /// A term, or an argument: they must fit.
+    /// Terms of a sum, or arguments: they only have to fit.
     Part,
-    /// Squares of what was written.
+    /// Squares of the site's numbers.
     Square,
 }
 
-/// What one site met.
+/// The magnitudes at one site.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     /// The largest magnitude.
@@ -39,12 +39,12 @@ pub(crate) struct Extent {
     pub(crate) at: Role,
     /// The largest square.
     pub(crate) square: f32,
-    /// The largest magnitude of the layer where it is smallest; 0 where every layer is zero.
+    /// The largest magnitude in the layer where that is smallest; 0 if every layer is zero.
     pub(crate) smallest: f32,
 }
 
 impl Ranges {
-    /// Takes in what a tensor reads and what it makes of it.
+    /// Adds the input and the output of a tensor.
     pub(crate) fn add(&mut self, spec: &ModelSpec, role: Role, x: &Rows, out: &Rows) {
         let flow = Flow::of(spec, role);
         let stream = |site| matches!(site, Site::Residual(_) | Site::Narrow(_) | Site::Tokens(_) | Site::Embeddings(_));
@@ -56,11 +56,11 @@ impl Ranges {
         let is_norm = matches!(role.shape(spec), Some(Shape::Norm { .. }));
         use BlockPart::{Gate, Up, Up1, Up2, Up3};
         let written = match flow.writes {
-            // Small arguments of a function make small results.
+            // Small arguments of a function give small results.
             Site::Fixed if matches!(role, Role::Block(_, _, Gate | Up | Up1 | Up2 | Up3)) => Kind::Whole,
             Site::Fixed if role == Role::Head(HeadPart::Transform) => Kind::Whole,
             Site::Fixed => Kind::Part,
-            // A projection's result is added to the stream.
+            // The result of a projection is added to the stream.
             site if stream(site) && !is_norm => Kind::Part,
             _ => Kind::Whole,
         };
@@ -68,23 +68,23 @@ impl Ranges {
         self.keep((flow.writes, role, written), out);
     }
 
-    /// Takes in what a model answers.
+    /// Adds the results of a model.
     pub(crate) fn add_results(&mut self, results: &Rows) {
         self.keep((Site::Fixed, Role::Head(HeadPart::Output), Kind::Whole), results);
     }
 
-    /// Takes in the largest score of a layer.
+    /// Adds the largest score of a layer.
     pub(crate) fn add_score(&mut self, largest: f32) {
         self.score = self.score.max(if largest.is_nan() { f32::INFINITY } else { largest });
     }
 
-    /// What is lost of scores, if anything is.
+    /// The loss of precision in scores, if there is any.
     pub(crate) fn score_limit(&self) -> Option<String> {
         (self.score > MOST_SCORE)
             .then(|| format!("scores of attention reach {}, and beyond 16384 they count as equal", self.score))
     }
 
-    /// Takes in what another run found.
+    /// Adds the ranges of another run.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.score = self.score.max(other.score);
         for (key, &most) in &other.found {
@@ -94,14 +94,14 @@ impl Ranges {
     }
 
     fn keep(&mut self, key: (Site, Role, Kind), rows: &Rows) {
-        // What is not a number is larger than any.
+        // NaN counts as infinite.
         let magnitude = |x: &f32| if x.is_nan() { f32::INFINITY } else { x.abs() };
         let found = rows.values.iter().map(magnitude).fold(0.0, f32::max);
         let largest = self.found.entry(key).or_insert(0.0);
         *largest = largest.max(found);
     }
 
-    /// Every site with what it met.
+    /// The magnitudes at every site.
     pub(crate) fn sites(&self) -> BTreeMap<Site, Extent> {
         let mut sites = BTreeMap::new();
         for (&(site, role, kind), &most) in &self.found {
@@ -120,7 +120,7 @@ impl Ranges {
     }
 }
 
-/// How a site is named to people.
+/// The name of a site for people.
 pub(crate) fn site_name(site: Site) -> String {
     let stack = |id| if id == Stack::Encoder { "encoder" } else { "decoder" };
     match site {

@@ -12,7 +12,7 @@ fn a_point_leaves_a_headroom_of_eight_and_thirteen_bits() {
             assert!(held >= libm::ldexp(1.0, ENOUGH_BITS - 1), "{largest} at {chosen} bits");
         }
     }
-    // What is large in one layer and small in another keeps the headroom first.
+    // Numbers that are large in one layer and small in another keep the headroom.
     assert_eq!(point(4.2e6, 1e-4), fitting(4.2e6));
     assert_eq!(point(0.0, 0.0), USUAL_BITS);
 }

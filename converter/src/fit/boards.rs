@@ -1,29 +1,29 @@
-//! Boards: what their makers say of them.
+//! The table of boards, with their makers' figures.
 
-/// A core that boards have.
+/// The core of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Core {
-    /// Of the RP2040 and small STM32.
+    /// The core of the RP2040 and of small STM32.
     M0Plus,
-    /// Without a floating-point unit, and without the DSP extension.
+    /// A core without floating-point unit and DSP extension.
     M3,
-    /// With a floating-point unit and the DSP extension.
+    /// A core with floating-point unit and DSP extension.
     M4,
-    /// With two pipelines.
+    /// A core that issues two instructions per cycle.
     M7,
-    /// With the DSP extension.
+    /// A core with the DSP extension.
     M33,
-    /// With vectors (MVE).
+    /// A core with vector instructions (MVE).
     M55,
-    /// RV32 with multiplication; compressed instructions, atomics and floats change nothing.
+    /// RV32 with multiplication; compressed instructions, atomics and floats make no difference.
     RiscV,
 }
 
 impl Core {
-    /// All of them.
+    /// All cores.
     pub const ALL: [Self; 7] = [Self::M0Plus, Self::M3, Self::M4, Self::M7, Self::M33, Self::M55, Self::RiscV];
 
-    /// What its maker calls it.
+    /// The maker's name for the core.
     pub const fn name(self) -> &'static str {
         match self {
             Self::M0Plus => "Cortex-M0+",
@@ -36,7 +36,7 @@ impl Core {
         }
     }
 
-    /// The emulated core that is counted for it.
+    /// The name in `counts.json` of the emulated core.
     pub(super) const fn emulated(self) -> &'static str {
         match self {
             Self::M0Plus => "M0+ code",
@@ -49,8 +49,8 @@ impl Core {
         }
     }
 
-    /// Instructions that a cycle completes, about: loads that wait, the second pipeline of an M7,
-    /// and vectors of an M55 that take two cycles.
+    /// About how many instructions a cycle completes, with stalls on loads, the dual issue of an
+    /// M7, and the two cycles of an M55's vector instructions.
     pub(super) const fn per_cycle(self) -> f64 {
         match self {
             Self::M0Plus | Self::RiscV | Self::M3 => 0.7,
@@ -61,24 +61,23 @@ impl Core {
     }
 }
 
-/// A board, or a chip. Where `firmware-examples` has a folder for a board, its `Cargo.toml` has
-/// these figures, too.
+/// A board or a chip. The `Cargo.toml` of a board in `firmware-examples` has the same figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Board {
-    /// What people call it.
+    /// The name of the board.
     pub name: &'static str,
-    /// Its chip.
+    /// The name of its chip.
     pub chip: &'static str,
     /// The core that a program runs on.
     pub core: Core,
-    /// Flash that one program may have, in KiB.
+    /// Flash for one program, in KiB.
     pub flash: u64,
-    /// RAM that one program may have, in one piece, in KiB.
+    /// Contiguous RAM for one program, in KiB.
     pub ram: u64,
-    /// Megahertz.
+    /// The clock in megahertz.
     pub clock: f64,
-    /// Megabytes that can be read from the flash in a second, where it is a chip of its own, behind
-    /// a few lines. Flash inside of the chip is as fast as the core takes weights.
+    /// The bandwidth of external flash in megabytes per second; `None` for internal flash, which is
+    /// as fast as the core uses weights.
     pub flash_rate: Option<f64>,
 }
 
@@ -94,18 +93,17 @@ const fn board(
     Board { name, chip, core, flash, ram, clock, flash_rate }
 }
 
-/// The lines of the RP2040's cache have eight bytes: 28 clocks of 62.5 MHz over four lines.
+/// Cache lines of eight bytes: 28 clocks of 62.5 MHz over four data lines.
 const RP2040: Option<f64> = Some(17.9);
-/// Lines that follow each other are read in one transfer: 16 clocks of 50 MHz for eight bytes, as
-/// the boot ROM leaves it.
+/// Adjacent cache lines are read in one transfer: 16 clocks of 50 MHz for eight bytes, in the boot
+/// ROM's configuration.
 const RP2350: Option<f64> = Some(25.0);
-/// Lines of 32 bytes, 152 clocks of 40 MHz over two lines, as images are made unless they are made
-/// otherwise.
+/// Cache lines of 32 bytes: 152 clocks of 40 MHz over two data lines, the default of images.
 const ESP32: Option<f64> = Some(8.4);
-/// Lines of 32 bytes, 78 clocks of 100 MHz over four lines.
+/// Cache lines of 32 bytes: 78 clocks of 100 MHz over four data lines.
 const I_MX_RT: Option<f64> = Some(41.0);
 
-/// Boards that people own.
+/// Common boards.
 pub static BOARDS: [Board; 26] = [
     board("Raspberry Pi Pico", "RP2040", Core::M0Plus, 2048, 264, 125.0, RP2040),
     board("Raspberry Pi Pico 2", "RP2350", Core::M33, 4096, 520, 150.0, RP2350),

@@ -1,5 +1,5 @@
-//! What a token costs a core: the work of a model, instructions for each part of it, fitted to what
-//! was counted under emulation, and the weights that are read.
+//! Estimates the cost of a token on a core: the work of a model, times the instructions for each
+//! kind of work, which are fitted to counts under emulation, and the weights that are read.
 
 use kinglet::format::layout::{BlockPart, HeadPart, Role, Shape, Stack, StackPart, roles};
 use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackSpec, WeightLayout};
@@ -7,22 +7,22 @@ use kinglet::format::spec::{ActivationWidth, ModelSpec, OutputProjection, StackS
 use super::boards::{Board, Core};
 use super::counts::counted;
 
-/// The time for a token of a text: the mean of all its tokens, of one that is read and one that is
-/// written in an encoder-decoder.
+/// The time for a token of a text: the mean over all tokens; in an encoder-decoder, that of one
+/// token read and one token written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Instructions.
+    /// The number of instructions.
     pub instructions: f64,
-    /// Milliseconds that the core takes for them.
+    /// The milliseconds that the core takes for them.
     pub computing: f64,
-    /// Bytes of weights that are read.
+    /// The bytes of weights that are read.
     pub bytes: f64,
-    /// Milliseconds that reading them takes, where the flash is a chip of its own.
+    /// The milliseconds that reading takes, if the flash is a separate chip.
     pub reading: Option<f64>,
 }
 
 impl Estimate {
-    /// For a token of a text of `tokens` tokens.
+    /// The estimate for a token of a text of `tokens` tokens.
     pub fn of(board: &Board, spec: &ModelSpec, tokens: usize) -> Self {
         let instructions = Costs::of(board.core, spec).instructions(work(spec, tokens));
         let bytes = weight_bytes(spec, tokens);
@@ -30,27 +30,27 @@ impl Estimate {
         Self { instructions, computing, bytes, reading: board.flash_rate.map(|rate| bytes / (rate * 1000.0)) }
     }
 
-    /// Milliseconds: while the core computes, the flash fills its cache, so that the slower of both
-    /// counts.
+    /// The milliseconds for a token. The cache is filled while the core computes, so the slower of
+    /// both counts.
     pub fn milliseconds(&self) -> f64 {
         self.computing.max(self.reading.unwrap_or(0.0))
     }
 }
 
-/// Instructions that a core took under emulation.
+/// The instructions that a core took under emulation.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
-    /// Instructions for a product, "a16, 384 x 384, one token" and "a16, 64 x 64, one token".
+    /// Instructions for one product in "a16, 384 x 384, one token" and "a16, 64 x 64, one token".
     tiles: (f64, f64),
-    /// "a16 in pairs", both sizes.
+    /// "a16 in pairs", at both sizes.
     pairs: (f64, f64),
-    /// "int4, a16", both sizes.
+    /// "int4, a16", at both sizes.
     packed: (f64, f64),
     /// "a8 in rows, 384 x 384, one token".
     rows: f64,
     /// Instructions of the story teller for "a token, the first 8".
     early: f64,
-    /// "a token, up to 128", those from the 65th on.
+    /// Instructions for "a token, up to 128", from the 65th on.
     late: f64,
 }
 
@@ -75,19 +75,19 @@ impl Counted {
 /// The work of a core for a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Work {
-    /// Products of the matrices.
+    /// The number of products in matrices.
     pub(super) products: f64,
-    /// Outputs of the matrices, each of which is requantized, and then quantized, normed or
-    /// activated.
+    /// The number of outputs of matrices, each of which is requantized, and then quantized,
+    /// normalized or activated.
     outputs: f64,
-    /// Positions that all heads of all layers attend to.
+    /// The number of positions that all heads of all layers attend to.
     attended: f64,
-    /// Values of heads at these positions.
+    /// The number of head values at these positions.
     values: f64,
 }
 
 impl Work {
-    /// A matrix that runs `times`.
+    /// A matrix that runs `times` times.
     fn matrix(rows: usize, cols: usize, times: usize) -> Self {
         let outputs = (rows * times) as f64;
         Self { products: outputs * cols as f64, outputs, ..Self::default() }
@@ -114,7 +114,7 @@ impl Work {
     }
 }
 
-/// A core's instructions for each part of the work, fitted to the counts.
+/// The instructions of a core for each kind of work, fitted to the counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Costs {
     product: f64,
@@ -124,11 +124,11 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// The story teller: 5 layers of 64 with 8 heads of 8, half as many keys and values, 172
-    /// inside, 512 tokens.
+    /// The work of the story teller: 5 layers of width 64 with 8 heads of width 8, half as many key
+    /// heads, a feed-forward width of 172, 512 tokens.
     const STORY: Work = Work { products: 259_328.0, outputs: 3512.0, attended: 40.0, values: 320.0 };
-    /// Positions that the first eight tokens of `bench` look at, and those from the 65th to the
-    /// 128th: their means.
+    /// The mean number of positions that the first eight tokens of `bench` attend to, and those
+    /// from the 65th to the 128th.
     const POSITIONS: (f64, f64) = (4.5, 96.5);
 
     pub(super) fn of(core: Core, spec: &ModelSpec) -> Self {
@@ -137,7 +137,7 @@ impl Costs {
         let slope = |(wide, narrow): (f64, f64)| (384.0 * wide - 64.0 * narrow) / (384.0 - 64.0);
         let product = slope(counted.tiles);
         let position = (counted.late - counted.early) / (Self::POSITIONS.1 - Self::POSITIONS.0);
-        // Each value of a head is in a product with a key's, and in one with a weight.
+        // Each head value is multiplied once with a key, and once with a weight.
         let value = 2.0 * product;
         let attended = (position - value * Self::STORY.values) / Self::STORY.attended;
         let rest = counted.early - position * Self::POSITIONS.0 - product * Self::STORY.products;
@@ -159,7 +159,7 @@ impl Costs {
     }
 }
 
-/// The share of the weights in blocks that have four bits.
+/// The share of the blocks' weights that have four bits.
 fn packed_share(spec: &ModelSpec) -> f64 {
     let (mut packed, mut all) = (0, 0);
     for (role, shape) in roles(spec) {
@@ -171,9 +171,9 @@ fn packed_share(spec: &ModelSpec) -> f64 {
     packed as f64 / all.max(1) as f64
 }
 
-/// Bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once for
-/// each tile of tokens, a decoder's for each token. A row of a table that is looked up is left out,
-/// and a classifier's head, which runs once a text.
+/// The bytes of weights that are read for a token of a text of `tokens` tokens: an encoder's once
+/// for each tile, a decoder's for each token. Rows of lookup tables are left out, and so is a
+/// classifier's head, which runs once per text.
 fn weight_bytes(spec: &ModelSpec, tokens: usize) -> f64 {
     let together = usize::from(spec.numerics.tile).min(tokens).max(1) as f64;
     let writes = spec.decoder.is_some();
@@ -194,23 +194,23 @@ fn weight_bytes(spec: &ModelSpec, tokens: usize) -> f64 {
     roles(spec).map(|(role, shape)| shape.bytes() as f64 * times(role)).sum()
 }
 
-/// How often each block of a stack runs.
+/// The number of times that each block of a stack runs.
 fn repeats(stack: &StackSpec) -> f64 {
     f64::from(stack.num_hidden_layers) / stack.num_blocks().max(1) as f64
 }
 
-/// The stack whose token table a decoder's head may be tied to.
+/// The stack whose token table the head of a decoder may be tied to.
 fn table(spec: &ModelSpec) -> Stack {
     if spec.decoder.is_some_and(|stack| stack.embedding.shared) { Stack::Encoder } else { Stack::Decoder }
 }
 
-/// The mean work for a token of a text of `tokens` tokens; an encoder-decoder reads one and writes
-/// one. The few instructions of a tokenizer are left out, and a classifier's head, which runs once
-/// a text.
+/// The mean work for a token of a text of `tokens` tokens; an encoder-decoder reads one token and
+/// writes one. The few instructions of a tokenizer are left out, and so is a classifier's head,
+/// which runs once per text.
 pub(super) fn work(spec: &ModelSpec, tokens: usize) -> Work {
     let writing = spec.decoder.as_ref().map_or(Work::default(), |stack| {
         let attention = &stack.block.attention;
-        // As many positions as are before it: half of the text, or the window.
+        // On average half of the text precedes a token, or the window.
         let half = (tokens as f64 + 1.0) / 2.0;
         let seen = if attention.sliding_layers == 0 { half } else { half.min(f64::from(attention.window)) };
         let sliding = f64::from(attention.sliding_layers.count_ones()) / f64::from(stack.num_hidden_layers.max(1));
@@ -219,7 +219,7 @@ pub(super) fn work(spec: &ModelSpec, tokens: usize) -> Work {
     spec.encoder.as_ref().map_or(writing, |stack| reading(spec, stack, tokens as f64).and(writing))
 }
 
-/// An encoder's work for a token of a text of `tokens` tokens.
+/// The work of an encoder for a token of a text of `tokens` tokens.
 pub(super) fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work {
     let crossed = spec.decoder.as_ref().filter(|decoder| decoder.block.cross_attention);
     let stored = crossed.map_or(Work::default(), |decoder| {
@@ -229,8 +229,8 @@ pub(super) fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work 
     blocks(stack).and(Work::attention(stack, tokens)).and(stored)
 }
 
-/// A decoder's work for a token that attends to `positions` positions, and to `source` positions of
-/// the encoder.
+/// The work of a decoder for a token that attends to `positions` positions, and to `source`
+/// positions of the encoder.
 pub(super) fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, source: f64) -> Work {
     let hidden = stack.hidden_size as usize;
     let crossing = if stack.block.cross_attention {
@@ -244,7 +244,7 @@ pub(super) fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, sourc
     blocks(stack).and(Work::attention(stack, positions)).and(crossing).and(head)
 }
 
-/// The matrices of a stack's blocks, but for those of cross-attention.
+/// The matrices of a stack's blocks, except those of cross-attention.
 fn blocks(stack: &StackSpec) -> Work {
     let (attention, network) = (&stack.block.attention, &stack.block.feed_forward);
     let (hidden, layers) = (stack.hidden_size as usize, stack.num_hidden_layers as usize);

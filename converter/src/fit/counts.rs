@@ -1,22 +1,22 @@
-//! What emulated cores counted of the programs in `firmware-examples`: the numbers that estimates
-//! are made from.
+//! The counts of emulated cores that ran the programs in `firmware-examples`, on which estimates
+//! are based.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// Written by `cargo xtask firmware --bless`.
+/// The counts that `cargo xtask firmware --bless` writes.
 #[derive(Deserialize)]
 struct Counts {
-    /// By core, program and quantity, such as `generate: instructions a token`.
+    /// Counts by core, program and quantity, such as `generate: instructions a token`.
     cores: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// What a core counted of a program.
+/// A core's count of a quantity of a program.
 ///
 /// # Panics
-/// When the file, which the program is built with, has no such count.
+/// When the file, which is compiled in, does not have this count.
 pub(crate) fn counted(core: &str, program: &str, what: &str) -> f64 {
     static COUNTS: LazyLock<Counts> =
         LazyLock::new(|| serde_json::from_str(include_str!("counts.json")).expect("counts.json is valid"));

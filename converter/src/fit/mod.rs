@@ -1,5 +1,4 @@
-//! Which boards a model fits, with what left over, about how long a token takes there, and what
-//! would make it fit.
+//! Decides which boards a model fits, how much memory is left, and about how long a token takes.
 
 mod boards;
 mod costs;
@@ -14,14 +13,14 @@ pub use costs::Estimate;
 
 use costs::work;
 
-/// What a program takes besides the blob and the arena, in bytes, with the model as `kinglet
-/// export` writes it: code with a tokenizer, a self test and a logger, and its stack. 46 KB and 6
-/// KB were counted on a Cortex-M4; some room is left.
+/// The bytes of flash and of stack that a program takes besides the blob and the arena, with the
+/// model as `kinglet export` writes it, a tokenizer, a self test and a logger. A Cortex-M4 has 46
+/// KB and 6 KB; the rest is a margin.
 const CODE: u64 = 64 * 1024;
 const STACK: u64 = 8 * 1024;
 
-/// Bytes of stack that some calls take on a Cortex-M4 below the function that calls them: the
-/// larger of what was measured of a decoder and of an encoder.
+/// The bytes of stack that some calls take on a Cortex-M4 below their caller: the larger
+/// measurement of a decoder and an encoder.
 pub fn stacks() -> [(&'static str, u64); 5] {
     let calls = [
         "Model::from_bytes",
@@ -33,25 +32,26 @@ pub fn stacks() -> [(&'static str, u64); 5] {
     calls.map(|call| (call, counts::counted("M4F", "calls", &format!("bytes of stack, {call}")) as u64))
 }
 
-/// How a blob fits a board.
+/// The fit of a blob on a board.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
     /// The board.
     pub board: Board,
-    /// Bytes of the blob.
+    /// The bytes of the blob.
     pub blob: u64,
-    /// Bytes of flash besides the blob and the code; none where they do not fit.
+    /// The bytes of flash that are left; `None` if blob and code do not fit.
     pub flash_left: Option<u64>,
     /// The longest text that fits, or the one that was asked for if it fits.
     pub tokens: Option<usize>,
-    /// Bytes of RAM besides the arena and the stack at that length.
+    /// The bytes of RAM that are left at that length.
     pub ram_left: Option<u64>,
-    /// About what a token costs: the mean of a text of that length.
+    /// The cost of a token, as the mean over a text of that length.
     pub estimate: Estimate,
 }
 
 impl Fit {
-    /// A blob of `blob` bytes on a board, with texts of up to `wanted` tokens, or as long as fit.
+    /// The fit of a blob of `blob` bytes on a board, with texts of up to `wanted` tokens, or of the
+    /// longest that fit.
     pub fn new(board: &Board, blob: u64, spec: &ModelSpec, wanted: Option<usize>) -> Self {
         let (flash, ram) = (board.flash * 1024, board.ram * 1024);
         let room = ram.saturating_sub(STACK);
@@ -66,12 +66,12 @@ impl Fit {
         Self { board: *board, blob, flash_left: flash.checked_sub(blob + CODE), tokens, ram_left, estimate }
     }
 
-    /// Whether it fits the flash and the RAM.
+    /// Whether the model fits the flash and the RAM.
     pub fn fits(&self) -> bool {
         self.flash_left.is_some() && self.tokens.is_some()
     }
 
-    /// Why it does not fit; nothing if it does.
+    /// The reason why the model does not fit the board; `None` if it does.
     pub fn obstacle(&self) -> Option<String> {
         let Board { flash, ram, .. } = self.board;
         match (self.flash_left, self.tokens) {
@@ -81,7 +81,7 @@ impl Fit {
         }
     }
 
-    /// The figures by name.
+    /// The figures as JSON.
     pub fn json(&self) -> Value {
         let Board { name, chip, core, clock, .. } = self.board;
         let Estimate { instructions, computing, bytes, reading } = self.estimate;
@@ -95,14 +95,14 @@ impl Fit {
     }
 }
 
-/// Tokens of the longest text that each stack takes.
+/// The length of the longest text that every stack takes.
 fn longest(spec: &ModelSpec) -> usize {
     let stacks = [spec.encoder, spec.decoder].into_iter().flatten();
     stacks.map(|stack| stack.max_positions as usize).min().unwrap_or(1)
 }
 
-/// The longest length up to `longest` that fits, where whatever is shorter than one that fits does,
-/// too.
+/// The largest length up to `longest` that fits, by bisection: every length below one that fits
+/// must fit, too.
 fn longest_that(longest: usize, fits: impl Fn(&usize) -> bool) -> Option<usize> {
     let (mut fitting, mut beyond) = (0, longest + 1);
     while fitting + 1 < beyond {
@@ -112,7 +112,7 @@ fn longest_that(longest: usize, fits: impl Fn(&usize) -> bool) -> Option<usize> 
     (fitting > 0).then_some(fitting)
 }
 
-/// The products of matrices for a token of a text of one.
+/// The number of products in matrices for a token, in a text of one token.
 pub fn products_per_token(spec: &ModelSpec) -> u64 {
     work(spec, 1).products as u64
 }

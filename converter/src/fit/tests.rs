@@ -28,7 +28,7 @@ fn tokens(model: &Model<'_>, text: &str) -> f64 {
     tokenizer.encode(text, None, &options, &mut scratch, &mut tokens).expect("room") as f64
 }
 
-/// What an example answers, as its expected file says: texts and what becomes of them.
+/// The answers of an example in its expected file: texts and results.
 fn answers(example: &str) -> Vec<(String, String)> {
     let path = Path::new(ROOT).join(format!("firmware-examples/expected/{example}.txt"));
     let text = fs::read_to_string(path).expect("it is kept");
@@ -36,7 +36,7 @@ fn answers(example: &str) -> Vec<(String, String)> {
     pairs.map(|(text, answer)| (text.to_owned(), answer.to_owned())).collect()
 }
 
-/// What stands in a manifest after a key at the beginning of a line.
+/// The value of a key at the beginning of a manifest's line.
 fn said<'t>(manifest: &'t str, key: &str) -> &'t str {
     manifest.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).unwrap_or_else(|| panic!("no {key}"))
 }
@@ -67,7 +67,7 @@ fn the_readme_has_the_estimates_of_its_boards() {
     let spec = *Model::from_bytes(&blob).expect("it is whole").spec();
     let mut found = 0;
     for board in &BOARDS {
-        // A row may be of several boards.
+        // A row may be about several boards.
         let row =
             readme.lines().find(|line| line.starts_with("| ") && line.contains(board.name.trim_start_matches("BBC ")));
         let Some(row) = row else { continue };
@@ -114,7 +114,7 @@ fn the_estimate_is_within_a_seventh_of_what_was_counted() {
     }
 }
 
-/// The specification of a configuration, without any weights.
+/// The specification of a configuration without weights.
 fn planned(config: &Path) -> ModelSpec {
     family::map(&Checkpoint::without_weights(config).expect("it is whole"), &Options::default())
         .expect("it is known")
@@ -154,7 +154,8 @@ fn public_checkpoints_convert_with_random_weights_to_the_bytes_that_were_planned
     assert!(converted >= 4, "only {converted} were converted");
 }
 
-/// A BERT of two layers of 128 with the vocabulary of BERT, of which nine tenths are the table.
+/// A BERT of two layers of width 128 with BERT's vocabulary: nine tenths of its weights are the
+/// token table.
 fn small_bert() -> ModelSpec {
     let config = json!({
         "model_type": "bert", "architectures": ["BertModel"], "hidden_size": 128, "intermediate_size": 512,
@@ -181,7 +182,7 @@ fn what_does_not_fit_gets_options_with_which_it_does_and_no_option_too_many() {
         let flash = 1024 * board.flash - CODE;
         let vocabulary = |way: &&Way| way.options.len() == 1 && way.options[0].starts_with("--vocabulary-size");
         if let Some(way) = ways.iter().find(vocabulary) {
-            // One of twice as many tokens is too large.
+            // Twice as many tokens would be too large.
             let size: u32 = way.options[0].rsplit(' ').next().and_then(|size| size.parse().ok()).expect("a size");
             assert!(way.fit.blob <= flash && way.fit.blob + u64::from(size) * 140 > flash, "{}: {way:?}", board.name);
         }
@@ -197,11 +198,11 @@ fn the_slower_of_instructions_and_reading_is_the_estimate() {
     let fit = Fit::new(of("RP2350"), blob.len() as u64, &spec, None);
     let reading = fit.estimate.reading.expect("its flash is a chip of its own");
     assert!(reading > fit.estimate.computing && fit.estimate.milliseconds() == reading);
-    // A token reads each weight of its layers and of the head once: most of the blob.
+    // A token reads each weight of the layers and of the head once: most of the blob.
     assert!((0.8..1.0).contains(&(fit.estimate.bytes / blob.len() as f64)), "{:?}", fit.estimate);
     let fit = Fit::new(of("STM32F446RE"), blob.len() as u64, &spec, None);
     assert_eq!((fit.estimate.reading, fit.estimate.milliseconds()), (None, fit.estimate.computing));
-    // Eight tokens of an encoder read its weights together.
+    // Eight tokens of an encoder share one reading of its weights.
     let (one, eight) = (Estimate::of(of("RP2350"), &small_bert(), 1), Estimate::of(of("RP2350"), &small_bert(), 8));
     assert!((one.bytes / eight.bytes - 8.0).abs() < 1e-9);
 }
