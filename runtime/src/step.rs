@@ -1,31 +1,29 @@
-//! How far one step of a text goes.
+//! Splits the work of a layer, or of the head, into steps.
 //!
-//! The work of a layer, and that of the head, is a row of parts: a product, a token's attention, a
-//! norm. A step runs as many of them as it has room for. The next step comes by the row again,
-//! passes over the parts that were run, and goes on with the first that was not. So code that may
-//! stop anywhere reads like code that does not: before each part it asks [`Step::takes`].
+//! The work is a sequence of parts: a product, a token's attention, a norm. A step runs as many
+//! parts as fit its length. The next step runs through the sequence again, skips the parts that are
+//! complete, and continues with the first that is not. So resumable code reads like straight-line
+//! code: it asks [`Step::takes`] before each part.
 
-/// What a step of a new session has room for, in multiply-accumulates: a part that takes more is a
-/// step of its own.
+/// The default length of a step, in multiply-accumulates. A longer part is a step of its own.
 pub(crate) const ROOM: usize = 64 << 10;
 
-/// How many multiply-accumulates take about as long as a value that is normed, quantized or goes
-/// through an activation.
+/// The cost, in multiply-accumulates, of normalizing, quantizing or activating one value.
 pub(crate) const VALUE: usize = 16;
 
-/// One step, on its way through the parts.
+/// The progress of one step.
 pub(crate) struct Step {
-    /// Whether all parts are run, from the first one on.
+    /// Whether this step runs all parts, from the first on.
     whole: bool,
-    /// Parts that it came by.
+    /// The number of parts that this step has reached.
     met: u32,
-    /// Parts that were run, in this step and those before it.
+    /// The number of parts that are complete, in this step and earlier ones.
     done: u32,
-    /// Multiply-accumulates of the parts that this step ran.
+    /// The multiply-accumulates of the parts that this step has run.
     spent: usize,
-    /// What it has room for.
+    /// The length of the step in multiply-accumulates.
     room: usize,
-    /// The longest part, where a part can be cut.
+    /// The longest part, if a part can be split.
     longest: usize,
 }
 
@@ -33,14 +31,14 @@ impl Step {
     /// A step that runs all parts.
     pub(crate) const WHOLE: Self = Self::after(0, usize::MAX, true);
 
-    /// A step after others, which ran `done` parts of at most `longest` multiply-accumulates: it
-    /// has room for as many, or for all that is left.
+    /// A step after `done` complete parts, of up to `longest` multiply-accumulates, or, if `all`,
+    /// with all remaining parts.
     pub(crate) const fn after(done: u32, longest: usize, all: bool) -> Self {
         let room = if all { usize::MAX } else { longest };
         Self { whole: all && done == 0, met: 0, done, spent: 0, room, longest }
     }
 
-    /// Whether the next part, which takes about so many multiply-accumulates, is to be run now.
+    /// Whether to run the next part now, which takes about `products` multiply-accumulates.
     #[inline(always)]
     pub(crate) fn takes(&mut self, products: usize) -> bool {
         self.whole || self.has_room(products)
@@ -59,18 +57,18 @@ impl Step {
         true
     }
 
-    /// Whether a part of so many multiply-accumulates is to be cut.
+    /// Whether to split a part of `products` multiply-accumulates.
     #[inline(always)]
     pub(crate) fn cuts(&self, products: usize) -> bool {
         !self.whole && products > self.longest
     }
 
-    /// The multiply-accumulates of a part that is cut.
+    /// The most multiply-accumulates of a part that is split off.
     pub(crate) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// The parts that were run when some are left; none when all were.
+    /// The number of complete parts, or `None` if all are complete.
     pub(crate) fn left_after(&self) -> Option<u32> {
         (!self.whole && self.met != self.done).then_some(self.done)
     }
@@ -81,7 +79,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    /// The parts that each step runs of a row of parts.
+    /// The parts that each step runs, of a sequence of parts with these costs.
     fn steps(costs: &[usize], room: usize, all: bool) -> Vec<Vec<usize>> {
         let (mut steps, mut done) = (Vec::new(), Some(0));
         while let Some(before) = done {

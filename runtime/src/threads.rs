@@ -1,12 +1,12 @@
-//! Several threads for one text. Of many tokens, each thread takes some through a layer, in memory
-//! of its own. Of one token's products, each thread takes some rows of the matrix.
+//! Shares the work on a text among threads: the tokens of a tile, each thread with scratch memory
+//! of its own, or, for a single token, the rows of a matrix.
 //!
-//! A token's result depends on no other token of its tile, nor a row's product on another row, so
-//! the bits are equal for any number of threads. Threads wait for each other awake: to wake one up
-//! takes as long as a small layer's arithmetic.
+//! A token's result depends on no other token of its tile, and a row's product on no other row, so
+//! that the bits are equal for any number of threads. Threads spin while they wait: waking one up
+//! takes as long as the arithmetic of a small layer.
 //!
-//! Without the feature `std` there is one thread, the caller's, and nothing of this is left. With
-//! the feature `cores` other cores of a microcontroller share one token's products.
+//! Without the feature `std`, there is only the caller's thread. With the feature `cores`, other
+//! cores of a microcontroller share the products of single tokens.
 
 #[cfg(all(feature = "cores", not(feature = "std")))]
 mod cores;
@@ -37,20 +37,19 @@ pub(crate) use one::Threads;
 #[cfg(feature = "std")]
 pub(crate) use several::{Others, Threads};
 
-/// Rows that kernels multiply by a matrix together.
+/// Tokens that kernels multiply by a matrix together.
 const TOGETHER: usize = 4;
 
-/// The specification and the plan by which scratch memory is cut.
+/// The specification and the plan that determine the layout of scratch memory.
 pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 
 /// A stack, the cache of one of its layers, and the position of the first token to store.
 pub(crate) type Filled<'a, 'c> = (&'a StackSpec, &'a mut KeyValueCache<'c>, usize);
 
 impl Others {
-    /// Rows through a matrix, as a part of a step: see
-    /// [`linear_with_bias`](crate::ops::linear::linear_with_bias). What takes longer than a step has
-    /// room for is several parts: of one row some rows of the matrix each, of many rows some of
-    /// them, at least as many as a kernel takes together.
+    /// Computes [`linear_with_bias`](crate::ops::linear::linear_with_bias) as one part of a step. A
+    /// product that is longer than a step is split into several parts: for one row, by rows of the
+    /// matrix; for several rows, by these rows, at least [`TOGETHER`] at a time.
     pub(crate) fn linear_in_parts(
         &self,
         kernels: &Kernels,

@@ -33,7 +33,7 @@ impl<'a> QuantizedRows<'a> {
         Self { values, cols, scales: scales.get(..tokens).unwrap_or(&[]) }
     }
 
-    /// Up to `count` of the rows, from `first` on.
+    /// Up to `count` rows from `first` on.
     pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
         let end = self.len().min(first + count);
         let (cells, rows) = (first * self.cols..end * self.cols, first..end);
@@ -44,7 +44,7 @@ impl<'a> QuantizedRows<'a> {
         Self { values, cols: self.cols, scales: self.scales.get(rows).unwrap_or(&[]) }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) fn len(&self) -> usize {
         self.scales.len()
     }

@@ -1,4 +1,4 @@
-//! Other cores of a microcontroller, which help with one token's products.
+//! Shares the matrix products of single tokens with other cores of a microcontroller.
 
 use heapless::Vec;
 
@@ -10,16 +10,17 @@ use crate::ops::linear::{QuantizedRows, linear_with_bias};
 /// The most cores that share a matrix.
 const MAX_CORES: usize = 4;
 
-/// A matrix of fewer weights than this is not shared: to hand work over takes some hundred
+/// The fewest weights of a matrix that is shared: handing over work takes some hundred
 /// instructions.
 const LEAST_WEIGHTS: usize = 1 << 11;
 
-/// Cores of a chip, as firmware has them: see [`Session::set_cores`](crate::Session::set_cores).
+/// The cores of a chip, provided by firmware: see
+/// [`Session::set_cores`](crate::Session::set_cores).
 ///
 /// ```
 /// use kinglet::Cores;
 ///
-/// /// Two threads, as a microcontroller has two cores.
+/// /// Two threads, in place of a microcontroller's two cores.
 /// struct Two;
 ///
 /// impl Cores for Two {
@@ -44,16 +45,16 @@ const LEAST_WEIGHTS: usize = 1 << 11;
 /// # assert_eq!(sum, [1, 2]);
 /// ```
 pub trait Cores: Sync {
-    /// How many cores there are, the caller's among them. Four at most are used.
+    /// The number of cores, including the caller's. At most four are used.
     fn count(&self) -> usize;
 
-    /// Calls every function of `work` once, each on a core of its own, the first one on the
-    /// caller's, and returns when all have returned. There are at most [`count`](Self::count) of
-    /// them. A core that runs one needs about three kilobytes of stack.
+    /// Calls every function of `work` once, the first on the caller's core and each other one on
+    /// another core, and returns when all have returned. `work` has at most
+    /// [`count`](Self::count) functions, each of which needs about three kilobytes of stack.
     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]);
 }
 
-/// Cores that help the caller's.
+/// The cores other than the caller's.
 #[derive(Clone, Default)]
 pub(crate) struct Others {
     cores: Option<&'static dyn Cores>,
@@ -64,8 +65,8 @@ impl Others {
         Self { cores: Some(cores) }
     }
 
-    /// Rows through a matrix: see [`linear_with_bias`]. Where others help it is one row, and each
-    /// takes some of the matrix's.
+    /// Computes [`linear_with_bias`]. If there are other cores, `x` is one row, and the rows of the
+    /// matrix are shared.
     pub(crate) fn linear_with_bias(
         &self,
         kernels: &Kernels,
@@ -79,12 +80,12 @@ impl Others {
             return linear_with_bias(kernels, x, matrix, bias, out);
         };
         let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
-        // Whole tiles of any layout.
+        // A multiple of the rows of any tile.
         let share = matrix.rows.div_ceil(cores.count().min(MAX_CORES)).next_multiple_of(WIDE_TILE_ROWS);
         let mut pieces: Vec<_, MAX_CORES> = Vec::new();
         for (index, out) in out.chunks_mut(share).enumerate() {
             let first = index * share;
-            // There is room: a core has at least its part of the rows.
+            // Cannot fail: there are at most `MAX_CORES` shares.
             _ = pieces
                 .push(move || linear_with_bias(kernels, x, &matrix.rows(first, out.len()), bias.from(first), out));
         }
@@ -105,7 +106,7 @@ mod tests {
     use crate::kernels::Weights;
     use crate::ops::linear::quantize_rows;
 
-    /// Threads in the place of cores.
+    /// Threads in place of cores.
     struct Host(usize);
 
     impl Cores for Host {

@@ -1,10 +1,10 @@
-//! No other cores.
+//! The stub for targets without other cores.
 
 use crate::kernels::Kernels;
 use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};
 
-/// Nobody.
+/// No other cores.
 #[derive(Clone, Default)]
 pub(crate) struct Others {}
 

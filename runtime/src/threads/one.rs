@@ -1,10 +1,10 @@
-//! The caller's thread alone, which other cores may help with one token's products.
+//! Runs everything on the caller's thread, with other cores for the products of single tokens.
 
 use super::{Filled, Others, Plan};
 use crate::cache::KeyValueCache;
 use crate::workspace::Scratch;
 
-/// No threads but the caller's.
+/// The caller's thread, and other cores.
 #[derive(Default)]
 pub(crate) struct Threads {
     others: Others,
@@ -16,12 +16,12 @@ impl Threads {
         Self { others: Others::of(cores) }
     }
 
-    /// Threads that take tokens of a text.
+    /// The number of threads that share the tokens of a text.
     pub(crate) fn count(&self) -> usize {
         1
     }
 
-    /// Who shares the products of one token.
+    /// The cores that share the products of `tokens` tokens: none for several tokens.
     pub(crate) fn beside(&self, tokens: usize) -> Others {
         if tokens == 1 { self.others.clone() } else { Others::default() }
     }

@@ -1,4 +1,4 @@
-//! The caller's thread and the threads of a pool that belongs to the session.
+//! Shares work between the caller's thread and a thread pool of the session.
 
 use core::hint;
 use core::iter::{once, repeat_n};
@@ -23,25 +23,25 @@ use crate::model::{Matrix, Words};
 use crate::ops::linear::{QuantizedRows, linear_with_bias};
 use crate::workspace::Scratch;
 
-/// Fewer tokens than this are not worth a thread.
+/// The fewest tokens that a thread takes.
 const LEAST_TOKENS: usize = 4;
 
-/// For a single token, a matrix of fewer weights than this is not shared among threads.
+/// The fewest weights of a matrix whose rows threads share for a single token.
 const LEAST_WEIGHTS: usize = 1 << 17;
 
-/// How long a thread waits awake for its next work.
+/// The time that a thread spins while it waits for its next work.
 const PATIENCE: Duration = Duration::from_micros(100);
 
 /// The threads of a session.
 #[derive(Default)]
 pub(crate) struct Threads {
-    /// All threads but the caller's.
+    /// The threads other than the caller's.
     others: Others,
     /// The memory of each of these threads.
     memory: Vec<Memory>,
 }
 
-/// Threads that help the caller's.
+/// The threads other than the caller's.
 #[derive(Clone, Default)]
 pub(crate) struct Others {
     pool: Option<Arc<Pool>>,
@@ -49,26 +49,25 @@ pub(crate) struct Others {
 
 struct Pool {
     threads: ThreadPool,
-    /// The number of pieces of work so far.
+    /// The number of rounds of work begun so far.
     turn: Arc<AtomicUsize>,
 }
 
 /// The memory of a thread.
 struct Memory {
     scratch: AlignedVec,
-    /// Keys and values of a tile.
+    /// The keys and values of a tile.
     cache: AlignedVec,
 }
 
-/// The memory that a thread works in: the caller's thread uses the session's.
+/// The memory of a thread: the session's for the caller's thread.
 enum Lent<'a, T> {
     Callers(T),
     Own(&'a mut Memory),
 }
 
 impl Threads {
-    /// A pool of `count` threads, at least one: the caller's alone where the system starts no
-    /// others.
+    /// A pool of `count` threads, at least one; only the caller's if the system cannot start more.
     pub(crate) fn new(count: usize, plan: Plan<'_>) -> Result<Self, RunError> {
         let others = Others::new(count.saturating_sub(1));
         let memory = (0..others.count()).map(|_| Memory::new(plan)).collect::<Result<_, _>>()?;
@@ -79,19 +78,19 @@ impl Threads {
         self.others.count() + 1
     }
 
-    /// The threads that share one token's products: none for several tokens, of which each thread
-    /// takes some.
+    /// The threads that share the products of `tokens` tokens: none for several tokens, which are
+    /// shared themselves.
     pub(crate) fn beside(&self, tokens: usize) -> Others {
         if tokens == 1 { self.others.clone() } else { Others::default() }
     }
 
-    /// Tokens that each thread takes; the last one may get fewer.
+    /// The number of tokens per thread; the last thread may take fewer.
     fn share(&self, tokens: usize, plan: &MemoryPlan) -> usize {
         tokens.div_ceil(self.count()).max(LEAST_TOKENS.min(plan.tile())).max(1)
     }
 
-    /// Cuts rows of `width` into shares, and does some work on each: it is told the first row's
-    /// index.
+    /// Splits rows of `width` values into shares, and calls `work` on each with the index of its
+    /// first row.
     pub(crate) fn run(
         &mut self,
         (spec, plan): Plan<'_>,
@@ -112,8 +111,8 @@ impl Threads {
         });
     }
 
-    /// [`run`](Self::run) for at most a tile of tokens for each thread, where `work` stores keys
-    /// and values: it is told the position of the share's first token, and where they go.
+    /// [`run`](Self::run) for at most a tile of tokens per thread, where `work` stores keys and
+    /// values: it gets the position of the share's first token, and a cache.
     pub(crate) fn fill(
         &mut self,
         (spec, plan): Plan<'_>,
@@ -156,8 +155,8 @@ impl Others {
         self.pool.as_ref().map_or(0, |pool| pool.threads.current_num_threads())
     }
 
-    /// Rows through a matrix: see [`linear_with_bias`](crate::ops::linear::linear_with_bias). Where
-    /// others help it is one row, and each takes some of the matrix's.
+    /// Computes [`linear_with_bias`](crate::ops::linear::linear_with_bias). If there are other
+    /// threads, `x` is one row, and the rows of the matrix are shared.
     pub(crate) fn linear_with_bias(
         &self,
         kernels: &Kernels,
@@ -178,7 +177,7 @@ impl Others {
         });
     }
 
-    /// Cuts `values` into pieces of `share`, and calls `work` on each with its number and one of
+    /// Splits `values` into pieces of `share`, and calls `work` on each with its index and one of
     /// `lent`.
     fn share_out<T: Send>(
         &self,
@@ -200,12 +199,12 @@ impl Others {
                     at_work.fetch_sub(1, Ordering::Release);
                 });
             }
-            // Threads that are awake find it.
+            // Spinning threads notice the new round.
             pool.turn.fetch_add(1, Ordering::Release);
             work(0, first, callers);
             wait_awake(|| at_work.load(Ordering::Acquire) == 0);
         });
-        // They stay awake for what comes next.
+        // Let all threads spin until the next round.
         let turn = Arc::clone(&pool.turn);
         let now = turn.load(Ordering::Relaxed);
         pool.threads.spawn_broadcast(move |_| wait_awake(|| turn.load(Ordering::Acquire) != now));
@@ -222,12 +221,12 @@ impl Memory {
     }
 }
 
-/// Tokens that fit the cache of a thread.
+/// The capacity of a thread's cache in tokens.
 fn slots(plan: &MemoryPlan) -> usize {
     plan.tile().next_multiple_of(ALIGNMENT)
 }
 
-/// Waits for a while.
+/// Spins until `over` holds, or for [`PATIENCE`].
 fn wait_awake(over: impl Fn() -> bool) {
     let since = Instant::now();
     while !over() && since.elapsed() < PATIENCE {
@@ -248,7 +247,7 @@ mod tests {
     fn a_row_times_a_matrix_is_the_same_bits_for_any_number_of_threads_in_every_layout() {
         const COLS: usize = 256;
         let kernels = Kernels::best();
-        // More rows than any number of threads divides, with whole tiles and without.
+        // Numbers of rows that no number of threads divides, with and without whole tiles.
         for rows in [4 * LEAST_WEIGHTS / COLS + 48, 2 * LEAST_WEIGHTS / COLS + 7] {
             let weights: Vec<i8> = (0..rows * COLS).map(|n| (n * 7919 / 8) as i8).collect();
             let (group_scales, numbers) = (vec![9; rows * COLS / 32], (1 << 30..).take(rows).collect::<Vec<i32>>());
