@@ -127,8 +127,8 @@ impl Attention<'_> {
         }
     }
 
-    /// How many multiply-accumulates take about as long as a token's attention over some keys: two
-    /// products, and the softmax of each head.
+    /// The cost, in multiply-accumulates, of a token's attention over `keys` keys: two products,
+    /// and the softmax of each head.
     pub(crate) fn products(&self, keys: usize) -> usize {
         let (width, heads) = (self.spec.query_size(), self.spec.num_attention_heads as usize);
         2 * keys * (width + VALUE * heads) + VALUE * width

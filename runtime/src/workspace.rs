@@ -148,7 +148,7 @@ pub(crate) struct Scratch<'a> {
     pub(crate) scales: &'a mut [u16],
     /// The buffers of one attention head.
     pub(crate) head: HeadBuffers<'a>,
-    /// How far the step goes that uses this.
+    /// The progress of the current step.
     pub(crate) step: Step,
 }
 

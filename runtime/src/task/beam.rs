@@ -195,7 +195,8 @@ impl<'b> BeamSearch<'b> {
         (node & ((1 << TOKEN_BITS) - 1), (node >> TOKEN_BITS) as usize)
     }
 
-    /// Appends the tokens of the first `steps` steps of a beam, if `more` tokens still fit after them.
+    /// Appends the tokens of the first `steps` steps of a beam, if `more` tokens still fit after
+    /// them.
     fn write(
         &self,
         steps: usize,
@@ -287,8 +288,8 @@ impl<'b> BeamSearch<'b> {
     }
 }
 
-/// Inserts a value where there is room. `Vec::insert` panics for a place beyond the end, for all
-/// that the linker sees.
+/// Inserts a value at index `place`, dropping the last value if `all` is full. Unlike
+/// `Vec::insert`, it does not link a panic.
 fn insert<T, const N: usize>(all: &mut Vec<T, N>, place: usize, mut value: T) {
     all.iter_mut().skip(place).for_each(|other| core::mem::swap(other, &mut value));
     let _ = all.push(value);
@@ -385,7 +386,7 @@ pub fn beam_search<'b>(
     }
 }
 
-/// The least of the `kept` largest logits: no smaller one of this text is a candidate that is kept.
+/// The smallest of the `kept` largest logits: smaller logits of this beam cannot become candidates.
 fn least_kept(logits: &[i32], kept: usize) -> i32 {
     let mut largest = Vec::<i32, MAX_CANDIDATES>::new();
     for &logit in logits.iter().filter(|&&logit| logit != SUPPRESSED) {

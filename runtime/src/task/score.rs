@@ -24,19 +24,19 @@ pub(crate) fn log_normalizer(logits: &[i32], fraction_bits: u8) -> f64 {
     largest + libm::log(libm::ldexp(sum as f64, -32))
 }
 
-/// `e^-x` with 32 fraction bits, for an `x` with `fraction_bits`.
+/// `e^-x` in Q32, for an `x` with `fraction_bits` fraction bits.
 fn exp_neg(x: u32, fraction_bits: u8) -> u64 {
-    /// From here on it is less than half of the last bit.
+    /// From this `x` on, the result is less than half of the last bit: 0 is returned.
     const FAR: u32 = 24;
-    /// `log2(e)` with 31 fraction bits.
+    /// `log2(e)`, Q31.
     const LOG2_E: u32 = 0xb8aa_3b2a;
-    /// `(1 - 2^-f) / f` as a polynomial of `f` in `0..1`, with 32 fraction bits, alternating signs
-    /// and the highest power first: the interpolation at Chebyshev's nodes.
+    /// The coefficients, Q32, of a polynomial for `(1 - 2^-f) / f` with `f` in `0..1`, of
+    /// alternating signs, highest power first: interpolation at Chebyshev nodes.
     const TERMS: [u32; 7] = [0xbdba, 0x9_c23c, 0x57_28f4, 0x276_41cc, 0xe35_812f, 0x3d7f_7bcc, 0xb172_17f7];
     if u64::from(x) >= u64::from(FAR) << fraction_bits.min(32) {
         return 0;
     }
-    // With 27 fraction bits, which leave room for `FAR`.
+    // Convert to 27 fraction bits, which leave room for `FAR`.
     let x = match 27_u32.checked_sub(fraction_bits.into()) {
         Some(more) => x << more,
         None => x >> (u32::from(fraction_bits) - 27).min(31),
