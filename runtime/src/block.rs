@@ -1,7 +1,7 @@
-//! The transformer block, for every model.
+//! Computes a transformer block, for every architecture.
 //!
-//! It reads as the papers do: norm, attend, add, norm, feed forward, add. Where architectures
-//! differ there is one `match` on the specification.
+//! The code follows the papers: norm, attention, add, norm, feed-forward, add. Architectures differ
+//! by a `match` on the specification.
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
 use crate::cache::KeyValueCache;
@@ -17,7 +17,7 @@ use crate::step::{Step, VALUE};
 use crate::threads::Others;
 use crate::workspace::Scratch;
 
-/// One layer of a stack, at work on a tile of tokens.
+/// One layer of a stack, which processes a tile of tokens.
 pub(crate) struct Block<'a, 'm> {
     stack: StackView<'a, 'm>,
     layer: usize,
@@ -86,12 +86,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.stack.block_matrix(self.block, part)
     }
 
-    /// Width of the stream that goes through attention and the network.
+    /// Width of the residual stream that attention and the feed-forward networks read.
     fn inner_size(&self) -> usize {
         at_least_one(self.stack.spec.block.inner_size(self.stack.spec.hidden_size) as usize)
     }
 
-    /// Norms rows in place, each as wide as the norm.
+    /// Normalizes rows in place, each as wide as the norm.
     fn norm(&self, part: BlockPart, rows: &mut [i32]) {
         let numbers = self.stack.block_norm(self.block, part);
         for row in rows.chunks_exact_mut(numbers.weight.len().max(1)) {
@@ -99,7 +99,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Quantizes the input of a sublayer: `x`, normed first where the norm comes first.
+    /// Quantizes the input of a sublayer: `x`, or its norm in pre-norm blocks.
     fn sublayer_input(&self, part: BlockPart, x: &[i32], scratch: &mut Scratch<'_>) {
         if !scratch.step.takes(x.len() * 2 * VALUE) {
             return;
@@ -138,14 +138,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Readies a tile for [`store`](Self::store) and [`forward`](Self::forward).
+    /// Prepares a tile for [`store`](Self::store) and [`forward`](Self::forward).
     ///
-    /// Leaves the input of queries and keys in `scratch.quantized`, and the narrow stream of a
-    /// bottleneck in `scratch.branch`. Both calls read them, so nothing else may use `scratch` in
-    /// between; `forward` may follow `store` directly, except with a bottleneck whose values have
-    /// an input of their own.
+    /// Writes the input of queries and keys to `scratch.quantized`, and the narrow stream of a
+    /// bottleneck to `scratch.branch`. Both calls read them, so nothing else may use `scratch` in
+    /// between. `forward` may follow `store` directly, except with
+    /// [`BottleneckAttention::Shared`].
     ///
-    /// The three are parts of one step, or of several: see [`Step`].
+    /// The three functions may take several steps: see [`Step`].
     pub(crate) fn prepare(&self, x: &[i32], scratch: &mut Scratch<'_>) {
         let bottleneck = self.stack.spec.block.bottleneck.as_ref().filter(|_| features::BOTTLENECKS);
         let Some(bottleneck) = bottleneck else {
@@ -178,7 +178,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Stores keys and values of a prepared tile in the cache.
+    /// Stores the keys and values of a prepared tile in the cache.
     pub(crate) fn store(&self, x: &[i32], start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let tokens = x.len() / self.hidden_size();
         self.project(BlockPart::Key, 0, tokens, scratch);
@@ -190,7 +190,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.cache(tokens, start, true, cache, scratch);
     }
 
-    /// Stores keys and values of the encoder's output, for cross-attention.
+    /// Stores the keys and values of the encoder's output, for cross-attention.
     pub(crate) fn store_cross(
         &self,
         states: &[i32],
@@ -209,14 +209,15 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.others.linear_in_parts(self.kernels, x, matrix, matrix.bias, step, out);
     }
 
-    /// Quantizes rows of `cols` values, as a part of a step.
+    /// Quantizes rows of `cols` values, as one part of a step.
     fn quantize(&self, rows: &[i32], cols: usize, scratch: &mut Scratch<'_>) {
         if scratch.step.takes(rows.len() * VALUE) {
             quantize_rows(self.kernels, self.width, rows, cols, scratch.quantized, scratch.scales);
         }
     }
 
-    /// Multiplies the quantized tile by a matrix, into `scratch.wide` from `to` on.
+    /// Multiplies the quantized tile by a matrix, and writes the result to `scratch.wide` from `to`
+    /// on.
     fn project(&self, part: BlockPart, to: usize, tokens: usize, scratch: &mut Scratch<'_>) {
         let matrix = self.matrix(part);
         let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
@@ -251,7 +252,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Norms each head of a row of queries or keys, and rotates it, where the model does.
+    /// Applies the query-key norm and the rotary embedding, if the model has them, to a row of
+    /// queries or keys.
     fn position(&self, part: BlockPart, position: usize, row: &mut [i32]) {
         let head_dim = self.attention.spec.head_size();
         if let Some((spec, _)) = self.attention.spec.query_key_norm.over(row.len() / head_dim) {
@@ -265,10 +267,10 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Takes a prepared tile, whose keys and values are stored, through the block in place.
+    /// Computes the block in place for a prepared tile, whose keys and values are stored.
     ///
-    /// `start` is its first token's position, `stored` how many positions the cache has seen;
-    /// `cross` holds the encoder's keys and values and their number.
+    /// `start` is the position of the tile's first token, and `stored` is the number of positions
+    /// in the cache. `cross` has the encoder's keys and values, and their number.
     pub(crate) fn forward(
         &self,
         x: &mut [i32],
@@ -296,7 +298,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Attention and the feed-forward networks, with their norms and residual connections.
+    /// Computes attention and the feed-forward networks, with norms and residual connections.
     fn sublayers(
         &self,
         x: &mut [i32],
@@ -352,7 +354,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Attention of the quantized tile, its result in `scratch.normed`.
+    /// Computes attention for the quantized tile, with its result in `scratch.normed`.
     #[inline(never)]
     fn attend(&self, reach: Reach, tokens: usize, start: usize, cache: &KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let width = self.attention.spec.query_size();
@@ -366,7 +368,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             Reach::Own { stored } => self.visible(start + token, stored),
             Reach::Cross { source } => 0..source,
         };
-        // All tokens are one part where kernels may attend to several at once.
+        // All tokens are one part if kernels may attend to several at once.
         let together = if cfg!(feature = "std") { tokens } else { 1 };
         for (index, rows) in queries.chunks_mut((together * width).max(1)).enumerate() {
             let first = index * together;
@@ -394,7 +396,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.linear(&context, &self.matrix(output), &mut scratch.step, scratch.normed);
     }
 
-    /// As [`attend`](Self::attend), to the encoder's tokens: there are no distances to them.
+    /// [`attend`](Self::attend) to the encoder's tokens, without distance terms.
     #[inline(never)]
     fn attend_cross(
         &self,
@@ -412,7 +414,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         Block { attention, others: self.others.clone(), ..*self }.attend(reach, tokens, start, cache, scratch);
     }
 
-    /// A feed-forward network of the quantized tile, its result in `scratch.normed`.
+    /// Computes a feed-forward network for the quantized tile, with its result in `scratch.normed`.
     fn feed_forward(&self, up: BlockPart, down: BlockPart, tokens: usize, scratch: &mut Scratch<'_>) {
         let spec = &self.stack.spec.block.feed_forward;
         let inner = spec.intermediate_size as usize;
@@ -440,14 +442,14 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
 /// The keys and values that attention reads.
 #[derive(Clone, Copy)]
 enum Reach {
-    /// The stack's own tokens, of which the cache holds `stored`.
+    /// Keys and values of the stack's own tokens, of which the cache holds `stored`.
     Own { stored: usize },
-    /// All tokens of the encoder.
+    /// Keys and values of all `source` tokens of the encoder.
     Cross { source: usize },
 }
 
-/// Copies `from` to `to`, up to the shorter length. Eight values at a time are few instructions on
-/// a core that loads and stores several registers at once; a call of `memcpy` takes three for each.
+/// Copies `from` to `to`, up to the shorter length. Copying eight values at a time takes few
+/// instructions on a core with load-multiple; `memcpy` takes three instructions per value there.
 pub(crate) fn copy(to: &mut [i32], from: &[i32]) {
     for (to, from) in to.as_chunks_mut::<8>().0.iter_mut().zip(from.as_chunks::<8>().0) {
         *to = *from;

@@ -1,8 +1,8 @@
-//! A session: one model, one arena, one text at a time.
+//! Runs a model on one text at a time, in an arena.
 //!
-//! Tokens go through the layers in tiles. A decoder keeps the keys and values of every token it has
-//! seen; an encoder keeps one layer's at a time, and no matrix is ever `tokens x tokens`. How
-//! tokens are cut into tiles does not change a bit of any result.
+//! Tokens go through the layers in tiles. A decoder caches the keys and values of every token it
+//! has read; an encoder caches those of one layer at a time. No buffer is `tokens x tokens`. The
+//! size of tiles does not change a bit of any result.
 
 mod beams;
 mod embedding;
@@ -32,54 +32,53 @@ use crate::step;
 use crate::threads::Threads;
 use crate::workspace::Workspace;
 
-/// What sees each layer's result: the layer, counted from the embedding as 0, and rows of hidden
-/// states.
+/// Receives each layer's result: the layer, where 0 is the embedding, and rows of hidden states.
 pub(crate) type Trace<'t> = &'t mut dyn FnMut(usize, &[i32]);
 
-/// A text on its way through a stack: see [`Session::advance`]. It borrows nothing, so that a
+/// The progress of a text through a stack: see [`Session::advance`]. It borrows nothing, so that a
 /// session, the tokens of a text and its pass can be fields of one structure.
 #[derive(Clone, Debug)]
 pub struct Pass {
     stack: Stack,
-    /// Tokens of the text.
+    /// The number of tokens of the text.
     tokens: usize,
-    /// Which of the session's passes this is.
+    /// The number of this pass in its session, which detects stale passes.
     number: u32,
-    /// What the encoder does next.
+    /// The encoder's current stage.
     stage: Stage,
-    /// Tokens that have this stage behind them; a decoder's are through.
+    /// Tokens that have completed the current stage, or, in a decoder, all layers.
     read: usize,
-    /// Layers that the tokens on their way have behind them.
+    /// Layers that the current tokens have completed.
     layer: usize,
-    /// Parts of the stage, or of the layer, that the tile on its way has behind it.
+    /// Parts of the stage, or of the layer, that the current tile has completed.
     parts: u32,
 }
 
-/// Stages of a text on its way through an encoder, a tile of tokens at a time.
+/// The stages of a text in an encoder, each of which processes a tile of tokens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// First hidden states.
+    /// Computes the first hidden states.
     Embed,
-    /// Keys and values of a layer.
+    /// Stores the keys and values of a layer.
     Store,
-    /// The layer.
+    /// Computes a layer.
     Forward,
-    /// The first layer's convolution.
+    /// Computes the first layer's convolution.
     Convolve,
-    /// The norm after the last layer.
+    /// Computes the norm after the last layer.
     FinalNorm,
-    /// Keys and values of a layer of the decoder's cross-attention.
+    /// Stores the keys and values of a layer of the decoder's cross-attention.
     StoreCross,
-    /// Nothing: the text is through.
+    /// All stages are complete.
     Done,
 }
 
-/// A model at work in an arena.
+/// A model running in an arena.
 ///
 /// ```
 /// use kinglet::{Aligned, Error, MemoryPlan, Model, Session};
 ///
-/// /// Logits of the token after `ids`, in fixed point.
+/// /// The number of logits of the token after `ids`.
 /// fn next(blob: &[u8], ids: &[u32], arena: &mut [u8]) -> Result<usize, Error> {
 ///     let model = Model::from_bytes(blob)?;
 ///     let mut session = Session::new(&model, arena, 128)?;
@@ -93,49 +92,49 @@ pub struct Session<'s, 'm> {
     kernels: &'static Kernels,
     plan: MemoryPlan,
     workspace: Workspace<'s>,
-    /// What stands before every text.
+    /// The prefix of every text.
     prefix: Option<Prefix<'m>>,
-    /// Tokens of the prefix that stand before the text at hand.
+    /// The number of the prefix's tokens before the current text.
     first: usize,
-    /// Tokens the decoder has seen, those of the prefix included.
+    /// The number of tokens that the decoder has read, including the prefix.
     position: usize,
-    /// Which of several texts the decoder is at.
+    /// The current beam of the decoder.
     beam: usize,
-    /// Tokens of the decoder's last tile.
+    /// The number of tokens of the decoder's last tile.
     last_tile: usize,
-    /// Which of the decoder's states the head reads.
+    /// The decoder's state that the head reads.
     reading: Reading,
-    /// What the head has done that is still in the arena.
+    /// The head's progress, as long as the arena holds its intermediate or final result.
     head: Option<HeadWork>,
-    /// Multiply-accumulates of a step.
+    /// The length of a step in multiply-accumulates.
     step: usize,
-    /// Tokens the encoder was given.
+    /// The number of tokens that the encoder has read.
     source: usize,
-    /// How often it began to read, or went elsewhere.
+    /// The number of events that make passes stale.
     passes: u32,
     threads: Threads,
-    /// Called between two steps of a text that is read in one call.
+    /// The function called between two steps of a text that is read in one call.
     pause: Option<Pause<'s>>,
 }
 
-/// What firmware does while a model works: see [`Session::set_pause`].
+/// The function of [`Session::set_pause`].
 pub(crate) type Pause<'p> = &'p mut (dyn FnMut() + Send);
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// A session for up to `max_tokens` tokens (of input, and of output), in an arena of at least
+    /// A session for up to `max_tokens` tokens of input, and of output, in an arena of at least
     /// [`arena_bytes`](crate::arena_bytes)`(blob, max_tokens)` bytes at a 16-byte boundary.
     ///
     /// # Errors
-    /// [`RunError::ArenaTooSmall`] with both sizes, [`RunError::ArenaMisaligned`], and
+    /// [`RunError::ArenaTooSmall`] with both sizes; [`RunError::ArenaMisaligned`];
     /// [`RunError::TooManyTokens`] when the model has fewer positions.
     pub fn new(model: &'s Model<'m>, arena: &'s mut [u8], max_tokens: usize) -> Result<Self, RunError> {
         Self::with_plan(model, arena, MemoryPlan::standard(model.spec(), max_tokens)?)
     }
 
-    /// A session with lengths and a tile of the caller's choice.
+    /// A session with the lengths and the tile of `plan`.
     ///
     /// # Errors
-    /// As [`Session::new`].
+    /// The errors of [`Session::new`].
     pub fn with_plan(model: &'s Model<'m>, arena: &'s mut [u8], plan: MemoryPlan) -> Result<Self, RunError> {
         let workspace = Workspace::new(model.spec(), &plan, arena)?;
         Ok(Self {
@@ -168,71 +167,71 @@ impl<'s, 'm> Session<'s, 'm> {
         self.kernels.name
     }
 
-    /// Uses another kernel set, to compare: `scalar`, or one that this machine has. The bits of the
-    /// results do not change.
+    /// Uses another kernel set, for comparisons: `scalar`, or one that this machine supports. The
+    /// results are equal bit for bit.
     ///
     /// # Errors
-    /// [`RunError::NoSuchKernels`] when the machine has no such set.
+    /// [`RunError::NoSuchKernels`] when the machine does not support the set.
     pub fn set_kernels(&mut self, name: &str) -> Result<(), RunError> {
         let found = Kernels::available().find(|set| set.name == name);
         self.kernels = found.ok_or(RunError::NoSuchKernels)?;
         Ok(())
     }
 
-    /// Works with `threads` threads: of a text or a prompt each takes some tokens, and of one
-    /// token's large matrices some rows. The results have equal bits. Threads other than the
-    /// caller's have memory of their own on the heap, and wait for each other awake for up to a
-    /// tenth of a millisecond: they pay from models on that are some hundreds of columns wide.
+    /// Uses `count` threads, which share the tokens of a text, or the rows of a large matrix for a
+    /// single token. The results are equal bit for bit. Each thread other than the caller's has
+    /// scratch memory on the heap, and spins for up to 0.1 ms while it waits: threads pay off for
+    /// models some hundreds of columns wide or wider.
     ///
     /// # Errors
     /// [`RunError::WrongPlan`] when the session's plan was made for another model.
     #[cfg(feature = "std")]
     pub fn set_threads(&mut self, count: usize) -> Result<(), RunError> {
         self.threads = Threads::new(count, (self.model.spec(), &self.plan))?;
-        // Threads do not take up what one thread began.
+        // Threads do not continue a pass that one thread began.
         self.passes = self.passes.wrapping_add(1);
         Ok(())
     }
 
-    /// Has other cores take some rows of each large matrix while one token is read, as a decoder's
-    /// are that writes, and an encoder's with a tile of one token. The results have equal bits.
-    /// Prompts and encoders that take several tokens at a time use the caller's core alone.
+    /// Shares the rows of each large matrix with other cores when tokens are read one at a time:
+    /// during generation, and in an encoder with a tile of one token. The results are equal bit for
+    /// bit. Tiles of several tokens use only the caller's core.
     ///
-    /// With the feature `std` there is `set_threads` in place of this.
+    /// With the feature `std`, use `set_threads` instead.
     #[cfg(all(feature = "cores", not(feature = "std")))]
     pub fn set_cores(&mut self, cores: &'static dyn crate::Cores) {
         self.threads = Threads::of(cores);
     }
 
-    /// Tokens the decoder has seen, those of a [prefix](Self::set_prefix) included.
+    /// The number of tokens that the decoder has read, including a [prefix](Self::set_prefix).
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Tokens that still fit.
+    /// The number of tokens that the decoder can still read.
     pub fn remaining(&self) -> usize {
         (self.plan.tokens() + self.first).saturating_sub(self.position)
     }
 
-    /// Tokens the encoder was given.
+    /// The number of tokens that the encoder has read.
     pub fn source_len(&self) -> usize {
         self.source
     }
 
-    /// Forgets what the decoder has seen, but for its [prefix](Self::set_prefix). An encoder's
-    /// output stays.
+    /// Forgets the decoder's tokens after its [prefix](Self::set_prefix). Keeps the encoder's
+    /// output.
     pub fn reset(&mut self) {
         self.return_to_prefix();
     }
 
-    /// Forgets what the decoder has seen from `position` on. With a sliding window the forgotten
-    /// tokens may have displaced older ones, so it goes back to the end of the prefix, or farther,
-    /// or not at all. There are no logits until a token is read, unless it goes back to the end of
-    /// the prefix.
+    /// Forgets the decoder's tokens from `position` on. A decoder with a sliding window can rewind
+    /// only to the end of the prefix or before it, because later tokens may have overwritten
+    /// earlier ones in its cache. Except at the end of the prefix, there are no logits until a
+    /// token is read.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when it has seen fewer; [`RunError::CannotRewind`] with a
-    /// sliding window.
+    /// [`RunError::TooManyTokens`] when the decoder has read fewer tokens;
+    /// [`RunError::CannotRewind`] with a sliding window.
     pub fn rewind(&mut self, position: usize) -> Result<(), RunError> {
         let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
         if position > self.position {
@@ -255,20 +254,21 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Runs the encoder over a whole text. `token_types` are the segments of the tokens; those
-    /// missing are 0.
+    /// Runs the encoder on a whole text. `token_types` has the token types (segments); missing ones
+    /// are 0.
     ///
     /// # Errors
-    /// Tokens or types that the model does not have, too many of them, or none;
-    /// [`RunError::TokenMissing`] when the text lacks the token that says where the head reads the
-    /// decoder; [`RunError::NoEncoder`].
+    /// [`RunError::TokenOutOfRange`], [`RunError::TokenTypeOutOfRange`],
+    /// [`RunError::TooManyTokens`], [`RunError::NoTokens`], [`RunError::NoEncoder`], and
+    /// [`RunError::TokenMissing`] when the text lacks the token at whose position the head reads
+    /// the decoder.
     pub fn encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         self.encode_traced(ids, token_types, &mut |_, _| {})
     }
 
     pub(crate) fn encode_traced(&mut self, ids: &[u32], token_types: &[u8], trace: Trace<'_>) -> Result<(), RunError> {
         let mut pass = self.begin_encode(ids, token_types)?;
-        // The other stack is not asked for, so firmware that only encodes is linked without it.
+        // Do not mention the decoder, so that firmware that only encodes does not link it.
         let stack = stack_of(self.model, Stack::Encoder)?;
         while self.advance_encoder(&stack, &mut pass, (ids, token_types), !self.pauses(), trace)? {
             self.pause();
@@ -276,11 +276,10 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(())
     }
 
-    /// Begins to run the encoder over a whole text, which [`advance`](Self::advance) then does step
-    /// by step.
+    /// Begins to run the encoder on a whole text. [`advance`](Self::advance) then takes the steps.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn begin_encode(&mut self, ids: &[u32], token_types: &[u8]) -> Result<Pass, RunError> {
         let stack = stack_of(self.model, Stack::Encoder)?;
         check_tokens(&stack, ids, token_types, self.plan.source())?;
@@ -290,10 +289,10 @@ impl<'s, 'm> Session<'s, 'm> {
         Ok(self.begin(Stack::Encoder, ids.len()))
     }
 
-    /// The decoder begins to read tokens, which [`advance`](Self::advance) then does step by step.
+    /// Begins to read tokens with the decoder. [`advance`](Self::advance) then takes the steps.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill).
+    /// The errors of [`prefill`](Self::prefill).
     pub fn begin_prefill(&mut self, ids: &[u32]) -> Result<Pass, RunError> {
         let stack = stack_of(self.model, Stack::Decoder)?;
         check_tokens(&stack, ids, &[], self.remaining())?;
@@ -308,30 +307,30 @@ impl<'s, 'm> Session<'s, 'm> {
         Pass { stack, tokens, number: self.passes, stage: Stage::Embed, read: 0, layer: 0, parts: 0 }
     }
 
-    /// Takes one tile of a text one step further, and says whether there is more to do: through a
-    /// layer, or a part of one where a layer takes longer than [a step](Self::set_step). `ids` and
-    /// `token_types` are the ones given to the call that began the pass.
+    /// Takes one step of a pass: one tile of tokens through a layer, or through a part of a layer
+    /// that takes longer than [a step](Self::set_step). Returns whether there is more to do. `ids`
+    /// and `token_types` must be those of the call that began the pass.
     ///
-    /// Between two calls firmware can feed its watchdog, or yield to its executor. The bits are
-    /// those of [`encode`](Self::encode) and [`prefill`](Self::prefill), which do no more than call
-    /// this until it is done. With several threads a step takes all parts of a layer, and an
-    /// encoder's more tokens.
+    /// Between two calls, firmware can feed its watchdog or yield to its executor. The results are
+    /// those of [`encode`](Self::encode) and [`prefill`](Self::prefill), which call this until it
+    /// is done. With several threads, a step takes all parts of a layer, and an encoder's step
+    /// takes more tokens.
     ///
-    /// On a Cortex-M4 no step of the models that ship takes more than 131,000 instructions,
-    /// whatever the [plan's tile](crate::MemoryPlan::new) is.
+    /// On a Cortex-M4, no step of the models that ship with Kinglet takes more than 131,000
+    /// instructions, whatever the [plan's tile](crate::MemoryPlan::new) is.
     ///
     /// # Errors
-    /// [`RunError::StalePass`] when the session was used for something else in between, lent its
-    /// memory, or got other threads or steps, or the text has another length now. Other tokens of that length give the result of a mixture of both
-    /// texts.
+    /// [`RunError::StalePass`] when the session has read something else since, lent its
+    /// [scratch memory](Self::scratch), or has other threads or another length of steps, or when
+    /// the text has another length. Other tokens of that length give a result of both texts mixed.
     ///
     /// ```
     /// use kinglet::{RunError, Session};
     ///
-    /// fn read(session: &mut Session, ids: &[u32], feed_watchdog: impl Fn()) -> Result<(), RunError> {
+    /// fn read(session: &mut Session, ids: &[u32], feed: impl Fn()) -> Result<(), RunError> {
     ///     let mut pass = session.begin_prefill(ids)?;
     ///     while session.advance(&mut pass, ids, &[])? {
-    ///         feed_watchdog();
+    ///         feed();
     ///     }
     ///     Ok(())
     /// }
@@ -341,7 +340,7 @@ impl<'s, 'm> Session<'s, 'm> {
         self.advance_by(pass, ids, token_types, false)
     }
 
-    /// As [`advance`](Self::advance), or through all parts of a layer that a tile has left.
+    /// [`advance`](Self::advance), or, if `all`, all remaining parts of the layer.
     pub(crate) fn advance_by(
         &mut self,
         pass: &mut Pass,
@@ -362,31 +361,32 @@ impl<'s, 'm> Session<'s, 'm> {
         }
     }
 
-    /// The decoder reads tokens, a tile at a time. [`logits`](Self::logits) are then those after
-    /// the last one.
+    /// Reads tokens with the decoder, a tile at a time. [`logits`](Self::logits) are then those
+    /// after the last token.
     ///
     /// # Errors
-    /// Tokens that the model does not have, too many of them, or none; [`RunError::NoDecoder`];
-    /// [`RunError::EncoderNotRun`] when its encoder has read nothing yet.
+    /// [`RunError::TokenOutOfRange`], [`RunError::TooManyTokens`], [`RunError::NoTokens`],
+    /// [`RunError::NoDecoder`], and [`RunError::EncoderNotRun`] when the decoder's encoder has not
+    /// run.
     pub fn prefill(&mut self, ids: &[u32]) -> Result<(), RunError> {
         self.read(ids, &mut |_, _| {}, None)
     }
 
-    /// As [`prefill`](Self::prefill), and hands the head's result after each token to `each`, with
-    /// its position. Where the head reads the decoder at one place only, there is none before it.
+    /// [`prefill`](Self::prefill) that calls `each` with the position and the head's result after
+    /// each token. A head that reads the decoder at one position has no result before it.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill).
+    /// The errors of [`prefill`](Self::prefill).
     pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[i32])) -> Result<(), RunError> {
         self.read(ids, &mut |_, _| {}, Some(&mut each))
     }
 
-    /// Tokens that the decoder can hold.
+    /// The most tokens that the decoder can read.
     pub(crate) fn limit(&self) -> usize {
         self.plan.tokens()
     }
 
-    /// Texts that the decoder can hold at a time.
+    /// The number of beams that the decoder has caches for.
     pub fn beams(&self) -> usize {
         self.plan.beams()
     }
@@ -413,8 +413,8 @@ impl<'s, 'm> Session<'s, 'm> {
         }
     }
 
-    /// Reads a whole text with the stack that the head reads, from scratch. Where there are two,
-    /// both read it, the decoder one token later.
+    /// Resets the session and reads a whole text: with the only stack, or with both, the text
+    /// shifted by one token in the decoder.
     pub(crate) fn read_text(&mut self, ids: &[u32], token_types: &[u8]) -> Result<(), RunError> {
         let spec = self.model.spec();
         if spec.encoder.is_none() {
@@ -439,7 +439,7 @@ impl<'s, 'm> Session<'s, 'm> {
     }
 }
 
-/// The stack, or that the model has none such.
+/// The stack, or the error that the model lacks it.
 fn stack_of<'s, 'm>(model: &'s Model<'m>, id: Stack) -> Result<StackView<'s, 'm>, RunError> {
     model.stack(id).ok_or(match id {
         Stack::Encoder => RunError::NoEncoder,
@@ -447,7 +447,7 @@ fn stack_of<'s, 'm>(model: &'s Model<'m>, id: Stack) -> Result<StackView<'s, 'm>
     })
 }
 
-/// Refuses tokens that the stack cannot read.
+/// Checks that the stack can read the tokens.
 fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limit: usize) -> Result<(), RunError> {
     let embedding = &stack.spec.embedding;
     if ids.is_empty() {
@@ -460,7 +460,7 @@ fn check_tokens(stack: &StackView<'_, '_>, ids: &[u32], token_types: &[u8], limi
     if let Some(&token) = ids.iter().find(|&&id| id >= vocab_size) {
         return Err(RunError::TokenOutOfRange { token, vocab_size });
     }
-    // A model without segments has the one type 0.
+    // A model without token types has one type, 0.
     let token_types_known = u32::from(embedding.token_types).max(1);
     match token_types.iter().find(|&&token_type| u32::from(token_type) >= token_types_known) {
         Some(&token_type) => {

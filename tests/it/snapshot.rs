@@ -126,9 +126,9 @@ fn a_snapshot_says_what_it_does_not_fit() {
     for (model, tokens, snapshot, wanted) in [
         (&other, 40, snapshot.as_slice(), "another blob"),
         (&model, 32, &snapshot, "another memory plan"),
-        (&model, 40, &snapshot[..snapshot.len() - 1], "cut off"),
-        (&model, 40, &[0xff; 512], "no snapshot at all"),
-        (&model, 40, &[], "cut off"),
+        (&model, 40, &snapshot[..snapshot.len() - 1], "truncated"),
+        (&model, 40, &[0xff; 512], "not a snapshot"),
+        (&model, 40, &[], "truncated"),
     ] {
         let plan = plan(model, tokens, 4);
         let mut memory = arena(&plan);

@@ -1,4 +1,4 @@
-//! Several texts of one decoder: the choice among them, and their order.
+//! Switches between the beams of a decoder, and reorders them.
 
 use bytemuck::try_cast_slice_mut;
 
@@ -7,7 +7,7 @@ use crate::block::copy;
 use crate::format::memory::MAX_BEAMS;
 
 impl Session<'_, '_> {
-    /// Turns to text `beam`, of which the decoder has seen `position` tokens.
+    /// Selects beam `beam`, of which the decoder has read `position` tokens.
     pub(crate) fn select(&mut self, beam: usize, position: usize) {
         self.beam = beam.min(self.plan.beams() - 1);
         self.position = position;
@@ -15,14 +15,14 @@ impl Session<'_, '_> {
         self.passes = self.passes.wrapping_add(1);
     }
 
-    /// Replaces text `i` by text `parents[i]`, for all `i` at once.
+    /// Replaces beam `i` by beam `parents[i]`, for all `i` at once.
     pub(crate) fn reorder(&mut self, parents: &[usize]) {
         let Ok(cache) = try_cast_slice_mut::<u8, i32>(self.workspace.cache) else { return };
         let size = cache.len() / self.plan.beams().max(1);
         let mut wanted: [Option<usize>; MAX_BEAMS] =
             core::array::from_fn(|beam| parents.get(beam).copied().filter(|&parent| parent != beam));
-        // First copies to texts that no other text is to be replaced by. Only cycles are left then,
-        // which are swapped.
+        // First overwrite beams that are no parent of another. Only cycles are left then, which are
+        // resolved by swaps.
         loop {
             let free = (0..MAX_BEAMS).find_map(|beam| {
                 let parent = wanted.get(beam).copied().flatten()?;
@@ -39,7 +39,7 @@ impl Session<'_, '_> {
             if let Some((to, from)) = two(cache, size, beam, parent) {
                 to.iter_mut().zip(from).for_each(|(to, from)| core::mem::swap(to, from));
             }
-            // The swap moved text `beam` to `parent`: who wants it must look there.
+            // The swap moved beam `beam` to `parent`: update the beams that want it.
             for (other, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| **wanted == Some(beam)) {
                 *wanted = Some(parent).filter(|&parent| parent != other);
             }
@@ -47,7 +47,7 @@ impl Session<'_, '_> {
     }
 }
 
-/// The runs of `size` words with the numbers `a` and `b`, which differ.
+/// Two different chunks of `size` words, with the indices `a` and `b`.
 fn two(words: &mut [i32], size: usize, a: usize, b: usize) -> Option<(&mut [i32], &mut [i32])> {
     let (low, high) = words.split_at_mut_checked(a.max(b) * size)?;
     let (low, high) = (low.get_mut(a.min(b) * size..)?.get_mut(..size)?, high.get_mut(..size)?);

@@ -1,4 +1,4 @@
-//! From a hidden state to the result.
+//! Computes the head's result from hidden states.
 
 use super::reading::Row;
 use super::{Session, stack_of};
@@ -14,10 +14,11 @@ use crate::step::{Step, VALUE};
 use crate::workspace::Workspace;
 
 impl Session<'_, '_> {
-    /// The decoder reads one token; returns the logits after it, which a sampler may change.
+    /// Reads one token with the decoder, and returns the logits after it, which a sampler may
+    /// change.
     ///
     /// # Errors
-    /// As [`prefill`](Self::prefill).
+    /// The errors of [`prefill`](Self::prefill).
     ///
     /// ```
     /// use kinglet::sample::Sampler;
@@ -35,27 +36,27 @@ impl Session<'_, '_> {
         self.logits_mut()
     }
 
-    /// The head's result for the text as a whole: after the decoder's last token, or for the pooled
-    /// state of the encoder. Fixed point with
+    /// The head's result for the whole text: after the decoder's last token, or for the encoder's
+    /// pooled state. Fixed point with
     /// [`fraction_bits`](crate::format::spec::NumericsSpec::fraction_bits).
     ///
-    /// It is computed when it is first asked for. A second call costs nothing, unless the session
-    /// has lent its memory in between: to [`logits_mut`](Self::logits_mut), [`step`](Self::step) or
+    /// The first call computes it. Further calls are free, unless its memory was borrowed in
+    /// between by [`logits_mut`](Self::logits_mut), [`step`](Self::step) or
     /// [`scratch`](Self::scratch).
     ///
     /// # Errors
-    /// [`RunError::NoTokens`] when nothing was read, or nothing that the head reads: since a
-    /// [`rewind`](Self::rewind) padding only, or not yet the token at the place that the encoder's
-    /// text says.
+    /// [`RunError::NoTokens`] when the decoder has not read a token that the head reads: no token,
+    /// only padding since a [`rewind`](Self::rewind), or not yet the token at the position that the
+    /// encoder's text marks.
     pub fn logits(&mut self) -> Result<&[i32], RunError> {
         let row = self.row()?;
         self.head_once(row)
     }
 
-    /// The logits, to be changed: a sampler works in place.
+    /// The logits, mutable, for samplers that work in place.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
+    /// The errors of [`logits`](Self::logits).
     pub fn logits_mut(&mut self) -> Result<&mut [i32], RunError> {
         let row = self.row()?;
         self.head_once(row)?;
@@ -63,12 +64,12 @@ impl Session<'_, '_> {
         Ok(self.results())
     }
 
-    /// Takes the head a step further on its way to the [logits](Self::logits), which cost nothing
-    /// more when it is through, and says whether there is more to do. Where the vocabulary is
-    /// small, as it is in the models that ship, one step is enough.
+    /// Takes one step of the head, and returns whether there is more to do. After the last step,
+    /// [`logits`](Self::logits) is free. With a small vocabulary, as in the models that ship with
+    /// Kinglet, there is one step.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
+    /// The errors of [`logits`](Self::logits).
     ///
     /// ```
     /// use kinglet::sample::argmax;
@@ -86,27 +87,27 @@ impl Session<'_, '_> {
         self.advance_logits_by(false)
     }
 
-    /// As [`advance_logits`](Self::advance_logits), or through all that is left to do.
+    /// [`advance_logits`](Self::advance_logits), or, if `all`, all remaining steps.
     pub(crate) fn advance_logits_by(&mut self, all: bool) -> Result<bool, RunError> {
         let row = self.row()?;
         self.advance_head(row, all)
     }
 
-    /// As [`advance_logits`](Self::advance_logits), on the way to the
-    /// [logits of an encoder's token](Self::logits_at).
+    /// [`advance_logits`](Self::advance_logits) for
+    /// [the logits of an encoder's token](Self::logits_at).
     ///
     /// # Errors
-    /// As [`logits_at`](Self::logits_at).
+    /// The errors of [`logits_at`](Self::logits_at).
     pub fn advance_logits_at(&mut self, position: usize) -> Result<bool, RunError> {
         let row = self.row_at(position)?;
         self.advance_head(row, false)
     }
 
-    /// The head's result for the encoder's token at a position.
+    /// The head's result for the encoder's token at `position`.
     ///
     /// # Errors
-    /// [`RunError::TooManyTokens`] when the encoder was given fewer; [`RunError::WrongHead`] when
-    /// the head is a decoder's.
+    /// [`RunError::TooManyTokens`] when the encoder has read fewer tokens; [`RunError::WrongHead`]
+    /// when the head reads a decoder.
     pub fn logits_at(&mut self, position: usize) -> Result<&[i32], RunError> {
         let row = self.row_at(position)?;
         self.head_once(row)
@@ -122,7 +123,7 @@ impl Session<'_, '_> {
         Ok(Row::At(position))
     }
 
-    /// The state that the head reads of a text as a whole.
+    /// The state that the head reads for a whole text.
     fn row(&self) -> Result<Row, RunError> {
         Ok(match (&self.model.spec().decoder, self.model.spec().head.pooling) {
             (Some(_), _) => self.reading.row().ok_or(RunError::NoTokens)?,
@@ -132,13 +133,13 @@ impl Session<'_, '_> {
         })
     }
 
-    /// The head's result for a row, which is computed unless it is still there.
+    /// The head's result for a state, computed unless the arena still holds it.
     fn head_once(&mut self, row: Row) -> Result<&[i32], RunError> {
         self.head(row)?;
         Ok(self.results())
     }
 
-    /// Where [`head`](Self::head) leaves its result.
+    /// The buffer with the result of [`head`](Self::head).
     pub(super) fn results(&mut self) -> &mut [i32] {
         let (spec, scratch) = (self.model.spec(), &mut self.workspace.scratch);
         let stack = spec.decoder.as_ref().or(spec.encoder.as_ref());
@@ -147,7 +148,7 @@ impl Session<'_, '_> {
         buffer.get_mut(..size).unwrap_or(&mut [])
     }
 
-    /// Computes the head's result for a row, unless it is still there.
+    /// Computes the head's result for a state, unless the arena still holds it.
     pub(super) fn head(&mut self, row: Row) -> Result<(), RunError> {
         if matches!(self.head, Some(HeadWork { row: of, parts: None }) if of == row) {
             return Ok(());
@@ -160,8 +161,8 @@ impl Session<'_, '_> {
         }
     }
 
-    /// Takes a step towards the head's result for a row, or all that are left, and says whether
-    /// there are more.
+    /// Takes one step of the head for a state, or, if `all`, all remaining steps. Returns whether
+    /// there is more to do.
     fn advance_head(&mut self, row: Row, all: bool) -> Result<bool, RunError> {
         let parts = match self.head.take() {
             Some(HeadWork { row: of, parts }) if of == row => match parts {
@@ -180,7 +181,7 @@ impl Session<'_, '_> {
         Ok(parts.is_some())
     }
 
-    /// The parts of the head's work on a row: it pools, transforms and projects.
+    /// Runs the parts of the head for a state: pools, transforms and projects.
     fn head_parts(&mut self, row: Row) -> Result<(), RunError> {
         let model = self.model;
         let (spec, head) = (model.spec(), &model.spec().head);
@@ -256,10 +257,10 @@ impl Session<'_, '_> {
     }
 }
 
-/// What the head has done for a state.
+/// The progress of the head for a state.
 #[derive(Clone, Copy)]
 pub(super) struct HeadWork {
     row: Row,
-    /// Parts that were run when some are left; none when all were.
+    /// The number of completed parts, or `None` if all are complete.
     parts: Option<u32>,
 }

@@ -1,31 +1,30 @@
-//! The arena's memory, lent to others between two texts.
+//! Lends free memory of the arena to a tokenizer.
 
 use bytemuck::try_cast_slice_mut;
 
 use super::Session;
 
 impl Session<'_, '_> {
-    /// Memory of the arena for a tokenizer, so that firmware needs none of its own for the text
-    /// that the session reads next: the largest of the arena's buffers that hold nothing of what
-    /// the session has read. Before a decoder has read anything that is its cache. An encoder
-    /// without a decoder forgets its text, and lends the memory of its hidden states. The logits,
-    /// which may lie there, are computed anew when they are asked for, and a pass that is under way
-    /// ends.
+    /// The largest free buffer of the arena, as scratch memory for a tokenizer. Before a decoder
+    /// has read a token, that is its cache. An encoder without a decoder forgets its text, and
+    /// lends the memory of its hidden states. The logits may be overwritten; the next call of
+    /// [`logits`](Self::logits) computes them again. Passes become stale.
     ///
-    /// How many words a text needs at most is
-    /// [known](crate::tokenizer::Tokenizer::scratch_words); most texts need far fewer. In the
-    /// middle of a decoder's text only the memory of one tile is free, which is enough for a short
-    /// sentence: a kilobyte or two for the models that ship. Longer ones are read in pieces, or
-    /// after a [`reset`](Self::reset).
+    /// [`scratch_words`](crate::tokenizer::Tokenizer::scratch_words) bounds the words that a text
+    /// needs; most texts need far fewer. Within a decoder's text, only the memory of one tile is
+    /// free, which suffices for a short sentence: one or two kilobytes for the models that ship.
+    /// Tokenize longer texts in pieces, or after a [`reset`](Self::reset).
     ///
     /// ```
     /// use kinglet::tokenizer::{EncodeOptions, Tokenizer};
     /// use kinglet::{RunError, Session};
     ///
-    /// /// Reads what a user says next.
+    /// /// Reads the user's next message.
     /// fn hear(session: &mut Session, tokenizer: &Tokenizer, text: &str) -> Result<(), RunError> {
     ///     let mut ids = [0; 32];
-    ///     let count = tokenizer.encode_ids(text, None, &EncodeOptions::default(), session.scratch(), &mut ids)?;
+    ///     let options = EncodeOptions::default();
+    ///     let scratch = session.scratch();
+    ///     let count = tokenizer.encode_ids(text, None, &options, scratch, &mut ids)?;
     ///     session.prefill(&ids[..count])
     /// }
     /// # let _ = hear;
@@ -46,7 +45,7 @@ impl Session<'_, '_> {
     }
 }
 
-/// A buffer as words, without what is left at its end.
+/// A buffer as words, without a remainder at its end.
 fn words<T: bytemuck::Pod>(buffer: &mut [T]) -> &mut [u32] {
     let whole = buffer.len() / 4 * 4;
     buffer.get_mut(..whole).and_then(|whole| try_cast_slice_mut(whole).ok()).unwrap_or(&mut [])

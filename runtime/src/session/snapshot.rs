@@ -1,8 +1,7 @@
-//! A session as bytes, to go on with after the power was off.
+//! Saves and restores a session as bytes, for example across power-off.
 //!
-//! A snapshot is a header of [`WORDS`] little-endian words, the parts of the arena that hold what
-//! the session has read, and a CRC-32 of all before it. Its size grows with the text, not with the
-//! arena.
+//! A snapshot is a header of [`WORDS`] little-endian words, the used parts of the arena, and a
+//! CRC-32 of everything before it. Its size grows with the text, not with the arena.
 
 use bytemuck::{Pod, try_cast_slice_mut};
 
@@ -20,30 +19,29 @@ const MAGIC: u32 = u32::from_le_bytes(*b"KSNP");
 /// The version of the snapshot's layout.
 const VERSION: u32 = 1;
 /// Words of the header: the magic, the version, the checksums of the blob and of the prefix, three
-/// of the memory plan, and seven of the session.
+/// words of the memory plan, and seven of the session.
 const WORDS: usize = 14;
-/// Words of the header that must be equal where a snapshot is restored.
+/// Words of the header that must match when a snapshot is restored.
 const FIXED: usize = 7;
 const CHECKSUM: usize = 4;
 
-/// Bytes that are checked between two pauses.
+/// Bytes of a snapshot between two calls of the session's pause.
 const PIECE: usize = 8 << 10;
 
-/// A part of the arena that a snapshot holds.
+/// Receives a part of the arena that belongs to a snapshot.
 type Visit<'v> = &'v mut dyn FnMut(&mut [u8]);
 
 impl Session<'_, '_> {
-    /// Bytes of a [`snapshot`](Self::snapshot) of what the session has read.
+    /// The size in bytes of a [`snapshot`](Self::snapshot).
     pub fn snapshot_bytes(&mut self) -> usize {
         let mut bytes = 4 * WORDS + CHECKSUM;
         self.each_part(&mut |part| bytes = bytes.saturating_add(part.len()));
         bytes
     }
 
-    /// Writes down what the session has read, so that a session with this model and an equal
-    /// [`MemoryPlan`](crate::MemoryPlan) can [go on from there](Self::restore) with equal bits;
-    /// returns the number of bytes. Of several texts of a beam search it is the one that the
-    /// session is at.
+    /// Saves the session's state, from which a session with this model and an equal
+    /// [`MemoryPlan`](crate::MemoryPlan) can [continue](Self::restore) with equal bits. Returns the
+    /// number of bytes. Of several beams, only the current one is saved.
     ///
     /// # Errors
     /// [`RunError::BufferTooSmall`] when `out` is shorter than
@@ -52,7 +50,7 @@ impl Session<'_, '_> {
     /// ```
     /// use kinglet::{RunError, Session};
     ///
-    /// /// Reads a prompt that is always the first, or takes it from where it was kept.
+    /// /// Restores the state after the first prompt, or reads the prompt and saves it.
     /// fn begin(session: &mut Session, prompt: &[u32], kept: &mut [u8]) -> Result<(), RunError> {
     ///     if session.restore(kept).is_err() {
     ///         session.prefill(prompt)?;
@@ -86,14 +84,14 @@ impl Session<'_, '_> {
         Ok(needed)
     }
 
-    /// Goes on from a [`snapshot`](Self::snapshot). `snapshot` may be longer, as a page of flash
-    /// is. Where it cannot be restored, the session stays as it was.
+    /// Restores the state of a [`snapshot`](Self::snapshot). `snapshot` may be longer, as a flash
+    /// page is. On an error, the session is unchanged.
     ///
     /// # Errors
-    /// [`RunError::BadSnapshot`] when the bytes are no snapshot, were changed, or are one of
-    /// another blob or of another memory plan.
+    /// [`RunError::BadSnapshot`] when the bytes are not a snapshot, are damaged, or are for another
+    /// blob, prefix or memory plan.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), RunError> {
-        const SHORT: RunError = RunError::BadSnapshot("it is cut off");
+        const SHORT: RunError = RunError::BadSnapshot("it is truncated");
         let (header, rest) = snapshot.split_first_chunk::<{ 4 * WORDS }>().ok_or(SHORT)?;
         let mut words = [0; WORDS];
         for (word, bytes) in words.iter_mut().zip(header.as_chunks().0) {
@@ -103,10 +101,10 @@ impl Session<'_, '_> {
         let differs = words.iter().zip(&mine).take(FIXED).position(|(word, mine)| word != mine);
         if let Some(place) = differs {
             return Err(RunError::BadSnapshot(match place {
-                0 | 1 => "it is of another version, or no snapshot at all",
-                2 => "it is of another blob",
-                3 => "it is of a session with another prefix, or with none",
-                _ => "it is of a session with another memory plan",
+                0 | 1 => "it has another version, or is not a snapshot",
+                2 => "it is for another blob",
+                3 => "it is from a session with another prefix, or without one",
+                _ => "it is from a session with another memory plan",
             }));
         }
         let [.., first, position, source, last_tile, row, kept, marked] = words;
@@ -117,10 +115,10 @@ impl Session<'_, '_> {
             && source <= self.plan.source()
             && last_tile <= self.plan.tile();
         if !fits || row as usize > last_tile || own.is_none_or(|own| last_tile > own) {
-            return Err(RunError::BadSnapshot("it was changed"));
+            return Err(RunError::BadSnapshot("it is damaged"));
         }
-        // The parts are those of what the snapshot has read, so the session stands there from now
-        // on; or else where it stood.
+        // The parts of the arena depend on the snapshot's position: move the session there, and
+        // back if the snapshot is damaged.
         let before = (self.first, self.position, self.source, self.last_tile, self.reading);
         self.first = first;
         self.select(self.beam, position);
@@ -138,7 +136,7 @@ impl Session<'_, '_> {
         });
         let Some((mut parts, _)) = whole else {
             (self.first, self.position, self.source, self.last_tile, self.reading) = before;
-            return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it was changed") });
+            return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it is damaged") });
         };
         let mut pause = self.pause.take();
         self.each_part(&mut |part| {
@@ -161,7 +159,7 @@ impl Session<'_, '_> {
         [MAGIC, VERSION, model, prefix, tokens, sources, tile, first, position, source, last_tile, row, kept, marked]
     }
 
-    /// The parts of the arena that hold what the session has read, in order.
+    /// Calls `visit` with each used part of the arena, in order.
     fn each_part(&mut self, visit: Visit<'_>) {
         let spec = self.model.spec();
         let width = spec.numerics.keys;
@@ -204,8 +202,8 @@ impl Session<'_, '_> {
     }
 }
 
-/// The keys, values and scales of the first `tokens` slots of each head, or of all slots where
-/// there are fewer.
+/// Calls `visit` with the keys, values and scales of the first `tokens` slots of each head, or of
+/// all slots if there are fewer.
 fn each_run(cache: &mut KeyValueCache<'_>, tokens: usize, visit: Visit<'_>) {
     let (slots, used) = (cache.slots.max(1), tokens.min(cache.slots));
     let heads = cache.value_scales.len() / slots;
@@ -220,14 +218,14 @@ fn each_run(cache: &mut KeyValueCache<'_>, tokens: usize, visit: Visit<'_>) {
     prefixes(cache.value_scales, slots, used, visit);
 }
 
-/// The first `used` elements of every `len`.
+/// Calls `visit` with the first `used` elements of every `len`.
 fn prefixes<T: Pod>(all: &mut [T], len: usize, used: usize, visit: Visit<'_>) {
     for head in all.chunks_exact_mut(len.max(1)) {
         visit(bytes(head, used));
     }
 }
 
-/// The first `len` numbers, as bytes; none where there are fewer.
+/// The first `len` numbers as bytes; empty if there are fewer.
 fn bytes<T: Pod>(all: &mut [T], len: usize) -> &mut [u8] {
     all.get_mut(..len).and_then(|numbers| try_cast_slice_mut(numbers).ok()).unwrap_or(&mut [])
 }

@@ -1,4 +1,4 @@
-//! Tokens through one layer of a stack.
+//! Takes the steps of a pass: a tile of tokens through one layer of a stack.
 
 use super::embedding::{convolve, embed};
 use super::positions::count;
@@ -18,9 +18,9 @@ use crate::threads::Others;
 use crate::workspace::{Workspace, counted};
 
 impl<'s, 'm> Session<'s, 'm> {
-    /// Takes some tokens of the encoder through a stage, or as far as there is room in a step.
-    /// Returns whether there is more to do.
-    // Inlined into its only caller in firmware, it would take a quarter of a kilobyte more.
+    /// Takes one step of the encoder: tokens through a stage, or through parts of it. Returns
+    /// whether there is more to do.
+    // Not inlined into its only caller in firmware, which would take 250 bytes more.
     #[inline(never)]
     pub(super) fn advance_encoder(
         &mut self,
@@ -36,7 +36,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let hidden_size = stack.hidden_size();
         let threads = &mut self.threads;
         let plan = (self.model.spec(), &self.plan);
-        // A tile for each thread; all remaining tokens where threads need not wait for each other.
+        // A tile for each thread, or all tokens in a stage in which threads are independent.
         let together = self.plan.tile().saturating_mul(threads.count()).max(1);
         let step = if stage == Stage::Forward && threads.count() > 1 { tokens } else { together };
         let (start, end) = (pass.read, pass.read.saturating_add(step).min(tokens));
@@ -44,7 +44,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let states = states.get_mut(..tokens * hidden_size).ok_or(RunError::NoTokens)?;
         let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(RunError::NoTokens)?;
         let keys = self.model.spec().numerics.keys;
-        // Threads go through a tile without a stop.
+        // With several threads, a tile takes one step.
         scratch.step = if threads.count() > 1 { Step::WHOLE } else { Step::after(pass.parts, self.step, all) };
         match stage {
             Stage::Embed => {
@@ -134,7 +134,7 @@ impl<'s, 'm> Session<'s, 'm> {
         features::CONVOLUTIONS && layer == 0 && convolution.is_some()
     }
 
-    /// Moves a pass to the stage after one that all tokens have completed.
+    /// Advances a pass to the next stage, after all tokens have completed one.
     fn next_stage(&self, pass: &mut Pass) {
         let spec = self.model.spec();
         let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| stack.num_hidden_layers as usize);
@@ -158,8 +158,8 @@ impl<'s, 'm> Session<'s, 'm> {
         };
     }
 
-    /// Takes one tile through one layer of the decoder, or as far as there is room in a step.
-    /// Returns whether there is more to do.
+    /// Takes one step of the decoder: a tile through a layer, or through parts of it. Returns
+    /// whether there is more to do.
     pub(super) fn advance_decoder(
         &mut self,
         stack: &StackView<'s, 'm>,
@@ -168,7 +168,7 @@ impl<'s, 'm> Session<'s, 'm> {
         all: bool,
         trace: Trace<'_>,
     ) -> Result<bool, RunError> {
-        // There is no state for the head until the tile is through.
+        // Until the tile has completed all layers, there is no state for the head.
         self.last_tile = 0;
         self.head = None;
         let keys = self.model.spec().numerics.keys;

@@ -1,14 +1,14 @@
-//! How long steps are, and what is called between two of them.
+//! Sets the length of steps, and the function called between them.
 
 use super::Session;
 
 impl<'s> Session<'s, '_> {
-    /// Calls `pause` between any two steps of whatever runs in this session in one call:
-    /// [`encode`](Self::encode), [`prefill`](Self::prefill), the tasks, generation and searches.
-    /// Firmware feeds its watchdog there, or polls a serial line.
+    /// Sets a function to call between two steps of any call that reads a text:
+    /// [`encode`](Self::encode), [`prefill`](Self::prefill), the tasks, generation and beam search.
+    /// Firmware can feed its watchdog there, or poll a serial line.
     ///
-    /// A step is one that [`advance`](Self::advance) takes, or some kilobytes of a snapshot. Code that is to run *between* calls,
-    /// such as an executor's other tasks, is better served by that.
+    /// A step is that of [`advance`](Self::advance), or some kilobytes of a snapshot. To run other
+    /// code *between* calls, such as an executor's tasks, call `advance` directly.
     ///
     /// ```
     /// use kinglet::task::classify;
@@ -18,7 +18,11 @@ impl<'s> Session<'s, '_> {
     ///     classify(&mut session, ids, &[], scores)
     /// }
     ///
-    /// fn label_watched<'s>(mut session: Session<'s, '_>, feed: &'s mut (dyn FnMut() + Send), ids: &[u32]) -> Result<usize, RunError> {
+    /// fn label_watched<'s>(
+    ///     mut session: Session<'s, '_>,
+    ///     feed: &'s mut (dyn FnMut() + Send),
+    ///     ids: &[u32],
+    /// ) -> Result<usize, RunError> {
     ///     session.set_pause(feed);
     ///     label(session, ids, &mut [0.0; 8])
     /// }
@@ -28,18 +32,18 @@ impl<'s> Session<'s, '_> {
         self.pause = Some(pause);
     }
 
-    /// Sets how long a step is that [`advance`](Self::advance) and
-    /// [`advance_logits`](Self::advance_logits) take, and how often a [pause](Self::set_pause)
-    /// comes: about as long as this number of multiply-accumulates. It is 65,536 in a new session.
+    /// Sets the length of a step of [`advance`](Self::advance) and
+    /// [`advance_logits`](Self::advance_logits), and so the interval of
+    /// [pauses](Self::set_pause), in multiply-accumulates. The default is 65,536.
     ///
-    /// A step ends between two parts of a layer: products with a matrix, tokens' attention, norms.
-    /// The product of a matrix and more tokens than fit is cut, down to four tokens; with one
-    /// token a large matrix is cut. Passes that were begun end.
+    /// A step ends between two parts of a layer: matrix products, the attention of a token, norms.
+    /// A matrix product that is longer than a step is split by tokens, at least four at a time; for
+    /// a single token, by rows of the matrix. Existing passes become stale.
     ///
     /// ```
     /// use kinglet::Session;
     ///
-    /// /// For a loop on a small core that has to come round every millisecond.
+    /// /// For a main loop on a small core with a period of a millisecond.
     /// fn hurry(session: &mut Session) {
     ///     session.set_step(8 << 10);
     /// }
@@ -51,7 +55,7 @@ impl<'s> Session<'s, '_> {
         self.head = None;
     }
 
-    /// Whether something is called between two steps.
+    /// Whether a function is called between two steps.
     pub(crate) fn pauses(&self) -> bool {
         self.pause.is_some()
     }
