@@ -123,8 +123,7 @@ pub fn fit(
     let around = bytes_around(source, tokenizer)? as u64 + RESERVE;
     let bytes = |spec: &ModelSpec| around + roles(spec).map(|(_, shape)| shape.bytes()).sum::<u64>();
     let spec = *source.spec();
-    let is_open = |unit: &Unit| unit.fits && unit.kind != Kind::Tied && !widths.names(&spec, unit);
-    let open: Vec<Unit> = units(&spec).into_iter().filter(is_open).collect();
+    let open = open(&spec, widths);
     let with = |spec: &ModelSpec, unit: &Unit, four: bool| {
         let mut changed = *spec;
         changed.numerics.packed.set(unit.role, four);
@@ -180,6 +179,17 @@ pub fn fit(
     source.mapping.spec = chosen;
     let packed = packed(&chosen).iter().map(ToString::to_string).collect();
     Ok(Budget { bytes: size.0, least, packed, costs: costs.into_iter().map(|(_, cost)| cost).collect() })
+}
+
+/// How many measurements [`fit`] makes at most.
+pub fn steps(spec: &ModelSpec, widths: &Widths) -> usize {
+    open(spec, widths).len()
+}
+
+/// The matrices whose width is open: they can have four bits, and no rule names them.
+fn open(spec: &ModelSpec, widths: &Widths) -> Vec<Unit> {
+    let is_open = |unit: &Unit| unit.fits && unit.kind != Kind::Tied && !widths.names(spec, unit);
+    units(spec).into_iter().filter(is_open).collect()
 }
 
 /// Measures the effect of rounding one matrix alone on a model's results.

@@ -269,7 +269,8 @@ impl Convert {
         let calibration = calibration.unwrap_or_default();
         let budget = match self.flash {
             Some(size) => {
-                phases.next("measuring what four bits lose in each matrix");
+                let matrices = budget::steps(source.spec(), &options.widths);
+                phases.next_of("measuring what four bits lose in each matrix", matrices);
                 let texts = if samples.calibrated.is_empty() { &samples.measured } else { &samples.calibrated };
                 Some(budget::fit(&mut source, tokenizer, (&options.widths, size), Some(&calibration), texts, || {
                     phases.step()
