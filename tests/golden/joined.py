@@ -15,6 +15,11 @@ ENCODERS = [
          dict(ADAPTED, adapter_layer_norm=True, adapter_reuse_layer_norm=False, adapter_reduction_factor=3, default_language="sw_KE", id2label=LABELS), seed=1025),
 ]
 
+# Its tokens are none that ends a question, so no answer is ruled out.
+ANSWERS = [
+    case("big_bird_answers", "BigBirdForQuestionAnswering", dict(BERT, block_size=2, sep_token_id=2), types=True, seed=1050),
+]
+
 CAUSAL = dict(is_decoder=True, num_hidden_layers=2)
 DECODERS = [
     case("bert_causal", "BertLMHeadModel", dict(BERT, **CAUSAL, bos_token_id=1, eos_token_id=None), seed=1026),
@@ -48,4 +53,4 @@ CONVOLUTIONS = [
                                          max_position_embeddings=40, layer_types=["conv", "full_attention"], bos_token_id=1, eos_token_id=None), folder="unmapped", seed=1041),
 ]
 
-CASES = calm(ENCODERS + DECODERS + PAIRS + CONVOLUTIONS)
+CASES = calm(ENCODERS + ANSWERS + DECODERS + PAIRS + CONVOLUTIONS)

@@ -1,12 +1,13 @@
 //! BigBird (arXiv 2007.14062), for texts so short that its attention is full, as BERT's is.
 
 use anyhow::Result;
-use kinglet::format::layout::Stack;
+use kinglet::format::layout::{BlockPart, Role, Stack};
 use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task, TokenScale};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
+use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
 use super::parts::{plain_encoder, short};
+use super::source::{Source, Value, module};
 use super::{Family, bert};
 use crate::fixed::multiplier;
 use crate::refuse;
@@ -31,6 +32,7 @@ const HEADS: &[Head] = &[
     CLASSIFIER,
     multiple_choice(Head { transform: pooler("pooler", Activation::Tanh), unused: &["cls."], ..CLASSIFIER }),
     Head { unused: UNUSED, ..TOKEN_CLASSIFICATION },
+    Head { output: Output::Rows { module: "qa_classifier.qa_outputs", rows: 2 }, unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
 /// Modules of pretraining heads, which a checkpoint may still have.
@@ -54,7 +56,13 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         }
     };
     let max_positions = context.stored_positions(full)?;
-    let mut stack = bert::dimensions(context, norm, max_positions)?.stack()?;
+    let mut dimensions = bert::dimensions(context, norm, max_positions)?;
+    let layers = dimensions.layers;
+    let answers = context.head.task == Task::QuestionAnswering;
+    if answers {
+        dimensions.layers = layers.saturating_add(1);
+    }
+    let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
     stack.block.attention.qkv_bias = config.flag_or(&["use_bias"], true)?;
     if config.flag_or(&["rescale_embeddings"], false)? {
@@ -64,10 +72,34 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     stack.embedding.token_types = short(config.optional_size(&["type_vocab_size"])?.unwrap_or(2), "type_vocab_size")?;
     stack.embedding.norm = Some(norm.of(stack.hidden_size));
     let mut draft = Draft::new(context, Stack::Encoder, stack, &bert::NAMES, norm);
+    if answers {
+        add_network(&mut draft, short(layers, "num_hidden_layers")?);
+    }
     if full < stored {
         draft.notes.push(format!(
             "beyond {full} tokens this model's attention is sparse, which is not implemented: longer texts are refused"
         ));
     }
     Ok(draft)
+}
+
+/// The network that the head for answers has before its projection, as one more block. The block's
+/// attention gives zeros. The norm after it gets the weight and bias of the norm of the block
+/// before, which gets none: what is normed already stays as it is when it is normed again.
+fn add_network(draft: &mut Draft, layer: u16) {
+    let own = |part| Role::Block(Stack::Encoder, layer, part);
+    let of = |name: &str| module(bert::NAMES.prefixes, name, true);
+    let constant = |weight| Source { weight: Value::Constant(weight), bias: Some(Value::Constant(0.0)) };
+    let before = layer.saturating_sub(1);
+    for part in [BlockPart::Query, BlockPart::Key, BlockPart::Value, BlockPart::Output] {
+        draft.sources.insert(own(part), constant(0.0));
+    }
+    let parts = [
+        (own(BlockPart::AttentionNorm), of(&format!("encoder.layer.{before}.output.LayerNorm"))),
+        (Role::Block(Stack::Encoder, before, BlockPart::FeedForwardNorm), constant(1.0)),
+        (own(BlockPart::Up), of("qa_classifier.intermediate.dense")),
+        (own(BlockPart::Down), of("qa_classifier.output.dense")),
+        (own(BlockPart::FeedForwardNorm), of("qa_classifier.output.LayerNorm")),
+    ];
+    draft.sources.extend(parts);
 }
