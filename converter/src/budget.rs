@@ -181,12 +181,12 @@ pub fn fit(
     Ok(Budget { bytes: size.0, least, packed, costs: costs.into_iter().map(|(_, cost)| cost).collect() })
 }
 
-/// How many measurements [`fit`] makes at most.
+/// The most measurements that [`fit`] makes.
 pub fn steps(spec: &ModelSpec, widths: &Widths) -> usize {
     open(spec, widths).len()
 }
 
-/// The matrices whose width is open: they can have four bits, and no rule names them.
+/// The matrices whose width [`fit`] chooses: they can have four bits, and no rule names them.
 fn open(spec: &ModelSpec, widths: &Widths) -> Vec<Unit> {
     let is_open = |unit: &Unit| unit.fits && unit.kind != Kind::Tied && !widths.names(spec, unit);
     units(spec).into_iter().filter(is_open).collect()

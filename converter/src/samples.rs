@@ -38,10 +38,10 @@ impl Samples {
         Self { calibrated, measured, shown, kind: Measured::GivenTexts }
     }
 
-    /// The default samples. A decoder is measured on texts that it writes itself; other models use
-    /// one half of Kinglet's texts for calibration and the other for the measurement, or without a
-    /// tokenizer token ids. With `ids`, token ids are calibrated on in any case; without
-    /// `calibrate`, nothing is.
+    /// The default samples. A decoder is measured on texts that it writes itself, and other models
+    /// on one half of the collection; they are calibrated on the other half and on further texts,
+    /// or without a tokenizer on token ids. With `ids`, token ids are calibrated on in any case;
+    /// without `calibrate`, nothing is.
     ///
     /// # Errors
     /// When the reference cannot run.

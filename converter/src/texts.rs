@@ -28,7 +28,7 @@ impl Input {
 /// Kinglet's own texts, one per line: sentences and paragraphs of many kinds, in many languages.
 const COLLECTION: &str = include_str!("texts/collection.txt");
 
-/// Further texts of that kind, which nothing is measured on.
+/// More of Kinglet's texts, for calibration only.
 const CALIBRATION: &str = include_str!("texts/calibration.txt");
 
 /// The texts on which models with a tokenizer are calibrated and measured by default.
@@ -36,7 +36,8 @@ pub fn collection() -> impl Iterator<Item = &'static str> {
     COLLECTION.lines()
 }
 
-/// The texts that models with a tokenizer are calibrated on besides half of the [`collection`].
+/// The texts on which models with a tokenizer are calibrated in addition to half of the
+/// [`collection`].
 pub fn calibration_texts() -> impl Iterator<Item = &'static str> {
     CALIBRATION.lines()
 }

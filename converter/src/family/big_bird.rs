@@ -83,9 +83,9 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The network that the head for answers has before its projection, as one more block. The block's
-/// attention gives zeros. The norm after it gets the weight and bias of the norm of the block
-/// before, which gets none: what is normed already stays as it is when it is normed again.
+/// Adds the network that precedes the projection of the question answering head, as one more block.
+/// Its attention gives zeros. The norm after the attention gets the weights of the previous block's
+/// last norm, which gets none: normalizing a second time changes nothing.
 fn add_network(draft: &mut Draft, layer: u16) {
     let own = |part| Role::Block(Stack::Encoder, layer, part);
     let of = |name: &str| module(bert::NAMES.prefixes, name, true);
