@@ -44,6 +44,8 @@ pub(super) struct Context<'a> {
     pub(super) embedding: bool,
     /// A decoder attends to the output of an encoder of another family.
     pub(super) crosses: bool,
+    /// Finds the family of another configuration, for models that hold one.
+    pub(super) find: fn(&Config) -> Result<&'static Family>,
 }
 
 /// The stacks of a model and the sources of their tensors: everything except the head.

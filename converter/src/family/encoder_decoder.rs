@@ -7,7 +7,7 @@ use kinglet::format::spec::Task;
 
 use super::draft::{Context, Draft};
 use super::head::{CAUSAL_LM, Head};
-use super::{Family, find, keys};
+use super::{Family, keys};
 use crate::config::Config;
 use crate::refuse;
 
@@ -51,7 +51,7 @@ fn half(context: &Context<'_>, id: Stack) -> Result<Draft> {
     };
     let said = context.config.get(&[side]).cloned().unwrap_or_default();
     let config = Config::new(said)?;
-    let family = find(&config)?;
+    let family = (context.find)(&config)?;
     let model_type = config.get(&["model_type"]).and_then(serde_json::Value::as_str).unwrap_or_default();
     let crosses = id == Stack::Decoder;
     let head = family.heads.iter().find(|head| head.task == task);

@@ -211,7 +211,7 @@ pub fn map(checkpoint: &Checkpoint, options: &Options) -> Result<Mapping> {
     // Every configuration has this key, and only heads on the vocabulary read it.
     config.get(&["tie_word_embeddings"]);
     let (head, embedding) = build::choose(checkpoint, family.heads, options)?;
-    let context = Context { checkpoint, config, options, model_type, head, embedding, crosses: false };
+    let context = Context { checkpoint, config, options, model_type, head, embedding, crosses: false, find };
     let mut draft = (family.map)(&context)?;
     let (head, labels) = build::build(&context, family.heads, &mut draft)?;
     let mut mapping = assemble(&context, draft, head, labels)?;
