@@ -115,7 +115,7 @@ impl<'m> Tokenizer<'m> {
         }
         let word = |at: usize| Words::new(section).get(at / 4);
         if !section.starts_with(&MAGIC) || word(4) != u32::from(VERSION) {
-            return Err(invalid("it is of another version, or no tokenizer at all"));
+            return Err(invalid("it has another version, or is not a tokenizer"));
         }
         if section.get(PRELUDE..).map(checksum) != Some(word(12)) {
             return Err(invalid("its checksum is wrong"));
