@@ -10,6 +10,7 @@ pub mod balance;
 pub mod biases;
 pub mod budget;
 pub mod calibrate;
+pub mod centre;
 pub mod checkpoint;
 pub mod config;
 pub mod convert;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::balance::{Balance, balance};
 use crate::biases::simplify;
 use crate::calibrate::Calibration;
+use crate::centre::centre;
 use crate::fidelity::{Fidelity, standard_inputs};
 use crate::keys::{self, Keys};
 use crate::opened::Source;
@@ -51,6 +52,9 @@ pub fn choose(
     progress: Progress<'_>,
 ) -> Result<(Numbers, Option<Calibration>)> {
     let compared = standard_inputs(source)?;
+    if calibrate {
+        centre(source, texts)?;
+    }
     simplify(source);
     let mut calibration = None;
     let mut ranges = Calibration::measure(source, &compared, &|| ())?;

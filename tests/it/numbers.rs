@@ -6,9 +6,10 @@ use core::error::Error;
 
 use kinglet::Model;
 use kinglet::format::layout::{BlockPart as P, HeadPart, Role, Stack, StackPart as S, roles};
-use kinglet::format::spec::{KeyWidth, OutputProjection, Residual};
+use kinglet::format::spec::{ActivationWidth, KeyWidth, OutputProjection, Residual};
 use kinglet_convert::balance::architecture;
 use kinglet_convert::biases::simplify;
+use kinglet_convert::centre::centre;
 use kinglet_convert::convert::convert;
 use kinglet_convert::fidelity::{Fidelity, compare, cosine};
 use kinglet_convert::fixed::{multiplier, real};
@@ -279,4 +280,40 @@ fn keys_are_as_wide_as_their_biases_need() {
         let again = converted(&source, &inputs(&case), None).expect("it converts");
         assert_eq!(again.numbers.keys, Some(keys), "{name}");
     }
+}
+
+#[test]
+fn norms_are_moved_to_the_middle_for_eight_bits_and_nothing_else_changes() {
+    let mut moved = Vec::new();
+    for case in golden_cases() {
+        let mut source = case.open();
+        source.mapping.spec.numerics.activations = ActivationWidth::A8;
+        let (mut centred, inputs) = (source.clone(), inputs(&case));
+        centre(&mut centred, &inputs).expect("the reference reads its own texts");
+        assert_eq!(centred.spec(), source.spec(), "{}", case.name);
+        if centred.weights == source.weights {
+            continue;
+        }
+        moved.push(source.mapping.model_type.clone());
+        for input in &inputs {
+            let [wanted, found] = [&source, &centred]
+                .map(|source| Reference::new(source.spec(), &source.weights).answer(input).expect("it runs").values);
+            let largest = wanted.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+            for (wanted, found) in wanted.iter().zip(&found) {
+                assert!((wanted - found).abs() < 1e-4 * largest.max(1.0), "{}: {found} for {wanted}", case.name);
+            }
+        }
+        // What was moved is in the middle, and stays there.
+        let mut again = centred.clone();
+        centre(&mut again, &inputs).expect("the reference reads its own texts");
+        let norm = Role::Block(Stack::Encoder, 0, P::AttentionNorm);
+        if let Some((once, twice)) = centred.weights.get(norm).zip(again.weights.get(norm)) {
+            let off = once.bias.iter().zip(&twice.bias).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-4, "{} moved by {off} again", case.name);
+        }
+    }
+    assert!(
+        ["bert", "roberta", "distilbert", "mpnet"].iter().all(|family| moved.iter().any(|one| one == family)),
+        "{moved:?}"
+    );
 }

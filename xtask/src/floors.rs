@@ -42,7 +42,7 @@ const CONVERTER: &[&[&str]] = &[
     &["opened"],
     &["balance", "biases", "reference", "vocabulary"],
     &["fidelity", "fit"],
-    &["calibrate", "direction", "keys", "plan"],
+    &["calibrate", "centre", "direction", "keys", "plan"],
     &["numbers", "quantize", "samples"],
     &["convert", "losses"],
     &["budget"],
