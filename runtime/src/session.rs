@@ -20,8 +20,7 @@ pub use prefix::Prefix;
 pub use reading::shifted_start;
 pub use suspended::Suspended;
 
-use head::HeadWork;
-use reading::Reading;
+use reading::{HeadWork, Reading};
 
 use crate::error::RunError;
 use crate::format::layout::Stack;

@@ -1,6 +1,6 @@
 //! Computes the head's result from hidden states.
 
-use super::reading::Row;
+use super::reading::{HeadWork, Row};
 use super::{Session, stack_of};
 use crate::block::copy;
 use crate::error::RunError;
@@ -255,12 +255,4 @@ impl Session<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// The progress of the head for a state.
-#[derive(Clone, Copy)]
-pub(super) struct HeadWork {
-    row: Row,
-    /// The number of completed parts, or `None` if all are complete.
-    parts: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Tracks the hidden state of a decoder that the head reads.
+//! Tracks the hidden state that the head reads, and how far the head has come.
 //!
 //! It is usually the last state. With [`Pooling::LastExcept`] and [`Pooling::AtLast`] it may be a
 //! state of an earlier tile, of which a copy is kept.
@@ -19,6 +19,15 @@ pub(super) enum Row {
     Prefix,
     /// The mean of the encoder's states.
     Mean,
+}
+
+/// The progress of the head for a state.
+#[derive(Clone, Copy)]
+pub(super) struct HeadWork {
+    /// The state.
+    pub(super) row: Row,
+    /// The number of completed parts, or `None` if all are complete.
+    pub(super) parts: Option<u32>,
 }
 
 /// The location of the decoder's state that the head reads.
