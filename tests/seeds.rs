@@ -10,7 +10,7 @@ const FRESH: usize = 500;
 
 fn main() -> std::io::Result<()> {
     for target in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target.name);
         fs::create_dir_all(&folder)?;
         let mut seeds = (target.seeds)();
         if seeds.is_empty() {

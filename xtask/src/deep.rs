@@ -1,6 +1,10 @@
 //! Runs the checks that are too slow for CI: Miri, sanitizers, 32-bit builds, random models on
 //! other processors, faults in system calls. Each part records its result in `docs/security.md`.
 
+mod coverage;
+mod libfuzzer;
+mod reproducible;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,12 +26,17 @@ pub(crate) struct Deep {
     /// The number of fuzz inputs, as a multiple of CI's.
     #[arg(long, default_value_t = 20)]
     times: u64,
+    /// libFuzzer: how many seconds each target runs.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// The fuzz targets with more inputs than in CI, optimized and with overflow checks.
     Fuzz,
+    /// The fuzz targets under libFuzzer, which looks for inputs that reach other code.
+    Libfuzzer,
     /// Random models with every kernel set here, in a 32-bit build, on emulated Arm and in Node.
     Random,
     /// The runtime's unit tests under Miri.
@@ -42,6 +51,10 @@ enum Part {
     Faults,
     /// Every code point through every small tokenizer.
     Unicode,
+    /// The lines and regions that CI's tests reach: needs rustup's llvm-tools.
+    Coverage,
+    /// Two clean builds of the program and of firmware, compared.
+    Reproducible,
 }
 
 /// A 32-bit target whose programs run on this machine, and that Rust's bundled linker can link.
@@ -91,6 +104,7 @@ impl Part {
                 tests(self, &["test", "--release", "--package", "kinglet-tests", "--test", "it", "fuzz"], &environment)
                     .map(|found| format!("{found}, {times} times CI's inputs"))
             }
+            Self::Libfuzzer => libfuzzer::run(options.seconds),
             Self::Unicode => {
                 let arguments = ["test", "--release", "--package", "kinglet-tests", "--test", "it", "code_points"];
                 tests(self, &arguments, &[checked[0], checked[1], ("KINGLET_EXHAUSTIVE", "1")])
@@ -125,6 +139,8 @@ impl Part {
                 told.map(str::to_owned).context("the test printed no result")
             }
             Self::Random => random(options.seeds),
+            Self::Coverage => coverage::run(),
+            Self::Reproducible => reproducible::run(),
         }
     }
 }
@@ -153,7 +169,7 @@ fn tests(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Result
         .filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u32>().ok());
     let passed: u32 = passed.sum();
     ensure!(passed > 0, "no test ran");
-    Ok(format!("{passed} tests pass"))
+    Ok(if passed == 1 { "1 test passes".to_owned() } else { format!("{passed} tests pass") })
 }
 
 /// The output of cargo.
@@ -162,6 +178,12 @@ fn output(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
 }
 
 fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    cargo_in(root(), toolchain, arguments, environment)
+}
+
+/// Runs cargo of a toolchain in a folder, with a target folder for that toolchain, and returns what
+/// it prints.
+fn cargo_in(place: &Path, toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
     let told = arguments.join(" ");
     eprintln!("$ cargo {toolchain} {told}");
     let mut command = Command::new("cargo");
@@ -170,7 +192,7 @@ fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> R
     let folder = target_folder(&format!("deep{toolchain}"));
     let environment = environment.iter().copied().chain([("CARGO_TARGET_DIR", folder.as_str())]);
     let output =
-        command.envs(environment).current_dir(root()).stderr(Stdio::inherit()).output().context("running cargo")?;
+        command.envs(environment).current_dir(place).stderr(Stdio::inherit()).output().context("running cargo")?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "cargo {told}: {}\n{printed}", output.status);
     Ok(printed)
@@ -222,6 +244,7 @@ fn compiler(toolchain: &str) -> Result<String> {
 fn said_by(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).env_remove("RUSTUP_TOOLCHAIN").args(arguments).output();
     let output = output.with_context(|| format!("running {program}: is it installed?"))?;
+    ensure!(output.status.success(), "{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 

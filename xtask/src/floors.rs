@@ -54,10 +54,10 @@ const CONVERTER: &[&[&str]] = &[
 /// The rooms of this program.
 const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
-    &["deep", "emulate", "floats", "programs", "python"],
+    &["emulate", "floats", "programs", "python"],
     &["blobs", "boards", "browser", "counts", "executors", "first", "portable", "signed", "talk"],
     &["pico", "table", "template"],
-    &["c", "checkpoint"],
+    &["c", "checkpoint", "deep"],
     &["firmware"],
     &["bench"],
 ];
