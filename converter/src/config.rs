@@ -94,10 +94,11 @@ impl Config {
         })
     }
 
-    /// A whole number that must be there, by the name that a checkpoint's own code has for it.
+    /// A required whole number under a key of a checkpoint's own code, whether or not the class
+    /// reads it.
     ///
     /// # Errors
-    /// The errors of [`size`](Self::size).
+    /// See [`size`](Self::size).
     pub fn stated_size(&self, key: &str) -> Result<u32> {
         let number = self.get(&[key]).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         number.ok_or_else(|| wrong(&[key], self.peek(key).unwrap_or(&Value::Null), "a whole number"))

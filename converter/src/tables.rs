@@ -154,7 +154,7 @@ impl Sinusoid {
         values.chain(core::iter::repeat_n(0.0, zeros)).collect()
     }
 
-    /// The row of a position, of `width` columns.
+    /// The row of a position, with `width` columns.
     fn row(self, position: i64, width: usize) -> impl Iterator<Item = f32> {
         let half = width / 2;
         let step = if self.closed { 1.0 / (half.max(2) - 1) as f64 } else { 2.0 / width as f64 };
@@ -167,8 +167,8 @@ impl Sinusoid {
     }
 }
 
-/// Sinusoids of the distances from `-span` to `span - 1`, all sines before all cosines, `[2 * span,
-/// width]`. Those beyond `farthest` are as it is.
+/// Sinusoids of the distances from `-span` to `span - 1`, `[2 * span, width]`, all sines before all
+/// cosines. Distances beyond `farthest` have the sinusoid of `farthest`.
 pub fn distance_sinusoids(span: u32, farthest: u32, width: usize) -> Vec<f32> {
     let sinusoid = Sinusoid { interleaved: false, closed: false, first: 0, padded: false };
     let (span, farthest) = (i64::from(span), i64::from(farthest));

@@ -343,7 +343,8 @@ impl Build<'_> {
     }
 }
 
-/// Rows, width and values of a stored tensor; `None` when it has other dimensions than asked for.
+/// The rows, width and values of a stored tensor; `None` if it does not have the wanted number of
+/// dimensions. `cols` is `None` for a vector.
 fn matrix(array: &Array, transposed: bool, cols: Option<usize>) -> Option<(usize, usize, Vec<f32>)> {
     let Some(wanted) = cols else {
         // Buffers with one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
@@ -353,9 +354,9 @@ fn matrix(array: &Array, transposed: bool, cols: Option<usize>) -> Option<(usize
     };
     let (rows, cols) = match array.shape[..] {
         [rows, cols] => (rows, cols),
-        // Projections may be stored `[hidden_size, heads, head_dim]`.
+        // Projections may be stored as `[hidden_size, heads, head_dim]`.
         [outer, heads, width] if (if transposed { outer } else { heads * width }) == wanted => (outer, heads * width),
-        // A convolution's kernel is a matrix of its last dimension.
+        // The kernel of a convolution is a matrix whose width is the last dimension.
         [outer, inner, cols] => (outer * inner, cols),
         _ => return None,
     };

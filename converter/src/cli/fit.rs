@@ -146,7 +146,7 @@ impl Given {
         Ok(given)
     }
 
-    /// A specification alone: the bytes of its tokenizer are estimated.
+    /// A specification without a tokenizer, whose bytes are estimated.
     pub(super) fn without_tokenizer(spec: ModelSpec) -> Self {
         let tokenizer = BYTES_PER_TOKEN * u64::from(vocab_size(&spec));
         Self { spec, tokenizer, rest: REST, folder: None, cuts: RefCell::default(), notes: Vec::new() }
@@ -167,10 +167,10 @@ impl Given {
     }
 }
 
-/// The table's columns, of which the last three are about a token's time.
+/// The columns of the table. The last three are times of a token.
 const COLUMNS: [&str; 7] = ["board", "flash left", "RAM left", "tokens", "a token", "computing", "reading flash"];
 
-/// A board's row of the table, or its name and why the model does not fit.
+/// The row of a board; or the board's name, and the reason why the model does not fit.
 fn row(fit: &Fitting) -> Result<[String; 7], [String; 2]> {
     let Board { name, chip, core, clock, flash_rate, .. } = fit.board;
     let board = format!("{name} ({chip}, {})", core.name());
@@ -195,14 +195,15 @@ fn milliseconds(fit: &Fitting) -> String {
     format!("{:.1} ms", fit.estimate.milliseconds())
 }
 
-/// Options that make a model fit, on a line.
+/// One line with options that make a model fit.
 fn line_of(way: &Way) -> String {
     let (options, fit) = (way.options.join(" "), &way.fit);
     let (kib, tokens) = (fit.blob.div_ceil(1024), fit.tokens.unwrap_or(0));
     format!("    {options}: {kib} KiB, {tokens} tokens, {} a token", milliseconds(fit))
 }
 
-/// The table of boards, each with the options that make the model fit where it does not.
+/// Prints the table of boards, and for each board that the model does not fit, options with which
+/// it does.
 fn table(answers: &[(Fitting, Vec<Way>)]) -> Result<()> {
     let rows: Vec<_> = answers.iter().map(|(fit, _)| row(fit)).collect();
     let mut widths = COLUMNS.map(str::len);

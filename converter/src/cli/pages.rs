@@ -34,7 +34,7 @@ fn hold(page: &str, text: &str) {
     assert!(kept == text, "docs/{page} is out of date: `cargo xtask docs` writes it");
 }
 
-/// How a family is told: by its `model_type`, or by that and another key.
+/// How a family is recognized: by its `model_type`, or by that and another key.
 fn told(config: &Value) -> String {
     let model_type = config["model_type"].as_str().unwrap_or_default();
     match GUISES.iter().find(|guise| guise.is(|key| config.get(key))) {
@@ -47,8 +47,8 @@ fn told_by(model_type: &str, key: &str, value: &str) -> String {
     format!("`{model_type}` with `{key}` \"{value}\"")
 }
 
-/// The golden checkpoints of each family by how it is told: the ending of `architectures` and the
-/// folder of each, in order.
+/// The golden checkpoints by the text of [`told`]: the suffix of `architectures` and the folder of
+/// each, in order.
 fn golden() -> BTreeMap<String, Vec<(String, String)>> {
     let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut folders: Vec<_> = fs::read_dir(root().join("tests/golden"))

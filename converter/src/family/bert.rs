@@ -70,7 +70,7 @@ pub(super) const HEADS: [Head; 8] = [
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// With that of a decoder.
+/// The heads, and that of a causal language model.
 const BOTH_HEADS: &[Head] =
     &with_head::<8, 9>(HEADS, Head { suffixes: &["LMHeadModel", "ForCausalLM"], task: Task::CausalLm, ..MASKED_LM });
 

@@ -42,7 +42,7 @@ pub(super) struct Context<'a> {
     pub(super) head: Head,
     /// Whether the result is one vector for the whole input, as in sentence-transformers.
     pub(super) embedding: bool,
-    /// A decoder attends to the output of an encoder of another family.
+    /// Whether the decoder attends to the output of an encoder of another family.
     pub(super) crosses: bool,
     /// Finds the family of another configuration, for models that hold one.
     pub(super) find: fn(&Config) -> Result<&'static Family>,

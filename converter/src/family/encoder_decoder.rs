@@ -1,5 +1,6 @@
-//! An encoder of one family and a decoder of another, or of its own (arXiv 1907.12461): the
-//! configuration and the tensors of each are those of its family, under a name for its half.
+//! An encoder of any family with a decoder of one in [`DECODERS`] (arXiv 1907.12461). Each half has
+//! the configuration and the tensors of its family, under the key and prefix `encoder` or
+//! `decoder`.
 
 use anyhow::Result;
 use kinglet::format::layout::Stack;
@@ -11,19 +12,19 @@ use super::{Family, keys};
 use crate::config::Config;
 use crate::refuse;
 
-/// Both halves.
+/// `EncoderDecoderModel` of `transformers`.
 pub(super) const FAMILY: Family = Family {
     model_types: &["encoder-decoder"],
     heads: &[Head { suffixes: &["EncoderDecoderModel"], ..CAUSAL_LM }],
     map,
 };
 
-/// The families whose decoders attend to an encoder's output.
+/// The model types whose decoders support cross-attention.
 const DECODERS: [&str; 5] = ["bert", "bert-generation", "roberta", "xlm-roberta", "camembert"];
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     context.config.only_ever("tie_encoder_decoder", &[false.into()])?;
-    // The decoder's own is what counts.
+    // The decoder's own key decides.
     context.config.get(&["vocab_size"]);
     let mut encoder = half(context, Stack::Encoder)?;
     let mut draft = half(context, Stack::Decoder)?;
@@ -38,12 +39,12 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     draft.sources.append(&mut encoder.sources);
     draft.notes.append(&mut encoder.notes);
     draft.prefixes = &["decoder."];
-    // Only the encoder alone would use it.
+    // The decoder does not read the encoder's pooler.
     context.checkpoint.dismiss(|name| name.starts_with("encoder.pooler."));
     Ok(draft)
 }
 
-/// One half, with the names that its tensors have in the whole.
+/// Maps one half, with the names of its tensors in the whole checkpoint.
 fn half(context: &Context<'_>, id: Stack) -> Result<Draft> {
     let (side, task) = match id {
         Stack::Encoder => ("encoder", Task::Hidden),
@@ -60,7 +61,7 @@ fn half(context: &Context<'_>, id: Stack) -> Result<Draft> {
             format_args!(
                 "config.json says `{side}.model_type` = \"{model_type}\", which cannot be the {side} of another"
             ),
-            format_args!("decoders of {} can, and all encoders", DECODERS.join(", ")),
+            format_args!("only decoders of {} can, and all encoders", DECODERS.join(", ")),
         ));
     };
     config.get(&["tie_word_embeddings"]);
@@ -72,7 +73,7 @@ fn half(context: &Context<'_>, id: Stack) -> Result<Draft> {
     };
     if !is_half {
         return Err(refuse(
-            format_args!("config.json says `{side}.model_type` = \"{model_type}\", which is no {side}"),
+            format_args!("config.json says `{side}.model_type` = \"{model_type}\", which is not a single {side}"),
             "each half must be one stack",
         ));
     }

@@ -147,7 +147,7 @@ pub(super) const fn multiple_choice(classifier: Head) -> Head {
     Head { suffixes: &["ForMultipleChoice"], task: Task::Regression, output, ..classifier }
 }
 
-/// A list of `N` heads with one more, `M` in all.
+/// Appends a head to `N` heads; `M` must be `N + 1`.
 pub(super) const fn with_head<const N: usize, const M: usize>(heads: [Head; N], more: Head) -> [Head; M] {
     let mut all = [more; M];
     let mut at = 0;

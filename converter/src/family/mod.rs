@@ -160,21 +160,22 @@ pub const FAMILIES: &[&Family] = &[
     &t5::FAMILY,
 ];
 
-/// A family whose checkpoints carry code of their own and say the `model_type` of another family.
+/// A family whose checkpoints come with code of their own, and have the `model_type` of another
+/// family.
 pub struct Guise {
     /// The family.
     pub family: &'static Family,
-    /// The key of `config.json` that tells its checkpoints from the other family's.
+    /// The key of `config.json` that distinguishes its checkpoints from the other family's.
     pub key: &'static str,
-    /// The value that the key has in them.
+    /// The value of the key in its checkpoints.
     pub value: &'static str,
 }
 
-/// Every such family.
+/// All such families.
 pub const GUISES: &[Guise] = &[Guise { family: &jina_bert::FAMILY, key: "position_embedding_type", value: "alibi" }];
 
 impl Guise {
-    /// Whether a configuration, whose keys `get` looks up, is of this family.
+    /// Whether a configuration is of this family. `get` looks up its keys.
     pub fn is<'a>(&self, get: impl Fn(&str) -> Option<&'a Json>) -> bool {
         let says = |key: &str| get(key).and_then(Json::as_str);
         says("model_type").is_some_and(|of| self.family.model_types.contains(&of)) && says(self.key) == Some(self.value)

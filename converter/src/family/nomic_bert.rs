@@ -107,8 +107,8 @@ fn dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
     Ok((dimensions, rope(context, None, "rope_theta", None, Rope::plain(1000.0, 1.0))?))
 }
 
-/// Keys of the first checkpoints that change what is computed, with the value that is implemented
-/// and the one that their code has where a file leaves the key out.
+/// Keys of the first checkpoints that change the computation, with the implemented value, and the
+/// default in the checkpoints' code.
 const FIRST_KEYS: [(&str, bool, bool); 12] = [
     ("prenorm", false, false),
     ("parallel_block", false, false),
@@ -124,8 +124,7 @@ const FIRST_KEYS: [(&str, bool, bool); 12] = [
     ("last_layer_subset", false, false),
 ];
 
-/// [`dimensions`] by the keys of the first checkpoints, which are GPT-2's; code of their own reads
-/// them.
+/// Reads [`dimensions`] of the first checkpoints, which have GPT-2's keys and code of their own.
 fn first_dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
     let config = context.config;
     for (key, implemented, default) in FIRST_KEYS {
@@ -140,14 +139,14 @@ fn first_dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
     if rotated != 1.0 {
         return Err(refuse(
             format_args!("config.json says `rotary_emb_fraction` = {rotated}, which is not implemented"),
-            "only 1, for heads that are rotated as a whole, is",
+            "only 1, for heads that are rotated as a whole, is implemented",
         ));
     }
     for key in ["rotary_emb_scale_base", "rotary_scaling_factor"] {
         config.only_ever(key, &[])?;
     }
-    // How the computation is carried out, how far texts went in training, and a vocabulary that the
-    // table was made longer for.
+    // How the computation is executed, the longest text in training, and the padding of the
+    // vocabulary.
     for key in ["use_flash_attn", "fused_bias_fc", "fused_dropout_add_ln", "use_xentropy", "dense_seq_output"]
         .into_iter()
         .chain(["max_trained_positions", "pad_vocab_size_multiple"])
@@ -160,7 +159,7 @@ fn first_dimensions(context: &Context<'_>) -> Result<(Dimensions, Rope)> {
         other => {
             return Err(refuse(
                 format_args!("config.json says `activation_function` = \"{other}\", which is not implemented"),
-                "swiglu and geglu are",
+                "only swiglu and geglu are implemented",
             ));
         }
     };

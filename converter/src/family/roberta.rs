@@ -31,7 +31,7 @@ const CLASSIFIER: Head = Head {
     ..BASE
 };
 
-/// The token under a mask.
+/// The head of a masked language model.
 const MASKED_LM: Head = Head {
     suffixes: &["ForMaskedLM"],
     task: Task::MaskedLm,
@@ -56,7 +56,7 @@ pub(super) const HEADS: [Head; 6] = [
     Head { unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// With that of a decoder.
+/// The heads, and that of a causal language model.
 pub(super) const BOTH_HEADS: &[Head] =
     &with_head::<6, 7>(HEADS, Head { suffixes: &["ForCausalLM"], task: Task::CausalLm, ..MASKED_LM });
 

@@ -42,23 +42,23 @@ pub enum Value {
     Beside(Vec<Pick>),
     /// A convolution's kernel, `[outputs, inputs, kernel_size]`.
     Convolution(Pick),
-    /// Sinusoids of the distances from `-span` to `span - 1`; those beyond `farthest` are as it is.
+    /// Sinusoids of the distances from `-span` to `span - 1`; distances beyond `farthest` have its
+    /// sinusoid.
     Distances {
         /// Half the number of distances.
         span: u32,
-        /// The farthest distance with a sinusoid of its own.
+        /// The largest distance with a sinusoid of its own.
         farthest: u32,
     },
     /// A vector that is stored as a matrix with a row for each head.
     ByHead(Pick),
-    /// A matrix or vector of this many rows and columns at the beginning of a larger one, which is
-    /// zero elsewhere.
+    /// A matrix or vector that is padded with zeros to the shape of the role.
     Padded {
-        /// The smaller one.
+        /// The stored tensor.
         pick: Pick,
-        /// Its rows.
+        /// The number of its rows.
         rows: u32,
-        /// Its columns; 1 for a vector.
+        /// The number of its columns; 1 for a vector.
         cols: u32,
     },
     /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped
@@ -76,7 +76,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Changes every tensor that the numbers come from.
+    /// Changes every pick in this value.
     pub(super) fn each_pick(&mut self, change: &mut impl FnMut(&mut Pick)) {
         match self {
             Self::Tensor(pick)
@@ -137,7 +137,7 @@ pub struct Pick {
     pub factor: f32,
     /// A number added to every value.
     pub offset: f32,
-    /// A tensor that is added: of one row, to every row, or of as many rows as are taken.
+    /// A tensor to add: one row, which is added to every row, or as many rows as are taken.
     pub added: Option<Box<Pick>>,
 }
 
@@ -147,7 +147,7 @@ impl Pick {
         Self { names, transposed: false, rows: None, of: None, factor: 1.0, offset: 0.0, added: None }
     }
 
-    /// Changes this tensor, and the one that is added to it.
+    /// Changes this pick, and the one that is added to it.
     fn each(&mut self, change: &mut impl FnMut(&mut Self)) {
         change(self);
         self.added.iter_mut().for_each(|added| added.each(change));

@@ -1,10 +1,11 @@
-//! XLNet (arXiv 1906.08237): post-norm blocks whose queries meet sinusoids of distances.
+//! XLNet (arXiv 1906.08237): post-norm blocks whose queries are multiplied with sinusoids of
+//! distances.
 //!
-//! A query `q` scores a key `k` at a distance whose projected sinusoid is `r` with
-//! `(q + u) k + (q + v) r`, for learned vectors `u` and `v` of each head. That is
-//! `(q + v) k + (q + v) r + (u - v) k`: disentangled attention in which `v` is the bias of queries
-//! and keys meet one vector at all distances. The stream that predicts tokens, and the permutations
-//! that hide some from others, are for training.
+//! The score of a query `q` and a key `k` is `(q + u) k + (q + v) r`, where `r` is the projected
+//! sinusoid of their distance, and `u` and `v` are learned vectors of the head. It equals `(q + v)
+//! k + (q + v) r + (u - v) k`: disentangled attention in which `v` is the bias of queries, and keys
+//! are multiplied with one vector at all distances. The query stream and the permutations of the
+//! paper are for training only.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
@@ -21,7 +22,7 @@ use crate::tables::PositionIndex;
 /// XLNet.
 pub(super) const FAMILY: Family = Family { model_types: &["xlnet"], heads: HEADS, map };
 
-/// The labels of a text.
+/// The head of a text classifier.
 const CLASSIFIER: Head = Head {
     suffixes: &["ForSequenceClassification"],
     task: Task::Classification,
@@ -52,7 +53,7 @@ const HEADS: &[Head] = &[
     Head { suffixes: &["ForQuestionAnsweringSimple"], unused: UNUSED, ..QUESTION_ANSWERING },
 ];
 
-/// The vector that stands for a token which the predicting stream must not see.
+/// The vector with which the query stream begins in training.
 const UNUSED: &[&str] = &["mask_emb"];
 
 const NAMES: Names = Names {
@@ -67,15 +68,15 @@ const NAMES: Names = Names {
     ],
 };
 
-/// The longest text, unless the caller asks for another: no table limits it, and this many tokens
-/// were read in training.
+/// The longest text by default, which is that of pretraining: no table limits it.
 const TRAINED: u32 = 512;
 
 fn map(context: &Context<'_>) -> Result<Draft> {
     let config = context.config;
     config.only("attn_type", &["bi".into()])?;
     config.only("bi_data", &[false.into()])?;
-    // What is kept of earlier texts, and how the first versions stored biases.
+    // The memory of earlier texts, which is not used, and the storage of biases in the first
+    // versions.
     config.get(&["mem_len", "reuse_len", "same_length", "use_mems_eval", "use_mems_train", "untie_r"]);
     let hidden_size = config.size(&["d_model"])?;
     let heads = config.size(&["n_head"])?;
@@ -97,7 +98,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     let mut stack = dimensions.stack()?;
     stack.block.residual = Residual::PostNorm;
     stack.block.attention.output_bias = false;
-    // Distances beyond this one have its vector.
+    // Distances beyond this one share its vector.
     let clamp = config.get(&["clamp_len"]).and_then(serde_json::Value::as_i64).and_then(|far| u32::try_from(far).ok());
     let farthest = clamp.filter(|&far| far > 0).unwrap_or(u32::MAX).min(stack.max_positions.saturating_sub(1).max(1));
     let index = PositionIndex { span: farthest + 1, max_distance: 0 };
@@ -112,7 +113,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     for layer in 0..stack.num_hidden_layers {
         add_attention(&mut draft, &stack, layer, index.span, farthest);
     }
-    // Which of two segments a token is in enters the scores where a caller says it.
+    // Segments change the scores only if the caller gives token types.
     context.checkpoint.dismiss(|name| name.ends_with(".r_s_bias") || name.ends_with(".seg_embed"));
     draft.notes.push("texts are read as one segment, as `transformers` reads them without `token_type_ids`".to_owned());
     if matches!(draft.head.task, Task::Classification | Task::Regression) {
@@ -121,7 +122,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// Where the matrices of a layer's attention come from, which are stored by heads.
+/// Adds the sources of a layer's attention, whose matrices are stored by head.
 fn add_attention(draft: &mut Draft, stack: &StackSpec, layer: u16, span: u32, farthest: u32) {
     let names = |name: &str| prefixed(NAMES.prefixes, &format!("layer.{layer}.rel_attn.{name}"));
     let matrix = |name: &str, transposed: bool| Pick { transposed, ..Pick::new(names(name)) };
@@ -147,10 +148,10 @@ fn add_attention(draft: &mut Draft, stack: &StackSpec, layer: u16, span: u32, fa
     draft.sources.insert(own(BlockPart::PositionQuery), Value::Tensor(difference).into());
 }
 
-/// What a classifier makes of one token.
+/// Applies the keys of the classifier, which reads one token.
 fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let config = context.config;
-    // The class of this family's configuration does not read it.
+    // The configuration's class does not read this key.
     config.only_ever("summary_proj_to_labels", &[false.into()])?;
     draft.head.pooling = match config.text_or(&["summary_type"], "last")? {
         "first" => Pooling::First,
@@ -159,7 +160,7 @@ fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
         other => {
             return Err(refuse(
                 format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
-                "first, last, mean and cls_index are",
+                "only first, last, mean and cls_index are implemented",
             ));
         }
     };

@@ -1,5 +1,6 @@
-//! X-MOD (arXiv 2205.06266): RoBERTa with a small network for each language after every block.
-//! Texts are read in one language, so only its networks are kept: a second network of each block.
+//! X-MOD (arXiv 2205.06266): RoBERTa with an adapter for each language after every block. A
+//! converted model reads one language: its adapter becomes a second feed-forward network of each
+//! block.
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role};
@@ -45,7 +46,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
         let output = format!("encoder.layer.{layer}.output");
         let adapter = format!("{output}.adapter_modules.{language}");
         let tensor = |name: &str| Pick::new(prefixed(PREFIXES, &format!("{adapter}.{name}")));
-        // All networks of a block are stored with one width.
+        // The format has one width for all networks of a block.
         let padded = |name, rows, cols| Value::Padded { pick: tensor(name), rows, cols };
         let up =
             Source { weight: padded("dense1.weight", size, hidden_size), bias: Some(padded("dense1.bias", size, 1)) };
@@ -68,7 +69,7 @@ fn map(context: &Context<'_>) -> Result<Draft> {
     Ok(draft)
 }
 
-/// The language that texts are in: the caller's, or else the checkpoint's.
+/// The language of texts: the caller's choice, or else the checkpoint's default.
 fn language(context: &Context<'_>) -> Result<String> {
     let config = context.config;
     let languages: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The page of named public checkpoints: each is planned from its configuration alone.
+//! Generates the page of public checkpoints, each of which is planned from its configuration alone.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use serde_json::Value;
 use super::{GENERATED, hold, root, told};
 use crate::cli::fit::{BYTES_PER_TOKEN, Given};
 
-/// The length of the texts that are planned for.
+/// The length of texts in the plans, in tokens.
 const TOKENS: usize = 128;
 
-/// The smallest vocabulary that a cut one is planned with.
+/// The smallest vocabulary of a plan.
 const LEAST_VOCABULARY: u32 = 4000;
 
 /// A public checkpoint.
@@ -66,7 +66,7 @@ impl Known {
         self.said[key] == true
     }
 
-    /// Its row of the table.
+    /// The checkpoint's row of the table.
     fn row(&self, boards: &[&Board]) -> String {
         let spec = self.mapping.spec;
         let given = Given::without_tokenizer(spec);
@@ -118,12 +118,12 @@ fn task(mapping: &Mapping) -> &'static str {
     }
 }
 
-/// The keys of the configuration that it takes `--ignore-key` for.
+/// The keys of the configuration that need `--ignore-key`.
 fn ignored_keys(said: &Value) -> impl Iterator<Item = String> {
     said["ignored_keys"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
 }
 
-/// A number with a comma between each three digits.
+/// A number with thousands separators.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let first = (digits.len() - 1) % 3 + 1;
@@ -132,7 +132,7 @@ fn thousands(number: u64) -> String {
     core::iter::once(head.to_owned()).chain(groups).collect::<Vec<_>>().join(",")
 }
 
-/// Every checkpoint, the smallest first.
+/// All checkpoints, the smallest first.
 fn known() -> Vec<Known> {
     let folder = root().join("tests/works-with");
     let files = fs::read_dir(&folder).expect("it is in the repository").map(|entry| entry.expect("an entry").path());
