@@ -99,8 +99,8 @@ const TASKS = {
   },
   search: {
     title: "Search",
-    label: "What is looked for",
-    context: "Texts, one a line",
+    label: "Query",
+    context: "Texts, one per line",
     async show(text, result, context) {
       const others = context.split("\n").filter((line) => line.trim());
       const near = await remote.ask("nearest", { text, others });
