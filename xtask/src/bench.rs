@@ -31,7 +31,7 @@ pub(crate) struct Bench {
     /// `benches/peers/checkpoint.py` makes.
     #[arg(long, value_name = "FOLDER")]
     encoder: Option<PathBuf>,
-    /// Write the measurements to converter/src/fit/counts.json, and the table to
+    /// Write the measurements to the files of counts, and the table to
     /// docs/performance.md.
     #[arg(long)]
     bless: bool,

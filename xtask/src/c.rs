@@ -28,7 +28,7 @@ pub(crate) struct Archives {
     /// the Rust examples.
     #[arg(long)]
     check: bool,
-    /// Write the sizes of the samples to converter/src/fit/counts.json, and their table to
+    /// Write the sizes of the samples to firmware-examples/counts.json, and their table to
     /// bindings/c/README.md.
     #[arg(long, requires = "check")]
     bless: bool,

@@ -1,5 +1,5 @@
-//! The measurements on emulated cores, in one file. Tables in `docs/` and the estimates of
-//! `kinglet fit` are made from it.
+//! The measurements on emulated cores. Tables in `docs/` are made from them, and the estimates of
+//! `kinglet fit` from some, which have a file of their own: the page in the browser loads it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,17 @@ use serde_json::{Value, json};
 use crate::cargo::root;
 use crate::emulate::{Counts, Measured};
 
-const FILE: &str = "converter/src/fit/counts.json";
+/// The measurements that `kinglet fit` estimates from.
+const ESTIMATED_FROM: &str = "converter/src/fit/counts.json";
+/// All others.
+const OTHERS: &str = "firmware-examples/counts.json";
+
+/// Whether `kinglet fit` estimates from a core's measurement.
+fn is_estimated_from(core: &str, what: &str) -> bool {
+    what.starts_with("kernels: ") && what.contains(", one token")
+        || what.starts_with("bench: instructions a token, ")
+        || core == "M4F" && what.starts_with("calls: bytes of stack, ")
+}
 
 /// The programs whose measurements are stored.
 const KEPT: [&str; 6] = ["generate", "classify", "command", "bench", "calls", "steps"];
@@ -23,17 +33,35 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Reads the file.
+    /// Reads both files.
     pub(crate) fn read() -> Result<Self> {
-        let text = fs::read_to_string(root().join(FILE)).with_context(|| format!("reading {FILE}"))?;
-        let mut file: Value = serde_json::from_str(&text).with_context(|| format!("reading {FILE}"))?;
-        Ok(Self { cores: serde_json::from_value(file["cores"].take()).with_context(|| format!("reading {FILE}"))? })
+        let mut all = Self::default();
+        for file in [ESTIMATED_FROM, OTHERS] {
+            let text = fs::read_to_string(root().join(file)).with_context(|| format!("reading {file}"))?;
+            let mut value: Value = serde_json::from_str(&text).with_context(|| format!("reading {file}"))?;
+            let cores: BTreeMap<String, Counts> =
+                serde_json::from_value(value["cores"].take()).with_context(|| format!("reading {file}"))?;
+            for (core, counts) in cores {
+                all.cores.entry(core).or_default().extend(counts);
+            }
+        }
+        Ok(all)
     }
 
+    /// Writes both files.
     pub(crate) fn write(&self) -> Result<()> {
         let by = "by `cargo xtask firmware --bless`, `cargo xtask bench --bless` and `cargo xtask c --check --bless`";
-        let text = serde_json::to_string_pretty(&json!({ "@generated": by, "cores": self.cores }))?;
-        fs::write(root().join(FILE), text + "\n").with_context(|| format!("writing {FILE}"))
+        for (file, estimated) in [(ESTIMATED_FROM, true), (OTHERS, false)] {
+            let part = |(core, counts): (&String, &Counts)| {
+                let wanted = |(what, _): &(&String, &u64)| is_estimated_from(core, what) == estimated;
+                let counts: Counts = counts.iter().filter(wanted).map(|(what, count)| (what.clone(), *count)).collect();
+                (core.clone(), counts)
+            };
+            let cores: BTreeMap<String, Counts> = self.cores.iter().map(part).collect();
+            let text = serde_json::to_string_pretty(&json!({ "@generated": by, "cores": cores }))?;
+            fs::write(root().join(file), text + "\n").with_context(|| format!("writing {file}"))?;
+        }
+        Ok(())
     }
 
     /// Replaces a core's measurements of a program.

@@ -21,7 +21,8 @@ use crate::{boards, checkpoint, executors, pico, signed, table, talk, template};
 #[derive(Args, Default)]
 pub(crate) struct Firmware {
     /// Write the host's output to the expected files instead of comparing it, the measurements to
-    /// converter/src/fit/counts.json, and their tables to docs/boards.md.
+    /// firmware-examples/counts.json and converter/src/fit/counts.json, and their tables to
+    /// docs/boards.md.
     #[arg(long)]
     bless: bool,
     /// Only the cores whose name contains this.

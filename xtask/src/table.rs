@@ -120,11 +120,11 @@ mod tests {
     fn the_page_of_boards_has_what_was_counted() {
         let page = fs::read_to_string(root().join("docs/boards.md")).expect("it is there").replace("\r\n", "\n");
         let table = of_cores(&Counted::read().expect("it is there"));
-        assert!(page.contains(&table), "docs/boards.md is not made from converter/src/fit/counts.json");
+        assert!(page.contains(&table), "docs/boards.md is not made from the counts");
         let calls = of_calls(&Counted::read().expect("it is there"));
-        assert!(page.contains(&calls), "docs/boards.md is not made from converter/src/fit/counts.json:\n{calls}");
+        assert!(page.contains(&calls), "docs/boards.md is not made from the counts:\n{calls}");
         let steps = of_steps(&Counted::read().expect("it is there"));
-        assert!(page.contains(&steps), "docs/boards.md is not made from converter/src/fit/counts.json:\n{steps}");
+        assert!(page.contains(&steps), "docs/boards.md is not made from the counts:\n{steps}");
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
     fn the_page_of_the_c_library_has_what_was_counted() {
         let page = fs::read_to_string(root().join("bindings/c/README.md")).expect("it is there").replace("\r\n", "\n");
         let table = of_c(&Counted::read().expect("it is there"));
-        assert!(page.contains(&table), "bindings/c/README.md is not made from converter/src/fit/counts.json:\n{table}");
+        assert!(page.contains(&table), "bindings/c/README.md is not made from the counts:\n{table}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// The counts that `cargo xtask firmware --bless` writes.
+/// The counts that `cargo xtask firmware --bless` writes: those that estimates are based on, because
+/// the page in the browser loads them, too.
 #[derive(Deserialize)]
 struct Counts {
     /// Counts by core, program and quantity, such as `generate: instructions a token`.
