@@ -4,6 +4,7 @@
 mod coverage;
 mod libfuzzer;
 mod reproducible;
+mod toolchain;
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::cargo::{root, target_folder};
+use toolchain::{HOST, cargo, said_by};
 
 /// Options of `cargo xtask deep`.
 #[derive(Args)]
@@ -59,7 +61,6 @@ enum Part {
 
 /// A 32-bit target whose programs run on this machine, and that Rust's bundled linker can link.
 const NARROW: &str = "i686-unknown-linux-musl";
-const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// The machines for random models: name, target, compiler flags, and emulator.
 const MACHINES: [(&str, &str, &str, &str); 5] = [
@@ -177,27 +178,6 @@ fn output(part: Part, arguments: &[&str], environment: &[(&str, &str)]) -> Resul
     cargo(part.toolchain(), arguments, environment)
 }
 
-fn cargo(toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
-    cargo_in(root(), toolchain, arguments, environment)
-}
-
-/// Runs cargo of a toolchain in a folder, with a target folder for that toolchain, and returns what
-/// it prints.
-fn cargo_in(place: &Path, toolchain: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
-    let told = arguments.join(" ");
-    eprintln!("$ cargo {toolchain} {told}");
-    let mut command = Command::new("cargo");
-    // These variables of the current toolchain would override the toolchain in the arguments.
-    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").arg(toolchain).args(arguments);
-    let folder = target_folder(&format!("deep{toolchain}"));
-    let environment = environment.iter().copied().chain([("CARGO_TARGET_DIR", folder.as_str())]);
-    let output =
-        command.envs(environment).current_dir(place).stderr(Stdio::inherit()).output().context("running cargo")?;
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "cargo {told}: {}\n{printed}", output.status);
-    Ok(printed)
-}
-
 /// Runs random models on every machine, and compares their output.
 fn random(seeds: u64) -> Result<String> {
     let count = seeds.to_string();
@@ -238,14 +218,6 @@ fn run_random(target: &str, flags: &str, runner: &str, seeds: &str) -> Result<St
 fn compiler(toolchain: &str) -> Result<String> {
     let said = said_by("rustc", &[toolchain, "--version"])?;
     Ok(said.split(" (").next().unwrap_or(&said).to_owned())
-}
-
-/// What a program prints.
-fn said_by(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).env_remove("RUSTUP_TOOLCHAIN").args(arguments).output();
-    let output = output.with_context(|| format!("running {program}: is it installed?"))?;
-    ensure!(output.status.success(), "{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Writes the result of a part into its row of `docs/security.md`.

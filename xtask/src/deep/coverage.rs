@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{HOST, cargo, said_by};
+use super::toolchain::{HOST, cargo, said_by};
 use crate::cargo::{root, target_folder};
 
 /// What is counted, and what of it is not: an instruction set, of which a machine has some parts.

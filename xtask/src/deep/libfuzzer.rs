@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{HOST, cargo_in};
+use super::toolchain::{HOST, cargo_in};
 use crate::cargo::{cargo, root, target_folder};
 use crate::table::{grouped, write};
 

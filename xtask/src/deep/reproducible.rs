@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{cargo_in, said_by};
+use super::toolchain::{cargo_in, said_by};
 use crate::cargo::{root, target_folder};
 
 const CORTEX_M: &str = "thumbv7em-none-eabihf";
