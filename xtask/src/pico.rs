@@ -25,7 +25,7 @@ pub(crate) fn check(conversation: &Conversation) -> Result<()> {
     fs::write(&input, typed)?;
     // Where the program hangs, the emulator must not.
     let output = Command::new("timeout")
-        .args(["120", "node"])
+        .args(["300", "node"])
         .arg(folder_of(FOLDER).join("emulated.mjs"))
         .args([Path::new(&emulator), &release.join("talk"), Path::new(&input)])
         .arg(wanted.lines().count().to_string())
