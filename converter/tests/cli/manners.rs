@@ -1,7 +1,7 @@
 //! Runs the command line with pipes, in shells and for people who read its output.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -15,7 +15,11 @@ fn piped(input: &str, arguments: &[&str]) -> Output {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("kinglet runs");
     let mut standard_input = child.stdin.take().expect("a pipe");
-    standard_input.write_all(input.as_bytes()).expect("it is read");
+    // A command that is given its text elsewhere may end before the pipe is written.
+    match standard_input.write_all(input.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.expect("it is read"),
+    }
     drop(standard_input);
     child.wait_with_output().expect("it ends")
 }
