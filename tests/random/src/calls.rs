@@ -81,11 +81,15 @@ pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::resu
 }
 
 /// The maximum number of steps of a call: all tiles of all its texts through all half layers, and
-/// the steps before and after these.
+/// the steps before and after these; or all parts of a snapshot, which are the keys, the values and
+/// their scales of each head, of the text and of the encoder, in at most two pieces.
 fn most_steps(spec: &ModelSpec, tile: usize) -> usize {
     let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| usize::from(stack.num_hidden_layers));
     let of_tile = 4 + 2 * layers(&spec.encoder) + 2 * layers(&spec.decoder);
-    MAX_READS * (MAX_TOKENS + 1).div_ceil(tile) * of_tile
+    let reading = MAX_READS * (MAX_TOKENS + 1).div_ceil(tile) * of_tile;
+    let heads = spec.decoder.as_ref().map_or(0, |stack| usize::from(stack.block.attention.num_key_value_heads));
+    let saving = 8 + layers(&spec.decoder) * heads * 2 * 4 * 2 + MAX_ARENA as usize / (8 << 10);
+    reading.max(saving)
 }
 
 fn set(session: &mut Session<'_, '_>, way: Way<'_>) -> core::result::Result<(), RunError> {
