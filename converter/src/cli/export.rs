@@ -180,8 +180,7 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
     let source = &model.manifest().provenance.source;
     let source = source.replace(|c: char| !(c.is_ascii_alphanumeric() || " ._-@:".contains(c)), "_");
     let mut text = format!(
-        "/* {source}, as kinglet export wrote it. */\n#ifndef {big}_H\n#define {big}_H\n\n#include <stdint.h>\n\n\
-         #define {big}_BLOB_BYTES {bytes}u\n\
+        "#define {big}_BLOB_BYTES {bytes}u\n\
          /* The longest text, in tokens. */\n#define {big}_MAX_TOKENS {tokens}u\n\
          /* Memory that a session needs, at a 16-byte boundary. */\n#define {big}_ARENA_BYTES {arena}u\n"
     );
@@ -220,13 +219,19 @@ fn header(model: &Model<'_>, name: &str, bytes: usize, tokens: usize, arena: u64
         );
         _ = writeln!(text, "#define {big}_LABELS_COUNT {count}u");
     }
-    _ = write!(
-        text,
-        "\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
-         /* At a 16-byte boundary. */\nextern const uint8_t {name}_blob[{big}_BLOB_BYTES];\n\n\
-         #ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
-    );
-    text
+    let array = format!("/* At a 16-byte boundary. */\nextern const uint8_t {name}_blob[{big}_BLOB_BYTES];\n");
+    c_header(name, &format!("{source}, as kinglet export wrote it."), &text, &array)
+}
+
+/// A C header for C and C++, which says `about` first. Its definitions are followed by the
+/// declaration of an array.
+pub(super) fn c_header(name: &str, about: &str, definitions: &str, array: &str) -> String {
+    let big = name.to_uppercase();
+    format!(
+        "/* {about} */\n#ifndef {big}_H\n#define {big}_H\n\n#include <stdint.h>\n\n\
+         {definitions}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
+         {array}\n#ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
+    )
 }
 
 /// A C string literal. Bytes outside printable ASCII are octal escapes; question marks are escaped,

@@ -11,7 +11,7 @@ use kinglet_convert::files::{read_text, write_atomically};
 use kinglet_convert::grammar::{automaton, compile};
 
 use super::engine::{open, read_blob};
-use super::export::{array, generated, module_name, stem, write_source};
+use super::export::{array, c_header, generated, module_name, stem, write_source};
 use super::output;
 
 /// The format of rules, for the help.
@@ -80,9 +80,9 @@ impl Grammar {
         }
         if let Some(folder) = &self.c {
             let module = module_name(name)?;
-            let (header, array_name) = (format!("{module}.h"), format!("{module}_grammar"));
-            write_source(folder, &header, c_header(&table, &module).as_bytes(), self.force)?;
-            let source = array(&table, &header, &array_name);
+            let file = format!("{module}.h");
+            write_source(folder, &file, header(&table, &module).as_bytes(), self.force)?;
+            let source = array(&table, &file, &format!("{module}_grammar"));
             write_source(folder, &format!("{module}.c"), source.as_bytes(), self.force)?;
         }
         let edges: usize = states.iter().map(|state| state.edges.len()).sum();
@@ -113,14 +113,9 @@ fn rust(table: &[u8], name: &str) -> Result<String> {
 }
 
 /// The C header of a table.
-fn c_header(table: &[u8], name: &str) -> String {
+fn header(table: &[u8], name: &str) -> String {
     let (big, bytes) = (name.to_uppercase(), table.len());
-    format!(
-        "/* A grammar for kinglet_generate_options, as kinglet grammar wrote it. */\n\
-         #ifndef {big}_H\n#define {big}_H\n\n#include <stdint.h>\n\n\
-         #define {big}_GRAMMAR_BYTES {bytes}u\n\n\
-         #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
-         extern const uint8_t {name}_grammar[{big}_GRAMMAR_BYTES];\n\n\
-         #ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
-    )
+    let definitions = format!("#define {big}_GRAMMAR_BYTES {bytes}u\n");
+    let array = format!("extern const uint8_t {name}_grammar[{big}_GRAMMAR_BYTES];\n");
+    c_header(name, "A grammar for kinglet_generate_options, as kinglet grammar wrote it.", &definitions, &array)
 }
