@@ -9,7 +9,8 @@ mod charts;
 mod text;
 
 use charts::{Bar, bars, heat, share, stacked};
-use text::{Escaped, grouped, scientific, size};
+pub use text::grouped;
+use text::{Escaped, scientific, size};
 
 /// The beginning of every page.
 pub const BEGIN: &str = "<!doctype html>\n<!-- A report of Kinglet -->\n";

@@ -27,7 +27,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A number with thousands separators.
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
     parts.join(",")

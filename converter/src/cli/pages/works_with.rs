@@ -8,6 +8,7 @@ use kinglet::format::spec::{Pooling, Task};
 use kinglet_convert::checkpoint::{Checkpoint, Module};
 use kinglet_convert::family::{self, Mapping, Options};
 use kinglet_convert::fit::{BOARDS, Board};
+use kinglet_convert::page::grouped;
 use kinglet_convert::plan::{Subject, Way};
 use kinglet_convert::vocabulary::vocab_size;
 use rayon::prelude::*;
@@ -88,10 +89,10 @@ impl Known {
             ),
             told(&self.said["config"]),
             task(&self.mapping).to_owned(),
-            format!("{}, {}", self.text("tokenizer"), thousands(vocab_size(&spec).into())),
+            format!("{}, {}", self.text("tokenizer"), grouped(vocab_size(&spec).into())),
             format!("{:.1} M", self.parameters() as f64 / 1e6),
             format!("{:.1} MB", flash as f64 / 1e6),
-            format!("{} KB", thousands(plan.bytes().div_ceil(1000))),
+            format!("{} KB", grouped(plan.bytes().div_ceil(1000))),
             if self.says("run") { "yes" } else { "" }.to_owned(),
             smallest(whole),
             smallest(subject(&cut)),
@@ -123,15 +124,6 @@ fn ignored_keys(said: &Value) -> impl Iterator<Item = String> {
     said["ignored_keys"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
 }
 
-/// A number with thousands separators.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let first = (digits.len() - 1) % 3 + 1;
-    let (head, rest) = digits.split_at(first);
-    let groups = rest.as_bytes().chunks(3).map(|three| String::from_utf8_lossy(three).into_owned());
-    core::iter::once(head.to_owned()).chain(groups).collect::<Vec<_>>().join(",")
-}
-
 /// All checkpoints, the smallest first.
 fn known() -> Vec<Known> {
     let folder = root().join("tests/works-with");
@@ -159,13 +151,13 @@ fn the_page_of_public_checkpoints_is_what_is_planned() {
          That a family computes what `transformers` does is tested on small checkpoints of it ([families](families.md)).\n\n\
          *Parameters* are those of the checkpoint without what is tied. *Flash* is the blob without options, with weights of eight bits, and {} bytes \
          for each token in place of the tokenizer, which is not there to be measured. *RAM* is the arena for a text of {TOKENS} tokens. *Smallest board* is \
-         the first of those that `kinglet fit` knows, by flash, that has room for both at {TOKENS} tokens, with the options of `kinglet convert` that it \
+         the board with the least flash, of the boards in `kinglet fit`, that has room for both at {TOKENS} tokens, with the options of `kinglet convert` that it \
          takes; the last column may also cut the vocabulary to the {} or more tokens that one's texts use. What an option costs in accuracy depends \
          on the weights, and only a conversion tells.\n\n\
          | checkpoint | `model_type` | task | tokenizer, vocabulary | parameters | flash | RAM | real weights | smallest board | with a smaller vocabulary |\n\
          |{}\n{}",
         BYTES_PER_TOKEN,
-        thousands(LEAST_VOCABULARY.into()),
+        grouped(LEAST_VOCABULARY.into()),
         "---|".repeat(10),
         rows.concat()
     );
