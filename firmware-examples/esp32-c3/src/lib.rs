@@ -1,4 +1,5 @@
-//! An ESP32-C3. Text is printed as `defmt` lines over RTT; the system timer measures time.
+//! An ESP32-C3 or ESP32-C6. Text is printed as `defmt` lines over RTT; the system timer measures
+//! time.
 #![no_std]
 
 use esp_hal::clock::CpuClock;
@@ -10,7 +11,7 @@ use panic_rtt_target as _;
 esp_bootloader_esp_idf::esp_app_desc!();
 
 /// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
-const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
+const MEGAHERTZ: u32 = megahertz(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
 
 /// The board.
 #[derive(Default)]
