@@ -1,4 +1,4 @@
-//! Tells the linker where the board has its memory.
+//! Adds the folder of `memory.x` to the linker's search path.
 
 fn main() {
     println!("cargo:rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));

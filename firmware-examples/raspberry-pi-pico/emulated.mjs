@@ -1,7 +1,7 @@
 // Runs a program of this board, as it is flashed, in rp2040js, an emulator of the RP2040, and types a text into the
 // board's serial line: node emulated.mjs FOLDER_OF_RP2040JS PROGRAM TYPED ANSWERS
 //
-// It prints what comes back over the line until that has so many lines.
+// It prints the output of the serial line, and ends after ANSWERS lines.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -12,7 +12,7 @@ const FLASH = 0x1000_0000;
 // Where the boot ROM copies the first 256 bytes of the flash and runs them, with the stack below.
 const BOOT2 = 0x2004_1f00;
 
-/** Puts what an ELF file loads into flash. */
+/** Writes the loaded segments of an ELF file into flash. */
 function load(flash, elf) {
   const view = new DataView(elf.buffer, elf.byteOffset, elf.byteLength);
   const [headers, size, count] = [view.getUint32(28, true), view.getUint16(42, true), view.getUint16(44, true)];
@@ -24,11 +24,11 @@ function load(flash, elf) {
 
 const simulator = new Simulator();
 const chip = simulator.rp2040;
-// It warns of registers that it lacks.
+// The emulator would warn about each register that it lacks.
 chip.logger = new ConsoleLogger(LogLevel.Error);
 load(chip.flash, readFileSync(program));
 for (let at = 0; at < 252; at += 4) chip.writeUint32(BOOT2 + at, chip.readUint32(FLASH + at));
-// As the boot ROM leaves the core: the code there goes on to the vectors behind it.
+// The boot ROM leaves the core in this state; the code at BOOT2 then jumps to the vectors after it.
 chip.core.SP = BOOT2;
 chip.core.LR = 0;
 chip.core.PC = BOOT2;
@@ -44,7 +44,7 @@ uart.onByte = (byte) => {
     process.exit(0);
   }
 };
-// A person types when the board has said something, and no faster than the line takes it.
+// Types after the first output, and no faster than the UART accepts bytes.
 setInterval(() => {
   while (printed.includes("\n") && next < keys.length && !uart.rxFIFO.full) uart.feedByte(keys[next++]);
 }, 1);

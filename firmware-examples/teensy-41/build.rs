@@ -1,8 +1,8 @@
-//! Writes the linker's script: where the board has its memory, and what the boot ROM looks for.
+//! Writes the linker script: the board's memory, and the data that the boot ROM expects.
 
 use imxrt_rt::{Family, FlexRamBanks, Memory, RuntimeBuilder};
 
-/// KiB of flash that a program may have.
+/// The flash for a program, in KiB.
 const FLASH: usize = 7936;
 
 fn main() {

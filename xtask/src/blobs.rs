@@ -33,8 +33,8 @@ const PHRASES: &str = "models/search/phrases.txt";
 /// The file with the vectors of the phrases.
 const VECTORS: &str = "search.vectors";
 
-/// Converts and exports the models that ship, and compares the files with those that the examples
-/// embed, or replaces them.
+/// Converts and exports the models that ship. Compares the files with the embedded files of the
+/// examples, or replaces these.
 pub(crate) fn check(write: bool) -> Result<()> {
     let kept = folder_of("common").join("models");
     let made = if write { kept.clone() } else { root().join("target/models") };

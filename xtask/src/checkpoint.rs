@@ -22,7 +22,7 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
 
 /// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
 /// `given` has additional options for the conversion. Returns the measurements at the shorter length
-/// with 16-bit activations, and those that only the longer length has.
+/// with 16-bit activations, and any that only the longer length has.
 pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {

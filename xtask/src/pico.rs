@@ -1,5 +1,5 @@
-//! A program of the Raspberry Pi Pico, as it is flashed, in an emulator of its chip: its boot code,
-//! its clocks and its serial line.
+//! Runs a program of the Raspberry Pi Pico, as the image that is flashed, in an emulator of its chip:
+//! with its boot code, its clocks and its serial line.
 
 use std::fs;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::talk::Conversation;
 
 const FOLDER: &str = "raspberry-pi-pico";
 const TARGET: &str = "thumbv6m-none-eabi";
-/// The emulator, as npm has it.
+/// The emulator, a package of npm.
 const EMULATOR: &str = "rp2040js@1.4.1";
 
-/// Talks to the board's program over its serial line.
+/// Holds a conversation with the board's program over its serial line.
 pub(crate) fn check(conversation: &Conversation) -> Result<()> {
     let release = build(&folder_of(FOLDER), TARGET, "", &[])?;
     let emulator = emulator()?;
     let (typed, wanted) = conversation.over_a_line();
     let input = target_folder("talk.in.txt");
     fs::write(&input, typed)?;
-    // Where the program hangs, the emulator must not.
+    // A program that hangs must not stop the checks.
     let output = Command::new("timeout")
         .args(["300", "node"])
         .arg(folder_of(FOLDER).join("emulated.mjs"))
@@ -31,14 +31,14 @@ pub(crate) fn check(conversation: &Conversation) -> Result<()> {
         .arg(wanted.lines().count().to_string())
         .output()
         .context("running node: is it installed?")?;
-    let printed = String::from_utf8(output.stdout).context("what comes over the line is no text")?;
+    let printed = String::from_utf8(output.stdout).context("the output over the serial line is not UTF-8")?;
     let found = printed.replace("\r\n", "\n");
-    ensure!(found == wanted, "{FOLDER} says over the line:\n{found}but should say:\n{wanted}");
-    eprintln!("{FOLDER}: its very image talks in an emulator of the RP2040");
+    ensure!(found == wanted, "{FOLDER} prints over the serial line:\n{found}but should print:\n{wanted}");
+    eprintln!("{FOLDER}: its image holds the conversation in an emulator of the RP2040");
     Ok(())
 }
 
-/// Where the emulator lies, which is fetched once.
+/// The folder of the emulator, which is downloaded once.
 fn emulator() -> Result<String> {
     let folder = target_folder(&EMULATOR.replace('@', "-"));
     let module = format!("{folder}/node_modules/rp2040js");

@@ -61,7 +61,7 @@ fn out() -> String {
 }
 
 impl Machine {
-    /// Runs the runtime's unit tests, including those that compare every kernel set with the scalar
+    /// Runs the runtime's unit tests, including the comparison of every kernel set with the scalar
     /// set.
     fn tests(&self) -> Result<()> {
         self.cargo("", &["test", "--quiet", "--release", "--package", "kinglet", "--features", "std", "--lib"])

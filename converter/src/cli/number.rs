@@ -1,4 +1,4 @@
-//! Parses the numbers of options, and refuses those that have no meaning.
+//! Parses the numbers of options, and refuses numbers without a meaning.
 
 use clap::builder::RangedU64ValueParser;
 use kinglet::RunError;

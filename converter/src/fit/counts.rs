@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// The counts that `cargo xtask firmware --bless` writes: those that estimates are based on, because
-/// the page in the browser loads them, too.
+/// The counts of `cargo xtask firmware --bless` that estimates are based on. The file has no other
+/// counts, because the page in the browser loads it, too.
 #[derive(Deserialize)]
 struct Counts {
     /// Counts by core, program and quantity, such as `generate: instructions a token`.

@@ -27,7 +27,7 @@ pub struct Wanted {
     pub used: BTreeMap<u32, u64>,
     /// Tokens that have a meaning to the model.
     pub special: BTreeSet<u32>,
-    /// The number of tokens; `None` for the used tokens and those that they need.
+    /// The number of tokens; `None` for the used tokens and the tokens that they are merged from.
     pub size: Option<usize>,
 }
 
@@ -149,8 +149,8 @@ impl<'d> Model<'d> {
         })
     }
 
-    /// The tokens that are kept for any texts: special and added tokens, and those that the
-    /// tokenizer falls back to.
+    /// The tokens to keep for any texts: special tokens, added tokens, and the tokenizer's fallback
+    /// tokens.
     fn base(&self, full: &Tokenizer<'_>) -> BTreeSet<u32> {
         let header = full.header();
         let around = header.single.iter().chain(&header.pair).filter_map(|piece| match piece {

@@ -234,7 +234,7 @@ impl Model {
         kept.map(|piece| Token { normalized: false, ..Token::plain(&piece.text, piece.kind == CONTROL) }).collect()
     }
 
-    /// The tokens of a class with this layout, besides those that keys name.
+    /// The tokens of a class with this layout that no key names.
     ///
     /// # Errors
     /// When a key has a value of the wrong type.

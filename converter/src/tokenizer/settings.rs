@@ -100,7 +100,7 @@ pub(super) struct Settings {
     pub(super) added: BTreeMap<u64, Token>,
     /// Whether `tokenizer_config.json` lists the added tokens; other lists are then ignored.
     pub(super) lists_added: bool,
-    /// The keys of `tokenizer_config.json`, and those that `special_tokens_map.json` adds.
+    /// The keys of `tokenizer_config.json`, and further ones from `special_tokens_map.json`.
     keys: Map<String, Value>,
 }
 

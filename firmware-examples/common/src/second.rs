@@ -4,26 +4,26 @@ mod handover;
 
 pub use handover::SecondCore;
 
-/// What the hand-over is made of. The tests have others in their place, which are explored.
+/// The primitives of the hand-over. Tests replace them by primitives whose orders `loom` explores.
 mod sync {
     #[cfg(test)]
     extern crate std;
 
     #[cfg(not(test))]
     pub(super) use core::hint::spin_loop;
-    // Threads may be more than cores.
+    // There may be more threads than cores.
     #[cfg(test)]
     pub(super) use std::thread::yield_now as spin_loop;
 
     pub(super) use core::sync::atomic::AtomicBool;
     use core::sync::atomic::Ordering;
 
-    /// A store with [`RELEASE`] shows what was written before it to whoever loads it with
-    /// [`ACQUIRE`].
+    /// A load with [`ACQUIRE`] that sees a store with [`RELEASE`] also sees all writes before that
+    /// store.
     pub(super) const RELEASE: Ordering = Ordering::Release;
     pub(super) const ACQUIRE: Ordering = Ordering::Acquire;
 
-    /// Memory that two cores use by turns.
+    /// Memory that two cores use alternately.
     pub struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
@@ -42,7 +42,7 @@ mod sync {
 }
 
 impl SecondCore {
-    /// Without work.
+    /// Two cores, the second of which has no work yet.
     pub const fn new() -> Self {
         Self::of(sync::AtomicBool::new(false), sync::UnsafeCell::new(None))
     }

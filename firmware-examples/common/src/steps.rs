@@ -1,5 +1,5 @@
-//! How long nothing else can run: the longest step of each call, over all models that ship, with
-//! texts as long as the models take.
+//! Measures the longest step of each call, during which nothing else can run: over all models that
+//! ship, with texts of maximum length.
 
 use core::hint::black_box;
 
@@ -15,12 +15,12 @@ use kinglet::{Error, MemoryPlan, Model, RunError, Session, arena_bytes};
 use crate::models::{home_command, home_intent, home_slots, home_words, search, stories, stories_backward};
 use crate::{Board, bits, count_of, number};
 
-/// Tokens of a text, of which models with fewer positions read fewer.
+/// The number of tokens in a text; models with fewer positions read fewer.
 const TOKENS: usize = 128;
-/// Tokens that are written.
+/// The number of tokens to write.
 const WRITTEN: usize = 24;
 const BEAMS: usize = 4;
-/// Bytes that the sessions need, and a snapshot.
+/// The bytes that the sessions and a snapshot need.
 pub const ARENA: usize = 2 * arena_bytes(stories::BLOB, TOKENS);
 
 /// The calls, in the order of [`Steps::longest`].
@@ -46,7 +46,7 @@ const CALLS: [&str; 19] = [
     "Session::restore",
 ];
 
-/// What is measured.
+/// The measurements.
 struct Steps<'b, B> {
     board: &'b mut B,
     longest: [u32; CALLS.len()],

@@ -1,5 +1,5 @@
-//! A decoder writes with one core, and with two that share the rows of its large matrices: the same
-//! bits, sooner.
+//! Runs a decoder on one core, and then on two that share the rows of its large matrices: equal
+//! bits, in less time.
 
 use kinglet::golden::Fingerprint;
 use kinglet::{Cores, Error, Session, arena_bytes};
@@ -7,9 +7,9 @@ use kinglet::{Cores, Error, Session, arena_bytes};
 use crate::models::stories;
 use crate::{Board, bits, took};
 
-/// Tokens of the text.
+/// The number of tokens in the text.
 const TOKENS: usize = 32;
-/// Bytes that the session needs.
+/// The bytes that the session needs.
 pub const ARENA: usize = arena_bytes(stories::BLOB, TOKENS);
 
 pub fn run(board: &mut impl Board, cores: &'static dyn Cores, arena: &mut [u8]) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! An nRF54L15-DK (Cortex-M33): text as `defmt` lines over RTT, time from the chip's timer.
+//! An nRF54L15-DK (Cortex-M33). Text is printed as `defmt` lines over RTT; the chip's
+//! timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -8,7 +9,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -27,7 +28,7 @@ impl Board for Dk {
     }
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -35,7 +36,7 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Dk) -> Result<(), Error>) -> ! {
     let mut config = Config::default();
     config.clock_speed = const {
@@ -46,7 +47,7 @@ pub fn run(example: impl FnOnce(&mut Dk) -> Result<(), Error>) -> ! {
         }
     };
     _ = embassy_nrf::init(config);
-    // The cache for instructions, which constants go through, too, is off after a reset.
+    // The instruction cache, which also serves constants, is off after a reset.
     embassy_nrf::pac::ICACHE.enable().write(|cache| cache.set_enable(true));
     let mut board = Dk::default();
     clock(&mut board, MEGAHERTZ * 1_000_000);

@@ -1,5 +1,5 @@
-//! A Raspberry Pi Pico (RP2040, Cortex-M0+): text as `defmt` lines over RTT, time from the chip's
-//! timer.
+//! A Raspberry Pi Pico (RP2040, Cortex-M0+). Text is printed as `defmt` lines over RTT; the
+//! chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -11,7 +11,7 @@ use kinglet::Error;
 use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`, and sets the board's.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 
 /// The board.
@@ -30,7 +30,7 @@ impl Board for Pico {
     }
 }
 
-/// Starts the chip and says how fast it is.
+/// Starts the chip, and prints its clock.
 pub fn start(board: &mut Pico) -> Peripherals {
     let clocks = ClockConfig::system_freq(MEGAHERTZ * 1_000_000).expect("a clock that the PLL can make");
     let chip = embassy_rp::init(Config::new(clocks));
@@ -38,7 +38,7 @@ pub fn start(board: &mut Pico) -> Peripherals {
     chip
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -46,7 +46,7 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Pico) -> Result<(), Error>) -> ! {
     let mut board = Pico::default();
     _ = start(&mut board);

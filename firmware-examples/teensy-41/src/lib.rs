@@ -1,5 +1,5 @@
-//! A Teensy 4.1 (i.MX RT1062, Cortex-M7): text over the serial line on pins 1 and 0 (115,200 baud),
-//! time from a timer of 1 MHz.
+//! A Teensy 4.1 (i.MX RT1062, Cortex-M7). Text is printed over the serial line on pins 1 and 0
+//! (115,200 baud); a 1 MHz timer measures time.
 #![no_std]
 
 use kinglet::Error;
@@ -8,7 +8,7 @@ use panic_halt as _;
 use teensy4_bsp::board::{ARM_FREQUENCY, Lpuart, instances, lpuart, t41};
 use teensy4_bsp::hal::gpt::{ClockSource, Gpt, Mode};
 
-/// The core's clock: what `kinglet fit` counts with stands in `Cargo.toml`.
+/// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
 const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
 const BAUD: u32 = 115_200;
 
@@ -32,7 +32,7 @@ impl kinglet_examples::Board for Teensy {
     }
 }
 
-/// The program of an example, where this chip begins.
+/// Defines the program of an example with this board's entry point.
 #[macro_export]
 macro_rules! main {
     ($($example:tt)+) => {
@@ -40,7 +40,7 @@ macro_rules! main {
     };
 }
 
-/// Runs an example, and then sleeps.
+/// Runs an example, then sleeps.
 pub fn run(example: impl FnOnce(&mut Teensy) -> Result<(), Error>) -> ! {
     const { assert!(ARM_FREQUENCY == MEGAHERTZ * 1_000_000) };
     let chip = t41(instances());

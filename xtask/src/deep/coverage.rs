@@ -1,6 +1,7 @@
-//! Which lines and regions of both crates CI's tests reach.
+//! Measures which lines and regions of both crates CI's tests reach.
 //!
-//! What stands in `mod tests` at the end of a file is not counted: it would only flatter.
+//! Code in the `mod tests` at the end of a file is not counted, because it would only raise the
+//! share.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,8 @@ use serde_json::Value;
 use super::toolchain::{HOST, cargo, said_by};
 use crate::cargo::{root, target_folder};
 
-/// What is counted, and what of it is not: an instruction set, of which a machine has some parts.
+/// The folders to count, and the folders in them to leave out: instruction sets that a machine may
+/// lack.
 const PARTS: [(&str, &[&str]); 2] = [("runtime/src", &["runtime/src/kernels/x86_64"]), ("converter/src", &[])];
 
 /// CI's tests of the host.
@@ -27,7 +29,7 @@ const TESTS: [&str; 8] = [
     "--features=kinglet/std",
 ];
 
-/// What was reached, of how many.
+/// The number of places that were reached, and of all places.
 #[derive(Clone, Copy, Default)]
 struct Reached(u64, u64);
 
@@ -81,7 +83,7 @@ pub(super) fn run() -> Result<String> {
     Ok(each.collect::<Vec<_>>().join("; "))
 }
 
-/// The program of a test, in a line that cargo prints.
+/// The path of a test program in a line of output from cargo.
 fn executable(line: &str) -> Option<String> {
     let message: Value = serde_json::from_str(line).ok()?;
     message["executable"].as_str().map(str::to_owned)
@@ -90,7 +92,7 @@ fn executable(line: &str) -> Option<String> {
 /// Lines, or places where regions begin, of each file, and whether they were reached.
 type Places = BTreeMap<String, BTreeMap<(u64, u64), bool>>;
 
-/// Counts what a part of the sources has, and prints the lines of it that nothing reached.
+/// Counts the lines and regions of a folder, and prints the lines that no test reached.
 fn sum(places: &Places, part: &str, besides: &[&str]) -> Reached {
     let mut all = Reached::default();
     for (file, places) in places {
@@ -110,7 +112,7 @@ fn sum(places: &Places, part: &str, besides: &[&str]) -> Reached {
     all
 }
 
-/// A path of the project as it is written in it, and the line from which its own tests stand.
+/// A file's path inside the project, and the line at which its own tests begin.
 fn file_of(path: &str) -> Option<(String, u64)> {
     let file = Path::new(path).strip_prefix(root()).ok()?;
     let text = fs::read_to_string(path).ok()?;
@@ -138,8 +140,8 @@ fn lines(report: &str) -> Places {
     places
 }
 
-/// Where regions begin, in a report as JSON: a segment is a line, a column, a count, whether it has
-/// one, whether a region begins there, and whether it is a gap.
+/// The beginnings of regions in a report as JSON. A segment is a line, a column, a count, whether
+/// there is a count, whether a region begins there, and whether it is a gap.
 fn regions(report: &Value) -> Result<Places> {
     let mut places = Places::new();
     for file in report["data"][0]["files"].as_array().context("llvm-cov tells of no files")? {

@@ -1,5 +1,5 @@
-//! The fuzz targets as programs of libFuzzer, each for some seconds. What is compiled for them has
-//! counters on its edges, which stable Rust can add.
+//! Runs the fuzz targets under libFuzzer, each for some seconds, compiled with edge counters, which
+//! stable Rust supports.
 
 use std::fs;
 use std::process::Command;
@@ -10,25 +10,25 @@ use super::toolchain::{HOST, cargo_in};
 use crate::cargo::{cargo, root, target_folder};
 use crate::table::{grouped, write};
 
-/// What makes the compiler count edges and tell what comparisons compare, as `cargo fuzz` asks for.
+/// Compiler flags for edge counters and traced comparisons, as `cargo fuzz` sets them.
 const INSTRUMENTED: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg=fuzzing";
 
-/// Where the table of targets is, and its name there.
+/// The file of the table of targets, and the table's name in it.
 const PAGE: &str = "docs/security.md";
 const TABLE: &str = "libFuzzer";
 
-/// What a run of a target told.
+/// The result of a run of a target.
 struct Run {
     executions: u64,
-    /// Inputs that reached what no other did.
+    /// Inputs that reached an edge that no earlier input reached.
     corpus: u64,
-    /// Edges that were reached, and all that the program has.
+    /// The edges that were reached, and all edges of the program.
     edges: [u64; 2],
 }
 
-/// Runs every target, and adds what they told to the table.
+/// Runs every target, and adds the results to the table.
 pub(super) fn run(seconds: u64) -> Result<String> {
     let folder = root().join("fuzz");
     let entries = fs::read_dir(folder.join("fuzz_targets"))?;
@@ -59,7 +59,7 @@ pub(super) fn run(seconds: u64) -> Result<String> {
     Ok(format!("{} executions, {} in all runs", grouped(now), grouped(all)))
 }
 
-/// The executions of a target that the table has.
+/// The executions of a target in the table.
 fn executions_before(page: &str, name: &str) -> u64 {
     let table = page.split_once(&format!("<!-- {TABLE} -->")).map_or("", |(_, table)| table);
     let row = table.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` | ")));
@@ -78,7 +78,7 @@ fn run_target(name: &str, seconds: u64) -> Result<Run> {
         .arg(&corpus)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()));
-    // The first input of some targets waits for tokenizers to be built.
+    // The first input of some targets takes long, because it builds tokenizers.
     command.args(["-timeout=300", "-rss_limit_mb=4096", "-print_final_stats=1", "-verbosity=1", "-max_len=65536"]);
     let output = command.output().with_context(|| format!("running {name}"))?;
     let told = String::from_utf8_lossy(&output.stderr);
@@ -92,7 +92,7 @@ fn run_target(name: &str, seconds: u64) -> Result<Run> {
     Ok(Run { executions: number("stat::number_of_executed_units:")?, corpus: number(" corp: ")?, edges })
 }
 
-/// The end of what a program printed.
+/// The end of a program's output.
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")

@@ -1,8 +1,8 @@
-//! Two clean builds have one hash: of the program in two places, and of firmware.
+//! Checks that two clean builds have one hash: of the program in two folders, and of firmware.
 //!
-//! Cargo hashes the place of a crate outside of the workspace that is built into the names of its
-//! symbols, and no option of stable Rust leaves it out. The examples depend on such crates, so
-//! firmware is built twice in one place.
+//! Cargo hashes the path of a crate outside the built workspace into the names of its symbols, and
+//! no option of stable Rust prevents that. The examples depend on such crates, so firmware is built
+//! twice in one folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub(super) fn run() -> Result<String> {
     Ok(format!("`kinglet` is `{of_program}…` in two folders, `generate` for Cortex-M4 `{of_firmware}…` in one, twice"))
 }
 
-/// Builds what the index of Git holds at two places, and returns the beginning of the hash that
-/// both have.
+/// Builds the contents of Git's index in two folders, and returns the beginning of their common
+/// hash.
 fn equal(places: [&str; 2], folder: &str, arguments: &[&str], file: &str) -> Result<String> {
     let [first, second] = places.map(|place| hash(place, folder, arguments, file));
     let (first, second) = (first?, second?);
@@ -42,8 +42,7 @@ fn hash(place: &str, folder: &str, arguments: &[&str], file: &str) -> Result<Str
     said_by("git", &["-C", &root().display().to_string(), "checkout-index", "--all", &prefix])?;
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"));
     let cargo_home = home.context("where Cargo keeps crates")?;
-    // Joined with the flags that a folder's own configuration has, where `RUSTFLAGS` would replace
-    // them.
+    // These flags add to the folder's own configuration; `RUSTFLAGS` would replace it.
     let flags = format!(
         "target.'cfg(all())'.rustflags=['--remap-path-prefix={}=/kinglet', '--remap-path-prefix={cargo_home}=/cargo']",
         place.display()

@@ -1,4 +1,4 @@
-//! Calls of a toolchain that is named.
+//! Runs the commands of a given toolchain.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ pub(super) fn cargo_in(
     Ok(printed)
 }
 
-/// What a program prints.
+/// The output of a program.
 pub(super) fn said_by(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).env_remove("RUSTUP_TOOLCHAIN").args(arguments).output();
     let output = output.with_context(|| format!("running {program}: is it installed?"))?;

@@ -1,27 +1,27 @@
-//! How work goes from one core to another, and back.
+//! Hands work over to another core, and waits until it is done.
 
 use kinglet::Cores;
 
 use super::sync::{ACQUIRE, AtomicBool, RELEASE, UnsafeCell, spin_loop};
 
-/// Work, as a pointer: what it borrows lives until it is done.
+/// Work, as a pointer. Its borrows are valid until it is done.
 pub(super) type Work = *mut (dyn FnMut() + Send);
 
-/// The caller's core and one that [serves](Self::serve) it.
+/// The caller's core and a second one that runs [`serve`](Self::serve).
 ///
-/// There is one flag, and who may touch the work follows from it: while it is false the caller's
-/// core, while it is true the second one. Each core stores only what hands the work to the other,
-/// so that loads and stores are enough, which is all that a Cortex-M0+ has.
+/// One flag decides which core owns the work: the caller's core while it is false, the second core
+/// while it is true. Each core only ever gives the work away, so atomic loads and stores are enough;
+/// a Cortex-M0+ has no others.
 pub struct SecondCore {
-    /// Whether work was handed over that is not done.
+    /// Whether the second core has work that is not done.
     pending: AtomicBool,
     work: UnsafeCell<Option<Work>>,
 }
 
-// SAFETY: `pending` says which core uses `work`, and orders what both do with it.
+// SAFETY: only the core that `pending` names uses `work`, and acquire and release order its uses.
 unsafe impl Sync for SecondCore {}
 
-// SAFETY: as above; there is work inside only while the caller of `run` waits for it.
+// SAFETY: there is work inside only while the caller of `run` waits for it.
 unsafe impl Send for SecondCore {}
 
 impl SecondCore {
@@ -29,8 +29,8 @@ impl SecondCore {
         Self { pending, work }
     }
 
-    /// Does what is pending, and says whether something was. The second core calls this again and
-    /// again, and no other core does.
+    /// Does the pending work, and returns whether there was any. The second core calls this in a
+    /// loop; no other core may call it.
     pub fn serve(&self) -> bool {
         if !self.pending.load(ACQUIRE) {
             spin_loop();
@@ -38,7 +38,7 @@ impl SecondCore {
         }
         // SAFETY: work is pending, so it is this core's.
         if let Some(work) = self.work.with(|work| unsafe { *work }) {
-            // SAFETY: what the work borrows lives until `pending` is false.
+            // SAFETY: the borrows of the work are valid until `pending` is false.
             unsafe { (*work)() };
         }
         self.pending.store(false, RELEASE);
@@ -54,8 +54,8 @@ impl Cores for SecondCore {
     fn run(&self, work: &mut [&mut (dyn FnMut() + Send)]) {
         let Some((mine, theirs)) = work.split_first_mut() else { return };
         if let Some(theirs) = theirs.first_mut() {
-            // SAFETY: this function returns only when the second core has done the work, so what
-            // the work borrows lives as long as its pointer is used.
+            // SAFETY: this function returns only after the second core has done the work, so the
+            // borrows of the work outlive the pointer.
             let work = unsafe { core::mem::transmute::<&mut (dyn FnMut() + Send), Work>(*theirs) };
             // SAFETY: nothing is pending, so the work is this core's.
             self.work.with_mut(|place| unsafe { *place = Some(work) });

@@ -1,5 +1,4 @@
-//! The board blinks while it thinks: the model goes a layer at a time, and between two layers the
-//! executor runs what else there is to do.
+//! Blinks while the model computes: between two steps of the model the executor runs other tasks.
 #![no_std]
 #![no_main]
 
@@ -24,7 +23,7 @@ async fn blink(mut led: Output<'static>) {
     }
 }
 
-/// Writes a story, and lets others work after every layer.
+/// Writes a story, and yields to other tasks after every step.
 async fn think(arena: &mut [u8], mut between: impl FnMut()) -> Result<(), RunError> {
     let mut session = Session::new(&stories::MODEL, arena, TOKENS)?;
     let mut decoder = stories::TOKENIZER.decoder(true);

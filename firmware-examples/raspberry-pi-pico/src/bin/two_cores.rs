@@ -1,4 +1,5 @@
-//! Both cores of the chip write a story: the second one takes half of the rows of each large matrix.
+//! Runs a decoder on both cores of the chip: the second core computes half the rows of each large
+//! matrix.
 #![no_std]
 #![no_main]
 
@@ -14,7 +15,7 @@ static SECOND: SecondCore = SecondCore::new();
 #[entry]
 fn main() -> ! {
     static mut ARENA: Arena<{ example::ARENA }> = kinglet::arena!(example::ARENA);
-    // The second core multiplies and calls nothing else, so three kilobytes are enough.
+    // The second core only multiplies, which takes less than 3 KB of stack.
     static mut STACK: Stack<4096> = Stack::new();
     let mut board = Pico::default();
     let chip = start(&mut board);

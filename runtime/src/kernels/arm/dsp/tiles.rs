@@ -123,7 +123,7 @@ macro_rules! half_tile_bytes {
 }
 
 /// Computes the products of two tokens, interleaved in `x` by [`interleave`] or [`interleave8`],
-/// with two of the four rows of each block: those that `weights` and `out` point to.
+/// with two of the four rows of each block, the rows that `weights` and `out` point to.
 ///
 /// # Safety
 /// `weights` points to two of the four rows of the first block; blocks have `16 * tiles` bytes, at

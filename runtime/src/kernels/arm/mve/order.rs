@@ -1,4 +1,4 @@
-//! Activations in the order of a tile's columns.
+//! Reorders activations to the column order of a tile.
 
 use core::arch::naked_asm;
 
@@ -15,7 +15,7 @@ macro_rules! order {
     };
 }
 
-/// Brings bytes into the order of a tile's columns.
+/// Reorders bytes to the column order of a tile.
 ///
 /// # Safety
 /// `x` has `count` values, a multiple of four, and `out` has room for them.
@@ -41,8 +41,8 @@ pub(super) unsafe extern "C" fn order8(out: *mut i8, x: *const i8, count: usize)
     )
 }
 
-/// Brings values into the order of a tile's columns, as lower and upper bytes. Returns the largest
-/// upper byte.
+/// Reorders values to the column order of a tile, split into low and high bytes. Returns the largest
+/// high byte.
 ///
 /// # Safety
 /// `x` has `count` values, a multiple of four, and `lower` and `upper` have room for them.
