@@ -69,17 +69,15 @@ impl Session<'_, '_> {
         for (bytes, word) in header.as_chunks_mut().0.iter_mut().zip(self.header()) {
             *bytes = word.to_le_bytes();
         }
-        let (mut found, mut pause) = (Checksum::new(), self.pause.take());
+        let mut found = Checksum::new();
         found.update(header);
-        self.each_part(&mut |part| {
-            if let Some((to, after)) = core::mem::take(&mut rest).split_at_mut_checked(part.len()) {
-                to.iter_mut().zip(&*part).for_each(|(to, from)| *to = *from);
-                found.update(part);
+        self.each_piece(&mut |piece| {
+            if let Some((to, after)) = core::mem::take(&mut rest).split_at_mut_checked(piece.len()) {
+                to.iter_mut().zip(&*piece).for_each(|(to, from)| *to = *from);
+                found.update(piece);
                 rest = after;
             }
-            pause.iter_mut().for_each(|pause| pause());
         });
-        self.pause = pause;
         *sum = found.finish().to_le_bytes();
         Ok(needed)
     }
@@ -138,15 +136,12 @@ impl Session<'_, '_> {
             (self.first, self.position, self.source, self.last_tile, self.reading) = before;
             return Err(if found.is_none() { SHORT } else { RunError::BadSnapshot("it is damaged") });
         };
-        let mut pause = self.pause.take();
-        self.each_part(&mut |part| {
-            if let Some((from, after)) = parts.split_at_checked(part.len()) {
-                part.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        self.each_piece(&mut |piece| {
+            if let Some((from, after)) = parts.split_at_checked(piece.len()) {
+                piece.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 parts = after;
             }
-            pause.iter_mut().for_each(|pause| pause());
         });
-        self.pause = pause;
         Ok(())
     }
 
@@ -157,6 +152,26 @@ impl Session<'_, '_> {
         let [tokens, sources, tile, first, position, source, last_tile] = sizes.map(|size| size as u32);
         let (model, prefix) = (self.model.checksum(), self.prefix_checksum());
         [MAGIC, VERSION, model, prefix, tokens, sources, tile, first, position, source, last_tile, row, kept, marked]
+    }
+
+    /// Calls `visit` with all used parts of the arena, in order and divided where they are long, and
+    /// the pause after each [`PIECE`] bytes.
+    fn each_piece(&mut self, visit: Visit<'_>) {
+        let (mut pause, mut room) = (self.pause.take(), PIECE);
+        self.each_part(&mut |mut part| {
+            while !part.is_empty() {
+                let len = room.min(part.len());
+                let Some((piece, rest)) = core::mem::take(&mut part).split_at_mut_checked(len) else { return };
+                visit(piece);
+                part = rest;
+                room -= len;
+                if room == 0 {
+                    room = PIECE;
+                    pause.iter_mut().for_each(|pause| pause());
+                }
+            }
+        });
+        self.pause = pause;
     }
 
     /// Calls `visit` with each used part of the arena, in order.
