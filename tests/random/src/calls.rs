@@ -4,6 +4,7 @@ use core::fmt::Debug;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arbitrary::{Result, Unstructured};
+use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{ModelSpec, StackSpec};
 use kinglet::golden::Fingerprint;
 use kinglet::sample::{Sampler, SamplerOptions, argmax, top};
@@ -32,6 +33,8 @@ const MAX_TOKENS: usize = 20;
 /// The maximum number of times that a call reads a text; a beam search reads each of its texts
 /// token by token.
 const MAX_READS: usize = 4 * MAX_TOKENS;
+/// The length of a step, in multiply-accumulates: the default of [`Session::set_step`].
+const STEP: usize = 64 << 10;
 /// The maximum number of calls.
 const MAX_CALLS: usize = 12;
 
@@ -74,22 +77,43 @@ pub fn transcript(model: &Model<'_>, choices: &[u8], way: Way<'_>) -> core::resu
         if caller.u.is_empty() || caller.call(&mut session).is_err() {
             break;
         }
-        let (taken, most) = (steps.swap(0, Ordering::Relaxed), most_steps(spec, plan.tile()));
+        let (taken, most) = (steps.swap(0, Ordering::Relaxed), most_steps(spec, &plan));
         assert!(taken <= most, "{taken} steps, and not {most}, for {:?}", caller.said.last());
     }
     Ok(caller.said)
 }
 
-/// The maximum number of steps of a call: all tiles of all its texts through all half layers, and
-/// the steps before and after these; or all parts of a snapshot, which are the keys, the values and
-/// their scales of each head, of the text and of the encoder, in at most two pieces.
-fn most_steps(spec: &ModelSpec, tile: usize) -> usize {
+/// The maximum number of steps of a call: all tiles of all its texts through all half layers, the
+/// steps before and after these, and the steps that end within a layer; or, for a snapshot, a step
+/// for each 8 KB of the arena that is checked, and one for each that is copied.
+fn most_steps(spec: &ModelSpec, plan: &MemoryPlan) -> usize {
+    let tile = plan.tile().min(MAX_TOKENS + 1);
     let layers = |stack: &Option<StackSpec>| stack.as_ref().map_or(0, |stack| usize::from(stack.num_hidden_layers));
-    let of_tile = 4 + 2 * layers(&spec.encoder) + 2 * layers(&spec.decoder);
+    // Two steps that follow each other in a layer are longer than one step may be.
+    let within = 2 * tile * work(spec) / STEP;
+    let of_tile = 4 + 2 * layers(&spec.encoder) + 2 * layers(&spec.decoder) + within;
     let reading = MAX_READS * (MAX_TOKENS + 1).div_ceil(tile) * of_tile;
-    let heads = spec.decoder.as_ref().map_or(0, |stack| usize::from(stack.block.attention.num_key_value_heads));
-    let saving = 8 + layers(&spec.decoder) * heads * 2 * 4 * 2 + MAX_ARENA as usize / (8 << 10);
-    reading.max(saving)
+    reading.max(2 * (plan.bytes() as usize).div_ceil(8 << 10))
+}
+
+/// The multiply-accumulates of a token at most: those of the matrices, those of attention, and 16
+/// for each value that is quantized, normalized, activated or added.
+fn work(spec: &ModelSpec) -> usize {
+    const VALUES: usize = 4 * 16;
+    let stacks = || [&spec.encoder, &spec.decoder].into_iter().flatten();
+    let repeats = stacks().map(|stack| usize::from(stack.num_hidden_layers).div_ceil(stack.num_blocks().max(1)));
+    let tensor = |shape| match shape {
+        Shape::Matrix { rows, cols, .. } => rows * cols + VALUES * (rows + cols),
+        Shape::Norm { size, .. } => VALUES * size,
+        _ => 0,
+    };
+    let attention = stacks().map(|stack| {
+        let attention = &stack.block.attention;
+        let width = usize::from(attention.num_attention_heads) * usize::from(attention.head_dim);
+        usize::from(stack.num_hidden_layers) * width * (4 * MAX_TOKENS + VALUES)
+    });
+    repeats.max().unwrap_or(1).max(1) * roles(spec).map(|(_, shape)| tensor(shape)).sum::<usize>()
+        + attention.sum::<usize>()
 }
 
 fn set(session: &mut Session<'_, '_>, way: Way<'_>) -> core::result::Result<(), RunError> {
