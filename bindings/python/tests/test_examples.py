@@ -6,6 +6,7 @@ from pathlib import Path
 
 import kinglet
 import kinglet.convert
+import kinglet._logits
 import kinglet.model
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def folder(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["kinglet.model", "kinglet.convert"])
+@pytest.mark.parametrize("name", ["kinglet._logits", "kinglet.model", "kinglet.convert"])
 def test_the_examples_of_the_documentation(name, request, folder):
     names = {each: request.getfixturevalue(each) for each in ("stories", "intents", "slots", "words")}
     found = doctest.testmod(sys.modules[name], extraglobs={"kinglet": kinglet, "np": np, **names})

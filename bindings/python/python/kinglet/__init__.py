@@ -6,7 +6,8 @@ integer arithmetic of a board. Methods have the names and shapes of `transformer
 """
 
 from ._kinglet import Error, __version__
+from ._logits import fingerprint
 from .convert import Report, convert
-from .model import Model, fingerprint
+from .model import Model
 
 __all__ = ["Error", "Model", "Report", "__version__", "convert", "fingerprint"]

@@ -9,29 +9,13 @@ from html import escape
 from typing import Any, Literal, NamedTuple, Optional, Union, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _kinglet
 from ._kinglet import Error, Generation
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int32]
+from ._logits import Floats, Integers, log_prob, sigmoid, softmax
 
 # The runtime's code of the error that a model is for another task (docs/errors.md).
 WRONG_HEAD = 222
-
-
-def fingerprint(integers: Union[Integers, Sequence[Integers]]) -> str:
-    """The hash of logits that boards print, over one array or over several in order.
-
-    Example:
-        >>> fingerprint(np.array([1, 2], np.int32)) == fingerprint(np.array([2, 1], np.int32))
-        False
-    """
-    arrays = [integers] if isinstance(integers, np.ndarray) else list(integers)
-    if any(np.asarray(array).dtype != np.int32 for array in arrays):
-        raise TypeError("a fingerprint is of int32 arrays, as `logits(..., integers=True)` returns them")
-    return _kinglet.fingerprint(b"".join(np.asarray(array, "<i4").tobytes() for array in arrays))
 
 
 class _Tokens(NamedTuple):
@@ -361,7 +345,7 @@ class Model:
 
         def one(text: str) -> list[dict[str, Any]]:
             logits = self._read(text, pair)[0][0]
-            scores = _sigmoid(logits) if kind == "MultiLabelClassification" else _softmax(logits)
+            scores = sigmoid(logits) if kind == "MultiLabelClassification" else softmax(logits)
             if kind == "Regression":
                 return [{"label": self._label(index), "score": float(score)} for index, score in enumerate(logits)]
             best = np.argsort(-scores, kind="stable")[:top_k]
@@ -396,7 +380,7 @@ class Model:
 
         def one(text: str) -> list[dict[str, Any]]:
             logits, tokens = self._read(text)
-            scores = _softmax(logits)
+            scores = softmax(logits)
             if aggregation_strategy != "none":
                 rows = [None if of is None else row.tolist() for row, of in zip(scores, tokens.texts)]
                 entities = self._engine.entities(rows, tokens.continues, aggregation_strategy)
@@ -446,7 +430,7 @@ class Model:
         # The first token stands for "no answer", and takes part in the softmax.
         counted = inside.copy()
         counted[0] = True
-        start, end = _softmax(np.where(counted[:, None], logits, -np.inf), axis=0).T
+        start, end = softmax(np.where(counted[:, None], logits, -np.inf), axis=0).T
         scores = np.triu(np.outer(np.where(inside, start, 0), np.where(inside, end, 0)))
         scores -= np.triu(scores, max_answer_len)
         best = np.argsort(-scores, axis=None, kind="stable")[:top_k]
@@ -479,7 +463,7 @@ class Model:
             raise _error("the text has no mask to fill\nput the mask's token where a word is to be guessed", 215)
         guesses = []
         for index in masks:
-            scores = _softmax(logits[index])
+            scores = softmax(logits[index])
             scores[self._about["mask"]] = 0
             each = []
             for token in np.argsort(-scores, kind="stable")[:top_k].tolist():
@@ -513,7 +497,7 @@ class Model:
             log_probs = [None] * len(ids)
             for index in range(1, len(ids) - 1):
                 masked = [*ids[:index], self._about["mask"], *ids[index + 1 :]]
-                log_probs[index] = _log_prob(self.logits(masked)[index], ids[index])
+                log_probs[index] = log_prob(self.logits(masked)[index], ids[index])
         else:
             self._need("text-generation", "predict tokens")
             rows = self.logits(ids, decoder_ids=decoder_ids)
@@ -522,7 +506,7 @@ class Model:
             before = 1 if self._about["backward"] else -1
             seen = [index + before for index in range(len(ids))]
             log_probs = [
-                _log_prob(rows[at], token) if 0 <= at < len(rows) else None for at, token in zip(seen, ids)
+                log_prob(rows[at], token) if 0 <= at < len(rows) else None for at, token in zip(seen, ids)
             ]
         known = [value for value in log_probs if value is not None]
         total = float(np.sum(known))
@@ -583,20 +567,3 @@ def _ids(ids: Iterable[int]) -> list[int]:
 def _at_least_one(value: Optional[int], name: str) -> None:
     if value is not None and value < 1:
         raise ValueError(f"`{name}` must be at least 1")
-
-
-def _softmax(logits: Floats, axis: int = -1) -> Floats:
-    powers: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=axis, keepdims=True)
-    return shares
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    scores: Floats = (1 / (1 + np.exp(-logits))).astype(np.float32, copy=False)
-    return scores
-
-
-def _log_prob(logits: Floats, token: int) -> float:
-    row = logits.astype(np.float64)
-    row -= row.max()
-    return float(row[token] - np.log(np.exp(row).sum()))
