@@ -12,6 +12,7 @@ pub use seen::SUPPRESSED;
 pub(crate) use seen::change_seen;
 
 use crate::error::RunError;
+use crate::format::spec::MAX_ROWS;
 use crate::kernels::scalar::softmax::scores_max;
 use distances::Distances;
 
@@ -250,11 +251,12 @@ impl Sampler {
 
     /// Chooses a token, and overwrites the logits. The repetition penalty applies to the tokens in
     /// `seen`. If greedy, it takes the first of equal logits. It never chooses a [`SUPPRESSED`]
-    /// token.
+    /// token, nor one beyond the first [`MAX_ROWS`] logits: no model has more.
     ///
     /// # Errors
     /// [`RunError::AllSuppressed`] when every token is suppressed.
     pub fn sample(&mut self, logits: &mut [i32], fraction_bits: u8, seen: &[u32]) -> Result<u32, RunError> {
+        let logits = logits.split_at_mut(logits.len().min(MAX_ROWS as usize)).0;
         if self.penalty != ONE {
             change_seen(logits, seen, |logit| {
                 let factor = if logit < 0 { self.penalty } else { self.inverse_penalty };
@@ -465,6 +467,45 @@ mod tests {
                 assert_eq!(choose(&mut []), Err(RunError::AllSuppressed));
             }
         }
+    }
+
+    /// How often each logit of `len` logits, which repeat [`LOGITS`], is drawn; and how many of the
+    /// draws are from the second half.
+    fn draws_of_many(len: usize, draws: usize, options: SamplerOptions) -> ([usize; 5], usize) {
+        let mut sampler = Sampler::new(options).expect("options in range");
+        let (mut counts, mut late) = ([0; 5], 0);
+        for _ in 0..draws {
+            let mut logits: std::vec::Vec<i32> = LOGITS.into_iter().cycle().take(len).collect();
+            let token = sampler.sample(&mut logits, 16, &[]).expect("a token") as usize;
+            counts[token % 5] += 1;
+            late += usize::from(token >= len / 2);
+        }
+        (counts, late)
+    }
+
+    #[test]
+    fn the_largest_vocabulary_is_sampled_like_a_small_one() {
+        let warm = SamplerOptions { temperature: 1.0, seed: 6, ..SamplerOptions::GREEDY };
+        for len in [1 << 19, MAX_ROWS as usize] {
+            let (counts, late) = draws_of_many(len, 60, SamplerOptions { temperature: 1000.0, ..warm });
+            assert!(counts.iter().all(|n| (4..=20).contains(n)), "{counts:?} of {len}");
+            assert!((20..=40).contains(&late), "{late} of {len}");
+            for (filter, kept) in [
+                (SamplerOptions { min_p: 0.3, ..warm }, [false, true, true, false, true]),
+                (SamplerOptions { top_p: 0.5, ..warm }, [false, true, false, false, true]),
+                (SamplerOptions { top_k: 2, ..warm }, [false, true, false, false, true]),
+            ] {
+                let (counts, _) = draws_of_many(len, 12, filter);
+                assert_eq!(counts.map(|n| n > 0), kept, "{filter:?} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_logit_beyond_the_largest_vocabulary_is_not_read() {
+        let mut logits = std::vec![0; MAX_ROWS as usize + 1];
+        logits[MAX_ROWS as usize] = 7 << 16;
+        assert_eq!(Sampler::greedy().sample(&mut logits, 16, &[]), Ok(0));
     }
 
     #[test]

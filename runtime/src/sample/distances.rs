@@ -16,6 +16,9 @@ const BIN: usize = EXP2_STEPS / 4;
 /// Bins of the coarse histogram, a power of two to avoid bounds checks.
 const BINS: usize = (WEIGHTLESS as usize / BIN).next_power_of_two();
 
+/// The sum of the weights of this number of logits may exceed 64 bits.
+const MANY: usize = 1 << 19;
+
 /// If a filter keeps at most this many tokens, they are compacted, so that later passes are short.
 const FEW: usize = 64;
 
@@ -104,13 +107,15 @@ pub(super) struct Distances<'l> {
     kept: u64,
     /// The largest distance of the kept tokens.
     last: u32,
+    /// The distance of the largest logit.
+    nearest: u32,
 }
 
 impl<'l> Distances<'l> {
     /// Borrows the logits, which [`measure`](Self::measure) will replace by distances.
     pub(super) fn of(logits: &'l mut [i32]) -> Self {
         let (tokens, bins) = (heapless::Vec::new(), [Bin::default(); BINS]);
-        Self { distances: logits, tokens, bins, kept: 0, last: WEIGHTLESS - 1 }
+        Self { distances: logits, tokens, bins, kept: 0, last: WEIGHTLESS - 1, nearest: 0 }
     }
 
     /// Replaces all logits by their distances from the largest. [`SUPPRESSED`] ones become
@@ -119,6 +124,25 @@ impl<'l> Distances<'l> {
         let mut ruler = Ruler::new(sharpness, fraction_bits);
         ruler.longest = ruler.longest.min(largest.abs_diff(SUPPRESSED).saturating_sub(1));
         measure(self.distances, largest, &ruler, &mut self.bins);
+        let octaves = self.distances.len().checked_ilog2().unwrap_or(0).saturating_sub(MANY.ilog2() - 1);
+        if octaves > 0 {
+            self.lighten(octaves);
+        }
+    }
+
+    /// Adds `octaves` factors of two to all distances, so that the sum of all weights fits 64 bits.
+    #[cold]
+    fn lighten(&mut self, octaves: u32) {
+        self.nearest = octaves * EXP2_STEPS as u32;
+        for distance in self.distances.iter_mut() {
+            *distance = (distance.cast_unsigned() + self.nearest).min(WEIGHTLESS).cast_signed();
+        }
+        // A bin's powers do not change: they depend on the distance modulo a factor of two.
+        for index in (0..BINS).rev() {
+            let before = index.wrapping_sub(self.nearest as usize / BIN);
+            let bin = self.bins.get(before).filter(|_| index < WEIGHTLESS as usize / BIN);
+            self.bins[index] = bin.copied().unwrap_or_default();
+        }
     }
 
     /// Keeps the `k` nearest tokens (top-k), or all if there are fewer.
@@ -135,8 +159,8 @@ impl<'l> Distances<'l> {
 
     /// Keeps tokens with at least `share`, in Q16, of the nearest token's weight (min-p).
     pub(super) fn keep_heavy(&mut self, share: u32) {
-        let floor = u64::from(share) << 29;
-        let (mut heavy, mut light) = (0, WEIGHTLESS);
+        let floor = u64::from(share) * (weight(self.nearest) >> 16);
+        let (mut heavy, mut light) = (self.nearest, WEIGHTLESS);
         while light - heavy > 1 {
             let middle = (heavy + light) / 2;
             if weight(middle) >= floor {
