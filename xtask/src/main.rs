@@ -218,6 +218,10 @@ fn targets() -> Result<()> {
     clippy(&["--package", "kinglet", "--target", "thumbv8m.main-none-eabihf", "--features", "mve"], &[])?;
     let vectors = [("RUSTFLAGS", "-C target-feature=+simd128")];
     clippy(&["--package", "kinglet", "--target", "wasm32-unknown-unknown"], &vectors)?;
+    // Desktop processors other than this machine's.
+    for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
+        clippy(&["--package", "kinglet", "--features", "std", "--target", target], &[])?;
+    }
     let logged = ["--features", "defmt", "--target", "thumbv7em-none-eabihf"];
     cargo(&[&["build", "--package", "kinglet", "--release"], &logged[..]].concat(), &[])
 }

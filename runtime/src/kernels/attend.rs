@@ -20,6 +20,7 @@ pub(crate) fn scale_query(q: i16, mantissa: i32) -> i16 {
 
 /// The keys and values of one head in a run of slots, and the scaling of its queries.
 #[cfg(feature = "std")]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only sets of x86-64 attend together"))]
 pub(crate) struct Head<'a> {
     /// The keys, `[keys, width]`.
     pub(crate) keys: &'a [i8],
@@ -53,6 +54,7 @@ pub(crate) struct Queries<'a> {
 }
 
 #[cfg(feature = "std")]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only sets of x86-64 attend together"))]
 impl Queries<'_> {
     pub(crate) fn count(&self) -> usize {
         self.tokens * self.group
