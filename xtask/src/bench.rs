@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Bench) -> Result<()> {
     }
     let mut rows = operations();
     rows.extend(models);
+    rows.push(classifier(&options.core, &mut counted)?);
     if let Some(folder) = &options.checkpoint {
         rows.extend(decoder(folder, &options.core, &mut counted)?);
     }
@@ -116,6 +117,19 @@ const MODELS: [(&str, &str, &str); 3] = [
     ("classify", "a sentence", "intents: per sentence"),
     ("command", "a sentence", "commands: per sentence"),
 ];
+
+/// The intents, which ship as one blob for all cores, with weights in the layout for each core.
+const CLASSIFIER: (&str, &str, &str) = ("intents", "a sentence", "intents with `--target`: per sentence");
+
+fn classifier(only: &str, counted: &mut Counted) -> Result<Row> {
+    let (program, unit, what) = CLASSIFIER;
+    let folder = root().join("models/home/intent");
+    for (core, counts) in checkpoint::run(&folder, &["--calibration-ids"], only)? {
+        counted.add(core, program, &counts);
+    }
+    let here = time(&["checkpoint", &target_folder("checkpoint.kinglet"), "32"], unit)?;
+    Ok(Row { what: what.to_owned(), counted: Some((program.to_owned(), format!("instructions {unit}"))), here })
+}
 
 /// Measures a decoder that is not in the examples, at 128 positions, and its token at position 500.
 fn decoder(folder: &Path, only: &str, counted: &mut Counted) -> Result<[Row; 2]> {

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use crate::cargo::{kinglet, target_folder};
+use crate::cargo::{kinglet, kinglet_output, target_folder};
 use crate::emulate::{Counts, compared, emulate, measure};
 use crate::machines::{CORES, Core};
 use crate::programs::build_one;
@@ -20,16 +21,17 @@ const CONVERSIONS: [(&[&str], &str, &[&str]); 4] = [
     (&["--target", "portable"], "checkpoint", &["M0+ code", "M3", "RV32IMC"]),
 ];
 
-/// Runs a checkpoint on every core, at two lengths, and compares text and bits with the host's.
-/// `given` has additional options for the conversion. Returns the measurements at the shorter length
-/// with 16-bit activations, and any that only the longer length has.
-pub(crate) fn run(folder: &Path, given: &[String], only: &str) -> Result<Vec<(&'static str, Counts)>> {
+/// Runs a checkpoint on every core, with room for 512 and for 128 tokens, or for fewer if the model
+/// has fewer positions, and compares text and bits with the host's. `given` has additional options
+/// for the conversion. Returns the measurements at the shorter length with 16-bit activations, and
+/// any that only the longer length has.
+pub(crate) fn run(folder: &Path, given: &[&str], only: &str) -> Result<Vec<(&'static str, Counts)>> {
     let mut rows = Vec::new();
     for (options, features, names) in CONVERSIONS {
         let cores = CORES.iter().filter(|core| core.name.contains(only) && names.contains(&core.name));
         let cores: Vec<_> = cores.collect();
         if !cores.is_empty() {
-            let options = [options, &given.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+            let options = [options, given].concat();
             let converted = converted(folder, &options, features, &cores)?;
             rows.extend(converted.into_iter().filter(|_| !options.contains(&"a8")));
         }
@@ -50,18 +52,20 @@ fn converted(
     kinglet(&["export", &blob, "--rust", &target_folder(""), "--force"])?;
     let module = target_folder("checkpoint.rs");
     let mut rows: Vec<(&'static str, Counts)> = cores.iter().map(|core| (core.name, Counts::new())).collect();
-    for tokens in ["512", "128"] {
+    for tokens in lengths(&blob)? {
         let program = format!("{}/release/host", target_folder("host"));
-        let wanted = Command::new(program).args(["checkpoint", &blob, tokens]).output()?;
+        let wanted = Command::new(program).args(["checkpoint", &blob, &tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
         for (core, (_, counts)) in cores.iter().zip(&mut rows) {
-            let environment = [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens)], core.environment()];
+            let environment =
+                [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens.as_str())], core.environment()];
             let program = build_one(core, "checkpoint", features, &environment.concat())?;
             let printed = emulate(core, &program)?;
             ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
             let measured = measure(&program, &printed)?;
             let value = |what: &str| measured.values.get(what).copied().unwrap_or(0);
-            let unit = if measured.values.contains_key("instructions a text") { "text" } else { "token" };
+            let counted = |unit: &&str| measured.values.contains_key(format!("instructions a {unit}").as_str());
+            let unit = ["text", "sentence"].into_iter().find(counted).unwrap_or("token");
             eprintln!(
                 "{} at {tokens}, {}: {} instructions a {unit}, {} bytes of static RAM and {} of stack",
                 core.name,
@@ -74,4 +78,14 @@ fn converted(
         }
     }
     Ok(rows)
+}
+
+/// The numbers of tokens to make room for, in descending order.
+fn lengths(blob: &str) -> Result<Vec<String>> {
+    let told: Value = serde_json::from_str(&kinglet_output(&["inspect", blob, "--json"])?)?;
+    let positions = |stack: &str| told["spec"][stack]["max_positions"].as_u64();
+    let positions = positions("decoder").or(positions("encoder")).context("kinglet inspect told no positions")?;
+    let mut lengths = [512, 128].map(|tokens| positions.min(tokens)).to_vec();
+    lengths.dedup();
+    Ok(lengths.iter().map(u64::to_string).collect())
 }

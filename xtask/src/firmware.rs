@@ -31,8 +31,8 @@ pub(crate) struct Firmware {
     /// Also measure single operations on each core.
     #[arg(long)]
     kernels: bool,
-    /// Also run this checkpoint on all cores: a decoder, which generates text, or a sentence
-    /// encoder, which searches phrases.
+    /// Also run this checkpoint on all cores: a decoder, which generates text, a sentence encoder,
+    /// which searches phrases, or a classifier of sentences.
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<PathBuf>,
     /// Options of `kinglet convert` for that checkpoint, such as `--vocabulary-size 8000`.
@@ -101,7 +101,8 @@ pub(crate) fn run(options: &Firmware) -> Result<()> {
         table::write("docs/boards.md", "steps", &steps)?;
     }
     if let Some(folder) = &options.checkpoint {
-        checkpoint::run(folder, &options.conversion, &options.core)?;
+        let conversion: Vec<&str> = options.conversion.iter().map(String::as_str).collect();
+        checkpoint::run(folder, &conversion, &options.core)?;
     }
     if !options.emulated_only {
         boards::build("")?;

@@ -1,5 +1,5 @@
-//! Runs a decoder or a sentence encoder that `cargo xtask firmware --checkpoint` selects at build
-//! time.
+//! Runs a decoder, a sentence encoder or a classifier that `cargo xtask firmware --checkpoint`
+//! selects at build time.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Measures a blob that is chosen when the firmware is built: a decoder generates 64 tokens, and a
-//! sentence encoder searches phrases.
+//! Measures a blob that is chosen when the firmware is built: a decoder generates 64 tokens, a
+//! sentence encoder searches phrases, and a classifier classifies sentences.
 
 use kinglet::format::spec::Task;
 use kinglet::golden::Fingerprint;
@@ -8,6 +8,7 @@ use kinglet::task::embed;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{Error, Model, Session};
 
+use crate::classify::SENTENCES;
 use crate::search::{QUESTIONS, phrases};
 use crate::text::ids;
 use crate::{Board, bits, measured, took};
@@ -20,8 +21,8 @@ const WIDTH: usize = 1024;
 /// The number of questions.
 const ASKED: usize = 2;
 
-/// Generates greedily from the model's first token, or searches, with an arena for `tokens` tokens.
-/// With room for more than [`LATE`] tokens it continues to that position, and prints what its token
+/// Generates greedily from the model's first token, searches, or classifies, with an arena for
+/// `tokens` tokens. With room for more than [`LATE`] tokens it continues to that position, and prints what its token
 /// took.
 pub fn run(
     board: &mut impl Board,
@@ -31,8 +32,10 @@ pub fn run(
     arena: &mut [u8],
 ) -> Result<(), Error> {
     measured(board, "bytes of arena", arena.len() as u32);
-    if model.spec().head.task == Task::Embedding {
-        return search(board, model, tokenizer, tokens, arena);
+    match model.spec().head.task {
+        Task::Embedding => return search(board, model, tokenizer, tokens, arena),
+        Task::Classification => return classify(board, model, tokenizer, tokens, arena),
+        _ => {}
     }
     let mut session = Session::new(model, arena, tokens)?;
     let mut decoder = tokenizer.decoder(true);
@@ -106,6 +109,35 @@ fn search(
     bits(board, fingerprint);
     let now = board.count();
     took(board, "a text", now.saturating_sub(spent), texts);
+    Ok(())
+}
+
+/// Prints the label of each of the example `classify`'s sentences.
+fn classify(
+    board: &mut impl Board,
+    model: &Model<'_>,
+    tokenizer: &Tokenizer<'_>,
+    tokens: usize,
+    arena: &mut [u8],
+) -> Result<(), Error> {
+    let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
+    for sentence in SENTENCES {
+        let start = board.count();
+        let ids = ids(tokenizer, sentence, arena)?;
+        let mut session = Session::new(model, arena, tokens)?;
+        session.encode(&ids, &[])?;
+        let logits = session.logits()?;
+        let label = model.labels().nth(argmax(logits) as usize).unwrap_or("?");
+        spent += board.count().saturating_sub(start);
+        fingerprint.update(logits);
+        board.print(sentence);
+        board.print(" -> ");
+        board.print(label);
+        board.print("\n");
+    }
+    bits(board, fingerprint);
+    let now = board.count();
+    took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u32);
     Ok(())
 }
 
