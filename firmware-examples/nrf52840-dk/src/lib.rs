@@ -1,5 +1,5 @@
-//! An nRF52840-DK (Cortex-M4F). Text is printed as `defmt` lines over RTT; the chip's timer
-//! measures time.
+//! An nRF52840-DK or a BBC micro:bit v2 (nRF52833), both with a Cortex-M4F. Text is printed as
+//! `defmt` lines over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -9,13 +9,13 @@ use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
 /// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
-const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
+const MEGAHERTZ: u32 = megahertz(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
 
 /// The board.
 #[derive(Default)]
-pub struct Dk(Lines);
+pub struct Nrf52(Lines);
 
-impl Board for Dk {
+impl Board for Nrf52 {
     const UNIT: &'static str = "microseconds";
 
     fn print(&mut self, text: &str) {
@@ -36,13 +36,13 @@ macro_rules! main {
 }
 
 /// Runs an example, then sleeps.
-pub fn run(example: impl FnOnce(&mut Dk) -> Result<(), Error>) -> ! {
+pub fn run(example: impl FnOnce(&mut Nrf52) -> Result<(), Error>) -> ! {
     // The core's clock is fixed.
     const { assert!(MEGAHERTZ == 64) };
     _ = embassy_nrf::init(embassy_nrf::config::Config::default());
     // Enables the flash cache, which is off after a reset; without it flash takes two cycles more.
     embassy_nrf::pac::NVMC.icachecnf().write(|cache| cache.set_cacheen(true));
-    let mut board = Dk::default();
+    let mut board = Nrf52::default();
     clock(&mut board, MEGAHERTZ * 1_000_000);
     if let Err(error) = example(&mut board) {
         defmt::error!("{}", error);

@@ -1,5 +1,5 @@
-//! A Raspberry Pi Pico (RP2040, Cortex-M0+). Text is printed as `defmt` lines over RTT; the
-//! chip's timer measures time.
+//! A Raspberry Pi Pico (RP2040, Cortex-M0+) or Pico 2 (RP2350, Cortex-M33). Text is printed as
+//! `defmt` lines over RTT; the chip's timer measures time.
 #![no_std]
 
 use defmt_rtt as _;
@@ -12,7 +12,7 @@ use kinglet_examples::{Board, Lines, clock, megahertz};
 use panic_probe as _;
 
 /// The core's clock, from `Cargo.toml`; `kinglet fit` assumes this clock, too.
-const MEGAHERTZ: u32 = megahertz(include_str!("../Cargo.toml"));
+const MEGAHERTZ: u32 = megahertz(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
 
 /// The board.
 #[derive(Default)]
