@@ -415,6 +415,45 @@ mod tests {
         for edge in [0.001, 1000.0, 0.0] {
             assert!(Sampler::new(SamplerOptions { temperature: edge, ..plain }).is_ok(), "{edge}");
         }
+        for (top_p, min_p, repetition_penalty) in [(0.0, 0.0, 0.01), (1.0, 1.0, 100.0)] {
+            assert!(Sampler::new(SamplerOptions { top_p, min_p, repetition_penalty, ..plain }).is_ok(), "{top_p}");
+        }
+        let fixed = FixedSamplerOptions::GREEDY;
+        for (temperature, repetition_penalty, min_p) in [(66, 656, 0), (1000 * ONE, 100 * ONE, ONE)] {
+            let options = FixedSamplerOptions { temperature, repetition_penalty, min_p, ..fixed };
+            assert!(Sampler::from_fixed(options).is_ok(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn random_numbers_are_those_of_split_mix_64() {
+        let mut sampler = Sampler::greedy();
+        sampler.set_state(1_234_567);
+        let published: [u64; 5] = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(published.map(|number| (number >> 32) as u32), [(); 5].map(|()| sampler.random()));
+        let state = sampler.state();
+        let next = sampler.random();
+        assert_ne!(sampler.state(), state);
+        sampler.set_state(state);
+        assert_eq!(sampler.random(), next);
+    }
+
+    #[test]
+    fn the_largest_values_come_in_order_and_the_first_of_equals_first() {
+        let values = [1, 9, i32::MIN, 9, 4];
+        for len in 0..=7 {
+            let mut best = [77; 7];
+            assert_eq!(top(&values, &mut best[..len]), len.min(5));
+            assert_eq!(best[..len.min(5)], [1, 3, 4, 0, 2][..len.min(5)]);
+            assert!(best[len.min(5)..].iter().all(|&other| other == 77));
+        }
+        assert_eq!((argmax(&values), argmax(&[])), (1, 0));
     }
 
     #[test]

@@ -352,6 +352,19 @@ mod tests {
             let wanted = kept(&measured, k, top_p, min_p);
             let is_kept = |last: u32| std::vec::Vec::from_iter(measured.iter().map(|&distance| distance <= last));
             assert_eq!(is_kept(distances.last), is_kept(wanted), "round {round}: {k} {top_p} {min_p}");
+            let weights = std::vec::Vec::from_iter(measured.iter().map(|&d| if d <= wanted { weight(d) } else { 0 }));
+            let sum = weights.iter().sum::<u64>();
+            assert_eq!(distances.kept, sum, "round {round}");
+            for place in [0, next(1 << 32) as u32, next(1 << 32) as u32, u32::MAX] {
+                let shift = (64 - sum.leading_zeros()).saturating_sub(32);
+                let mut before = ((u64::from(place) * (sum >> shift)) >> 32) << shift;
+                let token = weights.iter().position(|&weight| {
+                    let here = before < weight;
+                    before = before.wrapping_sub(if here { 0 } else { weight });
+                    here
+                });
+                assert_eq!(Some(distances.at(place) as usize), token, "round {round}: {place}");
+            }
         }
     }
 }
