@@ -85,7 +85,7 @@ impl Id {
     ///
     /// # Errors
     /// When the model does not exist or may not be read, or a download fails.
-    pub fn fetch(&self) -> Result<Snapshot> {
+    pub fn fetch(&self, progress: bool) -> Result<Snapshot> {
         if env::var_os("HF_HOME").is_none() && env::home_dir().is_none() {
             return Err(refuse("there is no folder to keep models in", "set HF_HOME to one"));
         }
@@ -96,7 +96,7 @@ impl Id {
         }
         let endpoint = env::var("HF_ENDPOINT").ok().filter(|said| !said.is_empty());
         let endpoint = endpoint.as_deref().unwrap_or("https://huggingface.co").trim_end_matches('/').to_owned();
-        let mut builder = ApiBuilder::from_cache(cache.clone()).with_endpoint(endpoint.clone());
+        let mut builder = ApiBuilder::from_cache(cache.clone()).with_endpoint(endpoint.clone()).with_progress(progress);
         if let Some(token) = env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()) {
             builder = builder.with_token(Some(token));
         }

@@ -25,6 +25,7 @@ pub mod grammar;
 pub mod hub;
 mod json;
 pub mod keys;
+pub mod located;
 pub mod losses;
 pub mod numbers;
 pub mod opened;

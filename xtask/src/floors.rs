@@ -40,7 +40,7 @@ const CONVERTER: &[&[&str]] = &[
     &["family"],
     &["weights"],
     &["opened"],
-    &["balance", "biases", "reference", "vocabulary"],
+    &["balance", "biases", "located", "reference", "vocabulary"],
     &["fidelity", "fit"],
     &["calibrate", "centre", "direction", "keys", "plan"],
     &["numbers", "quantize", "samples"],

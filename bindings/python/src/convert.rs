@@ -1,7 +1,7 @@
-//! Converts a checkpoint's folder to a blob.
+//! Converts a checkpoint to a blob.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Task, WeightLayout};
@@ -9,6 +9,7 @@ use kinglet::tokenizer::Tokenizer;
 use kinglet_convert::convert::convert as quantize;
 use kinglet_convert::family::Options;
 use kinglet_convert::files::{check_writable, write_atomically};
+use kinglet_convert::located::Located;
 use kinglet_convert::opened::Source;
 use kinglet_convert::report::Report;
 use kinglet_convert::samples::{Samples, read};
@@ -50,11 +51,11 @@ pub(crate) struct Wishes {
 #[pyfunction]
 pub(crate) fn convert(
     py: Python<'_>,
-    folder: String,
+    source: String,
     output: String,
     wishes: Wishes,
 ) -> PyResult<(String, String, Vec<String>)> {
-    background::run(py, move |cancelled| wishes.carry_out(Path::new(&folder), Path::new(&output), cancelled))
+    background::run(py, move |cancelled| wishes.carry_out(Path::new(&source), Path::new(&output), cancelled))
 }
 
 /// The value that an option's name stands for.
@@ -65,12 +66,13 @@ fn one<T: Copy>(option: &str, given: &str, values: &[(&str, T)]) -> Result<T> {
 }
 
 impl Wishes {
-    fn carry_out(&self, folder: &Path, output: &Path, cancelled: &AtomicBool) -> Result<(String, String, Vec<String>)> {
-        if !folder.is_dir() {
-            bail!("{} is not a folder\nname the checkpoint's folder, the one with config.json in it", folder.display());
-        }
+    fn carry_out(&self, named: &Path, output: &Path, cancelled: &AtomicBool) -> Result<(String, String, Vec<String>)> {
         check_writable(output, self.force)?;
         let (keys, mut options) = self.options()?;
+        let located = Located::find(named, true)?;
+        let adapter = self.adapter.as_ref().map(|adapter| Located::find(Path::new(adapter), true)).transpose()?;
+        options.adapter = adapter.as_ref().map(|adapter| adapter.dir.clone());
+        let folder = located.dir.as_path();
         let wish = match &self.keep_vocabulary {
             Some(file) => Some(Wish { size: self.vocabulary_size, ..Wish::read(Path::new(file))? }),
             None => self.vocabulary_size.map(|size| Wish { size: Some(size), ..Wish::default() }),
@@ -78,6 +80,7 @@ impl Wishes {
         let built = if self.tokenizer { tokenizer::build_noted(folder)? } else { None };
         let (mut section, mut notes) = built.unwrap_or_default();
         let mut source = Source::open(folder, &options)?;
+        adapter.iter().chain([&located]).for_each(|located| located.rename(&mut source));
         if let Some(tile) = tile(&self.target, source.spec().decoder.is_none()) {
             options.tile = Some(tile);
             source.mapping.spec.numerics.tile = tile;
@@ -158,7 +161,6 @@ impl Wishes {
             widths,
             direction: self.direction.as_deref().map(|way| one("direction", way, &directions)).transpose()?,
             max_tokens: self.max_tokens,
-            adapter: self.adapter.as_ref().map(PathBuf::from),
             ignored_keys: self.ignore_keys.clone(),
             ..Options::default()
         };

@@ -26,10 +26,9 @@ use kinglet_convert::widths::{Rule, Width, Widths};
 use kinglet_convert::{losses, page, texts, tokenizer};
 use serde_json::{Value, json};
 
-use super::engine::{DirectionArg, task_name};
+use super::engine::{DirectionArg, locate, task_name};
 use super::input::Reader;
 use super::keep::{KeepArgs, cut};
-use super::located::Located;
 use super::output::{self, Phases};
 use super::texts::Given;
 
@@ -211,8 +210,8 @@ impl Convert {
         })?;
         let given = self.calibration.as_deref().map(Given::read).transpose()?;
         let wish = self.keep.wish()?;
-        let located = Located::find(self.source.as_deref().context("no checkpoint was named")?)?;
-        let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
+        let located = locate(self.source.as_deref().context("no checkpoint was named")?)?;
+        let adapter = self.adapter.as_deref().map(locate).transpose()?;
         let path = located.dir.as_path();
         let built = if self.no_tokenizer { None } else { tokenizer::build_noted(path)? };
         let (tokenizer, notes) = built.map_or((None, Vec::new()), |(section, notes)| (Some(section), notes));

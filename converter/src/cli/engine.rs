@@ -19,13 +19,13 @@ use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
+use kinglet_convert::located::Located;
 use kinglet_convert::opened::Source;
 use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 use kinglet_convert::{fidelity, files};
 
 use super::input::{Input, Reader};
-use super::located::Located;
 use super::{number, output};
 
 /// The options that choose a model and what runs it.
@@ -93,8 +93,8 @@ impl ModelArgs {
                 Ok(Engine::Blob(Box::new(open(blob)?), self.threads))
             }
             Some(source) => {
-                let located = Located::find(source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?)?;
-                let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
+                let located = locate(source.as_deref().or(self.model.as_deref()).ok_or_else(missing)?)?;
+                let adapter = self.adapter.as_deref().map(locate).transpose()?;
                 let path = located.dir.as_path();
                 let options = Options {
                     direction: self.direction.map(Into::into),
@@ -366,6 +366,11 @@ fn normalize(head: &HeadSpec, rows: &mut [Vec<f32>]) {
             }
         }
     }
+}
+
+/// The folder of a checkpoint, or a download of a model of the Hub.
+pub(crate) fn locate(named: &Path) -> Result<Located> {
+    Located::find(named, !output::is_quiet())
 }
 
 /// The name of a task in messages.

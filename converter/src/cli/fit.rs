@@ -18,8 +18,7 @@ use kinglet_convert::tokenizer;
 use kinglet_convert::vocabulary::{Vocabulary, Wish, vocab_size};
 use serde_json::{Value, json};
 
-use super::engine::{open, read_blob};
-use super::located::Located;
+use super::engine::{locate, open, read_blob};
 use super::{number, output};
 
 /// Say which boards a model fits, how much memory is left, and about how long a token takes, as the
@@ -115,7 +114,7 @@ impl Given {
         if named.is_file() || named.exists() && !named.is_dir() {
             return Self::of_blob(named);
         }
-        let folder = Located::find(named)?.dir;
+        let folder = locate(named)?.dir;
         let config = folder.join("config.json");
         let is_bare = config.is_file() && !Checkpoint::is_complete(&folder);
         let checkpoint = if is_bare { Checkpoint::without_weights(&config)? } else { Checkpoint::open(&folder)? };

@@ -16,7 +16,6 @@ mod grammar;
 mod input;
 mod inspect;
 mod keep;
-mod located;
 mod logits;
 mod man;
 mod number;

@@ -14,10 +14,9 @@ use kinglet_convert::tokenizer;
 use kinglet_convert::vocabulary::Wish;
 use serde_json::json;
 
-use super::engine::{arena, open, read_blob};
+use super::engine::{arena, locate, open, read_blob};
 use super::input::{InputArgs, Reader};
 use super::keep::{KeepArgs, cut};
-use super::located::Located;
 use super::{number, output, sign};
 
 /// Check a blob's bytes and its golden vectors; with a key, its signature; with its checkpoint,
@@ -86,8 +85,8 @@ impl Verify {
     fn measure(&self, model: &kinglet::Model<'_>, dir: &Path, wish: Option<&Wish>) -> Result<Fidelity> {
         let spec = model.spec();
         let positions = spec.last_stack()?.max_positions;
-        let located = Located::find(dir)?;
-        let adapter = self.adapter.as_deref().map(Located::find).transpose()?;
+        let located = locate(dir)?;
+        let adapter = self.adapter.as_deref().map(locate).transpose()?;
         let options = Options {
             activations: spec.numerics.activations,
             keys: spec.numerics.keys,

@@ -1,4 +1,4 @@
-"""Converts a checkpoint's folder to a blob."""
+"""Converts a checkpoint to a blob."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Report:
 
 
 def convert(
-    folder: Path,
+    source: Path,
     output: Path,
     *,
     weights: Literal["int8", "int4"] = "int8",
@@ -90,8 +90,9 @@ def convert(
     The blob is, byte for byte, the one that `kinglet convert` writes with these options.
 
     Args:
-        folder: The checkpoint's folder: `config.json`, `model.safetensors` or `pytorch_model.bin`,
-            `tokenizer.json`.
+        source: The checkpoint's folder: `config.json`, `model.safetensors` or `pytorch_model.bin`,
+            `tokenizer.json`. Or a model of the Hugging Face Hub, as `"org/name"` or
+            `"org/name@revision"`, which is downloaded to the Hub's cache.
         output: The blob to write.
         weights: The width of the weights; `"int4"` halves the blob, and costs accuracy.
         weights_of: The width of single parts, overriding `weights`:
@@ -108,7 +109,8 @@ def convert(
             the checkpoint's head.
         direction: The direction in which a decoder was trained to read, if its folder does not
             record it.
-        adapter: The folder of an adapter of `peft` (LoRA) to merge into the checkpoint.
+        adapter: The folder of an adapter of `peft` (LoRA) to merge into the checkpoint, or its name on
+            the Hub.
         calibration: Texts like those that the model will read. Weights are calibrated on every second
             text, and the report is measured on the others.
         calibrate: `False` rounds each weight to the nearest level.
@@ -151,5 +153,5 @@ def convert(
         "ignore_keys": list(ignore_keys),
         "force": force,
     }
-    summary, text, notes = _kinglet.convert(os.fspath(folder), os.fspath(output), wishes)
+    summary, text, notes = _kinglet.convert(os.fspath(source), os.fspath(output), wishes)
     return Report(json.loads(summary), text, notes)
