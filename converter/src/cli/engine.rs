@@ -3,14 +3,12 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use indicatif::ProgressBar;
 use kinglet::format::blob::{GenerationDefaults, SpecialTokens};
 use kinglet::format::spec::{Direction, HeadSpec, ModelSpec, Pooling, Task};
 use kinglet::golden::Fingerprint;
@@ -266,9 +264,7 @@ impl Engine {
         if let [input] = inputs {
             return take(input, self.rows(input)?);
         }
-        // On a terminal the answers show the progress.
-        let hidden = io::stdout().is_terminal();
-        let bar = if hidden { ProgressBar::hidden() } else { output::bar(inputs.len()) };
+        let bar = output::bar_beside_answers(inputs.len());
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {

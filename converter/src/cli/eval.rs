@@ -1,6 +1,6 @@
 //! `kinglet eval`: measure a model on examples with known answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -13,7 +13,7 @@ use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, plan, task_name};
-use super::input::{Input, Reader, lines, parse};
+use super::input::{Input, Reader, json_lines, lines, parse};
 use super::output;
 
 /// Measure a model on examples with known answers.
@@ -25,7 +25,7 @@ use super::output;
 pub(crate) struct Eval {
     #[command(flatten)]
     model: ModelArgs,
-    /// The examples, as `.jsonl`.
+    /// The examples, as `.jsonl`; `-` reads such lines from standard input.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Also print the examples that the model gets wrong.
@@ -49,9 +49,13 @@ impl Eval {
         let reader = engine.reader()?;
         let text = read_text(&self.input).with_context(|| format!("reading {}", self.input.display()))?;
         let (mut right, mut examples, mut log_probability, mut tokens) = (0_usize, 0_usize, 0.0, 0_usize);
-        for (number, line) in lines(&self.input, &text)? {
+        let is_piped = self.input == Path::new("-");
+        let lines = if is_piped { json_lines(&self.input, &text)? } else { lines(&self.input, &text)? };
+        let bar = output::bar(lines.len());
+        for (number, line) in lines {
             let place = || format!("{} line {number}", self.input.display());
             let input = parse(&line, &reader).with_context(place)?;
+            bar.inc(1);
             examples += 1;
             if line.is_string() {
                 let (sum, count) = likelihood(&engine, &about, &input).with_context(place)?;
@@ -62,9 +66,10 @@ impl Eval {
             let answer = answer(&engine, &about, &reader, &input, &line).with_context(place)?;
             right += usize::from(answer.expected == answer.found);
             if self.wrong && answer.expected != answer.found {
-                output::say(&format!("{}: {}, not {}", line["text"], answer.found, answer.expected));
+                bar.suspend(|| output::say(&format!("{}: {}, not {}", line["text"], answer.found, answer.expected)));
             }
         }
+        bar.finish_and_clear();
         if examples == 0 {
             bail!("{} has no examples\ngive one on each line", self.input.display());
         }

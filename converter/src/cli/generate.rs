@@ -116,6 +116,7 @@ impl Generate {
             Some(inputs) => inputs,
             None => vec![beginning(spec, &about.tokens, &reader)?],
         };
+        let bar = output::bar_beside_answers(inputs.len());
         for input in inputs {
             let begin = begin(&input, spec, &about.tokens)?;
             let limit = spec.decoder.map_or(0, |stack| stack.max_positions as usize);
@@ -139,7 +140,9 @@ impl Generate {
                 }
             };
             self.print(spec, &input, &choices, texts, &reader)?;
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         Ok(())
     }
 

@@ -79,17 +79,13 @@ impl InputArgs {
 
     /// Reads the inputs in order. The model's tokenizer encodes texts.
     pub(crate) fn read(&self, reader: &Reader) -> Result<Vec<Input>> {
-        self.read_some(reader)?.ok_or_else(|| {
-            anyhow!(
-                "there is nothing to work on\ngive a text with --text, token ids with --ids, or a file with --input"
-            )
-        })
+        self.read_some(reader)?.ok_or_else(nothing_given)
     }
 
     /// Like [`read`](Self::read); `None` if no input is given and standard input is empty.
     pub(crate) fn read_some(&self, reader: &Reader) -> Result<Option<Vec<Input>>> {
         let reader = Reader { limit: reader.limit.filter(|_| self.truncate), ..reader.clone() };
-        let piped = if self.is_given() || !is_piped() { None } else { piped_text()? };
+        let piped = if self.is_given() { None } else { piped()? };
         let text = self.text.as_deref().map(given_text).transpose()?.or(piped);
         if let Some(text) = &text {
             let decoder_ids = self.decoder_ids.clone().unwrap_or_default();
@@ -115,9 +111,19 @@ impl InputArgs {
     }
 }
 
+/// The error of a command without an input.
+pub(crate) fn nothing_given() -> anyhow::Error {
+    anyhow!("there is nothing to work on\ngive a text with --text, token ids with --ids, or a file with --input")
+}
+
 /// The text of an option: `-` stands for standard input.
 pub(crate) fn given_text(text: &str) -> Result<String> {
     if text == "-" { Ok(piped_text()?.unwrap_or_default()) } else { Ok(text.to_owned()) }
+}
+
+/// The text on standard input if that is a pipe or a file, and not empty.
+pub(crate) fn piped() -> Result<Option<String>> {
+    if is_piped() { piped_text() } else { Ok(None) }
 }
 
 /// The text on standard input, without the end of its last line; `None` if it is empty.
@@ -146,17 +152,21 @@ fn is_piped() -> bool {
 /// The numbered lines of a file: JSON values in `.jsonl`, which may have empty lines, and texts in
 /// other files.
 pub(crate) fn lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
-    let numbered = (1..).zip(text.lines());
     if path.extension().is_none_or(|extension| extension != "jsonl") {
-        return Ok(numbered.map(|(number, line)| (number, line.into())).collect());
+        return Ok((1..).zip(text.lines().map(Value::from)).collect());
     }
+    json_lines(path, text)
+}
+
+/// The numbered JSON values of a file with one on each line that is not empty.
+pub(crate) fn json_lines(path: &Path, text: &str) -> Result<Vec<(usize, Value)>> {
     let parse = |(number, line): (usize, &str)| {
         let value = serde_json::from_str(line).map_err(|error| {
             anyhow!("{} line {number}: {error}\neach line must be a JSON string, object or list of ids", path.display())
         })?;
         Ok((number, value))
     };
-    numbered.filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
 /// Encodes texts as tokens of a model.

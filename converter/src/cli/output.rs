@@ -27,6 +27,12 @@ pub(crate) fn bar(steps: usize) -> ProgressBar {
     if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) }
 }
 
+/// A progress bar of `steps` steps, for a command that prints an answer at each step. There is none
+/// for a single answer, nor on a terminal, where the answers show the progress.
+pub(crate) fn bar_beside_answers(steps: usize) -> ProgressBar {
+    if steps < 2 || io::stdout().is_terminal() { ProgressBar::hidden() } else { bar(steps) }
+}
+
 /// A progress bar on standard error, for work in several phases.
 pub(crate) struct Phases(ProgressBar);
 

@@ -11,7 +11,7 @@ use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::{Value, json};
 
 use super::engine::{open, read_blob};
-use super::input::{char_offsets, given_text, lines};
+use super::input::{char_offsets, given_text, lines, nothing_given, piped};
 use super::{number, output};
 
 /// Turn a text into tokens, or tokens into a text, as the device does.
@@ -19,8 +19,9 @@ use super::{number, output};
 pub(crate) struct Tokenize {
     /// The blob, or a tokenizer that was converted with --tokenizer-only.
     model: PathBuf,
-    /// The text; `-` for all of standard input.
-    #[arg(long, required_unless_present_any = ["ids", "input"])]
+    /// The text; `-` reads all of standard input, which is also read if it is a pipe or a file and
+    /// no other input is given.
+    #[arg(long)]
     text: Option<String>,
     /// A second text.
     #[arg(long, requires = "text")]
@@ -53,7 +54,10 @@ impl Tokenize {
             return self.print_text(&tokenizer, ids, self.json);
         }
         let Some(path) = &self.input else {
-            let text = self.text.as_deref().map(given_text).transpose()?.unwrap_or_default();
+            let text = match &self.text {
+                Some(text) => given_text(text)?,
+                None => piped()?.ok_or_else(nothing_given)?,
+            };
             return self.print_tokens(&tokenizer, &text, self.pair.as_deref(), self.json);
         };
         let file = read_text(path).with_context(|| format!("reading {}", path.display()))?;

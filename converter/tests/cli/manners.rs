@@ -24,6 +24,11 @@ fn piped(input: &str, arguments: &[&str]) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
+/// A command with more options.
+fn and<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [command, more].concat()
+}
+
 fn answer(input: &str, arguments: &[&str]) -> String {
     let output = piped(input, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -44,9 +49,63 @@ fn a_text_may_come_on_standard_input() {
     assert_eq!(answer("what is the time", &["classify", &intent, "--text", TEXT]), given);
     let lines = answer(&format!("{TEXT}\nstop\n"), &["classify", &intent, "--input", "-"]);
     assert_eq!(lines.lines().count(), 2);
-    assert_eq!(answer(TEXT, &["tokenize", &intent, "--text", "-"]), run(&["tokenize", &intent, "--text", TEXT]));
-    let nothing = piped("", &["classify", &intent]);
-    assert!(!nothing.status.success() && String::from_utf8_lossy(&nothing.stderr).contains("nothing to work on"));
+    for more in [&["--text", "-"][..], &[]] {
+        let tokens = answer(TEXT, &and(&["tokenize", &intent], more));
+        assert_eq!(tokens, run(&["tokenize", &intent, "--text", TEXT]));
+    }
+    for command in ["classify", "tokenize"] {
+        let nothing = piped("", &[command, &intent]);
+        let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
+        assert!(!nothing.status.success() && said.contains("nothing to work on"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn examples_may_come_on_standard_input() {
+    let (intent, stories) = (shipped("home-intent"), shipped("stories"));
+    let example = r#"{"text": "Dim the hallway lights to thirty percent.", "label": "light.set"}"#;
+    let measured = answer(&format!("{example}\n\n{example}\n"), &["eval", &intent, "--input", "-"]);
+    assert_eq!(measured.trim(), "2 of 2 right: 100.0 %");
+    assert!(answer("\"Once upon a time\"\n", &["eval", &stories, "--input", "-"]).contains("of 1 texts"));
+    let refused = piped("lights on\n", &["eval", &intent, "--input", "-"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("must be a JSON"), "{said}");
+}
+
+/// Runs a command on a terminal of its own, with standard output in a file, and returns what it
+/// wrote to the terminal.
+#[cfg(target_os = "linux")]
+fn shown(arguments: &[&str]) -> String {
+    let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+    let line = format!("'{}' {} > /dev/null", env!("CARGO_BIN_EXE_kinglet"), quoted.join(" "));
+    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
+    let output = output.expect("util-linux is installed");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn long_runs_show_their_progress_unless_it_is_unwanted() {
+    let folder = TempDir::new().expect("a folder");
+    let (texts, labelled) = (path(&folder, "texts.txt"), path(&folder, "labelled.jsonl"));
+    fs::write(&texts, "lights on\n".repeat(40)).expect("a file");
+    fs::write(&labelled, "{\"text\": \"lights on\", \"label\": \"light.on\"}\n".repeat(40)).expect("a file");
+    let (intent, stories) = (shipped("home-intent"), shipped("stories"));
+    let checkpoint = crate::support::stories();
+    let commands: [&[&str]; 5] = [
+        &["classify", &intent, "--input", &texts],
+        &["eval", &intent, "--input", &labelled],
+        &["generate", &stories, "--input", &texts, "-n", "2"],
+        &["verify", &stories, text(&checkpoint), "--texts", "4"],
+        &["convert", text(&checkpoint), "--dry-run", "--no-calibration"],
+    ];
+    for command in commands {
+        // A bar is redrawn on its line.
+        assert!(shown(command).contains("\u{1b}["), "{command:?} shows no bar");
+        let quiet = shown(&and(command, &["--quiet"]));
+        assert!(!quiet.contains("\u{1b}["), "{command:?} shows a bar: {quiet:?}");
+    }
 }
 
 #[test]
@@ -59,11 +118,6 @@ fn a_text_that_is_not_given_begins_as_the_model_does() {
     let reference = ["generate", text(&checkpoint), "--reference", "-n", "4", "--json"];
     assert_eq!(run_json(&reference), run_json(&[&reference[..], &["--ids", "1"]].concat()));
     assert!(refused(&["generate", &shipped("home-command")]).contains("no text to write from"));
-}
-
-/// A command with more options.
-fn and<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    [command, more].concat()
 }
 
 #[test]
