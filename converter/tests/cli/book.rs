@@ -92,6 +92,11 @@ fn run(line: &str, folder: &Path) -> String {
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).expect("text")
         }
+        ["openssl", arguments @ ..] => {
+            let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl runs");
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("text")
+        }
         // A task of `xtask` is a variant of its command line.
         ["cargo", "xtask", task, ..] => {
             let tasks = fs::read_to_string(Path::new(ROOT).join("xtask/src/main.rs")).expect("xtask");
@@ -119,9 +124,13 @@ fn every_command_of_the_book_runs_and_prints_what_is_said() {
     for (chapter, _) in links(&summary) {
         let page = fs::read_to_string(Path::new(ROOT).join("docs").join(&chapter)).expect("a chapter");
         let folder = TempDir::new().expect("a folder");
-        for name in ["models", "firmware-examples"] {
+        for name in ["models", "firmware-examples", "tests"] {
             let from = fs::canonicalize(Path::new(ROOT).join(name)).expect("it is there");
             std::os::unix::fs::symlink(from, folder.path().join(name)).expect("a link");
+        }
+        for line in page.lines().filter(|line| line.starts_with("    kinglet ")) {
+            // Tests with a server of their own download models of the Hub.
+            assert!(line.contains(" org/name"), "{chapter}: `{}` is not in a block `sh`", line.trim());
         }
         let mut last = String::new();
         for block in blocks(&page) {
