@@ -3,6 +3,7 @@
 
 use core::cmp::Ordering;
 use core::fmt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kinglet::format::spec::{Direction, ModelSpec, NumericsSpec, PackedSpec, Task};
@@ -10,10 +11,13 @@ use kinglet::{AlignedVec, MemoryPlan, Model, Session};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::balance::architecture;
+use crate::family::Options;
 use crate::opened::Source;
 use crate::progress::Progress;
 use crate::real::Rows;
 use crate::reference::{Reference, check_lengths};
+use crate::refuse;
 use crate::texts::{Input, end, spread_ids};
 
 /// The agreement of the runtime with the reference, over some inputs.
@@ -288,6 +292,59 @@ pub fn sample_texts(source: &Source, count: usize, len: usize, seed: u64) -> Res
         Ok(Input { ids, ..Input::default() })
     });
     texts.collect()
+}
+
+/// The longest input of an encoder in [`standard_texts`].
+const ENCODER_TOKENS: usize = 32;
+
+/// The inputs on which a blob is compared with its checkpoint if the caller has none: texts that the
+/// reference of a decoder writes, or token ids spread over the vocabulary.
+///
+/// # Errors
+/// When the reference cannot run.
+pub fn standard_texts(source: &Source, count: usize, tokens: usize, seed: u64) -> Result<Vec<Input>> {
+    let spec = source.spec();
+    let tokens = tokens.min(spec.last_stack()?.max_positions as usize);
+    if spec.encoder.is_none() {
+        return sample_texts(source, count, tokens, seed);
+    }
+    Ok(spread_texts(source, count, tokens.min(ENCODER_TOKENS)))
+}
+
+/// Opens the checkpoint of a blob with the options of its conversion that `spec` records.
+///
+/// # Errors
+/// When the folder does not hold a checkpoint that can be converted.
+pub fn open_source(dir: &Path, adapter: Option<PathBuf>, spec: &ModelSpec) -> Result<Source> {
+    let numerics = &spec.numerics;
+    let options = Options {
+        activations: numerics.activations,
+        keys: numerics.keys,
+        weights: numerics.weights,
+        direction: Some(spec.direction),
+        task: Some(spec.head.task),
+        tile: Some(numerics.tile),
+        max_tokens: Some(spec.last_stack()?.max_positions),
+        adapter,
+        ..Options::default()
+    };
+    let mut source = Source::open(dir, &options)?;
+    source.mapping.spec.numerics.packed = numerics.packed;
+    Ok(source)
+}
+
+/// Checks that a checkpoint, opened with [`open_source`], has the architecture of a blob.
+///
+/// # Errors
+/// When it is the checkpoint of another blob, or its vocabulary has another size.
+pub fn check_source(source: &Source, dir: &Path, spec: &ModelSpec) -> Result<()> {
+    if architecture(source.spec()) == architecture(spec) {
+        return Ok(());
+    }
+    Err(refuse(
+        format_args!("{} is not the checkpoint of this blob: its architecture differs", dir.display()),
+        "give the folder that was converted, and the options that cut its vocabulary, if any did",
+    ))
 }
 
 /// Token ids spread over the vocabulary. An encoder is compared on them if there are no texts.

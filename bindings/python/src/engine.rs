@@ -1,24 +1,28 @@
 //! An opened blob, and the calls that run it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::blob::FORMAT_VERSION;
 use kinglet::format::layout::{Role, Shape, roles};
 use kinglet::format::spec::{Direction, Pooling, Task};
 use kinglet::task::{Aggregation, Entities, Entity, kind, shifted_start};
 use kinglet::tokenizer::{EncodeOptions, Tokenizer};
 use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
+use kinglet_convert::fidelity::Fidelity;
 use kinglet_convert::fit::{BOARDS, Fit};
+use kinglet_convert::located::Located;
 use kinglet_convert::quantize::dequantize;
 use kinglet_convert::report::memory;
 use kinglet_convert::weights::role_name;
-use kinglet_convert::{fidelity, tokenizer};
+use kinglet_convert::{fidelity, samples, tokenizer};
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use self_cell::self_cell;
 use serde_json::{Value, json};
 
+use crate::background;
 use crate::error::raise;
 use crate::generate::{Generation, Request};
 use crate::text;
@@ -108,6 +112,26 @@ impl Opened {
             "prompts": model.prompts().collect::<Vec<_>>(),
             "default_prompt": model.default_prompt(),
         })
+    }
+
+    /// Compares the blob with its checkpoint, on texts or on standard inputs.
+    fn verify(&self, checkpoint: &Path, adapter: Option<&Path>, texts: &[String]) -> Result<Fidelity> {
+        let Parts { model, tokenizer } = self.parts();
+        let located = Located::find(checkpoint, true)?;
+        let adapter = adapter.map(|adapter| Located::find(adapter, true)).transpose()?;
+        let source = fidelity::open_source(&located.dir, adapter.map(|adapter| adapter.dir), model.spec())?;
+        fidelity::check_source(&source, &located.dir, model.spec())?;
+        let inputs = if texts.is_empty() {
+            fidelity::standard_texts(&source, 6, 200, 0)?
+        } else {
+            let read = samples::read(&source, text::known(tokenizer.as_ref())?, texts.iter().map(String::as_str))?;
+            read.into_iter().map(|(input, _)| input).collect()
+        };
+        let found = fidelity::compare(&source, model, &inputs, TILE, &|| ())?;
+        if found.is_broken(&model.spec().numerics) {
+            bail!("the blob does not compute what its checkpoint does: {found}\n{}", fidelity::ADVICE);
+        }
+        Ok(found)
     }
 
     fn tensor(&self, role: Role, shape: Shape) -> Result<kinglet_convert::weights::Tensor> {
@@ -222,6 +246,19 @@ impl Engine {
             Ok(model.self_test(&mut arena)?)
         };
         py.detach(test).map_err(|error: anyhow::Error| raise(py, &error))
+    }
+
+    /// The agreement of the blob with its checkpoint.
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        checkpoint: PathBuf,
+        adapter: Option<PathBuf>,
+        texts: Vec<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.opened.clone();
+        let found = background::run(py, move |_| opened.verify(&checkpoint, adapter.as_deref(), &texts))?;
+        object(py, &json!(found))
     }
 
     /// The head's outputs as little-endian 32-bit integers, and the number of rows.

@@ -6,10 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinglet::MemoryPlan;
 use kinglet::golden::Golden;
-use kinglet_convert::balance::architecture;
-use kinglet_convert::family::Options;
 use kinglet_convert::fidelity::{self, Fidelity};
-use kinglet_convert::opened::Source;
 use kinglet_convert::tokenizer;
 use kinglet_convert::vocabulary::Wish;
 use serde_json::json;
@@ -84,41 +81,20 @@ impl Verify {
 
     fn measure(&self, model: &kinglet::Model<'_>, dir: &Path, wish: Option<&Wish>) -> Result<Fidelity> {
         let spec = model.spec();
-        let positions = spec.last_stack()?.max_positions;
         let located = locate(dir)?;
         let adapter = self.adapter.as_deref().map(locate).transpose()?;
-        let options = Options {
-            activations: spec.numerics.activations,
-            keys: spec.numerics.keys,
-            weights: spec.numerics.weights,
-            direction: Some(spec.direction),
-            task: Some(spec.head.task),
-            tile: Some(spec.numerics.tile),
-            max_tokens: Some(positions),
-            adapter: adapter.map(|adapter| adapter.dir),
-            ..Options::default()
-        };
         let dir = located.dir.as_path();
-        let mut source = Source::open(dir, &options)?;
-        source.mapping.spec.numerics.packed = spec.numerics.packed;
+        let mut source = fidelity::open_source(dir, adapter.map(|adapter| adapter.dir), spec)?;
         if let Some(wish) = wish {
             let full = tokenizer::build(dir)?.unwrap_or_default();
             cut(dir, &Reader::new(full.leak())?, wish, Some(&mut source))?;
         }
-        if architecture(source.spec()) != architecture(spec) {
-            bail!(
-                "{} is not the checkpoint of this blob: its architecture differs\ngive the folder that was converted, and the options that cut its vocabulary, if any did",
-                dir.display()
-            );
-        }
-        let tokens = self.tokens.min(positions as usize);
+        fidelity::check_source(&source, dir, spec)?;
         let reader = Reader::new(Vec::leak(model.tokenizer_section().to_vec()))?;
         let inputs = if self.input.is_given() {
             self.input.read(&reader)?.into_iter().map(Into::into).collect()
-        } else if spec.encoder.is_none() {
-            fidelity::sample_texts(&source, self.texts, tokens, self.seed)?
         } else {
-            fidelity::spread_texts(&source, self.texts, tokens.min(32))
+            fidelity::standard_texts(&source, self.texts, self.tokens, self.seed)?
         };
         let progress = output::bar(inputs.len()).with_message("comparing");
         let found = fidelity::compare(&source, model, &inputs, 16, &|| progress.inc(1));

@@ -137,6 +137,35 @@ class Model:
         """
         self._engine.self_test()
 
+    def verify(
+        self,
+        checkpoint: Union[str, "os.PathLike[str]"],
+        texts: Sequence[str] = (),
+        *,
+        adapter: Optional[Union[str, "os.PathLike[str]"]] = None,
+    ) -> dict[str, Any]:
+        """Compares the blob with the `f32` reference on the checkpoint that it was converted from.
+
+        Args:
+            checkpoint: The checkpoint's folder, or its name on the Hub.
+            texts: The texts to compare on; by default texts that a decoder writes, or token ids spread
+                over the vocabulary.
+            adapter: The adapter that was merged into the blob.
+
+        Returns:
+            The figures that `kinglet verify --json` prints: `cosine_mean`, `cosine_min`, and for a model of
+            language `language` with `kl` and `top1`.
+
+        Raises:
+            Error: If it is the checkpoint of another blob, or the results have nothing in common.
+
+        Example:
+            >>> intents.verify("models/home/intent", ["lights on", "stop the music"])["cosine_min"] > 0.999
+            True
+        """
+        given = None if adapter is None else os.fspath(adapter)
+        return self._engine.verify(os.fspath(checkpoint), given, [texts] if isinstance(texts, str) else list(texts))
+
     # Tokens.
 
     def tokenize(
