@@ -1,6 +1,8 @@
 """Runs the examples of the README and of the docstrings."""
 
 import doctest
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,7 +29,15 @@ def test_the_examples_of_the_documentation(name, request, folder):
     assert found.attempted > 0 and found.failed == 0
 
 
-def test_the_examples_of_the_readme(folder):
+def test_the_examples_of_the_readme(root, tmp_path, monkeypatch):
     readme = Path(__file__).resolve().parents[1] / "README.md"
+    install, more = [], []
+    for command in readme.read_text().split("```sh\n")[1].split("```")[0].splitlines():
+        (install if command.startswith("pip install") else more).append(command)
+    # The environment of the tests has the package.
+    assert len(install) == 2 and (root / "bindings/python/pyproject.toml").exists()
+    for command in more:
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, env={**os.environ, "KINGLET": str(root)})
+    monkeypatch.chdir(tmp_path)
     found = doctest.testfile(str(readme), module_relative=False)
     assert found.attempted > 10 and found.failed == 0
