@@ -49,7 +49,7 @@ fn layers(criterion: &mut Criterion) {
             let mut out = vec![0; tokens * size];
             group.throughput(Throughput::Elements((tokens * size * size) as u64));
             group.bench_function(BenchmarkId::new(format!("{size} x {size}"), tokens), |bencher| {
-                bencher.iter(|| layer.run(tokens, &quantized, &scales, &mut out));
+                bencher.iter(|| layer.run(tokens, &quantized, &scales, &mut [], &mut out));
             });
         }
     }

@@ -137,6 +137,8 @@ impl Attention<'_> {
     /// Computes one token's attention over the keys at positions `visible`, which must be cached.
     ///
     /// `row` holds the token's queries, `[heads * head_dim]`, and receives the result.
+    // Not inlined: its variables would be on the stack during the caller's matrix products.
+    #[inline(never)]
     pub(crate) fn attend(
         &self,
         cache: &KeyValueCache<'_>,

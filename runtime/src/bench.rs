@@ -45,10 +45,11 @@ impl<'a> Linear<'a> {
         quantize_rows(Kernels::best(), self.width, x, self.matrix.cols, quantized, scales);
     }
 
-    /// Multiplies the quantized rows, and scales the results back to fixed point.
-    pub fn run(&self, tokens: usize, quantized: &[u8], scales: &[u16], out: &mut [i32]) {
+    /// Multiplies the quantized rows, and scales the results back to fixed point. Overwrites `room`,
+    /// of at least as many words as columns.
+    pub fn run(&self, tokens: usize, quantized: &[u8], scales: &[u16], room: &mut [i32], out: &mut [i32]) {
         let x = QuantizedRows::new(self.width, tokens, self.matrix.cols, quantized, scales);
-        linear(Kernels::best(), &x, &self.matrix, out);
+        linear(Kernels::best(), &x, &self.matrix, room, out);
     }
 }
 

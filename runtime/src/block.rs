@@ -157,7 +157,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let wide = QuantizedRows::new(self.width, tokens, self.hidden_size(), scratch.quantized, scratch.scales);
         let narrow = scratch.branch.get_mut(..tokens * size).unwrap_or(&mut []);
         let step = &mut scratch.step;
-        self.linear(&wide, &self.matrix(BlockPart::Narrow), step, narrow);
+        self.linear(&wide, &self.matrix(BlockPart::Narrow), step, scratch.normed, narrow);
         if step.takes(narrow.len() * VALUE) {
             self.norm(BlockPart::NarrowNorm, narrow);
         }
@@ -166,7 +166,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             BottleneckAttention::Narrow => narrow,
             BottleneckAttention::Shared => {
                 let shared = scratch.normed.get_mut(..tokens * size).unwrap_or(&mut []);
-                self.linear(&wide, &self.matrix(BlockPart::NarrowShared), step, shared);
+                self.linear(&wide, &self.matrix(BlockPart::NarrowShared), step, scratch.wide, shared);
                 if step.takes(shared.len() * VALUE) {
                     self.norm(BlockPart::NarrowSharedNorm, shared);
                 }
@@ -205,8 +205,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.cache(tokens, start, false, cache, scratch);
     }
 
-    fn linear(&self, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, step: &mut Step, out: &mut [i32]) {
-        self.others.linear_in_parts(self.kernels, x, matrix, matrix.bias, step, out);
+    fn linear(&self, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, step: &mut Step, room: &mut [i32], out: &mut [i32]) {
+        self.others.linear_in_parts(self.kernels, x, matrix, step, room, out);
     }
 
     /// Quantizes rows of `cols` values, as one part of a step.
@@ -217,12 +217,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 
     /// Multiplies the quantized tile by a matrix, and writes the result to `scratch.wide` from `to`
-    /// on.
+    /// on. Overwrites `scratch.normed`.
     fn project(&self, part: BlockPart, to: usize, tokens: usize, scratch: &mut Scratch<'_>) {
         let matrix = self.matrix(part);
         let x = QuantizedRows::new(self.width, tokens, matrix.cols, scratch.quantized, scratch.scales);
         let out = scratch.wide.get_mut(to..to + tokens * matrix.rows).unwrap_or(&mut []);
-        self.linear(&x, &matrix, &mut scratch.step, out);
+        self.linear(&x, &matrix, &mut scratch.step, scratch.normed, out);
     }
 
     /// Moves the keys and values in `scratch.wide` to the cache.
@@ -291,7 +291,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         self.quantize(narrow, size, scratch);
         scratch.branch = branch;
         let inside = QuantizedRows::new(self.width, tokens, size, scratch.quantized, scratch.scales);
-        self.linear(&inside, &self.matrix(BlockPart::Widen), &mut scratch.step, scratch.normed);
+        self.linear(&inside, &self.matrix(BlockPart::Widen), &mut scratch.step, scratch.wide, scratch.normed);
         if scratch.step.takes(x.len() * VALUE) {
             (self.kernels.add)(x, scratch.normed);
             self.norm(BlockPart::WidenNorm, x);
@@ -393,7 +393,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
         }
         let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
-        self.linear(&context, &self.matrix(output), &mut scratch.step, scratch.normed);
+        self.linear(&context, &self.matrix(output), &mut scratch.step, scratch.wide, scratch.normed);
     }
 
     /// [`attend`](Self::attend) to the encoder's tokens, without distance terms.
@@ -435,7 +435,7 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             quantize_rows(self.kernels, self.width, up, inner, scratch.quantized, scratch.scales);
         }
         let inside = QuantizedRows::new(self.width, tokens, inner, scratch.quantized, scratch.scales);
-        self.linear(&inside, &self.matrix(down), &mut scratch.step, scratch.normed);
+        self.linear(&inside, &self.matrix(down), &mut scratch.step, scratch.wide, scratch.normed);
     }
 }
 

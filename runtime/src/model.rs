@@ -386,8 +386,8 @@ impl Default for Matrix<'_> {
 }
 
 impl<'m> Matrix<'m> {
-    /// `len` rows from `start` on, without biases; fewer at the matrix's end. In a tiled matrix,
-    /// `start` and `len` must be multiples of the tile's rows.
+    /// `len` rows from `start` on; fewer at the matrix's end. In a tiled matrix, `start` and `len`
+    /// must be multiples of the tile's rows.
     pub(crate) fn rows(&self, start: usize, len: usize) -> Self {
         let (start, end) = (start.min(self.rows), (start + len).min(self.rows));
         let Weights { bytes, scales, layout } = self.weights;
@@ -406,7 +406,7 @@ impl<'m> Matrix<'m> {
                 layout,
             },
             multipliers: self.multipliers.from(start),
-            bias: Words::default(),
+            bias: self.bias.from(start),
             ..*self
         }
     }

@@ -22,7 +22,7 @@ use crate::format::memory::MemoryPlan;
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::format::spec::{ModelSpec, StackSpec};
 use crate::kernels::Kernels;
-use crate::model::{Matrix, Words};
+use crate::model::Matrix;
 use crate::ops::linear::QuantizedRows;
 use crate::step::Step;
 
@@ -47,7 +47,7 @@ pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 pub(crate) type Filled<'a, 'c> = (&'a StackSpec, &'a mut KeyValueCache<'c>, usize);
 
 impl Others {
-    /// Computes [`linear_with_bias`](crate::ops::linear::linear_with_bias) as one part of a step. A
+    /// Computes [`linear`](crate::ops::linear::linear) as one part of a step. A
     /// product that is longer than a step is split into several parts: for one row, by rows of the
     /// matrix; for several rows, by these rows, at least [`TOGETHER`] at a time.
     pub(crate) fn linear_in_parts(
@@ -55,24 +55,39 @@ impl Others {
         kernels: &Kernels,
         x: &QuantizedRows<'_>,
         matrix: &Matrix<'_>,
-        bias: Words<'_>,
         step: &mut Step,
+        room: &mut [i32],
+        out: &mut [i32],
+    ) {
+        let products = x.len() * matrix.rows * matrix.cols;
+        if step.cuts(products) {
+            return self.linear_cut(kernels, x, matrix, step, room, out);
+        }
+        if step.takes(products) {
+            self.linear(kernels, x, matrix, room, out);
+        }
+    }
+
+    /// [`linear_in_parts`](Self::linear_in_parts) for a product that is longer than a step.
+    // Not inlined: its variables would be on the stack during shorter products, too.
+    #[inline(never)]
+    fn linear_cut(
+        &self,
+        kernels: &Kernels,
+        x: &QuantizedRows<'_>,
+        matrix: &Matrix<'_>,
+        step: &mut Step,
+        room: &mut [i32],
         out: &mut [i32],
     ) {
         let products = matrix.rows * matrix.cols;
-        if !step.cuts(x.len() * products) {
-            if step.takes(x.len() * products) {
-                self.linear_with_bias(kernels, x, matrix, bias, out);
-            }
-            return;
-        }
         let out = out.get_mut(..x.len() * matrix.rows).unwrap_or(&mut []);
         if x.len() > 1 {
             let rows = (step.longest() / products.max(1) / TOGETHER * TOGETHER).max(TOGETHER);
             for (index, out) in out.chunks_mut((rows * matrix.rows).max(1)).enumerate() {
                 let x = x.rows(index * rows, rows);
                 if step.takes(x.len() * products) {
-                    self.linear_with_bias(kernels, &x, matrix, bias, out);
+                    self.linear(kernels, &x, matrix, room, out);
                 }
             }
             return;
@@ -80,8 +95,7 @@ impl Others {
         let rows = (step.longest() / matrix.cols.max(1)).max(1).next_multiple_of(WIDE_TILE_ROWS);
         for (index, out) in out.chunks_mut(rows.max(1)).enumerate() {
             if step.takes(out.len() * matrix.cols) {
-                let matrix = matrix.rows(index * rows, out.len());
-                self.linear_with_bias(kernels, x, &matrix, bias.from(index * rows), out);
+                self.linear(kernels, x, &matrix.rows(index * rows, out.len()), room, out);
             }
         }
     }

@@ -94,6 +94,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         ("int4, a16, 384 x 384, one token", 384, 1, ActivationWidth::A16, PACKED),
         ("int4, a16, 64 x 64, one token", 64, 1, ActivationWidth::A16, PACKED),
     ];
+    let mut room = [0; 2 * 384];
     for (what, size, tokens, width, layout) in layers {
         let packed = matches!(layout, WeightLayout::Packed { .. });
         let bytes = if packed { size * size / 2 } else { size * size };
@@ -109,7 +110,7 @@ pub fn run(board: &mut impl Board, memory: &mut Memory) -> Result<(), Error> {
         layer.quantize(x, &mut memory.quantized.0, &mut memory.scales);
         let out = memory.out.get_mut(..tokens * size).unwrap_or(&mut []);
         let start = board.count();
-        layer.run(tokens, &memory.quantized.0, &memory.scales, out);
+        layer.run(tokens, &memory.quantized.0, &memory.scales, &mut room, out);
         let count = board.count().saturating_sub(start);
         fingerprint.update(out);
         each(board, what, count, (tokens * size * size) as u32);

@@ -33,6 +33,8 @@ impl Numbers {
 const LEN: usize = 288;
 /// The length of the buffers of weights and activations.
 const PRODUCTS: usize = 2 * 4 * 1800;
+/// Words of room for activations: too few for two tokens of the longest rows.
+const ROOM: usize = 1200;
 
 /// Compares this core's kernels with the scalar kernels. Calls `wrong` with the name of each kernel
 /// whose bits differ, and the case.
@@ -186,8 +188,8 @@ fn compare_products(
     let (weights, narrow, wide) =
         (part(all, rows * cols), part(&narrow.0, tokens * cols), part(&wide.0, tokens * cols));
     let mut multiply = |[what8, what16]: [&'static str; 2], weights: Weights<'_>| {
-        same(what8, &|set, out| set.products8.multiply(out, narrow, &weights, cols));
-        same(what16, &|set, out| set.products16.multiply(out, wide, &weights, cols));
+        same(what8, &|set, out| set.products8.multiply(out, narrow, &weights, cols, &mut [0; ROOM]));
+        same(what16, &|set, out| set.products16.multiply(out, wide, &weights, cols, &mut [0; ROOM]));
     };
     let laid = |layout| Weights { bytes: weights, scales: &[], layout };
     multiply(["tiles8", "tiles16"], laid(WeightLayout::Tiled));
@@ -239,7 +241,7 @@ fn compare_extremes(wrong: &mut dyn FnMut(&'static str, u32)) {
                 let mut sums = [0; 8];
                 let bytes = part(&weights.0, 4 * cols);
                 let weights = Weights { bytes, scales: &[], layout: WeightLayout::Paired };
-                set.products16.multiply(&mut sums, part(&wide.0, 2 * cols), &weights, cols);
+                set.products16.multiply(&mut sums, part(&wide.0, 2 * cols), &weights, cols, &mut [0; ROOM]);
                 sums
             };
             let [first, second] = sets().map(run);

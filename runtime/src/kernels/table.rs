@@ -85,18 +85,25 @@ pub(crate) type Product<X> = fn(out: &mut [i32], x: &[X], weights: &[i8], cols: 
 /// if it does not support these sizes or addresses.
 pub(crate) type InPlace<X> = fn(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols: usize) -> bool;
 
+/// An [`InPlace`] that widens or reorders activations in `room`, a buffer that the caller does not
+/// need meanwhile. It needs half a word for each column, or a word to multiply two tokens at a time.
+pub(crate) type WithRoom<X> =
+    fn(out: &mut [i32], x: &[X], weights: &Weights<'_>, cols: usize, room: &mut [i32]) -> bool;
+
 /// Matrix products with activations of one width, for every layout of the weights.
 ///
-/// Every set has `rows` and `tiles`. For the other layouts it may have a loop of its own; without
-/// one, the weights are converted to tiles first ([`multiply`](Self::multiply)).
+/// Every set has `rows` and `tiles`. For tiles and the other layouts it may have a loop of its own;
+/// without one, the weights are converted to tiles first ([`multiply`](Self::multiply)).
 pub(crate) struct Products<X: 'static> {
     /// The product over row-major weights.
     pub(crate) rows: Product<X>,
     /// The product over tiled weights ([`tile_place`](crate::format::places::tile_place)).
     pub(crate) tiles: Product<X>,
+    /// `tiles` on cores that multiply widened or reordered activations faster.
+    pub(crate) tiles_with_room: Option<WithRoom<X>>,
     /// The product over row-interleaved weights
     /// ([`pair_place`](crate::format::places::pair_place)).
-    pub(crate) paired: Option<InPlace<X>>,
+    pub(crate) paired: Option<WithRoom<X>>,
     /// The product over weights in wide tiles
     /// ([`wide_tile_place`](crate::format::places::wide_tile_place)).
     pub(crate) wide_tiles: Option<InPlace<X>>,

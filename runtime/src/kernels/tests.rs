@@ -124,8 +124,8 @@ fn every_set_multiplies_as_scalar_does() {
         };
         let run_paired = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            set.products8.multiply(&mut out8, &narrow, &laid(&paired, WeightLayout::Paired), cols);
-            set.products16.multiply(&mut out16, &wide, &laid(&paired, WeightLayout::Paired), cols);
+            set.products8.multiply(&mut out8, &narrow, &laid(&paired, WeightLayout::Paired), cols, &mut []);
+            set.products16.multiply(&mut out16, &wide, &laid(&paired, WeightLayout::Paired), cols, &mut []);
             (out8, out16)
         };
         let mut wide_tiles = tiled.clone();
@@ -136,8 +136,8 @@ fn every_set_multiplies_as_scalar_does() {
         }
         let run_wide_tiles = |set: &Kernels| {
             let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-            set.products8.multiply(&mut out8, &narrow, &laid(&wide_tiles, WeightLayout::WideTiled), cols);
-            set.products16.multiply(&mut out16, &wide, &laid(&wide_tiles, WeightLayout::WideTiled), cols);
+            set.products8.multiply(&mut out8, &narrow, &laid(&wide_tiles, WeightLayout::WideTiled), cols, &mut []);
+            set.products16.multiply(&mut out16, &wide, &laid(&wide_tiles, WeightLayout::WideTiled), cols, &mut []);
             (out8, out16)
         };
         let wanted = run(&SCALAR);
@@ -194,8 +194,8 @@ fn packed_weights_are_multiplied_as_the_bytes_that_they_stand_for() {
             let packed = Weights { bytes: bytemuck::cast_slice(&weights), scales: &scales, layout };
             for set in Kernels::available() {
                 let (mut out8, mut out16) = (std::vec![7; tokens * rows], std::vec![7; tokens * rows]);
-                set.products8.multiply(&mut out8, &narrow, &packed, cols);
-                set.products16.multiply(&mut out16, &wide, &packed, cols);
+                set.products8.multiply(&mut out8, &narrow, &packed, cols, &mut []);
+                set.products16.multiply(&mut out16, &wide, &packed, cols, &mut []);
                 assert!((&out8, &out16) == (&wanted8, &wanted16), "{}: {tokens}, {rows}, {cols}, {group}", set.name);
             }
         }

@@ -8,7 +8,7 @@ use crate::fixed::{Scale, row_bits};
 use crate::format::spec::ActivationWidth;
 use crate::kernels::Kernels;
 use crate::kernels::table::Requantize;
-use crate::model::{Matrix, Words};
+use crate::model::Matrix;
 
 /// Quantized rows of activations, and the bits of each row's [`Scale`].
 pub(crate) struct QuantizedRows<'a> {
@@ -93,18 +93,10 @@ fn each_row<T>(
 }
 
 /// `out = x * matrix^T + bias`: `x` is `[tokens, cols]`, `out` `[tokens, rows]`.
-pub(crate) fn linear(kernels: &Kernels, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, out: &mut [i32]) {
-    linear_with_bias(kernels, x, matrix, matrix.bias, out);
-}
-
-/// [`linear`] with another bias than the matrix's: a tied output projection has a bias of its own.
-pub(crate) fn linear_with_bias(
-    kernels: &Kernels,
-    x: &QuantizedRows<'_>,
-    matrix: &Matrix<'_>,
-    bias: Words<'_>,
-    out: &mut [i32],
-) {
+///
+/// Overwrites `room`, a buffer of any length whose contents are not needed: see
+/// [`WithRoom`](crate::kernels::table::WithRoom).
+pub(crate) fn linear(kernels: &Kernels, x: &QuantizedRows<'_>, matrix: &Matrix<'_>, room: &mut [i32], out: &mut [i32]) {
     let (rows, cols) = (matrix.rows, matrix.cols);
     if x.cols != cols {
         return;
@@ -112,11 +104,11 @@ pub(crate) fn linear_with_bias(
     let mut out = out.get_mut(..x.scales.len() * rows).unwrap_or(&mut []);
     let bits = match &x.values {
         Values::A8(values) => {
-            kernels.products8.multiply(out, values, &matrix.weights, cols);
+            kernels.products8.multiply(out, values, &matrix.weights, cols, room);
             7
         }
         Values::A16(values) => {
-            kernels.products16.multiply(out, values, &matrix.weights, cols);
+            kernels.products16.multiply(out, values, &matrix.weights, cols, room);
             row_bits(cols)
         }
     };
@@ -125,7 +117,7 @@ pub(crate) fn linear_with_bias(
     for &scale in x.scales {
         let Some((row, rest)) = mem::take(&mut out).split_at_mut_checked(rows) else { return };
         let requantize = Requantize::new(Scale::from_bits(scale), matrix.exponent, bound);
-        (kernels.requantize)(row, matrix.multipliers.as_slice(), bias.as_slice(), &requantize);
+        (kernels.requantize)(row, matrix.multipliers.as_slice(), matrix.bias.as_slice(), &requantize);
         out = rest;
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn embed(
     }
     quantize_rows(kernels, numerics.activations, read, read_size, scratch.quantized, scratch.scales);
     let x = QuantizedRows::new(numerics.activations, 1, read_size, scratch.quantized, scratch.scales);
-    linear(kernels, &x, &stack.matrix(StackPart::EmbeddingProjection), out);
+    linear(kernels, &x, &stack.matrix(StackPart::EmbeddingProjection), scratch.normed, out);
     if widened_first {
         positions(out);
     }
@@ -140,7 +140,7 @@ pub(super) fn convolve(
         }
         quantize_rows(kernels, width, window, window.len(), scratch.quantized, scratch.scales);
         let x = QuantizedRows::new(width, 1, window.len(), scratch.quantized, scratch.scales);
-        linear(kernels, &x, &stack.matrix(StackPart::Convolution), out);
+        linear(kernels, &x, &stack.matrix(StackPart::Convolution), scratch.normed, out);
         let table = stack.model.halfwords(Role::Stack(stack.id, StackPart::ConvolutionTable));
         activate(kernels, spec.activation, table, bits, out);
         (kernels.add)(state, out);

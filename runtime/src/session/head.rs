@@ -223,7 +223,7 @@ impl Session<'_, '_> {
             let out = scratch.normed.get_mut(..len).unwrap_or(&mut []);
             let x = QuantizedRows::new(width, 1, hidden_size, scratch.quantized, scratch.scales);
             let matrix = model.head_matrix(HeadPart::Transform);
-            others.linear_in_parts(kernels, &x, &matrix, matrix.bias, step, out);
+            others.linear_in_parts(kernels, &x, &matrix, step, scratch.wide, out);
             if step.takes(2 * len * VALUE) {
                 let table = model.halfwords(Role::Head(HeadPart::ActivationTable));
                 activate(kernels, transform.activation, table, bits, out);
@@ -233,21 +233,20 @@ impl Session<'_, '_> {
             }
         }
         let input = scratch.normed.get_mut(..len).unwrap_or(&mut []);
-        let matrix = match head.output {
+        let mut matrix = match head.output {
             OutputProjection::None => return Ok(()),
             OutputProjection::Own => model.head_matrix(HeadPart::Output),
             OutputProjection::Tied => stack.token_table(),
         };
-        let bias = match head.output {
-            OutputProjection::Tied => model.words(Role::Head(HeadPart::OutputBias)),
-            _ => matrix.bias,
-        };
+        if head.output == OutputProjection::Tied {
+            matrix.bias = model.words(Role::Head(HeadPart::OutputBias));
+        }
         let out = scratch.wide.get_mut(..head.num_outputs as usize).unwrap_or(&mut []);
         if step.takes(len * VALUE) {
             quantize_rows(kernels, width, input, input.len(), scratch.quantized, scratch.scales);
         }
-        let x = QuantizedRows::new(width, 1, input.len(), scratch.quantized, scratch.scales);
-        others.linear_in_parts(kernels, &x, &matrix, bias, step, out);
+        let x = QuantizedRows::new(width, 1, len, scratch.quantized, scratch.scales);
+        others.linear_in_parts(kernels, &x, &matrix, step, scratch.normed, out);
         if let Some(cap) = head.soft_cap
             && step.takes(out.len() * VALUE)
         {

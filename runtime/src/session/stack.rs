@@ -193,10 +193,11 @@ impl<'s, 'm> Session<'s, 'm> {
             trace(0, x);
         }
         let layers = stack.spec.num_hidden_layers as usize;
-        let bytes_of = |layer| layer_cache_bytes(stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan));
-        let first = (0..layer).map(bytes_of).sum::<usize>();
-        let region = cache.get_mut(first..first + bytes_of(layer)).ok_or(RunError::WrongPlan)?;
-        let mut own = KeyValueCache::new(region, stack.spec, keys, decoder_slots(stack.spec, layer, &self.plan))?;
+        let slots_of = |layer| decoder_slots(stack.spec, layer, &self.plan);
+        let (before, slots) = ((0..layer).map(slots_of).sum::<usize>(), slots_of(layer));
+        let slot_bytes = layer_cache_bytes(stack.spec, keys, 1);
+        let region = cache.get_mut(before * slot_bytes..(before + slots) * slot_bytes).ok_or(RunError::WrongPlan)?;
+        let mut own = KeyValueCache::new(region, stack.spec, keys, slots)?;
         let prefix = self.prefix.as_ref().map(|prefix| prefix.layer(self.model, stack.spec, layer));
         (own.first, own.prefix) = (self.first, prefix.as_ref());
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {

@@ -1,11 +1,13 @@
 //! Shares the matrix products of single tokens with other cores of a microcontroller.
 
+use core::mem;
+
 use heapless::Vec;
 
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::Kernels;
-use crate::model::{Matrix, Words};
-use crate::ops::linear::{QuantizedRows, linear_with_bias};
+use crate::model::Matrix;
+use crate::ops::linear::{QuantizedRows, linear};
 
 /// The most cores that share a matrix.
 const MAX_CORES: usize = 4;
@@ -65,29 +67,32 @@ impl Others {
         Self { cores: Some(cores) }
     }
 
-    /// Computes [`linear_with_bias`]. If there are other cores, `x` is one row, and the rows of the
-    /// matrix are shared.
-    pub(crate) fn linear_with_bias(
+    /// Computes [`linear`]. If there are other cores, `x` is one row, and the rows of the matrix and
+    /// the room are shared.
+    pub(crate) fn linear(
         &self,
         kernels: &Kernels,
         x: &QuantizedRows<'_>,
         matrix: &Matrix<'_>,
-        bias: Words<'_>,
+        mut room: &mut [i32],
         out: &mut [i32],
     ) {
         let large = |cores: &&&dyn Cores| cores.count() > 1 && matrix.rows * matrix.cols >= LEAST_WEIGHTS;
         let Some(cores) = self.cores.as_ref().filter(large) else {
-            return linear_with_bias(kernels, x, matrix, bias, out);
+            return linear(kernels, x, matrix, room, out);
         };
         let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
         // A multiple of the rows of any tile.
-        let share = matrix.rows.div_ceil(cores.count().min(MAX_CORES)).next_multiple_of(WIDE_TILE_ROWS);
+        let count = cores.count().min(MAX_CORES);
+        let share = matrix.rows.div_ceil(count).next_multiple_of(WIDE_TILE_ROWS);
+        let share_of_room = room.len() / count.max(1);
         let mut pieces: Vec<_, MAX_CORES> = Vec::new();
         for (index, out) in out.chunks_mut(share).enumerate() {
             let first = index * share;
+            let (own, rest) = mem::take(&mut room).split_at_mut_checked(share_of_room).unwrap_or_default();
+            room = rest;
             // Cannot fail: there are at most `MAX_CORES` shares.
-            _ = pieces
-                .push(move || linear_with_bias(kernels, x, &matrix.rows(first, out.len()), bias.from(first), out));
+            _ = pieces.push(move || linear(kernels, x, &matrix.rows(first, out.len()), own, out));
         }
         let mut work: Vec<&mut (dyn FnMut() + Send), MAX_CORES> = Vec::new();
         for piece in &mut pieces {
@@ -104,6 +109,7 @@ mod tests {
     use super::*;
     use crate::format::spec::{ActivationWidth, WeightLayout};
     use crate::kernels::Weights;
+    use crate::model::Words;
     use crate::ops::linear::quantize_rows;
 
     /// Threads in place of cores.
@@ -150,7 +156,7 @@ mod tests {
                 let matrix = Matrix { rows, cols: COLS, weights, exponent: 36, multipliers, bias };
                 let run = |cores: &'static Host| {
                     let mut out = vec![0; rows];
-                    Others::of(cores).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
+                    Others::of(cores).linear(kernels, &x, &matrix, &mut [0; COLS], &mut out);
                     out
                 };
                 let [alone, others @ ..] = hosts.map(run);

@@ -1,8 +1,8 @@
 //! The stub for targets without other cores.
 
 use crate::kernels::Kernels;
-use crate::model::{Matrix, Words};
-use crate::ops::linear::{QuantizedRows, linear_with_bias};
+use crate::model::Matrix;
+use crate::ops::linear::{QuantizedRows, linear};
 
 /// No other cores.
 #[derive(Clone, Default)]
@@ -10,14 +10,14 @@ pub(crate) struct Others {}
 
 impl Others {
     #[inline(always)]
-    pub(crate) fn linear_with_bias(
+    pub(crate) fn linear(
         &self,
         kernels: &Kernels,
         x: &QuantizedRows<'_>,
         matrix: &Matrix<'_>,
-        bias: Words<'_>,
+        room: &mut [i32],
         out: &mut [i32],
     ) {
-        linear_with_bias(kernels, x, matrix, bias, out);
+        linear(kernels, x, matrix, room, out);
     }
 }

@@ -19,8 +19,8 @@ use crate::format::layout::ALIGNMENT;
 use crate::format::memory::{MemoryPlan, layer_cache_bytes};
 use crate::format::places::WIDE_TILE_ROWS;
 use crate::kernels::Kernels;
-use crate::model::{Matrix, Words};
-use crate::ops::linear::{QuantizedRows, linear_with_bias};
+use crate::model::Matrix;
+use crate::ops::linear::{QuantizedRows, linear};
 use crate::workspace::Scratch;
 
 /// The fewest tokens that a thread takes.
@@ -155,25 +155,25 @@ impl Others {
         self.pool.as_ref().map_or(0, |pool| pool.threads.current_num_threads())
     }
 
-    /// Computes [`linear_with_bias`](crate::ops::linear::linear_with_bias). If there are other
-    /// threads, `x` is one row, and the rows of the matrix are shared.
-    pub(crate) fn linear_with_bias(
+    /// Computes [`linear`](crate::ops::linear::linear). If there are other threads, `x` is one row,
+    /// and the rows of the matrix are shared. No kernel set with threads needs room.
+    pub(crate) fn linear(
         &self,
         kernels: &Kernels,
         x: &QuantizedRows<'_>,
         matrix: &Matrix<'_>,
-        bias: Words<'_>,
+        room: &mut [i32],
         out: &mut [i32],
     ) {
         if self.pool.is_none() {
-            return linear_with_bias(kernels, x, matrix, bias, out);
+            return linear(kernels, x, matrix, room, out);
         }
         let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
         let threads = (matrix.rows * matrix.cols / LEAST_WEIGHTS).clamp(1, self.count() + 1);
         let share = matrix.rows.div_ceil(threads).next_multiple_of(WIDE_TILE_ROWS);
         self.share_out(out, share, repeat_n((), threads), |index, out, ()| {
             let first = index * share;
-            linear_with_bias(kernels, x, &matrix.rows(first, out.len()), bias.from(first), out);
+            linear(kernels, x, &matrix.rows(first, out.len()), &mut [], out);
         });
     }
 
@@ -241,6 +241,7 @@ mod tests {
     use super::*;
     use crate::format::spec::{ActivationWidth, WeightLayout};
     use crate::kernels::Weights;
+    use crate::model::Words;
     use crate::ops::linear::quantize_rows;
 
     #[test]
@@ -269,7 +270,7 @@ mod tests {
                 let matrix = Matrix { rows, cols: COLS, weights, exponent: 36, multipliers, bias };
                 let run = |others| {
                     let mut out = vec![0; rows];
-                    Others::new(others).linear_with_bias(kernels, &x, &matrix, bias, &mut out);
+                    Others::new(others).linear(kernels, &x, &matrix, &mut [], &mut out);
                     out
                 };
                 let alone = run(0);

@@ -8,9 +8,9 @@ pub(crate) mod softmax;
 use products::tiles;
 #[cfg(kinglet_dsp)]
 pub(crate) use products::tiles_at_places;
-#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
-pub(crate) use products::widened;
 pub(crate) use products::{matmul, tokens};
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
+pub(crate) use products::{widened, widened_in};
 use rotary::rotate;
 pub(crate) use rows::{add, gate};
 use rows::{quantize8, quantize16, rectify};
@@ -26,6 +26,7 @@ pub(crate) static SCALAR: Kernels = Kernels {
     products8: Products {
         rows: |out, x, weights, cols| matmul(out, x, weights, cols),
         tiles: |out, x, weights, cols| tiles(out, x, weights, cols),
+        tiles_with_room: None,
         paired: None,
         wide_tiles: None,
         packed: None,
@@ -33,6 +34,7 @@ pub(crate) static SCALAR: Kernels = Kernels {
     products16: Products {
         rows: |out, x, weights, cols| matmul(out, x, weights, cols),
         tiles: |out, x, weights, cols| tiles(out, x, weights, cols),
+        tiles_with_room: None,
         paired: None,
         wide_tiles: None,
         packed: None,

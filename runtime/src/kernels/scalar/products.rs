@@ -1,7 +1,10 @@
 //! Matrix products of activations and weights.
 
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
+use bytemuck::cast_slice_mut;
+
 use crate::format::places::TILE;
-#[cfg(kinglet_dsp)]
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
 use crate::format::places::tile_place;
 
 /// The dot product. Exact, because callers bound the factors so that every sum fits an `i32`.
@@ -39,13 +42,34 @@ pub(crate) fn matmul<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i
     }
 }
 
-/// Columns of a row that are widened on the stack at a time.
-#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
-const WIDENED: usize = 512;
+/// A product with 8-bit activations, which are widened in `room` to use the 16-bit product: for
+/// cores on which multiplying bytes is not faster. Returns `false` if there is too little room.
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
+pub(crate) fn widened_in(
+    room: &mut [i32],
+    out: &mut [i32],
+    x: &[i8],
+    weights: &[i8],
+    cols: usize,
+    tiles16: fn(&mut [i32], &[i16], &[i8], usize),
+) -> bool {
+    let Some(wide) = cast_slice_mut(room).get_mut(..cols) else { return false };
+    for (x, out) in tokens(x, cols, out, weights.len() / cols.max(1)) {
+        for (wide, &narrow) in wide.iter_mut().zip(x) {
+            *wide = narrow.into();
+        }
+        tiles16(out, wide, weights, cols);
+    }
+    true
+}
 
-/// A product with 8-bit activations, which are widened to use the 16-bit product: for cores on
-/// which multiplying bytes is not faster.
-#[cfg(any(all(kinglet_thumb2, not(kinglet_dsp)), target_arch = "riscv32"))]
+/// Columns that [`widened`] has room for.
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
+const COLUMNS: usize = 128;
+
+/// [`widened_in`] a small buffer on the stack, for weights that are converted some columns at a
+/// time; with more columns, it multiplies slowly.
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
 pub(crate) fn widened(
     out: &mut [i32],
     x: &[i8],
@@ -53,15 +77,8 @@ pub(crate) fn widened(
     cols: usize,
     tiles16: fn(&mut [i32], &[i16], &[i8], usize),
 ) {
-    #[repr(align(4))]
-    struct Row([i16; WIDENED]);
-    let mut row = Row([0; WIDENED]);
-    let Some(wide) = row.0.get_mut(..cols) else { return tiles(out, x, weights, cols) };
-    for (x, out) in tokens(x, cols, out, weights.len() / cols.max(1)) {
-        for (wide, &narrow) in wide.iter_mut().zip(x) {
-            *wide = narrow.into();
-        }
-        tiles16(out, wide, weights, cols);
+    if !widened_in(&mut [0; COLUMNS / 2], out, x, weights, cols, tiles16) {
+        tiles_at_places(out, x, weights, cols);
     }
 }
 
@@ -95,7 +112,7 @@ pub(crate) fn tiles<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8
 }
 
 /// [`tiles`] in less code, for shapes that no model has.
-#[cfg(kinglet_dsp)]
+#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
 #[cold]
 pub(crate) fn tiles_at_places<X: Copy + Into<i32>>(out: &mut [i32], x: &[X], weights: &[i8], cols: usize) {
     let rows = weights.len() / cols.max(1);

@@ -22,11 +22,13 @@ pub(crate) static DSP: Kernels = Kernels {
     name: "arm-dsp",
     products8: Products {
         tiles: tiles::tiles8,
+        tiles_with_room: Some(tiles::tiles8_with_room),
         paired: if features::PAIRED_WEIGHTS { Some(paired::paired8) } else { None },
         ..scalar::SCALAR.products8
     },
     products16: Products {
         tiles: tiles::tiles16,
+        tiles_with_room: Some(tiles::tiles16_with_room),
         paired: if features::PAIRED_WEIGHTS { Some(paired::paired16) } else { None },
         packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
         ..scalar::SCALAR.products16

@@ -7,7 +7,8 @@
 
 use core::arch::naked_asm;
 
-use super::tiles::{Interleaved, WIDENED, Wide, widen};
+use bytemuck::cast_slice_mut;
+
 use crate::format::places::TILE;
 use crate::kernels::scalar;
 use crate::kernels::table::Weights;
@@ -315,28 +316,33 @@ fn begin_of(sum: i32) -> Option<i64> {
 }
 
 /// [`paired16`] over 8-bit activations, which are widened first.
-pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &Weights<'_>, cols: usize) -> bool {
+pub(super) fn paired8(out: &mut [i32], x: &[i8], weights: &Weights<'_>, cols: usize, room: &mut [i32]) -> bool {
     let rows = weights.bytes.len() / cols.max(1);
-    let mut wide = Wide([0; WIDENED]);
-    let tokens = if 2 * cols <= WIDENED { 2 } else { 1 };
-    cols <= WIDENED
-        && x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))).all(|(x, out)| {
-            let Some(wide) = wide.0.get_mut(..x.len()) else { return false };
-            widen(wide, x);
-            paired16(out, wide, weights, cols)
-        })
+    let tokens = if room.len() < 2 * cols { 1 } else { 2 };
+    let Some((wide, room)) = room.split_at_mut_checked(tokens * cols / 2) else { return false };
+    x.chunks((tokens * cols).max(1)).zip(out.chunks_mut((tokens * rows).max(1))).all(|(x, out)| {
+        let Some(wide) = cast_slice_mut(wide).get_mut(..x.len()) else { return false };
+        wide.iter_mut().zip(x).for_each(|(wide, &narrow)| *wide = narrow.into());
+        paired16(out, wide, weights, cols, room)
+    })
 }
 
 /// See [`Products::paired`](crate::kernels::table::Products::paired).
-pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &Weights<'_>, cols: usize) -> bool {
+pub(super) fn paired16(
+    mut out: &mut [i32],
+    mut x: &[i16],
+    weights: &Weights<'_>,
+    cols: usize,
+    room: &mut [i32],
+) -> bool {
     let weights = weights.bytes;
     let rows = weights.len() / cols.max(1);
     let aligned = weights.as_ptr().addr().is_multiple_of(4) && x.as_ptr().addr().is_multiple_of(4);
     if rows == 0 || !rows.is_multiple_of(TILE) || !cols.is_multiple_of(TILE) || !aligned {
         return false;
     }
-    if x.len() >= 2 * cols && 2 * cols <= WIDENED {
-        match in_twos(out, x, weights, cols) {
+    if x.len() >= 2 * cols {
+        match in_twos(out, x, weights, cols, room) {
             Some(tokens) => {
                 x = x.get(tokens * cols..).unwrap_or(&[]);
                 out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
@@ -355,16 +361,17 @@ pub(super) fn paired16(mut out: &mut [i32], mut x: &[i16], weights: &Weights<'_>
     true
 }
 
-/// Multiplies two tokens at a time, and returns the number of tokens; `None` if [`begin_of`] is.
+/// Multiplies two tokens at a time, if they fit `room`, and returns the number of tokens; `None` if
+/// [`begin_of`] is.
 #[inline(never)]
-fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<usize> {
+fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize, room: &mut [i32]) -> Option<usize> {
     let (rows, tiles) = (weights.len() / cols.max(1), cols / TILE);
-    let mut interleaved = Interleaved::new();
+    let Some(room) = cast_slice_mut::<_, i16>(room).get_mut(..2 * cols) else { return Some(0) };
     let mut done = 0;
     for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
         // SAFETY: it reads the activations of two tokens at a word boundary, and writes as many,
         // for which there is room.
-        let sums = unsafe { interleave(interleaved.0.as_mut_ptr().cast(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
+        let sums = unsafe { interleave(room.as_mut_ptr(), x.as_ptr(), x.as_ptr().add(cols), tiles) };
         let begin = [begin_of(sums as i32)?, begin_of((sums >> 32) as i32)?];
         let by = TwoTokens { begin, tiles, blocks: rows / TILE, out_bytes: 4 * rows };
         for half in [0, 2] {
@@ -372,7 +379,7 @@ fn in_twos(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) -> Option<us
             // two tokens, and writes two sums of each: `out` has `rows` of each token.
             unsafe {
                 let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
-                two_tokens(weights, interleaved.0.as_ptr().cast(), out, &by);
+                two_tokens(weights, room.as_ptr(), out, &by);
             }
         }
         done += 2;

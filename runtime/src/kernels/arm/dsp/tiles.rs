@@ -5,10 +5,12 @@
 //! pairs, and their activations are interleaved, so that one load replaces two: 14 instructions.
 
 use core::arch::naked_asm;
-use core::mem::MaybeUninit;
+
+use bytemuck::cast_slice_mut;
 
 use crate::format::places::TILE;
 use crate::kernels::scalar;
+use crate::kernels::table::Weights;
 
 /// Arguments of [`one_token`] in addition to three pointers.
 #[repr(C)]
@@ -105,14 +107,10 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
 struct TwoTokens {
     /// The number of columns, divided by four.
     tiles: usize,
-    /// Bytes from the end of these columns to their beginning in the next block.
-    to_next_block: usize,
     /// The address where the first token's sums end.
     end: *const i32,
     /// Bytes of one token's sums.
     out_bytes: usize,
-    /// Whether to add the products to `out` rather than overwrite it.
-    add: u32,
 }
 
 /// The bytes of a body of [`two_tokens`]'s loop.
@@ -126,9 +124,8 @@ macro_rules! half_tile_bytes {
 /// with two of the four rows of each block, the rows that `weights` and `out` point to.
 ///
 /// # Safety
-/// `weights` points to two of the four rows of the first block; blocks have `16 * tiles` bytes, at
-/// a stride of `16 * tiles + to_next_block`, and there are as many as sums up to `end`. `x` has
-/// `8 * tiles` values. Both are at a word boundary. `out` points to the rows' sums among the first
+/// `weights` points to two of the four rows of the first block; blocks have `16 * tiles` bytes, and
+/// there are as many as sums up to `end`. `x` has `8 * tiles` values. Both are at a word boundary. `out` points to the rows' sums among the first
 /// token's sums; the second token's sums are `out_bytes` later. Neither `tiles` nor the number of
 /// blocks is 0.
 #[unsafe(naked)]
@@ -137,7 +134,7 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
         cpu!(),
         "
           push {r4-r11, lr}
-          ldm r3, {r3-r6, r9}
+          ldm r3, {r3-r5}
           // The loop is unrolled by eight tiles, and entered `-tiles % 8` bodies late.
           add r7, r1, r3, lsl #4
           rsbs r3, r3, #0
@@ -149,26 +146,19 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
           adr r8, 2f
           add r3, r8
           orr r3, r3, #1
-          // On the stack, the initial registers of a block: x, four sums, `add`. Then the entry of
-          // the loop, out of both tokens, its end, and to_next_block.
-          sub sp, #44
-          add r6, r2
-          strd r3, r2, [sp, #24]
-          strd r6, r5, [sp, #32]
-          str r4, [sp, #40]
+          // On the stack, the initial registers of a block: x, four sums, the entry of the loop. Then
+          // out of both tokens, and its end.
+          sub sp, #36
+          add r5, r2
+          strd r2, r5, [sp, #24]
+          str r4, [sp, #32]
           mov r2, r7
-          movs r3, #0
-          strd r1, r3, [sp]
-          strd r3, r3, [sp, #8]
-          strd r3, r9, [sp, #16]
+          movs r7, #0
+          strd r1, r7, [sp]
+          strd r7, r7, [sp, #8]
+          strd r7, r3, [sp, #16]
         1:
-          ldm sp, {r1, r3-r7}
-          cbz r7, 3f
-          ldrd r7, r8, [sp, #28]
-          ldrd r3, r4, [r7]
-          ldrd r5, r6, [r8]
-        3:
-          ldr pc, [sp, #24]
+          ldm sp, {r1, r3-r6, pc}
         ",
         unrolled!(
             8,
@@ -193,15 +183,14 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
         "
           cmp r1, r2
           bne 2b
-          ldrd r7, r8, [sp, #28]
-          ldrd r9, r10, [sp, #36]
+          add r12, sp, #24
+          ldm r12, {r7, r8, r9}
           strd r3, r4, [r7], #16
           strd r5, r6, [r8], #16
-          strd r7, r8, [sp, #28]
-          add r0, r10
+          strd r7, r8, [r12]
           cmp r7, r9
           blo 1b
-          add sp, #44
+          add sp, #36
           pop {r4-r11, pc}
         ",
         options(raw)
@@ -214,7 +203,7 @@ unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32
 /// `x` and `other` have `4 * tiles` values, at a word boundary, and `to` has room for both; `tiles`
 /// is not 0.
 #[unsafe(naked)]
-unsafe extern "C" fn interleave_loop(to: *mut MaybeUninit<i16>, x: *const i16, other: *const i16, tiles: usize) {
+unsafe extern "C" fn interleave_loop(to: *mut i16, x: *const i16, other: *const i16, tiles: usize) {
     naked_asm!(
         "
           push {r4-r7}
@@ -231,87 +220,54 @@ unsafe extern "C" fn interleave_loop(to: *mut MaybeUninit<i16>, x: *const i16, o
     )
 }
 
-/// The number of 16-bit activations, of one token or two, that are widened or interleaved on the
-/// stack at a time.
-pub(super) const WIDENED: usize = 768;
-
-/// The activations of two tokens, at a word boundary; those beyond the last column are
-/// uninitialized.
-#[repr(align(4))]
-pub(super) struct Interleaved(pub(super) [MaybeUninit<i16>; WIDENED]);
-
-impl Interleaved {
-    pub(super) const fn new() -> Self {
-        Self([const { MaybeUninit::uninit() }; WIDENED])
-    }
-}
-
-/// 16-bit values at a word boundary.
-#[repr(align(4))]
-pub(super) struct Wide(pub(super) [i16; WIDENED]);
-
-/// Widens bytes to 16 bits.
-pub(super) fn widen(to: &mut [i16], x: &[i8]) {
-    for (to, &x) in to.iter_mut().zip(x) {
-        *to = x.into();
-    }
-}
-
 /// Interleaves two tokens, both at a word boundary, four columns at a time.
-fn interleave(to: &mut Interleaved, x: &[i16], other: &[i16]) {
-    let tiles = x.len().min(other.len()).min(WIDENED / 2) / TILE;
+fn interleave(to: &mut [i16], x: &[i16], other: &[i16]) {
+    let tiles = x.len().min(other.len()).min(to.len() / 2) / TILE;
     if tiles > 0 {
         // SAFETY: it reads `4 * tiles` values of both slices, at a word boundary, and writes
         // `8 * tiles` values.
-        unsafe { interleave_loop(to.0.as_mut_ptr(), x.as_ptr(), other.as_ptr(), tiles) };
+        unsafe { interleave_loop(to.as_mut_ptr(), x.as_ptr(), other.as_ptr(), tiles) };
     }
 }
 
 /// [`interleave`] for bytes, which are widened.
-fn interleave8(to: &mut Interleaved, x: &[i8], other: &[i8]) {
+fn interleave8(to: &mut [i16], x: &[i8], other: &[i8]) {
     let fours = x.as_chunks::<TILE>().0.iter().zip(other.as_chunks::<TILE>().0);
-    for (to, (&[a, b, c, d], &[e, f, g, h])) in to.0.as_chunks_mut().0.iter_mut().zip(fours) {
-        let wide = |x: i8| MaybeUninit::new(x.into());
+    for (to, (&[a, b, c, d], &[e, f, g, h])) in to.as_chunks_mut().0.iter_mut().zip(fours) {
+        let wide = i16::from;
         *to = [wide(a), wide(b), wide(c), wide(d), wide(e), wide(f), wide(g), wide(h)];
     }
 }
 
-/// Multiplies two tokens at a time, over as many columns as fit on the stack, and returns the
-/// number of tokens. The weights are at a word boundary, and sizes are multiples of four.
+/// Multiplies two tokens at a time, if they fit `room`, and returns the activations and the sums of
+/// the others. The weights are at a word boundary, and sizes are multiples of four.
 #[inline(never)]
-fn in_twos<X>(
-    out: &mut [i32],
-    x: &[X],
+fn in_twos<'a, X>(
+    out: &'a mut [i32],
+    x: &'a [X],
     weights: &[i8],
     cols: usize,
-    interleave: fn(&mut Interleaved, &[X], &[X]),
-) -> usize {
+    room: &mut [i32],
+    interleave: fn(&mut [i16], &[X], &[X]),
+) -> (&'a [X], &'a mut [i32]) {
     let rows = weights.len() / cols.max(1);
-    let mut interleaved = Interleaved::new();
+    let Some(room) = cast_slice_mut(room).get_mut(..2 * cols) else { return (x, out) };
     let mut done = 0;
     for (x, out) in scalar::tokens(x, 2 * cols, out, 2 * rows) {
         let (x, other) = x.split_at_checked(cols).unwrap_or((&[], &[]));
-        for (part, (x, other)) in x.chunks(WIDENED / 2).zip(other.chunks(WIDENED / 2)).enumerate() {
-            interleave(&mut interleaved, x, other);
-            let by = TwoTokens {
-                tiles: x.len() / TILE,
-                to_next_block: TILE * (cols - x.len()),
-                end: out.as_ptr().wrapping_add(rows),
-                out_bytes: 4 * rows,
-                add: u32::from(part > 0),
-            };
-            for half in [0, 2] {
-                // SAFETY: of each four rows it reads two, at a word boundary, in a range of
-                // columns, and writes two sums of each token: `out` has `rows` of each.
-                unsafe {
-                    let weights = weights.as_ptr().add(TILE * (WIDENED / 2 * part + half));
-                    two_tokens(weights, interleaved.0.as_ptr().cast(), out.as_mut_ptr().add(half), &by);
-                }
+        interleave(room, x, other);
+        let by = TwoTokens { tiles: cols / TILE, end: out.as_ptr().wrapping_add(rows), out_bytes: 4 * rows };
+        for half in [0, 2] {
+            // SAFETY: of each four rows it reads two, at a word boundary, and the activations of
+            // two tokens, and writes two sums of each: `out` has `rows` of each token.
+            unsafe {
+                let (weights, out) = (weights.as_ptr().add(TILE * half), out.as_mut_ptr().add(half));
+                two_tokens(weights, room.as_ptr(), out, &by);
             }
         }
         done += 2;
     }
-    done
+    (x.get(done * cols..).unwrap_or(&[]), out.get_mut(done * rows..).unwrap_or(&mut []))
 }
 
 /// Whether the loops support the weights.
@@ -321,59 +277,57 @@ fn fits(weights: &[i8], cols: usize) -> bool {
     rows > 0 && rows.is_multiple_of(TILE) && cols.is_multiple_of(TILE) && aligned
 }
 
-/// [`tiles16`] over 8-bit activations, which are widened first.
-pub(super) fn tiles8(mut out: &mut [i32], mut x: &[i8], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    if x.len() >= 2 * cols && fits(weights, cols) {
-        let tokens = in_twos(out, x, weights, cols, interleave8);
-        x = x.get(tokens * cols..).unwrap_or(&[]);
-        out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
+/// [`tiles16_with_room`] over 8-bit activations, which are widened first.
+pub(super) fn tiles8_with_room(
+    out: &mut [i32],
+    x: &[i8],
+    weights: &Weights<'_>,
+    cols: usize,
+    room: &mut [i32],
+) -> bool {
+    let weights = weights.bytes;
+    if !fits(weights, cols) {
+        return false;
     }
-    if !x.is_empty() {
-        tiles8_in_parts(out, x, weights, cols);
-    }
+    let (x, out) = if x.len() < 2 * cols { (x, out) } else { in_twos(out, x, weights, cols, room, interleave8) };
+    scalar::widened_in(room, out, x, weights, cols, tiles16)
 }
 
-/// Widens one token at a time. A row longer than [`WIDENED`] is multiplied in parts, by four rows
-/// of weights at a time.
-#[inline(never)]
-fn tiles8_in_parts(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
-    let mut wide = Wide([0; WIDENED]);
-    for (x, out) in scalar::tokens(x, cols, out, rows) {
-        if let Some(wide) = wide.0.get_mut(..cols) {
-            widen(wide, x);
-            tiles16(out, wide, weights, cols);
-            continue;
-        }
-        let out = out.as_chunks_mut::<TILE>().0;
-        out.as_flattened_mut().fill(0);
-        for (part, x) in x.chunks(WIDENED).enumerate() {
-            let Some(wide) = wide.0.get_mut(..x.len()) else { return };
-            widen(wide, x);
-            for (out, weights) in out.iter_mut().zip(weights.chunks_exact((TILE * cols).max(1))) {
-                let weights = weights.get(TILE * WIDENED * part..).and_then(|weights| weights.get(..TILE * x.len()));
-                let mut sums = [0; TILE];
-                tiles16(&mut sums, wide, weights.unwrap_or(&[]), x.len());
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = out.wrapping_add(sum);
-                }
-            }
-        }
+/// [`tiles16`] that interleaves the activations of two tokens.
+pub(super) fn tiles16_with_room(
+    out: &mut [i32],
+    x: &[i16],
+    weights: &Weights<'_>,
+    cols: usize,
+    room: &mut [i32],
+) -> bool {
+    let weights = weights.bytes;
+    if !fits(weights, cols) || !x.as_ptr().addr().is_multiple_of(4) {
+        return false;
     }
+    let (x, out) = if x.len() < 2 * cols { (x, out) } else { in_twos(out, x, weights, cols, room, interleave) };
+    in_ones(out, x, weights, cols);
+    true
+}
+
+/// [`tiles8_with_room`] for few columns.
+pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
+    scalar::widened(out, x, weights, cols, tiles16);
 }
 
 /// See [`Products::tiles`](crate::kernels::table::Products::tiles).
-pub(super) fn tiles16(mut out: &mut [i32], mut x: &[i16], weights: &[i8], cols: usize) {
-    let rows = weights.len() / cols.max(1);
+pub(super) fn tiles16(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
     if !fits(weights, cols) || !x.as_ptr().addr().is_multiple_of(4) {
         return scalar::tiles_at_places(out, x, weights, cols);
     }
-    if x.len() >= 2 * cols {
-        let tokens = in_twos(out, x, weights, cols, interleave);
-        x = x.get(tokens * cols..).unwrap_or(&[]);
-        out = out.get_mut(tokens * rows..).unwrap_or(&mut []);
-    }
+    in_ones(out, x, weights, cols);
+}
+
+/// Multiplies one token at a time. The activations and the weights are at a word boundary, and
+/// sizes are multiples of four.
+#[inline(always)]
+fn in_ones(out: &mut [i32], x: &[i16], weights: &[i8], cols: usize) {
+    let rows = weights.len() / cols.max(1);
     for (x, out) in scalar::tokens(x, cols, out, rows) {
         let shape = OneToken { tiles: cols / TILE, blocks: rows / TILE };
         // SAFETY: it reads `rows * cols` weights and `cols` activations, both at a word boundary,

@@ -24,10 +24,11 @@ use crate::kernels::table::{Kernels, Products};
 /// The kernel set for MVE. The feature `mve` promises that the core has it.
 pub(crate) static MVE: Kernels = Kernels {
     name: "arm-mve",
-    products8: Products { rows: matmul::matmul8, tiles: tiles::tiles8, ..DSP.products8 },
+    products8: Products { rows: matmul::matmul8, tiles: tiles::tiles8, tiles_with_room: None, ..DSP.products8 },
     products16: Products {
         rows: matmul::matmul16,
         tiles: tiles::tiles16,
+        tiles_with_room: None,
         packed: if features::PACKED_WEIGHTS { Some(packed::packed16) } else { None },
         ..DSP.products16
     },

@@ -18,6 +18,7 @@ pub(crate) static THUMB2: Kernels = Kernels {
     name: "arm-thumb2",
     products8: Products {
         tiles: tiles::tiles8,
+        tiles_with_room: Some(tiles::tiles8_with_room),
         packed: if features::PACKED_WEIGHTS { Some(packed::packed) } else { None },
         ..scalar::SCALAR.products8
     },

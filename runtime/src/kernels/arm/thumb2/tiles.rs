@@ -6,6 +6,7 @@
 use core::arch::naked_asm;
 
 use crate::format::places::TILE;
+use crate::kernels::table::Weights;
 use crate::kernels::{scalar, words};
 
 /// Arguments of [`one_token`] in addition to three pointers.
@@ -139,6 +140,17 @@ unsafe extern "C" fn one_token(weights: *const i8, x: *const i16, out: *mut i32,
 }
 
 /// [`tiles16`] over 8-bit activations, which are widened first.
+pub(super) fn tiles8_with_room(
+    out: &mut [i32],
+    x: &[i8],
+    weights: &Weights<'_>,
+    cols: usize,
+    room: &mut [i32],
+) -> bool {
+    scalar::widened_in(room, out, x, weights.bytes, cols, tiles16)
+}
+
+/// [`tiles8_with_room`] for few columns.
 pub(super) fn tiles8(out: &mut [i32], x: &[i8], weights: &[i8], cols: usize) {
     scalar::widened(out, x, weights, cols, tiles16);
 }

@@ -27,6 +27,7 @@ pub(super) static AVX2: Kernels = Kernels {
     products8: Products {
         rows: proven!(|out, x, weights, cols| matmul::matmul8(out, x, weights, cols)),
         tiles: proven!(|out, x, weights, cols| tiles::tiles8(out, x, weights, cols)),
+        tiles_with_room: None,
         paired: None,
         wide_tiles: Some(proven!(|out, x, weights, cols| {
             tiles::wide_tiles8(out, x, weights.bytes, cols);
@@ -37,6 +38,7 @@ pub(super) static AVX2: Kernels = Kernels {
     products16: Products {
         rows: proven!(|out, x, weights, cols| matmul::matmul16(out, x, weights, cols)),
         tiles: proven!(|out, x, weights, cols| tiles::tiles16(out, x, weights, cols)),
+        tiles_with_room: None,
         paired: None,
         wide_tiles: Some(proven!(|out, x, weights, cols| {
             tiles::wide_tiles16(out, x, weights.bytes, cols);
