@@ -3,6 +3,7 @@
 
 mod archive;
 mod package;
+mod systems;
 
 use std::fs;
 use std::path::Path;
