@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::cargo::{cargo_in, kinglet, root, target_folder};
 use crate::programs::folder_of;
+use crate::readme::follow;
 
 #[derive(Args, Default)]
 pub(crate) struct Browser {
@@ -129,6 +130,7 @@ fn write_page(page: &Path, module: &[u8], converter: &[u8]) -> Result<()> {
 
 fn check(page: &Path, package: &Path, options: &Browser) -> Result<()> {
     let (folder, examples) = (folder_of("browser"), folder_of(""));
+    follow(&package.join("README.md"), &page.with_file_name("readme"))?;
     node(Command::new("node").arg(folder.join("npm/test.mjs")).args([package, &examples]))?;
     let (checkpoint, blob) = (root().join(CHECKPOINT), page.with_file_name("converted.kinglet"));
     kinglet(&["convert", CHECKPOINT, "--output", &blob.to_string_lossy(), "--force"])?;

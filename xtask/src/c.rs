@@ -17,6 +17,7 @@ use crate::counts::Counted;
 use crate::emulate::{emulate, measure};
 use crate::machines::{CORES, Core};
 use crate::programs::folder_of;
+use crate::readme::follow;
 use crate::table;
 use archive::{TARGETS, archive, folder, succeed};
 
@@ -123,7 +124,8 @@ pub(crate) fn check(bless: bool) -> Result<()> {
         counted.write()?;
         table::write("bindings/c/README.md", "sizes", &table)?;
     }
-    package::check(Path::new(&out))
+    package::check(Path::new(&out))?;
+    follow(&folder().join("README.md"), &Path::new(&out).join("readme"))
 }
 
 impl Machine {

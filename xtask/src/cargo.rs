@@ -1,6 +1,6 @@
 //! Runs cargo, and prints each call.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -38,6 +38,12 @@ pub(crate) fn kinglet(arguments: &[&str]) -> Result<()> {
 /// The output of `kinglet`.
 pub(crate) fn kinglet_output(arguments: &[&str]) -> Result<String> {
     output_of(root(), &[&KINGLET, arguments].concat())
+}
+
+/// Builds `kinglet`, and returns its path.
+pub(crate) fn kinglet_program() -> Result<PathBuf> {
+    cargo(&["build", "--quiet", "--package", "kinglet-convert", "--no-default-features", "--bin", "kinglet"], &[])?;
+    Ok(target_folder("debug/kinglet").into())
 }
 
 const KINGLET: [&str; 8] =

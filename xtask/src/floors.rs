@@ -54,7 +54,7 @@ const CONVERTER: &[&[&str]] = &[
 /// The rooms of this program.
 const XTASK: &[&[&str]] = &[
     &["cargo", "floors", "machines"],
-    &["beside", "emulate", "floats", "programs", "python"],
+    &["beside", "emulate", "floats", "programs", "python", "readme"],
     &["blobs", "boards", "browser", "counts", "executors", "first", "portable", "signed", "talk"],
     &["pico", "table", "template"],
     &["c", "checkpoint", "deep"],

@@ -22,6 +22,7 @@ mod pico;
 mod portable;
 mod programs;
 mod python;
+mod readme;
 mod signed;
 mod table;
 mod talk;
