@@ -5,7 +5,7 @@
 
 `--train` and `--heldout` are files with lines of JSON with `text` and `label`; by default the examples are the commands for a home of
 `models/home/data.py`. With `--weights`, training is quantization-aware: the forward pass uses the quantized weights of the runtime
-(`kinglet.qat`). Convert the checkpoint with the same `--weights` and with `calibrate=False`.
+(`kinglet.qat`), and with `--activations` its quantized activations. Convert the checkpoint with these options and with `calibrate=False`.
 """
 
 import argparse
@@ -25,11 +25,15 @@ def arguments():
     parser.add_argument("--train", help="lines of JSON with `text` and `label`")
     parser.add_argument("--heldout", help="such lines that are not trained on")
     parser.add_argument("--weights", choices=["int8", "int4"], help="train with the weights that the runtime will have")
+    parser.add_argument("--activations", choices=["a8", "a16"], help="also train with the activations that the runtime will have")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    if wanted.activations and not wanted.weights:
+        parser.error("--activations needs --weights")
+    return wanted
 
 
 def examples(wanted):
@@ -73,8 +77,8 @@ def main():
     if wanted.weights:
         from kinglet import qat
 
-        qat.prepare(network, weights=wanted.weights)
-        print("before training, with rounded weights:", accuracy(network, tokenizer, held, names) if held else "-", flush=True)
+        qat.prepare(network, weights=wanted.weights, activations=wanted.activations)
+        print("before training, with rounded numbers:", accuracy(network, tokenizer, held, names) if held else "-", flush=True)
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=wanted.rate, weight_decay=0.05)
     fall = lambda step: min(step / 50, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / wanted.steps)))
