@@ -111,6 +111,11 @@ fn run(line: &str, folder: &Path) -> String {
             for path in rest.iter().filter(|word| word.contains('/')) {
                 assert!(Path::new(ROOT).join(path).exists(), "{line}: there is no {path}");
             }
+            // Nothing is trained here: a classifier that ships stands in for the one that the script would write.
+            if let Some(out) = rest.iter().skip_while(|word| **word != "--out").nth(1) {
+                let trained = fs::canonicalize(Path::new(ROOT).join("models/home/intent")).expect("it ships");
+                std::os::unix::fs::symlink(trained, folder.join(out)).expect("a link");
+            }
             String::new()
         }
         _ => panic!("no rule says how to check `{line}`"),
@@ -138,10 +143,6 @@ fn every_command_of_the_book_runs_and_prints_what_is_said() {
                 "sh" => {
                     last.clear();
                     for line in block.text.lines().filter(|line| !line.trim().is_empty()) {
-                        // The output of a training is not there.
-                        if line.contains(" tuned") {
-                            continue;
-                        }
                         last.push_str(&run(line, folder.path()));
                         commands += 1;
                     }
