@@ -35,6 +35,7 @@ mod sentence_piece;
 mod settings;
 mod split;
 mod tables;
+mod unicode;
 mod words;
 
 pub use alias::alias;

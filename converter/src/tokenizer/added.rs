@@ -12,7 +12,6 @@ use super::alias::unalias;
 use super::builder::Builder;
 use super::description::{contradictory, flag, malformed, text, unsupported};
 use super::model::Strings;
-use super::pattern;
 
 /// An added token.
 #[derive(Debug)]
@@ -99,8 +98,8 @@ impl Builder<'_> {
             normalized: tables.vocabulary(wanted(true), false, false),
             flags: tables.words(tokens.iter().map(|token| token.id << 8 | token.flags)),
             decoded: tables.vocabulary(tokens.iter().map(|token| (decoded(token), token.id)).collect(), true, false),
-            spaces: tables.set(char::is_whitespace),
-            words: tables.set(pattern::is_word),
+            spaces: tables.spaces(),
+            words: tables.word_characters(),
         }
     }
 }

@@ -7,7 +7,16 @@ use unicode_categories::UnicodeCategories;
 use super::builder::Builder;
 use super::description::{few, flag, malformed, parts, text, unsupported};
 use super::sentence_piece::SPACES_AT_ENDS;
-use super::tables::Tables;
+use super::tables::{FixedMap, Tables};
+
+/// The maps of BERT's cleaning, by what it does: bit 0 cleans, bit 1 pads Chinese characters.
+static CLEANED: [FixedMap; 4] = [const { FixedMap::new() }; 4];
+
+/// The maps to lower case, by what they do: bit 0 removes marks, bit 1 lowers letters.
+static LOWERED: [FixedMap; 4] = [const { FixedMap::new() }; 4];
+
+/// The map that removes marks of every kind.
+static STRIPPED: FixedMap = FixedMap::new();
 
 impl Builder<'_> {
     pub(super) fn normalizer(&mut self) -> Result<Vec<NormalizerStep>> {
@@ -21,7 +30,10 @@ impl Builder<'_> {
                     let lower = flag(part, "lowercase", true);
                     let strip = part["strip_accents"].as_bool().unwrap_or(lower);
                     if clean || pad {
-                        let (entries, sequences) = tables.map(|c| bert_clean(c, clean, pad));
+                        let (entries, sequences) = tables
+                            .fixed_map(&CLEANED[usize::from(clean) + 2 * usize::from(pad)], |c| {
+                                bert_clean(c, clean, pad)
+                            });
                         steps.push(NormalizerStep::Map { entries, sequences });
                     }
                     if strip {
@@ -29,11 +41,12 @@ impl Builder<'_> {
                         steps.push(tables.decompose(false));
                     }
                     if strip || lower {
-                        let (entries, sequences) = tables.map(|c| match c {
-                            c if strip && c.is_mark_nonspacing() => Some(Vec::new()),
-                            c if lower => changed(c, c.to_lowercase()),
-                            _ => None,
-                        });
+                        let (entries, sequences) =
+                            tables.fixed_map(&LOWERED[usize::from(strip) + 2 * usize::from(lower)], |c| match c {
+                                c if strip && c.is_mark_nonspacing() => Some(Vec::new()),
+                                c if lower => changed(c, c.to_lowercase()),
+                                _ => None,
+                            });
                         steps.push(NormalizerStep::Map { entries, sequences });
                     }
                 }
@@ -54,24 +67,24 @@ impl Builder<'_> {
                 }
                 "Lowercase" => {
                     self.expansion.at_least(2, 2);
-                    let (entries, sequences) = tables.map(|c| changed(c, c.to_lowercase()));
+                    let (entries, sequences) = tables.fixed_map(&LOWERED[2], |c| changed(c, c.to_lowercase()));
                     steps.push(NormalizerStep::Map { entries, sequences });
                 }
                 "StripAccents" => {
                     let is_mark = unicode_normalization_alignments::char::is_combining_mark;
-                    let (entries, sequences) = tables.map(|c| is_mark(c).then(Vec::new));
+                    let (entries, sequences) = tables.fixed_map(&STRIPPED, |c| is_mark(c).then(Vec::new));
                     steps.push(NormalizerStep::Map { entries, sequences });
                 }
                 "Strip" => steps.push(NormalizerStep::Strip {
                     left: flag(part, "strip_left", true),
                     right: flag(part, "strip_right", true),
-                    spaces: tables.set(char::is_whitespace),
+                    spaces: tables.spaces(),
                 }),
                 "Prepend" => steps.push(NormalizerStep::Prepend {
                     content: tables.add(text(part, "prepend", "normalizer")?.as_bytes()),
                 }),
                 "Replace" if part["pattern"]["Regex"] == SPACES_AT_ENDS && part["content"] == "" => {
-                    steps.push(NormalizerStep::Strip { left: true, right: true, spaces: tables.set(|c| c == ' ') });
+                    steps.push(NormalizerStep::Strip { left: true, right: true, spaces: tables.set(&[(' ', ' ')]) });
                 }
                 "Replace" => {
                     let content = text(part, "content", "normalizer")?;

@@ -1,10 +1,9 @@
 //! Compiles the regular expressions that tokenizers split texts with to rows of items, and refuses
 //! other expressions.
 
-use std::sync::LazyLock;
-
 use anyhow::{Result, anyhow, bail};
 use kinglet::tokenizer::pattern::{ItemKind, MAX_ITEMS, MAX_STATES, Pattern};
+use kinglet::tokenizer::tables::Span;
 use regex_syntax::hir::{Class, HirKind};
 use serde_json::Value;
 
@@ -38,7 +37,7 @@ impl Tables {
         let items: Vec<(u32, u32, u32)> = text
             .chars()
             .map(|wanted| {
-                let class = self.set(|c| c == wanted);
+                let class = self.set(&[(wanted, wanted)]);
                 (class.start, class.len, ONCE.to_word())
             })
             .collect();
@@ -47,8 +46,8 @@ impl Tables {
     }
 
     /// A pattern that matches one character of a set.
-    pub(super) fn one_of(&mut self, is: impl Fn(char) -> bool) -> Pattern {
-        let class = self.set(is);
+    pub(super) fn one_of(&mut self, set: fn(&mut Self) -> Span) -> Pattern {
+        let class = set(self);
         let alternatives = self.add(&[1]);
         Pattern { items: self.words([class.start, class.len, ONCE.to_word()]), alternatives }
     }
@@ -56,7 +55,7 @@ impl Tables {
     /// `\w+|[^\w\s]+`, as the `regex` crate reads it: `tokenizers` uses that engine here.
     pub(super) fn words_and_signs(&mut self) -> Pattern {
         let many = ItemKind::Take { min: 1, max: u8::MAX, possessive: false }.to_word();
-        let classes = [self.set(is_word), self.set(|c| !is_word(c) && !c.is_whitespace())];
+        let classes = [self.word_characters(), self.signs()];
         Pattern {
             items: self.words(classes.into_iter().flat_map(|class| [class.start, class.len, many])),
             alternatives: self.add(&[1, 1]),
@@ -95,8 +94,7 @@ impl Tables {
             }
             counts.push(alternative.len() as u8);
             for item in alternative {
-                let members = members(&item.class).map_err(unsupported)?;
-                let class = self.set(|c| members.binary_search(&c).is_ok());
+                let class = self.set(&members(&item.class).map_err(unsupported)?);
                 words.extend([class.start, class.len, item.kind.to_word()]);
             }
         }
@@ -104,18 +102,11 @@ impl Tables {
     }
 }
 
-/// Whether a character is part of a word to the `regex` crate, which `tokenizers` uses for added
-/// tokens and white space.
-pub(super) fn is_word(c: char) -> bool {
-    static WORDS: LazyLock<Vec<char>> = LazyLock::new(|| characters_of(r"\w").expect("it is a class"));
-    WORDS.binary_search(&c).is_ok()
-}
-
-/// The characters of a class, as Oniguruma reads it, with which `tokenizers` splits texts.
+/// The ranges of a class, as Oniguruma reads it, with which `tokenizers` splits texts.
 ///
 /// Both engines read Unicode 16, and a test compares them. Classes that they read differently are
 /// refused or spelt out.
-fn members(class: &str) -> Result<Vec<char>> {
+fn members(class: &str) -> Result<Vec<(char, char)>> {
     // Oniguruma reads `[:` as a class of Unicode, and the parser used here as one of ASCII; `--`
     // and `~~` are operations on sets in this parser only.
     if let Some(other) = ["[:", "--", "~~"].into_iter().find(|other| class.contains(other)) {
@@ -128,21 +119,23 @@ fn members(class: &str) -> Result<Vec<char>> {
     let of_latin_1 = if class.contains('[') { "" } else { "²³¹¼½¾" };
     let word = format!(r"\p{{Alphabetic}}\p{{M}}\p{{Nd}}\p{{Pc}}{of_latin_1}");
     let class = class.replace(r"\w", &format!("[{word}]")).replace(r"\W", &format!("[^{word}]"));
-    characters_of(&class)
+    ranges(&class)
 }
 
-/// The characters of a class, as the `regex` crate reads it.
-fn characters_of(class: &str) -> Result<Vec<char>> {
+/// The ranges of a class, as the `regex` crate reads it, in order.
+pub(super) fn ranges(class: &str) -> Result<Vec<(char, char)>> {
     let parsed = regex_syntax::parse(class).map_err(|_| anyhow!("the class {class}"))?;
     let found: Vec<char> = match parsed.kind() {
-        HirKind::Class(Class::Unicode(set)) => return Ok(set.iter().flat_map(|r| r.start()..=r.end()).collect()),
+        HirKind::Class(Class::Unicode(set)) => {
+            return Ok(set.iter().map(|range| (range.start(), range.end())).collect());
+        }
         HirKind::Literal(literal) => core::str::from_utf8(&literal.0)?.chars().collect(),
         _ => Vec::new(),
     };
     if found.len() != 1 {
         bail!("{class} is not one character");
     }
-    Ok(found)
+    Ok(found.into_iter().map(|c| (c, c)).collect())
 }
 
 /// A parser, with the rest of its expression.
@@ -313,6 +306,11 @@ mod tests {
         assert!(Tables::default().pattern("(a").is_err());
     }
 
+    /// The characters of a class.
+    fn ours(class: &str) -> Vec<char> {
+        members(class).expect("a class").into_iter().flat_map(|(first, last)| first..=last).collect()
+    }
+
     /// The characters of a class, found by Oniguruma itself.
     fn theirs(class: &str) -> Vec<char> {
         let all: String = characters().collect();
@@ -352,7 +350,7 @@ mod tests {
             r"[\p{L}&&[^a-z]]",
         ];
         for class in classes.into_iter().map(str::to_owned).chain(properties) {
-            let (ours, theirs) = (members(&class).expect("a class"), theirs(&class));
+            let (ours, theirs) = (ours(&class), theirs(&class));
             let differ = ours.iter().filter(|c| !theirs.contains(c)).chain(theirs.iter().filter(|c| !ours.contains(c)));
             assert!(ours == theirs, "{class}: {:?}", differ.take(9).collect::<Vec<_>>());
         }
@@ -363,7 +361,7 @@ mod tests {
 
     #[test]
     fn folded_letters_have_their_relatives() {
-        assert_eq!(members("(?i:s)").unwrap(), ['S', 's', '\u{17f}']);
-        assert!(members(r"\p{L}").unwrap().len() > 100_000);
+        assert_eq!(ours("(?i:s)"), ['S', 's', '\u{17f}']);
+        assert!(ours(r"\p{L}").len() > 100_000);
     }
 }

@@ -4,10 +4,10 @@ use anyhow::Result;
 use kinglet::tokenizer::pattern::Behavior;
 use kinglet::tokenizer::section::{Prepend, SplitStep};
 use serde_json::Value;
-use unicode_categories::UnicodeCategories;
 
 use super::builder::Builder;
 use super::description::{character, few, flag, parts, unsupported};
+use super::tables::Tables;
 
 /// The expression by which byte-level families split texts, unless they have their own.
 const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -17,7 +17,6 @@ impl Builder<'_> {
         let mut steps = Vec::new();
         let tables = &mut self.tables;
         let split = |pattern, behavior| SplitStep::Split { pattern, behavior, invert: false };
-        let punctuation = |c: char| c.is_ascii_punctuation() || c.is_punctuation();
         for part in few(parts(&self.description["pre_tokenizer"], "pretokenizers"), 8, "pre-tokenizers")? {
             // If a text may be split at any character, a prefix before each split may double it.
             let scattered = steps
@@ -25,25 +24,25 @@ impl Builder<'_> {
                 .any(|step| matches!(step, SplitStep::Split { behavior, .. } if *behavior != Behavior::Removed));
             match part["type"].as_str().unwrap_or_default() {
                 "BertPreTokenizer" => {
-                    steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed));
-                    steps.push(split(tables.one_of(punctuation), Behavior::Isolated));
+                    steps.push(split(tables.one_of(Tables::spaces), Behavior::Removed));
+                    steps.push(split(tables.one_of(Tables::punctuation), Behavior::Isolated));
                 }
-                "WhitespaceSplit" => steps.push(split(tables.one_of(char::is_whitespace), Behavior::Removed)),
+                "WhitespaceSplit" => steps.push(split(tables.one_of(Tables::spaces), Behavior::Removed)),
                 "Whitespace" => {
                     let pattern = tables.words_and_signs();
                     steps.push(SplitStep::Split { pattern, behavior: Behavior::Removed, invert: true });
                 }
                 "Punctuation" => {
-                    steps.push(split(tables.one_of(punctuation), behavior(part, Behavior::Isolated)?));
+                    steps.push(split(tables.one_of(Tables::punctuation), behavior(part, Behavior::Isolated)?));
                 }
                 "Digits" => {
                     let behavior =
                         if flag(part, "individual_digits", false) { Behavior::Isolated } else { Behavior::Contiguous };
-                    steps.push(split(tables.one_of(char::is_numeric), behavior));
+                    steps.push(split(tables.one_of(Tables::numerals), behavior));
                 }
                 "CharDelimiterSplit" => {
                     let delimiter = character(part, "delimiter", ' ')?;
-                    steps.push(split(tables.one_of(|c| c == delimiter), Behavior::Removed));
+                    steps.push(split(tables.literal(delimiter.encode_utf8(&mut [0; 4])), Behavior::Removed));
                 }
                 "Split" => steps.push(SplitStep::Split {
                     pattern: tables.any_pattern(&part["pattern"])?.0,

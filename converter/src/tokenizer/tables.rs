@@ -1,14 +1,10 @@
 //! Writes the tables of a section, which `kinglet::tokenizer::tables` reads.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
-use kinglet::tokenizer::graphemes::{Break, CONJUNCT_EXTEND, CONJUNCT_LINKER, CONSONANT};
 use kinglet::tokenizer::tables::{ASCII, MapKind, Span};
 use kinglet::tokenizer::vocabulary::{BLOCK, VocabularySpec};
-use unicode_normalization_alignments::char::{
-    canonical_combining_class, compose, decompose_canonical, decompose_compatible,
-};
-use unicode_segmentation::UnicodeSegmentation;
 
 /// A section under construction. Equal tables are stored once.
 #[derive(Debug, Default)]
@@ -20,6 +16,52 @@ pub(super) struct Tables {
 /// Every character.
 pub(super) fn characters() -> impl Iterator<Item = char> {
     '\0'..=char::MAX
+}
+
+/// A table that depends on Unicode only. It is made once, because that takes a test of every
+/// character.
+pub(super) type Fixed = OnceLock<Vec<u8>>;
+
+/// A map from characters to their replacements that depends on Unicode only: entries and sequences.
+pub(super) type FixedMap = OnceLock<(Vec<u8>, Vec<u8>)>;
+
+pub(super) fn bytes_of(words: impl IntoIterator<Item = u32>) -> Vec<u8> {
+    words.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+/// The table of a class for each character: the classes of ASCII, and the characters at which the
+/// class changes.
+fn classes(ascii: impl Iterator<Item = u8>, changes: Vec<(char, u8)>) -> Vec<u8> {
+    let changes = changes.into_iter().map(|(c, class)| u32::from(c) << 8 | u32::from(class));
+    ascii.chain(bytes_of(changes)).collect()
+}
+
+/// A map from characters to their replacements, as entries and sequences.
+fn map(become_: impl Fn(char) -> Option<Vec<char>>) -> (Vec<u8>, Vec<u8>) {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut sequences = Sequences::default();
+    for c in characters() {
+        let Some(to) = become_(c) else { continue };
+        let (kind, operand) = match to[..] {
+            [one] => (MapKind::Shift, (1_u32 << 28).wrapping_add_signed(one as i32 - c as i32)),
+            [' ', middle, ' '] if middle == c => (MapKind::Pad, 0),
+            _ => (MapKind::Sequence, sequences.place(&to)),
+        };
+        let place = u32::from(c);
+        match entries.last_mut() {
+            Some(entry) if entry.takes(place, kind, operand) => entry.last = place,
+            Some(entry) if entry.alternates_to(place, kind, operand) => {
+                (entry.kind, entry.last) = (MapKind::Alternate, place);
+            }
+            _ => entries.push(Entry { first: place, last: place, kind, operand }),
+        }
+    }
+    let mut table: Vec<u8> = characters().take(ASCII).map(|c| u8::from(become_(c).is_some())).collect();
+    for entry in entries {
+        table.extend((entry.first << 11 | (entry.last - entry.first)).to_le_bytes());
+        table.extend(((entry.kind as u32) << 29 | entry.operand).to_le_bytes());
+    }
+    (table, sequences.bytes)
 }
 
 impl Tables {
@@ -43,96 +85,40 @@ impl Tables {
     }
 
     pub(super) fn words(&mut self, words: impl IntoIterator<Item = u32>) -> Span {
-        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
-        self.add(&bytes)
+        self.add(&bytes_of(words))
     }
 
-    /// A class for each character; 0 for most.
-    pub(super) fn classes(&mut self, class: impl Fn(char) -> u8) -> Span {
-        let mut table: Vec<u8> = characters().take(ASCII).map(&class).collect();
-        let mut last = 0;
-        for c in characters() {
-            let class = class(c);
-            if class != last {
-                table.extend((u32::from(c) << 8 | u32::from(class)).to_le_bytes());
-                last = class;
-            }
-        }
-        self.add(&table)
-    }
-
-    pub(super) fn set(&mut self, is: impl Fn(char) -> bool) -> Span {
-        self.classes(|c| u8::from(is(c)))
-    }
-
-    /// A map from characters to their replacements, as entries and sequences.
-    pub(super) fn map(&mut self, become_: impl Fn(char) -> Option<Vec<char>>) -> (Span, Span) {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut sequences = Sequences::default();
-        for c in characters() {
-            let Some(to) = become_(c) else { continue };
-            let (kind, operand) = match to[..] {
-                [one] => (MapKind::Shift, (1_u32 << 28).wrapping_add_signed(one as i32 - c as i32)),
-                [' ', middle, ' '] if middle == c => (MapKind::Pad, 0),
-                _ => (MapKind::Sequence, sequences.place(&to)),
-            };
-            let place = u32::from(c);
-            match entries.last_mut() {
-                Some(entry) if entry.takes(place, kind, operand) => entry.last = place,
-                Some(entry) if entry.alternates_to(place, kind, operand) => {
-                    (entry.kind, entry.last) = (MapKind::Alternate, place);
-                }
-                _ => entries.push(Entry { first: place, last: place, kind, operand }),
-            }
-        }
-        let mut table: Vec<u8> = characters().take(ASCII).map(|c| u8::from(become_(c).is_some())).collect();
-        for entry in entries {
-            table.extend((entry.first << 11 | (entry.last - entry.first)).to_le_bytes());
-            table.extend(((entry.kind as u32) << 29 | entry.operand).to_le_bytes());
-        }
-        (self.add(&table), self.add(&sequences.bytes))
-    }
-
-    /// The map of canonical or compatible decompositions. Hangul syllables are left out, because a
-    /// formula decomposes them.
-    pub(super) fn decompositions(&mut self, compatible: bool) -> (Span, Span) {
-        self.map(|c| {
-            if ('\u{ac00}'..='\u{d7a3}').contains(&c) {
-                return None;
-            }
-            let mut letters = Vec::new();
-            if compatible {
-                decompose_compatible(c, |letter| letters.push(letter));
+    /// A set of characters, as ranges in order.
+    pub(super) fn set(&mut self, ranges: &[(char, char)]) -> Span {
+        let mut changes: Vec<(char, u8)> = Vec::new();
+        for &(first, last) in ranges {
+            if changes.last().is_some_and(|&(end, _)| end == first) {
+                changes.pop();
             } else {
-                decompose_canonical(c, |letter| letters.push(letter));
+                changes.push((first, 1));
             }
-            (letters != [c]).then_some(letters)
-        })
-    }
-
-    pub(super) fn combining_classes(&mut self) -> Span {
-        self.classes(canonical_combining_class)
-    }
-
-    /// The pairs of characters that compose to one character.
-    pub(super) fn compositions(&mut self) -> Span {
-        let mut pairs = Vec::new();
-        for c in characters().filter(|c| !('\u{ac00}'..='\u{d7a3}').contains(c)) {
-            let mut letters = Vec::new();
-            decompose_canonical(c, |letter| letters.push(letter));
-            let Some((&last, rest)) = letters.split_last() else { continue };
-            let first = rest.iter().copied().map(Some).reduce(|a, b| compose(a?, b?)).flatten();
-            if let Some(first) = first.filter(|&first| compose(first, last) == Some(c)) {
-                pairs.push([first, last, c].map(u32::from));
-            }
+            changes.extend((last..=char::MAX).nth(1).map(|next| (next, 0)));
         }
-        pairs.sort_unstable();
-        self.words(pairs.into_iter().flatten())
+        let holds = |c: char| ranges.iter().any(|&(first, last)| (first..=last).contains(&c));
+        let ascii = characters().take(ASCII).map(|c| u8::from(holds(c)));
+        self.add(&classes(ascii, changes))
     }
 
-    /// The class of each character at the boundaries of grapheme clusters.
-    pub(super) fn graphemes(&mut self) -> Span {
-        self.classes(grapheme_class)
+    /// Adds a table of a class for each character, 0 for most.
+    pub(super) fn fixed(&mut self, table: &Fixed, class: impl Fn(char) -> u8) -> Span {
+        let made = table.get_or_init(|| {
+            let mut last = 0;
+            let changes = characters().map(|c| (c, class(c)));
+            let changes = changes.filter(|&(_, class)| core::mem::replace(&mut last, class) != class).collect();
+            classes(characters().take(ASCII).map(&class), changes)
+        });
+        self.add(made)
+    }
+
+    /// Adds a map from characters to their replacements, as entries and sequences.
+    pub(super) fn fixed_map(&mut self, table: &FixedMap, become_: impl Fn(char) -> Option<Vec<char>>) -> (Span, Span) {
+        let (entries, sequences) = table.get_or_init(|| map(become_));
+        (self.add(entries), self.add(sequences))
     }
 
     /// Strings with their ids, in the order of the strings. `ranks` adds a map from ids to strings,
@@ -245,64 +231,4 @@ impl Sequences {
         self.known.insert(sequence.to_vec(), place);
         place
     }
-}
-
-/// The class of a character, found by testing where clusters end beside characters of known class.
-fn grapheme_class(c: char) -> u8 {
-    let joined = |text: &[char]| text.iter().collect::<String>().graphemes(true).count() == 1;
-    let after = |before: char| joined(&[before, c]);
-    let before = |after: char| joined(&[c, after]);
-    const CONSONANT_LETTER: char = '\u{915}';
-    const LINKER: char = '\u{94d}';
-    if c == '\r' {
-        return Break::CarriageReturn as u8;
-    }
-    if c == '\n' {
-        return Break::LineFeed as u8;
-    }
-    // Nothing extends a control character.
-    if !before('\u{308}') {
-        return Break::Control as u8;
-    }
-    if c == '\u{200d}' {
-        return Break::ZeroWidthJoiner as u8 | CONJUNCT_EXTEND;
-    }
-    if after('a') {
-        // The character may be between a consonant and its linker, or may link two consonants
-        // itself.
-        let extends = joined(&[CONSONANT_LETTER, LINKER, c, CONSONANT_LETTER]);
-        let links = joined(&[CONSONANT_LETTER, c, CONSONANT_LETTER]);
-        let mark = !joined(&['\u{1f600}', c, '\u{200d}', '\u{1f600}']);
-        let kind = if mark { Break::SpacingMark } else { Break::Extend };
-        let conjunct = if links {
-            CONJUNCT_LINKER
-        } else if extends {
-            CONJUNCT_EXTEND
-        } else {
-            0
-        };
-        return kind as u8 | conjunct;
-    }
-    if before('a') {
-        return Break::Prepend as u8;
-    }
-    if joined(&['\u{1f600}', '\u{200d}', c]) {
-        return Break::Pictographic as u8;
-    }
-    if after('\u{1f1e6}') {
-        return Break::RegionalIndicator as u8;
-    }
-    if joined(&[CONSONANT_LETTER, LINKER, c]) {
-        return Break::Other as u8 | CONSONANT;
-    }
-    let (leading, vowel, trailing) = ('\u{1100}', '\u{1161}', '\u{11a8}');
-    let kind = match (after(leading), after(vowel), after(trailing), before(vowel), before(trailing)) {
-        (true, false, false, true, false) => Break::Leading,
-        (true, true, false, true, true) => Break::Vowel,
-        (false, true, true, false, true) => Break::Trailing,
-        (true, false, false, true, true) => Break::LeadingVowel,
-        (true, false, false, false, true) => Break::LeadingVowelTrailing,
-        _ => Break::Other,
-    };
-    kind as u8
 }
