@@ -1,6 +1,8 @@
 //! Fuzz targets for checkpoints: one file of a folder is the input. The converter must refuse the
 //! folder, or write a blob that passes the runtime's checks.
 
+use core::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,7 @@ use kinglet::Model;
 use kinglet_convert::convert::convert;
 use kinglet_convert::family::Options;
 use kinglet_convert::opened::Source;
+use tempfile::TempDir;
 
 /// Small golden checkpoints of different kinds.
 const CASES: [&str; 10] = [
@@ -27,26 +30,38 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A temporary folder, in memory if possible, because a disk is slow.
-pub(super) fn memory_folder() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
+/// Writes `bytes` to a file of a temporary folder, and returns the folder. Each thread has one
+/// folder for each kind, which `prepare` fills when it is new.
+pub(super) fn with_file(kind: &str, file: &str, bytes: &[u8], prepare: impl FnOnce(&Path)) -> PathBuf {
+    thread_local! {
+        static FOLDERS: RefCell<BTreeMap<String, TempDir>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    FOLDERS.with_borrow_mut(|folders| {
+        let directory = folders.entry(kind.to_owned()).or_insert_with(|| {
+            // In memory if possible, because a disk is slow.
+            let memory = Path::new("/dev/shm");
+            let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+            let directory = directory.expect("a folder");
+            prepare(directory.path());
+            directory
+        });
+        fs::write(directory.path().join(file), bytes).expect("memory");
+        directory.path().to_owned()
+    })
 }
 
 /// Opens and converts the folder of a case, in which one file is replaced by `bytes`.
 fn open(case: &str, file: &str, bytes: &[u8]) {
-    let directory = memory_folder();
-    for name in ["config.json", "generation_config.json", "model.safetensors"] {
-        let from = folder("golden").join(case).join(name);
-        if name != file && from.exists() {
-            fs::copy(from, directory.path().join(name)).expect("memory");
+    let directory = with_file(&format!("{case} {file}"), file, bytes, |directory| {
+        let weights = if file == "pytorch_model.bin" { None } else { Some("model.safetensors") };
+        for name in ["config.json", "generation_config.json"].into_iter().chain(weights) {
+            let from = folder("golden").join(case).join(name);
+            if name != file && from.exists() {
+                fs::copy(from, directory.join(name)).expect("memory");
+            }
         }
-    }
-    fs::write(directory.path().join(file), bytes).expect("memory");
-    if file == "pytorch_model.bin" {
-        fs::remove_file(directory.path().join("model.safetensors")).expect("it was copied");
-    }
-    match Source::open(directory.path(), &Options::default()).and_then(|source| convert(&source, &[], None, &|| ())) {
+    });
+    match Source::open(&directory, &Options::default()).and_then(|source| convert(&source, &[], None, &|| ())) {
         Ok(converted) => {
             Model::from_bytes(&converted.blob).expect("what the converter writes is valid");
         }

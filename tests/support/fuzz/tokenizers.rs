@@ -32,28 +32,39 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tokenizers")
 }
 
-/// A small tokenizer: Kinglet's and the `tokenizers` crate's.
-struct Small {
-    name: String,
-    section: Vec<u8>,
-    theirs: tokenizers::Tokenizer,
+/// A small tokenizer. Each of its forms is made when it is first used.
+pub(super) struct Small {
+    folder: PathBuf,
+    section: OnceLock<Vec<u8>>,
+    theirs: OnceLock<tokenizers::Tokenizer>,
+}
+
+impl Small {
+    /// The section of Kinglet's tokenizer.
+    pub(super) fn section(&self) -> &[u8] {
+        self.section.get_or_init(|| build(&self.folder).expect("it is read").expect("a tokenizer"))
+    }
+
+    /// The tokenizer of the `tokenizers` crate.
+    fn theirs(&self) -> &tokenizers::Tokenizer {
+        self.theirs.get_or_init(|| {
+            let file = self.folder.join("tokenizer.json");
+            let mut theirs = tokenizers::Tokenizer::from_file(file).expect("the crate reads it");
+            theirs.with_padding(None).with_truncation(None).expect("nothing to cut");
+            theirs
+        })
+    }
 }
 
 /// The small tokenizers, in the order of their names.
-fn all() -> &'static [Small] {
+pub(super) fn all() -> &'static [Small] {
     static ALL: OnceLock<Vec<Small>> = OnceLock::new();
     ALL.get_or_init(|| {
         let entries = fs::read_dir(folder()).expect("the folder").map(|entry| entry.expect("an entry").path());
         let mut folders: Vec<PathBuf> = entries.filter(|path| path.join("tokenizer.json").exists()).collect();
         folders.sort();
-        let small = |folder: &PathBuf| {
-            let mut theirs =
-                tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).expect("the crate reads it");
-            theirs.with_padding(None).with_truncation(None).expect("nothing to cut");
-            let section = build(folder).expect("it is read").expect("a tokenizer");
-            Small { name: folder.display().to_string(), section, theirs }
-        };
-        folders.iter().map(small).collect()
+        let small = |folder| Small { folder, section: OnceLock::new(), theirs: OnceLock::new() };
+        folders.into_iter().map(small).collect()
     })
 }
 
@@ -90,7 +101,7 @@ pub(super) fn tables(bytes: &[u8]) {
 
 fn forge(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let small = u.choose(all())?;
-    let mut section = small.section.clone();
+    let mut section = small.section().to_vec();
     let word = |section: &[u8], at: usize| u32::from_le_bytes(section[at..at + 4].try_into().expect("four bytes"));
     let header_at = section.len() - word(&section, 8) as usize;
     if u.arbitrary()? {
@@ -139,7 +150,7 @@ pub(super) fn section_bytes(bytes: &[u8]) {
 
 /// Sections of every kind, as initial inputs.
 pub(super) fn sections() -> Vec<Vec<u8>> {
-    all().iter().map(|small| small.section.clone()).collect()
+    all().iter().map(|small| small.section().to_vec()).collect()
 }
 
 fn checksum(section: &[u8]) -> [u8; 4] {
@@ -151,18 +162,18 @@ fn checksum(section: &[u8]) -> [u8; 4] {
 pub(super) fn text(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let small = &all()[usize::from(*first) % all().len()];
-    let device = Tokenizer::from_bytes(&small.section).expect("a tokenizer");
+    let device = Tokenizer::from_bytes(small.section()).expect("a tokenizer");
     let text = String::from_utf8_lossy(rest);
-    let expected = small.theirs.encode(&*text, true).expect("the crate tokenizes it");
+    let expected = small.theirs().encode(&*text, true).expect("the crate tokenizes it");
     let tokens = encode(&device, &text, None, &EncodeOptions::default()).expect("the device tokenizes it");
     let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-    assert_eq!(ids, expected.get_ids(), "{}: {text:?}", small.name);
+    assert_eq!(ids, expected.get_ids(), "{}: {text:?}", small.folder.display());
     let offsets: Vec<(usize, usize)> = tokens.iter().map(|token| (token.start as usize, token.end as usize)).collect();
-    assert_eq!(offsets, expected.get_offsets(), "{}: offsets of {text:?}", small.name);
+    assert_eq!(offsets, expected.get_offsets(), "{}: offsets of {text:?}", small.folder.display());
     // One of the crate's decoders panics on an empty list.
     if !ids.is_empty() {
-        let back = small.theirs.decode(&ids, false).expect("the crate decodes it");
-        assert_eq!(decode(&device, &ids, false), back, "{}: text of {ids:?}", small.name);
+        let back = small.theirs().decode(&ids, false).expect("the crate decodes it");
+        assert_eq!(decode(&device, &ids, false), back, "{}: text of {ids:?}", small.folder.display());
     }
 }
 
@@ -190,7 +201,7 @@ fn use_section(section: &[u8]) {
 /// The shortest `tokenizer.json` files of the small tokenizers.
 pub(super) fn files() -> Vec<Vec<u8>> {
     let mut files: Vec<Vec<u8>> =
-        all().iter().map(|small| fs::read(Path::new(&small.name).join("tokenizer.json")).expect("a file")).collect();
+        all().iter().map(|small| fs::read(small.folder.join("tokenizer.json")).expect("a file")).collect();
     files.sort_by_key(Vec::len);
     files.truncate(12);
     files
@@ -201,11 +212,11 @@ pub(super) fn files() -> Vec<Vec<u8>> {
 pub(super) fn sentence_piece(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let (class, file, _) = SENTENCE_PIECES[usize::from(*first) % SENTENCE_PIECES.len()];
-    let directory = super::checkpoints::memory_folder();
-    let settings = serde_json::json!({ "tokenizer_class": class });
-    fs::write(directory.path().join("tokenizer_config.json"), settings.to_string()).expect("memory");
-    fs::write(directory.path().join(file), rest).expect("memory");
-    match build(directory.path()) {
+    let directory = super::checkpoints::with_file(class, file, rest, |directory| {
+        let settings = serde_json::json!({ "tokenizer_class": class });
+        fs::write(directory.join("tokenizer_config.json"), settings.to_string()).expect("memory");
+    });
+    match build(&directory) {
         Ok(Some(section)) => use_section(&section),
         Ok(None) => panic!("{file} was overlooked"),
         Err(error) => assert!(!format!("{error:#}").is_empty()),
