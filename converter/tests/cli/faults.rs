@@ -1,6 +1,7 @@
 //! Interrupts conversions while the blob is written: the output path then has its old contents or
 //! the whole new blob.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::support::{path, refused, run, shipped, stories, text};
+use crate::support::{copy_of, path, refused, run, shipped, stories, text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kinglet");
 /// The old contents of the output path.
@@ -106,6 +107,43 @@ fn several_runs_at_once_write_one_blob() {
     let mut left = names(folder.path());
     left.sort();
     assert_eq!(left, ["first.kinglet", "forced.kinglet"]);
+}
+
+#[test]
+fn a_checkpoint_that_changes_meanwhile_is_refused_or_makes_a_whole_blob() {
+    let checkpoint = copy_of("stories");
+    let folder = TempDir::new().expect("a folder");
+    let blob = path(&folder, "stories.kinglet");
+    let files = ["config.json", "tokenizer.json", "model.safetensors", "generation_config.json"];
+    let contents = files.map(|name| fs::read(checkpoint.path().join(name)).expect("a file"));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Each file is cut, then removed, and is whole for most of the time.
+            for step in (0..2000).take_while(|_| !done.load(Ordering::Relaxed)) {
+                let (name, content) = (files[step % 4], &contents[step % 4]);
+                let file = checkpoint.path().join(name);
+                fs::write(&file, &content[..content.len() * (step % 7) / 7]).expect("a shorter file");
+                thread::sleep(Duration::from_millis(2));
+                fs::remove_file(&file).expect("it was written");
+                fs::write(&file, content).expect("the whole file");
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        for _ in 0..8 {
+            let _ = fs::remove_file(&blob);
+            let output = Command::new(PROGRAM).args(arguments(text(checkpoint.path()), &blob)).output();
+            let output = output.expect("kinglet runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            if output.status.success() {
+                run(&["inspect", &blob]);
+            } else {
+                assert!(said.starts_with("error: ") && said.lines().count() == 2, "{said}");
+                assert_eq!(names(folder.path()), [""; 0], "{said}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
