@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::real::Rows;
 use crate::reference::{Reference, Step};
 use crate::texts::{Input, end, spread_ids};
+use crate::weights::Weights;
 
 mod products;
 
@@ -30,6 +31,10 @@ const BATCH: usize = 2048;
 pub struct Calibration {
     /// The largest magnitudes.
     pub ranges: Ranges,
+    /// The weights that are rounded in place of the model's, if [`compensate`] has changed them.
+    ///
+    /// [`compensate`]: crate::quantize::compensate
+    pub adjusted: Option<Weights>,
     products: BTreeMap<Role, Products>,
     /// Whether only ranges are collected, and no sums.
     ranges_only: bool,
@@ -100,6 +105,11 @@ impl Calibration {
     /// Whether no layer was observed.
     pub fn is_empty(&self) -> bool {
         self.products.is_empty()
+    }
+
+    /// Replaces the inputs of a layer; `role` is that of the first layer with these inputs.
+    pub(crate) fn replace(&mut self, role: Role, products: Products) {
+        self.products.insert(role, products);
     }
 
     /// The inputs of a layer, if it was run.
@@ -211,6 +221,18 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     Role::Block(stack, block, first)
 }
 
+/// The number of tokens in a text that a decoder writes for its calibration.
+pub const OWN_TOKENS: usize = 160;
+
+/// Texts that a decoder writes for its own calibration. A larger `count` adds texts to those of a
+/// smaller one.
+///
+/// # Errors
+/// When the model is not a decoder.
+pub fn own_texts(source: &Source, count: usize) -> Result<Vec<Input>> {
+    fidelity::sample_texts(source, count, OWN_TOKENS, 0x5eed)
+}
+
 /// The default texts for calibration. A decoder writes its own; other models get token ids spread
 /// over the vocabulary, in texts of many lengths, framed by special tokens.
 ///
@@ -219,7 +241,7 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
 pub fn standard_texts(source: &Source) -> Result<Vec<Input>> {
     let spec = source.spec();
     if spec.encoder.is_none() {
-        return fidelity::sample_texts(source, 12, 160, 0x5eed);
+        return own_texts(source, 12);
     }
     let special = &source.mapping.special;
     let positions = spec.encoder.map_or(0, |stack| stack.max_positions as usize);

@@ -3,6 +3,7 @@
 //! Weights are symmetric int8 with a scale for each output channel, or int4 in groups; all other
 //! numbers are integers with a binary point. [`Shape`] gives the layout of each tensor.
 
+mod compensate;
 mod gptq;
 mod groups;
 mod table;
@@ -25,6 +26,8 @@ use crate::real::largest;
 use crate::refuse;
 use crate::weights::{Tensor, Weights, role_name, tabulated};
 use gptq::Factor;
+
+pub use compensate::{can_compensate, compensate};
 
 /// The largest magnitude of an int8 weight; -128 is not used.
 const MAX_WEIGHT: f64 = 127.0;
@@ -56,8 +59,9 @@ enum Rounding<'f> {
 }
 
 /// Encodes every tensor of a model, in payload order and in parallel. With a calibration, weights
-/// are rounded by the inputs of the layers; without one, to the nearest. With an empty calibration,
-/// each row has the scale with the least squared error.
+/// are rounded by the inputs of the layers, and those of [`compensate`] take the place of `weights`;
+/// without one, to the nearest. With an empty calibration, each row has the scale with the least
+/// squared error.
 ///
 /// # Errors
 /// When a value does not fit its integer; the message names the tensor.
@@ -67,6 +71,7 @@ pub fn quantize(
     calibration: Option<&Calibration>,
     progress: Progress<'_>,
 ) -> Result<Vec<Quantized>> {
+    let weights = calibration.and_then(|calibration| calibration.adjusted.as_ref()).unwrap_or(weights);
     // In the order of roles, layers with a common input are neighbours and share the factor of that
     // input.
     let mut ordered: Vec<(usize, (Role, Shape))> = roles(spec).enumerate().collect();
@@ -179,8 +184,12 @@ fn matrix(
     let of = |row: usize, col: usize| if multipliers[row] == 0 { 0.0 } else { scales[row] * multiple(row, col) };
     let blocks = rows.par_chunks(ROWS).enumerate().map(|(block, rows)| {
         let first = block * ROWS;
-        match rounding {
-            Rounding::Calibrated(factor) => factor.round(rows, &|row, col| of(first + row, col), range),
+        match (rounding, layout) {
+            (Rounding::Calibrated(factor), WeightLayout::Packed { .. }) => {
+                let searched = |(at, row): (usize, &&[f32])| factor.search(row, |col| of(first + at, col), range);
+                rows.iter().enumerate().map(searched).collect()
+            }
+            (Rounding::Calibrated(factor), _) => factor.round(rows, &|row, col| of(first + row, col), range),
             _ => {
                 let nearest =
                     |row: usize, (col, x): (usize, &f32)| code(f64::from(*x), of(first + row, col), range) as i8;

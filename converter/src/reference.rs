@@ -3,9 +3,9 @@
 //! The reference uses the checkpoint's own weights, one step per line and without care for memory.
 //! The integers of the runtime are compared with it, and calibration observes it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{ModelSpec, Pooling};
+use kinglet::format::spec::{ModelSpec, Pooling, StackSpec};
 
 use crate::real::add;
 use crate::refuse;
@@ -157,6 +157,34 @@ impl<'a> Reference<'a> {
             self.kept = Some(row.to_vec());
         }
         Ok(x)
+    }
+
+    /// The hidden states that enter the first layer of a model's only stack.
+    ///
+    /// # Errors
+    /// When a token or a length is out of range.
+    pub(crate) fn first_states(&self, input: &Input) -> Result<Rows> {
+        let (id, stack) = self.only_stack()?;
+        let types: Vec<u32> = input.token_types.iter().map(|&token_type| token_type.into()).collect();
+        check_input(stack, &input.ids, &types, 0)?;
+        embed(&self.model, (id, stack), (&input.ids, &types), 0)
+    }
+
+    /// The hidden states of a whole text after one layer of a model's only stack.
+    ///
+    /// # Errors
+    /// When the weights lack a tensor.
+    pub(crate) fn layer(&self, index: usize, x: Rows) -> Result<Rows> {
+        let (id, stack) = self.only_stack()?;
+        block(&Layer { model: &self.model, id, stack, index, first: 0 }, x, &mut Cache::default(), None)
+    }
+
+    fn only_stack(&self) -> Result<(Stack, &'a StackSpec)> {
+        match (&self.model.spec.encoder, &self.model.spec.decoder) {
+            (Some(stack), None) => Ok((Stack::Encoder, stack)),
+            (None, Some(stack)) => Ok((Stack::Decoder, stack)),
+            _ => bail!("the model does not have one stack"),
+        }
     }
 
     /// The results of the head for the last stack's hidden states: a row for each token, or one row

@@ -12,6 +12,9 @@ use crate::fixed::code;
 /// directions that no input has.
 const DAMPING: f64 = 0.01;
 
+/// The number of roundings of a row that [`Factor::search`] keeps.
+const PATHS: usize = 4;
+
 /// The factor of a layer's inputs, in the order in which weights are rounded: the largest inputs
 /// first.
 #[derive(Clone, Debug)]
@@ -78,6 +81,71 @@ impl Factor {
             }
         }
         codes
+    }
+
+    /// The codes of one row of weights, each in `range`, by a search: at each weight it tries the two
+    /// nearest codes after each of the roundings that it keeps, and keeps those with the least error
+    /// in the layer's output. `scale` gives the scale at a column.
+    pub(super) fn search(&self, row: &[f32], scale: impl Fn(usize) -> f64, range: (f64, f64)) -> Vec<i8> {
+        let n = self.order.len();
+        let left = self.order.iter().map(|&column| f64::from(row[column])).collect();
+        let mut paths = vec![Path { off: 0.0, codes: Vec::new(), left }];
+        for (j, &column) in self.order.iter().enumerate() {
+            let (scale, upper) = (scale(column), &self.upper[j * n + j..][..n - j]);
+            let mut steps = Vec::with_capacity(2 * PATHS);
+            for path in &paths {
+                let weight = path.left[0];
+                let nearest = code(weight, scale, range);
+                let second = nearest + if weight > nearest * scale { 1.0 } else { -1.0 };
+                let has_second = scale > 0.0 && (range.0..=range.1).contains(&second);
+                for code in [nearest, second].into_iter().take(1 + usize::from(has_second)) {
+                    let error = (weight - code * scale) / upper[0];
+                    steps.push((path.off + error * error, path, code, error));
+                }
+            }
+            steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+            steps.truncate(PATHS);
+            paths = steps.into_iter().map(|(off, path, code, error)| path.then(off, code, error, upper)).collect();
+        }
+        let mut codes = vec![0; n];
+        let best = paths.first().map_or(&[][..], |path| &path.codes);
+        self.order.iter().zip(best).for_each(|(&column, code)| codes[column] = *code);
+        codes
+    }
+
+    /// The change of a row of weights with the least squared error, if `wanted` is the sum of the
+    /// products of each input and the wanted change of the output.
+    pub(super) fn regress(&self, wanted: &[f64]) -> Vec<f64> {
+        let n = self.order.len();
+        let wanted: Vec<f64> = self.order.iter().map(|&column| wanted[column]).collect();
+        let mut ordered = vec![0.0; n];
+        for (j, upper) in self.upper.chunks_exact(n).enumerate() {
+            let along = dot(&upper[j..], &wanted[j..]);
+            subtract(&mut ordered[j..], -along, &upper[j..]);
+        }
+        let mut change = vec![0.0; n];
+        self.order.iter().zip(ordered).for_each(|(&column, x)| change[column] = x);
+        change
+    }
+}
+
+/// A rounding of the first weights of a row.
+struct Path {
+    /// The squared error of the layer's output.
+    off: f64,
+    codes: Vec<i8>,
+    /// The weights that are not yet rounded.
+    left: Vec<f64>,
+}
+
+impl Path {
+    /// The rounding that continues with `code`. `error` is that of this weight, divided by the
+    /// first number of `upper`.
+    fn then(&self, off: f64, code: f64, error: f64, upper: &[f64]) -> Self {
+        let left = self.left.iter().zip(upper).skip(1).map(|(left, upper)| left - error * upper).collect();
+        let mut codes = self.codes.clone();
+        codes.push(code as i8);
+        Self { off, codes, left }
     }
 }
 
@@ -194,6 +262,45 @@ mod tests {
             let codes: Vec<f64> = codes.into_iter().map(f64::from).collect();
             assert!(off(&codes) < 0.5 * off(&plain), "seed {seed}: {} against {}", off(&codes), off(&plain));
         }
+    }
+
+    #[test]
+    fn a_search_is_off_by_less_than_rounding_in_one_pass() {
+        let factor = Factor::new(&products()).expect("inputs to go by");
+        let (mut one_pass, mut searched, scale, range) = (0.0, 0.0, 0.15, (-8.0, 7.0));
+        for seed in 0..20 {
+            let weights: [f32; WIDTH] = core::array::from_fn(|at| libm::sinf((at * 7 + seed * 13) as f32));
+            let off = |codes: &[i8]| {
+                let error = |row: &[f64; WIDTH]| -> f64 {
+                    let each = row.iter().zip(codes).zip(weights);
+                    each.map(|((x, code), w)| x * (f64::from(*code) * scale - f64::from(w))).sum()
+                };
+                rows().iter().map(|row| error(row) * error(row)).sum::<f64>()
+            };
+            one_pass += off(&factor.round(&[&weights], &|_, _| scale, range)[0]);
+            let codes = factor.search(&weights, |_| scale, range);
+            assert!(codes.iter().all(|code| (-8..=7).contains(code)));
+            searched += off(&codes);
+        }
+        assert!(searched < 0.9 * one_pass, "{searched} against {one_pass}");
+    }
+
+    #[test]
+    fn a_regression_finds_the_change_that_the_outputs_want() {
+        let factor = Factor::new(&products()).expect("inputs to go by");
+        let change: [f64; WIDTH] = core::array::from_fn(|at| libm::sin((at * 5) as f64));
+        let mut wanted = [0.0; WIDTH];
+        for row in rows() {
+            let output: f64 = row.iter().zip(change).map(|(x, w)| x * w).sum();
+            wanted.iter_mut().zip(row).for_each(|(sum, x)| *sum += output * x);
+        }
+        let found = factor.regress(&wanted);
+        let size = |change: &[f64]| -> f64 {
+            let output = |row: &[f64; WIDTH]| -> f64 { row.iter().zip(change).map(|(x, w)| x * w).sum() };
+            rows().iter().map(|row| output(row) * output(row)).sum()
+        };
+        let missing: Vec<f64> = found.iter().zip(change).map(|(found, wanted)| found - wanted).collect();
+        assert!(size(&missing) < 0.01 * size(&change), "{} of {}", size(&missing), size(&change));
     }
 
     #[test]

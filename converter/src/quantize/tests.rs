@@ -3,7 +3,12 @@ use kinglet::format::layout::{BlockPart, Stack};
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::family::{self, Options};
+use crate::fidelity::{compare_each, sample_texts};
+use crate::opened::Source;
+use crate::reference::Reference;
 use crate::testing::{checkpoint, random, random_weights, tiny_bert, tiny_llama};
+use crate::texts::Input;
+use crate::widths::{Width, Widths};
 
 const QUERY: Role = Role::Block(Stack::Decoder, 0, BlockPart::Query);
 
@@ -192,4 +197,44 @@ fn a_scale_of_least_squares_costs_a_row_no_more_than_the_whole_one() {
         }
     }
     assert_eq!(least_squares_scale(&[0.0; 4]), 0.0);
+}
+
+#[test]
+fn layers_make_up_for_the_rounding_errors_of_those_before_them() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/stories").as_ref();
+    let widths = Widths { weights: Width::Int4, ..Widths::default() };
+    let source = Source::open(folder, &Options { widths, ..Options::default() }).unwrap();
+    let spec = source.spec();
+    let read = sample_texts(&source, 12, 80, 1).unwrap();
+    let exact = |text: Input| {
+        let rows = Reference::new(spec, &source.weights).answer(&text)?;
+        Ok((text, rows))
+    };
+    let unseen = sample_texts(&source, 12, 40, 2).unwrap().into_iter().map(exact).collect::<Result<Vec<_>>>().unwrap();
+    let loss = |calibration: &Calibration| {
+        let tensors = quantize(spec, &source.weights, Some(calibration), &|| ()).unwrap();
+        let held = tensors.iter().zip(roles(spec)).map(|(tensor, (role, shape))| {
+            let held = dequantize(spec, role, shape, &tensor.bytes)?;
+            Ok((role, held))
+        });
+        let held = Weights::new(spec, held.collect::<Result<_>>().unwrap()).unwrap();
+        let fidelity = compare_each(spec, &unseen, |(text, exact), comparison| {
+            let found = Reference::new(spec, &held).answer(text)?;
+            comparison.add(text, exact, found.rows().map(|row| row.iter().map(|&x| x.into()).collect()));
+            Ok(())
+        });
+        fidelity.unwrap().language.expect("a language model").kl
+    };
+    let mut calibration = Calibration::gather(&source, &read, &|| ()).unwrap();
+    let before = loss(&calibration);
+    assert!(can_compensate(spec, 12 * 80) && !can_compensate(spec, usize::MAX));
+    compensate(&source, &read, &mut calibration, &|| ()).unwrap();
+    let after = loss(&calibration);
+    assert!(after < 0.8 * before, "{after} nats a token, {before} before");
+}
+
+#[test]
+fn a_model_of_eight_bits_is_not_compensated() {
+    let spec = spec(&tiny_llama());
+    assert!(!can_compensate(&spec, 10));
 }
