@@ -21,7 +21,8 @@ pub fn simplify(source: &mut Source) {
         for block in 0..stack.num_blocks() {
             let role = |part| Role::Block(id, block as u16, part);
             let weights = &mut source.weights;
-            if let Some(kept) = kept_dims(stack, block) {
+            let attends = stack.short_convolution(block).is_none();
+            if let Some(kept) = kept_dims(stack, block).filter(|_| attends) {
                 drop_keys(weights, role(BlockPart::Key), kept, stack.block.attention.head_dim.into());
             }
             // Cross-attention has neither positions nor query and key norms.
@@ -29,7 +30,9 @@ pub fn simplify(source: &mut Source) {
                 drop_keys(weights, role(BlockPart::CrossKey), 0, stack.block.attention.head_dim.into());
             }
             if stack.block.attention.output_bias {
-                fold_values(weights, stack, role(BlockPart::Value), role(BlockPart::Output));
+                if attends {
+                    fold_values(weights, stack, role(BlockPart::Value), role(BlockPart::Output));
+                }
                 fold_values(weights, stack, role(BlockPart::CrossValue), role(BlockPart::CrossOutput));
             }
         }

@@ -137,7 +137,7 @@ impl Seen {
                     self.inputs.push((role, x.clone()));
                 }
             }
-            Step::Norm { role, x, out } => self.ranges.add(spec, role, x, out),
+            Step::Norm { role, x, out } | Step::Convolution { role, x, out } => self.ranges.add(spec, role, x, out),
             Step::Score(largest) => self.ranges.add_score(largest),
             Step::Results(results) => self.ranges.add_results(results),
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    ActivationWidth, AttentionPosition, EmbeddingProjection, PositionTable, Residual, StackSpec,
+    ActivationWidth, AttentionPosition, Convolution, EmbeddingProjection, PositionTable, Residual, StackSpec,
 };
 use rayon::prelude::*;
 
@@ -86,7 +86,7 @@ fn can_move(stack: &StackSpec) -> bool {
     let (block, embedding) = (&stack.block, &stack.embedding);
     let biases = block.norm.bias && block.attention.qkv_bias && block.attention.output_bias && block.feed_forward.bias;
     let plain = block.bottleneck.is_none()
-        && stack.convolution.is_none()
+        && stack.convolution == Convolution::None
         && !block.cross_attention
         && block.feed_forward.networks == 1
         && stack.num_blocks() == usize::from(stack.num_hidden_layers)

@@ -19,6 +19,7 @@ mod embedding;
 mod generate;
 mod head;
 mod model;
+mod short;
 
 pub use crate::real::Rows;
 pub(crate) use checks::check_lengths;
@@ -104,7 +105,7 @@ impl<'a> Reference<'a> {
         for index in 0..usize::from(stack.num_hidden_layers) {
             let layer = Layer { model, id: Stack::Encoder, stack, index, first: 0 };
             x = block(&layer, x, &mut Cache::default(), None)?;
-            if let (0, Some(convolution)) = (index, &stack.convolution) {
+            if let (0, Some(convolution)) = (index, stack.convolution.parallel()) {
                 let embeddings = embed(model, (Stack::Encoder, stack), (ids, token_types), 0)?;
                 add(&mut x, &convolve(model, convolution, &embeddings)?);
                 x = model.norm(&stack.block.norm, Role::Stack(Stack::Encoder, StackPart::ConvolutionNorm), &x)?;

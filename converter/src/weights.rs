@@ -238,7 +238,7 @@ impl Build<'_> {
     /// Reorders a kernel stored as `[outputs, inputs, kernel_size]`, so that all inputs of one
     /// kernel position are together.
     fn convolution(&self, pick: &Pick, rows: usize, cols: usize) -> Result<Vec<f32>> {
-        let Some(kernel) = self.stack().and_then(|stack| stack.convolution) else {
+        let Some(kernel) = self.stack().and_then(|stack| stack.convolution.parallel()) else {
             bail!("{} is a kernel in a stack without", role_name(self.role));
         };
         let seen = usize::from(kernel.kernel_size);
@@ -372,7 +372,7 @@ pub fn tabulated(spec: &ModelSpec, role: Role) -> Option<Activation> {
     use kinglet::format::layout::HeadPart;
     match role {
         Role::Stack(id, StackPart::ConvolutionTable) => {
-            spec.stack(id).and_then(|stack| stack.convolution).map(|convolution| convolution.activation)
+            spec.stack(id).and_then(|stack| stack.convolution.parallel()).map(|convolution| convolution.activation)
         }
         Role::Stack(id, StackPart::ActivationTable) => spec.stack(id).map(|stack| stack.block.feed_forward.activation),
         Role::Head(HeadPart::ActivationTable) => spec.head.transform.map(|transform| transform.activation),

@@ -3,6 +3,8 @@
 //! The code follows the papers: norm, attention, add, norm, feed-forward, add. Architectures differ
 //! by a `match` on the specification.
 
+mod short;
+
 use crate::attention::{Attention, Disentangled, RelativeBias};
 use crate::cache::KeyValueCache;
 use crate::features;
@@ -178,9 +180,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Stores the keys and values of a prepared tile in the cache.
+    /// Stores the keys and values of a prepared tile in the cache, or their products.
     pub(crate) fn store(&self, x: &[i32], start: usize, cache: &mut KeyValueCache<'_>, scratch: &mut Scratch<'_>) {
         let tokens = x.len() / self.hidden_size();
+        if self.convolves() {
+            return self.store_products(tokens, start, cache, scratch);
+        }
         self.project(BlockPart::Key, 0, tokens, scratch);
         let separate = self.stack.spec.block.bottleneck.is_some_and(|b| b.attention == BottleneckAttention::Shared);
         if separate {
@@ -298,7 +303,8 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
     }
 
-    /// Computes attention and the feed-forward networks, with norms and residual connections.
+    /// Computes attention, or what replaces it, and the feed-forward networks, with norms and residual
+    /// connections.
     fn sublayers(
         &self,
         x: &mut [i32],
@@ -312,7 +318,11 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         let size = x.len();
         let tokens = size / self.inner_size();
 
-        self.attend(Reach::Own { stored }, tokens, start, cache, scratch);
+        if self.convolves() {
+            self.convolve(tokens, start, cache, scratch);
+        } else {
+            self.attend(Reach::Own { stored }, tokens, start, cache, scratch);
+        }
         match self.stack.spec.block.residual {
             Residual::Parallel | Residual::ParallelShared => {
                 if scratch.step.takes(size) {

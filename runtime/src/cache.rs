@@ -1,11 +1,16 @@
 //! Caches one layer's keys and values in a ring of slots.
+//!
+//! The cache of a short convolution holds products instead: rows of keys of one head, without
+//! values.
 
 use core::ops::Range;
 
 use bytemuck::{Pod, try_cast_slice};
 
 use crate::error::RunError;
+use crate::features;
 use crate::fixed::Scale;
+use crate::format::prefix;
 use crate::format::spec::{KeyWidth, StackSpec};
 use crate::workspace::Carver;
 
@@ -49,6 +54,18 @@ pub(crate) struct Prefixed<'a> {
 }
 
 impl<'a> Prefixed<'a> {
+    /// Splits the bytes of a decoder's layer in a prefix of `tokens` tokens.
+    #[inline(always)]
+    pub(crate) fn of_layer(bytes: &'a [u8], stack: &StackSpec, layer: usize, width: KeyWidth, tokens: usize) -> Self {
+        let slots = prefix::slots(stack, layer, tokens);
+        if stack.short_convolution(layer).is_none() {
+            return Self::new(bytes, stack, width, slots);
+        }
+        let mut rest = bytes;
+        let keys = KeyRows::K16(cut(&mut rest, 2 * stack.hidden_size as usize * slots));
+        Self { run: Run { keys, key_scales: cut(&mut rest, Scale::BYTES * slots), ..Run::default() }, slots }
+    }
+
     /// Splits the bytes of a layer with `slots` slots per head. Empty if there are too few bytes.
     pub(crate) fn new(bytes: &'a [u8], stack: &StackSpec, width: KeyWidth, slots: usize) -> Self {
         let attention = &stack.block.attention;
@@ -151,6 +168,57 @@ impl<'a> KeyValueCache<'a> {
         })
     }
 
+    /// Carves the buffers of a decoder's layer, for `slots` tokens, out of a region.
+    #[inline(always)]
+    pub(crate) fn of_layer(
+        region: &'a mut [u8],
+        stack: &StackSpec,
+        layer: usize,
+        width: KeyWidth,
+        slots: usize,
+    ) -> Result<Self, RunError> {
+        if stack.short_convolution(layer).is_none() {
+            return Self::new(region, stack, width, slots);
+        }
+        let mut carver = Carver { rest: region };
+        Ok(Self {
+            keys: Keys::K16(carver.take(2 * stack.hidden_size as usize * slots)?),
+            values: &mut [],
+            key_scales: carver.take(Scale::BYTES * slots)?,
+            value_scales: &mut [],
+            slots,
+            first: 0,
+            prefix: None,
+        })
+    }
+
+    /// The product of key and value at a position, a row of `width` numbers, and its scale; `None`
+    /// if the cache does not hold it.
+    pub(crate) fn product(&self, position: usize, width: usize) -> Option<(&[i16], Scale)> {
+        let (rows, scales, slot) = match (&self.keys, self.prefix) {
+            (_, Some(Prefixed { run: Run { keys: KeyRows::K16(rows), key_scales, .. }, slots }))
+                if position < self.first =>
+            {
+                // The prefix has its last products.
+                (*rows, *key_scales, (position + slots).checked_sub(self.first)?)
+            }
+            (Keys::K16(rows), _) => (&**rows, &*self.key_scales, self.slot(position)),
+            _ => return None,
+        };
+        let row = rows.get(slot * width..(slot + 1) * width)?;
+        Some((row, Scale::from_bits(*scales.get(slot)?)))
+    }
+
+    /// The number of all keys.
+    pub(crate) fn key_count(&self) -> usize {
+        match &self.keys {
+            // Without short convolutions there are as many values.
+            _ if !features::SHORT_CONVOLUTIONS => self.values.len(),
+            Keys::K8(keys) => keys.len(),
+            Keys::K16(keys) => keys.len(),
+        }
+    }
+
     /// The slot of a position, which must not be in the prefix.
     pub(crate) fn slot(&self, position: usize) -> usize {
         position.wrapping_sub(self.first) % self.slots.max(1)
@@ -188,15 +256,18 @@ impl<'a> KeyValueCache<'a> {
     /// Copies the tokens at `positions` from `other`.
     #[cfg(feature = "alloc")]
     pub(crate) fn copy_from(&mut self, other: &KeyValueCache<'_>, positions: Range<usize>) {
-        let head_dim = self.values.len() / self.value_scales.len().max(1);
-        for head in 0..self.value_scales.len() / self.slots.max(1) {
+        let head_dim = self.key_count() / self.key_scales.len().max(1);
+        let has_values = !self.values.is_empty();
+        for head in 0..self.key_scales.len() / self.slots.max(1) {
             for position in positions.clone() {
                 let to = head * self.slots + self.slot(position);
                 let from = head * other.slots + other.slot(position);
                 let (to_row, from_row) = (to * head_dim..(to + 1) * head_dim, from * head_dim..(from + 1) * head_dim);
                 self.key_scales[to] = other.key_scales[from];
-                self.value_scales[to] = other.value_scales[from];
-                self.values[to_row.clone()].copy_from_slice(&other.values[from_row.clone()]);
+                if has_values {
+                    self.value_scales[to] = other.value_scales[from];
+                    self.values[to_row.clone()].copy_from_slice(&other.values[from_row.clone()]);
+                }
                 match (&mut self.keys, &other.keys) {
                     (Keys::K8(keys), Keys::K8(other)) => keys[to_row].copy_from_slice(&other[from_row]),
                     (Keys::K16(keys), Keys::K16(other)) => keys[to_row].copy_from_slice(&other[from_row]),

@@ -21,3 +21,5 @@ pub(crate) const PACKED_WEIGHTS: bool = cfg!(feature = "packed-weights");
 pub(crate) const PAIRED_WEIGHTS: bool = cfg!(feature = "paired-weights");
 /// Weights in tiles of sixteen rows.
 pub(crate) const WIDE_TILES: bool = cfg!(feature = "wide-tiles");
+/// Gated short convolutions in place of attention.
+pub(crate) const SHORT_CONVOLUTIONS: bool = cfg!(feature = "short-convolutions");

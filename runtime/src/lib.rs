@@ -94,6 +94,7 @@ mod attention;
 pub mod bench;
 mod block;
 mod cache;
+mod convolution;
 mod error;
 mod features;
 mod fixed;

@@ -341,7 +341,7 @@ impl<'m> StackView<'_, 'm> {
     /// parts.
     #[inline(never)]
     pub(crate) fn block_matrix(&self, block: u16, part: BlockPart) -> Matrix<'m> {
-        let Some(shape) = part.matrix(self.spec) else { return Matrix::default() };
+        let Some(shape) = part.matrix(self.spec, block) else { return Matrix::default() };
         let spec = self.model.spec();
         let packed = features::PACKED_WEIGHTS && spec.numerics.packed.in_block(self.id, block, part);
         let layout = part.layout(shape.0, shape.1, &spec.numerics, packed);

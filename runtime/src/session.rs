@@ -225,18 +225,23 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Forgets the decoder's tokens from `position` on. A decoder with a sliding window can rewind
     /// only to the end of the prefix or before it, because later tokens may have overwritten
-    /// earlier ones in its cache. Except at the end of the prefix, there are no logits until a
-    /// token is read.
+    /// earlier ones in its cache; one with short convolutions only to the end of the prefix or to
+    /// the beginning. Except at the end of the prefix, there are no logits until a token is read.
     ///
     /// # Errors
     /// [`RunError::TooManyTokens`] when the decoder has read fewer tokens;
-    /// [`RunError::CannotRewind`] with a sliding window.
+    /// [`RunError::CannotRewind`] with a sliding window or short convolutions.
     pub fn rewind(&mut self, position: usize) -> Result<(), RunError> {
-        let windowed = self.model.spec().decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
+        let decoder = self.model.spec().decoder.as_ref();
+        let windowed = decoder.is_some_and(|stack| stack.block.attention.sliding_layers != 0);
+        let convolves = decoder.is_some_and(|stack| stack.convolution.short().is_some());
         if position > self.position {
             return Err(RunError::TooManyTokens { limit: self.position, given: position });
         }
         if windowed && position > self.first && position != self.position {
+            return Err(RunError::CannotRewind);
+        }
+        if convolves && ![0, self.first, self.position].contains(&position) {
             return Err(RunError::CannotRewind);
         }
         let has_prefix = self.prefix.as_ref().is_some_and(|prefix| prefix.len() == position);

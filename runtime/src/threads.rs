@@ -43,8 +43,8 @@ const TOGETHER: usize = 4;
 /// The specification and the plan that determine the layout of scratch memory.
 pub(crate) type Plan<'a> = (&'a ModelSpec, &'a MemoryPlan);
 
-/// A stack, the cache of one of its layers, and the position of the first token to store.
-pub(crate) type Filled<'a, 'c> = (&'a StackSpec, &'a mut KeyValueCache<'c>, usize);
+/// A stack and one of its layers, the layer's cache, and the position of the first token to store.
+pub(crate) type Filled<'a, 'c> = (&'a StackSpec, usize, &'a mut KeyValueCache<'c>, usize);
 
 impl Others {
     /// Computes [`linear`](crate::ops::linear::linear) as one part of a step. A

@@ -1,6 +1,6 @@
 """The golden cases of the families that came after those in `recent.py`: each has a seed of its own, so that their order may change."""
 
-from families import DEEP, LABELS, ROBERTA, XLNET, calm, case
+from families import DEEP, GATED, LABELS, ROBERTA, XLNET, calm, case, flat_rope
 from later import BERT
 
 ADAPTED = dict(ROBERTA, num_hidden_layers=2, languages=["en_XX", "de_DE", "sw_KE"], default_language="de_DE")
@@ -49,8 +49,32 @@ PAIRS = [
 # Families that the converter does not map: their folders are in `unmapped`.
 CONVOLUTIONS = [
     case("convbert", "ConvBertModel", dict(BERT, embedding_size=24), folder="unmapped", seed=1040),
-    case("lfm2", "Lfm2ForCausalLM", dict(vocab_size=61, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                         max_position_embeddings=40, layer_types=["conv", "full_attention"], bos_token_id=1, eos_token_id=None), folder="unmapped", seed=1041),
+    case("lfm2_moe", "Lfm2MoeForCausalLM",
+         dict(GATED, num_hidden_layers=2, moe_intermediate_size=20, num_experts=4, num_experts_per_tok=2, num_dense_layers=1,
+              layer_types=["conv", "full_attention"]), folder="unmapped", seed=1046),
 ]
 
-CASES = calm(ENCODERS + ANSWERS + DECODERS + PAIRS + CONVOLUTIONS)
+
+def old_lfm2(config):
+    """Writes the configuration like the first public checkpoints."""
+    flat_rope(config)
+    config["full_attn_idxs"] = [at for at, kind in enumerate(config.pop("layer_types", LFM2["layer_types"])) if kind == "full_attention"]
+    config["block_ff_dim"], config["intermediate_size"] = config["intermediate_size"], 12288
+    config.update(theta=config["rope_theta"], block_dim=config["hidden_size"], conv_dim=config["hidden_size"], block_norm_eps=1e-5, num_heads=4)
+
+
+# Decoders with gated short convolutions in place of attention.
+LFM2 = dict(GATED, num_hidden_layers=4, block_multiple_of=8, layer_types=["conv", "conv", "full_attention", "conv"])
+SHORT = [
+    case("lfm2", "Lfm2ForCausalLM", LFM2, config_edit=old_lfm2, seed=1041),
+    case("lfm2_biases", "Lfm2ForCausalLM",
+         dict(LFM2, conv_bias=True, conv_L_cache=5, num_key_value_heads=1, block_auto_adjust_ff_dim=False, tie_word_embeddings=False, norm_eps=1e-3,
+              layer_types=["full_attention", "conv", "conv", "full_attention"]), seed=1042),
+    case("lfm2_hidden", "Lfm2Model",
+         dict(LFM2, num_hidden_layers=2, conv_L_cache=2, head_dim=10, block_ffn_dim_multiplier=1.3, layer_types=["conv", "full_attention"]), seed=1043),
+    case("lfm2_convolutions", "Lfm2ForCausalLM",
+         dict(LFM2, num_hidden_layers=3, hidden_size=32, conv_L_cache=7, layer_types=["conv", "full_attention", "conv"]), seed=1044),
+    case("lfm2_attention", "Lfm2ForCausalLM", dict(LFM2, num_hidden_layers=2, layer_types=None), seed=1045),
+]
+
+CASES = calm(ENCODERS + ANSWERS + DECODERS + PAIRS + CONVOLUTIONS + SHORT)

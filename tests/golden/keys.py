@@ -28,7 +28,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 OUTPUT = Path(__file__).parents[2] / "converter/src/config/classes.json"
 MODEL_TYPES = """albert arcee bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert codegen cohere ctrl data2vec-text deberta deberta-v2 distilbert electra
-ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite gte helium led llama m2m_100 marian
+ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite gte helium led lfm2 llama m2m_100 marian
 mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo olmo2 openai-gpt
 opt pegasus phi phi3 plbart qwen2 qwen3 rembert roberta roberta-prelayernorm roformer smollm3 squeezebert stablelm starcoder2 t5
 umt5 xglm xlm xlm-roberta xlnet xmod""".split()
@@ -93,6 +93,17 @@ def shared_reads(tree):
     return found
 
 
+def renamed(tree):
+    """The names that `self.key = kwargs.pop("name", self.key)` puts before a key."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and len(node.value.args) == 2:
+            (key,), (name, default) = node.targets, node.value.args
+            if ast.unparse(node.value.func) == "kwargs.pop" and ast.unparse(key) == ast.unparse(default) and ast.unparse(key).startswith("self."):
+                found[text(name)] = key.attr
+    return found
+
+
 def row(model_type):
     kind = CONFIG_MAPPING[model_type]
     module = importlib.import_module(kind.__module__)
@@ -114,7 +125,7 @@ def row(model_type):
     reads = {name for name in reads if name in fields or not belongs(name)} | {"tie_word_embeddings", "quantization_config"}
     if "rope_parameters" not in fields:
         reads -= {"rope_parameters", "rope_scaling", "rope_theta"}
-    aliases = {name: of for name, of in kind.attribute_map.items() if name != of}
+    aliases = {name: of for name, of in kind.attribute_map.items() if name != of} | renamed(ast.parse(inspect.getsource(kind)))
     # Replaces aliases by their keys.
     reads = {aliases.get(name, name) for name in reads}
     # Generation reads these keys of any class.

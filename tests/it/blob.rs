@@ -4,7 +4,9 @@
 use kinglet::format::blob::{CHECKSUM_LEN, FORMAT_VERSION, PRELUDE_LEN, peek};
 use kinglet::format::checksum::checksum;
 use kinglet::format::layout::{Role, Stack, StackPart, roles};
-use kinglet::format::spec::{AttentionPosition, Blocks, PackedSpec, WeightLayout};
+use kinglet::format::spec::{
+    AttentionPosition, Blocks, Convolution, PackedSpec, ShortConvolutionSpec, StackSpec, WeightLayout,
+};
 use kinglet::task::{BeamOptions, BeamSearch};
 use kinglet::{
     AlignedVec, Buffer, Error, LoadError, MemoryPlan, Model, RunError, Session, arena_bytes, arena_bytes_beams,
@@ -162,7 +164,7 @@ fn each_reason_is_named() {
         Err(LoadError::UnsupportedVersion { found: 9, supported: FORMAT_VERSION }.into())
     );
     assert_eq!(forged(&|blob| blob[6] = 1), Err(LoadError::ReservedBits.into()));
-    assert_eq!(forged(&|blob| blob[PRELUDE_LEN - 1] = 1), Err(LoadError::ReservedBits.into()));
+    assert_eq!(forged(&|blob| blob[PRELUDE_LEN - 1] = 1), Err(LoadError::BadLayout("memory plan").into()));
     assert_eq!(forged(&|blob| blob[28] ^= 1), Err(LoadError::BadLayout("memory plan").into()));
     let mut stale = AlignedVec::from(&good[..]);
     stale[PRELUDE_LEN] ^= 1;
@@ -267,7 +269,7 @@ fn what_is_no_blob_needs_more_memory_than_there_is() {
 fn memory_that_overflows_stays_too_much() {
     // The largest coefficients, the longest texts, the most beams, alone and together.
     let mut largest = tiny::blob(&tiny::decoder(), 1);
-    largest[28..56].fill(0xff);
+    largest[28..64].fill(0xff);
     let lengths = [0, 1, 15, 16, 1 << 20, u32::MAX as usize, usize::MAX - 15, usize::MAX];
     for (name, spec) in tiny::specs().into_iter().chain([("largest", tiny::decoder())]) {
         let blob = if name == "largest" { AlignedVec::from(&largest[..]) } else { tiny::blob(&spec, 1) };
@@ -390,4 +392,49 @@ fn tensors_follow_each_other_whatever_is_packed() {
         }
         assert_eq!(end, model.payload().len(), "{name}");
     }
+}
+
+#[test]
+fn short_convolutions_replace_attention_in_layers_of_their_own() {
+    let good = tiny::convolving_decoder();
+    assert_eq!(good.check(), Ok(()));
+    type Fault = fn(&mut StackSpec, &mut ShortConvolutionSpec);
+    let faults: [(&str, Fault); 6] = [
+        ("kernel_size", |_, short| short.kernel_size = 0),
+        ("kernel_size", |_, short| short.kernel_size = 16),
+        ("layers of a short convolution", |_, short| short.layers = 0),
+        ("layers of a short convolution", |_, short| short.layers = 0b1101),
+        ("layers of a short convolution", |stack, _| {
+            (stack.block.attention.window, stack.block.attention.sliding_layers) = (5, 0b110);
+        }),
+        ("a short convolution in blocks that layers share", |stack, _| stack.num_hidden_groups = 1),
+    ];
+    for (wanted, forge) in faults {
+        let mut spec = good;
+        let stack = spec.decoder.as_mut().expect("a decoder");
+        let Convolution::Short(mut short) = stack.convolution else { panic!("{:?}", stack.convolution) };
+        forge(stack, &mut short);
+        stack.convolution = Convolution::Short(short);
+        assert_eq!(spec.check(), Err(LoadError::InvalidSpec(wanted)));
+    }
+    let mut encoder = tiny::encoder();
+    encoder.encoder.as_mut().expect("an encoder").convolution = good.decoder.expect("a decoder").convolution;
+    assert_eq!(encoder.check(), Err(LoadError::InvalidSpec("kernel_size")));
+}
+
+#[test]
+fn short_convolutions_rewind_to_the_beginning_only() {
+    let blob = tiny::blob(&tiny::convolving_decoder(), 1);
+    let model = Model::from_bytes(&blob).expect("a model");
+    let mut arena = AlignedVec::zeroed(arena_bytes(&blob, 8));
+    let mut session = Session::new(&model, &mut arena, 8).expect("a session");
+    session.prefill(&[1, 2, 3]).expect("it reads");
+    let first = session.logits().expect("logits").to_vec();
+    assert_eq!(session.rewind(3), Ok(()), "nothing is forgotten");
+    for position in [1, 2] {
+        assert_eq!(session.rewind(position), Err(RunError::CannotRewind));
+    }
+    session.rewind(0).expect("it forgets all");
+    session.prefill(&[1, 2, 3]).expect("it reads");
+    assert_eq!(session.logits().expect("logits"), first);
 }

@@ -26,7 +26,8 @@ fn specs() -> Vec<ModelSpec> {
         let stack = spec.decoder.as_mut().expect("a decoder");
         stack.block.attention.position = AttentionPosition::RelativeBias { distance: 7 };
     };
-    vec![tiny::decoder(), tiny::sliding_decoder(), with(tiny::decoder(), learned), with(tiny::decoder(), biased)]
+    let plain = [tiny::decoder(), tiny::sliding_decoder(), tiny::convolving_decoder()];
+    plain.into_iter().chain([with(tiny::decoder(), learned), with(tiny::decoder(), biased)]).collect()
 }
 
 /// The expected tokens, each computed by a new session that reads the remaining text.

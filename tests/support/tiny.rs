@@ -7,9 +7,10 @@ use kinglet::AlignedVec;
 use kinglet::format::blob::{GenerationDefaults, Manifest, Provenance, SpecialTokens, write};
 use kinglet::format::layout::{Shape, roles};
 use kinglet::format::spec::{
-    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, Direction, EmbeddingProjection,
-    EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, NormKind, NormSpec, NumericsSpec, OutputProjection,
-    PackedSpec, PackedStack, Pooling, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale, WeightLayout,
+    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, Convolution, Direction,
+    EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, NormKind, NormSpec,
+    NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, QueryKeyNorm, Residual,
+    ShortConvolutionSpec, StackSpec, Task, TokenScale, WeightLayout,
 };
 use kinglet_convert::fixed::multiplier;
 use kinglet_convert::quantize::quantize;
@@ -67,7 +68,7 @@ fn stack() -> StackSpec {
             bottleneck: None,
         },
         final_norm: Some(NORM),
-        convolution: None,
+        convolution: Convolution::None,
     }
 }
 
@@ -103,6 +104,17 @@ pub fn sliding_decoder() -> ModelSpec {
     let mut spec = decoder();
     let attention = &mut spec.decoder.as_mut().expect("a decoder").block.attention;
     (attention.window, attention.sliding_layers) = (5, 1);
+    spec
+}
+
+/// A decoder like LFM2: in its first and last layers, convolutions over four tokens in place of
+/// attention.
+pub fn convolving_decoder() -> ModelSpec {
+    let mut spec = decoder();
+    let stack = spec.decoder.as_mut().expect("a decoder");
+    (stack.num_hidden_layers, stack.num_hidden_groups) = (3, 3);
+    stack.block.attention.query_key_norm = QueryKeyNorm::EachHead(NORM);
+    stack.convolution = Convolution::Short(ShortConvolutionSpec { kernel_size: 4, bias: true, layers: 0b101 });
     spec
 }
 
@@ -167,13 +179,14 @@ pub fn packed_decoder() -> ModelSpec {
 }
 
 /// All tiny specifications, with names.
-pub fn specs() -> [(&'static str, ModelSpec); 5] {
+pub fn specs() -> [(&'static str, ModelSpec); 6] {
     [
         ("decoder", decoder()),
         ("sliding", sliding_decoder()),
         ("packed", packed_decoder()),
         ("encoder", encoder()),
         ("encoder-decoder", encoder_decoder()),
+        ("convolving", convolving_decoder()),
     ]
 }
 

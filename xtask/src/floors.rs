@@ -23,7 +23,7 @@ const RUNTIME: &[&[&str]] = &[
     &["aligned", "kernels", "tokenizer"],
     &["model", "workspace"],
     &["cache", "ops", "sample"],
-    &["attention"],
+    &["attention", "convolution"],
     &["threads"],
     &["block"],
     &["session"],

@@ -29,7 +29,8 @@ pub enum Site {
     Keys(Stack),
     /// The result of a norm before a sublayer of one block.
     Normed(Stack, u16, BlockPart),
-    /// The values that a projection of one block computes, and their weighted sums.
+    /// The values that a projection of one block computes, and their weighted sums; in a block with
+    /// a short convolution, also the products with the keys and with the queries.
     Values(Stack, u16, BlockPart),
     /// The result of the first projection of a feed-forward network in one block, up to the second
     /// projection.
@@ -136,6 +137,8 @@ impl Sites<'_> {
             Some(BottleneckAttention::Wide) => wide,
         };
         let values = if attention == Some(BottleneckAttention::Shared) { wide } else { queries };
+        // Keys and queries are factors of the values there.
+        let convolves = self.stack.short_convolution(block.into()).is_some();
         let heads = |own: Site| match self.stack.block.attention.query_key_norm.spec() {
             Some(_) => Site::Heads(id),
             None => own,
@@ -143,6 +146,8 @@ impl Sites<'_> {
         let (query_site, key_site) = (Site::Queries(id), Site::Keys(id));
         let value_site = |part| Site::Values(id, block, part);
         match part {
+            P::Query | P::Key if convolves => Flow::new(queries, Site::Fixed),
+            P::ShortKernel => Flow::new(value_site(P::Value), value_site(P::Value)),
             P::Query => Flow::new(queries, heads(query_site)),
             P::Key => Flow::new(queries, heads(key_site)),
             P::QueryNorm => Flow::new(Site::Heads(id), query_site),
@@ -223,7 +228,11 @@ impl Sites<'_> {
         let stack = self.stack;
         let own_first = !stack.block.skip_first_norm || !self.shares_blocks();
         let own_last = stack.final_norm.is_some() || (self.is_post_norm() && !self.shares_blocks());
-        if own_first && own_last && stack.convolution.is_none() { Site::Residual(self.id) } else { Site::Fixed }
+        if own_first && own_last && stack.convolution.parallel().is_none() {
+            Site::Residual(self.id)
+        } else {
+            Site::Fixed
+        }
     }
 
     /// The stream through attention and the networks. All true norms of a block have one epsilon,

@@ -54,10 +54,10 @@ impl Ranges {
             _ => Kind::Whole,
         };
         let is_norm = matches!(role.shape(spec), Some(Shape::Norm { .. }));
-        use BlockPart::{Gate, Up, Up1, Up2, Up3};
+        use BlockPart::{Gate, Key, Query, Up, Up1, Up2, Up3};
         let written = match flow.writes {
-            // Small arguments of a function give small results.
-            Site::Fixed if matches!(role, Role::Block(_, _, Gate | Up | Up1 | Up2 | Up3)) => Kind::Whole,
+            // Small arguments of a function, and small factors, give small results.
+            Site::Fixed if matches!(role, Role::Block(_, _, Query | Key | Gate | Up | Up1 | Up2 | Up3)) => Kind::Whole,
             Site::Fixed if role == Role::Head(HeadPart::Transform) => Kind::Whole,
             Site::Fixed => Kind::Part,
             // The result of a projection is added to the stream.

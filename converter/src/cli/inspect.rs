@@ -81,8 +81,11 @@ impl Inspect {
         for (name, stack) in [("encoder", &spec.encoder), ("decoder", &spec.decoder)] {
             let Some(stack) = stack else { continue };
             let attention = &stack.block.attention;
+            let short = stack.convolution.short().map_or_else(String::new, |short| {
+                format!("{} with short convolutions over {} tokens, ", short.layers.count_ones(), short.kernel_size)
+            });
             output::line(&format!(
-                "{name}: {} layers of {}, {} heads of {} over {}, feed-forward {}, vocabulary {}, {} positions",
+                "{name}: {} layers of {}, {short}{} heads of {} over {}, feed-forward {}, vocabulary {}, {} positions",
                 stack.num_hidden_layers,
                 stack.hidden_size,
                 attention.num_attention_heads,

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, AttentionPosition, ConvolutionSpec, EmbeddingProjection, NormSpec, Pooling, PositionTable, Residual,
-    StackSpec, Task,
+    Activation, AttentionPosition, Convolution, ConvolutionSpec, EmbeddingProjection, NormSpec, Pooling, PositionTable,
+    Residual, StackSpec, Task,
 };
 
 use super::draft::{Context, Draft, Norm};
@@ -262,18 +262,18 @@ fn map_second(context: &Context<'_>) -> Result<Draft> {
 }
 
 /// The convolution that runs parallel to the first block.
-fn convolution(config: &Config) -> Result<Option<ConvolutionSpec>> {
+fn convolution(config: &Config) -> Result<Convolution> {
     let kernel_size = config.optional_size(&["conv_kernel_size"])?.unwrap_or(0);
     let activation = activation_key(config, "conv_act", "tanh")?;
     config.only("conv_groups", &[1.into()])?;
     if kernel_size == 0 {
-        return Ok(None);
+        return Ok(Convolution::None);
     }
     let kernel_size = u8::try_from(kernel_size).ok().filter(|size| size % 2 == 1);
     let kernel_size = kernel_size.ok_or_else(|| {
         refuse("config.json asks for a `conv_kernel_size` that is even or large", "odd ones up to 15 are implemented")
     })?;
-    Ok(Some(ConvolutionSpec { kernel_size, bias: true, activation }))
+    Ok(Convolution::Parallel(ConvolutionSpec { kernel_size, bias: true, activation }))
 }
 
 /// Applies the keys of the head: the pooler's activation, and the names in newer files.

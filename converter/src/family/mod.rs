@@ -45,6 +45,7 @@ mod gte;
 mod head;
 mod jina_bert;
 mod keys;
+mod lfm2;
 mod llama;
 mod mobilebert;
 mod modernbert;
@@ -116,6 +117,7 @@ pub const FAMILIES: &[&Family] = &[
     &gptj::FAMILY,
     &gptj::CODEGEN,
     &granite::FAMILY,
+    &lfm2::FAMILY,
     &llama::FAMILY,
     &modernbert::DECODER,
     &olmo::FAMILY,

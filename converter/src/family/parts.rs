@@ -10,8 +10,8 @@ use crate::refuse;
 use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
-    Activation, AttentionPosition, AttentionSpec, BlockSpec, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec,
-    Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale,
+    Activation, AttentionPosition, AttentionSpec, BlockSpec, Convolution, EmbeddingProjection, EmbeddingSpec,
+    FeedForwardSpec, Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale,
 };
 
 /// The sizes that every stack has, with its norm and activation.
@@ -79,7 +79,7 @@ impl Dimensions {
                 bottleneck: None,
             },
             final_norm: None,
-            convolution: None,
+            convolution: Convolution::None,
         })
     }
 }

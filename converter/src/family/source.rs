@@ -217,7 +217,7 @@ pub(super) fn stack_sources(spec: &ModelSpec, id: Stack, names: &Names) -> Sourc
                 Some(Value::Activation(stack.block.feed_forward.activation).into())
             }
             Role::Stack(of, StackPart::ConvolutionTable) if of == id => {
-                stack.convolution.map(|convolution| Value::Activation(convolution.activation).into())
+                stack.convolution.parallel().map(|convolution| Value::Activation(convolution.activation).into())
             }
             Role::Stack(of, part) if of == id => {
                 look_up(names.stack, part).map(|name| module(names.prefixes, name, bias))

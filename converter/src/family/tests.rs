@@ -58,6 +58,25 @@ fn both_spellings_of_rotary_positions_are_read() {
     assert_eq!(theta(&with(tiny_llama(), &new)), 700.0);
 }
 
+/// A decoder with a short convolution in its first layer.
+fn short() -> Json {
+    with(tiny_llama(), &json!({"model_type": "lfm2", "architectures": ["Lfm2ForCausalLM"], "full_attn_idxs": [1]}))
+}
+
+#[test]
+fn the_width_of_a_network_may_be_derived() {
+    let width =
+        |changes: Json| mapped(&with(short(), &changes)).spec.decoder.unwrap().block.feed_forward.intermediate_size;
+    // The keys of LFM2-350M.
+    assert_eq!(width(json!({"block_ff_dim": 6656, "block_multiple_of": 256, "block_ffn_dim_multiplier": 1.0})), 4608);
+    assert_eq!(width(json!({"block_ff_dim": 6656, "block_ffn_dim_multiplier": null})), 4437);
+    assert_eq!(
+        width(json!({"intermediate_size": 6656, "block_multiple_of": 10, "block_ffn_dim_multiplier": 1.3})),
+        5770
+    );
+    assert_eq!(width(json!({"intermediate_size": 6656, "block_auto_adjust_ff_dim": false})), 6656);
+}
+
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
     let cases = [
@@ -74,6 +93,14 @@ fn what_is_not_implemented_is_refused_by_name() {
             "`rope_parameters.rope_type`",
         ),
         (tiny_llama(), json!({"hidden_act": "mish"}), "`hidden_act` = \"mish\""),
+        (short(), json!({"conv_L_cache": 16}), "`conv_L_cache` = 16"),
+        (
+            short(),
+            json!({"layer_types": ["conv", "sliding_attention"]}),
+            "`layer_types` = [\"conv\",\"sliding_attention\"]",
+        ),
+        (short(), json!({"full_attn_idxs": [true]}), "`full_attn_idxs` = [true]"),
+        (short(), json!({"block_ffn_dim_multiplier": 0}), "`block_ffn_dim_multiplier` = 0"),
         (tiny_llama(), json!({"model_type": "rwkv"}), "`model_type` = \"rwkv\""),
         (tiny_llama(), json!({"architectures": ["LlamaForImages"]}), "LlamaForImages"),
         (tiny_llama(), json!({"architectures": null}), "architectures"),

@@ -93,10 +93,10 @@ impl Work {
         Self { products: outputs * cols as f64, outputs, ..Self::default() }
     }
 
-    /// All heads of all layers of a stack attend to `positions` positions.
-    fn attention(stack: &StackSpec, positions: f64) -> Self {
+    /// All heads of `layers` layers of a stack attend to `positions` positions.
+    fn attention(stack: &StackSpec, layers: usize, positions: f64) -> Self {
         let attention = &stack.block.attention;
-        let heads = f64::from(stack.num_hidden_layers * attention.num_attention_heads);
+        let heads = (layers * usize::from(attention.num_attention_heads)) as f64;
         Self {
             attended: heads * positions,
             values: heads * positions * f64::from(attention.head_dim),
@@ -213,7 +213,7 @@ pub(super) fn work(spec: &ModelSpec, tokens: usize) -> Work {
         // On average half of the text precedes a token, or the window.
         let half = (tokens as f64 + 1.0) / 2.0;
         let seen = if attention.sliding_layers == 0 { half } else { half.min(f64::from(attention.window)) };
-        let sliding = f64::from(attention.sliding_layers.count_ones()) / f64::from(stack.num_hidden_layers.max(1));
+        let sliding = f64::from(attention.sliding_layers.count_ones()) / stack.attending_layers().max(1) as f64;
         writing(spec, stack, seen * sliding + half * (1.0 - sliding), tokens as f64)
     });
     spec.encoder.as_ref().map_or(writing, |stack| reading(spec, stack, tokens as f64).and(writing))
@@ -226,7 +226,7 @@ pub(super) fn reading(spec: &ModelSpec, stack: &StackSpec, tokens: f64) -> Work 
         let width = decoder.block.attention.key_value_size();
         Work::matrix(width, decoder.hidden_size as usize, 2 * decoder.num_hidden_layers as usize)
     });
-    blocks(stack).and(Work::attention(stack, tokens)).and(stored)
+    blocks(stack).and(Work::attention(stack, stack.attending_layers(), tokens)).and(stored)
 }
 
 /// The work of a decoder for a token that attends to `positions` positions, and to `source`
@@ -236,12 +236,12 @@ pub(super) fn writing(spec: &ModelSpec, stack: &StackSpec, positions: f64, sourc
     let crossing = if stack.block.cross_attention {
         let (queries, layers) = (stack.block.attention.query_size(), stack.num_hidden_layers as usize);
         let around = Work::matrix(queries, hidden, layers).and(Work::matrix(hidden, queries, layers));
-        around.and(Work::attention(stack, source))
+        around.and(Work::attention(stack, layers, source))
     } else {
         Work::default()
     };
     let head = Work::matrix(spec.head.num_outputs as usize, hidden, 1);
-    blocks(stack).and(Work::attention(stack, positions)).and(crossing).and(head)
+    blocks(stack).and(Work::attention(stack, stack.attending_layers(), positions)).and(crossing).and(head)
 }
 
 /// The matrices of a stack's blocks, except those of cross-attention.
@@ -257,8 +257,13 @@ fn blocks(stack: &StackSpec) -> Work {
     } else {
         Work::default()
     };
-    Work::matrix(queries + 2 * keys, size, layers)
-        .and(Work::matrix(size, queries, layers))
+    let attending = stack.attending_layers();
+    let convolving = layers - attending;
+    // A short convolution has few products: those of its outputs are counted.
+    let mixing = Work::matrix(4 * hidden, hidden, convolving).and(Work::matrix(hidden, 0, convolving));
+    Work::matrix(queries + 2 * keys, size, attending)
+        .and(Work::matrix(size, queries, attending))
+        .and(mixing)
         .and(Work::matrix(inner, size, networks * if network.gated { 2 } else { 1 }))
         .and(Work::matrix(size, inner, networks))
         .and(around)

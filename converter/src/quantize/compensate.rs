@@ -11,7 +11,7 @@ use core::cell::RefCell;
 
 use anyhow::{Context, Result};
 use kinglet::format::layout::{BlockPart, Role, roles};
-use kinglet::format::spec::{ModelSpec, PackedSpec, Residual, StackSpec};
+use kinglet::format::spec::{Convolution, ModelSpec, PackedSpec, Residual, StackSpec};
 use rayon::prelude::*;
 
 use super::gptq::Factor;
@@ -54,8 +54,9 @@ struct Seen {
 /// Whether [`compensate`] changes a model: it has matrices with four bits and one stack of separate
 /// layers, and running `tokens` tokens through it is affordable.
 pub fn can_compensate(spec: &ModelSpec, tokens: usize) -> bool {
-    let is_plain =
-        |stack: &StackSpec| stack.convolution.is_none() && stack.num_blocks() == usize::from(stack.num_hidden_layers);
+    let is_plain = |stack: &StackSpec| {
+        stack.convolution == Convolution::None && stack.num_blocks() == usize::from(stack.num_hidden_layers)
+    };
     let plain = match (&spec.encoder, &spec.decoder) {
         (Some(stack), None) | (None, Some(stack)) => is_plain(stack),
         _ => false,

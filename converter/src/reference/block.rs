@@ -6,6 +6,7 @@ use kinglet::format::spec::{Activation, BottleneckAttention, Residual};
 
 use super::attention::{Cache, attention, cross_attention};
 use super::model::Layer;
+use super::short::short_convolution;
 use crate::real::{Rows, add};
 use crate::tables;
 
@@ -74,7 +75,7 @@ fn sublayers(
             };
             x = sublayer(x, BlockPart::AttentionNorm, BlockPart::AttentionPostNorm, &mut |x| {
                 let [queries, values] = inputs.map_or([x, x], |[queries, values]| [queries, values]);
-                attention(layer, queries, values, cache)
+                mix(layer, queries, values, cache)
             })?;
             if let Some(cross) = cross.filter(|_| block.cross_attention) {
                 x = sublayer(x, BlockPart::CrossNorm, BlockPart::CrossNorm, &mut |x| cross_attention(layer, x, cross))?;
@@ -86,7 +87,7 @@ fn sublayers(
         }
         Residual::Parallel | Residual::ParallelShared => {
             let normed = norm(BlockPart::AttentionNorm, &x)?;
-            let attended = attention(layer, &normed, &normed, cache)?;
+            let attended = mix(layer, &normed, &normed, cache)?;
             let second = match block.residual {
                 Residual::Parallel => norm(BlockPart::FeedForwardNorm, &x)?,
                 _ => normed,
@@ -95,6 +96,14 @@ fn sublayers(
             add(&mut x, &feed_forward(layer, BlockPart::Up, BlockPart::Down, &second)?);
             Ok(x)
         }
+    }
+}
+
+/// Runs attention, or the short convolution that a layer has in its place.
+fn mix(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &mut Cache) -> Result<Rows> {
+    match layer.stack.short_convolution(layer.index) {
+        Some(_) => short_convolution(layer, x, cache),
+        None => attention(layer, x, values, cache),
     }
 }
 

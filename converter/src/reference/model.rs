@@ -28,6 +28,15 @@ pub enum Step<'r> {
         /// Its output.
         out: &'r Rows,
     },
+    /// A short convolution has computed `out` from `x`.
+    Convolution {
+        /// The role of its kernel.
+        role: Role,
+        /// Its input.
+        x: &'r Rows,
+        /// Its output.
+        out: &'r Rows,
+    },
     /// The largest magnitude of a layer's attention scores, in base two.
     Score(f32),
     /// The results of the head, before the soft cap.

@@ -107,8 +107,8 @@ errors! {
         ///
         /// Call `encode` first.
         EncoderNotRun = 223,
-        /// A decoder with a sliding window cannot rewind: later tokens have overwritten the keys of
-        /// earlier ones.
+        /// A decoder with a sliding window or short convolutions cannot rewind: later tokens have
+        /// overwritten what it kept of earlier ones.
         ///
         /// Call `reset`, and read the text again from its beginning.
         CannotRewind = 224,
@@ -250,9 +250,9 @@ impl fmt::Display for RunError {
             Self::NoDecoder => f.write_str("the model has no decoder: read the text with encode"),
             Self::WrongHead(task) => write!(f, "the model's head does not {task}"),
             Self::EncoderNotRun => f.write_str("the decoder needs the encoder's output: encode a text first"),
-            Self::CannotRewind => {
-                f.write_str("a decoder with a sliding window cannot rewind: reset the session, and read the text again")
-            }
+            Self::CannotRewind => f.write_str(
+                "a decoder with windows or convolutions cannot rewind: reset the session, and read the text again",
+            ),
             Self::StalePass => {
                 f.write_str("the session has read something else since this pass began, or its text has another length")
             }

@@ -101,9 +101,8 @@ impl Prelude {
         if found != FORMAT_VERSION {
             return Err(LoadError::UnsupportedVersion { found, supported: FORMAT_VERSION });
         }
-        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ .., z0, z1] =
-            prelude_words(prelude);
-        if [*r0, *r1] != [0; 2] || [z0, z1] != [0; 2] {
+        let [total_len, manifest_len, payload_len, tokenizer_len, golden_len, plan @ ..] = prelude_words(prelude);
+        if [*r0, *r1] != [0; 2] {
             return Err(LoadError::ReservedBits);
         }
         let coefficients = Coefficients::from_words(plan);
@@ -223,7 +222,7 @@ pub(crate) const fn plan_words(blob: &[u8]) -> Option<[u32; Coefficients::WORDS]
     if !magic || u16::from_le_bytes([v0, v1]) != FORMAT_VERSION {
         return None;
     }
-    let [_, _, _, _, _, plan @ .., _, _] = prelude_words(prelude);
+    let [_, _, _, _, _, plan @ ..] = prelude_words(prelude);
     Some(plan)
 }
 
@@ -237,7 +236,7 @@ pub(crate) const fn known_sections(blob: &[u8], checksum: u32) -> Sections<'_> {
     assert!(u16::from_le_bytes([blob[4], blob[5]]) == FORMAT_VERSION, "the blob is of another format: export it again");
     let Some((_, written)) = blob.split_last_chunk::<CHECKSUM_LEN>() else { panic!("this is not a blob") };
     assert!(u32::from_le_bytes(*written) == checksum, "the blob is not the one that was exported: export it again");
-    let [_, manifest, payload, tokenizer, golden, plan @ .., _, _] = prelude_words(prelude);
+    let [_, manifest, payload, tokenizer, golden, plan @ ..] = prelude_words(prelude);
     let payload_at = PRELUDE_LEN + (manifest as usize).next_multiple_of(ALIGNMENT);
     let tokenizer_at = payload_at + (payload as usize).next_multiple_of(ALIGNMENT);
     let golden_at = tokenizer_at + (tokenizer as usize).next_multiple_of(ALIGNMENT);

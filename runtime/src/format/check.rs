@@ -5,10 +5,10 @@ use super::layout::{Shape, can_be_packed, can_be_table};
 use super::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
 use super::places::GROUP_SIZES;
 use super::spec::{
-    AttentionPosition, AttentionSpec, Blocks, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM, MAX_HEADS,
-    MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier, NormSpec,
-    NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, Residual, StackSpec, TokenScale,
-    WeightLayout,
+    AttentionPosition, AttentionSpec, Blocks, Convolution, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM,
+    MAX_HEADS, MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier,
+    NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, Residual,
+    ShortConvolutionSpec, StackSpec, TokenScale, WeightLayout,
 };
 use crate::error::LoadError;
 use crate::features;
@@ -88,13 +88,14 @@ impl ModelSpec {
             };
             for part in BlockPart::ALL {
                 let blocks = packed.stack(id).blocks(part);
-                let fits = match part.matrix(stack) {
+                let fits = |block| match part.matrix(stack, block) {
                     Some((rows, cols, _)) => can_be_packed(rows, cols),
                     // Further networks and a second narrow stream share a set with the first.
                     None => part.shares_its_set(),
                 };
                 let known = blocks.0 & !Blocks::first(stack.num_blocks()).0 == 0;
-                require(blocks.is_empty() || (fits && known), "packed weights of a part")?;
+                let all_fit = (0..stack.num_blocks() as u16).all(|block| !blocks.contains(block) || fits(block));
+                require(known && all_fit, "packed weights of a part")?;
             }
         }
         let stacks = [Stack::Encoder, Stack::Decoder].into_iter();
@@ -162,10 +163,14 @@ impl StackSpec {
             require(width(bottleneck.size), "the bottleneck's size")?;
             require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
         }
-        if let Some(convolution) = &self.convolution {
-            let size = convolution.kernel_size;
-            require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
-            require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
+        match &self.convolution {
+            Convolution::None => {}
+            Convolution::Parallel(convolution) => {
+                let size = convolution.kernel_size;
+                require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+                require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
+            }
+            Convolution::Short(convolution) => self.check_short(convolution, causal)?,
         }
         require(
             embedding.projection != EmbeddingProjection::Trigram || (!causal && width(3 * embedding.embedding_size)),
@@ -179,6 +184,15 @@ impl StackSpec {
             norm.check()?;
         }
         Ok(())
+    }
+
+    fn check_short(&self, convolution: &ShortConvolutionSpec, causal: bool) -> Result<(), LoadError> {
+        require(causal && (1..=MAX_KERNEL_SIZE).contains(&convolution.kernel_size), "kernel_size")?;
+        let known = convolution.layers & !Blocks::first(self.num_hidden_layers.into()).0 == 0;
+        let apart = convolution.layers & self.block.attention.sliding_layers == 0;
+        require(convolution.layers != 0 && known && apart, "layers of a short convolution")?;
+        let own = self.num_blocks() == usize::from(self.num_hidden_layers);
+        require(own, "a short convolution in blocks that layers share")
     }
 }
 
@@ -310,8 +324,9 @@ const fn missing_of(stack: &Option<StackSpec>) -> Option<Off> {
     if stack.block.attention.soft_cap.is_some() && !features::SOFT_CAPS {
         return off!("soft-caps");
     }
-    if stack.convolution.is_some() && !features::CONVOLUTIONS {
-        return off!("convolutions");
+    match &stack.convolution {
+        Convolution::Parallel(_) if !features::CONVOLUTIONS => off!("convolutions"),
+        Convolution::Short(_) if !features::SHORT_CONVOLUTIONS => off!("short-convolutions"),
+        _ => None,
     }
-    None
 }

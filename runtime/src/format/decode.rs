@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::manifest::{EarlyStopping, GenerationDefaults, Manifest, Provenance, SpecialTokens};
 use super::spec::{
-    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, BottleneckSpec, ConvolutionSpec,
+    Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, Blocks, BottleneckSpec, Convolution,
     Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec, Multiplier,
     NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, QueryKeyNorm,
     Residual, StackSpec, Task, TokenScale, TransformSpec, WeightLayout,
@@ -73,7 +73,7 @@ macro_rules! by_field {
 pub(crate) use by_field;
 
 whole!(bool, u8, u16, u32, u64, i32, &'m str);
-whole!(Option<bool>, Option<u32>, Option<NormSpec>, Option<Multiplier>, Option<ConvolutionSpec>, Option<TransformSpec>);
+whole!(Option<bool>, Option<u32>, Option<NormSpec>, Option<Multiplier>, Convolution, Option<TransformSpec>);
 whole!(ActivationWidth, KeyWidth, WeightLayout, Blocks);
 whole!(Option<BottleneckSpec>, Direction, Multiplier, NormSpec, Residual, AttentionPosition);
 whole!(TokenScale, PositionTable, QueryKeyNorm);
@@ -237,7 +237,7 @@ impl StackSpec {
             bottleneck: None,
         },
         final_norm: None,
-        convolution: None,
+        convolution: Convolution::None,
     };
 }
 

@@ -218,9 +218,12 @@ impl StackPart {
             Self::ActivationTable => table(stack.block.feed_forward.activation),
             Self::Convolution => stack
                 .convolution
+                .parallel()
                 .map(|convolution| Shape::matrix(hidden, convolution.kernel_size as usize * hidden, convolution.bias)),
-            Self::ConvolutionNorm => stack.convolution.as_ref().map(|_| Shape::norm(hidden, &stack.block.norm)),
-            Self::ConvolutionTable => stack.convolution.and_then(|convolution| table(convolution.activation)),
+            Self::ConvolutionNorm => stack.convolution.parallel().map(|_| Shape::norm(hidden, &stack.block.norm)),
+            Self::ConvolutionTable => {
+                stack.convolution.parallel().and_then(|convolution| table(convolution.activation))
+            }
         }
     }
 }
@@ -231,13 +234,14 @@ fn table(activation: Activation) -> Option<Shape> {
 }
 
 impl BlockPart {
-    /// Whether the blocks of a stack have the part.
-    fn is_in(self, stack: &StackSpec) -> bool {
+    /// Whether a block of a stack has the part.
+    fn is_in(self, stack: &StackSpec, index: u16) -> bool {
         let block = &stack.block;
         let networks = block.feed_forward.networks;
+        let attends = || stack.short_convolution(index.into()).is_none();
         match self {
             Self::AttentionNorm | Self::Query | Self::Key | Self::Value | Self::Output => true,
-            Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.spec().is_some(),
+            Self::QueryNorm | Self::KeyNorm => block.attention.query_key_norm.spec().is_some() && attends(),
             Self::AttentionPostNorm | Self::FeedForwardPostNorm => block.residual == Residual::Sandwich,
             Self::CrossNorm | Self::CrossQuery | Self::CrossKey | Self::CrossValue | Self::CrossOutput => {
                 features::CROSS_ATTENTION && block.cross_attention
@@ -262,18 +266,19 @@ impl BlockPart {
             Self::Up1 | Self::Down1 | Self::FeedForwardNorm1 => features::BOTTLENECKS && networks > 1,
             Self::Up2 | Self::Down2 | Self::FeedForwardNorm2 => features::BOTTLENECKS && networks > 2,
             Self::Up3 | Self::Down3 | Self::FeedForwardNorm3 => features::BOTTLENECKS && networks > 3,
+            Self::ShortKernel => !attends(),
         }
     }
 
-    /// The shape of the part in a block of a stack, if its blocks have it.
-    fn shape(self, stack: &StackSpec) -> Option<Shape> {
+    /// The shape of the part in a block of a stack, if the block has it.
+    pub(super) fn shape(self, stack: &StackSpec, index: u16) -> Option<Shape> {
         let block = &stack.block;
         let hidden = stack.hidden_size as usize;
         let size = block.inner_size(stack.hidden_size) as usize;
-        if let Some((rows, cols, bias)) = self.matrix(stack) {
+        if let Some((rows, cols, bias)) = self.matrix(stack, index) {
             return Some(Shape::matrix(rows, cols, bias));
         }
-        if !self.is_in(stack) {
+        if !self.is_in(stack, index) {
             return None;
         }
         match self {
@@ -299,13 +304,22 @@ impl BlockPart {
         }
     }
 
-    /// The rows, the columns and whether there are biases, if the part is a matrix and the blocks
-    /// of the stack have it.
+    /// The rows, the columns and whether there are biases, if the part is a matrix and the block
+    /// of the stack has it.
     #[inline(always)]
-    pub(crate) fn matrix(self, stack: &StackSpec) -> Option<(usize, usize, bool)> {
+    pub(crate) fn matrix(self, stack: &StackSpec, index: u16) -> Option<(usize, usize, bool)> {
         let block = &stack.block;
         let (attention, feed_forward) = (&block.attention, &block.feed_forward);
         let hidden = stack.hidden_size as usize;
+        if let Some(convolution) = stack.short_convolution(index.into()) {
+            match self {
+                Self::Query | Self::Key | Self::Value | Self::Output => {
+                    return Some((hidden, hidden, convolution.bias));
+                }
+                Self::ShortKernel => return Some((hidden, convolution.kernel_size.into(), convolution.bias)),
+                _ => {}
+            }
+        }
         let (query, key_value) = (attention.query_size(), attention.key_value_size());
         let inner = feed_forward.intermediate_size as usize;
         let (mut size, mut key_input, mut value_input) = (hidden, hidden, hidden);
@@ -335,15 +349,16 @@ impl BlockPart {
             Self::Down | Self::Down1 | Self::Down2 | Self::Down3 => (size, inner, feed_forward.bias),
             _ => return None,
         };
-        self.is_in(stack).then_some(shape)
+        self.is_in(stack, index).then_some(shape)
     }
 
-    /// The layout of the part's matrix. Distance vectors of disentangled attention are always
-    /// row-major, because they are read a row at a time.
+    /// The layout of the part's matrix. Distance vectors of disentangled attention, and kernels of
+    /// short convolutions, are always row-major, because they are read a row at a time.
     #[inline(always)]
     pub(crate) const fn layout(self, rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
         match self {
             Self::PositionKey | Self::PositionQuery => WeightLayout::RowMajor,
+            Self::ShortKernel if features::SHORT_CONVOLUTIONS => WeightLayout::RowMajor,
             _ => fitting(rows, cols, numerics, packed),
         }
     }
@@ -385,7 +400,7 @@ impl Role {
     pub fn shape(self, spec: &ModelSpec) -> Option<Shape> {
         let shape = match self {
             Self::Stack(id, part) => part.shape(id, spec.stack(id)?),
-            Self::Block(id, _, part) => part.shape(spec.stack(id)?),
+            Self::Block(id, block, part) => part.shape(spec.stack(id)?, block),
             Self::Head(part) => part.shape(spec),
         };
         Some(shape?.with_layout(self, spec))
@@ -415,16 +430,21 @@ impl ModelSpec {
         }
     }
 
-    /// Whether a part is packed in some blocks of a stack, but not in all.
+    /// Whether the blocks of a stack differ in a part: only some have it packed, or only some have
+    /// attention.
     pub(super) fn divides(&self, id: Stack, part: BlockPart) -> bool {
         let packed = &self.numerics.packed;
+        let mixed = || self.stack(id).is_some_and(|stack| stack.convolution.short().is_some());
+        if features::SHORT_CONVOLUTIONS && part.mixes() && mixed() {
+            return true;
+        }
         let blocks = || self.stack(id).map_or(0, StackSpec::num_blocks);
         features::PACKED_WEIGHTS && packed.group != 0 && packed.stack(id).blocks(part).divide(blocks())
     }
 }
 
 /// Every tensor of a model with its shape, in payload order: for each stack, the tensors outside
-/// its blocks, its blocks, and the parts that only some of its blocks have packed; then the head.
+/// its blocks, its blocks, and the parts in which its blocks differ; then the head.
 pub fn roles(spec: &ModelSpec) -> impl Iterator<Item = (Role, Shape)> + '_ {
     let stacks = [Stack::Encoder, Stack::Decoder].into_iter().filter_map(move |id| Some((id, spec.stack(id)?)));
     let in_stacks = stacks.flat_map(move |(id, stack)| {

@@ -5,12 +5,16 @@
 use super::layout::ALIGNMENT;
 use super::spec::{ActivationWidth, AttentionPosition, KeyWidth, ModelSpec, Pooling, Residual, StackSpec};
 use crate::error::RunError;
+use crate::features;
 use crate::fixed::Scale;
 
 /// The most beams, that is texts a decoder generates together.
 pub const MAX_BEAMS: usize = 8;
 
 /// The size of the arena as a linear function of each stack's tokens, the tile and the window.
+///
+/// The cache of a short convolution holds the products of a tile's tokens and of the tokens before
+/// it that the kernel reaches. So a pass that is begun again finds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coefficients {
     /// Bytes that do not depend on lengths.
@@ -27,19 +31,24 @@ pub(crate) struct Coefficients {
     window: u32,
     /// The default tile.
     pub(crate) tile: u32,
+    /// Bytes for each token in the caches of the decoder's short convolutions.
+    per_product: u32,
+    /// The width of their kernels, 0 for none.
+    kernel: u32,
 }
 
 impl Coefficients {
-    pub(crate) const WORDS: usize = 7;
+    pub(crate) const WORDS: usize = 9;
 
     pub(crate) const fn from_words(words: [u32; Self::WORDS]) -> Self {
-        let [fixed, per_token, per_source, per_window, per_tile, window, tile] = words;
-        Self { fixed, per_token, per_source, per_window, per_tile, window, tile }
+        let [fixed, per_token, per_source, per_window, per_tile, window, tile, per_product, kernel] = words;
+        Self { fixed, per_token, per_source, per_window, per_tile, window, tile, per_product, kernel }
     }
 
     #[cfg(feature = "alloc")]
     pub(crate) fn to_words(self) -> [u32; Self::WORDS] {
-        [self.fixed, self.per_token, self.per_source, self.per_window, self.per_tile, self.window, self.tile]
+        let Self { fixed, per_token, per_source, per_window, per_tile, window, tile, per_product, kernel } = self;
+        [fixed, per_token, per_source, per_window, per_tile, window, tile, per_product, kernel]
     }
 
     /// The coefficients for `spec`, or `None` if one exceeds 32 bits.
@@ -48,7 +57,9 @@ impl Coefficients {
         let word = |bytes: usize| u32::try_from(bytes).ok();
         let decoder = spec.decoder.as_ref();
         let sliding = decoder.map_or(0, |stack| stack.block.attention.sliding_layers.count_ones() as usize);
-        let full = decoder.map_or(0, |stack| stack.num_hidden_layers as usize).saturating_sub(sliding);
+        let full = decoder.map_or(0, StackSpec::attending_layers).saturating_sub(sliding);
+        let short = decoder.and_then(|stack| stack.convolution.short());
+        let convolving = short.map_or(0, |short| short.layers.count_ones() as usize);
         let attended = sizes.score_bytes;
         Some(Self {
             fixed: word(sizes.fixed() + sizes.kept)?,
@@ -58,6 +69,8 @@ impl Coefficients {
             per_tile: word(sizes.tile())?,
             window: decoder.map_or(0, |stack| stack.block.attention.window),
             tile: spec.numerics.tile.into(),
+            per_product: word(convolving * decoder.map_or(0, product_bytes))?,
+            kernel: short.map_or(0, |short| short.kernel_size.into()),
         })
     }
 
@@ -65,7 +78,18 @@ impl Coefficients {
     pub(crate) const fn beam_bytes(&self, tokens: usize, tile: usize) -> u64 {
         let per_token = self.per_token.saturating_sub(SCORE_BYTES as u32);
         let slots = window_slots(tokens, self.window as usize, tile);
-        times(per_token, round_up(tokens)).saturating_add(times(self.per_window, slots as u64))
+        times(per_token, round_up(tokens))
+            .saturating_add(times(self.per_window, slots as u64))
+            .saturating_add(self.product_bytes(tile))
+    }
+
+    /// Bytes of the caches of short convolutions for one beam.
+    const fn product_bytes(&self, tile: usize) -> u64 {
+        if features::SHORT_CONVOLUTIONS {
+            times(self.per_product, product_slots(self.kernel as usize, tile) as u64)
+        } else {
+            0
+        }
     }
 
     const fn bytes(&self, tokens: usize, source: usize, tile: usize) -> u64 {
@@ -75,6 +99,7 @@ impl Coefficients {
             .saturating_add(times(self.per_source, round_up(source)))
             .saturating_add(times(self.per_window, slots as u64))
             .saturating_add(times(self.per_tile, tile as u64))
+            .saturating_add(self.product_bytes(tile))
     }
 
     pub(crate) const fn bytes_of_beams(&self, tokens: usize, source: usize, tile: usize, beams: usize) -> u64 {
@@ -110,6 +135,16 @@ pub(crate) const fn prefix_bytes(tokens: usize) -> u64 {
 const fn window_slots(tokens: usize, window: usize, tile: usize) -> usize {
     let seen = window.saturating_add(tile).saturating_sub(1);
     address(round_up(if seen < tokens { seen } else { tokens }))
+}
+
+/// Cache slots of a short convolution: the tokens that the kernel reaches from those of a tile.
+const fn product_slots(kernel: usize, tile: usize) -> usize {
+    tile.saturating_add(kernel).saturating_sub(1)
+}
+
+/// Bytes for each token in the cache of a short convolution: a row of 16-bit numbers and its scale.
+pub(crate) fn product_bytes(stack: &StackSpec) -> usize {
+    (2 * stack.hidden_size as usize + Scale::BYTES).next_multiple_of(ALIGNMENT)
 }
 
 /// Bytes per token of the table of positions; 0 if the stack has no padding token.
@@ -158,11 +193,12 @@ fn needs(stack: &StackSpec) -> [usize; 6] {
         Residual::Parallel | Residual::ParallelShared => hidden,
         _ => block.bottleneck.as_ref().map_or(0, |bottleneck| bottleneck.size as usize),
     };
-    let convolved = stack.convolution.as_ref().map_or(0, |c| usize::from(c.kernel_size) * hidden);
+    let convolved = stack.convolution.parallel().map_or(0, |c| usize::from(c.kernel_size) * hidden);
     let out_of_convolution = if convolved > 0 { convolved + hidden } else { 0 };
     let wide = (queries + 2 * attention.key_value_size())
         .max(if network.gated { 2 * inner } else { inner })
-        .max(out_of_convolution);
+        .max(out_of_convolution)
+        .max(if stack.convolution.short().is_some() { 2 * hidden } else { 0 });
     let products = match attention.position {
         AttentionPosition::Disentangled { positions, .. } => positions as usize,
         _ => 0,
@@ -347,8 +383,20 @@ pub(crate) fn layer_cache_bytes(stack: &StackSpec, width: KeyWidth, slots: usize
     (attention.key_value_size() * (key_bytes + 1) + attention.num_key_value_heads as usize * 2 * Scale::BYTES) * slots
 }
 
+/// Bytes of the cache of a decoder's layer with `slots` slots.
+#[inline(always)]
+pub(crate) fn decoder_layer_bytes(stack: &StackSpec, layer: usize, width: KeyWidth, slots: usize) -> usize {
+    match stack.short_convolution(layer) {
+        Some(_) => product_bytes(stack) * slots,
+        None => layer_cache_bytes(stack, width, slots),
+    }
+}
+
 /// The number of cache slots of a decoder's layer.
 pub(crate) fn decoder_slots(stack: &StackSpec, layer: usize, plan: &MemoryPlan) -> usize {
+    if let Some(convolution) = stack.short_convolution(layer) {
+        return product_slots(convolution.kernel_size.into(), plan.tile);
+    }
     match stack.block.attention.window_of(layer) {
         Some(window) => window_slots(plan.tokens, window, plan.tile),
         None => address(round_up(plan.tokens)),

@@ -2,12 +2,13 @@
 
 use super::layout::Shape;
 use super::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
-use super::spec::{ModelSpec, StackSpec, WeightLayout};
+use super::spec::{Blocks, ModelSpec, StackSpec, WeightLayout};
+use crate::features;
 
 /// The offset of each tensor, computed once per model.
 ///
-/// A part has the same offset in every block, unless only some blocks have it packed: the matrices
-/// of such a part follow each other after the blocks.
+/// A part has the same offset in every block, unless the blocks differ in it: the tensors of such a
+/// part follow each other after the blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout([u32; Layout::WORDS]);
 
@@ -98,13 +99,29 @@ impl Layout {
     }
 }
 
-/// Bytes of a part's matrices in the blocks before `block`, some of which are packed.
+/// Bytes of a part's tensors in the blocks before `block`. The blocks differ in the part.
 fn before(spec: &ModelSpec, stack: &StackSpec, (id, block, part): (Stack, u16, BlockPart)) -> usize {
-    let Some((rows, cols, bias)) = part.matrix(stack) else { return 0 };
-    let bytes = |layout| Shape::Matrix { rows, cols, bias, layout }.bytes() as usize;
-    let packed = spec.numerics.packed.stack(id).blocks(part).before(block) as usize;
+    let packed = spec.numerics.packed.stack(id).blocks(part);
     let group = spec.numerics.packed.group;
-    (block as usize - packed) * bytes(WeightLayout::Tiled) + packed * bytes(WeightLayout::Packed { group })
+    // Bytes of `count` tensors like that of block `like`, of which `packed` are packed.
+    let bytes_of = |like: u16, count: usize, packed: usize| {
+        let Some((rows, cols, bias)) = part.matrix(stack, like) else {
+            // Only blocks with and without attention differ in a norm.
+            let shape = if features::SHORT_CONVOLUTIONS { part.shape(stack, like) } else { None };
+            return count * shape.map_or(0, Shape::bytes) as usize;
+        };
+        let bytes = |layout| Shape::Matrix { rows, cols, bias, layout }.bytes() as usize;
+        (count - packed) * bytes(WeightLayout::Tiled) + packed * bytes(WeightLayout::Packed { group })
+    };
+    let Some(convolution) = stack.convolution.short() else {
+        return bytes_of(0, block as usize, packed.before(block) as usize);
+    };
+    let kinds = [Blocks(convolution.layers), Blocks(!convolution.layers)];
+    let bytes_of_kind = |kind: Blocks| {
+        let packed = Blocks(packed.0 & kind.0).before(block);
+        bytes_of(kind.0.trailing_zeros() as u16, kind.before(block) as usize, packed as usize)
+    };
+    kinds.into_iter().map(bytes_of_kind).sum()
 }
 
 /// Assigns consecutive offsets, from `end` on, to the parts that have a shape.

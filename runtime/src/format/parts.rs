@@ -153,10 +153,22 @@ parts! {
         Down3,
         /// [`BlockPart::FeedForwardNorm`] of the fourth network.
         FeedForwardNorm3,
+        /// The kernel of a gated short convolution, `[hidden_size, kernel_size]`: a row for each
+        /// channel, the earliest token first. In such a block [`BlockPart::Query`],
+        /// [`BlockPart::Key`], [`BlockPart::Value`] and [`BlockPart::Output`] are
+        /// `[hidden_size, hidden_size]`.
+        ShortKernel,
     }
 }
 
 impl BlockPart {
+    /// Whether the part belongs to a block's attention, or to what replaces it: blocks differ in it if
+    /// only some have attention.
+    pub(super) const fn mixes(self) -> bool {
+        use BlockPart::{Key, KeyNorm, Output, Query, QueryNorm, ShortKernel, Value};
+        matches!(self, Query | Key | Value | QueryNorm | KeyNorm | Output | ShortKernel)
+    }
+
     /// Whether the part has no set of packed blocks of its own, but that of [`BlockPart::Up`],
     /// [`BlockPart::Down`] or [`BlockPart::Narrow`].
     pub(super) const fn shares_its_set(self) -> bool {

@@ -3,15 +3,16 @@
 //!
 //! A prefix has a header of [`WORDS`] little-endian words; the hidden state of the last token, for
 //! the head; the tokens' ids; for each layer, keys and values in the format of a cache, with the
-//! number of tokens rounded up to the alignment; and a CRC-32 of everything before it. Each of
-//! these begins at a 16-byte boundary.
+//! number of tokens rounded up to the alignment, or, for a short convolution, its last products; and
+//! a CRC-32 of everything before it. Each of these begins at a 16-byte boundary.
 
 use core::ops::Range;
 
 use super::blob::FORMAT_VERSION;
 use super::layout::ALIGNMENT;
-use super::memory::layer_cache_bytes;
-use super::spec::{KeyWidth, ModelSpec, StackSpec};
+use super::memory::{decoder_layer_bytes, layer_cache_bytes};
+use super::spec::{Blocks, KeyWidth, ModelSpec, StackSpec};
+use crate::features;
 
 /// `KPFX`, as a little-endian word.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"KPFX");
@@ -43,8 +44,16 @@ pub(crate) const fn tokens(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Cache slots per head for `tokens` tokens.
-pub(crate) const fn slots(tokens: usize) -> usize {
+/// Cache slots of a layer in a prefix of `tokens` tokens, per head. A short convolution keeps the
+/// products that later tokens reach.
+pub(crate) fn slots(stack: &StackSpec, layer: usize, tokens: usize) -> usize {
+    match stack.short_convolution(layer) {
+        Some(convolution) => tokens.min(usize::from(convolution.kernel_size).saturating_sub(1)),
+        None => rounded(tokens),
+    }
+}
+
+fn rounded(tokens: usize) -> usize {
     tokens.next_multiple_of(ALIGNMENT)
 }
 
@@ -52,30 +61,49 @@ pub(crate) const fn slots(tokens: usize) -> usize {
 pub(crate) struct Places {
     /// The tokens' ids.
     pub(crate) ids: Range<usize>,
-    /// Bytes of a layer. The first layer follows the ids and their padding.
+    /// Bytes of a layer with attention. The first layer follows the ids and their padding.
     layer: usize,
+    /// Bytes of a layer with a short convolution.
+    products: usize,
+    /// The layers with a short convolution.
+    short: Blocks,
 }
 
 impl Places {
     /// The offsets for `tokens` tokens, at most `max_positions`.
     pub(crate) fn new(stack: &StackSpec, keys: KeyWidth, tokens: usize) -> Self {
         let ids = (4 * (WORDS + stack.hidden_size as usize)).next_multiple_of(ALIGNMENT);
-        Self { ids: ids..ids + 4 * tokens, layer: layer_cache_bytes(stack, keys, slots(tokens)) }
+        let short = stack.convolution.short().map_or(Blocks::NONE, |convolution| Blocks(convolution.layers));
+        let first = short.0.trailing_zeros() as usize;
+        Self {
+            ids: ids..ids + 4 * tokens,
+            layer: layer_cache_bytes(stack, keys, rounded(tokens)),
+            products: decoder_layer_bytes(stack, first, keys, slots(stack, first, tokens)),
+            short,
+        }
     }
 
-    /// The bytes of a layer's keys and values.
+    /// The bytes of a layer's keys and values, or of its products.
     pub(crate) fn layer(&self, layer: usize) -> Range<usize> {
-        let start = self.ids.end.next_multiple_of(ALIGNMENT) + layer * self.layer;
-        start..start + self.layer
+        let start = self.ids.end.next_multiple_of(ALIGNMENT);
+        if !features::SHORT_CONVOLUTIONS || self.short.is_empty() {
+            let start = start + layer * self.layer;
+            return start..start + self.layer;
+        }
+        let before = self.short.before(layer as u16) as usize;
+        let start = start + (layer - before) * self.layer + before * self.products;
+        start..start + if self.short.contains(layer as u16) { self.products } else { self.layer }
     }
 
     /// Bytes of the whole prefix, or `None` if they exceed 32 bits.
     pub(crate) fn bytes(spec: &ModelSpec, tokens: usize) -> Option<usize> {
         let stack = spec.decoder.as_ref()?;
         let one = layer_cache_bytes(stack, spec.numerics.keys, 1) as u64;
-        let layers = one * slots(tokens) as u64 * u64::from(stack.num_hidden_layers);
         let places = Self::new(stack, spec.numerics.keys, 0);
-        let before = places.ids.start + slots(4 * tokens) + CHECKSUM;
+        let convolving = places.short.0.count_ones();
+        let layers = one * rounded(tokens) as u64 * u64::from(u32::from(stack.num_hidden_layers) - convolving);
+        let products = if convolving > 0 { Self::new(stack, spec.numerics.keys, tokens).products } else { 0 };
+        let before = places.ids.start + rounded(4 * tokens) + products * convolving as usize + CHECKSUM;
         u32::try_from(layers.checked_add(before as u64)?).ok().map(|bytes| bytes as usize)
     }
 }

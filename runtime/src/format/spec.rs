@@ -23,6 +23,7 @@ pub use packed::{Blocks, PackedSpec, PackedStack};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
+use crate::features;
 
 /// The most layers a stack may run. Windows and rotations are switched per layer by the bits of a
 /// `u64`.
@@ -91,8 +92,38 @@ pub struct StackSpec {
     pub block: BlockSpec,
     /// A norm after the last block.
     pub final_norm: Option<NormSpec>,
-    /// A convolution in parallel with the first block.
-    pub convolution: Option<ConvolutionSpec>,
+    /// The convolutions over tokens.
+    pub convolution: Convolution,
+}
+
+/// The convolutions over tokens in a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Convolution {
+    /// None.
+    None,
+    /// One convolution, in parallel with the first block.
+    Parallel(ConvolutionSpec),
+    /// Gated short convolutions in place of attention.
+    Short(ShortConvolutionSpec),
+}
+
+impl Convolution {
+    /// The convolution in parallel with the first block, if there is one.
+    pub const fn parallel(&self) -> Option<&ConvolutionSpec> {
+        match self {
+            Self::Parallel(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The gated short convolutions, if there are any and this build includes them.
+    pub const fn short(&self) -> Option<&ShortConvolutionSpec> {
+        match self {
+            Self::Short(spec) if features::SHORT_CONVOLUTIONS => Some(spec),
+            _ => None,
+        }
+    }
 }
 
 /// A convolution over the embeddings `x`, in parallel with the first block:
@@ -106,6 +137,21 @@ pub struct ConvolutionSpec {
     pub bias: bool,
     /// The activation function.
     pub activation: Activation,
+}
+
+/// Gated short convolutions in place of attention, in some layers (LFM2, arXiv 2511.23404). For
+/// queries `q`, keys `k` and values `v`, each as wide as the stack, the sublayer computes
+/// `output(q * convolution(k * v))`. The convolution is causal and depthwise: each channel has a
+/// kernel of its own, whose last tap multiplies the token itself. In decoders only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ShortConvolutionSpec {
+    /// Width of the kernel in tokens.
+    pub kernel_size: u8,
+    /// Whether the convolution, and the projections of these layers, have biases.
+    pub bias: bool,
+    /// Bit `l` set: layer `l` has the convolution.
+    pub layers: u64,
 }
 
 /// The embedding: from token ids to the first hidden states.
@@ -219,6 +265,24 @@ impl EmbeddingSpec {
 }
 
 impl StackSpec {
+    /// The gated short convolution that a layer has in place of attention, if it has one. Such
+    /// stacks share no blocks, so that a layer is also the index of its block.
+    pub const fn short_convolution(&self, layer: usize) -> Option<&ShortConvolutionSpec> {
+        match self.convolution.short() {
+            Some(spec) if spec.layers >> (layer % 64) & 1 == 1 => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The number of layers with attention.
+    pub const fn attending_layers(&self) -> usize {
+        let convolving = match self.convolution.short() {
+            Some(spec) => spec.layers.count_ones() as usize,
+            None => 0,
+        };
+        (self.num_hidden_layers as usize).saturating_sub(convolving)
+    }
+
     /// The number of stored blocks.
     pub const fn num_blocks(&self) -> usize {
         self.num_hidden_groups as usize * self.inner_group_num as usize

@@ -16,10 +16,10 @@ use crate::format::checksum::checksum;
 use crate::format::layout::ALIGNMENT;
 use crate::format::memory::MemoryPlan;
 #[cfg(feature = "alloc")]
-use crate::format::memory::{decoder_slots, layer_cache_bytes};
-use crate::format::prefix::{CHECKSUM, Places, WORDS, header, slots};
+use crate::format::memory::{decoder_layer_bytes, decoder_slots};
+use crate::format::prefix::{CHECKSUM, Places, WORDS, header};
 #[cfg(feature = "alloc")]
-use crate::format::prefix::{MAGIC, VERSION};
+use crate::format::prefix::{MAGIC, VERSION, slots};
 use crate::format::spec::StackSpec;
 use crate::model::Model;
 
@@ -131,7 +131,7 @@ impl<'p> Prefix<'p> {
     pub(super) fn layer(&self, model: &Model<'_>, stack: &StackSpec, layer: usize) -> Prefixed<'p> {
         let keys = model.spec().numerics.keys;
         let place = Places::new(stack, keys, self.tokens).layer(layer);
-        Prefixed::new(self.bytes.get(place).unwrap_or(&[]), stack, keys, slots(self.tokens))
+        Prefixed::of_layer(self.bytes.get(place).unwrap_or(&[]), stack, layer, keys, self.tokens)
     }
 }
 
@@ -256,16 +256,19 @@ impl<'s, 'm> Session<'s, 'm> {
         let mut own = &mut *self.workspace.cache;
         for layer in 0..stack.num_hidden_layers as usize {
             let ring = decoder_slots(stack, layer, &self.plan);
-            if ring < tokens {
+            if ring < tokens && stack.short_convolution(layer).is_none() {
                 return Err(RunError::TooManyTokens { limit: ring, given: tokens });
             }
             let (region, rest) = core::mem::take(&mut own)
-                .split_at_mut_checked(layer_cache_bytes(stack, keys, ring))
+                .split_at_mut_checked(decoder_layer_bytes(stack, layer, keys, ring))
                 .ok_or(RunError::WrongPlan)?;
             own = rest;
-            let from = KeyValueCache::new(region, stack, keys, ring)?;
+            let from = KeyValueCache::of_layer(region, stack, layer, keys, ring)?;
             let region = bytes.get_mut(places.layer(layer)).ok_or(RunError::WrongPlan)?;
-            KeyValueCache::new(region, stack, keys, slots(tokens))?.copy_from(&from, 0..tokens);
+            let slots = slots(stack, layer, tokens);
+            let mut to = KeyValueCache::of_layer(region, stack, layer, keys, slots)?;
+            to.first = tokens.saturating_sub(slots);
+            to.copy_from(&from, to.first..tokens);
         }
         let content = bytes.len() - CHECKSUM;
         let sum = checksum(&bytes[..content]).to_le_bytes();

@@ -10,7 +10,7 @@ use super::reading::Reading;
 use crate::cache::{KeyValueCache, Keys};
 use crate::error::{Buffer, RunError};
 use crate::format::checksum::Checksum;
-use crate::format::memory::{decoder_slots, layer_cache_bytes};
+use crate::format::memory::{decoder_layer_bytes, decoder_slots, layer_cache_bytes};
 use crate::format::spec::at_least_one;
 use crate::workspace::{Workspace, counted};
 
@@ -195,13 +195,10 @@ impl Session<'_, '_> {
         let mut rest = cache;
         for layer in 0..stack.num_hidden_layers as usize {
             let slots = decoder_slots(stack, layer, &self.plan);
-            let Some((region, after)) =
-                core::mem::take(&mut rest).split_at_mut_checked(layer_cache_bytes(stack, width, slots))
-            else {
-                return;
-            };
+            let size = decoder_layer_bytes(stack, layer, width, slots);
+            let Some((region, after)) = core::mem::take(&mut rest).split_at_mut_checked(size) else { return };
             rest = after;
-            if let Ok(mut cache) = KeyValueCache::new(region, stack, width, slots) {
+            if let Ok(mut cache) = KeyValueCache::of_layer(region, stack, layer, width, slots) {
                 each_run(&mut cache, own, visit);
             }
         }
@@ -221,8 +218,8 @@ impl Session<'_, '_> {
 /// all slots if there are fewer.
 fn each_run(cache: &mut KeyValueCache<'_>, tokens: usize, visit: Visit<'_>) {
     let (slots, used) = (cache.slots.max(1), tokens.min(cache.slots));
-    let heads = cache.value_scales.len() / slots;
-    let rows = cache.values.len() / heads.max(1);
+    let heads = cache.key_scales.len() / slots;
+    let rows = cache.key_count() / heads.max(1);
     let run = rows / slots * used;
     match &mut cache.keys {
         Keys::K8(keys) => prefixes(keys, rows, run, visit),

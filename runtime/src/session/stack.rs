@@ -9,7 +9,7 @@ use crate::cache::KeyValueCache;
 use crate::error::RunError;
 use crate::features;
 use crate::format::layout::{Stack, StackPart};
-use crate::format::memory::{decoder_slots, layer_cache_bytes};
+use crate::format::memory::{decoder_layer_bytes, decoder_slots, layer_cache_bytes};
 use crate::format::spec::{StackSpec, at_least_one};
 use crate::model::StackView;
 use crate::ops::norm::norm;
@@ -57,7 +57,7 @@ impl<'s, 'm> Session<'s, 'm> {
                 let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
                 let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
                 if stage == Stage::Store {
-                    let cache = (stack.spec, &mut cache, start);
+                    let cache = (stack.spec, layer, &mut cache, start);
                     threads.fill(plan, x, hidden_size, cache, scratch, |start, x, cache, scratch| {
                         block.prepare(x, scratch);
                         block.store(x, start, cache, scratch);
@@ -73,7 +73,7 @@ impl<'s, 'm> Session<'s, 'm> {
                 }
             }
             Stage::Convolve => {
-                if let Some(convolution) = stack.spec.convolution.as_ref().filter(|_| features::CONVOLUTIONS) {
+                if let Some(convolution) = stack.spec.convolution.parallel().filter(|_| features::CONVOLUTIONS) {
                     for (at, row) in (start..).zip(x.chunks_exact_mut(hidden_size)) {
                         let seen = usize::from(convolution.kernel_size);
                         if scratch.step.takes(seen * hidden_size * hidden_size) {
@@ -130,7 +130,7 @@ impl<'s, 'm> Session<'s, 'm> {
 
     /// Whether a convolution follows a layer of the encoder.
     fn convolves(&self, layer: usize) -> bool {
-        let convolution = self.model.spec().encoder.as_ref().and_then(|stack| stack.convolution.as_ref());
+        let convolution = self.model.spec().encoder.as_ref().and_then(|stack| stack.convolution.parallel());
         features::CONVOLUTIONS && layer == 0 && convolution.is_some()
     }
 
@@ -194,10 +194,15 @@ impl<'s, 'm> Session<'s, 'm> {
         }
         let layers = stack.spec.num_hidden_layers as usize;
         let slots_of = |layer| decoder_slots(stack.spec, layer, &self.plan);
-        let (before, slots) = ((0..layer).map(slots_of).sum::<usize>(), slots_of(layer));
-        let slot_bytes = layer_cache_bytes(stack.spec, keys, 1);
-        let region = cache.get_mut(before * slot_bytes..(before + slots) * slot_bytes).ok_or(RunError::WrongPlan)?;
-        let mut own = KeyValueCache::new(region, stack.spec, keys, slots)?;
+        let (slots, slot_bytes) = (slots_of(layer), layer_cache_bytes(stack.spec, keys, 1));
+        let (before, len) = if stack.spec.convolution.short().is_some() {
+            let bytes_of = |layer| decoder_layer_bytes(stack.spec, layer, keys, slots_of(layer));
+            ((0..layer).map(bytes_of).sum::<usize>(), bytes_of(layer))
+        } else {
+            ((0..layer).map(slots_of).sum::<usize>() * slot_bytes, slots * slot_bytes)
+        };
+        let region = cache.get_mut(before..before + len).ok_or(RunError::WrongPlan)?;
+        let mut own = KeyValueCache::of_layer(region, stack.spec, layer, keys, slots)?;
         let prefix = self.prefix.as_ref().map(|prefix| prefix.layer(self.model, stack.spec, layer));
         (own.first, own.prefix) = (self.first, prefix.as_ref());
         let cross = if stack.spec.block.cross_attention && features::CROSS_ATTENTION {
@@ -210,7 +215,7 @@ impl<'s, 'm> Session<'s, 'm> {
         };
         let (plan, threads, source) = ((self.model.spec(), &self.plan), &mut self.threads, self.source);
         let block = Block::new(*stack, layer, self.kernels, threads.beside(ids.len()));
-        threads.fill(plan, x, hidden_size, (stack.spec, &mut own, start), scratch, |start, x, own, scratch| {
+        threads.fill(plan, x, hidden_size, (stack.spec, layer, &mut own, start), scratch, |start, x, own, scratch| {
             block.prepare(x, scratch);
             block.store(x, start, own, scratch);
         });

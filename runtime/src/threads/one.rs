@@ -44,7 +44,7 @@ impl Threads {
         _: Plan<'_>,
         rows: &mut [i32],
         _: usize,
-        (_, cache, start): Filled<'_, '_>,
+        (_, _, cache, start): Filled<'_, '_>,
         scratch: &mut Scratch<'_>,
         work: impl FnOnce(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
     ) {

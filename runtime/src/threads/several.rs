@@ -16,8 +16,9 @@ use crate::aligned::AlignedVec;
 use crate::cache::KeyValueCache;
 use crate::error::RunError;
 use crate::format::layout::ALIGNMENT;
-use crate::format::memory::{MemoryPlan, layer_cache_bytes};
+use crate::format::memory::{MemoryPlan, decoder_layer_bytes};
 use crate::format::places::WIDE_TILE_ROWS;
+use crate::format::spec::StackSpec;
 use crate::kernels::Kernels;
 use crate::model::Matrix;
 use crate::ops::linear::{QuantizedRows, linear};
@@ -118,7 +119,7 @@ impl Threads {
         (spec, plan): Plan<'_>,
         rows: &mut [i32],
         width: usize,
-        (stack, cache, start): Filled<'_, '_>,
+        (stack, layer, cache, start): Filled<'_, '_>,
         scratch: &mut Scratch<'_>,
         work: impl Fn(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>) + Sync,
     ) {
@@ -129,14 +130,14 @@ impl Threads {
         self.others.share_out(rows, share * width, memory, |index, rows, memory| match memory {
             Lent::Callers((scratch, cache)) => work(start, rows, cache, scratch),
             Lent::Own(Memory { scratch, cache }) => {
-                let cache = KeyValueCache::new(cache, stack, keys, slots);
+                let cache = KeyValueCache::of_layer(cache, stack, layer, keys, slots);
                 if let (Ok(mut scratch), Ok(mut cache)) = (Scratch::new(spec, plan, scratch), cache) {
                     work(start + index * share, rows, &mut cache, &mut scratch);
                 }
             }
         });
         for (first, memory) in (share..tokens).step_by(share).zip(&mut self.memory) {
-            if let Ok(theirs) = KeyValueCache::new(&mut memory.cache, stack, keys, slots) {
+            if let Ok(theirs) = KeyValueCache::of_layer(&mut memory.cache, stack, layer, keys, slots) {
                 cache.copy_from(&theirs, start + first..start + tokens.min(first + share));
             }
         }
@@ -216,7 +217,11 @@ impl Memory {
         let mut scratch = AlignedVec::zeroed(Scratch::bytes(spec, plan));
         Scratch::new(spec, plan, &mut scratch)?;
         let stacks = spec.encoder.iter().chain(&spec.decoder);
-        let cache = stacks.map(|stack| layer_cache_bytes(stack, spec.numerics.keys, slots(plan))).max();
+        let (keys, slots) = (spec.numerics.keys, slots(plan));
+        let layers = |stack: &StackSpec| {
+            (0..stack.num_hidden_layers as usize).map(|layer| decoder_layer_bytes(stack, layer, keys, slots)).max()
+        };
+        let cache = stacks.filter_map(layers).max();
         Ok(Self { scratch, cache: AlignedVec::zeroed(cache.unwrap_or(0)) })
     }
 }

@@ -96,6 +96,7 @@ mod tests {
             "RelativeBias",
             "Disentangled",
             "ConvolutionSpec",
+            "ShortConvolutionSpec",
             "BottleneckSpec",
             "Narrow",
             "Shared",

@@ -5,9 +5,10 @@ use arbitrary::{Result, Unstructured};
 use kinglet::format::layout::{Shape, can_be_packed, can_be_table, roles};
 use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec,
-    ConvolutionSpec, Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth, ModelSpec,
-    Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling, PositionTable, QueryKeyNorm,
-    Residual, StackSpec, Task, TokenScale, TransformSpec, WeightLayout,
+    Convolution, ConvolutionSpec, Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth,
+    MAX_KERNEL_SIZE, ModelSpec, Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling,
+    PositionTable, QueryKeyNorm, Residual, ShortConvolutionSpec, StackSpec, Task, TokenScale, TransformSpec,
+    WeightLayout,
 };
 
 /// The maximum bytes of tensors; larger models are too slow to test thousands of them.
@@ -172,10 +173,14 @@ fn stack(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<Sta
     if embedding.embedding_size != hidden_size && embedding.projection == EmbeddingProjection::None {
         embedding.embedding_size = hidden_size;
     }
-    let block = block(u, num_hidden_layers, hidden_size, causal)?;
-    let kernel_size = 2 * u.int_in_range(0..=7)? + 1;
-    let convolution = ConvolutionSpec { kernel_size, bias: u.arbitrary()?, activation: *u.choose(&ACTIVATIONS)? };
-    let convolved = !causal && u.ratio(1, 5)?;
+    let mut block = block(u, num_hidden_layers, hidden_size, causal)?;
+    let convolution = if causal && num_hidden_groups * inner_group_num == num_hidden_layers {
+        short_convolution(u, num_hidden_layers, &mut block.attention)?
+    } else {
+        let kernel_size = 2 * u.int_in_range(0..=7)? + 1;
+        let convolution = ConvolutionSpec { kernel_size, bias: u.arbitrary()?, activation: *u.choose(&ACTIVATIONS)? };
+        if !causal && u.ratio(1, 5)? { Convolution::Parallel(convolution) } else { Convolution::None }
+    };
     Ok(StackSpec {
         hidden_size,
         num_hidden_layers,
@@ -185,8 +190,31 @@ fn stack(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<Sta
         embedding,
         block,
         final_norm: perhaps(u, norm)?,
-        convolution: convolved.then_some(convolution),
+        convolution,
     })
+}
+
+/// Short convolutions in some layers, which then have no window, or none.
+fn short_convolution(u: &mut Unstructured<'_>, layers: u16, attention: &mut AttentionSpec) -> Result<Convolution> {
+    let convolving = any_layers(u, layers)?;
+    if convolving == 0 || u.ratio(3, 4)? {
+        return Ok(Convolution::None);
+    }
+    attention.sliding_layers &= !convolving;
+    if attention.sliding_layers == 0 {
+        attention.window = 0;
+    }
+    Ok(Convolution::Short(ShortConvolutionSpec {
+        kernel_size: u.int_in_range(1..=MAX_KERNEL_SIZE)?,
+        bias: u.arbitrary()?,
+        layers: convolving,
+    }))
+}
+
+/// A set of layers.
+fn any_layers(u: &mut Unstructured<'_>, layers: u16) -> Result<u64> {
+    let mask = if layers < 64 { (1 << layers) - 1 } else { u64::MAX };
+    Ok(u.arbitrary::<u64>()? & mask)
 }
 
 fn embedding(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<EmbeddingSpec> {
@@ -273,15 +301,11 @@ fn attention(u: &mut Unstructured<'_>, layers: u16, causal: bool) -> Result<Atte
         3 => 16 * u.int_in_range(1..=4)?,
         _ => 4 * u.int_in_range(1..=9)?,
     };
-    let any_layers = |u: &mut Unstructured<'_>| -> Result<u64> {
-        let mask = if layers < 64 { (1 << layers) - 1 } else { u64::MAX };
-        Ok(u.arbitrary::<u64>()? & mask)
-    };
     let position = match u.int_in_range(0..=4)? {
         0 if head_dim > 1 => AttentionPosition::Rotary {
             dims: 2 * u.int_in_range(1..=head_dim / 2)?,
             local: u.arbitrary()?,
-            layers: any_layers(u)?,
+            layers: any_layers(u, layers)?,
         },
         1 if u.ratio(1, 3)? => AttentionPosition::LayerRelativeBias { distance: long(u, 12, 1 << 15)? },
         1 => AttentionPosition::RelativeBias { distance: long(u, 12, 1 << 15)? },
@@ -297,7 +321,7 @@ fn attention(u: &mut Unstructured<'_>, layers: u16, causal: bool) -> Result<Atte
         }
         _ => AttentionPosition::None,
     };
-    let sliding_layers = if u.ratio(1, 3)? { any_layers(u)? } else { 0 };
+    let sliding_layers = if u.ratio(1, 3)? { any_layers(u, layers)? } else { 0 };
     Ok(AttentionSpec {
         num_attention_heads,
         num_key_value_heads,
