@@ -125,9 +125,9 @@ pub fn balance(source: &mut Source, ranges: &Ranges) -> Result<Balance> {
     let mut shifts = Shifts::default();
     for (&site, extent) in sites.iter().filter(|(site, _)| **site != Site::Fixed) {
         let mut point = point(extent.largest, extent.smallest);
-        if extent.square > 0.0 {
-            // The square of a number has twice the number's fraction bits, minus the runtime's.
-            point = point.min((fitting(extent.square) - bits).div_euclid(2) + bits);
+        if extent.product > 0.0 {
+            // A product of two numbers has the fraction bits of both, minus the runtime's.
+            point = point.min((fitting(extent.product) - bits).div_euclid(2) + bits);
         }
         let shift = (point - bits).min(epsilon_room(&spec, site));
         if shift != 0 {
@@ -201,7 +201,7 @@ impl Shifts {
         let spec = source.mapping.spec;
         for (role, shape) in roles(&spec) {
             let flow = Flow::of(&spec, role);
-            let (reads, writes) = (self.of(flow.reads) * if flow.squared { 2 } else { 1 }, self.of(flow.writes));
+            let (reads, writes) = (self.of(flow.reads) + self.of(flow.times), self.of(flow.writes));
             let weights = match shape {
                 // The table may also be a projection, so the factor on its vectors is in the
                 // specification.

@@ -75,10 +75,13 @@ fn fold_values(weights: &mut Weights, stack: &StackSpec, value: Role, output: Ro
     let biases = core::mem::take(&mut values.bias);
     values.bias = vec![0.0; biases.len()];
     let Some(output) = weights.get_mut(output) else { return };
-    for (bias, row) in output.bias.iter_mut().zip(output.weight.chunks_exact(width)) {
+    // Further columns read the heads of a convolution, whose weights add up to less at the ends of a
+    // text.
+    let cols = output.weight.len() / output.bias.len().max(1);
+    for (bias, row) in output.bias.iter_mut().zip(output.weight.chunks_exact(cols.max(1))) {
         // The heads of a group share one value head.
         let of = |at: usize| biases[at / head_dim / group * head_dim + at % head_dim];
-        let through: f64 = row.iter().enumerate().map(|(at, w)| f64::from(*w) * f64::from(of(at))).sum();
+        let through: f64 = row.iter().take(width).enumerate().map(|(at, w)| f64::from(*w) * f64::from(of(at))).sum();
         *bias = (f64::from(*bias) + through) as f32;
     }
 }

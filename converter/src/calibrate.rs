@@ -213,7 +213,7 @@ pub(crate) fn reader(spec: &ModelSpec, role: Role) -> Role {
     let first = match part {
         BlockPart::Value if shared => BlockPart::Narrow,
         BlockPart::NarrowShared => BlockPart::Narrow,
-        BlockPart::Key | BlockPart::Value => BlockPart::Query,
+        BlockPart::Key | BlockPart::Value | BlockPart::SpanValue => BlockPart::Query,
         BlockPart::CrossValue => BlockPart::CrossKey,
         BlockPart::Gate => BlockPart::Up,
         other => other,

@@ -44,6 +44,12 @@ impl Rows {
         }
         Self { width: self.width * places.len(), values }
     }
+
+    /// Each row followed by the row of `other` at its index.
+    pub(crate) fn beside(&self, other: &Self) -> Self {
+        let rows = self.rows().zip(other.rows()).flat_map(|(row, other)| row.iter().chain(other));
+        Self { width: self.width + other.width, values: rows.copied().collect() }
+    }
 }
 
 /// `a . b`, in sixteen partial sums, which the compiler can vectorize. No order of summation is

@@ -15,6 +15,7 @@ use crate::weights::Weights;
 mod attention;
 mod block;
 mod checks;
+mod convolution;
 mod embedding;
 mod generate;
 mod head;

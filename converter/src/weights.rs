@@ -226,7 +226,18 @@ impl Build<'_> {
     /// Spreads blocks that are stored one below the other along the diagonal of a matrix of zeros.
     fn grouped(&self, pick: &Pick, groups: usize, rows: usize, cols: usize) -> Result<Vec<f32>> {
         let (group_rows, group_cols) = (rows / groups.max(1), cols / groups.max(1));
-        let blocks = self.pick(pick, rows * group_cols, Some(1))?;
+        let blocks = if pick.transposed {
+            let stored = Pick { transposed: false, ..pick.clone() };
+            let stored = self.pick(&stored, groups * group_cols, Some(group_rows))?;
+            let at =
+                |row: usize, col: usize| stored[(row / group_rows * group_cols + col) * group_rows + row % group_rows];
+            (0..rows)
+                .flat_map(|row| (0..group_cols).map(move |col| (row, col)))
+                .map(|(row, col)| at(row, col))
+                .collect()
+        } else {
+            self.pick(pick, rows * group_cols, Some(1))?
+        };
         let mut values = vec![0.0; rows * cols];
         for (row, block) in blocks.chunks_exact(group_cols.max(1)).enumerate() {
             let first = row * cols + row / group_rows.max(1) * group_cols;
@@ -347,9 +358,10 @@ impl Build<'_> {
 /// dimensions. `cols` is `None` for a vector.
 fn matrix(array: &Array, transposed: bool, cols: Option<usize>) -> Option<(usize, usize, Vec<f32>)> {
     let Some(wanted) = cols else {
-        // Buffers with one row, such as `final_logits_bias [1, vocab_size]`, are vectors.
+        // Buffers with one row, such as `final_logits_bias [1, vocab_size]`, or with one column are
+        // vectors.
         let len = array.values.len();
-        let vector = array.shape.last() == Some(&len) || array.shape.is_empty();
+        let vector = array.shape.is_empty() || array.shape.contains(&len);
         return vector.then(|| (len, 1, array.values.clone()));
     };
     let (rows, cols) = match array.shape[..] {

@@ -215,8 +215,8 @@ fn named(role: Role) -> Option<(&'static str, Role)> {
     };
     let (name, first) = match part {
         BlockPart::Query => ("query", part),
-        BlockPart::Key => ("key", part),
-        BlockPart::Value => ("value", part),
+        BlockPart::Key | BlockPart::SpanKey => ("key", BlockPart::Key),
+        BlockPart::Value | BlockPart::SpanValue => ("value", BlockPart::Value),
         BlockPart::Output => ("output", part),
         BlockPart::CrossQuery => ("cross-query", part),
         BlockPart::CrossKey => ("cross-key", part),

@@ -18,6 +18,7 @@ use crate::ops::softmax::softmax;
 use crate::step::VALUE;
 use crate::workspace::HeadBuffers;
 
+mod span;
 #[cfg(feature = "std")]
 pub(crate) mod together;
 

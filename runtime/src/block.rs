@@ -4,6 +4,7 @@
 //! by a `match` on the specification.
 
 mod short;
+mod span;
 
 use crate::attention::{Attention, Disentangled, RelativeBias};
 use crate::cache::KeyValueCache;
@@ -373,6 +374,9 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
             Reach::Cross { .. } => (BlockPart::CrossQuery, BlockPart::CrossOutput),
         };
         self.project(query, 0, tokens, scratch);
+        if let (Some(span), Reach::Own { stored }) = (self.span(), reach) {
+            self.convolve_span(span, (tokens, start, stored), cache, scratch);
+        }
         let Some(queries) = scratch.wide.get_mut(..tokens * width) else { return };
         let visible = |token: usize| match reach {
             Reach::Own { stored } => self.visible(start + token, stored),
@@ -399,10 +403,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
                 self.attention.attend(cache, start + token, visible(token), row, &mut scratch.head);
             }
         }
-        if scratch.step.takes(queries.len() * VALUE) {
-            quantize_rows(self.kernels, self.width, queries, width, scratch.quantized, scratch.scales);
+        let mixed = if self.has_span() { 2 * width } else { width };
+        if scratch.step.takes(tokens * mixed * VALUE) {
+            let rows = if self.has_span() { beside(queries, scratch.normed, width) } else { queries };
+            quantize_rows(self.kernels, self.width, rows, mixed, scratch.quantized, scratch.scales);
         }
-        let context = QuantizedRows::new(self.width, tokens, width, scratch.quantized, scratch.scales);
+        let context = QuantizedRows::new(self.width, tokens, mixed, scratch.quantized, scratch.scales);
         self.linear(&context, &self.matrix(output), &mut scratch.step, scratch.wide, scratch.normed);
     }
 
@@ -456,6 +462,15 @@ enum Reach {
     Own { stored: usize },
     /// Keys and values of all `source` tokens of the encoder.
     Cross { source: usize },
+}
+
+/// Copies rows of attention's results, `width` wide, beside those of the convolution in `rows`.
+fn beside<'r>(results: &[i32], rows: &'r mut [i32], width: usize) -> &'r [i32] {
+    let rows = rows.get_mut(..2 * results.len()).unwrap_or(&mut []);
+    for (row, results) in rows.chunks_exact_mut((2 * width).max(1)).zip(results.chunks_exact(width.max(1))) {
+        copy(row.get_mut(..width).unwrap_or(&mut []), results);
+    }
+    rows
 }
 
 /// Copies `from` to `to`, up to the shorter length. Copying eight values at a time takes few

@@ -150,9 +150,9 @@ impl<'a> KeyValueCache<'a> {
         width: KeyWidth,
         slots: usize,
     ) -> Result<Self, RunError> {
-        let attention = &stack.block.attention;
-        let values = attention.key_value_size() * slots;
-        let scales = attention.num_key_value_heads as usize * slots * Scale::BYTES;
+        let heads = stack.cached_heads();
+        let values = heads * stack.block.attention.head_dim as usize * slots;
+        let scales = heads * slots * Scale::BYTES;
         let mut carver = Carver { rest: region };
         Ok(Self {
             keys: match width {
@@ -216,6 +216,21 @@ impl<'a> KeyValueCache<'a> {
             _ if !features::SHORT_CONVOLUTIONS => self.values.len(),
             Keys::K8(keys) => keys.len(),
             Keys::K16(keys) => keys.len(),
+        }
+    }
+
+    /// The part of the cache for the heads from `head` on.
+    pub(crate) fn heads_from(&mut self, head: usize, head_dim: usize) -> KeyValueCache<'_> {
+        let first = head * self.slots;
+        KeyValueCache {
+            keys: match &mut self.keys {
+                Keys::K8(keys) => Keys::K8(keys.get_mut(first * head_dim..).unwrap_or(&mut [])),
+                Keys::K16(keys) => Keys::K16(keys.get_mut(first * head_dim..).unwrap_or(&mut [])),
+            },
+            values: self.values.get_mut(first * head_dim..).unwrap_or(&mut []),
+            key_scales: self.key_scales.get_mut(first..).unwrap_or(&mut []),
+            value_scales: self.value_scales.get_mut(first..).unwrap_or(&mut []),
+            ..*self
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) const PROJECTED_EMBEDDINGS: bool = cfg!(feature = "projected-embeddin
 pub(crate) const BOTTLENECKS: bool = cfg!(feature = "bottlenecks");
 /// A convolution in parallel with the first block.
 pub(crate) const CONVOLUTIONS: bool = cfg!(feature = "convolutions");
+/// Heads of a span-based dynamic convolution beside those of attention.
+pub(crate) const SPAN_CONVOLUTIONS: bool = cfg!(feature = "span-convolutions");
 /// Decoders that attend to an encoder's output.
 pub(crate) const CROSS_ATTENTION: bool = cfg!(feature = "cross-attention");
 /// Soft caps on scores or logits.

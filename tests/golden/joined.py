@@ -46,9 +46,22 @@ PAIRS = [
     case("encoder_decoder_generation", "EncoderDecoderModel", pair(half("bert-generation", **GENERATION), half("bert-generation", **GENERATION)), target=True, seed=1032),
 ]
 
+# Encoders with a dynamic convolution beside attention.
+SPAN = dict(BERT, embedding_size=10, head_ratio=2, conv_kernel_size=5)
+SPANS = [
+    case("convbert_masked", "ConvBertForMaskedLM", SPAN, types=True, seed=1040),
+    case("convbert", "ConvBertModel", dict(BERT, embedding_size=24, head_ratio=1, hidden_act="gelu_new"), types=True, seed=1060),
+    case("convbert_classifier", "ConvBertForSequenceClassification",
+         dict(SPAN, hidden_size=32, embedding_size=32, head_ratio=1, conv_kernel_size=3, num_groups=2, hidden_act="relu", id2label=LABELS), types=True, seed=1061),
+    case("convbert_choices", "ConvBertForMultipleChoice", dict(SPAN, head_ratio=8, conv_kernel_size=9, layer_norm_eps=1e-3), types=True, seed=1062),
+    case("convbert_tags", "ConvBertForTokenClassification",
+         dict(SPAN, hidden_size=48, num_attention_heads=6, conv_kernel_size=15, intermediate_size=64, num_groups=4, id2label=LABELS), seed=1063),
+    case("convbert_answers", "ConvBertForQuestionAnswering", dict(SPAN, num_hidden_layers=3, conv_kernel_size=1), types=True, seed=1064),
+]
+
 # Families that the converter does not map: their folders are in `unmapped`.
-CONVOLUTIONS = [
-    case("convbert", "ConvBertModel", dict(BERT, embedding_size=24), folder="unmapped", seed=1040),
+UNMAPPED = [
+    case("mamba", "MambaModel", dict(vocab_size=67, hidden_size=16, state_size=4, num_hidden_layers=1), folder="unmapped", seed=1065),
     case("lfm2_moe", "Lfm2MoeForCausalLM",
          dict(GATED, num_hidden_layers=2, moe_intermediate_size=20, num_experts=4, num_experts_per_tok=2, num_dense_layers=1,
               layer_types=["conv", "full_attention"]), folder="unmapped", seed=1046),
@@ -77,4 +90,4 @@ SHORT = [
     case("lfm2_attention", "Lfm2ForCausalLM", dict(LFM2, num_hidden_layers=2, layer_types=None), seed=1045),
 ]
 
-CASES = calm(ENCODERS + ANSWERS + DECODERS + PAIRS + CONVOLUTIONS + SHORT)
+CASES = calm(ENCODERS + ANSWERS + DECODERS + PAIRS + SPANS + SHORT + UNMAPPED)

@@ -27,7 +27,7 @@ from transformers import configuration_utils, modeling_rope_utils
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 OUTPUT = Path(__file__).parents[2] / "converter/src/config/classes.json"
-MODEL_TYPES = """albert arcee bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert codegen cohere ctrl data2vec-text deberta deberta-v2 distilbert electra
+MODEL_TYPES = """albert arcee bart bert bert-generation big_bird biogpt blenderbot blenderbot-small bloom camembert codegen cohere convbert ctrl data2vec-text deberta deberta-v2 distilbert electra
 ernie esm eurobert falcon gemma gemma2 gemma3_text glm gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite gte helium led lfm2 llama m2m_100 marian
 mbart megatron-bert ministral mistral mobilebert modernbert modernbert-decoder mpnet mpt mt5 mvp nomic_bert olmo olmo2 openai-gpt
 opt pegasus phi phi3 plbart qwen2 qwen3 rembert roberta roberta-prelayernorm roformer smollm3 squeezebert stablelm starcoder2 t5

@@ -47,7 +47,7 @@ ACTIVATIONS = ["relu", "gelu_new", "mish"]
 # Values for keys that a class reads but does not declare, or declares as null.
 VALUES = {
     "attention_chunk_size": [4], "attention_layers": [["local", "local", "global"]], "attention_types": [[[["local"], 3]]], "asm_cutoffs": [[5]],
-    "attn_logit_softcapping": [5.0], "conv_act": ["gelu"], "conv_groups": [2], "conv_kernel_size": [3],
+    "attn_logit_softcapping": [5.0], "conv_act": ["gelu"], "conv_groups": [2], "conv_kernel_size": [3, 4],
     "dense_act_fn": ["silu", "relu"], "embedding_size": [12], "final_logit_softcapping": [5.0], "full_attn_idxs": [[0], [2, 9], []], "global_attn_every_n_layers": [2],
     "global_rope_theta": [40.0], "head_dim": [4, 8], "is_causal": [False], "is_gated_act": [True, False], "lang_id": [1],
     "layer_types": [["sliding_attention"] * 2, ["sliding_attention"] * 3, ["full_attention"] * 3], "local_rope_theta": [40.0], "n_inner": [50], "norm_rel_ebd": ["layer_norm", "none"], "num_decoder_layers": [1],

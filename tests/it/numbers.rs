@@ -104,7 +104,7 @@ fn scale_inner(source: &mut Source, power: i32) {
 
 fn scale_values(source: &mut Source, power: i32) {
     scale(source, |role| match role {
-        Role::Block(_, _, P::Value | P::CrossValue) => power,
+        Role::Block(_, _, P::Value | P::CrossValue | P::SpanValue) => power,
         Role::Block(_, _, P::Output | P::CrossOutput) => -power,
         _ => 0,
     });
@@ -114,7 +114,7 @@ fn scale_values(source: &mut Source, power: i32) {
 fn scale_queries(source: &mut Source, power: i32) {
     scale(source, |role| match role {
         Role::Block(_, _, P::Query | P::CrossQuery | P::PositionQuery | P::QueryNorm) => power,
-        Role::Block(_, _, P::Key | P::CrossKey | P::PositionKey | P::KeyNorm) => -power,
+        Role::Block(_, _, P::Key | P::CrossKey | P::PositionKey | P::KeyNorm | P::SpanKey) => -power,
         _ => 0,
     });
 }

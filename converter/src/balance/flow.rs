@@ -33,7 +33,8 @@ pub enum Site {
     /// a short convolution, also the products with the keys and with the queries.
     Values(Stack, u16, BlockPart),
     /// The result of the first projection of a feed-forward network in one block, up to the second
-    /// projection.
+    /// projection; the result of a depthwise convolution, up to the pointwise one, and the keys of a
+    /// dynamic convolution.
     Inner(Stack, u16, BlockPart),
 }
 
@@ -42,15 +43,16 @@ pub enum Site {
 pub(crate) struct Flow {
     pub(crate) reads: Site,
     pub(crate) writes: Site,
-    /// Whether it reads the squares of what was written there.
-    pub(crate) squared: bool,
+    /// The site of a second factor, if it reads products: [`reads`](Self::reads) again for squares.
+    /// [`Site::Fixed`] for none.
+    pub(crate) times: Site,
 }
 
 impl Flow {
     const FIXED: Self = Self::new(Site::Fixed, Site::Fixed);
 
     const fn new(reads: Site, writes: Site) -> Self {
-        Self { reads, writes, squared: false }
+        Self { reads, writes, times: Site::Fixed }
     }
 
     /// The sites of a tensor. Embedding tables only write, and so do the vectors of distances in
@@ -144,6 +146,7 @@ impl Sites<'_> {
             None => own,
         };
         let (query_site, key_site) = (Site::Queries(id), Site::Keys(id));
+        let inner = |part| Site::Inner(id, block, part);
         let value_site = |part| Site::Values(id, block, part);
         match part {
             P::Query | P::Key if convolves => Flow::new(queries, Site::Fixed),
@@ -160,6 +163,10 @@ impl Sites<'_> {
             P::CrossOutput => Flow::new(value_site(P::CrossValue), self.result(stream)),
             P::PositionKey => Flow::new(Site::Fixed, key_site),
             P::PositionQuery => Flow::new(Site::Fixed, query_site),
+            P::SpanDepthwise => Flow::new(queries, inner(part)),
+            P::SpanKey => Flow::new(inner(P::SpanDepthwise), inner(part)),
+            P::SpanValue => Flow::new(values, value_site(P::Value)),
+            P::SpanKernel => Flow { reads: heads(query_site), writes: Site::Fixed, times: inner(P::SpanKey) },
             P::Narrow | P::NarrowShared => Flow::new(wide, stream),
             P::NarrowNorm | P::NarrowSharedNorm => Flow::new(stream, stream),
             P::Widen => Flow::new(stream, wide),
@@ -189,7 +196,8 @@ impl Sites<'_> {
         if part == up {
             Flow::new(input, inner)
         } else if part == down {
-            Flow { reads: inner, writes: self.result(stream), squared }
+            let times = if squared { inner } else { Site::Fixed };
+            Flow { reads: inner, writes: self.result(stream), times }
         } else if part == BlockPart::Gate {
             Flow::new(input, Site::Fixed)
         } else if self.is_output_norm() {

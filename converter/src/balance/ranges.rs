@@ -26,8 +26,8 @@ pub(crate) enum Kind {
     Whole,
     /// Terms of a sum, or arguments: they only have to fit.
     Part,
-    /// Squares of the site's numbers.
-    Square,
+    /// Products of the site's numbers, or squares.
+    Product,
 }
 
 /// The magnitudes at one site.
@@ -37,8 +37,8 @@ pub(crate) struct Extent {
     pub(crate) largest: f32,
     /// The tensor that read or wrote it.
     pub(crate) at: Role,
-    /// The largest square.
-    pub(crate) square: f32,
+    /// The largest product.
+    pub(crate) product: f32,
     /// The largest magnitude in the layer where that is smallest; 0 if every layer is zero.
     pub(crate) smallest: f32,
 }
@@ -49,7 +49,7 @@ impl Ranges {
         let flow = Flow::of(spec, role);
         let stream = |site| matches!(site, Site::Residual(_) | Site::Narrow(_) | Site::Tokens(_) | Site::Embeddings(_));
         let read = match flow.reads {
-            _ if flow.squared => Kind::Square,
+            _ if flow.times != Site::Fixed => Kind::Product,
             Site::Fixed => Kind::Part,
             _ => Kind::Whole,
         };
@@ -65,6 +65,9 @@ impl Ranges {
             _ => Kind::Whole,
         };
         self.keep((flow.reads, role, read), x);
+        if read == Kind::Product {
+            self.keep((flow.times, role, read), x);
+        }
         self.keep((flow.writes, role, written), out);
     }
 
@@ -105,10 +108,10 @@ impl Ranges {
     pub(crate) fn sites(&self) -> BTreeMap<Site, Extent> {
         let mut sites = BTreeMap::new();
         for (&(site, role, kind), &most) in &self.found {
-            let empty = Extent { largest: 0.0, at: role, square: 0.0, smallest: 0.0 };
+            let empty = Extent { largest: 0.0, at: role, product: 0.0, smallest: 0.0 };
             let extent: &mut Extent = sites.entry(site).or_insert(empty);
-            if kind == Kind::Square {
-                extent.square = extent.square.max(most);
+            if kind == Kind::Product {
+                extent.product = extent.product.max(most);
             } else if most > extent.largest {
                 (extent.largest, extent.at) = (most, role);
             }

@@ -23,6 +23,7 @@ mod big_bird;
 mod bloom;
 mod build;
 mod cohere;
+mod convbert;
 mod ctrl;
 mod deberta;
 mod direction;
@@ -136,6 +137,7 @@ pub const FAMILIES: &[&Family] = &[
     &bert::MEGATRON,
     &bert_generation::FAMILY,
     &big_bird::FAMILY,
+    &convbert::FAMILY,
     &deberta::FAMILY,
     &deberta::FAMILY_2,
     &distilbert::FAMILY,

@@ -61,8 +61,9 @@ pub enum Value {
         /// The number of its columns; 1 for a vector.
         cols: u32,
     },
-    /// A matrix of blocks along the diagonal, `[outputs, inputs / groups, 1]`: a grouped
-    /// convolution over single tokens.
+    /// A matrix of blocks along the diagonal: a grouped convolution over single tokens,
+    /// `[outputs, inputs / groups, 1]`, or, transposed, a grouped linear layer,
+    /// `[groups, inputs / groups, outputs / groups]`.
     Grouped {
         /// The blocks, one below the other.
         pick: Pick,

@@ -257,6 +257,14 @@ fn blocks(stack: &StackSpec) -> Work {
     } else {
         Work::default()
     };
+    let convolution = stack.convolution.span().map_or(Work::default(), |span| {
+        let (kernel, heads) = (usize::from(span.kernel_size), usize::from(attention.num_attention_heads));
+        Work::matrix(size, kernel, layers)
+            .and(Work::matrix(2 * queries, size, layers))
+            .and(Work::matrix(heads * kernel, queries, layers))
+            .and(Work::matrix(queries, kernel, layers))
+            .and(Work::matrix(size, queries, layers))
+    });
     let attending = stack.attending_layers();
     let convolving = layers - attending;
     // A short convolution has few products: those of its outputs are counted.
@@ -264,6 +272,7 @@ fn blocks(stack: &StackSpec) -> Work {
     Work::matrix(queries + 2 * keys, size, attending)
         .and(Work::matrix(size, queries, attending))
         .and(mixing)
+        .and(convolution)
         .and(Work::matrix(inner, size, networks * if network.gated { 2 } else { 1 }))
         .and(Work::matrix(size, inner, networks))
         .and(around)

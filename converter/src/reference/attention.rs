@@ -6,6 +6,7 @@ use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{AttentionPosition, AttentionSpec};
 
+use super::convolution::convolve;
 use super::model::{Layer, Step};
 use crate::fixed::real;
 use crate::real::{Rows, dot};
@@ -24,6 +25,7 @@ pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &
     let &Layer { model, id, stack, first, .. } = layer;
     let spec = &stack.block.attention;
     let mut queries = layer.linear(BlockPart::Query, x)?; // [tokens, heads * head_dim]
+    let convolved = stack.convolution.span().map(|span| convolve(layer, span, x, &queries)).transpose()?;
     let mut keys = layer.linear(BlockPart::Key, x)?; // [tokens, kv_heads * head_dim]
     let values = layer.linear(BlockPart::Value, values)?;
     let head_dim = usize::from(spec.head_dim);
@@ -69,8 +71,11 @@ pub(super) fn attention(layer: &Layer<'_, '_>, x: &Rows, values: &Rows, cache: &
     cache.keys.extend_from_slice(&keys.values);
     cache.values.extend_from_slice(&values.values);
     let causal = id == Stack::Decoder;
-    let (mixed, score) = attend(spec, Mask { causal, first, window }, distances, &queries, cache);
+    let (mut mixed, score) = attend(spec, Mask { causal, first, window }, distances, &queries, cache);
     model.observe(&Step::Score(score));
+    if let Some(convolved) = &convolved {
+        mixed = mixed.beside(convolved);
+    }
     layer.linear(BlockPart::Output, &mixed)
 }
 

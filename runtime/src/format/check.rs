@@ -5,10 +5,10 @@ use super::layout::{Shape, can_be_packed, can_be_table};
 use super::parts::{BlockPart, HeadPart, Role, Stack, StackPart};
 use super::places::GROUP_SIZES;
 use super::spec::{
-    AttentionPosition, AttentionSpec, Blocks, Convolution, Direction, EmbeddingProjection, HeadSpec, MAX_HEAD_DIM,
-    MAX_HEADS, MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec, Multiplier,
-    NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, Residual,
-    ShortConvolutionSpec, StackSpec, TokenScale, WeightLayout,
+    AttentionPosition, AttentionSpec, Blocks, Convolution, ConvolutionSpec, Direction, EmbeddingProjection, HeadSpec,
+    MAX_HEAD_DIM, MAX_HEADS, MAX_KERNEL_SIZE, MAX_LAYERS, MAX_NETWORKS, MAX_POSITIONS, MAX_ROWS, MAX_WIDTH, ModelSpec,
+    Multiplier, NormSpec, NumericsSpec, OutputProjection, PackedSpec, PackedStack, Pooling, PositionTable, Residual,
+    ShortConvolutionSpec, SpanConvolutionSpec, StackSpec, TokenScale, WeightLayout,
 };
 use crate::error::LoadError;
 use crate::features;
@@ -163,14 +163,24 @@ impl StackSpec {
             require(width(bottleneck.size), "the bottleneck's size")?;
             require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
         }
-        match &self.convolution {
+        match self.convolution {
             Convolution::None => {}
-            Convolution::Parallel(convolution) => {
-                let size = convolution.kernel_size;
+            Convolution::Parallel(ConvolutionSpec { kernel_size: size, .. }) => {
                 require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
                 require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
             }
-            Convolution::Short(convolution) => self.check_short(convolution, causal)?,
+            Convolution::Span(SpanConvolutionSpec { kernel_size: size }) => {
+                require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+                let plain = block.residual == Residual::PostNorm && block.bottleneck.is_none();
+                require(plain, "a dynamic convolution with a bottleneck, or without post-norm")?;
+                let attention = &block.attention;
+                require(
+                    attention.num_key_value_heads == attention.num_attention_heads
+                        && 2 * attention.query_size() <= MAX_WIDTH as usize,
+                    "the heads of a dynamic convolution",
+                )?;
+            }
+            Convolution::Short(convolution) => self.check_short(&convolution, causal)?,
         }
         require(
             embedding.projection != EmbeddingProjection::Trigram || (!causal && width(3 * embedding.embedding_size)),
@@ -327,6 +337,7 @@ const fn missing_of(stack: &Option<StackSpec>) -> Option<Off> {
     match &stack.convolution {
         Convolution::Parallel(_) if !features::CONVOLUTIONS => off!("convolutions"),
         Convolution::Short(_) if !features::SHORT_CONVOLUTIONS => off!("short-convolutions"),
+        Convolution::Span(_) if !features::SPAN_CONVOLUTIONS => off!("span-convolutions"),
         _ => None,
     }
 }

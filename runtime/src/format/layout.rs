@@ -267,6 +267,9 @@ impl BlockPart {
             Self::Up2 | Self::Down2 | Self::FeedForwardNorm2 => features::BOTTLENECKS && networks > 2,
             Self::Up3 | Self::Down3 | Self::FeedForwardNorm3 => features::BOTTLENECKS && networks > 3,
             Self::ShortKernel => !attends(),
+            Self::SpanDepthwise | Self::SpanKey | Self::SpanValue | Self::SpanKernel => {
+                stack.convolution.span().is_some()
+            }
         }
     }
 
@@ -331,11 +334,12 @@ impl BlockPart {
                 BottleneckAttention::Narrow => (key_input, value_input) = (size, size),
             }
         }
+        let span = stack.convolution.span().map(|span| span.kernel_size as usize);
         let shape = match self {
             Self::Query => (query, key_input, attention.qkv_bias),
             Self::Key => (key_value, key_input, attention.qkv_bias),
             Self::Value => (key_value, value_input, attention.qkv_bias),
-            Self::Output => (size, query, attention.output_bias),
+            Self::Output => (size, if span.is_some() { 2 * query } else { query }, attention.output_bias),
             Self::CrossQuery => (query, hidden, attention.qkv_bias),
             Self::CrossKey | Self::CrossValue => (key_value, hidden, attention.qkv_bias),
             Self::CrossOutput => (hidden, query, attention.output_bias),
@@ -347,17 +351,21 @@ impl BlockPart {
             Self::Widen => (hidden, size, true),
             Self::Gate | Self::Up | Self::Up1 | Self::Up2 | Self::Up3 => (inner, size, feed_forward.bias),
             Self::Down | Self::Down1 | Self::Down2 | Self::Down3 => (size, inner, feed_forward.bias),
+            Self::SpanDepthwise => (hidden, span?, false),
+            Self::SpanKey => (query, hidden, true),
+            Self::SpanValue => (query, hidden, attention.qkv_bias),
+            Self::SpanKernel => (attention.num_attention_heads as usize * span?, query, true),
             _ => return None,
         };
         self.is_in(stack, index).then_some(shape)
     }
 
-    /// The layout of the part's matrix. Distance vectors of disentangled attention, and kernels of
-    /// short convolutions, are always row-major, because they are read a row at a time.
+    /// The layout of the part's matrix. Distance vectors of disentangled attention, depthwise kernels
+    /// and kernels of short convolutions are always row-major, because they are read a row at a time.
     #[inline(always)]
     pub(crate) const fn layout(self, rows: usize, cols: usize, numerics: &NumericsSpec, packed: bool) -> WeightLayout {
         match self {
-            Self::PositionKey | Self::PositionQuery => WeightLayout::RowMajor,
+            Self::PositionKey | Self::PositionQuery | Self::SpanDepthwise => WeightLayout::RowMajor,
             Self::ShortKernel if features::SHORT_CONVOLUTIONS => WeightLayout::RowMajor,
             _ => fitting(rows, cols, numerics, packed),
         }

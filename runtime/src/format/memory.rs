@@ -199,11 +199,18 @@ fn needs(stack: &StackSpec) -> [usize; 6] {
         .max(if network.gated { 2 * inner } else { inner })
         .max(out_of_convolution)
         .max(if stack.convolution.short().is_some() { 2 * hidden } else { 0 });
+    // Attention's results beside those of a dynamic convolution; queries, their products with keys,
+    // and the kernels.
+    let kernels = |size: u8| usize::from(attention.num_attention_heads) * usize::from(size);
+    let (mixed, input, wide) = match stack.convolution.span() {
+        Some(span) => (2 * queries, input.max(2 * queries), wide.max(2 * queries + kernels(span.kernel_size))),
+        None => (queries, input, wide),
+    };
     let products = match attention.position {
         AttentionPosition::Disentangled { positions, .. } => positions as usize,
         _ => 0,
     };
-    [input, branch, wide, queries.max(inner).max(input).max(convolved), attention.head_dim.into(), products]
+    [input, branch, wide, mixed.max(inner).max(input).max(convolved), attention.head_dim.into(), products]
 }
 
 impl Sizes {
@@ -380,7 +387,8 @@ pub(crate) fn layer_cache_bytes(stack: &StackSpec, width: KeyWidth, slots: usize
         KeyWidth::K8 => 1,
         KeyWidth::K16 => 2,
     };
-    (attention.key_value_size() * (key_bytes + 1) + attention.num_key_value_heads as usize * 2 * Scale::BYTES) * slots
+    let heads = stack.cached_heads();
+    (heads * attention.head_dim as usize * (key_bytes + 1) + heads * 2 * Scale::BYTES) * slots
 }
 
 /// Bytes of the cache of a decoder's layer with `slots` slots.

@@ -94,7 +94,8 @@ parts! {
         QueryNorm,
         /// The norm over each key head.
         KeyNorm,
-        /// `[hidden_size, heads * head_dim]`.
+        /// `[hidden_size, heads * head_dim]`, or twice as many columns if a dynamic convolution runs
+        /// beside attention.
         Output,
         /// The norm on attention's result in sandwich blocks.
         AttentionPostNorm,
@@ -158,6 +159,16 @@ parts! {
         /// [`BlockPart::Key`], [`BlockPart::Value`] and [`BlockPart::Output`] are
         /// `[hidden_size, hidden_size]`.
         ShortKernel,
+        /// The depthwise half of the separable convolution that makes the keys of a span-based
+        /// dynamic convolution, `[hidden_size, kernel_size]`: a row for each channel.
+        SpanDepthwise,
+        /// The pointwise half, `[heads * head_dim, hidden_size]`.
+        SpanKey,
+        /// The values of the dynamic convolution, `[heads * head_dim, hidden_size]`.
+        SpanValue,
+        /// The kernels of the dynamic convolution before their softmax, times log2(e),
+        /// `[heads * kernel_size, heads * head_dim]`.
+        SpanKernel,
     }
 }
 
@@ -170,10 +181,10 @@ impl BlockPart {
     }
 
     /// Whether the part has no set of packed blocks of its own, but that of [`BlockPart::Up`],
-    /// [`BlockPart::Down`] or [`BlockPart::Narrow`].
+    /// [`BlockPart::Down`], [`BlockPart::Narrow`], [`BlockPart::Key`] or [`BlockPart::Value`].
     pub(super) const fn shares_its_set(self) -> bool {
-        use BlockPart::{Down1, Down2, Down3, NarrowShared, Up1, Up2, Up3};
-        matches!(self, Up1 | Up2 | Up3 | Down1 | Down2 | Down3 | NarrowShared)
+        use BlockPart::{Down1, Down2, Down3, NarrowShared, SpanKey, SpanValue, Up1, Up2, Up3};
+        matches!(self, Up1 | Up2 | Up3 | Down1 | Down2 | Down3 | NarrowShared | SpanKey | SpanValue)
     }
 }
 

@@ -106,6 +106,8 @@ pub enum Convolution {
     Parallel(ConvolutionSpec),
     /// Gated short convolutions in place of attention.
     Short(ShortConvolutionSpec),
+    /// Heads of a span-based dynamic convolution, beside those of attention in every block.
+    Span(SpanConvolutionSpec),
 }
 
 impl Convolution {
@@ -121,6 +123,14 @@ impl Convolution {
     pub const fn short(&self) -> Option<&ShortConvolutionSpec> {
         match self {
             Self::Short(spec) if features::SHORT_CONVOLUTIONS => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The span-based dynamic convolution, if there is one and this build includes it.
+    pub const fn span(&self) -> Option<&SpanConvolutionSpec> {
+        match self {
+            Self::Span(spec) if features::SPAN_CONVOLUTIONS => Some(spec),
             _ => None,
         }
     }
@@ -152,6 +162,19 @@ pub struct ShortConvolutionSpec {
     pub bias: bool,
     /// Bit `l` set: layer `l` has the convolution.
     pub layers: u64,
+}
+
+/// Mixed attention (ConvBERT, arXiv 2008.02496): beside its attention, each block has as many heads
+/// of a span-based dynamic convolution, whose results follow those of attention. A head at position
+/// `t` computes `sum over j of softmax(kernel(q[t] * k[t]))[j] * v[t + j]` for the places `j` of its
+/// kernel, where `q` are the queries of attention, `v` are values of its own, and `k` is a separable
+/// convolution of the block's input with that kernel's size. In encoders with norms after the
+/// sublayers only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SpanConvolutionSpec {
+    /// Width of both kernels in tokens, odd and centred. Zeros pad the text at both ends.
+    pub kernel_size: u8,
 }
 
 /// The embedding: from token ids to the first hidden states.
@@ -281,6 +304,14 @@ impl StackSpec {
             None => 0,
         };
         (self.num_hidden_layers as usize).saturating_sub(convolving)
+    }
+
+    /// Heads whose keys and values a layer's cache holds: those of attention, then those of a
+    /// span-based dynamic convolution.
+    pub(crate) const fn cached_heads(&self) -> usize {
+        let attention = &self.block.attention;
+        let convolved = if self.convolution.span().is_some() { attention.num_attention_heads } else { 0 };
+        attention.num_key_value_heads as usize + convolved as usize
     }
 
     /// The number of stored blocks.

@@ -42,7 +42,8 @@ impl<'s, 'm> Session<'s, 'm> {
         let (start, end) = (pass.read, pass.read.saturating_add(step).min(tokens));
         let Workspace { states, encoder_cache, cross_cache, scratch, .. } = &mut self.workspace;
         let states = states.get_mut(..tokens * hidden_size).ok_or(RunError::NoTokens)?;
-        let x = states.get_mut(start * hidden_size..end * hidden_size).ok_or(RunError::NoTokens)?;
+        let rows = start * hidden_size..end * hidden_size;
+        let x = states.get_mut(rows.clone()).ok_or(RunError::NoTokens)?;
         let keys = self.model.spec().numerics.keys;
         // With several threads, a tile takes one step.
         scratch.step = if threads.count() > 1 { Step::WHOLE } else { Step::after(pass.parts, self.step, all) };
@@ -57,10 +58,16 @@ impl<'s, 'm> Session<'s, 'm> {
                 let slots = encoder_cache.len() / layer_cache_bytes(stack.spec, keys, 1).max(1);
                 let mut cache = KeyValueCache::new(encoder_cache, stack.spec, keys, slots)?;
                 if stage == Stage::Store {
+                    // The keys of a dynamic convolution depend on the tokens around a tile.
+                    let states = &*states;
+                    let x = states.get(rows.clone()).unwrap_or(&[]);
                     let cache = (stack.spec, layer, &mut cache, start);
                     threads.fill(plan, x, hidden_size, cache, scratch, |start, x, cache, scratch| {
                         block.prepare(x, scratch);
                         block.store(x, start, cache, scratch);
+                        if block.has_span() {
+                            block.store_span(states, start, x.len() / hidden_size, cache, scratch);
+                        }
                     });
                 } else {
                     let tile = self.plan.tile();
@@ -109,6 +116,7 @@ impl<'s, 'm> Session<'s, 'm> {
         if pass.parts > 0 {
             return Ok(true);
         }
+        let x = states.get(rows).unwrap_or(&[]);
         match stage {
             Stage::Embed => trace(0, x),
             Stage::Forward if !convolves => trace(layer + 1, x),

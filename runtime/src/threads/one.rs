@@ -42,11 +42,11 @@ impl Threads {
     pub(crate) fn fill(
         &mut self,
         _: Plan<'_>,
-        rows: &mut [i32],
+        rows: &[i32],
         _: usize,
         (_, _, cache, start): Filled<'_, '_>,
         scratch: &mut Scratch<'_>,
-        work: impl FnOnce(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
+        work: impl FnOnce(usize, &[i32], &mut KeyValueCache<'_>, &mut Scratch<'_>),
     ) {
         work(start, rows, cache, scratch);
     }

@@ -102,7 +102,7 @@ impl Threads {
     ) {
         let share = self.share(rows.len() / width.max(1), plan);
         let memory = once(Lent::Callers(scratch)).chain(self.memory.iter_mut().map(Lent::Own));
-        self.others.share_out(rows, share * width, memory, |index, rows, memory| match memory {
+        self.others.share_out(rows.chunks_mut(share * width), memory, |index, rows, memory| match memory {
             Lent::Callers(scratch) => work(0, rows, scratch),
             Lent::Own(memory) => {
                 if let Ok(mut scratch) = Scratch::new(spec, plan, &mut memory.scratch) {
@@ -117,17 +117,17 @@ impl Threads {
     pub(crate) fn fill(
         &mut self,
         (spec, plan): Plan<'_>,
-        rows: &mut [i32],
+        rows: &[i32],
         width: usize,
         (stack, layer, cache, start): Filled<'_, '_>,
         scratch: &mut Scratch<'_>,
-        work: impl Fn(usize, &mut [i32], &mut KeyValueCache<'_>, &mut Scratch<'_>) + Sync,
+        work: impl Fn(usize, &[i32], &mut KeyValueCache<'_>, &mut Scratch<'_>) + Sync,
     ) {
         let (keys, slots) = (spec.numerics.keys, slots(plan));
         let tokens = rows.len() / width.max(1);
         let share = self.share(tokens, plan);
         let memory = once(Lent::Callers((scratch, &mut *cache))).chain(self.memory.iter_mut().map(Lent::Own));
-        self.others.share_out(rows, share * width, memory, |index, rows, memory| match memory {
+        self.others.share_out(rows.chunks(share * width), memory, |index, rows, memory| match memory {
             Lent::Callers((scratch, cache)) => work(start, rows, cache, scratch),
             Lent::Own(Memory { scratch, cache }) => {
                 let cache = KeyValueCache::of_layer(cache, stack, layer, keys, slots);
@@ -172,31 +172,29 @@ impl Others {
         let out = out.get_mut(..matrix.rows).unwrap_or(&mut []);
         let threads = (matrix.rows * matrix.cols / LEAST_WEIGHTS).clamp(1, self.count() + 1);
         let share = matrix.rows.div_ceil(threads).next_multiple_of(WIDE_TILE_ROWS);
-        self.share_out(out, share, repeat_n((), threads), |index, out, ()| {
+        self.share_out(out.chunks_mut(share.max(1)), repeat_n((), threads), |index, out, ()| {
             let first = index * share;
             linear(kernels, x, &matrix.rows(first, out.len()), &mut [], out);
         });
     }
 
-    /// Splits `values` into pieces of `share`, and calls `work` on each with its index and one of
-    /// `lent`.
-    fn share_out<T: Send>(
+    /// Calls `work` on each of `pieces` with its index and one of `lent`.
+    fn share_out<P: Send, T: Send>(
         &self,
-        values: &mut [i32],
-        share: usize,
+        pieces: impl Iterator<Item = P>,
         lent: impl IntoIterator<Item = T>,
-        work: impl Fn(usize, &mut [i32], T) + Sync,
+        work: impl Fn(usize, P, T) + Sync,
     ) {
-        let (first, others) = values.split_at_mut(values.len().min(share));
-        let mut lent = lent.into_iter();
-        let Some(callers) = lent.next() else { return };
-        let Some(pool) = self.pool.as_ref().filter(|_| !others.is_empty()) else { return work(0, first, callers) };
+        let mut shares = pieces.zip(lent).peekable();
+        let Some((first, callers)) = shares.next() else { return };
+        let others = shares.peek().is_some();
+        let Some(pool) = self.pool.as_ref().filter(|_| others) else { return work(0, first, callers) };
         let (work, at_work) = (&work, &AtomicUsize::new(0));
         pool.threads.in_place_scope(|scope| {
-            for (index, (values, lent)) in others.chunks_mut(share).zip(lent).enumerate() {
+            for (index, (piece, lent)) in shares.enumerate() {
                 at_work.fetch_add(1, Ordering::Relaxed);
                 scope.spawn(move |_| {
-                    work(index + 1, values, lent);
+                    work(index + 1, piece, lent);
                     at_work.fetch_sub(1, Ordering::Release);
                 });
             }

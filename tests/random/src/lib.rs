@@ -97,6 +97,7 @@ mod tests {
             "Disentangled",
             "ConvolutionSpec",
             "ShortConvolutionSpec",
+            "SpanConvolutionSpec",
             "BottleneckSpec",
             "Narrow",
             "Shared",

@@ -7,8 +7,8 @@ use kinglet::format::spec::{
     Activation, ActivationWidth, AttentionPosition, AttentionSpec, BlockSpec, BottleneckAttention, BottleneckSpec,
     Convolution, ConvolutionSpec, Direction, EmbeddingProjection, EmbeddingSpec, FeedForwardSpec, HeadSpec, KeyWidth,
     MAX_KERNEL_SIZE, ModelSpec, Multiplier, NormKind, NormSpec, NumericsSpec, OutputProjection, PackedSpec, Pooling,
-    PositionTable, QueryKeyNorm, Residual, ShortConvolutionSpec, StackSpec, Task, TokenScale, TransformSpec,
-    WeightLayout,
+    PositionTable, QueryKeyNorm, Residual, ShortConvolutionSpec, SpanConvolutionSpec, StackSpec, Task, TokenScale,
+    TransformSpec, WeightLayout,
 };
 
 /// The maximum bytes of tensors; larger models are too slow to test thousands of them.
@@ -174,12 +174,20 @@ fn stack(u: &mut Unstructured<'_>, hidden_size: u32, causal: bool) -> Result<Sta
         embedding.embedding_size = hidden_size;
     }
     let mut block = block(u, num_hidden_layers, hidden_size, causal)?;
+    let kernel_size = 2 * u.int_in_range(0..=7)? + 1;
+    let convolution = ConvolutionSpec { kernel_size, bias: u.arbitrary()?, activation: *u.choose(&ACTIVATIONS)? };
     let convolution = if causal && num_hidden_groups * inner_group_num == num_hidden_layers {
         short_convolution(u, num_hidden_layers, &mut block.attention)?
     } else {
-        let kernel_size = 2 * u.int_in_range(0..=7)? + 1;
-        let convolution = ConvolutionSpec { kernel_size, bias: u.arbitrary()?, activation: *u.choose(&ACTIVATIONS)? };
-        if !causal && u.ratio(1, 5)? { Convolution::Parallel(convolution) } else { Convolution::None }
+        match u.int_in_range(0..=9)? {
+            0 | 1 if !causal => Convolution::Parallel(convolution),
+            2 if !causal => {
+                (block.residual, block.bottleneck) = (Residual::PostNorm, None);
+                block.attention.num_attention_heads = block.attention.num_key_value_heads;
+                Convolution::Span(SpanConvolutionSpec { kernel_size })
+            }
+            _ => Convolution::None,
+        }
     };
     Ok(StackSpec {
         hidden_size,

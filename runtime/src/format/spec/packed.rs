@@ -174,13 +174,14 @@ impl PackedSpec {
 }
 
 /// A reference to the set of a part, if it has one. All feed-forward networks share the sets of the
-/// first, and both narrow streams share one.
+/// first, both narrow streams share one, and the keys and values of a dynamic convolution share
+/// those of attention.
 macro_rules! set_of_part {
     ($sets:ident, $part:ident, $($reference:tt)+) => {
         match $part {
             BlockPart::Query => Some($($reference)+ $sets.query),
-            BlockPart::Key => Some($($reference)+ $sets.key),
-            BlockPart::Value => Some($($reference)+ $sets.value),
+            BlockPart::Key | BlockPart::SpanKey => Some($($reference)+ $sets.key),
+            BlockPart::Value | BlockPart::SpanValue => Some($($reference)+ $sets.value),
             BlockPart::Output => Some($($reference)+ $sets.output),
             BlockPart::CrossQuery => Some($($reference)+ $sets.cross_query),
             BlockPart::CrossKey => Some($($reference)+ $sets.cross_key),
