@@ -52,14 +52,16 @@ fn converted(
     kinglet(&["export", &blob, "--rust", &target_folder(""), "--force"])?;
     let module = target_folder("checkpoint.rs");
     let mut rows: Vec<(&'static str, Counts)> = cores.iter().map(|core| (core.name, Counts::new())).collect();
-    for tokens in lengths(&blob)? {
+    let told = serde_json::from_str(&kinglet_output(&["inspect", &blob, "--json"])?)?;
+    let features = [features, packed_weights(&told)].concat();
+    for tokens in lengths(&told)? {
         let program = format!("{}/release/host", target_folder("host"));
         let wanted = Command::new(program).args(["checkpoint", &blob, &tokens]).output()?;
         let wanted = compared(&String::from_utf8(wanted.stdout)?);
         for (core, (_, counts)) in cores.iter().zip(&mut rows) {
             let environment =
                 [&[("KINGLET_MODULE", module.as_str()), ("KINGLET_TOKENS", tokens.as_str())], core.environment()];
-            let program = build_one(core, "checkpoint", features, &environment.concat())?;
+            let program = build_one(core, "checkpoint", &features, &environment.concat())?;
             let printed = emulate(core, &program)?;
             ensure!(compared(&printed) == wanted, "{} prints:\n{printed}but the host prints:\n{wanted}", core.name);
             let measured = measure(&program, &printed)?;
@@ -67,10 +69,11 @@ fn converted(
             let counted = |unit: &&str| measured.values.contains_key(format!("instructions a {unit}").as_str());
             let unit = ["text", "sentence"].into_iter().find(counted).unwrap_or("token");
             eprintln!(
-                "{} at {tokens}, {}: {} instructions a {unit}, {} bytes of static RAM and {} of stack",
+                "{} at {tokens}, {}: {} instructions a {unit}, {} bytes of flash, {} of static RAM and {} of stack",
                 core.name,
                 options.join(" "),
                 grouped(value(&format!("instructions a {unit}"))),
+                grouped(measured.code + measured.model),
                 grouped(measured.memory),
                 grouped(value("bytes of stack"))
             );
@@ -80,9 +83,13 @@ fn converted(
     Ok(rows)
 }
 
+/// The feature that a blob needs if it has weights with four bits.
+fn packed_weights(told: &Value) -> &'static str {
+    if told["spec"]["numerics"]["packed"]["group"].as_u64().unwrap_or(0) > 0 { ",kinglet/packed-weights" } else { "" }
+}
+
 /// The numbers of tokens to make room for, in descending order.
-fn lengths(blob: &str) -> Result<Vec<String>> {
-    let told: Value = serde_json::from_str(&kinglet_output(&["inspect", blob, "--json"])?)?;
+fn lengths(told: &Value) -> Result<Vec<String>> {
     let positions = |stack: &str| told["spec"][stack]["max_positions"].as_u64();
     let positions = positions("decoder").or(positions("encoder")).context("kinglet inspect told no positions")?;
     let mut lengths = [512, 128].map(|tokens| positions.min(tokens)).to_vec();
