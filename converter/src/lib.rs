@@ -23,6 +23,7 @@ pub mod fixed;
 pub mod grammar;
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod inputs;
 mod json;
 pub mod keys;
 pub mod located;

@@ -35,13 +35,20 @@ impl Wish {
     /// line; or `.json` with one list of tokens or ids.
     ///
     /// # Errors
-    /// When the file cannot be read, is empty, or has another format; the message names the line.
+    /// When the file cannot be read, and the errors of [`parse`](Self::parse).
     pub fn read(file: &Path) -> Result<Self> {
-        let content = files::read_text(file).with_context(|| format!("reading {}", file.display()))?;
+        Self::parse(file, &files::read_text(file).with_context(|| format!("reading {}", file.display()))?)
+    }
+
+    /// Reads the content of a file, whose format its name tells.
+    ///
+    /// # Errors
+    /// When the content is empty or has another format; the message names the line.
+    pub fn parse(file: &Path, content: &str) -> Result<Self> {
         let mut wish = Self::default();
         let kind = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match kind {
-            "json" => wish.add_list(file, &content)?,
+            "json" => wish.add_list(file, content)?,
             "jsonl" => {
                 for (number, line) in (1..).zip(content.lines()).filter(|(_, line)| !line.trim().is_empty()) {
                     wish.add_line(line).with_context(|| format!("{} line {number}", file.display()))?;

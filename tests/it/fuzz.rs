@@ -50,6 +50,11 @@ fn a_changed_checkpoint_is_refused_or_makes_a_blob() {
 }
 
 #[test]
+fn lines_of_json_are_refused_by_name_or_run() {
+    run("json_lines", 2000);
+}
+
+#[test]
 fn what_showed_a_fault_once_shows_none() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     let mut tried = 0;

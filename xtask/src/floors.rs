@@ -40,7 +40,7 @@ const CONVERTER: &[&[&str]] = &[
     &["family"],
     &["weights"],
     &["opened"],
-    &["balance", "biases", "located", "reference", "vocabulary"],
+    &["balance", "biases", "inputs", "located", "reference", "vocabulary"],
     &["fidelity", "fit"],
     &["calibrate", "centre", "direction", "keys", "plan"],
     &["numbers", "quantize", "samples"],

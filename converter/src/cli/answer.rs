@@ -3,10 +3,11 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
+use kinglet_convert::inputs::Input;
 use serde_json::json;
 
 use super::engine::{About, ModelArgs, task_name};
-use super::input::{Input, InputArgs};
+use super::input::InputArgs;
 use super::{number, output};
 
 /// Find the span of the context that answers the question. The context is the tokens of type 1, or

@@ -18,6 +18,7 @@ use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::fidelity::ADVICE;
 use kinglet_convert::files::{self, check_writable, write_atomically};
+use kinglet_convert::inputs::Reader;
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
 use kinglet_convert::quantize::{can_compensate, compensate};
@@ -30,7 +31,6 @@ use kinglet_convert::{losses, page, texts, tokenizer};
 use serde_json::{Value, json};
 
 use super::engine::{DirectionArg, locate, task_name};
-use super::input::Reader;
 use super::keep::{KeepArgs, cut};
 use super::output::{self, Phases};
 use super::texts::Given;

@@ -17,13 +17,13 @@ use kinglet::{AlignedVec, LoadError, MemoryPlan, Model, Session};
 use kinglet_convert::checkpoint::Prompts;
 use kinglet_convert::convert::special_tokens;
 use kinglet_convert::family::Options;
+use kinglet_convert::inputs::{Input, Reader};
 use kinglet_convert::located::Located;
 use kinglet_convert::opened::Source;
 use kinglet_convert::reference::Reference;
 use kinglet_convert::tokenizer;
 use kinglet_convert::{fidelity, files};
 
-use super::input::{Input, Reader};
 use super::{number, output};
 
 /// The options that choose a model and what runs it.

@@ -9,11 +9,11 @@ use kinglet::format::spec::Task;
 use kinglet::sample::{Sampler, SamplerOptions};
 use kinglet::task::generate;
 use kinglet_convert::files::read_text;
+use kinglet_convert::inputs::{Input, Reader, json_lines, lines, parse};
 use kinglet_convert::tokenizer::decode;
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, plan, task_name};
-use super::input::{Input, Reader, json_lines, lines, parse};
 use super::output;
 
 /// Measure a model on examples with known answers.

@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
+use kinglet_convert::inputs::{Input, Reader};
 use kinglet_convert::tokenizer::spelling;
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, task_name};
-use super::input::{Input, InputArgs, Reader};
+use super::input::InputArgs;
 use super::{number, output};
 
 /// Guess the tokens under masks: each by itself, or one after the other.

@@ -13,12 +13,13 @@ use kinglet::task::{
 };
 use kinglet::{Model, Session};
 use kinglet_convert::files::read_text;
+use kinglet_convert::inputs::{Input, Reader, parse, parse_ids};
 use kinglet_convert::reference::{Reference, Written};
 use serde_json::{Value, json};
 
 use super::engine::{About, Engine, ModelArgs, arena, plan};
 use super::grammar::of_file;
-use super::input::{Input, InputArgs, Reader, parse, parse_ids};
+use super::input::InputArgs;
 use super::{number, output};
 
 /// The most tokens of a text that one command writes.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use kinglet_convert::inputs::Reader;
 use kinglet_convert::opened::Source;
 use kinglet_convert::vocabulary::{Vocabulary, Wish};
 
-use super::input::Reader;
 use super::number;
 
 /// The tokens that a blob keeps.

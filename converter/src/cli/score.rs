@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use kinglet::format::spec::{Direction, Task};
+use kinglet_convert::inputs::Input;
 use serde_json::json;
 
 use super::engine::{About, Engine, ModelArgs, task_name};
-use super::input::{Input, InputArgs};
+use super::input::InputArgs;
 use super::output;
 
 /// Print how likely each token of a text is, given the tokens read before it or, for an encoder,

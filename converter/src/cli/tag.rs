@@ -4,11 +4,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use kinglet::format::spec::Task;
 use kinglet::task::{Aggregation, Entities, Entity, kind};
+use kinglet_convert::inputs::Input;
 use serde_json::{Value, json};
 
 use super::classify::scores;
 use super::engine::{About, ModelArgs, task_name};
-use super::input::{Input, InputArgs};
+use super::input::InputArgs;
 use super::output;
 
 /// Label each token of a text: print its likeliest label, and the probability of that label.

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use kinglet_convert::calibrate::fit;
 use kinglet_convert::files::read_text;
+use kinglet_convert::inputs::{Input, Reader, lines, parse};
 use kinglet_convert::opened::Source;
 use kinglet_convert::texts;
 use kinglet_convert::tokenizer::Kept;
 use serde_json::Value;
-
-use super::input::{Input, Reader, lines, parse};
 
 /// The lines of a file of texts.
 pub(crate) struct Given {

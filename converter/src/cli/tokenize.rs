@@ -7,11 +7,12 @@ use clap::Args;
 use kinglet::tokenizer::section::MAGIC;
 use kinglet::tokenizer::{EncodeOptions, Token, Tokenizer};
 use kinglet_convert::files::read_text;
+use kinglet_convert::inputs::{char_offsets, lines};
 use kinglet_convert::tokenizer::{decode, encode, spelling};
 use serde_json::{Value, json};
 
 use super::engine::{open, read_blob};
-use super::input::{char_offsets, given_text, lines, nothing_given, piped};
+use super::input::{given_text, nothing_given, piped};
 use super::{number, output};
 
 /// Turn a text into tokens, or tokens into a text, as the device does.

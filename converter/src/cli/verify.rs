@@ -7,12 +7,13 @@ use clap::Args;
 use kinglet::MemoryPlan;
 use kinglet::golden::Golden;
 use kinglet_convert::fidelity::{self, Fidelity};
+use kinglet_convert::inputs::Reader;
 use kinglet_convert::tokenizer;
 use kinglet_convert::vocabulary::Wish;
 use serde_json::json;
 
 use super::engine::{arena, locate, open, read_blob};
-use super::input::{InputArgs, Reader};
+use super::input::InputArgs;
 use super::keep::{KeepArgs, cut};
 use super::{number, output, sign};
 

@@ -11,6 +11,7 @@ mod flash;
 mod generation;
 #[cfg(feature = "hub")]
 mod hub;
+mod lines;
 mod manners;
 mod run;
 mod shipped;

@@ -5,6 +5,7 @@
 //! fault.
 
 mod checkpoints;
+mod lines;
 mod models;
 mod mutate;
 mod tokenizers;
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "model", run: models::model, seeds: Vec::new },
     Target { name: "blob", run: models::blob, seeds: Vec::new },
     Target { name: "bytes", run: models::bytes, seeds: models::blobs },
@@ -37,6 +38,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "generation_config", run: checkpoints::generation_config, seeds: checkpoints::generation_configs },
     Target { name: "safetensors", run: checkpoints::safetensors, seeds: checkpoints::all_safetensors },
     Target { name: "pickle", run: checkpoints::pickle, seeds: checkpoints::pickles },
+    Target { name: "json_lines", run: lines::json_lines, seeds: lines::files },
 ];
 
 /// The target with a name.
