@@ -9,7 +9,7 @@ use kinglet::sample::Sampler;
 use kinglet::task::{
     BeamOptions, BeamSearch, GenerateOptions, beam_search, classify, embed, fill_mask, generate, score, tag,
 };
-use kinglet::tokenizer::{EncodeOptions, Tokenizer};
+use kinglet::tokenizer::EncodeOptions;
 use kinglet::{Error, MemoryPlan, Model, RunError, Session, arena_bytes};
 
 use crate::models::{home_command, home_intent, home_slots, home_words, search, stories, stories_backward};
@@ -22,6 +22,13 @@ const WRITTEN: usize = 24;
 const BEAMS: usize = 4;
 /// The bytes that the sessions and a snapshot need.
 pub const ARENA: usize = 2 * arena_bytes(stories::BLOB, TOKENS);
+
+/// Texts of about [`TOKENS`] tokens.
+const LONG_COMMAND: &str = "could you please turn all lights in the kitchen and in the living room down to thirty percent, \
+    close the blinds of the bedroom, start the robot vacuum in the hallway, set an alarm for half past six tomorrow, \
+    and tell me whether I need a coat and an umbrella on my way to the station this evening, if you would be so kind";
+const LONG_STORY: &str = "Once there was a brave little fox who lived near the river. One evening, the fox had a cookie for \
+    lunch. The sun was warm. The fox sat down to eat its cookie. Then the fox saw a big owl. The owl looked very hungry.";
 
 /// The calls, in the order of [`Steps::longest`].
 const CALLS: [&str; 19] = [
@@ -41,7 +48,7 @@ const CALLS: [&str; 19] = [
     "beam_search",
     "Model::self_test_with",
     "Model::from_bytes_with",
-    "Tokenizer::encode_ids",
+    "Tokenizer::encode_ids_with",
     "Session::snapshot",
     "Session::restore",
 ];
@@ -170,12 +177,12 @@ pub fn run(board: &mut (impl Board + Send), arena: &mut [u8]) -> Result<(), Erro
         }
     }
     tasks(&mut steps, arena)?;
-    for (tokenizer, text) in [
-        (&home_intent::TOKENIZER, "could you please turn all lights down to thirty percent"),
-        (&stories::TOKENIZER, "Once there was a brave little fox who lived near the river."),
-    ] {
-        steps.session("Tokenizer::encode_ids", (&stories::MODEL, TOKENS), arena, |session| {
-            tokenize(tokenizer, text, session.scratch())
+    for (tokenizer, text) in [(&home_intent::TOKENIZER, LONG_COMMAND), (&stories::TOKENIZER, LONG_STORY)] {
+        let mut session =
+            Session::with_plan(&stories::MODEL, arena, MemoryPlan::standard(stories::MODEL.spec(), TOKENS)?)?;
+        let (scratch, options) = (session.scratch(), EncodeOptions::default());
+        steps.call("Tokenizer::encode_ids_with", |pause| {
+            tokenizer.encode_ids_with(text, None, &options, scratch, &mut [0; TOKENS], pause)
         })?;
     }
     snapshots(&mut steps, arena)?;
@@ -188,10 +195,6 @@ pub fn run(board: &mut (impl Board + Send), arena: &mut [u8]) -> Result<(), Erro
         steps.board.print("\n");
     }
     Ok(())
-}
-
-fn tokenize(tokenizer: &Tokenizer<'_>, text: &str, scratch: &mut [u32]) -> Result<(), RunError> {
-    tokenizer.encode_ids(text, None, &EncodeOptions::default(), scratch, &mut [0; TOKENS]).map(|_| ())
 }
 
 /// A text as long as a model takes.

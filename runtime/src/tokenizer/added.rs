@@ -176,6 +176,7 @@ impl<'m> Added<'m> {
 mod tests {
     use std::vec::Vec;
 
+    use super::super::pause::Pause;
     use super::super::section::AddedSpec;
     use super::super::tables::{ASCII, Span};
     use super::super::vocabulary::VocabularySpec;
@@ -224,7 +225,8 @@ mod tests {
         added.read(&section, &spec).expect("they are whole");
         let work = |len: u32| {
             let mut memory = std::vec![0; 6 * len as usize];
-            let mut text = Text::new(&mut memory);
+            let mut nothing = || ();
+            let mut text = Text::new(&mut memory, Pause::new(&mut nothing));
             (0..len).for_each(|at| text.push(Char::new(' '.into(), at, at + 1).splitting(at == 0)).expect("room"));
             text.turn();
             let work = work::during(|| added.extract_raw(&mut text).expect("room"));

@@ -4,6 +4,7 @@
 use alloc::{string::String, vec};
 use core::ops::Range;
 
+use super::pause::Pause;
 use super::section::Piece;
 #[cfg(feature = "alloc")]
 use super::section::{NormalizerStep, Uses};
@@ -62,7 +63,23 @@ impl Tokenizer<'_> {
         scratch: &mut [u32],
         out: &mut [Token],
     ) -> Result<usize, RunError> {
-        self.encode_to(text, pair, options, scratch, Out::Tokens(out))
+        self.encode_to((text, pair), options, scratch, Out::Tokens(out), &mut || ())
+    }
+
+    /// [`encode`](Self::encode) that calls `pause` after every 32 characters of each of its steps.
+    ///
+    /// # Errors
+    /// The errors of [`encode`](Self::encode).
+    pub fn encode_with(
+        &self,
+        text: &str,
+        pair: Option<&str>,
+        options: &EncodeOptions,
+        scratch: &mut [u32],
+        out: &mut [Token],
+        pause: &mut dyn FnMut(),
+    ) -> Result<usize, RunError> {
+        self.encode_to((text, pair), options, scratch, Out::Tokens(out), pause)
     }
 
     /// [`encode`](Self::encode) for callers that need only ids: `out` takes four bytes per token
@@ -96,17 +113,45 @@ impl Tokenizer<'_> {
         scratch: &mut [u32],
         out: &mut [u32],
     ) -> Result<usize, RunError> {
-        self.encode_to(text, pair, options, scratch, Out::Ids(out))
+        self.encode_to((text, pair), options, scratch, Out::Ids(out), &mut || ())
     }
 
-    #[inline(never)]
-    fn encode_to(
+    /// [`encode_ids`](Self::encode_ids) that calls `pause` after every 32 characters of each of its
+    /// steps, for example to feed a watchdog.
+    ///
+    /// # Errors
+    /// The errors of [`encode`](Self::encode).
+    ///
+    /// ```
+    /// use kinglet::RunError;
+    /// use kinglet::tokenizer::{EncodeOptions, Tokenizer};
+    ///
+    /// fn ids(tokenizer: &Tokenizer, text: &str, out: &mut [u32], feed_watchdog: &mut dyn FnMut()) -> Result<usize, RunError> {
+    ///     let (mut scratch, options) = ([0; 1024], EncodeOptions::default());
+    ///     tokenizer.encode_ids_with(text, None, &options, &mut scratch, out, feed_watchdog)
+    /// }
+    /// # let _ = ids;
+    /// ```
+    pub fn encode_ids_with(
         &self,
         text: &str,
         pair: Option<&str>,
         options: &EncodeOptions,
         scratch: &mut [u32],
+        out: &mut [u32],
+        pause: &mut dyn FnMut(),
+    ) -> Result<usize, RunError> {
+        self.encode_to((text, pair), options, scratch, Out::Ids(out), pause)
+    }
+
+    #[inline(never)]
+    fn encode_to(
+        &self,
+        (text, pair): (&str, Option<&str>),
+        options: &EncodeOptions,
+        scratch: &mut [u32],
         out: Out<'_>,
+        pause: &mut dyn FnMut(),
     ) -> Result<usize, RunError> {
         let template = if pair.is_some() { self.header.pair.as_slice() } else { self.header.single.as_slice() };
         let special = template.iter().filter(|piece| matches!(piece, Piece::Special { .. })).count();
@@ -127,10 +172,11 @@ impl Tokenizer<'_> {
             }
             other => other,
         };
-        let first = self.encode_one(text, 0, limit, scratch, &mut row).map_err(enough)?;
+        let first = self.encode_one((text, 0), limit, scratch, &mut row, pause).map_err(enough)?;
         let kept_first = row.len;
         row.keep = kept_first.saturating_add(room);
-        let second = pair.map_or(Ok(0), |pair| self.encode_one(pair, 1, limit, scratch, &mut row)).map_err(enough)?;
+        let second =
+            pair.map_or(Ok(0), |pair| self.encode_one((pair, 1), limit, scratch, &mut row, pause)).map_err(enough)?;
         let kept_second = row.len - kept_first;
         let (first, second) = truncated(first, second, room);
         let (first, second) = (first.min(kept_first), second.min(kept_second));
@@ -170,14 +216,14 @@ impl Tokenizer<'_> {
     /// split that reaches `limit`.
     fn encode_one(
         &self,
-        string: &str,
-        index: u8,
+        (string, index): (&str, u8),
         limit: usize,
         scratch: &mut [u32],
         row: &mut Row<'_>,
+        pause: &mut dyn FnMut(),
     ) -> Result<usize, RunError> {
         let settled = {
-            let mut text = Text::new(scratch);
+            let mut text = Text::new(scratch, Pause::new(&mut *pause));
             text.begin(string)?;
             self.added.extract_raw(&mut text)?;
             for step in &self.header.normalizer {
@@ -190,6 +236,7 @@ impl Tokenizer<'_> {
             text.settle()
         };
         let (chars, memory) = settled.split(scratch);
+        let mut pause = Pause::new(pause);
         let mut count = 0;
         let mut rest = chars;
         while let Some(first) = rest.get(0) {
@@ -209,7 +256,7 @@ impl Tokenizer<'_> {
             }
             let mut place = Place { split, index: 0, byte: 0, bytes: 0..0, span: (0, 0) };
             let mut begun = false;
-            self.model.tokenize(split, memory, &mut |id, bytes| {
+            self.model.tokenize(split, memory, &mut pause, &mut |id, bytes| {
                 let (start, end) = place.span(bytes);
                 let token = Token { id, start, end, continues: begun, ..plain };
                 begun = true;
@@ -263,7 +310,8 @@ impl Tokenizer<'_> {
 pub fn normalized(section: &[u8], steps: &[NormalizerStep], string: &str) -> Result<String, RunError> {
     let mut scratch = vec![0; 1 << 16];
     let settled = {
-        let mut text = Text::new(&mut scratch);
+        let mut nothing = || ();
+        let mut text = Text::new(&mut scratch, Pause::new(&mut nothing));
         text.begin(string)?;
         steps.iter().try_for_each(|step| normalize::normalize(section, step, Uses::ALL, &mut text))?;
         text.settle()

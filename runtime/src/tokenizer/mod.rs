@@ -18,6 +18,7 @@ mod normalize;
 #[cfg(feature = "alloc")]
 mod owned;
 pub mod pattern;
+mod pause;
 pub mod section;
 mod split;
 pub mod tables;
@@ -32,6 +33,7 @@ use crate::format::decode::{Decoder as Bytes, InPlace};
 use added::Added;
 use model::{Bpe, Unigram, WordLevel, WordPiece};
 use pattern::Matcher;
+use pause::Pause;
 use section::{Header, MAGIC, ModelSpec, NormalizerStep, PRELUDE, SplitStep, Uses, VERSION};
 use tables::{Span, Words};
 use text::Chars;
@@ -252,12 +254,18 @@ impl<'m> Tokenizer<'m> {
 }
 
 impl Model<'_> {
-    fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: model::Emit<'_>) -> Result<(), RunError> {
+    fn tokenize(
+        &self,
+        split: Chars<'_>,
+        memory: &mut [u32],
+        pause: &mut Pause<'_>,
+        emit: model::Emit<'_>,
+    ) -> Result<(), RunError> {
         match self {
             Self::WordLevel(model) => model.tokenize(split, memory, emit),
-            Self::WordPiece(model) => model.tokenize(split, memory, emit),
-            Self::Bpe(model) => model.tokenize(split, memory, emit),
-            Self::Unigram(model) => model.tokenize(split, memory, emit),
+            Self::WordPiece(model) => model.tokenize(split, memory, pause, emit),
+            Self::Bpe(model) => model.tokenize(split, memory, pause, emit),
+            Self::Unigram(model) => model.tokenize(split, memory, pause, emit),
         }
     }
 }

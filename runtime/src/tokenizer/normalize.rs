@@ -338,6 +338,7 @@ impl<'m> Charsmap<'m> {
 mod tests {
     use std::vec::Vec;
 
+    use super::super::pause::Pause;
     use super::super::tables::ASCII;
     use super::super::work;
     use super::*;
@@ -358,7 +359,8 @@ mod tests {
         }
         // Exactly enough memory for the text in each half.
         let mut memory = std::vec![0; 6 * characters.len()];
-        let mut text = Text::new(&mut memory);
+        let mut nothing = || ();
+        let mut text = Text::new(&mut memory, Pause::new(&mut nothing));
         for (at, &c) in characters.iter().enumerate() {
             text.push(Char::new(c, at as u32, at as u32 + 1).splitting(at == 0)).expect("room");
         }

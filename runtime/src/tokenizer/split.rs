@@ -101,7 +101,10 @@ fn split_at(
                 at += len;
                 unmatched = at;
             }
-            _ => at += 1,
+            _ => {
+                text.tick();
+                at += 1;
+            }
         }
     }
     part(text, unmatched..range.end, false)

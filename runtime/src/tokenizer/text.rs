@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::pause::Pause;
 use crate::error::{Buffer, RunError};
 
 /// Marks the id of an added token.
@@ -171,15 +172,16 @@ pub(crate) struct Text<'a> {
     written: usize,
     /// Whether `from` is the second half of the memory.
     swapped: bool,
+    pause: Pause<'a>,
 }
 
 impl<'a> Text<'a> {
     /// An empty text in scratch memory.
-    pub(crate) fn new(memory: &'a mut [u32]) -> Self {
+    pub(crate) fn new(memory: &'a mut [u32], pause: Pause<'a>) -> Self {
         let (cells, _) = memory.as_chunks_mut();
         let half = cells.len() / 2;
         let (from, to) = cells.split_at_mut_checked(half).unwrap_or((&mut [], &mut []));
-        Self { from, to, len: 0, written: 0, swapped: false }
+        Self { from, to, len: 0, written: 0, swapped: false, pause }
     }
 
     /// Loads the characters of a string, as one split.
@@ -246,7 +248,13 @@ impl<'a> Text<'a> {
     pub(crate) fn push(&mut self, c: Char) -> Result<(), RunError> {
         *self.to.get_mut(self.written).ok_or(OUT_OF_SCRATCH)? = c.into();
         self.written += 1;
+        self.tick();
         Ok(())
+    }
+
+    /// Counts a character for the [`Pause`].
+    pub(crate) fn tick(&mut self) {
+        self.pause.tick();
     }
 
     /// Ends a step: the next step reads the characters that this one has written.
@@ -347,7 +355,8 @@ mod tests {
     #[test]
     fn a_step_rewrites_each_split_and_keeps_tokens() {
         let mut memory = [0; 60];
-        let mut text = Text::new(&mut memory);
+        let mut nothing = || ();
+        let mut text = Text::new(&mut memory, Pause::new(&mut nothing));
         for c in [
             Char::new(97, 0, 1).splitting(true),
             Char::new(98, 1, 2),

@@ -3,6 +3,7 @@
 
 use super::{Emit, take, utf8};
 use crate::error::RunError;
+use crate::tokenizer::pause::Pause;
 use crate::tokenizer::section::MergesSpec;
 use crate::tokenizer::tables::{Numbers, Words};
 use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
@@ -196,11 +197,13 @@ impl<'a> Word<'a> {
         }
     }
 
-    fn merge(&mut self, merges: &Merges<'_>) -> Result<(), RunError> {
+    fn merge(&mut self, merges: &Merges<'_>, pause: &mut Pause<'_>) -> Result<(), RunError> {
         for index in 0..self.count as u32 {
+            pause.tick();
             self.offer(merges, index)?;
         }
         while let Some(Candidate { at: left, merged, .. }) = self.heap.pop() {
+            pause.tick();
             let right = at(self.after, left);
             // Either symbol may have been merged since the pair was pushed.
             let current = merges.get(at(self.ids, left), at(self.ids, right));
@@ -224,7 +227,13 @@ impl<'a> Word<'a> {
 }
 
 impl Bpe<'_> {
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
+    pub(crate) fn tokenize(
+        &self,
+        split: Chars<'_>,
+        memory: &mut [u32],
+        pause: &mut Pause<'_>,
+        emit: Emit<'_>,
+    ) -> Result<(), RunError> {
         let len = split.len_utf8();
         if self.ignore_merges {
             let (bytes, _) = utf8(split, 0, memory)?;
@@ -240,6 +249,7 @@ impl Bpe<'_> {
         if self.byte_level {
             let bytes = split.iter().flat_map(|c| c.utf8().into_iter().take(c.len_utf8()));
             for (index, byte) in bytes.enumerate() {
+                pause.tick();
                 let plain = self.suffix.is_empty() && self.prefix.is_empty();
                 let id = match plain {
                     true => Some(self.bytes.get(byte.into())).filter(|&id| id != NONE),
@@ -249,6 +259,7 @@ impl Bpe<'_> {
             }
         } else {
             for (index, c) in split.iter().enumerate() {
+                pause.tick();
                 let (utf8, size) = (c.utf8(), c.len_utf8());
                 let bytes = utf8.get(..size).unwrap_or(&[]);
                 let ((buffer, filled), id) = self.symbol(bytes, index == 0, index + 1 == split.len());
@@ -266,11 +277,12 @@ impl Bpe<'_> {
         if let Some((id, len)) = unknown {
             word.add(id, len);
         }
-        word.merge(&self.merges)?;
+        word.merge(&self.merges, pause)?;
         let mut start = 0;
         for index in 0..word.count as u32 {
             let len = at(word.lens, index) as usize;
             if len > 0 {
+                pause.tick();
                 emit(at(word.ids, index), start..start + len);
                 start += len;
             }

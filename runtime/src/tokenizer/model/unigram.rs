@@ -4,6 +4,7 @@
 use super::{Emit, take, utf8};
 use crate::error::RunError;
 use crate::tokenizer::float::Float;
+use crate::tokenizer::pause::Pause;
 use crate::tokenizer::tables::Words;
 use crate::tokenizer::text::Chars;
 use crate::tokenizer::vocabulary::Vocabulary;
@@ -58,7 +59,13 @@ impl Unigram<'_> {
         Float(bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
+    pub(crate) fn tokenize(
+        &self,
+        split: Chars<'_>,
+        memory: &mut [u32],
+        pause: &mut Pause<'_>,
+        emit: Emit<'_>,
+    ) -> Result<(), RunError> {
         let (bytes, memory) = utf8(split, 0, memory)?;
         let bytes = &*bytes;
         let (places, _) = take(memory, bytes.len().saturating_add(1).saturating_mul(PLACE))?;
@@ -66,6 +73,7 @@ impl Unigram<'_> {
         (0..=bytes.len()).for_each(|at| lattice.set(at, Float::ZERO, NONE, NONE));
         let mut start = 0;
         for c in split.iter() {
+            pause.tick();
             let (so_far, ..) = lattice.place(start);
             let mut single = false;
             for (rank, len) in self.vocabulary.prefixes(bytes.get(start..).unwrap_or(&[])) {
@@ -87,14 +95,15 @@ impl Unigram<'_> {
             lattice.set(start, Float(end as u64), before, id);
             end = start;
         }
-        self.emit_row(bytes, &lattice, emit);
+        self.emit_row(bytes, &lattice, pause, emit);
         Ok(())
     }
 
-    fn emit_row(&self, bytes: &[u8], lattice: &Lattice<'_>, emit: Emit<'_>) {
+    fn emit_row(&self, bytes: &[u8], lattice: &Lattice<'_>, pause: &mut Pause<'_>, emit: Emit<'_>) {
         let end_of = |start: usize| (lattice.place(start).0.0 as usize).max(start + 1).min(bytes.len());
         let mut start = 0;
         while start < bytes.len() {
+            pause.tick();
             let mut end = end_of(start);
             let (_, _, id) = lattice.place(end);
             if Some(id) != self.unknown {

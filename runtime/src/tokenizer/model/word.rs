@@ -2,6 +2,7 @@
 
 use super::{Emit, utf8};
 use crate::error::RunError;
+use crate::tokenizer::pause::Pause;
 use crate::tokenizer::text::{Chars, OUT_OF_SCRATCH};
 use crate::tokenizer::vocabulary::Vocabulary;
 
@@ -32,7 +33,13 @@ pub(crate) struct WordPiece<'m> {
 }
 
 impl WordPiece<'_> {
-    pub(crate) fn tokenize(&self, split: Chars<'_>, memory: &mut [u32], emit: Emit<'_>) -> Result<(), RunError> {
+    pub(crate) fn tokenize(
+        &self,
+        split: Chars<'_>,
+        memory: &mut [u32],
+        pause: &mut Pause<'_>,
+        emit: Emit<'_>,
+    ) -> Result<(), RunError> {
         let len = split.len_utf8();
         if split.len() > self.max_input_chars {
             emit(self.unknown, 0..len);
@@ -44,6 +51,7 @@ impl WordPiece<'_> {
         let mut start = 0;
         let mut pieces = 0;
         while start < len {
+            pause.tick();
             let begin = if start == 0 { offset } else { start };
             if start > 0 {
                 bytes.iter_mut().skip(start).zip(self.prefix).for_each(|(to, from)| *to = *from);
