@@ -98,6 +98,30 @@ pub(crate) fn each(check: impl Fn(&str, &Tokenizer<'_>, &tokenizers::Tokenizer) 
 }
 
 #[test]
+fn every_tokenizer_pauses_as_often_as_its_text_is_long_and_finds_the_same_tokens() {
+    for name in names() {
+        let section = section(&name);
+        let device = Tokenizer::from_bytes(&section).expect("it reads");
+        let (options, mut scratch) = (EncodeOptions::default(), vec![0; 1 << 20]);
+        let mut count = |repeats: usize| {
+            let text = "The quick brown fox, 12 of them. ".repeat(repeats);
+            let (mut plain, mut ids) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+            let found = device.encode_ids(&text, None, &options, &mut scratch, &mut plain).expect("it encodes");
+            let mut pauses = 0;
+            let pause = &mut || pauses += 1;
+            let paused = device.encode_ids_with(&text, None, &options, &mut scratch, &mut ids, pause);
+            assert_eq!(paused, Ok(found), "{name}");
+            assert!(ids[..found] == plain[..found], "{name}");
+            // Loading the text is a step already.
+            assert!(pauses >= text.len() / 32, "{name}: {pauses} pauses for {} characters", text.len());
+            pauses
+        };
+        let (short, long) = (count(10), count(40));
+        assert!((3 * short..=5 * short).contains(&long), "{name}: {short} and {long} pauses");
+    }
+}
+
+#[test]
 fn hard_texts_become_the_tokens_of_the_crate() {
     let texts = corpus();
     each(|name, device, theirs| {
