@@ -229,7 +229,7 @@ mod tests {
             counted: Some((example.to_owned(), format!("instructions {unit}"))),
             here: String::new(),
         };
-        let rows: Vec<Row> = operations().into_iter().chain(MODELS.map(model)).collect();
+        let rows: Vec<Row> = operations().into_iter().chain(MODELS.map(model)).chain([model(CLASSIFIER)]).collect();
         for row in rows {
             let figures = CORES.map(|core| row.on(&counted, core.name)).join(" | ");
             assert!(page.contains(&format!("| **{}** | {figures} | ", row.what)), "{}: {figures}", row.what);
