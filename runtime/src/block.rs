@@ -467,7 +467,8 @@ enum Reach {
 /// Copies rows of attention's results, `width` wide, beside those of the convolution in `rows`.
 fn beside<'r>(results: &[i32], rows: &'r mut [i32], width: usize) -> &'r [i32] {
     let rows = rows.get_mut(..2 * results.len()).unwrap_or(&mut []);
-    for (row, results) in rows.chunks_exact_mut((2 * width).max(1)).zip(results.chunks_exact(width.max(1))) {
+    for (index, row) in rows.chunks_exact_mut((2 * width).max(1)).enumerate() {
+        let results = results.get(index * width..(index + 1) * width).unwrap_or(&[]);
         copy(row.get_mut(..width).unwrap_or(&mut []), results);
     }
     rows

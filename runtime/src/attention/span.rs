@@ -14,7 +14,7 @@ impl Attention<'_> {
     pub(crate) fn span_keys(&self, cache: &KeyValueCache<'_>, position: usize, out: &mut [i32]) {
         let head_dim = self.spec.head_size();
         let heads = usize::from(self.spec.num_key_value_heads)..;
-        for (head, out) in heads.zip(out.chunks_exact_mut(head_dim)) {
+        for (head, out) in heads.zip(out.chunks_exact_mut(head_dim.max(1))) {
             let positions = position..position + 1;
             let [slots, _] = cache.slots(head, &positions);
             let run = cache.near(&positions, &slots, head_dim);
@@ -41,9 +41,8 @@ impl Attention<'_> {
         let size = scores.len() / heads.max(1);
         let seen = position.saturating_sub(size / 2)..(position + size / 2 + 1).min(stored);
         let before = (size / 2).saturating_sub(position);
-        for (head, (scores, out)) in
-            scores.chunks_exact_mut(size.max(1)).zip(out.chunks_exact_mut(head_dim)).enumerate()
-        {
+        for (head, out) in out.chunks_exact_mut(head_dim.max(1)).enumerate() {
+            let Some(scores) = scores.get_mut(head * size..(head + 1) * size) else { return };
             let [slots, _] = cache.slots(usize::from(self.spec.num_key_value_heads) + head, &seen);
             let run = cache.near(&seen, &slots, head_dim);
             for score in &mut *scores {

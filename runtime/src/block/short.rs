@@ -31,7 +31,7 @@ impl Block<'_, '_> {
         let Some((keys, values)) = scratch.wide.split_at_mut_checked(tokens * size) else { return };
         let products = values.get_mut(..tokens * size).unwrap_or(&mut []);
         (self.kernels.gate)(products, keys, self.fraction_bits.into());
-        for (position, product) in (start..).zip(products.chunks_exact_mut(size)) {
+        for (position, product) in (start..).zip(products.chunks_exact_mut(size.max(1))) {
             store(self.kernels, cache, position, product);
         }
     }
@@ -45,7 +45,7 @@ impl Block<'_, '_> {
         let sums = sums.get_mut(..tokens * size).unwrap_or(&mut []);
         let kernel = self.matrix(BlockPart::ShortKernel);
         if scratch.step.takes(tokens * size * (kernel.cols + 2 * VALUE)) {
-            for (position, sum) in (start..).zip(sums.chunks_exact_mut(size)) {
+            for (position, sum) in (start..).zip(sums.chunks_exact_mut(size.max(1))) {
                 convolve(self.kernels, &kernel, cache, position, sum);
             }
             (self.kernels.gate)(sums, queries, self.fraction_bits.into());

@@ -25,16 +25,18 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
     }
 
     /// Stores the convolution's keys and values of a tile in the cache, after
-    /// [`store`](Self::store). `states` has the layer's input for the whole text.
+    /// [`store`](Self::store). `states` has the layer's input for the whole text, of which the tile
+    /// is `len` values.
     pub(crate) fn store_span(
         &self,
         states: &[i32],
         start: usize,
-        tokens: usize,
+        len: usize,
         cache: &mut KeyValueCache<'_>,
         scratch: &mut Scratch<'_>,
     ) {
-        let (size, spec) = (self.hidden_size(), self.attention.spec);
+        let (size, spec) = (self.hidden_size().max(1), self.attention.spec);
+        let tokens = len / size;
         self.project(BlockPart::SpanValue, tokens * spec.query_size(), tokens, scratch);
         let kernel = self.matrix(BlockPart::SpanDepthwise);
         let rows = scratch.normed.get_mut(..tokens * size).unwrap_or(&mut []);
@@ -72,12 +74,12 @@ impl<'a: 'm, 'm> Block<'a, 'm> {
         }
         self.project(BlockPart::SpanKernel, 2 * tokens * width, tokens, scratch);
         let scores = scratch.wide.get_mut(2 * tokens * width..).unwrap_or(&mut []);
-        let scores = scores.chunks_exact_mut((size * usize::from(self.attention.spec.num_attention_heads)).max(1));
-        let rows = scratch.normed.chunks_exact_mut((2 * width).max(1)).take(tokens);
-        for ((position, row), scores) in (start..).zip(rows).zip(scores) {
-            if scratch.step.takes(width * (size + VALUE) + scores.len() * VALUE) {
+        let score_count = size * usize::from(self.attention.spec.num_attention_heads);
+        for (index, row) in scratch.normed.chunks_exact_mut((2 * width).max(1)).take(tokens).enumerate() {
+            let scores = scores.get_mut(index * score_count..(index + 1) * score_count).unwrap_or(&mut []);
+            if scratch.step.takes(width * (size + VALUE) + score_count * VALUE) {
                 let out = row.get_mut(width..).unwrap_or(&mut []);
-                self.attention.convolve_span(cache, position, stored, scores, out);
+                self.attention.convolve_span(cache, start + index, stored, scores, out);
             }
         }
     }

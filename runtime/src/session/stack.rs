@@ -66,7 +66,7 @@ impl<'s, 'm> Session<'s, 'm> {
                         block.prepare(x, scratch);
                         block.store(x, start, cache, scratch);
                         if block.has_span() {
-                            block.store_span(states, start, x.len() / hidden_size, cache, scratch);
+                            block.store_span(states, start, x.len(), cache, scratch);
                         }
                     });
                 } else {
