@@ -8,13 +8,14 @@ use kinglet::format::spec::ModelSpec;
 use kinglet::golden::{Golden, fingerprints, record};
 use kinglet::{AlignedVec, MemoryPlan, Model};
 
-use crate::calibrate::Calibration;
+use crate::calibrate::{Calibration, OWN_TOKENS, own_texts};
 use crate::family::SpecialTokens;
 use crate::opened::Source;
 use crate::progress::Progress;
-use crate::quantize::{Quantized, quantize};
+use crate::quantize::{Quantized, can_compensate, compensate, quantize};
 use crate::refuse;
-use crate::texts::{end, spread_ids};
+use crate::samples::Samples;
+use crate::texts::{Measured, end, spread_ids};
 use crate::weights::Weights;
 
 /// A blob, with a report on each tensor.
@@ -35,6 +36,35 @@ pub struct TensorReport {
     pub bytes: usize,
     /// The root mean square of the quantization error, relative to that of the tensor.
     pub error: f64,
+}
+
+/// The number of texts that a decoder writes so that its layers can compensate rounding errors.
+const OWN_TEXTS: usize = 48;
+
+/// Lets each layer of a model with four-bit weights compensate the rounding errors of those before
+/// it ([`compensate`]), if that is affordable. Only a calibrated model is changed, and it is changed
+/// by its calibration texts; a decoder that is calibrated on texts of its own writes more of them.
+///
+/// `begin` is called with the number of layers before the work, and `progress` after each layer.
+///
+/// # Errors
+/// When a text does not fit the model, or a value does not fit its integer.
+pub fn compensate_rounding(
+    source: &Source,
+    samples: &Samples,
+    calibration: &mut Calibration,
+    begin: impl FnOnce(usize),
+    progress: Progress<'_>,
+) -> Result<()> {
+    let is_own = samples.kind == Measured::OwnTexts;
+    let given = || samples.calibrated.iter().map(|text| text.ids.len()).sum();
+    let tokens = if is_own { OWN_TEXTS * OWN_TOKENS } else { given() };
+    if calibration.is_empty() || !can_compensate(source.spec(), tokens) {
+        return Ok(());
+    }
+    begin(source.spec().last_stack()?.num_hidden_layers.into());
+    let texts = if is_own { &own_texts(source, OWN_TEXTS)? } else { &samples.calibrated };
+    compensate(source, texts, calibration, progress)
 }
 
 /// Quantizes a checkpoint, and writes a blob with golden vectors that the runtime computes. Without

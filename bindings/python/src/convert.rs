@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use kinglet::format::spec::{ActivationWidth, Direction, KeyWidth, Task, WeightLayout};
 use kinglet::tokenizer::Tokenizer;
-use kinglet_convert::convert::convert as quantize;
+use kinglet_convert::convert::{compensate_rounding, convert as quantize};
 use kinglet_convert::family::Options;
 use kinglet_convert::files::{check_writable, write_atomically};
 use kinglet_convert::located::Located;
@@ -99,7 +99,7 @@ impl Wishes {
         let (samples, own) = self.samples(&source, reader.as_ref())?;
         let (numbers, calibration) = numbers::choose(&mut source, &samples.calibrated, keys, self.calibrate, &|| ())?;
         // An empty calibration rounds each weight to the nearest level.
-        let calibration = calibration.unwrap_or_default();
+        let mut calibration = calibration.unwrap_or_default();
         let budget = match &self.flash {
             Some(size) => {
                 let texts = if samples.calibrated.is_empty() { &samples.measured } else { &samples.calibrated };
@@ -108,6 +108,7 @@ impl Wishes {
             }
             None => None,
         };
+        compensate_rounding(&source, &samples, &mut calibration, |_| (), &|| ())?;
         let converted = quantize(&source, &section, Some(&calibration), &|| ())?;
         let mut report = Report::new(&source, &converted, samples.kind, &samples.measured, &samples.shown, &|| ())?;
         report.direction = direction::losses(&source, reader.as_ref(), &own)?;

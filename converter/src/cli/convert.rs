@@ -12,8 +12,7 @@ use kinglet::format::layout::roles;
 use kinglet::format::spec::{ActivationWidth, KeyWidth, NumericsSpec, Task, WeightLayout};
 use kinglet::tokenizer::section;
 use kinglet_convert::budget::{self, Size};
-use kinglet_convert::calibrate::{Calibration, OWN_TOKENS, own_texts};
-use kinglet_convert::convert::convert;
+use kinglet_convert::convert::{compensate_rounding, convert};
 use kinglet_convert::direction::{self, Losses};
 use kinglet_convert::family::{self, Options};
 use kinglet_convert::fidelity::ADVICE;
@@ -21,10 +20,8 @@ use kinglet_convert::files::{self, check_writable, write_atomically};
 use kinglet_convert::inputs::Reader;
 use kinglet_convert::numbers;
 use kinglet_convert::opened::Source;
-use kinglet_convert::quantize::{can_compensate, compensate};
 use kinglet_convert::report::Report;
 use kinglet_convert::samples::Samples;
-use kinglet_convert::texts::Measured;
 use kinglet_convert::vocabulary::{Pruned, Wish};
 use kinglet_convert::widths::{Rule, Width, Widths};
 use kinglet_convert::{losses, page, texts, tokenizer};
@@ -280,7 +277,8 @@ impl Convert {
             }
             None => None,
         };
-        make_up(&source, &samples, &mut calibration, &phases)?;
+        let begin = |layers| phases.next_of("compensating rounding errors", layers);
+        compensate_rounding(&source, &samples, &mut calibration, begin, &step)?;
         phases.next_of("quantizing", roles(source.spec()).count());
         let converted = convert(&source, tokenizer, Some(&calibration), &step)?;
         phases.next_of("measuring against the reference", samples.measured.len());
@@ -377,23 +375,6 @@ impl Convert {
             ..Options::default()
         }
     }
-}
-
-/// The number of texts that a decoder writes so that its layers can make up for rounding errors.
-const OWN_TEXTS: usize = 48;
-
-/// Lets each layer of a model with four-bit weights make up for the rounding errors of those before
-/// it, if that is affordable.
-fn make_up(source: &Source, samples: &Samples, calibration: &mut Calibration, phases: &Phases) -> Result<()> {
-    let is_own = samples.kind == Measured::OwnTexts;
-    let given = || samples.calibrated.iter().map(|text| text.ids.len()).sum();
-    let tokens = if is_own { OWN_TEXTS * OWN_TOKENS } else { given() };
-    if calibration.is_empty() || !can_compensate(source.spec(), tokens) {
-        return Ok(());
-    }
-    phases.next_of("making up for rounding errors", source.spec().last_stack()?.num_hidden_layers.into());
-    let texts = if is_own { &own_texts(source, OWN_TEXTS)? } else { &samples.calibrated };
-    compensate(source, texts, calibration, &|| phases.step())
 }
 
 /// The note on how the given texts were used.

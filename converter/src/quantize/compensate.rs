@@ -45,7 +45,7 @@ struct Run {
 struct Seen {
     /// The inputs, by the role of the first matrix with this input, in the order of the steps.
     inputs: Vec<(Role, Rows)>,
-    /// The outputs. Those that are added to the residual stream have the stream added.
+    /// The outputs. The residual stream is added to an output that is added to it.
     outputs: Vec<(Role, Rows)>,
     /// The residual stream before the latest norm.
     stream: Rows,
