@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack};
-use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task, TokenScale};
+use kinglet::format::spec::{Activation, PositionTable, Residual, Task, TokenScale};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice, pooler};
+use super::head::{
+    BASE, DENSE_CLASSIFICATION, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, multiple_choice, pooler,
+};
 use super::parts::{plain_encoder, short};
 use super::source::{Source, Value, module};
 use super::{Family, bert};
@@ -16,15 +18,7 @@ use crate::refuse;
 pub(super) const FAMILY: Family = Family { model_types: &["big_bird"], heads: HEADS, map };
 
 /// The head of a text classifier.
-const CLASSIFIER: Head = Head {
-    suffixes: &["ForSequenceClassification"],
-    task: Task::Classification,
-    pooling: Pooling::First,
-    transform: Some(Transform { dense: "classifier.dense", bias: true, narrow: false, activation: None, norm: None }),
-    output: Output::Labels { module: "classifier.out_proj", bias: true },
-    unused: UNUSED,
-    ..BASE
-};
+const CLASSIFIER: Head = Head { unused: UNUSED, ..DENSE_CLASSIFICATION };
 
 const HEADS: &[Head] = &[
     Head { unused: UNUSED, ..BASE },

@@ -4,16 +4,14 @@
 use core::f32::consts::LOG2_E;
 
 use anyhow::Result;
-use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{
-    Activation, Convolution, MAX_KERNEL_SIZE, Pooling, PositionTable, Residual, SpanConvolutionSpec, Task,
-};
+use kinglet::format::layout::{BlockPart, Role, Stack};
+use kinglet::format::spec::{Convolution, MAX_KERNEL_SIZE, Pooling, PositionTable, Residual, SpanConvolutionSpec};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform};
-use super::parts::{divide, plain_encoder, short};
+use super::head::{BASE, DENSE_CLASSIFICATION, Head, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, multiple_choice};
+use super::parts::{divide, plain_encoder, short, summary_pooling};
 use super::source::{Names, Value, edit_blocks};
-use super::{Family, bert};
+use super::{Family, bert, electra};
 use crate::config::Config;
 use crate::refuse;
 
@@ -22,53 +20,16 @@ pub(super) const FAMILY: Family = Family { model_types: &["convbert"], heads: HE
 
 const HEADS: &[Head] = &[
     BASE,
-    Head {
-        suffixes: &["ForMaskedLM"],
-        task: Task::MaskedLm,
-        transform: Some(Transform {
-            dense: "generator_predictions.dense",
-            bias: true,
-            narrow: true,
-            activation: Some(Activation::Gelu),
-            norm: Some("generator_predictions.LayerNorm"),
-        }),
-        output: Output::Vocabulary { weight: &["generator_lm_head.weight"], bias: &["generator_lm_head.bias"] },
-        ..BASE
-    },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: Some(Transform {
-            dense: "classifier.dense",
-            bias: true,
-            narrow: false,
-            activation: None,
-            norm: None,
-        }),
-        output: Output::Labels { module: "classifier.out_proj", bias: true },
-        ..BASE
-    },
-    Head {
-        suffixes: &["ForMultipleChoice"],
-        task: Task::Regression,
-        pooling: Pooling::Last,
-        output: Output::Rows { module: "classifier", rows: 1 },
-        ..BASE
-    },
+    electra::MASKED_LM,
+    DENSE_CLASSIFICATION,
+    multiple_choice(Head { pooling: Pooling::Last, ..BASE }),
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
 ];
 
 const NAMES: Names = Names {
     prefixes: &["convbert."],
-    stack: &[
-        (StackPart::TokenEmbedding, "embeddings.word_embeddings"),
-        (StackPart::PositionEmbedding, "embeddings.position_embeddings"),
-        (StackPart::TokenTypeEmbedding, "embeddings.token_type_embeddings"),
-        (StackPart::EmbeddingNorm, "embeddings.LayerNorm"),
-        (StackPart::EmbeddingProjection, "embeddings_project"),
-    ],
+    stack: electra::NAMES.stack,
     block: &[
         (BlockPart::Query, "attention.self.query"),
         (BlockPart::Key, "attention.self.key"),
@@ -158,16 +119,6 @@ fn group(config: &Config, draft: &mut Draft, [hidden, inner]: [u32; 2]) -> Resul
 fn set_summary(config: &Config, draft: &mut Draft) -> Result<()> {
     config.only("summary_use_proj", &[false.into()])?;
     config.only("summary_activation", &[])?;
-    draft.head.pooling = match config.text_or(&["summary_type"], "last")? {
-        "first" => Pooling::First,
-        "last" | "cls_index" => Pooling::Last,
-        "mean" => Pooling::Mean,
-        other => {
-            return Err(refuse(
-                format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
-                "only first, last, mean and cls_index are implemented",
-            ));
-        }
-    };
+    draft.head.pooling = summary_pooling(config, "last")?;
     Ok(())
 }

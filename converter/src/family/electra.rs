@@ -6,7 +6,10 @@ use kinglet::format::layout::{Stack, StackPart};
 use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{
+    BASE, DENSE_CLASSIFICATION, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice,
+    pooler,
+};
 use super::parts::{plain_encoder, short};
 use super::source::Names;
 use super::{Family, bert};
@@ -14,21 +17,24 @@ use super::{Family, bert};
 /// ELECTRA.
 pub(super) const FAMILY: Family = Family { model_types: &["electra"], heads: HEADS, map };
 
+/// The head of a generator.
+pub(super) const MASKED_LM: Head = Head {
+    suffixes: &["ForMaskedLM"],
+    task: Task::MaskedLm,
+    transform: Some(Transform {
+        dense: "generator_predictions.dense",
+        bias: true,
+        narrow: true,
+        activation: Some(Activation::Gelu),
+        norm: Some("generator_predictions.LayerNorm"),
+    }),
+    output: Output::Vocabulary { weight: &["generator_lm_head.weight"], bias: &["generator_lm_head.bias"] },
+    ..BASE
+};
+
 const HEADS: &[Head] = &[
     BASE,
-    Head {
-        suffixes: &["ForMaskedLM"],
-        task: Task::MaskedLm,
-        transform: Some(Transform {
-            dense: "generator_predictions.dense",
-            bias: true,
-            narrow: true,
-            activation: Some(Activation::Gelu),
-            norm: Some("generator_predictions.LayerNorm"),
-        }),
-        output: Output::Vocabulary { weight: &["generator_lm_head.weight"], bias: &["generator_lm_head.bias"] },
-        ..BASE
-    },
+    MASKED_LM,
     Head {
         suffixes: &["ForPreTraining"],
         task: Task::ReplacedToken,
@@ -42,27 +48,17 @@ const HEADS: &[Head] = &[
         output: Output::Rows { module: "discriminator_predictions.dense_prediction", rows: 1 },
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: pooler("classifier.dense", Activation::Gelu),
-        output: Output::Labels { module: "classifier.out_proj", bias: true },
-        ..BASE
-    },
-    Head {
-        suffixes: &["ForMultipleChoice"],
-        task: Task::Regression,
+    Head { transform: pooler("classifier.dense", Activation::Gelu), ..DENSE_CLASSIFICATION },
+    multiple_choice(Head {
         pooling: Pooling::First,
         transform: pooler("sequence_summary.summary", Activation::Gelu),
-        output: Output::Rows { module: "classifier", rows: 1 },
         ..BASE
-    },
+    }),
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
 ];
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     prefixes: &["electra."],
     stack: &[
         (StackPart::TokenEmbedding, "embeddings.word_embeddings"),

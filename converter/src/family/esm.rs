@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
-use kinglet::format::spec::{Activation, AttentionPosition, Pooling, PositionTable, Task, TokenScale};
+use kinglet::format::spec::{Activation, AttentionPosition, PositionTable, Task, TokenScale};
 use serde_json::Value as Json;
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, TOKEN_CLASSIFICATION, Transform, pooler};
+use super::head::{BASE, DENSE_CLASSIFICATION, Head, Output, TOKEN_CLASSIFICATION, Transform, pooler};
 use super::parts::{even, layer_bits};
 use super::rope::Rope;
 use super::source::{Names, edit};
@@ -35,13 +35,9 @@ const HEADS: &[Head] = &[
         ..BASE
     },
     Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
         transform: pooler("classifier.dense", Activation::Tanh),
-        output: Output::Labels { module: "classifier.out_proj", bias: true },
         unused: &["pooler.", "contact_head.", "lm_head."],
-        ..BASE
+        ..DENSE_CLASSIFICATION
     },
     Head { unused: &["pooler.", "contact_head.", "lm_head."], ..TOKEN_CLASSIFICATION },
 ];

@@ -108,6 +108,17 @@ pub(super) const TOKEN_CLASSIFICATION: Head = Head {
     ..BASE
 };
 
+/// A label for the text, from the first token through a layer of the head's own, which has the
+/// activation of the model.
+pub(super) const DENSE_CLASSIFICATION: Head = Head {
+    suffixes: &["ForSequenceClassification"],
+    task: Task::Classification,
+    pooling: Pooling::First,
+    transform: Some(Transform { dense: "classifier.dense", bias: true, narrow: false, activation: None, norm: None }),
+    output: Output::Labels { module: "classifier.out_proj", bias: true },
+    ..BASE
+};
+
 /// Start and end of an answer.
 pub(super) const QUESTION_ANSWERING: Head = Head {
     suffixes: &["ForQuestionAnswering"],

@@ -11,7 +11,7 @@ use anyhow::Result;
 use kinglet::format::layout::{Role, Stack, StackPart};
 use kinglet::format::spec::{
     Activation, AttentionPosition, AttentionSpec, BlockSpec, Convolution, EmbeddingProjection, EmbeddingSpec,
-    FeedForwardSpec, Multiplier, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale,
+    FeedForwardSpec, Multiplier, Pooling, PositionTable, QueryKeyNorm, Residual, StackSpec, Task, TokenScale,
 };
 
 /// The sizes that every stack has, with its norm and activation.
@@ -108,6 +108,19 @@ pub(super) fn activation(key: &str, name: &str) -> Result<Activation> {
 /// The activation function that a key names.
 pub(super) fn activation_key(config: &Config, key: &str, default: &str) -> Result<Activation> {
     activation(key, config.text_or(&[key], default)?)
+}
+
+/// The hidden states that `summary_type` names, or else `default`.
+pub(super) fn summary_pooling(config: &Config, default: &str) -> Result<Pooling> {
+    match config.text_or(&["summary_type"], default)? {
+        "first" => Ok(Pooling::First),
+        "last" | "cls_index" => Ok(Pooling::Last),
+        "mean" => Ok(Pooling::Mean),
+        other => Err(refuse(
+            format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
+            "only first, last, mean and cls_index are implemented",
+        )),
+    }
 }
 
 /// The width of a head if all heads together are as wide as `size`. Errors call the size `what`.

@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 use kinglet::format::layout::{BlockPart, Role, StackPart};
-use kinglet::format::spec::{Activation, Pooling, PositionTable, Residual, Task};
+use kinglet::format::spec::{Activation, PositionTable, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{
-    BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, add_row, multiple_choice, pooler,
-    with_head,
+    BASE, DENSE_CLASSIFICATION, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, add_row,
+    multiple_choice, pooler, with_head,
 };
 use super::parts::{short, side};
 use super::source::{Names, edit};
@@ -21,15 +21,8 @@ pub(super) const FAMILY: Family =
 pub(super) const PRE_NORM: Family = Family { model_types: &["roberta-prelayernorm"], heads: BOTH_HEADS, map };
 
 /// The head of a text classifier.
-const CLASSIFIER: Head = Head {
-    suffixes: &["ForSequenceClassification"],
-    task: Task::Classification,
-    pooling: Pooling::First,
-    transform: pooler("classifier.dense", Activation::Tanh),
-    output: Output::Labels { module: "classifier.out_proj", bias: true },
-    unused: UNUSED,
-    ..BASE
-};
+const CLASSIFIER: Head =
+    Head { transform: pooler("classifier.dense", Activation::Tanh), unused: UNUSED, ..DENSE_CLASSIFICATION };
 
 /// The head of a masked language model.
 const MASKED_LM: Head = Head {

@@ -6,7 +6,9 @@ use kinglet::format::layout::{BlockPart, Role, Stack, StackPart};
 use kinglet::format::spec::{AttentionPosition, Pooling, Residual, Task};
 
 use super::draft::{Context, Draft, Norm};
-use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform};
+use super::head::{
+    BASE, DENSE_CLASSIFICATION, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, Transform, multiple_choice,
+};
 use super::parts::{even, layer_bits, plain_encoder, short};
 use super::rope::Rope;
 use super::source::{Names, edit_blocks, paired_halves, prefixed};
@@ -35,27 +37,8 @@ const HEADS: &[Head] = &[
         },
         ..BASE
     },
-    Head {
-        suffixes: &["ForSequenceClassification"],
-        task: Task::Classification,
-        pooling: Pooling::First,
-        transform: Some(Transform {
-            dense: "classifier.dense",
-            bias: true,
-            narrow: false,
-            activation: None,
-            norm: None,
-        }),
-        output: Output::Labels { module: "classifier.out_proj", bias: true },
-        ..BASE
-    },
-    Head {
-        suffixes: &["ForMultipleChoice"],
-        task: Task::Regression,
-        pooling: Pooling::Last,
-        output: Output::Rows { module: "classifier", rows: 1 },
-        ..BASE
-    },
+    DENSE_CLASSIFICATION,
+    multiple_choice(Head { pooling: Pooling::Last, ..BASE }),
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
 ];

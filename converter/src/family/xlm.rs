@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::Family;
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
-use super::parts::{Dimensions, divide};
+use super::parts::{Dimensions, divide, summary_pooling};
 use super::source::{Names, Pick, Value, edit, prefixed, tensor};
 use crate::refuse;
 use crate::tables::Sinusoid;
@@ -159,16 +159,6 @@ fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     config.only("summary_use_proj", &[Json::Bool(true)])?;
     config.only("summary_proj_to_labels", &[Json::Bool(true)])?;
     config.only("summary_activation", &[])?;
-    draft.head.pooling = match config.text_or(&["summary_type"], "first")? {
-        "first" => Pooling::First,
-        "last" | "cls_index" => Pooling::Last,
-        "mean" => Pooling::Mean,
-        other => {
-            return Err(refuse(
-                format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
-                "only first, last, mean and cls_index are implemented",
-            ));
-        }
-    };
+    draft.head.pooling = summary_pooling(config, "first")?;
     Ok(())
 }

@@ -13,10 +13,9 @@ use kinglet::format::spec::{Activation, AttentionPosition, Pooling, Residual, St
 
 use super::draft::{Context, Draft, Norm};
 use super::head::{BASE, Head, Output, QUESTION_ANSWERING, TOKEN_CLASSIFICATION, pooler};
-use super::parts::{Dimensions, activation_key, divide, short};
+use super::parts::{Dimensions, activation_key, divide, short, summary_pooling};
 use super::source::{Names, Pick, Source, Value, prefixed};
 use super::{Family, PositionProjection};
-use crate::refuse;
 use crate::tables::PositionIndex;
 
 /// XLNet.
@@ -153,17 +152,7 @@ fn set_summary(context: &Context<'_>, draft: &mut Draft) -> Result<()> {
     let config = context.config;
     // The configuration's class does not read this key.
     config.only_ever("summary_proj_to_labels", &[false.into()])?;
-    draft.head.pooling = match config.text_or(&["summary_type"], "last")? {
-        "first" => Pooling::First,
-        "last" | "cls_index" => Pooling::Last,
-        "mean" => Pooling::Mean,
-        other => {
-            return Err(refuse(
-                format_args!("config.json says `summary_type` = \"{other}\", which is not implemented"),
-                "only first, last, mean and cls_index are implemented",
-            ));
-        }
-    };
+    draft.head.pooling = summary_pooling(config, "last")?;
     let activation = match config.get(&["summary_activation"]) {
         None => Activation::Identity,
         Some(_) => activation_key(config, "summary_activation", "tanh")?,
