@@ -3,20 +3,12 @@
 use anyhow::Result;
 use kinglet::tokenizer::section::NormalizerStep;
 use unicode_categories::UnicodeCategories;
+use unicode_normalization_alignments::char::is_combining_mark;
 
 use super::builder::Builder;
 use super::description::{few, flag, malformed, parts, text, unsupported};
 use super::sentence_piece::SPACES_AT_ENDS;
 use super::tables::{FixedMap, Tables};
-
-/// The maps of BERT's cleaning, by what it does: bit 0 cleans, bit 1 pads Chinese characters.
-static CLEANED: [FixedMap; 4] = [const { FixedMap::new() }; 4];
-
-/// The maps to lower case, by what they do: bit 0 removes marks, bit 1 lowers letters.
-static LOWERED: [FixedMap; 4] = [const { FixedMap::new() }; 4];
-
-/// The map that removes marks of every kind.
-static STRIPPED: FixedMap = FixedMap::new();
 
 impl Builder<'_> {
     pub(super) fn normalizer(&mut self) -> Result<Vec<NormalizerStep>> {
@@ -30,24 +22,14 @@ impl Builder<'_> {
                     let lower = flag(part, "lowercase", true);
                     let strip = part["strip_accents"].as_bool().unwrap_or(lower);
                     if clean || pad {
-                        let (entries, sequences) = tables
-                            .fixed_map(&CLEANED[usize::from(clean) + 2 * usize::from(pad)], |c| {
-                                bert_clean(c, clean, pad)
-                            });
-                        steps.push(NormalizerStep::Map { entries, sequences });
+                        steps.push(tables.cleaned(clean, pad));
                     }
                     if strip {
                         self.expansion.at_least(2, 2);
                         steps.push(tables.decompose(false));
                     }
                     if strip || lower {
-                        let (entries, sequences) =
-                            tables.fixed_map(&LOWERED[usize::from(strip) + 2 * usize::from(lower)], |c| match c {
-                                c if strip && c.is_mark_nonspacing() => Some(Vec::new()),
-                                c if lower => changed(c, c.to_lowercase()),
-                                _ => None,
-                            });
-                        steps.push(NormalizerStep::Map { entries, sequences });
+                        steps.push(tables.lowered(strip, lower));
                     }
                 }
                 "NFD" => {
@@ -67,13 +49,10 @@ impl Builder<'_> {
                 }
                 "Lowercase" => {
                     self.expansion.at_least(2, 2);
-                    let (entries, sequences) = tables.fixed_map(&LOWERED[2], |c| changed(c, c.to_lowercase()));
-                    steps.push(NormalizerStep::Map { entries, sequences });
+                    steps.push(tables.lowered(false, true));
                 }
                 "StripAccents" => {
-                    let is_mark = unicode_normalization_alignments::char::is_combining_mark;
-                    let (entries, sequences) = tables.fixed_map(&STRIPPED, |c| is_mark(c).then(Vec::new));
-                    steps.push(NormalizerStep::Map { entries, sequences });
+                    steps.push(tables.stripped());
                 }
                 "Strip" => steps.push(NormalizerStep::Strip {
                     left: flag(part, "strip_left", true),
@@ -130,6 +109,33 @@ impl Tables {
     fn decompose(&mut self, compatible: bool) -> NormalizerStep {
         let (entries, sequences) = self.decompositions(compatible);
         NormalizerStep::Decompose { entries, sequences, classes: self.combining_classes() }
+    }
+
+    /// BERT's cleaning of control characters and white space, and spaces around Chinese characters.
+    fn cleaned(&mut self, clean: bool, pad: bool) -> NormalizerStep {
+        static TABLES: [FixedMap; 4] = [const { FixedMap::new() }; 4];
+        self.mapped(&TABLES[usize::from(clean) + 2 * usize::from(pad)], |c| bert_clean(c, clean, pad))
+    }
+
+    /// Lower case, and the removal of marks that take no space.
+    fn lowered(&mut self, strip: bool, lower: bool) -> NormalizerStep {
+        static TABLES: [FixedMap; 4] = [const { FixedMap::new() }; 4];
+        self.mapped(&TABLES[usize::from(strip) + 2 * usize::from(lower)], |c| match c {
+            c if strip && c.is_mark_nonspacing() => Some(Vec::new()),
+            c if lower => changed(c, c.to_lowercase()),
+            _ => None,
+        })
+    }
+
+    /// The removal of marks of every kind.
+    fn stripped(&mut self) -> NormalizerStep {
+        static TABLE: FixedMap = FixedMap::new();
+        self.mapped(&TABLE, |c| is_combining_mark(c).then(Vec::new))
+    }
+
+    fn mapped(&mut self, table: &FixedMap, become_: impl Fn(char) -> Option<Vec<char>>) -> NormalizerStep {
+        let (entries, sequences) = self.fixed_map(table, become_);
+        NormalizerStep::Map { entries, sequences }
     }
 }
 
