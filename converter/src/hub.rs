@@ -80,8 +80,9 @@ impl Id {
         Repo::with_revision(self.name.clone(), RepoType::Model, revision.to_owned())
     }
 
-    /// Downloads the files of the model that a conversion needs and that are not cached. Honours
-    /// `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
+    /// Downloads the files of the model that a conversion needs and that are not cached. With
+    /// `progress`, a terminal shows a bar for each. Honours `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and
+    /// `HF_HUB_OFFLINE`.
     ///
     /// # Errors
     /// When the model does not exist or may not be read, or a download fails.

@@ -163,14 +163,15 @@ impl StackSpec {
             require(width(bottleneck.size), "the bottleneck's size")?;
             require(!causal && !block.feed_forward.gated, "a bottleneck in a decoder, or with a gated network")?;
         }
+        let centred = |size: u8| require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size");
         match self.convolution {
             Convolution::None => {}
             Convolution::Parallel(ConvolutionSpec { kernel_size: size, .. }) => {
-                require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+                centred(size)?;
                 require(width(self.hidden_size * u32::from(size)), "kernel_size * hidden_size")?;
             }
             Convolution::Span(SpanConvolutionSpec { kernel_size: size }) => {
-                require(size % 2 == 1 && size <= MAX_KERNEL_SIZE && !causal, "kernel_size")?;
+                centred(size)?;
                 let plain = block.residual == Residual::PostNorm && block.bottleneck.is_none();
                 require(plain, "a dynamic convolution with a bottleneck, or without post-norm")?;
                 let attention = &block.attention;

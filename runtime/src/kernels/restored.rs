@@ -3,12 +3,9 @@
 
 use bytemuck::cast_slice;
 
-use super::scalar;
+use super::scalar::{self, COLUMNS};
 use super::table::Product;
 use crate::format::places::TILE;
-
-/// Columns that are converted at a time.
-pub(super) const COLUMNS: usize = 128;
 
 /// Tiles of bytes, a word for each row.
 pub(super) type Tiles = [u32; TILE * COLUMNS / 4];

@@ -20,7 +20,7 @@ pub(crate) struct Weights<'m> {
 impl Weights<'_> {
     /// Columns in a group of a packed layout: a multiple of
     /// [`PACKED_COLS`](crate::format::places::PACKED_COLS) that divides
-    /// [`COLUMNS`](super::restored::COLUMNS). The other layouts have no groups: 0.
+    /// [`COLUMNS`](super::scalar::COLUMNS). The other layouts have no groups: 0.
     #[inline(always)]
     pub(crate) fn group(&self) -> usize {
         match self.layout {

@@ -2,8 +2,9 @@
 
 use core::mem::MaybeUninit;
 
-use super::restored::{COLUMNS, first};
+use super::restored::first;
 use super::scalar;
+use super::scalar::COLUMNS;
 use super::table::{Requantize, Weights};
 use crate::format::places::{PACKED_COLS, TILE};
 

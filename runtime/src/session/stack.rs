@@ -203,6 +203,7 @@ impl<'s, 'm> Session<'s, 'm> {
         let layers = stack.spec.num_hidden_layers as usize;
         let slots_of = |layer| decoder_slots(stack.spec, layer, &self.plan);
         let (slots, slot_bytes) = (slots_of(layer), layer_cache_bytes(stack.spec, keys, 1));
+        // The slots of all layers have one size, unless some layers have convolutions.
         let (before, len) = if stack.spec.convolution.short().is_some() {
             let bytes_of = |layer| decoder_layer_bytes(stack.spec, layer, keys, slots_of(layer));
             ((0..layer).map(bytes_of).sum::<usize>(), bytes_of(layer))

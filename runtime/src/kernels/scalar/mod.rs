@@ -8,7 +8,7 @@ pub(crate) mod softmax;
 use products::tiles;
 #[cfg(kinglet_dsp)]
 pub(crate) use products::tiles_at_places;
-pub(crate) use products::{matmul, tokens};
+pub(crate) use products::{COLUMNS, matmul, tokens};
 #[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
 pub(crate) use products::{widened, widened_in};
 use rotary::rotate;

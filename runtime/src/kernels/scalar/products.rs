@@ -63,12 +63,12 @@ pub(crate) fn widened_in(
     true
 }
 
-/// Columns that [`widened`] has room for.
-#[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
-const COLUMNS: usize = 128;
+/// Columns of weights in other layouts that are converted to tiles at a time, which [`widened`] has
+/// room for.
+pub(crate) const COLUMNS: usize = 128;
 
-/// [`widened_in`] a small buffer on the stack, for weights that are converted some columns at a
-/// time; with more columns, it multiplies slowly.
+/// [`widened_in`] a small buffer on the stack, for weights that are converted to tiles; with more than
+/// [`COLUMNS`] columns, it multiplies slowly.
 #[cfg(any(kinglet_thumb2, target_arch = "riscv32"))]
 pub(crate) fn widened(
     out: &mut [i32],

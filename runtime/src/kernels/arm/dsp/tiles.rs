@@ -125,9 +125,9 @@ macro_rules! half_tile_bytes {
 ///
 /// # Safety
 /// `weights` points to two of the four rows of the first block; blocks have `16 * tiles` bytes, and
-/// there are as many as sums up to `end`. `x` has `8 * tiles` values. Both are at a word boundary. `out` points to the rows' sums among the first
-/// token's sums; the second token's sums are `out_bytes` later. Neither `tiles` nor the number of
-/// blocks is 0.
+/// there are as many as sums up to `end`. `x` has `8 * tiles` values. Both are at a word boundary.
+/// `out` points to the rows' sums among the first token's sums; the second token's sums are
+/// `out_bytes` later. Neither `tiles` nor the number of blocks is 0.
 #[unsafe(naked)]
 unsafe extern "C" fn two_tokens(weights: *const i8, x: *const i16, out: *mut i32, by: &TwoTokens) {
     naked_asm!(
