@@ -8,7 +8,7 @@ use kinglet::task::embed;
 use kinglet::tokenizer::Tokenizer;
 use kinglet::{Error, Model, Session};
 
-use crate::classify::SENTENCES;
+use crate::classify::sentences;
 use crate::search::{QUESTIONS, phrases};
 use crate::text::ids;
 use crate::{Board, bits, measured, took};
@@ -22,8 +22,8 @@ const WIDTH: usize = 1024;
 const ASKED: usize = 2;
 
 /// Generates greedily from the model's first token, searches, or classifies, with an arena for
-/// `tokens` tokens. With room for more than [`LATE`] tokens it continues to that position, and prints what its token
-/// took.
+/// `tokens` tokens. With room for more than [`LATE`] tokens a decoder continues to that position,
+/// and prints what its token took.
 pub fn run(
     board: &mut impl Board,
     model: &Model<'_>,
@@ -34,7 +34,7 @@ pub fn run(
     measured(board, "bytes of arena", arena.len() as u32);
     match model.spec().head.task {
         Task::Embedding => return search(board, model, tokenizer, tokens, arena),
-        Task::Classification => return classify(board, model, tokenizer, tokens, arena),
+        Task::Classification => return sentences(board, model, tokenizer, tokens, arena),
         _ => {}
     }
     let mut session = Session::new(model, arena, tokens)?;
@@ -109,35 +109,6 @@ fn search(
     bits(board, fingerprint);
     let now = board.count();
     took(board, "a text", now.saturating_sub(spent), texts);
-    Ok(())
-}
-
-/// Prints the label of each of the example `classify`'s sentences.
-fn classify(
-    board: &mut impl Board,
-    model: &Model<'_>,
-    tokenizer: &Tokenizer<'_>,
-    tokens: usize,
-    arena: &mut [u8],
-) -> Result<(), Error> {
-    let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
-    for sentence in SENTENCES {
-        let start = board.count();
-        let ids = ids(tokenizer, sentence, arena)?;
-        let mut session = Session::new(model, arena, tokens)?;
-        session.encode(&ids, &[])?;
-        let logits = session.logits()?;
-        let label = model.labels().nth(argmax(logits) as usize).unwrap_or("?");
-        spent += board.count().saturating_sub(start);
-        fingerprint.update(logits);
-        board.print(sentence);
-        board.print(" -> ");
-        board.print(label);
-        board.print("\n");
-    }
-    bits(board, fingerprint);
-    let now = board.count();
-    took(board, "a sentence", now.saturating_sub(spent), SENTENCES.len() as u32);
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use kinglet::golden::Fingerprint;
 use kinglet::sample::argmax;
-use kinglet::{Error, RunError, Session, arena_bytes};
+use kinglet::tokenizer::Tokenizer;
+use kinglet::{Error, Model, RunError, Session, arena_bytes};
 
 use crate::models::home_intent;
 use crate::text::ids;
@@ -27,19 +28,44 @@ pub const SENTENCES: [&str; 8] = [
 
 /// The intent of a sentence; `see` receives the logits.
 pub fn intent(sentence: &str, arena: &mut [u8], see: impl FnOnce(&[i32])) -> Result<&'static str, RunError> {
-    let ids = ids(&home_intent::TOKENIZER, sentence, arena)?;
-    let mut session = Session::new(&home_intent::MODEL, arena, TOKENS)?;
+    label(&home_intent::MODEL, &home_intent::TOKENIZER, TOKENS, sentence, arena, see)
+}
+
+/// The label of a sentence, with an arena for `tokens` tokens; `see` receives the logits.
+#[inline(always)]
+fn label<'m>(
+    model: &Model<'m>,
+    tokenizer: &Tokenizer<'_>,
+    tokens: usize,
+    sentence: &str,
+    arena: &mut [u8],
+    see: impl FnOnce(&[i32]),
+) -> Result<&'m str, RunError> {
+    let ids = ids(tokenizer, sentence, arena)?;
+    let mut session = Session::new(model, arena, tokens)?;
     session.encode(&ids, &[])?;
     let logits = session.logits()?;
     see(logits);
-    Ok(home_intent::MODEL.labels().nth(argmax(logits) as usize).unwrap_or("?"))
+    Ok(model.labels().nth(argmax(logits) as usize).unwrap_or("?"))
 }
 
 pub fn run(board: &mut impl Board, arena: &mut [u8]) -> Result<(), Error> {
+    sentences(board, &home_intent::MODEL, &home_intent::TOKENIZER, TOKENS, arena)
+}
+
+/// Prints the label of each of [`SENTENCES`], with an arena for `tokens` tokens.
+#[inline(always)]
+pub(crate) fn sentences(
+    board: &mut impl Board,
+    model: &Model<'_>,
+    tokenizer: &Tokenizer<'_>,
+    tokens: usize,
+    arena: &mut [u8],
+) -> Result<(), Error> {
     let (mut fingerprint, mut spent) = (Fingerprint::default(), 0);
     for sentence in SENTENCES {
         let start = board.count();
-        let label = intent(sentence, arena, |logits| fingerprint.update(logits))?;
+        let label = label(model, tokenizer, tokens, sentence, arena, |logits| fingerprint.update(logits))?;
         spent += board.count().saturating_sub(start);
         board.print(sentence);
         board.print(" -> ");
